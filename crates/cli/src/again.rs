@@ -1,8 +1,8 @@
 //! Writes the command that runs the same download again.
 //!
-//! Invariant: the command contains everything that clap found on the command line, and nothing else. So the
-//! command contains every new option without a change here. The repeated run never verifies less than the
-//! first one.
+//! Invariant: the command contains every argument that clap found on the command line, and nothing else. Only
+//! secret values are left out. New options therefore need no change in this file. The repeated run never
+//! verifies less than the first one.
 
 use crate::args::is_foreign;
 use crate::secrets;
@@ -23,7 +23,7 @@ pub(crate) enum Again {
 }
 
 impl Again {
-    /// Returns the command that the user gave.
+    /// Returns the command line that the user gave.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let (words, command, matches) = innermost(command, matches);
         match Given::of(command, matches, false) {
@@ -32,7 +32,8 @@ impl Again {
         }
     }
 
-    /// Returns the command as the program reads it, in words for the user. Secrets are left out.
+    /// Returns the command as the program understood it, for `--dry-run`. That option and all secrets are
+    /// left out.
     pub(crate) fn shown(command: &Command, matches: &ArgMatches) -> String {
         let (words, command, matches) = innermost(command, matches);
         let mut given = Given::of(command, matches, true).unwrap_or_default();
@@ -43,8 +44,8 @@ impl Again {
         }
     }
 
-    /// Returns the command that repairs the files of the list of `-i`. The command has all given options that
-    /// `repair` also has. Returns `Unshown` if no list was given.
+    /// Returns the command that repairs the files in the list of `-i`. The command has all given options that
+    /// `repair` also accepts. Returns `Unshown` if no list was given, or if the command cannot be shown.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {
@@ -60,7 +61,8 @@ impl Again {
     }
 }
 
-/// Returns the names of the program and its command, and the definition and the arguments of that command.
+/// Returns the names of the program and of its command, and the definition and the arguments of that command.
+/// If no command was given, the definition and the arguments are those of the program.
 pub(crate) fn innermost<'c>(
     mut command: &'c Command,
     mut matches: &'c ArgMatches,
@@ -78,16 +80,17 @@ pub(crate) fn innermost<'c>(
 /// The parts of the command line that can be shown.
 #[derive(Default)]
 struct Given {
-    /// The options by their long names, each with its values.
+    /// Each option: its long name, and its text with the values.
     options: Vec<(String, String)>,
     positionals: Vec<String>,
-    /// The names of the headers whose values were left out.
+    /// The names of the headers and options whose values were left out.
     left_out: Vec<String>,
 }
 
 impl Given {
-    /// Returns `None` if part of the command line cannot be shown. If `is_hiding` is true, such a part is
-    /// shown without its secrets. The command then cannot be pasted.
+    /// Returns the arguments that the user gave. If part of the command line cannot be shown, the result
+    /// depends on `is_hiding`: if it is true, that part is shown without its secrets, and the command cannot
+    /// be pasted. If it is false, the result is `None`.
     fn of(command: &Command, matches: &ArgMatches, is_hiding: bool) -> Option<Given> {
         let mut given = Given::default();
         for arg in command.get_arguments() {
@@ -147,8 +150,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
     !value.chars().any(show::is_unsafe_to_show) && !secrets::is_unshown(arg, value) && !is_passing(arg, value)
 }
 
-/// Returns an option with its values. If the option takes several values at once, they follow the option.
-/// Otherwise, the option is repeated for each value.
+/// Returns the texts of an option with its values. An option that takes several values at once is followed by
+/// all of them. Any other option is repeated for each value.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {
@@ -172,8 +175,8 @@ pub(crate) fn name(arg: &Arg) -> String {
     }
 }
 
-/// Returns true if the next run cannot read the value again, because it is standard input, or a pipe that the
-/// shell opened for this command.
+/// Returns true if a later run cannot read the value again, because the value is read from standard input or
+/// from a pipe that the shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     let file = value.trim_start_matches('@');
     stdin::is_read_by(arg, value)
@@ -284,7 +287,7 @@ mod tests {
                     words
                 };
                 let tried: Vec<_> = values.filter_map(|value| parsed(&given(value)).ok()).collect();
-                assert!(!tried.is_empty(), "no value of this test is one for {id}: add one");
+                assert!(!tried.is_empty(), "this test has no valid value for {id}: add one");
                 for (args, again) in tried {
                     let Again::Command(command, left_out) = again else { panic!("{id} is not shown") };
                     if !left_out.is_empty() {
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_has_the_options_of_the_download_that_it_takes() {
+    fn a_repair_command_has_the_given_options_that_repair_accepts() {
         let repair = |words: &[&str]| {
             let command = crate::args::command();
             let matches = command.clone().try_get_matches_from([&["downhaul"], words].concat());

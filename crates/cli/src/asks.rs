@@ -102,7 +102,9 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let of_a_certificate =
         [("--key has", http.key.is_some()), ("--key-password decrypts", http.key_password.is_some())];
     if let Some((option, _)) = of_a_certificate.iter().find(|(_, given)| *given && http.cert.is_none()) {
-        return Some(format!("{option} the key of a client certificate, and --cert names that certificate"));
+        return Some(format!(
+            "{option} the key of a client certificate, so --cert must name that certificate"
+        ));
     }
     if http.range.is_some() && args.existing.adopt {
         return Some("--continue adopts the beginning of a whole file, and --range asks for a part".into());

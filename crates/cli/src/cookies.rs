@@ -1,7 +1,7 @@
 //! Reads the cookies of a file at the beginning of a run, and writes all cookies to a file at its end.
 //!
-//! Invariant: only its user can read a file with cookies that this module writes. An older file is replaced
-//! in one step.
+//! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
+//! replaces an older one in one step.
 
 use crate::args::Args;
 use crate::given;

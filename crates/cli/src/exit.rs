@@ -45,7 +45,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns how a run ended that no signal stopped. The failures in its summary decide this.
+    /// Returns the end of a run that no signal stopped. The failures in its summary decide it.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,

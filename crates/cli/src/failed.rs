@@ -2,7 +2,8 @@
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
 //! contain files that were only stopped, because the same command resumes them. A line says if a document
-//! named its URLs, so that the next run sends no secret of the user to a server that this run sent none to.
+//! named the URLs of the file. So a run with this list sends a secret of the user to no server to which this
+//! run did not send it.
 
 use crate::platform;
 use crate::ui::{EventReader, Next};
@@ -20,11 +21,11 @@ use std::time::Duration;
 /// The line of one job.
 pub(crate) struct Line {
     json: String,
-    /// The name of `-o`, if a list cannot have it.
+    /// The name given with `-o`, if a list cannot contain it.
     lost_name: Option<String>,
 }
 
-/// The lines of the jobs that are not over. The lines are kept here because they may contain secrets, which
+/// The lines of the jobs that have not ended. The lines are kept here because they may contain secrets, which
 /// events do not contain.
 #[derive(Clone, Default)]
 pub(crate) struct Pending(Arc<Mutex<BTreeMap<JobId, Line>>>);
@@ -40,8 +41,8 @@ impl Pending {
     }
 }
 
-/// Reads events until the run is over, and writes the list. Only the user may read it, because the URLs may
-/// have passwords. Returns warnings about what the list cannot have.
+/// Reads events until the run is over, and writes the list. Only the user may read the list, because its URLs
+/// may have passwords. Returns warnings about names that the list cannot contain.
 ///
 /// # Errors
 /// Returns why the list cannot be written, in words for the user.
@@ -68,12 +69,12 @@ pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Re
     platform::replace_private(path, text.as_bytes())
         .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
     let lost_names = lines.into_iter().filter_map(|line| line.lost_name.as_ref());
-    let warning = |name| format!("--failed {shown}: a list cannot have the name {name} of -o");
+    let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
     Ok(lost_names.map(warning).collect())
 }
 
-/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot have them. `settings`
-/// are those of the session.
+/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot contain them.
+/// `settings` are those of the session.
 pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
@@ -108,7 +109,7 @@ pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
     Line { json: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
 }
 
-/// Returns the path of `-o` as a name for a list, or else the path as a text.
+/// Returns the path given with `-o` as a name for a list. The error is the path as a text.
 fn name_of_path(path: &Path) -> Result<String, String> {
     let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
     name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())

@@ -1,6 +1,7 @@
 //! Passes the jobs of a run to its session, on a thread of its own.
 //!
-//! Invariant: every job gets the request and the range of the options. If it cannot have them, it fails.
+//! Invariant: every job gets the method, the body and the range that the options set. A job that cannot have
+//! them fails.
 
 use crate::asks::Asks;
 use crate::exit::Exit;

@@ -1,8 +1,8 @@
 //! Reads the cookies of Firefox from a copy of its database, because Firefox may hold a lock on the database
 //! itself.
 //!
-//! Invariant: no file of Firefox is changed. Only the user can read the copy, and it is deleted as soon as it
-//! was read.
+//! Invariant: no file of Firefox is changed. Only the user can read the copy, and the copy is deleted as soon
+//! as it has been read.
 
 use crate::platform;
 use crate::settings;
@@ -97,12 +97,12 @@ fn profile_folder(profile: Option<&str>) -> Result<PathBuf, String> {
     }
     Err(match profile {
         Some(name) => format!("Firefox has no profile {name}"),
-        None => "Firefox has no profile here".into(),
+        None => "no profile of Firefox was found".into(),
     })
 }
 
 /// Returns the path of a profile in the text of `profiles.ini`. Without a name, this is the profile of the
-/// installed browser, else the one that is marked as the default, else the first one.
+/// installed browser, or else the profile that is marked as the default, or else the first profile.
 fn path_of(text: &str, name: Option<&str>) -> Option<String> {
     let mut sections: Vec<Vec<(&str, &str)>> = Vec::new();
     for line in text.lines().map(str::trim) {

@@ -33,7 +33,7 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
         .map_err(|e| format!("the checksum list {} cannot be read: {e}", show::escaped(text)))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if Checksums::read(&list, &name).entries().is_empty() {
-        return Err(format!("no line of {} has a digest and a name", show::escaped(text)));
+        return Err(format!("no line of {} has a digest", show::escaped(text)));
     }
     let mut signature = None;
     for ending in keys.map(Keys::list_endings).unwrap_or_default() {
@@ -130,7 +130,7 @@ fn headers_of(path: &Path) -> Result<Vec<(String, Secret)>, String> {
         headers.push((name, Secret::new(value)));
     }
     match headers.is_empty() {
-        true => Err(format!("-H @{shown}: it holds no header")),
+        true => Err(format!("-H @{shown}: it contains no header")),
         false => Ok(headers),
     }
 }

@@ -28,14 +28,17 @@ const ADVICE: &[(&str, &str)] = &[
         "tls.expired",
         "Check this machine's clock. If it is right, the server needs a new certificate; --insecure accepts this one.",
     ),
-    ("tls.wrong_host", "This may not be the server that you mean. --insecure accepts it anyway."),
+    (
+        "tls.wrong_host",
+        "This may not be the server that you mean. --insecure accepts its certificate anyway.",
+    ),
     (
         "tls.untrusted",
         "--cacert FILE trusts the certificate in FILE: that of a private authority, or the server's own. --insecure accepts every certificate.",
     ),
     (
         "tls.client_refused",
-        "--cert FILE --key FILE sends one to the servers of the given URLs. Ask the owner of the server for it.",
+        "--cert FILE --key FILE sends a client certificate to the servers of the given URLs. Ask the owner of the server for one.",
     ),
     (
         "tls.outdated",
@@ -43,15 +46,12 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "tls.pin",
-        "Someone may be between you and the server, or it has a new key. Ask its owner before you change --pinned-pubkey.",
+        "Someone may be between you and the server, or the server has a new key. Ask the owner of the server before you change --pinned-pubkey.",
     ),
     ("tls.missing", "If the server uses plain http, write http:// in the URL."),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows slower transfers."),
-    (
-        "http.version",
-        "Leave out --http2, since nearly every server supports HTTP/1.1. A server that does not needs --http2.",
-    ),
+    ("http.version", "If --http2 is set, leave it out. If the server supports only HTTP/2, set --http2."),
     (
         "http.unauthorized",
         "Log in with --user NAME, with --bearer TOKEN, or with a header: -H 'Authorization: ...'.",
@@ -65,10 +65,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.busy", "Try later, or with a smaller -j or -x."),
     ("http.later", "Run the same command again after that time."),
     ("http.no_ranges", "Leave out --range to download the whole file."),
-    ("content.coding", "--decode off saves it as it was sent."),
-    ("redirect.too_many", "If they do not form a loop, --max-redirects allows more."),
+    ("content.coding", "--decode off saves the file as it was sent."),
+    ("redirect.too_many", "If the redirects do not form a loop, --max-redirects allows more of them."),
     ("redirect.private", "Leave out --no-private if you trust the server that redirects."),
-    ("redirect.downgrade", "--allow-downgrade follows it; the download is then not protected."),
+    ("redirect.downgrade", "--allow-downgrade follows the redirect; the download is then not protected."),
     ("remote.changed", "The file is being changed on the server. Try again later."),
     (
         "digest.mismatch",
@@ -86,7 +86,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("digest.list", "Check the URL of --checksum-file."),
     (
         "signature.missing",
-        "Nothing was saved. A signature by that kind of key must be beside the file or its checksum list.",
+        "Nothing was saved. The server must have a signature by that kind of key beside the file or its checksum list.",
     ),
     ("signature.wrong", "Nothing was saved. The file, the signature or the key of --signed-by is wrong."),
     (
@@ -99,19 +99,19 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "resume.refused",
-        "Let the tool that left it finish it, or replace it: leave out -c and use --if-exists overwrite.",
+        "Let the tool that left the file finish it, or replace the file: leave out -c and use --if-exists overwrite.",
     ),
     (
         "resume.damaged",
-        "It was not changed. --if-exists overwrite without -c replaces it when the new file is complete.",
+        "The existing file was not changed. --if-exists overwrite without -c replaces it when the new file is complete.",
     ),
     (
         "file.exists",
-        "-c continues it if it is the beginning of the file. --if-exists overwrite replaces it, --if-exists rename keeps both.",
+        "-c continues the existing file if it is the beginning of the new one. --if-exists overwrite replaces it, --if-exists rename keeps both.",
     ),
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.is_device", "Choose another name. Only -o writes to a pipe or a device."),
-    ("folder.is_file", "Choose another folder with -d, other names, or move the file."),
+    ("folder.is_file", "Choose another folder with -d or other names, or move the file."),
     ("file.locked", "Wait for the other run, or choose another name."),
     ("name.taken", "Give the files different names."),
     ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
@@ -119,22 +119,22 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
     ("output.started", "Save to a file instead."),
-    ("output.binary", "Save it with -o NAME, or send it to another program: | COMMAND."),
+    ("output.binary", "Save the file with -o NAME, or send it to another program: | COMMAND."),
 ];
 
-/// Returns what the user can do about an error code.
+/// Returns what the user can do about the error with this code.
 pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
-/// Returns advice for a URL that was given without a scheme, if that may be the reason for the failure. `url`
-/// is the URL that was requested.
+/// Returns advice if the URL was given without a scheme and this may be the reason for the failure. `url` is
+/// the URL that was requested.
 pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
     if code == "dns.unresolved" {
         let rest = rest.strip_suffix('/').unwrap_or(&rest);
-        Some(format!("{rest} was taken for a URL. For a file that holds URLs, use -i."))
+        Some(format!("{rest} was taken for a URL. For a file that contains URLs, use -i."))
     } else if spoke_no_tls {
         Some(format!(
             "The URL was given without a scheme, so https was assumed. For plain http, give http://{rest}"
@@ -144,20 +144,20 @@ pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     }
 }
 
-/// Returns advice for a URL that was not found and that contains a pattern of curl.
+/// Returns advice if a URL was not found and contains a pattern of curl.
 pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
 }
 
-/// Returns advice for a login that the server does not accept.
+/// Returns advice if the server does not accept a login.
 pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("the server did not accept"))
-        .then(|| "Check it, and that this account may have the file.".into())
+        .then(|| "Check the login, and that its account may download the file.".into())
 }
 
-/// Returns advice for a connection that fails because of an option.
+/// Returns advice if a connection fails because of an option.
 pub(crate) fn is_of_an_option(code: &str, message: &str) -> Option<String> {
     let fails_at = |option| code == "connect.failed" && message.contains(option);
     if fails_at("--interface ") {
@@ -167,21 +167,21 @@ pub(crate) fn is_of_an_option(code: &str, message: &str) -> Option<String> {
     fails_at("--unix-socket ").then(|| "Check --unix-socket, and that its server is running.".into())
 }
 
-/// Returns advice for a server that refuses the only version of TLS that the user allows.
+/// Returns advice if a server refuses the only version of TLS that the user allows.
 pub(crate) fn is_older_than_allowed(code: &str, message: &str) -> Option<String> {
     (code == "tls.outdated" && message.contains("--tls-min 1.3"))
-        .then(|| "The server may have TLS 1.2. Leave out --tls-min 1.3 to accept it.".into())
+        .then(|| "The server may support only TLS 1.2. Leave out --tls-min 1.3 to accept it.".into())
 }
 
 /// Returns advice if a login is required, but it is not known if the server or the proxy requires it.
 pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("or from the proxy")).then(|| {
-        "If the proxy wants a login, give it with --proxy-user NAME:PASSWORD. The login for the server is that of --user NAME."
+        "If the proxy requires a login, give it with --proxy-user NAME:PASSWORD. Give a login for the server with --user NAME."
             .into()
     })
 }
 
-/// Returns advice for a signed URL that the server refuses.
+/// Returns advice if the server refuses a signed URL.
 pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
     (refused && url.contains(show::HIDDEN)).then(|| {
@@ -196,7 +196,7 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
-    // From https to http, no option sends a secret.
+    // After a redirect from https to http, no option sends a secret.
     let is_downgrade = from.starts_with("https:") && to.starts_with("http:");
     (is_refusal && from != to && !is_downgrade).then(|| {
         let host = to.split_once("://").map_or(to, |(_, host)| host);
@@ -212,8 +212,8 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
     })
 }
 
-/// Returns advice for a server that refuses a file, and that the user gave no URL of. `--user`, `--bearer`
-/// and `-H` are not sent to such a server, so the advice names ways that are.
+/// Returns advice if a file is refused by a server for which the user gave no URL. `--user`, `--bearer` and
+/// `-H` are not sent to such a server, so the advice names other ways to send a login.
 pub(crate) fn needs_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
     let is_named = error.message.contains(NOT_GIVEN);
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&error.code.as_str());
@@ -223,14 +223,14 @@ pub(crate) fn needs_login_elsewhere(error: &Failure, given: &str) -> Option<Stri
     let needs_section = scheme == "http" && (is_named || from.starts_with("https:"));
     (is_refusal && (is_named || from != to)).then(|| match needs_section {
         true => format!(
-            "{redirects}Logins are not sent there over http, except that of a section [host.\"http://{host}\"] of the configuration."
+            "{redirects}Over http, only a login in the section [host.\"http://{host}\"] of the configuration is sent there."
         ),
         false => format!("{redirects}{}", ways_to_log_in_at(host, &error.code)),
     })
 }
 
-/// Returns the ways to send a login to a host that the user gave no URL of. `host` has the port, unless it is
-/// the usual one. Netrc files have hosts without ports, and are used only if the server requires a login.
+/// Returns the ways to send a login to a host for which the user gave no URL. `host` has the port, unless it
+/// is the usual one. Netrc files have hosts without ports, and are used only if the server requires a login.
 fn ways_to_log_in_at(host: &str, code: &str) -> String {
     if code != "http.unauthorized" {
         return format!("If a login is needed there: --header-for {host} 'Authorization: ...'");
@@ -238,7 +238,7 @@ fn ways_to_log_in_at(host: &str, code: &str) -> String {
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let machine = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     format!(
-        "A netrc file can have a login for it (machine {machine}), or a header: --header-for {host} 'Authorization: ...'"
+        "Put a login for it into a netrc file (machine {machine}), or send a header: --header-for {host} 'Authorization: ...'"
     )
 }
 
@@ -250,8 +250,7 @@ fn origin(url: &str) -> Option<&str> {
 }
 
 /// Advice for a file on the disk that does not match a digest.
-pub(crate) const WRONG_ON_DISK: &str =
-    "The file on the disk is damaged, or another one. It was not changed. --if-exists overwrite replaces it.";
+pub(crate) const WRONG_ON_DISK: &str = "The file on the disk is damaged, or it is another file. It was not changed. --if-exists overwrite replaces it.";
 
 /// Returns true if the failure says that a file on the disk does not match a digest.
 pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The variables that a command gets, without the prefix that all of them have.
+/// The names of the variables that a command gets, without their common prefix.
 const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JOB"];
 
 /// The prefix of the variables.
@@ -55,8 +55,8 @@ impl Hooks {
         self.complete.is_none() && self.error.is_none()
     }
 
-    /// Reads events until the run is over, and runs the commands. `is_stopped` tells if the user stopped the
-    /// run, and `warn` shows a warning.
+    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if the user
+    /// stopped the run, and `warn` shows a warning.
     pub(crate) fn run(&self, mut events: EventReader, is_stopped: impl Fn() -> bool, warn: impl Fn(&str)) {
         let mut urls: HashMap<JobId, String> = HashMap::new();
         loop {

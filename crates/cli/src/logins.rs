@@ -29,8 +29,8 @@ pub(crate) enum NoLogin {
     Interrupted,
 }
 
-/// Returns the arguments with complete logins. They come from files (`@FILE`), or the user types the
-/// password. A file may be a pipe, so it is read only once.
+/// Returns the arguments with complete logins, and warnings for the user. A login comes from a file
+/// (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
 /// Returns why a login cannot be used.
@@ -209,7 +209,7 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
 }
 
 /// Returns the password of the key of the client certificate. If the key is encrypted and no password is
-/// given, the user types it. Without a terminal, there is no password, and the engine says so.
+/// given, the user types it. Without a terminal, no password is returned, and the engine reports the error.
 fn key_password(http: &args::Http) -> Result<Option<SecretOption>, NoLogin> {
     match &http.key_password {
         Some(SecretOption::File(path)) => {
@@ -238,7 +238,7 @@ fn cookies_of(path: &Path) -> Result<SecretOption, String> {
     first_line("--cookie", path, "NAME=VALUE; NAME=VALUE", |line| secret(args::cookies(line)))
 }
 
-/// Returns a secret that was read, if it does not name another file.
+/// Returns the secret that was read, unless the text names another file.
 fn secret(option: Result<SecretOption, String>) -> Option<SecretOption> {
     option.ok().filter(|option| matches!(option, SecretOption::Text(_)))
 }

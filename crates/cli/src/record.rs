@@ -35,7 +35,7 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     if first.is_none_or(|line| line.as_ref().is_ok_and(is_record)) {
         return Ok(());
     }
-    Err(format!("--record {}: it is there, and it is no lock file", words::path(path)))
+    Err(format!("--record {}: it exists, and it is not a lock file", words::path(path)))
 }
 
 /// Returns the path at which the new lock file is written.
@@ -73,7 +73,7 @@ impl Record {
                 Next::End => break,
             }
         }
-        self.write().map_err(|e| format!("the record {} cannot be written: {e}", self.path.display()))
+        self.write().map_err(|e| format!("the lock file {} cannot be written: {e}", self.path.display()))
     }
 
     fn take(&mut self, event: &Event) {

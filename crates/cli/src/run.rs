@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
     failure: Mutex<Option<Exit>>,
-    /// The jobs that are not over, for `--failed`.
+    /// The jobs that have not ended, for `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
@@ -83,7 +83,7 @@ impl Shared {
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the jobs that are not over, if `--failed` needs them.
+    /// Returns the jobs that have not ended, if `--failed` needs them.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }
@@ -123,7 +123,7 @@ impl Shared {
     }
 }
 
-/// Downloads the files of the arguments.
+/// Downloads the files that the arguments name.
 pub(crate) fn run(args: &Args) -> Exit {
     notes(args);
     let args = &match with_secrets(args) {
@@ -328,7 +328,7 @@ fn not_started(args: &Args, e: &Error) -> Exit {
     };
     let needs_password = e.kind == ErrorKind::TlsClient && args.options.http.key_password.is_none();
     let hint = match needs_password && downhaul_engine::needs_password(Path::new(&e.at)) {
-        true => ". --key-password @FILE reads it from a file",
+        true => ". --key-password @FILE reads the password from a file",
         false => "",
     };
     usage(&escaped(&format!("{option} {}: {}{hint}", e.at, e.detail)))
@@ -350,7 +350,7 @@ fn closing(summary: &Summary, output: &OutputSettings, ending: Option<Exit>, las
 
 /// Starts the screen, the log and the JSON output, each on a thread of its own.
 //
-// This function is long because each of them is started in its own way.
+// This function is long because each output is started in its own way.
 fn start_outputs(
     args: &Args,
     output: &OutputSettings,
@@ -488,7 +488,7 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             Ok(line) => line,
             Err(why) => {
                 drop(screen.end());
-                return usage(&format!("line {} is no event: {}", number + 1, escaped(&why)));
+                return usage(&format!("line {} is not an event: {}", number + 1, escaped(&why)));
             }
         };
         let at = line.at();

@@ -1,7 +1,7 @@
 //! Decides which values of options may be secret, and shows a value without its secret.
 //!
-//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So
-//! for a new option, only the right name for its value must be chosen.
+//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So a
+//! new option needs only the right name for its value.
 
 use crate::input;
 use clap::Arg;
@@ -17,7 +17,7 @@ const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"
 /// The name of values that are a header.
 const HEADER: &str = "HEADER";
 
-/// The name of values that are a user name with a password behind a colon.
+/// The name of values that are a user name, which a colon and a password may follow.
 const LOGIN: &str = "LOGIN";
 
 /// The name of values that are the URL of a proxy. Such a URL may have a login, and may lack its scheme.

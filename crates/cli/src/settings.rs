@@ -117,7 +117,7 @@ pub(crate) fn resolve(
             ("--signed-by", args.options.verification.signed_by.is_some()),
         ];
         if let Some((option, _)) = asked.iter().find(|(_, given)| *given) {
-            return Err(format!("{option} asks for a check, and --verify off for none"));
+            return Err(format!("{option} requires verification, and --verify off turns it off"));
         }
     }
     let output = output_settings(args, to_stdout);
@@ -127,7 +127,7 @@ pub(crate) fn resolve(
     }
     let on_error = match args.options.failure.on_error {
         None if Asks::is_special(args) && !args.has_retries => OnError::Retry,
-        // No question is asked in JSON mode, or without a terminal.
+        // Without a terminal, or with `--progress json`, no question is asked.
         Some(args::OnError::Ask) | None if output.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
         Some(args::OnError::Retry) => OnError::Retry,
@@ -271,7 +271,7 @@ pub(crate) fn resolve(
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In
-/// curl, `-d` has such a body.
+/// curl, the value of `-d` is such a body.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;
@@ -346,7 +346,7 @@ pub(crate) fn state_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
 }
 
-/// Returns the folder for the configuration, by the same rules.
+/// Returns the folder for the configuration, by the same rules as [`state_folder`].
 pub(crate) fn config_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_CONFIG_HOME", ".config", "APPDATA")
 }

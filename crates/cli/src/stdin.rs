@@ -1,6 +1,6 @@
 //! Decides which options read standard input.
 //!
-//! Invariant: at most one of them does, because standard input can be read only once.
+//! Invariant: at most one option in a command line does so, because standard input can be read only once.
 
 use crate::again;
 use crate::args::is_foreign;
@@ -26,7 +26,7 @@ pub(crate) fn is_read_by(arg: &Arg, value: &str) -> bool {
 }
 
 /// Checks that at most one option reads standard input. `has_command` is true if an imported command was
-/// read from it already.
+/// already read from standard input.
 ///
 /// # Errors
 /// Returns which options read it, in words for the user.

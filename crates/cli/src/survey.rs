@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// few hosts only, so this limit hardly ever matters.
 const ORIGINS_MOST: usize = 1_000;
 
-/// The most origins that a warning names. It only counts the others.
+/// The most origins that a warning names. The warning only counts the others.
 const ORIGINS_SHOWN: usize = 3;
 
 /// Facts from the URLs of all jobs.
@@ -70,7 +70,7 @@ impl Survey {
         ];
         for (_, what) in secrets.iter().filter(|(given, _)| *given && !others.is_empty()) {
             let to = shown(&others);
-            warnings.push(format!("{what} not sent to {to}, since you gave no file URL there"));
+            warnings.push(format!("{what} not sent to {to}, since you gave no URL of a file there"));
         }
         let urls = self.given.iter().filter_map(|origin| Url::parse(origin).ok());
         if let Some((url, pattern)) = urls

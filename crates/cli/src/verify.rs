@@ -51,7 +51,7 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses all lists and
-/// lock files in it. Names are relative to `folder`, or to the folder of the list.
+/// lock files in it. Names are relative to `folder` or, without it, to the folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -127,7 +127,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         let has_urls = read(what, folder, &mut wanted);
         let has_urls = has_urls.map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
         return match wanted.is_empty() {
-            true => Err(format!("no line of {} has a digest and a name", what.display())),
+            true => Err(format!("no line of {} has a digest", what.display())),
             false => Ok((wanted, has_urls)),
         };
     }
@@ -143,7 +143,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         }
     }
     match wanted.is_empty() {
-        true => Err(format!("there is no checksum list and no record in {}", what.display())),
+        true => Err(format!("there is no checksum list and no lock file in {}", what.display())),
         false => Ok((wanted, false)),
     }
 }

@@ -1,8 +1,7 @@
 //! Collects the facts about a file that come from checksum lists and signatures. Lists are given by the user,
 //! or are beside the file on the server.
-//!
 //! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
-//! folder. A wrong signature is a failure. A list with a wrong signature is never used as a list without one.
+//! folder. A wrong signature is a failure. A list with a wrong signature is never used as an unsigned list.
 
 mod beside;
 
@@ -33,9 +32,9 @@ const DOCUMENT_MOST: usize = 1024 * 1024;
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// The file's own signature, by a key of the settings.
+    /// The file's own signature, made with a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
-    /// The mirrors that its server names.
+    /// The mirrors that the file's server names.
     pub(crate) mirrors: Vec<Url>,
 }
 
@@ -89,7 +88,8 @@ impl ChecksumDiscovery {
         }
     }
 
-    /// Returns the facts about a file, which is searched under all its names. A response may add a name.
+    /// Returns the facts about a file. Lists are searched for all names of the file. The response `remote`
+    /// may add a name.
     ///
     /// # Errors
     /// Returns why the file cannot be verified as the settings require.
@@ -130,11 +130,11 @@ impl ChecksumDiscovery {
             };
             if spec.destination.is_in_order() && trusted.reads_again() {
                 return missing(
-                    "of its list, and what was written in order cannot be read again for its own",
+                    "of its checksum list. A signature of the file itself cannot be verified, because the output cannot be read again",
                 );
             }
             let Some((at, text)) = self.signature((url, by), endings).await? else {
-                return missing("of the file or of its list");
+                return missing("of the file or of its checksum list");
             };
             let signature = trusted.signature(&text, &at)?;
             known.findings.signed = Some(signature.description());
@@ -161,7 +161,7 @@ impl ChecksumDiscovery {
         };
         let at = || names.first().cloned().unwrap_or_default();
         if list.sums.may_name(names) && !has(&spec.expected, Algorithm::counts_in_lists) {
-            let why = format!("a line of {} seems to name it, and cannot be read", list.label);
+            let why = format!("a line of {} seems to name the file, but cannot be read", list.label);
             return Err(Error::new(ErrorKind::DigestUnlisted, at(), why));
         }
         // The digests in the list of jobs may be enough.
@@ -176,9 +176,9 @@ impl ChecksumDiscovery {
         Err(Error::new(missing, at(), why))
     }
 
-    /// Adds what a response offers: mirrors, and a Metalink document with digests. Mirrors do not need to be
-    /// trusted, because several of them are used together only if a digest is known. That digest comes from
-    /// the server that the user gave.
+    /// Adds what a response offers: mirrors, and the digests in a Metalink document. The mirrors do not need
+    /// to be trusted, because several mirrors are used together only if a digest is known. That digest comes
+    /// from the server that the user gave.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -201,8 +201,9 @@ impl ChecksumDiscovery {
         known.mirrors = mirrors;
     }
 
-    /// Returns the file that a Metalink document describes. The response names the document. If the document
-    /// describes several files, the one with the right name is returned.
+    /// Returns the file that a Metalink document describes. `at` is the URL of the document, which the
+    /// response `remote` names. If the document describes several files, returns the one whose name is that
+    /// of the response or of its URL.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
@@ -210,8 +211,8 @@ impl ChecksumDiscovery {
         for (_, file) in Metalink::new(text) {
             match file {
                 Ok(file) => files.push(file),
-                // This error concerns the whole document. Errors of single files concern other files, and are
-                // ignored.
+                // This error concerns the whole document. A file with a mistake is left out, because the
+                // document may describe several files.
                 Err(error) if error.kind == ErrorKind::ListLine => return Err(error.to_string()),
                 Err(_) => {}
             }
@@ -224,11 +225,13 @@ impl ChecksumDiscovery {
             };
             files.retain(of_it);
         }
-        let [_] = &files[..] else { return Err("it does not say which of its files this is".into()) };
+        let [_] = &files[..] else {
+            return Err("it does not describe exactly one usable file of this name".into());
+        };
         files.pop().ok_or_else(String::new)
     }
 
-    /// Returns the keys of the settings, if there are any.
+    /// Returns the keys of the settings, and the same keys in the form that verifies signatures.
     ///
     /// # Errors
     /// Returns an error if the keys cannot be used.
@@ -252,8 +255,9 @@ impl ChecksumDiscovery {
         Ok(None)
     }
 
-    /// Fetches the list of the settings. Headers are sent only if its origin is that of a URL that the user
-    /// gave. `spec` is the first job that needs the list.
+    /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers are sent
+    /// with that request only if a URL that the user gave has the same origin. `spec` is the first job that
+    /// needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
@@ -270,10 +274,10 @@ impl ChecksumDiscovery {
                         ErrorKind::DigestMismatch => error,
                         _ => cannot(error.to_string()),
                     })?
-                    .ok_or_else(|| cannot("it is not there".into()))?;
+                    .ok_or_else(|| cannot("the server has no such file, or forbids access to it".into()))?;
                 let list = self.read((url, by), &text).await?;
                 if list.sums.entries().is_empty() {
-                    return Err(cannot("no line of it has a digest and a name".into()));
+                    return Err(cannot("no line of it has a digest".into()));
                 }
                 Ok(list)
             }
@@ -333,7 +337,7 @@ impl List {
             return match single || is_named {
                 true => Ok(alone),
                 false => Err(format!(
-                    "{name} has a digest and no name, so it cannot be used for one of several files"
+                    "{name} has a digest without a name, so it cannot be used for one of several files"
                 )),
             };
         }
@@ -342,7 +346,7 @@ impl List {
             1 => " (a line of it could not be read)".into(),
             unread => format!(" ({unread} lines of it could not be read)"),
         };
-        Err(format!("{} does not name it{unread}", self.label))
+        Err(format!("{} does not name the file{unread}", self.label))
     }
 
     /// Adds digests of this list to the findings. Returns true if the list is signed.

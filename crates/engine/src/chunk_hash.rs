@@ -23,8 +23,8 @@ pub(crate) struct ChunkCheck {
 }
 
 impl ChunkCheck {
-    /// Returns the chunk of a response. Returns `None` if the response states no digest for the chunk, or if
-    /// nothing is verified in this run.
+    /// Returns the check of the chunk in a response. Returns `None` if the response states no digest for the
+    /// chunk, or if nothing is verified in this run.
     pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<ChunkCheck> {
         let Span::Range(range) = &remote.span else { return None };
         if verify == Verify::Off || remote.range_digests.is_empty() {

@@ -1,5 +1,6 @@
-//! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. The claims
-//! of a journal are compared one after the other, while missing bytes are fetched.
+//! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. A journal
+//! consists of claims: a claim is a range of written bytes with its CRC. The claims are compared one after
+//! the other, while missing bytes are fetched.
 
 use crate::clock;
 use crate::disk::Part;
@@ -30,7 +31,7 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
     report(Input::JournalChecked { number });
 }
 
-/// Returns true if these bytes have that digest.
+/// Returns true if the bytes of the range have the expected digest.
 ///
 /// # Errors
 /// Returns an error if the bytes cannot be read.

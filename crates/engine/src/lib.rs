@@ -85,8 +85,8 @@
 //!
 //! # Add a protocol
 //!
-//! A [`source::Source`] is one remote file. The module [`source`] has the rules for sources. HTTP can still
-//! be used.
+//! A [`source::Source`] is one remote file. The module [`source`] has the rules for sources. The session in
+//! this example can still fetch HTTP URLs.
 //!
 //! ```no_run
 //! # use downhaul_engine::source::{Opened, Remote, Request, Source, Sources};

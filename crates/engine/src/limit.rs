@@ -77,7 +77,7 @@ impl Limit {
     }
 }
 
-/// The limits of rules for hosts.
+/// The limits that rules for hosts set.
 #[derive(Default)]
 pub(crate) struct HostLimits {
     rules: HostRules,
@@ -91,7 +91,7 @@ impl HostLimits {
         HostLimits { rules: rules.clone(), limits: limits.collect() }
     }
 
-    /// Returns the limit of the host of a URL, if a rule sets one.
+    /// Returns the limit that a rule sets for the host of a URL, if there is one.
     pub(crate) fn of(&self, url: &Url) -> Option<&Arc<Limit>> {
         self.limits.get(self.rules.limit_rate(url)?.0)
     }

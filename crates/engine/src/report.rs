@@ -19,8 +19,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// The number of events that a lossless reader may be behind before no new file starts. It is also the size
-/// of the buffer of a lossy reader. At about 1 KiB for each event, this is at most 4 MiB.
+/// If a lossless reader has more unread events than this, no new file starts. This is also the size of the
+/// buffer of a lossy reader. At about 1 KiB for each event, this is at most 4 MiB.
 const BUFFER: usize = 4096;
 
 /// The director writes events to the reporter, and readers receive them from it.

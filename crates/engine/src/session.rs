@@ -212,7 +212,8 @@ impl Session {
         self.command(Command::ResumeAll);
     }
 
-    /// Removes a job. It fails with `job.removed`, unless it has ended or is being renamed to its final name.
+    /// Removes a job. The job fails with `job.removed`, unless it has ended or is being renamed to its final
+    /// name.
     pub fn remove(&self, job: JobId, partial_file: Remove) {
         self.control(job, Control::Remove(partial_file));
     }
@@ -222,12 +223,13 @@ impl Session {
         self.control(job, Control::Priority(priority));
     }
 
-    /// Sets the limit of all jobs together in bytes a second. `None` removes it.
+    /// Sets the limit of all jobs together in bytes a second. `None` removes the limit.
     pub fn set_rate_limit(&self, rate: Option<u64>) {
         self.limit.set(rate);
     }
 
-    /// Sets the limit of one job in bytes a second. `None` removes it. The limit of the session applies too.
+    /// Sets the limit of one job in bytes a second. `None` removes the limit. The limit of the session
+    /// applies too.
     pub fn set_job_rate_limit(&self, job: JobId, rate: Option<u64>) {
         self.control(job, Control::RateLimit(rate));
     }

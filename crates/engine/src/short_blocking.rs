@@ -108,7 +108,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     #[tokio::test]
-    async fn everything_is_done_in_order_also_behind_what_is_stuck() {
+    async fn calls_run_in_order_also_after_a_stuck_call() {
         let short_calls = Arc::new(ShortCalls::default());
         let (let_go, stuck) = std::sync::mpsc::channel::<()>();
         short_calls.run(move || assert!(stuck.recv().is_err()));

@@ -47,7 +47,7 @@ const TURNS: u32 = 3;
 /// the partial file is opened.
 pub(crate) type Whole = Arc<OnceLock<Vec<Bytes>>>;
 
-/// The message of the director that accepts a response.
+/// The message from the director that accepts a response.
 pub(crate) struct Go {
     /// The partial file.
     pub(crate) part: Arc<dyn Part>,

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
-    /// Keep the file if it is the wanted one, and fail otherwise
+    /// Keep the file if it is the requested one, and fail otherwise
     Check,
     /// Keep the file, without a request to the server
     Skip,
@@ -33,7 +33,7 @@ pub enum Names {
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Force only those files to the disk that have a journal
+    /// Force only files with a journal to the disk
     Auto,
     /// Force all files to the disk
     Always,
@@ -66,27 +66,27 @@ pub enum Decode {
 /// `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Send it when the server requires a login, with the strongest scheme that the server offers
+    /// Send the login when the server requires one, with the strongest scheme that the server offers
     Auto,
-    /// Send it at once, with Basic
+    /// Send the login at once, with Basic
     Basic,
-    /// Never send the password itself: log in with Digest only
+    /// Log in with Digest only, which never sends the password itself
     Digest,
 }
 
 /// `--mirrors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mirrors {
-    /// Use mirrors that a server offers if a strong digest is known
+    /// Use mirrors that a server offers (several at once only if a strong digest or chunk hashes are known)
     Auto,
-    /// Use only the given URLs
+    /// Do not use mirrors that a server offers
     Off,
 }
 
 /// `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
-    /// Use all digests that are known
+    /// Compare with all digests that are known
     Auto,
     /// Also look for checksum lists beside the file
     Find,
@@ -94,14 +94,14 @@ pub enum Verify {
     Listed,
     /// Require a strong digest or a signature for every file
     Require,
-    /// Check nothing
+    /// Verify nothing
     Off,
 }
 
 /// `--hsts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hsts {
-    /// Use https for such hosts
+    /// Use https for hosts that ask for it
     On,
     /// Use the scheme of the URL
     Off,

@@ -1,16 +1,17 @@
 //! Options of curl, wget and aria2, which users of these tools may type.
 //!
-//! If downhaul does the same without the option, the option is accepted and changes nothing. The others are
-//! refused, and the message names the option of downhaul. Neither the help nor the completions show them.
+//! If downhaul always does what such an option requests, the option is accepted and changes nothing. All
+//! other options are refused with a message that says what to do instead. Neither the help nor the
+//! completions show these options.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// The behaviour of downhaul for such an option.
 enum Here {
-    /// downhaul does this without the option.
+    /// downhaul always does what the option requests.
     Anyway,
-    /// If the value of the option is the first text, downhaul does this without the option. For other values,
-    /// the second text says what to do.
+    /// If the first text is the value of the option, downhaul always does what the option requests. For any
+    /// other value, the second text says what to do instead.
     AnywayFor(&'static str, &'static str),
     /// The text says what to do instead.
     Instead(&'static str),
@@ -39,7 +40,7 @@ const TABLE: &[Row] = &[
         Some("OFFSET"),
         AnywayFor("-", "downhaul finds by itself where to continue, so leave this option out"),
     ),
-    // Options that have another name here.
+    // Options that have another name in downhaul.
     (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
     (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
     (Some('E'), &["certificate"], Some("FILE"), Instead("use --cert FILE")),
@@ -198,13 +199,13 @@ pub(super) fn add(mut command: Command) -> Command {
     command
 }
 
-/// Returns the names of an option as they are typed. Each is an argument of its own, so that a message can
-/// say which one was given.
+/// Returns the names of an option as a user types them. Each name is an argument of its own in clap, so that
+/// a message can say which name was given.
 fn names((short, long, ..): &Row) -> impl Iterator<Item = String> {
     short.map(|short| format!("-{short}")).into_iter().chain(long.iter().map(|long| format!("--{long}")))
 }
 
-/// Returns true if an option is one of these.
+/// Returns true if the identifier is that of an option in this file.
 pub(crate) fn is_foreign(id: &str) -> bool {
     id.starts_with(ID)
 }

@@ -50,9 +50,10 @@ pub struct Output {
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
-    /// Keep the last N folders of the URL, or all of them
+    /// Save each file below the last N folders of its URL
     ///
-    /// N can also be all or host. With host, all folders are kept, below a folder with the name of the host.
+    /// N can also be all or host. With host, each file is saved below a folder with the name of the host, and
+    /// below all folders of its URL.
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
     pub folders: Folders,
 
@@ -60,7 +61,7 @@ pub struct Output {
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
     pub windows_names: bool,
 
-    /// Set each file's time to that of the download, not to the server's Last-Modified
+    /// Set the modification time of each file to the time of the download, not to the server's Last-Modified
     #[arg(long, hide_short_help = true)]
     pub no_mtime: bool,
 
@@ -96,11 +97,11 @@ pub struct Existing {
     pub no_resume: bool,
 }
 
-/// The options for files and connections at once.
+/// The options for how many files and connections are used at once.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
-    /// Download N files at once, or auto for the best number
+    /// Download N files at once (auto finds N)
     #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = values::files)]
     pub parallel: NumberOrAuto,
 
@@ -114,11 +115,11 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub max_per_host: u16,
 
-    /// Use at most this many bytes per second (500k, 2M)
+    /// Download at most RATE bytes per second (500k, 2M)
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Neither use nor store what is known about the limits of hosts
+    /// Neither use nor store what runs learned about the limits of hosts
     ///
     /// By default, a run stores how many connections and requests each host accepts, and later runs use that.
     #[arg(long, hide_short_help = true)]
@@ -133,7 +134,7 @@ pub struct Failure {
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     pub retries: u32,
 
-    /// Also try again after these HTTP statuses, separated by commas (404,403)
+    /// Also retry after these HTTP statuses, separated by commas (404,403)
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = values::status, hide_short_help = true)]
     pub retry_on: Vec<u16>,
 
@@ -151,17 +152,17 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
-    /// Give up a file that takes longer than this, with all its retries
+    /// Give up a file that takes longer than this, including all retries
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
-    /// Give up a transfer that is slower than this over a minute (500, 2k)
+    /// Give up a transfer that receives fewer than RATE bytes per second over a minute (500, 2k)
     ///
-    /// [default: 1 KiB per minute]
+    /// [default: about 17, which is 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write a list of the failed files to FILE, which -i can read
+    /// Write the failed files to FILE, as a list that -i can read
     ///
     /// FILE contains the URLs as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
@@ -169,13 +170,14 @@ pub struct Failure {
 
     /// Run this command after each downloaded file, without a shell
     ///
-    /// It gets DOWNHAUL_FILE_PATH, _URL, _BYTES and others in its environment. One command runs at a time.
+    /// The command gets DOWNHAUL_FILE_PATH, _URL, _BYTES and others in its environment. One command runs at a
+    /// time.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_complete: Option<Hook>,
 
     /// Run this command after each file that failed, without a shell
     ///
-    /// It gets DOWNHAUL_FILE_URL, _CODE, _REASON and others in its environment.
+    /// The command gets DOWNHAUL_FILE_URL, _CODE, _REASON and others in its environment.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_error_run: Option<Hook>,
 }
@@ -187,7 +189,7 @@ pub struct Verification {
     /// Require this digest (sha256:HEX)
     ///
     /// This option is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one.
-    /// You may leave it out if the number of digits shows which algorithm it is.
+    /// You may leave out the algorithm if the number of digits shows it.
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 
@@ -230,14 +232,15 @@ pub struct Verification {
 pub struct Http {
     /// Send this header ('Name: value'), or those in @FILE
     ///
-    /// Headers are sent to the servers of the given URLs and to no other server. A file has one header on
-    /// each line. It keeps secrets out of the list of processes.
+    /// Headers are sent to the servers of the given URLs and to no other server. FILE must have one header on
+    /// each line. With FILE, secrets stay out of the list of processes.
     #[arg(short = 'H', long = "header", alias = "headers", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
 
-    /// Send a header to HOST as well, if a redirect leads there
+    /// Send this header to HOST only, for example after a redirect
     ///
-    /// HOST is a host name (for its default port) or has the form NAME:PORT.
+    /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
+    /// redirect or a document leads to HOST.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
@@ -257,8 +260,8 @@ pub struct Http {
 
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
-    /// A login is sent to the machine that it names, if the server requires a login, and if a given URL or a
-    /// redirect of it leads there.
+    /// A login is sent only to the machine that it names, and only if that machine requires a login. A given
+    /// URL, a redirect or a document must lead to the machine.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -276,14 +279,14 @@ pub struct Http {
 
     /// Use the cookies in FILE, which has the Netscape format
     ///
-    /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts that it
-    /// is for. Cookies that servers set are always used within a run.
+    /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts that the
+    /// file states for it. Cookies that servers set are always used within a run.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cookies: Option<PathBuf>,
 
     /// Use the cookies of a browser: firefox, or firefox:PROFILE
     ///
-    /// This needs a build with the feature firefox.
+    /// This option needs a build with the feature firefox.
     #[arg(long, value_name = "BROWSER", hide_short_help = true)]
     pub cookies_from_browser: Option<String>,
 
@@ -310,8 +313,8 @@ pub struct Http {
 
     /// Send this body, or the content of @FILE, with POST
     ///
-    /// The body is sent to the servers of the given URLs and to no other server. Its type is that of a form,
-    /// unless -H 'Content-Type: ...' gives another one.
+    /// The body is sent to the servers of the given URLs and to no other server. Its Content-Type is
+    /// application/x-www-form-urlencoded, unless -H 'Content-Type: ...' gives another one.
     #[arg(long, value_name = "BODY", value_parser = values::body, conflicts_with = "json", hide_short_help = true)]
     pub data: Option<BodyOption>,
 
@@ -332,7 +335,7 @@ pub struct Http {
     )]
     pub range: Option<ByteRange>,
 
-    /// The name of curl for --decode auto.
+    /// curl's name for `--decode auto`.
     #[arg(long, hide = true)]
     pub compressed: bool,
 
@@ -388,7 +391,7 @@ pub struct Http {
 
     /// Connect to these hosts without a proxy (example.org,10.0.0.0/8)
     ///
-    /// A name also stands for all names below it, and * for all hosts. [default: $no_proxy]
+    /// A name also matches all names below it, and * matches all hosts. [default: $no_proxy]
     #[arg(long, value_name = "HOSTS", hide_short_help = true)]
     pub no_proxy: Option<String>,
 
@@ -401,13 +404,14 @@ pub struct Http {
 
     /// Send the client certificate in this PEM file to the servers of the given URLs
     ///
-    /// The file also contains the certificates of its chain, and its private key unless --key is given.
+    /// FILE must also contain the certificates of the chain, and the private key unless --key is given.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cert: Option<PathBuf>,
 
     /// Read the private key of the client certificate from this PEM file
     ///
-    /// If the key is encrypted, downhaul asks for its password on the terminal.
+    /// If the key is encrypted and --key-password is not given, downhaul asks for the password on the
+    /// terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
@@ -417,8 +421,8 @@ pub struct Http {
 
     /// Require that the servers of the given URLs have one of these public keys
     ///
-    /// The form is sha256//BASE64, as in curl. Several keys are separated by semicolons. The value is the
-    /// SHA-256 of the key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well.
+    /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
@@ -426,21 +430,22 @@ pub struct Http {
     #[arg(long, value_name = "VERSION", default_value = "1.2", hide_short_help = true)]
     pub tls_min: TlsMin,
 
-    /// Accept every certificate of this host (HOST or HOST:PORT) only
+    /// Accept every certificate, but only from this host (HOST or HOST:PORT)
     #[arg(long, value_name = "HOST", value_parser = values::host, hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
-    /// Connect to these addresses for a host and port (HOST:PORT:ADDRESS,ADDRESS)
+    /// Connect to these addresses instead of those of a host (HOST:PORT:ADDRESS,ADDRESS)
     ///
-    /// As HOST, * means all hosts.
+    /// If HOST is *, the rule is for all hosts.
     #[arg(long, value_name = "RULE", value_parser = Resolve::parse, hide_short_help = true)]
     pub resolve: Vec<Resolve>,
 
-    /// Connect to another host and port (HOST1:PORT1:HOST2:PORT2)
+    /// Connect to HOST2 and PORT2 in place of HOST1 and PORT1 (HOST1:PORT1:HOST2:PORT2)
     ///
     /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL.
     ///
-    /// The certificate and the headers are still those of the host in the URL.
+    /// The certificate must still be that of the host in the URL, and the headers are also sent as for that
+    /// host.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
@@ -450,8 +455,8 @@ pub struct Http {
 
     /// Resolve names with this server for DNS over HTTPS, not with the system
     ///
-    /// URL is an https URL (RFC 8484). The name in it is resolved by the system. This needs a build with the
-    /// feature doh.
+    /// URL is an https URL (RFC 8484). The system resolves the host name in this URL. This option needs a
+    /// build with the feature doh.
     #[arg(long, alias = "doh-url", value_name = "URL", value_parser = DohServer::parse, hide_short_help = true)]
     pub doh: Option<DohServer>,
 
@@ -516,7 +521,7 @@ pub struct Configuration {
     #[arg(long, hide_short_help = true)]
     pub dry_run: bool,
 
-    /// Use the settings of the section [profile.NAME] as well
+    /// Also use the settings in the section [profile.NAME]
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,
 }

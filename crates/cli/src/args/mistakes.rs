@@ -26,8 +26,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 }
 
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
-/// value that looks like a URL is hidden for every option, because it may have a login or a token, such as
-/// that of a proxy after curl's `-x`.
+/// value that looks like a URL is hidden for every option, because it may contain a login or a token. An
+/// example is the URL of a proxy that a user of curl gives with `-x`.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),

@@ -29,7 +29,7 @@ use downhaul_engine::core::credentials::netrc::Netrc;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What follows the options in `--help`.
+/// The text after the options in `--help`.
 const AFTER: &str = "\
 Examples:
   downhaul https://example.com/a.iso                 save a.iso here
@@ -96,7 +96,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) again: Again,
 
-    /// True if the command line has a number of retries. A default value does not count.
+    /// True if `--retries` was given. A default value does not count.
     #[arg(skip)]
     pub(crate) has_retries: bool,
 
@@ -116,11 +116,11 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) config: Config,
 
-    /// The text of `downhaul config`.
+    /// The output of `downhaul config`.
     #[arg(skip)]
     pub(crate) report: String,
 
-    /// The command that repairs the files of the list that was given.
+    /// The command that repairs the files in the given list.
     #[arg(skip)]
     pub(crate) repair: Again,
 }
@@ -144,7 +144,7 @@ pub enum Command {
     ///
     /// If the list is a Metalink document with hashes of chunks, only the wrong chunks are downloaded.
     Repair(Box<Repair>),
-    /// Show the recorded events of --progress json as they looked on the screen
+    /// Show events that --progress json recorded, as a screen would have shown them
     Replay {
         /// The recording, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
@@ -160,7 +160,7 @@ pub enum Command {
     /// --dry-run, downhaul shows the imported options and downloads nothing.
     #[command(args_override_self = true, max_term_width = 100)]
     Import {
-        /// The tool of the command
+        /// The tool that the command is for
         #[arg(value_parser = ["curl"])]
         tool: String,
         /// The command [default: standard input]
@@ -173,7 +173,7 @@ pub enum Command {
     /// configuration file as a start.
     #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
     Config {
-        /// The command, if the configuration is not shown.
+        /// The command, or `None` to show the configuration.
         #[command(subcommand)]
         command: Option<ConfigCommand>,
     },
@@ -209,7 +209,7 @@ pub struct Repair {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// The options for downloads and repairs.
+    /// The options that downloads and repairs share.
     #[command(flatten)]
     pub options: Options,
 }
@@ -217,7 +217,7 @@ pub struct Repair {
 /// The options that downloads and repairs share.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// The options for files and connections at once.
+    /// The options for how many files and connections are used at once.
     #[command(flatten)]
     pub work: Work,
 
@@ -249,7 +249,7 @@ pub(crate) fn command() -> clap::Command {
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
     let command = command.mut_subcommand("config", |sub| sub.args(shown));
-    // An imported command is complete, so a list is not needed.
+    // An imported command names its URLs itself, so it takes no list.
     let others =
         command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_long() != Some("input"));
     let others: Vec<Arg> =
@@ -258,7 +258,7 @@ pub(crate) fn command() -> clap::Command {
     command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
 }
 
-/// The text that is printed if no arguments could be read.
+/// The text that is printed if there are no arguments to run with.
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),

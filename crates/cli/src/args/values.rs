@@ -14,10 +14,10 @@ pub type NumberOrAuto = Option<u16>;
 /// `--header` and `--header-for`: a header, or a file with headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Header {
-    /// Its name and its value.
+    /// The name and the value of a header.
     Line(String, Secret),
-    /// A file with one header on each line. Unlike the value of an option, the headers are not shown in the
-    /// list of processes.
+    /// A file with one header on each line. The list of processes shows the values of options, but not the
+    /// content of files.
     File(PathBuf),
 }
 
@@ -48,7 +48,7 @@ pub struct Pins(pub Vec<[u8; 32]>);
 pub enum SecretOption {
     /// The token, the cookies or the password.
     Text(Secret),
-    /// A file with this text in its first line.
+    /// A file with such a text in its first line.
     File(PathBuf),
 }
 
@@ -124,7 +124,7 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
 }
 
 /// Reads an HTTP status (RFC 9110, section 15) that a failure can have. Informational statuses are not
-/// failures, and neither are the statuses of responses with a file or a range.
+/// failures, and neither are 200 and 206, the statuses of responses with a file or a range.
 pub(super) fn status(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),
@@ -195,7 +195,7 @@ pub(super) fn header_value(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads `NAME`, `NAME:PASSWORD` or `@FILE`. The error contains no part of it.
+/// Reads `NAME`, `NAME:PASSWORD` or `@FILE`. An error contains no part of the text.
 pub(crate) fn login(text: &str) -> Result<LoginOption, String> {
     if let Some(file) = text.strip_prefix('@') {
         return file_with_secret(file).map(LoginOption::File);
@@ -218,7 +218,7 @@ pub(super) fn password(text: &str) -> Result<SecretOption, String> {
     }
 }
 
-/// Reads a bearer token, or `@FILE`. The error contains no part of it.
+/// Reads a bearer token, or `@FILE`. An error contains no part of the text.
 pub(crate) fn token(text: &str) -> Result<SecretOption, String> {
     match text.strip_prefix('@') {
         Some(file) => file_with_secret(file).map(SecretOption::File),
@@ -229,13 +229,13 @@ pub(crate) fn token(text: &str) -> Result<SecretOption, String> {
     }
 }
 
-/// Reads `NAME=VALUE; NAME=VALUE`, or `@FILE`. The error contains no part of it.
+/// Reads `NAME=VALUE; NAME=VALUE`, or `@FILE`. An error contains no part of the text.
 pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
     if let Some(file) = text.strip_prefix('@') {
         return file_with_secret(file).map(SecretOption::File);
     }
     let text = text.trim();
-    // A header that was copied as a whole.
+    // The user may have copied the whole header, with its name.
     let text =
         text.get(..7).filter(|name| name.eq_ignore_ascii_case("Cookie:")).map_or(text, |_| text[7..].trim());
     let text = header_value(text)?;
@@ -256,8 +256,8 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     }
 }
 
-/// Accepts the name of a file that is written. `-` would be standard output, which is for the bytes of a file
-/// or for the events.
+/// Accepts the name of a file to write. `-` would mean standard output and is refused, because standard
+/// output is for the bytes of a download or for events.
 pub(super) fn written_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
         true => Err("it must be the name of a file; /dev/stdout is standard output"),

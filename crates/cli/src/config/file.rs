@@ -132,7 +132,7 @@ impl Reader<'_> {
                 (name, value) => file.top.push(Entry { key: name.into(), value: read_value(value), place }),
             }
         }
-        // The parser sorts keys by name. Here they get the order of the file again.
+        // The parser sorts keys by name. This restores the order in the file.
         file.top.sort_by_key(|entry| entry.place.line);
         Ok(file)
     }

@@ -1,7 +1,7 @@
 //! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
-//! Invariant: an option on the command line or in the environment wins over that of a section. Headers and
-//! logins are an exception. Headers and logins of the command line win only at the hosts to which they are
+//! Invariant: an option on the command line or in the environment wins over the same option in a section.
+//! Headers and logins are an exception: those of the command line win only at the hosts to which they are
 //! sent.
 
 use super::file::Section;
@@ -29,8 +29,7 @@ pub(super) struct Host {
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment. Warnings are added to the notes of
-/// `config`.
+/// Reads the sections. `config` has the settings of the environment. Warnings are added to its notes.
 ///
 /// # Errors
 /// Returns what is wrong, in one line for the user.
@@ -56,7 +55,7 @@ pub(super) fn read(
             }
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // A run that does not need this host must not fail.
+                // An unset variable must not fail a run that does not need this host.
                 Err(Unusable::Unset(why)) => {
                     config.notes.push(format!("{place}: {why}: {name} has no effect"));
                     continue;

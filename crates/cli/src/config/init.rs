@@ -17,7 +17,7 @@ const HEAD: &str = "\
 # Do not write a secret into this file. Write \"env:NAME\" (an environment variable) or \"@FILE\" instead.
 ";
 
-/// The last lines of the file. The keys that a section for a host can have replace `KEYS`.
+/// The last lines of the file. `KEYS` is replaced by the keys that a section for a host can have.
 const SECTIONS: &str = r#"
 # Keys of a section [profile.NAME] are in force with --profile NAME.
 #[profile.slow-line]

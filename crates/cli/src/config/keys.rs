@@ -46,7 +46,7 @@ pub(super) fn of(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|arg| is_option(arg) && refusal(long(arg)).is_none())
 }
 
-/// Returns the option of a key.
+/// Returns the option that a key sets.
 ///
 /// # Errors
 /// Returns why there is no such key, and which key may be meant.

@@ -1,13 +1,13 @@
-//! Reads the configuration, which has settings from a file and from the environment. They are layers below
-//! the command line.
+//! Reads the configuration, which has settings from a file and from the environment. These settings are
+//! layers below the command line.
 //!
 //! A key of the configuration is the long name of an option. The settings of the lower layers become words,
-//! which are put before the words of the command line. So the parser of the option reads the value of the
+//! which are put before the words of the command line. So the parser of an option also reads the value of its
 //! key.
 //!
 //! Invariants: a setting on the command line wins over one in the environment, which wins over one in the
 //! profile, which wins over one at the top of the file. If an option of a higher layer excludes an option of
-//! a lower layer, the lower one is ignored. A configuration file contains no secrets.
+//! a lower layer, the lower one is ignored. A secret in a configuration file is an error.
 
 mod file;
 mod hosts;
@@ -48,7 +48,7 @@ pub(crate) struct Config {
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The file that was read.
+    /// The path of the configuration file, if there is one. The default file may not exist.
     file: Option<PathBuf>,
 }
 
@@ -83,8 +83,8 @@ impl std::fmt::Display for Origin {
 type Layer = Vec<Setting>;
 
 impl Config {
-    /// Reads the layers below the command line. `command` is the whole program. `matches` has the arguments
-    /// of the program or, if there is a subcommand, those of the subcommand.
+    /// Reads the layers below the command line. `command` is the definition of the whole program. `matches`
+    /// has the arguments of the program or, if there is a subcommand, those of the subcommand.
     ///
     /// # Errors
     /// Returns what is wrong, in one line for the user.
@@ -96,7 +96,7 @@ impl Config {
                 let (file, note) = file::read(Path::new(&path), true)?;
                 config.notes.extend(note);
                 config.file = Some(path.clone().into());
-                Some(file.ok_or_else(|| format!("there is no configuration {}", show::escaped(&path)))?)
+                Some(file.ok_or_else(|| format!("there is no configuration file {}", show::escaped(&path)))?)
             }
             None => {
                 let path = default_path();
@@ -124,8 +124,8 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
-    /// Returns the name of an option for a message about its value: `--user`, or the key or the variable that
-    /// sets it.
+    /// Returns the name of an option at the beginning of a message about its value. This is the option
+    /// itself, such as `--user`, or the key or the environment variable that sets the option.
     pub(crate) fn called(&self, option: &str) -> String {
         let name = option.trim_start_matches('-');
         match self.settings.iter().find(|setting| setting.name == name).map(|setting| &setting.origin) {
@@ -140,8 +140,8 @@ impl Config {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())
     }
 
-    /// Adds the lowest layer so far. Only settings that neither the command line nor a higher layer has are
-    /// added.
+    /// Adds a layer below the layers that were added before. Leaves out settings that the command line or a
+    /// higher layer already has, and settings that such an option excludes.
     ///
     /// # Errors
     /// Returns an error if two settings of the layer exclude each other.
@@ -173,7 +173,7 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the settings of the environment.
+    /// Returns the settings from the environment. A variable that sets no option becomes a warning.
     fn variables(&mut self, command: &Command) -> Result<Layer, String> {
         let mut layer = Layer::new();
         for (name, value) in settings::variables(PREFIX) {
@@ -196,8 +196,8 @@ impl Config {
         Ok(layer)
     }
 
-    /// Returns the settings of the profile, and those at the top of the file. The whole file is checked,
-    /// including unused sections.
+    /// Returns the settings of the profile, and the settings at the top of the file. The whole file is
+    /// checked, including unused sections.
     fn layers_of(
         &mut self,
         command: &Command,
@@ -234,7 +234,7 @@ impl Config {
             let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // The variable of a secret that is not used may be absent.
+                // In an unused section, the environment variable with a secret may be unset.
                 Err(Unusable::Unset(_)) if !is_used => continue,
                 Err(Unusable::Unset(why) | Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
             };

@@ -46,8 +46,7 @@ fn table(rows: &[(String, String, String)]) -> String {
     rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n")).collect()
 }
 
-/// The width of the widest value that makes its column wider. A longer value moves only the rest of its own
-/// line.
+/// The greatest width of the column with the values. A longer value moves only the rest of its own line.
 const LONGEST_VALUE: usize = 32;
 
 /// Returns the value of an option on the command line, without secrets.

@@ -17,12 +17,12 @@ use std::path::Path;
 /// The longest file with a secret, in bytes.
 const LONGEST_SECRET: usize = 64 * 1024;
 
-/// The meaning of a key and its value on the command line.
+/// A key and its value in the form of options on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Meaning {
-    /// The words, which may contain secrets. There are none for an option that is switched off.
+    /// The words, which may contain secrets. There are no words for an option that is switched off.
     pub(super) words: Vec<Secret>,
-    /// The values without secrets, in words for the user.
+    /// The values as the user may see them, without secrets.
     pub(super) shown: String,
 }
 
@@ -129,9 +129,10 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     Ok(Meaning { words: vec![Secret::new(format!("--{}", keys::long(arg))); times], shown })
 }
 
-/// Replaces `env:NAME` by the value of the variable. In a header, also replaces `Name: env:NAME` and `Name:
-/// @FILE`. Returns `None` if the value has no such reference. If the whole value is `@FILE`, the option reads
-/// the file itself, except for a proxy. In that case, only `~/` at the beginning of FILE is replaced here.
+/// Replaces `env:NAME` by the value of the variable. In a header, replaces the value in `Name: env:NAME` and
+/// in `Name: @FILE`. If the whole value is `@FILE`, the option reads the file itself, so only `~/` at the
+/// beginning of FILE is replaced here. For a proxy, `@FILE` is replaced by the content of the file. Returns
+/// `None` if nothing was replaced.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");

@@ -33,7 +33,7 @@ pub(super) fn joined(data: &[(Data, String)]) -> Result<String, String> {
     }
 }
 
-/// Returns one of the parts of a body or a query.
+/// Returns one part of a body or a query.
 ///
 /// # Errors
 /// Returns why the data cannot be imported, without its content.
@@ -45,7 +45,7 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
     }
 }
 
-/// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes of it.
+/// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes in the file.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(

@@ -1,7 +1,7 @@
 //! Translates the options of a command of curl into options of downhaul.
 //!
 //! Invariant: every option is translated, left out with a note, or refused. An option is left out without a
-//! note only if it requests something that downhaul always does.
+//! note only if it changes nothing, for example because downhaul always does what the option requests.
 
 use super::body;
 use super::options::{self, Data, Scheme, To};
@@ -54,7 +54,7 @@ struct Reader {
     method: Option<String>,
     has_accept: bool,
     is_get: bool,
-    /// The name of the host in the header `Host`.
+    /// The value of the header `Host`.
     host: Option<String>,
     has_login: bool,
     schemes: Vec<Scheme>,
@@ -65,8 +65,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the text after the command. A second command of curl is refused, because its files would be
-    /// missing.
+    /// Reads the text after the command. A second command of curl is refused, because its files would not be
+    /// downloaded.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
@@ -155,7 +155,7 @@ impl Reader {
             To::Output => self.outputs.push(Some(value)),
             To::RemoteName => self.outputs.push(None),
             To::Header => self.header(&value),
-            // A value with `=` contains cookies. Any other value is a file with cookies.
+            // A value with `=` contains cookies. Any other value is the name of a file with cookies.
             To::Cookie if value.contains('=') => self.add(format!("--cookie={}", literal(name, value)?)),
             To::Cookie if value.is_empty() || value == "/dev/null" => {}
             To::Cookie => self.cookie_file(name, &value)?,
@@ -171,7 +171,9 @@ impl Reader {
                 url => self.add(format!("--referer={url}")),
             },
             To::Continue if value == "-" => {}
-            To::Continue => return Err(format!("{name} {value} of curl cannot be imported: only -C - can")),
+            To::Continue => {
+                return Err(format!("{name} {value} of curl cannot be imported: only '-C -' can be imported"));
+            }
         }
         Ok(())
     }
@@ -278,7 +280,8 @@ impl Reader {
         }
     }
 
-    /// Leaves out a `Host` header that names the host of the URLs, as those of browsers do.
+    /// Leaves out a `Host` header that names the host of the URLs, because downhaul sends such a header
+    /// itself. Browsers copy such headers.
     fn host_header(&mut self) {
         let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
         let without_port = |text: &str| {
@@ -293,13 +296,15 @@ impl Reader {
         }
     }
 
-    /// Reads `-b FILE`. As in curl, the file may be missing, because `-c` writes it at the end.
+    /// Reads `-b FILE`. As in curl, the file may be missing, because `-c` may write it at the end of the run.
     fn cookie_file(&mut self, name: &str, file: &str) -> Result<(), String> {
         if std::mem::replace(&mut self.has_cookie_file, true) {
-            return Err(format!("several files of cookies ({name}) cannot be imported"));
+            return Err(format!("several cookie files ({name}) cannot be imported"));
         }
         match Path::new(file).try_exists() {
-            Ok(false) => self.translation.notes.push(format!("the file of cookies of {name} does not exist")),
+            Ok(false) => {
+                self.translation.notes.push(format!("the cookie file that {name} names does not exist"))
+            }
             _ => self.add(format!("--cookies={file}")),
         }
         Ok(())
@@ -353,7 +358,8 @@ fn authority(url: &str) -> &str {
     after.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Returns a value that means the same in downhaul, where a value that begins with `@` names a file.
+/// Returns the value, unless it begins with `@`. Such a value is an ordinary one in curl, but names a file in
+/// downhaul.
 fn literal(name: &str, value: String) -> Result<String, String> {
     if value.starts_with('@') { Err(begins_with_at(name)) } else { Ok(value) }
 }

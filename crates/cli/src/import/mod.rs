@@ -1,5 +1,5 @@
-//! Translates commands of other tools that a user pasted, such as those that a browser copies. They become
-//! words of the command line of downhaul.
+//! Translates commands of other tools that a user pasted, such as those that a browser copies. The translated
+//! commands are words of the command line of downhaul.
 
 mod body;
 mod curl;
@@ -231,7 +231,7 @@ mod tests {
             ("curl h/a --next h/b", "--next of curl cannot be imported"),
             ("curl -L", "has no URL"),
             ("curl h/a -o", "-o lacks its value"),
-            ("curl -C 5 h/a", "only -C - can"),
+            ("curl -C 5 h/a", "only '-C -' can"),
             ("curl --user=hush h/a", "not known here: --user"),
             ("curl -u @hush h/a", "begins with @"),
             ("curl h/a ; curl h/b", "import each command separately"),

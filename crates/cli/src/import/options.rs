@@ -3,7 +3,7 @@
 /// The translation of an option.
 #[derive(Clone, Copy)]
 pub(super) enum To {
-    /// downhaul always does this, so the option is not needed.
+    /// downhaul always does what the option requests, so the option is not needed.
     Anyway,
     /// The option makes no difference for a download. It is left out with a note.
     LeftOut,
@@ -15,12 +15,12 @@ pub(super) enum To {
     Words(&'static [&'static str]),
     /// The option cannot be translated. The text gives the reason.
     Refused(&'static str),
-    /// An option of downhaul for a proxy. The text is the scheme of its URL.
+    /// The option `--proxy`. The text is the scheme of the proxy's URL.
     Proxy(&'static str),
     // The following options need more than a new name.
     GivenUrl,
     User,
-    /// The ways to log in that the command allows.
+    /// A way to log in that the command allows.
     Scheme(Scheme),
     NoPatterns,
     CookieJar,
@@ -190,7 +190,7 @@ pub(super) const TABLE: &[Row] = &[
         Some('K'),
         &["config"],
         true,
-        To::Refused("the file is one of curl's options; import the command without it"),
+        To::Refused("the file contains options of curl; import the command without this file"),
     ),
     (Some(':'), &["next"], false, To::Refused("import each command separately")),
     (Some('0'), &["http1.0", "http0.9"], false, To::Refused("downhaul uses HTTP/1.1 or newer")),

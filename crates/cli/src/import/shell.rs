@@ -43,7 +43,9 @@ fn without_carets(text: &str) -> Result<(String, Option<String>), String> {
                 return Ok((out, Some(format!("{c}{}", rest.trim_end()))));
             }
             '<' | '>' if !is_quoted => {
-                return Err(format!("it contains {c}, which only a shell can do. Use -o for the name"));
+                return Err(format!(
+                    "it contains {c}, and only a shell can redirect. Use -o for the name of the file"
+                ));
             }
             // The command ends with a line that is not continued.
             '\n' if !is_quoted && !rest.trim().is_empty() && !rest.trim_start().starts_with('-') => {

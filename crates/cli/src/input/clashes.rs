@@ -10,17 +10,17 @@ use std::path::Path;
 /// Describes the clash of two jobs with the same name. The text follows the word `would`.
 pub(super) const SAME: &str = "have the same name";
 
-/// Describes the clash of two jobs if the name of one job is a folder in the name of the other. The text
+/// Describes the clash of two jobs if the name of one job is a folder in the name of the other job. The text
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
 /// The names so far. They are kept as hashes of 64 bits, so that long lists need little memory. Two different
-/// names with the same hash would be refused as well. The probability of that is one in 37 million for a list
-/// of a million names.
+/// names with the same hash would be refused as well. For a million hashes, the probability of that is one in
+/// 37 million.
 #[derive(Default)]
 pub(super) struct Names {
     seen: HashMap<u64, u64>,
-    /// The folders that names need.
+    /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, u64>,
     hasher: RandomState,
 }

@@ -1,4 +1,4 @@
-//! Expands the pattern of `--glob` to several URLs, by the rules of curl.
+//! Expands a URL with patterns to several URLs (`--glob`), by the rules of curl.
 //!
 //! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or
 //! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. The
@@ -59,7 +59,8 @@ impl Set {
     }
 }
 
-/// One URL of a pattern, and the value of each set, which replaces `#1` and so on in a name.
+/// One of the URLs that a pattern stands for, and the value of each set, which replaces `#1` and so on in a
+/// name.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub(super) struct Expanded {
     pub(super) url: String,
@@ -67,7 +68,7 @@ pub(super) struct Expanded {
 }
 
 impl Pattern {
-    /// Returns a URL that is used as it is.
+    /// Returns the pattern for a URL that is used as it is.
     pub(super) fn plain(url: &str) -> Pattern {
         Pattern { parts: vec![Part::Text(url.into())], count: 1 }
     }
@@ -129,7 +130,8 @@ impl Pattern {
         Expanded { url: parts.collect(), values }
     }
 
-    /// Returns the number of the first set that must be in a name, so that the names differ, and is not.
+    /// Returns the number of the first set with several values that the name does not contain. Without this
+    /// set, several files would get the same name.
     pub(super) fn missing_in(&self, name: &str) -> Option<usize> {
         let mut sets = (1..).zip(self.sets());
         let marks = |number: usize| (1..=number).map(|n| format!("({n})")).collect::<Vec<_>>();
@@ -177,7 +179,7 @@ pub(crate) fn looks_like_pattern(url: &str) -> bool {
     })
 }
 
-/// Reads `{one,two}`. Returns its words and the rest.
+/// Reads `{one,two}`. Returns its words and the rest of the text.
 fn words(text: &str) -> Result<(Set, &str), &'static str> {
     let inside = text.strip_prefix('{').unwrap_or(text);
     let (mut all, mut word, mut escaped) = (Vec::new(), String::new(), false);
@@ -197,8 +199,8 @@ fn words(text: &str) -> Result<(Set, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// Reads a range after the text `before`. Returns its values and the rest. Returns `None` for an ordinary
-/// bracket. Such a bracket belongs to an address, or is empty.
+/// Reads a range after the text `before`. Returns its values and the rest of the text. Returns `None` for an
+/// ordinary bracket, which is empty or belongs to an IPv6 address.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Set, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');

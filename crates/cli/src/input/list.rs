@@ -77,8 +77,8 @@ impl List {
 
 /// The jobs of a list, each with its line number.
 pub struct Jobs {
-    /// True for a Metalink document. Such a document is usually written by someone else, so one wrong file is
-    /// no reason to refuse the other files.
+    /// True for a Metalink document. Such a document is usually written by someone else, so a mistake in one
+    /// file is no reason to refuse the other files.
     pub(super) of_a_document: bool,
     pub(super) all: Box<dyn Iterator<Item = AtLine>>,
 }
@@ -99,7 +99,7 @@ pub(super) fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
             Ok(()) => Ok(job),
             Err(Clash { name, first, what }) => {
                 let why = match what {
-                    SAME => format!("the file of line {first} has it too"),
+                    SAME => format!("the file of line {first} has this name too"),
                     _ => format!("it and the file of line {first} would {what}"),
                 };
                 Err(Error::new(ErrorKind::NameTaken, name, why))

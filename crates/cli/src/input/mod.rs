@@ -181,7 +181,7 @@ mod tests {
             (&["example.com/a", "example.com/b"], "example.com/b can be a URL or a name"),
             (&["ftp://h/a"], "only http and https"),
             (&[], "nothing to download"),
-            (&["http://h/a", "http://h/b", "-o", "x"], "-o is for a single URL, and there are 2"),
+            (&["http://h/a", "http://h/b", "-o", "x"], "-o is for a single URL, but there are 2 URLs"),
             (&["http://h/a", "-o", "dir/"], "is a folder"),
             (&["http://h/a", "x", "-o", "y"], "use one of them"),
         ] {

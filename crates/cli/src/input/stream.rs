@@ -28,7 +28,8 @@ impl Stream {
         if path.as_os_str() == "-" {
             return Ok(Some(Stream { file: None, shown: "on standard input".into() }));
         }
-        // On some systems, these paths continue where the last reader stopped, even in a regular file.
+        // On some systems, a reader of these paths continues where the previous reader stopped, even in a
+        // regular file.
         let is_open_already = path == "/dev/stdin" || path.starts_with("/dev/fd");
         let is_special = |found: fs::Metadata| !found.is_file() && !found.is_dir();
         if !is_open_already && !fs::metadata(path).is_ok_and(is_special) {

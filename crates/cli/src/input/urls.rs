@@ -12,8 +12,8 @@ use downhaul_engine::core::name::{self, SafeName};
 use downhaul_engine::core::show;
 use std::path::{Path, PathBuf};
 
-/// The most jobs that are checked before the run. A mistake in a later one fails only that job, as in a list
-/// on standard input. Checking this many takes some milliseconds.
+/// The most jobs that are checked before the run. A mistake in a later job fails only that job, as in a list
+/// on standard input. Checking this many jobs takes some milliseconds.
 const CHECKED_MOST: usize = 10_000;
 
 /// The URLs and names among the arguments. Jobs are made one after the other, because patterns can stand for
@@ -35,7 +35,7 @@ enum Naming {
     Listed(Vec<SafeName>),
     /// The name of `-o`, for a single URL.
     One(Destination),
-    /// The name of `-o` with `#1`, and the folder of the files.
+    /// The name of `-o`, which contains a mark such as `#1`, and the folder of the files.
     Pattern(String, PathBuf),
 }
 
@@ -61,7 +61,7 @@ impl Arguments {
         let mut arguments = Arguments { patterns, naming: Naming::Server, digest: None };
         arguments.naming = match (&args.output.save_as, names) {
             (Some(_), Some(_)) => {
-                return Err("-o names the file, and FILENAMES does too: use one of them".into());
+                return Err("-o and FILENAMES both name the file: use one of them".into());
             }
             (Some(path), None) => arguments.one_name(path, args)?,
             (None, Some(names)) => Naming::Listed(listed(names, arguments.count())?),
@@ -70,20 +70,20 @@ impl Arguments {
         if let Some(digest) = &args.options.verification.checksum {
             if arguments.count() != 1 {
                 let count = arguments.count();
-                return Err(format!("--checksum is for a single URL, and there are {count}"));
+                return Err(format!("--checksum is for a single URL, but there are {count} URLs"));
             }
             arguments.digest = Some(digest.clone());
         }
         Ok(arguments)
     }
 
-    /// Reads the name of `-o`.
+    /// Reads the path that `-o` gives.
     fn one_name(&self, path: &Path, args: &Args) -> Result<Naming, String> {
         let folder = &args.output.folder;
         let Some(name) = path.to_str().filter(|name| args.output.glob && name.contains('#')) else {
             return match self.count() {
                 1 => save_as(path, folder).map(Naming::One),
-                more => Err(format!("-o is for a single URL, and there are {more}")),
+                more => Err(format!("-o is for a single URL, but there are {more} URLs")),
             };
         };
         match self.patterns.iter().find_map(|pattern| pattern.missing_in(name)) {
@@ -127,7 +127,7 @@ impl Arguments {
         self.try_jobs().map(|job| job.map_err(|why| Error::new(ErrorKind::UrlInvalid, "", why)))
     }
 
-    /// Returns the jobs, or what is wrong with them, in words for the user.
+    /// Returns the jobs. For a job that cannot be made, returns what is wrong, in words for the user.
     fn try_jobs(&self) -> impl Iterator<Item = Result<Job, String>> {
         let urls = self.patterns.iter().flat_map(Pattern::urls);
         urls.enumerate().map(|(index, one)| {
@@ -203,7 +203,7 @@ fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Returns the job of a URL, which may lack its scheme.
+/// Returns the job for a URL, which may lack its scheme.
 fn job_for(text: &str) -> Result<Job, String> {
     let given = job::parse_given(text);
     if !job::has_scheme(text) {

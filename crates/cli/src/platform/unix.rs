@@ -140,7 +140,7 @@ fn is_in_front_of(tty: &File) -> bool {
 }
 
 /// Raises the soft limit of file descriptors, which is often 1024 for historical reasons. Each connection and
-/// each file needs one. Returns the limit.
+/// each file needs a descriptor. Returns the new limit.
 pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -211,7 +211,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Returns the reason why other users can change a regular file, if they can: one of them owns it, or its
-/// mode lets all users write. A group may write, since many systems give each user a group of their own.
+/// mode lets all users write. A mode that lets a group write is accepted, since many systems give each user a
+/// group of their own.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;

@@ -31,14 +31,14 @@ const BYTES: usize = 8;
 pub(crate) struct Bars {
     unicode: bool,
     pub(crate) state: State,
-    /// The number of files that are known. It also says if more files may be added.
+    /// The number of files. It may grow while the list is read.
     pub(crate) total: Total,
     speeds: HashMap<JobId, Speed>,
     speed: Speed,
     frame: usize,
 }
 
-/// The number of files.
+/// The number of files that are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened_first_and_failures_are_shown_last() {
+    fn names_are_shortened_first_and_failures_are_left_out_last() {
         let at = |bytes| vec![sample(2, &"long-name-".repeat(9), bytes, Some(4 << 20))];
         let now = at(2 << 20);
         let mut bars = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_lengths_wander() {
+    fn the_bar_of_a_file_of_unknown_size_moves() {
         let now = vec![sample(2, "a", 5 << 20, None)];
         let bars = bars(false, &[(0, now.clone())]);
         let line = &bars.lines(&now, 60, 24)[0].text;

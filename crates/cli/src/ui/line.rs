@@ -1,4 +1,5 @@
-//! A line of the block that the painter repaints. One part of it may have a meaning.
+//! A line of the block that the painter repaints. One part of the line may have a meaning, which decides its
+//! colour.
 //!
 //! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
 

@@ -12,17 +12,18 @@ use std::collections::HashMap;
 
 /// The state that is needed to write messages.
 pub(crate) struct Messages<'a> {
-    /// The arguments, for the command that continues. `None` in a replay.
+    /// The arguments, for the command that resumes the run. `None` in a replay.
     pub(crate) args: Option<&'a Args>,
     pub(crate) paint: Paint,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) unicode: bool,
-    /// The unfinished files. There are no more than the queue and the running jobs.
+    /// The files that were announced and have not ended. Their number is limited by the length of the queue
+    /// and the number of files at once.
     known: HashMap<JobId, Known>,
-    /// True if a file failed in a way that may succeed in another run.
+    /// True if a file failed and may succeed in another run.
     another_run_may_do: bool,
-    /// True if a file on the disk does not have the digest in its list.
+    /// True if a file on the disk does not match the expected digest.
     some_are_wrong: bool,
     /// True if the run was stopped. The last line of the run then shows what is left.
     stopped: bool,
@@ -34,7 +35,7 @@ struct Known {
     path: Option<String>,
     /// True if the URL was given without a scheme.
     assumed_https: bool,
-    /// True if a message has said that the transfer broke, and why.
+    /// True if a message has already said why the transfer broke.
     broke: bool,
 }
 
@@ -59,7 +60,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the name of an unfinished file.
+    /// Returns the text by which messages call a file that has not ended: its path or, as long as the path is
+    /// not known, its URL.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -68,8 +70,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the reason for a failure. It includes the place of the failure, unless that is the file's own
-    /// URL or name, or the reason already contains it.
+    /// Returns the reason for a failure. The reason includes the place of the failure (a URL or a path),
+    /// unless this is the file's own URL or name, or the text already contains it.
     pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
         match self.known.get(&job) {
             Some(known) => reason(known, error),
@@ -182,12 +184,12 @@ impl<'a> Messages<'a> {
                 let more = self.more_advice(&known, error);
                 self.failed(&format!("{name}: {reason}"), error, more, *retries, *exhausted)
             }
-            // The summary is printed last. Later versions may have more events.
+            // All other events have no message. The summary is handled above, because it belongs to no job.
             _ => Vec::new(),
         }
     }
 
-    /// Returns advice that depends on the URL.
+    /// Returns advice that needs more than the error code: the URL, the options, or the text of the failure.
     fn more_advice(&self, known: &Known, error: &Failure) -> Option<String> {
         let Known { url, assumed_https, .. } = known;
         let globs = self.args.is_none_or(|args| args.output.glob);
@@ -237,7 +239,7 @@ impl<'a> Messages<'a> {
             String::new()
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
-        // Advice for this URL is more specific than advice for the error code.
+        // The more specific advice is used, if there is any.
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
         self.another_run_may_do |= !hints::fails_again(error);

@@ -218,13 +218,13 @@ fn a_list_beside_the_file_that_cannot_be_used_is_reported() {
         (
             "file.sha256",
             b"see the web site\n".to_vec(),
-            "file.sha256 does not name it (a line of it could not be read)",
+            "file.sha256 does not name the file (a line of it could not be read)",
         ),
-        ("file.md5", format!("{MD5}  another\n").into(), "file.md5 does not name it"),
+        ("file.md5", format!("{MD5}  another\n").into(), "file.md5 does not name the file"),
         (
             "SHA256SUMS",
             b"\x00\x01\x02".to_vec(),
-            "SHA256SUMS does not name it (a line of it could not be read)",
+            "SHA256SUMS does not name the file (a line of it could not be read)",
         ),
         ("SHA256SUMS", b"<!doctype html><p>not found".to_vec(), "not verified (size matches)"),
         ("SHA256SUMS", format!("{SHA256}  another\n").into(), "not verified (size matches)"),
@@ -262,7 +262,7 @@ fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let before = server.requests_for("/d/file").len();
     let out = place.run(&[&url, "-o", "f", "--verify", "listed", "--checksum-file", "SUMS"]);
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
-    assert!(out.stderr.contains("SUMS does not name it"), "{}", out.stderr);
+    assert!(out.stderr.contains("SUMS does not name the file"), "{}", out.stderr);
     assert_eq!(
         server.requests_for("/d/file").len(),
         before,

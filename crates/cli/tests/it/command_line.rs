@@ -483,7 +483,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec![&url, "-H", "Range: bytes=0-1"], "set by downhaul itself"),
         (vec![&url, "--cacert", "missing.pem"], "missing.pem"),
         (vec![&url, "--limit-rate", "0"], "it must be above 0"),
-        (vec![&url, "--record", "old"], "--record old: it is there, and it is no lock file"),
+        (vec![&url, "--record", "old"], "--record old: it exists, and it is not a lock file"),
         (vec![&url, "--record", "latin1"], "it is no lock file"),
         (vec![&url, "--connections", "0"], "auto or a number from 1 to 256"),
         (vec![&url, "--continue", "--no-resume"], "cannot be used with"),

@@ -179,7 +179,7 @@ fn every_mistake_in_the_configuration_gets_one_clear_line() {
     let says = "DOWNHAUL_PARALEL in the environment has no effect: paralel is not the name of an option; did you mean parallel?";
     assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
     for (args, says) in [
-        (["--config", "none.toml"], "there is no configuration none.toml"),
+        (["--config", "none.toml"], "there is no configuration file none.toml"),
         (["--profile", "x"], "there is no profile x: the configuration has no section [profile.x]"),
     ] {
         let out = place.run(&[&["http://127.0.0.1:1/"], &args[..]].concat());

@@ -212,7 +212,11 @@ fn a_line_that_names_the_file_and_cannot_be_read_is_a_failure() {
         place.write("d/SUMS", format!("{other}{line}\n"));
         let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--retries", "0"]);
         assert_eq!((out.status, place.file("file")), (3, None), "{line}: {}", out.stderr);
-        assert!(out.stderr.contains("a line of SUMS seems to name it, and cannot be read"), "{}", out.stderr);
+        assert!(
+            out.stderr.contains("a line of SUMS seems to name the file, but cannot be read"),
+            "{}",
+            out.stderr
+        );
         // Another known digest is enough.
         let digest = sha256(&file());
         let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--checksum", &digest]);

@@ -70,7 +70,7 @@ fn a_lock_file_that_cannot_be_written_is_reported() {
     let url = put_file(&server);
     let out = place.run(&[&url, "--record", "no/such/folder"]);
     assert!(
-        out.status == 5 && out.stderr.contains("the record no/such/folder cannot be written"),
+        out.status == 5 && out.stderr.contains("the lock file no/such/folder cannot be written"),
         "{}",
         out.stderr
     );

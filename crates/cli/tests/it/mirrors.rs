@@ -492,7 +492,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     assert_eq!(place.file("d/f").as_ref(), Some(&old));
     let (_, out) = repair(&server, &path, &["--verify", "off"]);
     assert!(
-        out.status == 2 && out.stderr.contains("repair asks for a check, and --verify off for none"),
+        out.status == 2 && out.stderr.contains("repair requires verification, and --verify off turns it off"),
         "{}",
         out.stderr
     );

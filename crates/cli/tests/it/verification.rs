@@ -282,14 +282,15 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     let out = place.run(&[&url, "-o", "f", "--checksum-file", "SUMS"]);
     place.assert_exact(&out, "f", &file());
     assert!(
-        out.stderr.contains("not verified (size matches)") && out.stderr.contains("SUMS does not name it"),
+        out.stderr.contains("not verified (size matches)")
+            && out.stderr.contains("SUMS does not name the file"),
         "{}",
         out.stderr
     );
     let before = server.requests_for("/d/file").len();
     let out = place.run(&[&url, "-o", "g", "--checksum-file", "SUMS", "--verify", "require"]);
     assert_eq!((out.status, place.file("g")), (3, None), "{}", out.stderr);
-    assert!(out.stderr.contains("SUMS does not name it"), "{}", out.stderr);
+    assert!(out.stderr.contains("SUMS does not name the file"), "{}", out.stderr);
     assert_eq!(
         server.requests_for("/d/file").len(),
         before,
@@ -297,10 +298,14 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     );
     let out = place.run(&[&url, "-o", "g", "--checksum-file", &server.url("lists/none")]);
     assert_eq!((out.status, place.file("g")), (1, None), "{}", out.stderr);
-    assert!(out.stderr.contains("the checksum list could not be fetched: it is not there"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("the checksum list could not be fetched: the server has no such file"),
+        "{}",
+        out.stderr
+    );
     place.write("empty", "nothing here\n");
     for (list, says) in [
-        ("empty", "no line of empty has a digest and a name"),
+        ("empty", "no line of empty has a digest"),
         ("none", "none cannot be read"),
         ("ftp://h/x", "only http"),
     ] {

@@ -74,7 +74,7 @@ impl ChecksumDiscovery {
                 // A list that cannot be fetched is reported and skipped. A wrong signature fails the file.
                 Some(Err(error)) if error.kind == ErrorKind::SignatureWrong => return Err(error),
                 Some(Err(error)) => {
-                    findings.notes.push(format!("a checksum list beside it was not read: {error}"));
+                    findings.notes.push(format!("a checksum list beside the file was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
                         // A failure that may be retried shows that the host has problems. So no further lists
                         // are requested from this host.
@@ -93,7 +93,7 @@ impl ChecksumDiscovery {
             }
         }
         if !found && !unusable.is_empty() {
-            findings.notes.push(format!("beside it: {}", unusable.join("; ")));
+            findings.notes.push(format!("checksum lists beside the file: {}", unusable.join("; ")));
         }
         Ok(signed)
     }

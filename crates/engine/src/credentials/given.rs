@@ -51,7 +51,7 @@ impl Given {
         Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
-    /// Returns the same file at another URL. The secrets for the given URL belong to that URL then.
+    /// Returns the same file at another URL. The secrets for the given URL then belong to `url`.
     pub(crate) fn at(&self, url: Url) -> Given {
         Given { url, ..self.clone() }
     }

@@ -1,8 +1,8 @@
 //! Remembers where each login of a session was accepted or refused, and how it was sent.
 //!
 //! Invariant: [`Logins::ready`] returns a login only for a protection space that accepted the same login
-//! before. A nonce of such a space is never used twice with the same count. The store may also send a login
-//! of a URL, or with `--auth basic`, without a challenge.
+//! before. A nonce of such a space is never used twice with the same count. Apart from this, the store also
+//! sends a login without a challenge if the login is in a URL, or with `--auth basic`.
 
 use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
@@ -37,7 +37,7 @@ pub(super) enum How {
     Basic(Option<String>),
     /// Digest, as an answer to this challenge.
     Digest(Nonce),
-    /// Digest, in a protection space that was known, with this nonce.
+    /// Digest without a challenge, in a known protection space, with this nonce.
     DigestAgain(String),
 }
 
@@ -64,7 +64,7 @@ enum Scheme {
 }
 
 impl Space {
-    /// Returns the nonce of the space, if it is this one.
+    /// Returns the nonce of the space, if its text is `nonce`.
     fn nonce(&mut self, nonce: &str) -> Option<&mut Nonce> {
         match &mut self.scheme {
             Scheme::Digest(own) if own.challenge.nonce == nonce => Some(own),
@@ -176,7 +176,7 @@ impl Logins {
                 (paths, Scheme::Digest(nonce.clone()))
             }
             How::DigestAgain(used) => {
-                // If another response has brought a new nonce meanwhile, that one is used.
+                // If another response has brought a new nonce meanwhile, the new nonce is kept.
                 if let Some(nonce) = known.find_map(|space| space.nonce(used)) {
                     nonce.take_next(info);
                 }

@@ -52,7 +52,7 @@ pub(crate) struct Peer {
     /// True if the client certificate may be sent to the server.
     pub(crate) gets_certificate: bool,
     /// True if the user gave a URL of this host, for this file or another one. Pinned keys apply to such
-    /// hosts, also if a redirect or a document leads there.
+    /// hosts, also if a redirect or a document leads to them.
     pub(crate) is_given_host: bool,
     /// True if a public host led to the server. The server must then not be at a private address.
     pub(crate) is_guarded: bool,

@@ -109,7 +109,7 @@ impl Permit {
         }
     }
 
-    /// Adds a cookie of the jar. It is not added if the user gave a cookie of the same name.
+    /// Adds a cookie from the jar. The cookie is not added if the user gave a cookie of the same name.
     pub(super) fn add_cookie(&mut self, cookie: &Cookie) {
         let is_given = |value: &HeaderValue| {
             let pairs = value.as_bytes().split(|&byte| byte == b';');

@@ -27,23 +27,24 @@
 //!   content. A source may also set `can_resume` if it is not certain that the server sends ranges. If the
 //!   server then ignores the range, only one request is lost.
 //!
-//! **The body** is a stream of buffers of any size, in order. It ends with `None` only if all announced bytes
-//! arrived. Otherwise it ends with an error. After an error or `None`, the stream is not polled again.
+//! **The body** is a stream of buffers of any size, in order. It must end with `None` if all announced bytes
+//! arrived, and with an error otherwise. After an error or `None`, the stream is not polled again.
 //!
-//! **Errors** have an [`ErrorKind`](downhaul_core::error::ErrorKind), which alone decides what follows. Some
-//! codes begin with `http.` for historical reasons, but apply to every protocol. Before there is a
-//! connection, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use
-//! `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file
-//! is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`.
-//! If the server requires fewer requests, use `http.busy`, and set [`Error::pause`] if the server states a
-//! time. Use `http.malformed` for data that cannot be understood. A source does not retry a failure that the
-//! plan can retry, because the plan counts the retries.
+//! **Errors** have an [`ErrorKind`](downhaul_core::error::ErrorKind), which decides what the plan does after
+//! the error. Some codes begin with `http.` for historical reasons, but apply to every protocol. Before there
+//! is a connection, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks,
+//! use `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the
+//! file is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or
+//! `http.unauthorized`. If the server asks for fewer requests, use `http.busy`. If it also states how long to
+//! wait, set [`Error::pause`] to this time. If the server sends data that does not follow the protocol, use
+//! `http.malformed`. A source must not retry a failure that the plan can retry, because the plan counts the
+//! retries.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
-//! source then closes the connections of that request, and the next `open` works as before.
+//! source must then close the connections of that request, and the next `open` must work as before.
 //!
 //! **Silence.** If the server sends nothing for
-//! [`Settings::timeout`](downhaul_core::settings::Settings::timeout), `open` ends with `net.silent` or
+//! [`Settings::timeout`](downhaul_core::settings::Settings::timeout), `open` must fail with `net.silent` or
 //! `connect.timeout`. The engine itself detects silence in the body.
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
@@ -148,7 +149,8 @@ pub struct Opened {
     pub body: Body,
 }
 
-/// The bytes of a response as they arrive. The stream ends with `None` only if all announced bytes arrived.
+/// The bytes of a response as they arrive. The stream ends with `None` if all announced bytes arrived, and
+/// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 /// Says where a URL came from: from the user, a document or a server. This decides which secrets are sent to

@@ -198,8 +198,8 @@ impl Writer {
     }
 
     /// Holds reports back from now on, until the whole response is verified. A worker that was dropped may
-    /// have left bytes here that were never verified, so these bytes are discarded, if the output allows
-    /// that.
+    /// have left bytes in this segment that were never verified. These bytes are discarded, if the output
+    /// allows that.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());
@@ -222,7 +222,7 @@ impl Writer {
     /// Discards the bytes, because the response is incomplete or wrong.
     ///
     /// # Errors
-    /// Returns `output.started` if the wrong bytes were already passed on.
+    /// Returns `output.started` if the wrong bytes were already passed on to the output.
     pub(super) async fn take_back(
         &mut self,
         why: Option<&Error>,

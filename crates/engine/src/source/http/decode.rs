@@ -39,7 +39,7 @@ const AHEAD: usize = 4;
 /// The largest window of zstd as a content coding, as a power of two: 8 MiB (RFC 9659, section 3).
 const ZSTD_WINDOW: u32 = 23;
 
-/// A content coding of RFC 9110, section 8.4.1, RFC 7932 and RFC 8878.
+/// A content coding: gzip and deflate (RFC 9110, section 8.4.1), brotli (RFC 7932) and zstd (RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gzip,
@@ -60,7 +60,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
         return Ok(Opened { remote, body });
     };
     if !remote.is_whole() {
-        let detail = format!("{name}, and --decode auto needs all of it");
+        let detail = format!("{name}, and --decode auto needs the whole body");
         return Err(Error::new(ErrorKind::HttpEncoding, show::url(&remote.url), detail));
     }
     let expected = std::mem::take(&mut remote.digests);
@@ -89,7 +89,8 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
-/// A report of the task or the thread to the reader of the decoded body.
+/// A report to the reader of the decoded body. The task that reads the coded body and the thread that decodes
+/// it send reports.
 enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.

@@ -43,7 +43,7 @@ pub(super) struct Doh {
 }
 
 impl Doh {
-    /// Returns the server of the settings, if there is one.
+    /// Returns the server that the settings name, if there is one.
     ///
     /// # Errors
     /// Returns an error if the certificates to trust cannot be read.
@@ -123,8 +123,8 @@ impl Doh {
             "" => e.kind.meaning().to_string(),
             detail => format!("{}: {detail}", e.kind.meaning()),
         };
-        // Files of a known small size are fetched over HTTP/2 if the server supports it. Some DNS servers
-        // support no other HTTP version.
+        // Requests for files of a known small size use HTTP/2 if the server supports it. Some DNS servers
+        // support no other HTTP version, so this request states a small size.
         let asked = Request { size: Some(MESSAGE_MOST as u64), ..Request::EVERYTHING };
         let user_agent = &self.settings.user_agent;
         let mut request = request::build(url, user_agent, &Permit::default(), &asked).map_err(reason)?;

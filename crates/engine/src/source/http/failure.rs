@@ -16,7 +16,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     }
     let h2 = h2_cause(error);
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
-        return Error::new(ErrorKind::HttpVersion, at, "it wants HTTP/1.1 for this");
+        return Error::new(ErrorKind::HttpVersion, at, "it requires HTTP/1.1 for this request");
     }
     // If the HTTP/2 library resets only this stream, the response is malformed. Errors of the whole
     // connection are handled below.
@@ -72,7 +72,7 @@ fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {
     error.source().and_then(|cause| cause.downcast_ref())
 }
 
-/// Returns the text of the innermost cause. The outer ones only say "connection error" or "error reading a
+/// Returns the text of the innermost cause. The outer causes only say "connection error" or "error reading a
 /// body".
 fn cause(error: &hyper::Error) -> String {
     let mut text = error.to_string();

@@ -24,7 +24,7 @@ use url::Url;
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
-    /// The target of the last redirects. Later requests for ranges are sent there.
+    /// The target of the last redirects. Later requests for ranges are sent to this URL.
     resolved: Mutex<Option<Url>>,
     /// The same file behind the https form of its URL. It takes all requests once the host requires https.
     secured: OnceLock<Box<HttpFile>>,
@@ -75,7 +75,7 @@ impl HttpFile {
     }
 
     /// Returns the file behind the https form of the given URL, if the host requires https. The secrets for
-    /// the given URL are sent there too.
+    /// the given URL are sent to this form of it too.
     fn secured(&self) -> Option<&HttpFile> {
         let url = self.client.hsts.secured(self.given.url.clone());
         let is_same = url == self.given.url;
@@ -111,7 +111,8 @@ impl HttpFile {
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // If earlier redirects led to `start`, it is guarded, unless the given host is known to be private.
+        // If earlier redirects led to `start`, its host must not be at a private address, unless the given
+        // host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let starts_guarded = start.host() != self.given.url.host() && !given_is_private;
         let mut is_guarded = starts_guarded;

@@ -60,7 +60,8 @@ impl Client {
     /// Creates the client.
     ///
     /// # Errors
-    /// Returns an error if certificates or keys cannot be read, or if DNS over HTTPS cannot be set up.
+    /// Returns an error if the certificates or keys of the settings cannot be read, or if DNS over HTTPS
+    /// cannot be set up.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
         let credentials = Store::new(settings.clone());

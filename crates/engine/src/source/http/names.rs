@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_up_goes_on_when_the_first_that_asked_is_gone() {
+    async fn a_look_up_goes_on_when_its_first_caller_is_gone() {
         let (names, count) = (Names::default(), Arc::new(AtomicUsize::new(0)));
         let first = names.addresses("h", after(5, &count, Ok(vec![HERE])));
         assert!(tokio::time::timeout(Duration::from_secs(1), first).await.is_err());

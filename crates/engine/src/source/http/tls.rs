@@ -104,7 +104,7 @@ impl Tls {
         }
     }
 
-    /// Adds to an error which setting may be its cause.
+    /// Adds to an error the setting that may be its cause.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
         if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
             error.kind = ErrorKind::TlsClientRefused;

@@ -40,8 +40,8 @@ use url::{Host, Url};
 /// also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The size of the read buffers of all connections together. This is a quarter of the 64 MiB that all buffers
-/// may take.
+/// The memory for the read buffers of all connections together. It is a quarter of the 64 MiB that all
+/// buffers of a session may take. The other three quarters are for the batches of workers.
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
 /// The smallest limit for a read. So a response head of up to this length can always be read, even with many
@@ -55,7 +55,8 @@ const ALPN_HTTP2: &[u8] = b"h2";
 /// Opens connections.
 pub(super) struct Connector {
     tls: Tls,
-    /// The TLS settings that were made, for each way to trust a server and each offer of HTTP versions.
+    /// The TLS settings that have been made so far. They depend on the way to trust the server and on the
+    /// HTTP versions that are offered.
     configs: Mutex<HashMap<(Trust, Offer), Arc<ClientConfig>>>,
     dialer: Dialer,
     connect_to: Vec<ConnectTo>,
@@ -85,7 +86,8 @@ impl Connector {
     /// Creates the connector.
     ///
     /// # Errors
-    /// Returns an error if certificates or keys cannot be read, or if DNS over HTTPS cannot be set up.
+    /// Returns an error if the certificates or keys of the settings cannot be read, or if DNS over HTTPS
+    /// cannot be set up.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(Connector {
             tls: Tls::new(settings)?,
@@ -107,8 +109,8 @@ impl Connector {
         let proxy = self.proxies.of(url).filter(|_| self.unix_socket.is_none());
         let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
         match gateway {
-            // Proxies do not forward HTTP/2, and they forward a request only to the server of its URL. In all
-            // other cases, a tunnel is needed.
+            // An HTTP proxy forwards a request only if its URL is an http URL, only over HTTP/1.1, and only
+            // to the server that the URL names. All other requests need a tunnel.
             Some(gateway)
                 if gateway.proxy.forwards(url) && !self.http2_only && self.other_target(url).is_none() =>
             {
@@ -131,7 +133,8 @@ impl Connector {
         url.scheme() == "https" && !self.trust(url, Peer::default()).is_insecure()
     }
 
-    /// Returns the rules by which the server of a URL is trusted. Without TLS, they are the default ones.
+    /// Returns the rules by which the server of a URL is trusted. For a URL without TLS, these are the
+    /// default rules.
     fn trust(&self, url: &Url, peer: Peer) -> Trust {
         match Endpoint::of(url).filter(|_| url.scheme() == "https") {
             Some(server) => self.tls.trust(&server.host, server.port, peer),
@@ -139,10 +142,10 @@ impl Connector {
         }
     }
 
-    /// Adds to an error of a request which TLS setting may be its cause.
+    /// Adds to an error of a request the TLS setting that may be its cause.
     pub(super) fn explained(&self, route: &Route, mut error: Error) -> Error {
         match route.gateway() {
-            // The handshake was that of the proxy, which gets no client certificate.
+            // The handshake was with the proxy, which gets no client certificate.
             Some(gateway) if route.forwarder().is_some() || gateway.is_named_by(&error) => {
                 if error.kind == ErrorKind::TlsClientRefused {
                     error.detail = format!("the proxy requires it, and {} gets none", gateway.proxy);
@@ -213,7 +216,8 @@ impl Connector {
         }
     }
 
-    /// Returns where connections for a URL lead, if that is not its host and port (`--connect-to`).
+    /// Returns the host and port to which connections for a URL lead, if `--connect-to` names others than
+    /// those in the URL.
     fn other_target(&self, url: &Url) -> Option<Endpoint> {
         let Endpoint { host, port } = Endpoint::of(url)?;
         let target = self.connect_to.iter().find_map(|rule| rule.target(&host, port));

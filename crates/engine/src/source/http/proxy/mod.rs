@@ -204,7 +204,7 @@ impl Tunnel<'_> {
     /// Opens the tunnel. `dial` makes a new connection to the proxy.
     ///
     /// # Errors
-    /// Returns `proxy.*`, or `dns.unresolved` if the name is resolved here and cannot be found.
+    /// Returns `proxy.*`, or `dns.unresolved` if the name is resolved on this machine and cannot be found.
     pub(super) async fn open<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
     where
         F: Future<Output = Result<Socket, Error>>,

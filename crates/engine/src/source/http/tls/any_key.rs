@@ -1,6 +1,6 @@
 //! Verifies that a server has the private key of its certificate, for certificates that the TLS library does
-//! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. It is used only if
-//! every certificate is trusted, or if the user gave the certificate.
+//! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. Such certificates
+//! are used only if every certificate is trusted, or if the user gave the certificate.
 
 use super::certificate::{self, PublicKey};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -13,8 +13,8 @@ const P256: usize = 65;
 const P384: usize = 97;
 const P521: usize = 133;
 
-/// The sizes of RSA keys in bits for which the cryptographic library verifies signatures. Signatures of TLS
-/// 1.3 (PSS) need the larger least size.
+/// The sizes of RSA keys in bits for which the cryptographic library verifies signatures. Most schemes, such
+/// as those of TLS 1.3 (PSS), need a key of at least `RSA_LEAST_OF_MOST_SCHEMES`.
 const RSA_LEAST: usize = 1024;
 const RSA_LEAST_OF_MOST_SCHEMES: usize = 2048;
 const RSA_MOST: usize = 8192;

@@ -1,7 +1,8 @@
 //! Reads certificates, and checks the names and the dates of a server certificate that the user gave.
 //!
-//! A certificate is checked only if it is equal to the one that the user gave, byte for byte. So trust is not
-//! decided here. A certificate that does not follow RFC 5280 is refused.
+//! [`check`] is called only for a certificate that is equal, byte for byte, to one that the user gave. So
+//! this file does not decide which certificates are trusted. `check` refuses a certificate that does not
+//! follow RFC 5280.
 
 use downhaul_core::calendar::Date;
 use rustls::CertificateError;
@@ -20,24 +21,24 @@ const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 
-/// Object identifiers (RFC 5280, section 4.2.1.6 and appendix A.1): the extension with names, and the common
-/// name.
+/// Object identifiers (RFC 5280, section 4.2.1.6 and appendix A.1): the extension with subject alternative
+/// names, and the common name.
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
 /// The object identifier of RSA keys (RFC 8017, appendix A.1).
 const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
-/// The tag of a host name in the extension with names (RFC 5280, section 4.2.1.6).
+/// The tag of a DNS name among the subject alternative names (RFC 5280, section 4.2.1.6).
 const DNS_NAME: u8 = 0x82;
 
-/// The tag of bytes, such as the value of an extension.
+/// The tag of an OCTET STRING, such as the value of an extension.
 pub(super) const OCTETS: u8 = 0x04;
 
 /// The facts about a certificate that messages show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The host names in the certificate, or else its common name.
+    /// The DNS names among the subject alternative names or, without any, the common name.
     pub(super) names: Vec<String>,
     /// The common name of the authority that signed the certificate.
     pub(super) issuer: Option<String>,
@@ -68,7 +69,7 @@ pub(super) fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
 pub(super) struct PublicKey<'a> {
     /// The whole SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
     pub(super) info: &'a [u8],
-    /// The key itself.
+    /// The content of the field subjectPublicKey.
     pub(super) bits: &'a [u8],
     algorithm: &'a [u8],
 }
@@ -95,17 +96,17 @@ pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Option<PublicKey<'a
     let info = fields.element()?;
     let mut parts = Der(Der(info).expect(SEQUENCE)?);
     let algorithm = Der(parts.expect(SEQUENCE)?).expect(OID)?;
-    // The first byte is the number of unused bits at the end, which is 0 for all keys.
+    // The first byte is the number of unused bits at the end. It must be 0 for a key.
     let bits = parts.expect(BIT_STRING)?.strip_prefix(&[0])?;
     Some(PublicKey { info, bits, algorithm })
 }
 
-/// Returns a certificate without the data after it.
+/// Returns a certificate without any data that follows it.
 pub(super) fn without_rest(der: &CertificateDer<'_>) -> CertificateDer<'static> {
     Der(der).element().unwrap_or(der).to_vec().into()
 }
 
-/// The fields of a certificate that are read.
+/// The fields of a certificate that this program uses.
 #[derive(Debug, PartialEq, Eq)]
 struct Certificate<'a> {
     /// Seconds since 1970.
@@ -115,7 +116,7 @@ struct Certificate<'a> {
     /// The common name of the issuer.
     issuer: Option<&'a str>,
     dns_names: Vec<&'a str>,
-    /// True if the certificate has an extension with names. Then the common name is ignored (RFC 6125,
+    /// True if the certificate has subject alternative names. The common name is then ignored (RFC 6125,
     /// section 6.4.4).
     has_names: bool,
     /// True if the subject and the issuer of the certificate are the same.
@@ -149,7 +150,7 @@ pub(super) fn check(
         return verify_server_name(&ParsedCertificate::try_from(der)?, server);
     }
     // By default, `openssl req -x509` writes only a common name. Common names are no longer accepted in
-    // certificates of authorities. This certificate was given by the user, so its common name is accepted.
+    // certificates that authorities sign. The user gave this certificate, so its common name is accepted.
     match certificate.common_name {
         Some(name) if is_called(server, name) => Ok(()),
         name => {
@@ -205,7 +206,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// Reads the host names in the rest of the extension with names.
+/// Reads the DNS names in the extension with subject alternative names, after its object identifier.
 fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
     // The extension may begin with a flag that marks it as critical.
     while extension.peek()? != OCTETS {
@@ -222,8 +223,8 @@ fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
     Some(names)
 }
 
-/// Reads the common name of a subject. If there are several, the last one is used. Returns `Some(None)` if
-/// there is none.
+/// Reads the common name in a subject or an issuer. If there are several, the last one is used. Returns
+/// `Some(None)` if there is no common name, and `None` if the field is malformed.
 fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     let mut sets = Der(subject);
     let mut found = None;

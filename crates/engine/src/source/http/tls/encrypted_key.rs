@@ -47,7 +47,7 @@ pub(super) fn is_in(text: &str) -> bool {
 /// Decrypts the first encrypted key in a text.
 ///
 /// # Errors
-/// Returns why it is not decrypted.
+/// Returns why the key was not decrypted.
 pub(super) fn decrypt(text: &str, password: &Secret) -> Result<PrivateKeyDer<'static>, Undecrypted> {
     let block = text.split_once(BEGIN).and_then(|(_, after)| after.split_once(END));
     let (base64, _) = block.ok_or(Undecrypted::Unsupported)?;
@@ -122,7 +122,7 @@ impl<'a> Encrypted<'a> {
     }
 }
 
-/// Returns a positive number of DER.
+/// Reads a positive number from the content of a DER INTEGER.
 fn number(bytes: &[u8]) -> Option<NonZeroU32> {
     let bytes = bytes.strip_prefix(&[0]).unwrap_or(bytes);
     let value =

@@ -150,7 +150,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
     }
 }
 
-/// Explains an error of our own verifier.
+/// Explains an error of this program's own certificate verifier.
 fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> (ErrorKind, String) {
     if let Some(NotPinned(found)) = error.downcast_ref() {
         return (ErrorKind::TlsPin, format!("its key is sha256//{found}"));

@@ -71,7 +71,7 @@ pub(super) fn read(
 /// Returns the key in a text.
 ///
 /// # Errors
-/// Returns why there is none, in words for the user.
+/// Returns why there is no usable key, in words for the user.
 fn private_key(
     text: &str,
     password: Option<&Secret>,

@@ -14,8 +14,9 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 /// Other labels that OpenSSL reads as certificates. A trusted certificate is followed by rules for its use.
 const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
 
-/// Returns the text of a file. Editors and PowerShell write a byte order mark at its beginning. It is left
-/// out, also where files were joined, since it would hide the line after it.
+/// Returns the text of a file without byte order marks. Editors and PowerShell write such a mark at the
+/// beginning of a file, and joined files can also have one in the middle. A mark would hide the line after
+/// it.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut text)?;

@@ -1,8 +1,8 @@
 //! Verifies the certificates of servers.
 //!
-//! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this is
-//! left out for keys for which the library cannot verify it, unless a key is pinned. A pinned key is an
-//! additional condition, and never replaces another one.
+//! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this
+//! proof is not required for keys for which the library cannot verify it, unless a key is pinned. A pinned
+//! key is an additional condition, and never replaces another one.
 
 use super::certificate::{self, Facts};
 use super::{any_key, pem};
@@ -71,8 +71,8 @@ fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) trusted: Trusted,
-    /// If there are any, the server must have one of these keys. A key is the SHA-256 of the
-    /// SubjectPublicKeyInfo (RFC 7469, section 2.4).
+    /// The pinned keys, each as the SHA-256 of its SubjectPublicKeyInfo (RFC 7469, section 2.4). If there are
+    /// any, the server must have one of these keys.
     pub(super) keys: Vec<[u8; 32]>,
     pub(super) provider: Arc<CryptoProvider>,
 }
