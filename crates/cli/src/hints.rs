@@ -51,7 +51,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("tls.missing", "If the server uses plain http, write http:// in the URL."),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows slower transfers."),
-    ("http.version", "If --http2 is set, leave it out. If the server supports only HTTP/2, set --http2."),
+    ("http.version", "Leave out --http2 if it is set. If the server supports only HTTP/2, set --http2."),
     (
         "http.unauthorized",
         "Log in with --user NAME, with --bearer TOKEN, or with a header: -H 'Authorization: ...'.",

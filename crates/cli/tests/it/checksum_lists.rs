@@ -117,13 +117,13 @@ fn a_digest_without_a_name_belongs_to_the_only_file_or_to_the_file_in_the_name_o
         }
         let out = place.run(&[&url, &other, "--checksum-file", "digest", "-d", "two"]);
         assert_eq!(out.status, 0, "{}", out.stderr);
-        assert_eq!(out.stderr.matches("digest has a digest and no name").count(), 2, "{}", out.stderr);
+        assert_eq!(out.stderr.matches("digest has a digest without a name").count(), 2, "{}", out.stderr);
         let out =
             place.run(&[&url, &other, "--checksum-file", "digest", "-d", "three", "--verify", "require"]);
         assert_eq!((out.status, place.file("three/file")), (3, None), "{}", out.stderr);
         let out = place.run(&[&url, &other, "--checksum-file", "file.sha256", "-d", "four"]);
         assert!(out.stderr.contains("sha-256 from file.sha256"), "{}", out.stderr);
-        assert_eq!(out.stderr.matches("has a digest and no name").count(), 1, "{}", out.stderr);
+        assert_eq!(out.stderr.matches("has a digest without a name").count(), 1, "{}", out.stderr);
     }
     let at_a_url = server.put("/lists/digest", SHA256.replace('f', "e"));
     let (_, out) = run(&url, &["--checksum-file", &at_a_url]);

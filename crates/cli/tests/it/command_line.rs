@@ -484,7 +484,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec![&url, "--cacert", "missing.pem"], "missing.pem"),
         (vec![&url, "--limit-rate", "0"], "it must be above 0"),
         (vec![&url, "--record", "old"], "--record old: it exists, and it is not a lock file"),
-        (vec![&url, "--record", "latin1"], "it is no lock file"),
+        (vec![&url, "--record", "latin1"], "it is not a lock file"),
         (vec![&url, "--connections", "0"], "auto or a number from 1 to 256"),
         (vec![&url, "--continue", "--no-resume"], "cannot be used with"),
         (vec!["http://ann:p#x@h/a"], "In a password, write # as %23"),

@@ -438,7 +438,7 @@ fn no_command_is_suggested_that_would_fail_to_verify_an_existing_file_again() {
     for (how, helps) in [
         (["--verify", "require"], "Give a digest with --checksum or --checksum-file."),
         (["--verify", "listed"], "Give a list with --checksum-file"),
-        (["--signed-by", key.as_str()], "A signature by that kind of key must be beside the file"),
+        (["--signed-by", key.as_str()], "The server must have a signature by that kind of key"),
         (["--checksum", wrong_digest().as_str()], "--if-exists overwrite"),
     ] {
         let place = Place::new();
