@@ -1,5 +1,5 @@
-//! Reads any headers as those of a response: Content-Range, Content-Disposition, lengths, dates and digests.
-//! This must not panic. Each line of the input is a header.
+//! Reads any headers as the headers of a response: Content-Range, Content-Disposition, lengths, dates and
+//! digests. This must not panic. Each line of the input is a header.
 #![no_main]
 
 use downhaul_core::http_response::{read, retry_after};

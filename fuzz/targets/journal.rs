@@ -1,5 +1,5 @@
-//! Reads any bytes as a journal. This must not panic. The result is written as a journal again, and reading
-//! that must give the same result.
+//! Reads any bytes as a journal. This must not panic. The result is written as a journal again. This journal
+//! must be readable, and have the same start and no more claims.
 #![no_main]
 
 use downhaul_core::journal;

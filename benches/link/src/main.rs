@@ -1,6 +1,6 @@
 //! Emulates a wide-area line between two network namespaces, with a rate, a round trip, losses and a
-//! drop-tail queue. Real programs use it with real TCP (CUBIC). It is for kernels without netem, and for
-//! machines whose global settings must not change.
+//! drop-tail queue. Real programs use it with real TCP (CUBIC). The emulator is for kernels without netem,
+//! and for machines whose global settings must not change.
 //!
 //! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends after
 //! SECONDS (600). The program prints where the two ends are, and runs until its standard input closes or it
@@ -30,14 +30,15 @@ use std::time::{Duration, Instant};
 /// The largest IP packet that a device can return. The MTU of the devices is 1500, as nearly everywhere on
 /// the internet.
 const PACKET: usize = 65536;
-/// Packets that may wait inside a device for the thread that takes them. 10,000 are 0.4 s at 300 Mbit/s, far
-/// more than the thread is ever late: only the emulated queue must drop packets.
+/// The number of packets that may wait inside a device for the thread that takes them. 10,000 packets are 0.4
+/// s at 300 Mbit/s. The thread is never that late, so only the emulated queue drops packets.
 const DEVICE_QUEUE: &str = "10000";
 /// The bytes that TCP may have in flight on one connection. 300 Mbit/s, 80 ms and a queue of 100 ms need 6.75
-/// MB. The kernel counts its own bookkeeping too, at most about as much again. With 32 MiB the line is the
-/// limit, and not the buffer.
+/// MB. The kernel also counts its bookkeeping, which takes at most about as many bytes again. With 32 MiB the
+/// line is the limit, and not the buffer.
 const SOCKET_BUFFER: &str = "33554432";
-/// The default queue and life time. 100 ms is a common size of the buffers of access lines.
+/// The default length of the queue, and the default life time of the line. 100 ms is a common size of the
+/// buffers of access lines.
 const QUEUE_MS: f64 = 100.0;
 const SECONDS: f64 = 600.0;
 
@@ -105,10 +106,10 @@ fn end(address: &'static str) -> End {
         ip("link set lo up");
         ip(&format!("link set line mtu 1500 txqueuelen {DEVICE_QUEUE} up"));
         ip(&format!("address add {address} dev line"));
-        // The congestion control is set by the route: as a setting of the namespace, only those are allowed
+        // The route sets the congestion control. A setting of the namespace could choose only an algorithm
         // that the machine allows to all users.
         ip(&format!("route add 10.77.0.0/24 dev line src {address} congctl cubic"));
-        // The kernel must not remember a peer, or one run would influence the next.
+        // The kernel must not remember a peer. Otherwise one run would influence the next.
         for (name, value) in [
             ("tcp_no_metrics_save", "1"),
             ("tcp_wmem", &format!("4096 65536 {SOCKET_BUFFER}")),
@@ -122,7 +123,7 @@ fn end(address: &'static str) -> End {
     .expect("an end of the line")
 }
 
-/// Makes the open descriptor a device of whole IP packets, called `line`.
+/// Makes the open descriptor a device named `line` that passes whole IP packets.
 fn name_it(device: RawFd) {
     // SAFETY: an `ifreq` of zeros is valid, and TUNSETIFF reads and writes only this one.
     let named = unsafe {
@@ -136,7 +137,7 @@ fn name_it(device: RawFd) {
     must(named, "TUNSETIFF");
 }
 
-/// Takes packets from a device, drops those that are lost or find the queue full, and passes the others on
+/// Takes packets from a device, drops packets that are lost or find the queue full, and passes the others on
 /// with the time of their arrival.
 fn take(mut from: File, line: Line, seed: u64, to: &Sender<(Instant, Vec<u8>)>) {
     let mut random = Random(seed);

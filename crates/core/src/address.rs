@@ -29,8 +29,8 @@ pub fn is_private(address: IpAddr) -> bool {
     PRIVATE.iter().any(|network| network.parse::<IpNet>().is_ok_and(|network| network.contains(&address)))
 }
 
-/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address is a mapped address (RFC 4291,
-/// section 2.5.5.2), or belongs to NAT64 (RFC 6052, section 2.1) or to 6to4 (RFC 3056, section 2).
+/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address must be a mapped address (RFC
+/// 4291, section 2.5.5.2), or belong to NAT64 (RFC 6052, section 2.1) or to 6to4 (RFC 3056, section 2).
 fn v4_within(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);

@@ -6,8 +6,8 @@
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end that are fetched again and compared. An interrupted write damages at most
-/// this many bytes. Two different files do not have the same 64 KiB by chance.
+/// The number of bytes at the end of a partial file that are fetched again and compared. An interrupted write
+/// damages at most this many bytes. Two different files do not have the same 64 KiB by chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// A partial file of another tool.
@@ -15,14 +15,15 @@ pub const OVERLAP: u64 = 64 * 1024;
 pub struct Adopted {
     /// The ranges that are complete, in order. No range is empty, and there is at least one.
     ranges: Vec<Range<u64>>,
-    /// The size of the whole file in bytes, if the tool knew it.
+    /// The size of the whole file in bytes, if the tool recorded it.
     pub size: Option<u64>,
     /// The number of bytes at the end that are compared. It is at most the length of the last range.
     compared: u64,
 }
 
 impl Adopted {
-    /// Returns the first `length` bytes of a file, or `None` if `length` is 0.
+    /// Returns the partial file that consists of the first `length` bytes of a file, or `None` if `length` is
+    /// 0.
     pub fn prefix(length: u64) -> Option<Adopted> {
         (length > 0).then(|| Adopted {
             ranges: std::iter::once(0..length).collect(),
@@ -54,15 +55,15 @@ impl Adopted {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
 
-    /// Returns the ranges before those that are compared.
+    /// Returns the ranges before the compared range.
     pub fn before_overlap(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let end = self.overlap().start;
         self.ranges.iter().map(move |range| range.start..range.end.min(end)).filter(|range| !range.is_empty())
     }
 }
 
-/// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) of a file of `length`
-/// bytes. Returns the pieces that the control file marks as complete and that lie within the file.
+/// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for a partial file of
+/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.

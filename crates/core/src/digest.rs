@@ -40,8 +40,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
 }
 
 /// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. If RFC 9530 has a name for the algorithm, it is that name. Names are compared in their [`bare`]
-/// form.
+/// shown. If RFC 9530 has a name for the algorithm, that name comes first. Names are compared in their
+/// [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -107,8 +107,9 @@ impl Algorithm {
         self >= Algorithm::Sha256
     }
 
-    /// Returns true if `--verify listed` accepts lists of such digests. MD5 is accepted because genome
-    /// archives offer nothing else. A CRC is not, because it detects only accidental damage.
+    /// Returns true if `--verify listed` accepts lists with digests of this algorithm. MD5 is accepted
+    /// because genome archives offer nothing else. A CRC is not accepted, because it detects only accidental
+    /// damage.
     pub fn counts_in_lists(self) -> bool {
         self >= Algorithm::Md5
     }
@@ -387,7 +388,7 @@ mod tests {
             let read = Digest::from_given(&"a".repeat(digits)).expect("a digest");
             assert_eq!(read.algorithm.name(), name);
         }
-        assert!(Digest::from_pair(&digest.to_string()).is_err(), "the error names the algorithm of the pair");
+        assert!(Digest::from_pair(&digest.to_string()).is_err(), "a pair must name its algorithm");
         assert!(Algorithm::is_uncheckable("SHA3-256") && !Algorithm::is_uncheckable("sha256"));
         assert!(UNCHECKABLE.iter().all(|name| Algorithm::from_name(name).is_none() && bare(name) == *name));
     }

@@ -76,8 +76,8 @@ pub enum WrittenBytes {
 pub enum NextRun {
     /// The command may succeed, or get further.
     May,
-    /// The command fails in the same way until something is changed: the command itself, a file, or the file
-    /// on the server.
+    /// The command fails in the same way until something is changed: the command itself, a local file, or the
+    /// file on the server.
     Fails,
 }
 
@@ -344,8 +344,8 @@ pub enum Why {
     Asked,
     /// The host had asked for the pause before, so no request was sent.
     Known,
-    /// The host refused the request without naming a time, but it serves other connections. Therefore the
-    /// host got too many requests at once.
+    /// The host refused the request without naming a time, but it serves other connections. This shows that
+    /// the host got too many requests at once.
     Shared,
     /// The host has refused all requests since connections were added.
     Banned,

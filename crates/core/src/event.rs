@@ -100,7 +100,7 @@ pub enum EventKind {
     /// An interrupted transfer continues, or the partial file of an earlier run is used.
     #[non_exhaustive]
     Resumed {
-        /// The first byte that is still missing.
+        /// The offset of the first byte that is still missing.
         from: u64,
         /// The number of bytes that are already on the disk.
         #[serde(default)]
@@ -117,7 +117,7 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The first byte that will be requested. It is 0 if the file starts again.
+        /// The offset of the first byte that will be requested. It is 0 if the file starts again.
         from: u64,
     },
     /// One of several sources is not used any more. It failed, is slow, has a different file, or sent wrong
@@ -230,7 +230,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the event for a job that failed before it began, such as a bad line of a list.
+    /// Returns the event for a job that failed before it began, such as a bad line in a list.
     pub fn queued_without_job(error: &Error) -> Self {
         let (name, extra) = (None, serde_json::Map::new());
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
@@ -342,7 +342,8 @@ pub struct State {
     /// The sizes of the files that have started and not ended. An unknown size is `None`. There are at most
     /// as many entries as files in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
-    /// The open questions, and the retries that are left. There are at most as many entries as in `started`.
+    /// The open questions, each with the number of retries that are left. There are at most as many entries
+    /// as in `started`.
     pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// True if the run is over.
     pub over: bool,
@@ -444,7 +445,7 @@ impl Line {
                 serde_json::to_string(&ProgressLine { v, at: *at, kind, sample })
             }
         };
-        // Serialization fails only for maps whose keys are not text, and there are none here.
+        // Serialization fails only for maps whose keys are not text, and a line contains no such map.
         text.unwrap_or_default()
     }
 

@@ -5,9 +5,10 @@
 //! lines is written again without these lines, so that the strict library reads the head as it was understood
 //! here. `docs/leniency.md` lists all cases for users.
 //!
-//! Invariant: a line about the end or the coding of the body (the names in `MEANINGFUL`) is never dropped.
-//! The line is read, or the whole response is refused. Otherwise an incomplete body, or the body of another
-//! response, could be used as the file (RFC 9112, section 11: response splitting and request smuggling).
+//! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
+//! never dropped. The line is read, or the whole response is refused. Otherwise an incomplete body, or the
+//! body of another response, could be used as the file (RFC 9112, section 11: response splitting and request
+//! smuggling).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -265,7 +266,8 @@ impl<'h> Reader<'h> {
         if length.is_some() {
             return Err(TWO_ENDS);
         }
-        // Programs read `chunked,` and two lines in different ways, so the head gets the most common form.
+        // Programs differ in how they read `chunked,` or two lines with `chunked`, so the head gets the most
+        // common form.
         if !values(TRANSFER).eq([b"chunked"]) {
             self.fields.retain(|one| !one.is(TRANSFER));
             self.fields.push(Field { name: TRANSFER.as_bytes(), value: Cow::Borrowed(b"chunked") });
@@ -286,11 +288,11 @@ impl<'h> Reader<'h> {
     }
 }
 
-/// Reads the length that all Content-Length values together announce. Equal ones count as one (RFC 9112,
+/// Reads the length that all Content-Length values together announce. Equal values count as one (RFC 9112,
 /// section 6.3).
 ///
 /// # Errors
-/// Returns an error if one of them is not a number, or if two differ.
+/// Returns an error if a value is not a number, or if two values differ.
 pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -310,7 +312,7 @@ pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>,
 /// Returns true if the Transfer-Encoding values together state a chunked body.
 ///
 /// # Errors
-/// Returns an error if there is another coding, because no coding was requested.
+/// Returns an error if there is another coding, because no other coding was requested.
 pub fn chunked<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<bool, Refused> {
     let mut chunked = false;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {

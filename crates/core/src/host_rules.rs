@@ -117,8 +117,8 @@ impl HostOptions {
 }
 
 /// Rules for hosts. If several rules apply to one URL, the most precise one that has the option is used. A
-/// host is more precise than `*.`. A longer name is more precise than a shorter one. A pattern with a port or
-/// a scheme is more precise than one without.
+/// name without `*.` is more precise than a name with it. A longer name is more precise than a shorter one. A
+/// pattern with a port or a scheme is more precise than one without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 

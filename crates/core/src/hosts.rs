@@ -13,8 +13,8 @@ use url::Url;
 /// The version of the format. A text of another version is ignored and replaced.
 const VERSION: u32 = 1;
 
-/// The most hosts that are remembered. The oldest ones are removed first. Few users meet as many hosts with
-/// limits, and the text stays below 100 KiB.
+/// The highest number of hosts that are remembered. The oldest ones are removed first. Few users meet so many
+/// hosts with limits, and the text stays below 100 KiB.
 const MOST: usize = 500;
 
 /// The longest text that is read, in bytes. A longer text was not written by downhaul.
@@ -33,10 +33,10 @@ pub struct Hosts(BTreeMap<String, Entry>);
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    /// The most connections that the host accepts.
+    /// The highest number of connections that the host accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connections: Option<usize>,
-    /// The most files that the host serves in a second.
+    /// The highest number of files that the host serves in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
     /// The time when the limit was found, in seconds since 1970.
@@ -104,7 +104,7 @@ impl Hosts {
         }
     }
 
-    /// Returns the content of the file.
+    /// Returns the content of `hosts.json`.
     pub fn text(&self) -> Vec<u8> {
         let text = Text { version: VERSION, hosts: self.0.clone() };
         let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();

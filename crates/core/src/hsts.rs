@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_says_so_is_reached_over_https_only() {
+    fn a_host_that_asked_for_https_is_reached_over_https_only() {
         let plain = ("https://H.example/", "max-age=10");
         let all = ("https://h.example./", "MAX-AGE=\"10\" ; includeSubDomains; x=y");
         for (learnt, url, wanted) in [

@@ -36,8 +36,8 @@ pub struct ContentRange {
 }
 
 /// Returns the kind of failure for an HTTP status, or `None` if the body is the file or a range of it. An
-/// unknown 2xx is treated as 200 (RFC 9110, section 15). Any other known 2xx is a failure, because its body
-/// is not the file.
+/// unknown 2xx is treated as 200 (RFC 9110, section 15). A known 2xx other than 200, 203 and 206 is a
+/// failure, because its body is not the file.
 pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,
@@ -130,7 +130,8 @@ fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<
     if content_type.to_ascii_lowercase().starts_with("multipart/byteranges") {
         return Err(wrong("it has several ranges in one body"));
     }
-    let text = header_text(headers, &header::CONTENT_RANGE).ok_or_else(|| wrong("it names no range"))?;
+    let text =
+        header_text(headers, &header::CONTENT_RANGE).ok_or_else(|| wrong("the response names no range"))?;
     let range = ContentRange::parse(text).ok_or_else(|| wrong("Content-Range cannot be read"))?;
     match length {
         Some(length) if range.last - range.first + 1 != length => {

@@ -29,17 +29,17 @@ pub use url::Url;
 pub struct Job {
     /// The URLs of the file, at least one. If there are several, they are mirrors. If a strong digest of the
     /// whole file or of its chunks is known, the mirrors are used together. Otherwise a mirror is used only
-    /// after those before it failed. The file then starts again, because the mirrors may have different
-    /// bytes.
+    /// after the mirrors before it have failed. The file then starts again, because the mirrors may have
+    /// different bytes.
     pub urls: Vec<Url>,
-    /// The author of the URLs. This decides which URLs get the headers of the settings.
+    /// The author of the URLs. This decides which URLs get the headers in the settings.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
     pub assumed_https: bool,
     /// The destination of the file.
     pub destination: Destination,
-    /// Digests that the file must have, such as those from a list.
+    /// Digests that the file must have, such as digests from a list.
     pub expected: Vec<Expected>,
     /// Digests that the chunks of the file must have, from a list.
     pub chunks: Option<ChunkHashes>,
@@ -47,21 +47,21 @@ pub struct Job {
     pub size: Option<u64>,
     /// The highest number of connections for this file. With `None`, the settings of the session apply.
     pub connections: Option<usize>,
-    /// The limit for this file in bytes a second, in addition to that of the session. With `None`, only the
-    /// limit of the session applies.
+    /// The limit for this file in bytes a second, in addition to the limit of the session. With `None`, only
+    /// the limit of the session applies.
     pub limit_rate: Option<u64>,
     /// The handling of an existing file that has the final name. With `None`, the settings of the session
     /// apply.
     pub if_exists: Option<IfExists>,
-    /// Headers (name, value) in addition to those of the settings. They are sent to the origins (scheme,
-    /// host, port) of `urls` and to no others. They are not sent with requests for checksum lists and
-    /// signatures beside the file.
+    /// Headers (name, value) in addition to the headers in the settings. They are sent to the origins
+    /// (scheme, host, port) of `urls` and to no other origins. They are not sent with requests for checksum
+    /// lists and signatures beside the file.
     pub headers: Headers,
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
-    /// others.
+    /// other origins.
     pub sends: Option<Sends>,
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
-    /// with them. If the settings require a digest from a list or a signature, the job fails.
+    /// with these bytes. If the settings require a digest from a list or a signature, the job fails.
     pub range: Option<ByteRange>,
     /// The waiting job with the highest priority starts next, and gets further connections first.
     pub priority: i32,
@@ -148,8 +148,8 @@ impl Job {
         self
     }
 
-    /// Adds a digest that the file must have. Add at most one for each algorithm, because a file cannot have
-    /// two.
+    /// Adds a digest that the file must have. Add at most one digest for each algorithm, because a file
+    /// cannot have two.
     #[must_use]
     pub fn with_checksum(mut self, digest: Digest) -> Self {
         self.expected.push(Expected { digest, from: "the caller".into() });
@@ -221,14 +221,16 @@ impl Job {
         if self.range.is_some() && has_facts {
             self.expected.clear();
             (self.chunks, self.size) = (None, None);
-            self.notes.push("what was given about the whole file is not compared with a range of it".into());
+            self.notes.push(
+                "the digests and the size of the whole file are not compared with a range of it".into(),
+            );
         }
     }
 
     /// Returns a text for the request of the job: its method, body and range, and the headers by which a
     /// server chooses the content. The text has no secrets and is the same in every run. Returns `None` if
     /// the job is a plain GET of the whole file without such headers. Partial files and records of different
-    /// variants are not mixed. `of_settings` are the headers of the settings.
+    /// variants are not mixed. `of_settings` are the headers in the settings.
     pub(crate) fn variant<'h>(
         &'h self,
         of_settings: impl Iterator<Item = (&'h str, &'h Secret)>,
@@ -271,7 +273,10 @@ impl Job {
             None => self.expected.push(Expected { digest, from: from.into() }),
             Some(other) if other.digest == digest => {}
             Some(_) => {
-                return Err(format!("two different {} digests are given for it", digest.algorithm.name()));
+                return Err(format!(
+                    "two different {} digests are given for this file",
+                    digest.algorithm.name()
+                ));
             }
         }
         Ok(())
@@ -326,7 +331,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
 /// The digests of all chunks of a file, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkHashes {
-    /// The length of each chunk in bytes, at least 1. The last one may be shorter.
+    /// The length of each chunk in bytes, at least 1. The last chunk may be shorter.
     pub length: u64,
     /// The algorithm of all digests.
     pub algorithm: Algorithm,
@@ -351,7 +356,7 @@ pub enum Destination {
     /// folder. The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are
     /// written in order, as to standard output. Nothing is replaced or resumed.
     Stream(PathBuf),
-    /// To a writer of the program, in order. The file needs no name, and nothing is resumed.
+    /// To a writer that the calling program passed, in order. The file needs no name, and nothing is resumed.
     Writer(Writer),
 }
 
@@ -495,8 +500,8 @@ pub fn without_scheme(text: &str) -> Option<Url> {
     parse_url(&format!("{scheme}://{text}")).ok()
 }
 
-/// Reads the text in the place of the host. Returns true if it names this machine, false if it names another
-/// host, and `None` if it is not a host.
+/// Reads the part of a URL that names the host. Returns true if it names this machine, false if it names
+/// another host, and `None` if it is not a host.
 fn is_host(text: &str) -> Option<bool> {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().ok().map(|address| address.is_loopback());

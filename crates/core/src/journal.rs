@@ -2,12 +2,12 @@
 //! of its bytes were written to the disk.
 //!
 //! A journal is a line that names its format, followed by records that are only appended. Each record has its
-//! length and a CRC of its own. The first one is a [`Start`]. A damaged or incomplete record ends the
+//! length and a CRC of its own. The first record is a [`Start`]. A damaged or incomplete record ends the
 //! journal, and everything before it is used.
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
-//! on the disk were read and have its CRC. So damage to the journal or to the partial file never makes a
-//! wrong byte valid.
+//! on the disk were read and have the CRC in the claim. So damage to the journal or to the partial file never
+//! makes a wrong byte valid.
 
 use crate::digest::Expected;
 use crate::identity::Origin;
@@ -31,7 +31,7 @@ const JOINED_MOST: u64 = 1024 * 1024;
 pub struct Start {
     /// The URL that the file came from, without secrets. It is shown to the user.
     pub url: String,
-    /// The origin that the file came from. The file may be resumed only from there. It is `None` if the
+    /// The origin that the file came from. The file may be resumed only from this origin. It is `None` if the
     /// origin is not known.
     pub origin: Option<Origin>,
     /// The size of the file in bytes, if known.
@@ -102,7 +102,7 @@ pub fn claim(claim: Claim) -> Vec<u8> {
     bytes
 }
 
-/// Returns a new journal with these claims, in which adjacent ones are joined.
+/// Returns a new journal with these claims, in which adjacent claims are joined.
 pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     let mut bytes = begin(start);
     joined(claims).into_iter().for_each(|one| append(&mut bytes, &Record::Claim(one)));
@@ -110,7 +110,7 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
 }
 
 /// Reads a journal up to the first record that is not readable. Returns `None` if its start is not readable.
-/// Impossible claims are left out.
+/// Claims of bytes that the file cannot have are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };
@@ -140,7 +140,7 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // Without this record, a later run fetches the bytes that the record claims again. No other harm is done.
+    // If this record is left out, a later run fetches the claimed bytes again. No other harm is done.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -162,7 +162,7 @@ fn take(rest: &mut &[u8]) -> Option<Record> {
     postcard::from_bytes(payload).ok()
 }
 
-/// Returns the claims in order, with adjacent ones joined.
+/// Returns the claims in order, with adjacent claims joined.
 fn joined(claims: &[Claim]) -> Vec<Claim> {
     let mut sorted = claims.to_vec();
     sorted.sort_unstable_by_key(|claim| (claim.start, claim.end));

@@ -36,7 +36,7 @@ pub struct Entry {
 impl Entry {
     /// Returns the line, without a line end.
     pub fn to_json(&self) -> String {
-        // Serialization fails only for maps whose keys are not text, and there are none here.
+        // Serialization fails only for maps whose keys are not text, and an entry contains no such map.
         serde_json::to_string(self).unwrap_or_default()
     }
 

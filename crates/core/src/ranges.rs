@@ -45,7 +45,7 @@ impl RangeSet {
         self.0.splice(first..after.max(first), rest);
     }
 
-    /// Removes all bytes of `range`. Returns those that were in the set.
+    /// Removes all bytes of `range`. Returns the bytes that were in the set.
     pub fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         let both = |one: &Range<u64>| one.start.max(range.start)..one.end.min(range.end);
         let there = self.0.iter().map(both).filter(|one| !one.is_empty()).collect();
@@ -87,7 +87,7 @@ impl RangeSet {
         !range.is_empty() && self.0.get(after).is_some_and(|one| one.start < range.end)
     }
 
-    /// Returns the first byte that is not in the set.
+    /// Returns the lowest offset that is not in the set.
     pub fn prefix(&self) -> u64 {
         self.0.first().filter(|one| one.start == 0).map_or(0, |one| one.end)
     }
@@ -127,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set_of_bytes(steps in ranges(), asked in (0..60u64, 0..20u64)) {
+        fn a_range_set_has_the_same_bytes_as_a_set_of_single_bytes(steps in ranges(), asked in (0..60u64, 0..20u64)) {
             let (mut set, mut model) = (RangeSet::new(), [false; 100]);
             for (add, range) in steps {
                 if add {

@@ -98,18 +98,18 @@ pub struct Settings {
     pub decode: bool,
     /// Headers (name, value) that are sent to the origin of each given URL and to no other.
     pub headers: Headers,
-    /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL of one of
-    /// them, the headers are sent there too.
+    /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL with one
+    /// of these origins, the headers are sent to this URL too.
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts to which redirects or documents lead.
     pub headers_for: Vec<(String, String, Secret)>,
-    /// Options for some hosts only. The options of a [`Job`] have precedence over them.
+    /// Options for some hosts only. The options of a [`Job`] have precedence over these options.
     pub for_hosts: HostRules,
     /// The login for the origin of each given URL, and for no other. A login in a URL has precedence.
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
     pub bearer: Option<Secret>,
-    /// The logins of a netrc file, for the origins of the given URLs and for hosts to which their redirects
+    /// The logins in a netrc file, for the origins of the given URLs and for hosts to which their redirects
     /// lead.
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Cookies that servers set are added.
@@ -121,7 +121,7 @@ pub struct Settings {
     pub schemes: Schemes,
     /// The value of the User-Agent header.
     pub user_agent: String,
-    /// A file of certificates (PEM) to trust instead of the system's.
+    /// A file of certificates (PEM) to trust instead of the certificates of the system.
     pub cacert: Option<PathBuf>,
     /// Trusts every certificate.
     pub insecure: bool,
@@ -144,8 +144,8 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// The password of the key of the client certificate, if the key is encrypted (PKCS #8 with PBES2).
     pub client_key_password: Option<Secret>,
-    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If there are
-    /// none, every key is accepted.
+    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If the list is
+    /// empty, every key is accepted.
     pub pinned_keys: Vec<[u8; 32]>,
     /// The oldest version of TLS that is accepted.
     pub tls_min: TlsVersion,
@@ -188,8 +188,8 @@ impl Settings {
     /// Returns a text for the request that a job sends to this URL: its method, body and range, and the
     /// headers by which a server chooses the content. The text has no secrets and is the same in every run.
     /// Returns `None` for a plain GET of the whole file without such headers. Partial files and records of
-    /// different variants are not mixed. A redirect may lead to any host of [`Settings::headers_for`], so all
-    /// of those headers count. Rules for hosts to which only a redirect leads do not count, since their
+    /// different variants are not mixed. A redirect may lead to any host in [`Settings::headers_for`], so all
+    /// of these headers count. Rules for hosts to which only a redirect leads do not count, since their
     /// headers are not known before the request.
     pub fn variant_of(&self, job: &Job, url: &Url) -> Option<String> {
         let of_redirects = self.headers_for.iter().map(|(_, name, value)| (name.as_str(), value));
@@ -404,9 +404,9 @@ pub enum Sync {
 /// The required verification of a file (`--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// Every known digest is verified.
+    /// The file is compared with every known digest.
     Auto,
-    /// Every known digest is verified, and checksum lists beside the file are searched.
+    /// The file is compared with every known digest, and checksum lists beside the file are looked for.
     Find,
     /// Like [`Verify::Find`], but a file fails if no checksum list names it. The list may be a given one or
     /// one beside the file. A digest from the user or from the list of jobs is accepted too. MD5 is enough.

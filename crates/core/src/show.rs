@@ -12,7 +12,7 @@ pub const HIDDEN: &str = "***";
 /// Further names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`].
 /// They are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`), CloudFront
 /// (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have such
-/// parameters, and so have links of file hosts and logins.
+/// parameters, and so do links of file hosts and login pages.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -96,7 +96,7 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// Returns true if [`url()`] removes anything from this URL.
+/// Returns true if [`url()`] removes anything except the fragment from this URL.
 pub fn hides(whole: &Url) -> bool {
     let mut plain = whole.clone();
     plain.set_fragment(None);
@@ -215,7 +215,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns true for a control character (Unicode category Cc), a line or paragraph separator, and a format
-/// character that is invisible or changes the direction of text (UAX #9 and similar ones).
+/// character that is invisible or changes the direction of text (UAX #9, and similar characters).
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -28,12 +28,12 @@ const OPENPGP_NEW: u8 = 0b1100_0000;
 /// form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
-/// The algorithm of keys, and of signatures of the content itself.
+/// The identifier of the algorithm in keys, and in signatures of the content itself.
 const PLAIN: &[u8] = b"Ed";
-/// The algorithm of signatures of the BLAKE2b digest of the content.
+/// The identifier of the algorithm in signatures of the BLAKE2b digest of the content.
 const PREHASHED: &[u8] = b"ED";
 
-/// The beginning of the third line.
+/// The beginning of the third line of a signature file.
 const TRUSTED: &str = "trusted comment: ";
 
 /// The keys whose signatures are accepted.
@@ -57,7 +57,7 @@ impl Keys {
         Key::read(&String::from_utf8_lossy(file)).map(Keys::Minisign)
     }
 
-    /// Returns the endings of a file's own signature, in the order in which they are tried.
+    /// Returns the endings of signature files for a single file, in the order in which they are tried.
     pub fn endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],
@@ -65,7 +65,7 @@ impl Keys {
         }
     }
 
-    /// Returns the endings of a checksum list's signature, in the order in which they are tried.
+    /// Returns the endings of signature files for a checksum list, in the order in which they are tried.
     pub fn list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],

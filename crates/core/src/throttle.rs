@@ -45,7 +45,7 @@ pub enum Decision {
 /// The state of a host when a request to it failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Circumstances {
-    /// True if the host sent something a moment ago.
+    /// True if the host sent bytes a moment ago.
     pub serves_others: bool,
     /// True if connections were added a moment ago to a file that was receiving bytes, or if the host has
     /// refused everything since then.
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(
             read(404, &[("ratelimit", "\"api\";r=0;t=5")]),
             (None, Some(5)),
-            "a 404 is never sent again"
+            "a request whose response is 404 is not sent again"
         );
     }
 

@@ -1,5 +1,6 @@
 //! Starts only the misbehaving server, so that any downloader can be tested with it. Its files have URLs of
-//! the form `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
+//! the form `http://127.0.0.1:PORT/SIN/SIZE/NAME`. A *sin* is a kind of misbehaviour. The program prints the
+//! names of all sins.
 //!
 //! Usage: `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`. The server ends after ten
 //! minutes, or after SECONDS. `/well_behaved/SIZE/NAME` returns the right file.

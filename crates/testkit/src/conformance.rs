@@ -37,8 +37,8 @@ impl Abilities {
 }
 
 /// Checks a source of a file that has this content and does not change. This function requests the whole
-/// file, and the facts alone. It requests ranges inside the file, at its end and beyond its end, and several
-/// ranges at once. It also drops responses before their end.
+/// file, and only the facts about the file. It requests ranges inside the file, at its end and beyond its
+/// end, and several ranges at once. It also drops responses before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -238,7 +238,7 @@ fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     all.into_iter().filter(|&(from, to)| from > 0 || to.is_some()).filter(|_| size > 3).collect()
 }
 
-/// Returns the conditions that the server checks.
+/// Returns the conditions of a request that asks if the file has changed since this response.
 fn conditions(remote: &Remote) -> Option<Conditions> {
     match &remote.validator {
         Validator::Etag(tag) => Some(Conditions { etag: Some(tag.clone()), modified: None }),

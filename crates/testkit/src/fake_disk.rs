@@ -35,10 +35,11 @@ struct Inner {
 #[derive(Default, Clone)]
 struct FakeFile {
     bytes: Vec<u8>,
-    /// The bytes that a power cut certainly leaves. `pending` may change them.
+    /// The bytes when the file was last forced to the disk. After a power cut, some of the `pending` writes
+    /// are added to these bytes.
     safe: Vec<u8>,
-    /// The writes since the file was last forced to the disk. A power cut may lose each of them, or a part of
-    /// it.
+    /// The writes since the file was last forced to the disk. A power cut may lose each of these writes, or a
+    /// part of it.
     pending: Vec<(usize, Vec<u8>)>,
     /// The record that was attached to the complete file.
     record: Option<Record>,

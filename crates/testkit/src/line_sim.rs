@@ -1,9 +1,9 @@
 //! A simulated line to one host. It is used to test how the number of connections is decided.
 //!
 //! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments,
-//! then CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes are lost, by
-//! chance or because the queue is full, windows become smaller. [`race`] fetches a file over this line in
-//! segments, as the plan assigns them. The number of connections is fixed, or
+//! then CUBIC), and all connections share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes
+//! are lost, by chance or because the queue is full, windows become smaller. [`race`] fetches a file over
+//! this line in segments, as the plan assigns them. The number of connections is fixed, or
 //! [`Controller`](downhaul_core::concurrency::Controller) decides it from the same observations as in the
 //! engine. Two runs with the same seed have the same result.
 //!
@@ -17,7 +17,8 @@ mod tcp;
 use downhaul_core::concurrency::Step;
 use race::Race;
 
-/// The longest race, in seconds. After that, the choice with more bytes is the faster one.
+/// The longest race (one download over the line), in simulated seconds. After that time, the choice that has
+/// more bytes is the faster one.
 const LONGEST: f64 = 120.0;
 
 /// A line, and how the host at its end treats connections.

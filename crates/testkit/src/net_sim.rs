@@ -58,9 +58,9 @@ pub struct World {
     /// True if ranges have digests of their own.
     digests_ranges: bool,
     /// True if a list states digests of the file or of its chunks. If there are also several sources, one of
-    /// them sends a wrong byte from time to time.
+    /// them may send a wrong byte from time to time.
     pub(crate) known: bool,
-    /// True if the digests of the list are wrong, so that no source has such a file.
+    /// True if the digests in the list are wrong, so that no source has a file with these digests.
     list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
@@ -350,7 +350,7 @@ impl World {
             return Err(format!("{} bytes that are no version of the file", published.len()));
         }
         if self.list_is_wrong && !self.versions[0].is_empty() {
-            return Err("a file was published although the digests of the list are wrong".into());
+            return Err("a file was published although the digests in the list are wrong".into());
         }
         // If a list verifies the file, a digest from a single mirror is not used.
         if self.digest == Some(false) && !(self.known && self.several) {

@@ -16,8 +16,9 @@ use downhaul_core::settings::{OnError, Verify};
 use std::time::Duration;
 use url::Url;
 
-/// If a plan returns this many actions in a row without an input, and one more for each worker that it
-/// started before, that counts as an endless loop. A plan may drop all its workers at once.
+/// The highest number of actions that a plan may return in a row without an input, in addition to one for
+/// each worker that it has started. A plan may drop all its workers at once. More actions count as an endless
+/// loop.
 const ACTIONS_MOST: usize = 200;
 
 /// A source of choices that is made from bytes. After the last byte, it returns zeros.
@@ -91,7 +92,8 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                     workers += 1;
                 }
-                // A dropped connection is closed, so that there is one less too many. A cut one still counts.
+                // A dropped connection is closed, and lowers the surplus. A connection whose segment was cut
+                // still counts.
                 Action::Drop { .. } => room.surplus = room.surplus.saturating_sub(1),
                 _ => {}
             }
@@ -160,7 +162,7 @@ fn origins(count: usize) -> Vec<Origin> {
     crate::net_sim::origins(count)
 }
 
-/// Returns digests for a file of 20,000 bytes.
+/// Returns chunk hashes for a file of 20,000 bytes.
 fn chunk_hashes(length: u64) -> ChunkHashes {
     let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
     ChunkHashes { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }

@@ -36,7 +36,7 @@ pub struct Ended {
 pub struct Seen {
     /// Requests that were made.
     pub requests: usize,
-    /// The most connections at once.
+    /// The highest number of connections at once.
     pub connections: usize,
     /// Segments that were shortened for another worker.
     pub cuts: usize,

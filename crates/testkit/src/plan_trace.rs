@@ -1,7 +1,7 @@
 //! A fingerprint of all actions of a plan. It is used to compare two versions of the plan.
 //!
-//! Invariant: the fingerprint does not depend on names and messages. It stays the same if a type is renamed
-//! or a message is changed.
+//! Invariant: the fingerprint does not depend on names of types or on messages. It stays the same if a type
+//! is renamed or a message is changed.
 
 use downhaul_core::event::{EventKind, Failure};
 use downhaul_core::plan::{Action, Outcome};

@@ -1,5 +1,5 @@
 //! Measures how good the number of connections is that [`Controller`](downhaul_core::concurrency::Controller)
-//! finds. On each of a thousand simulated lines, it is compared with fixed numbers.
+//! finds. On each of a thousand simulated lines, this number is compared with fixed numbers.
 
 use downhaul_testkit::line_sim::{Choice, Host, Line, race};
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ const FEW: f64 = 2.0;
 /// The result for one line.
 struct Cell {
     line: Line,
-    /// The goodput of the controller, as a share of that of the best fixed number.
+    /// The goodput of the controller, as a share of the goodput of the best fixed number.
     share: f64,
     /// The average number of connections, divided by the smallest fixed number that is enough.
     times: f64,
@@ -103,20 +103,22 @@ const REACHED: [(Host, f64, f64); 8] = [
 /// between systems.
 const LEEWAY: f64 = 1.0;
 
-/// The aim is that 95 % of the lines are fast, and that all have few connections. This is **not reached**:
-/// 94.3 % are fast, and 85.4 % have few connections. This test only ensures that neither number becomes
-/// worse.
+/// The aim is that 95 % of the lines are fast, and that all lines have few connections. This aim is **not
+/// reached**: 94.3 % of the lines are fast, and 85.4 % have few connections. This test only ensures that
+/// neither number becomes worse.
 ///
-/// - Four kinds of lines are not fast enough. Of the lines with 1 ms, 89 % are fast, because the queue of 100
-///   ms hides the effect of a further connection. Of the lines with 300 ms, 89.5 % are fast, because the
-///   measurement of a target needs seconds. Of the hosts that slow everything down with more than six
-///   connections, 90.4 % are fast. Of the lines that are shared with other downloads, 91.2 % are fast,
-///   because there each further connection gets a share of the others and the best fixed number is 64. Of all
-///   lines, 0.8 % reach less than 80 % of the best number, and one reaches less than half of it.
+/// - Four kinds of lines are not fast enough. Of the lines with a round trip of 1 ms, 89 % are fast, because
+///   the queue of 100 ms hides the effect of a further connection. Of the lines with a round trip of 300 ms,
+///   89.5 % are fast, because the measurement of a target needs seconds. Of the hosts that slow everything
+///   down with more than six connections, 90.4 % are fast. Of the lines that are shared with other downloads,
+///   91.2 % are fast, because each further connection takes a share from the other downloads, so that the
+///   best fixed number is 64. On 0.8 % of all lines, the controller reaches less than 80 % of the goodput of
+///   the best number, and on one line less than half.
 /// - Too many connections are used if one is enough. Only 40.9 % of these lines have few connections. A far
-///   host gets eight before their goodput is known. They stay if fewer connections are slower for a moment,
-///   because the windows of the others need seconds to grow. Lines on which the host chooses slow connections
-///   by chance have few connections: a step down stops the slowest ones, and the next step up opens new ones.
+///   host gets eight connections before their goodput is known. These connections stay if fewer connections
+///   are slower for a moment, because the congestion windows of the remaining connections need seconds to
+///   grow. Lines on which the host chooses slow connections by chance have few connections: a step down stops
+///   the slowest ones, and the next step up opens new ones.
 #[test]
 fn the_controller_is_as_good_as_before_on_a_thousand_simulated_lines() {
     let mut worse = String::new();

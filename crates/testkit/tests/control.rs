@@ -1,5 +1,5 @@
-//! Tests of what a program can do with a session. It pauses, resumes, removes and limits jobs while they run,
-//! reads events as a stream, writes files to its own writers, and drops the session.
+//! Tests of what a program can do with a session. The program pauses, resumes, removes and limits jobs while
+//! they run, reads events as a stream, writes files to its own writers, and drops the session.
 
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
@@ -312,7 +312,7 @@ fn the_rate_limit_of_a_session_can_be_set_while_it_runs() {
     });
 }
 
-/// Two files of one run have different settings. This test uses real sockets and the real disk.
+/// The jobs of one session have different options. This test uses real sockets and the real disk.
 #[tokio::test]
 async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() {
     let (one, other) = (Server::start(), Server::start());
@@ -608,7 +608,7 @@ async fn the_rule_of_a_job_for_existing_files_has_precedence_over_that_of_the_se
     let settings = Settings::default().with_output(folder.path()).with_retries(0);
     let session = Session::start(settings.with_if_exists(IfExists::Error)).expect("starts");
     let jobs = [
-        // The server may give the name, so another name would do.
+        // No names are given for these jobs, so a job could get another name if its name exists.
         (Job::new(url("well_behaved/1000/mine")).with_if_exists(IfExists::Overwrite), true),
         (Job::new(url("well_behaved/1000/error")), false),
     ];

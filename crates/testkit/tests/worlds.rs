@@ -1,8 +1,8 @@
 //! Whole downloads in simulated worlds. Some tests run only the plan, and others run the engine with a
 //! simulated network and disk.
 //!
-//! The output of a failed test has its seed. `WORLD=seed cargo test -p downhaul-testkit --test worlds` runs
-//! only this seed.
+//! The output of a failed test contains the seed. `WORLD=seed cargo test -p downhaul-testkit --test worlds`
+//! runs only this seed.
 
 use downhaul_core::event::EventKind;
 use downhaul_core::job::{Destination, Job};

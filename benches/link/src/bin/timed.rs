@@ -2,9 +2,10 @@
 //! OUTPUT.
 //!
 //! Prints wall seconds, processor seconds, peak memory in bytes, and how the command ended: 0, another exit
-//! status, `killed`, or `cut` after SECONDS. This is a program of its own because a process inherits the peak
-//! memory of the process that forked it: 2 MiB here, but more than most tools use if a script starts them.
-//! The command ends when this program ends, and this program ends when its parent ends.
+//! status, `killed`, or `cut` after SECONDS. This is a separate, small program because a process inherits the
+//! peak memory of the process that forked it. Here that is 2 MiB. A script that started the command itself
+//! would use more memory than most tools. The command ends when this program ends, and this program ends when
+//! its parent ends.
 
 use std::fs::File;
 use std::io;

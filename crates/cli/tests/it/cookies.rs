@@ -171,7 +171,11 @@ fn cookie_files_that_cannot_be_used() {
     let place = Place::new();
     let bad = private(&place, "bad.txt", "# x\nhush hush\n");
     let out = place.run(&[&url, "--cookies", bad.to_str().expect("UTF-8")]);
-    assert!(out.status == 2 && out.stderr.contains(": line 2: a cookie has seven fields"), "{}", out.stderr);
+    assert!(
+        out.status == 2 && out.stderr.contains(": line 2: a cookie must have seven fields"),
+        "{}",
+        out.stderr
+    );
     assert_hidden(&place, &out, "hush");
     let out = place.run(&[&url, "--cookies", "none"]);
     assert!(out.status == 2 && out.stderr.contains("--cookies none: it cannot be read"), "{}", out.stderr);

@@ -443,7 +443,7 @@ fn odd_lines_of_netrc_and_cookie_files_do_not_hide_the_others() {
     place.assert_exact(&out, "f", &content("f", 1000));
     let sent = server.requests().pop().expect("a request").header("cookie").map(str::to_string);
     assert_eq!(sent.as_deref(), Some("s=v"));
-    assert!(out.stderr.contains("--cookies jar: line 1: it is not UTF-8"), "{}", out.stderr);
+    assert!(out.stderr.contains("--cookies jar: line 1: the line is not UTF-8"), "{}", out.stderr);
 }
 
 #[cfg(unix)]

@@ -82,7 +82,7 @@ fn a_malformed_header_file_is_reported_without_its_content() {
     for (file, says) in [
         ("@bad", "-H @bad: line 2: it must have the form 'Name: value'"),
         ("@ours", "-H @ours: line 1: Range is set by downhaul itself"),
-        ("@control", "-H @control: line 1: it contains control characters"),
+        ("@control", "-H @control: line 1: the value contains control characters"),
         ("@empty", "-H @empty: it contains no header"),
         ("@long", "-H @long: it cannot be read: it is longer than"),
         ("@none", "-H @none: it cannot be read"),

@@ -137,8 +137,8 @@ fn no_mirror_is_blamed_if_the_bytes_of_none_match_the_list() {
         assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
         assert!(events(&out, "mirror_left").is_empty(), "{:?}", events(&out, "mirror_left"));
         let error = &events(&out, "failed")[0]["error"];
-        let says = "a chunk of the content does not match its digest: bytes 14000000 to 14999999 are not what the Metalink file says, from any of 3 mirrors: its digests and \
-                    their bytes disagree";
+        let says = "a chunk of the content does not match its digest: bytes 14000000 to 14999999 are not what the Metalink file says, from any of 3 mirrors: the digests and \
+                    the bytes of the mirrors disagree";
         assert_eq!((&error["code"], &error["message"]), (&"digest.part".into(), &says.into()), "{error}");
         assert!(!error["at"].to_string().contains("127.0.0.1"), "{error}");
     }

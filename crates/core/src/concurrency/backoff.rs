@@ -35,8 +35,8 @@ impl Backoff {
     }
 
     /// Returns the wait after the last failure. It is a tenth of a second after the first failure, doubles
-    /// with each further failure in a row, and is at most 13 s. A host that counts requests by the minute may
-    /// need a pause of 20 s in total.
+    /// with each further failure in a row, and is at most 13 s. Together, the waits reach 25 s, because a
+    /// host that counts requests by the minute may need about 20 s.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.failures.min(8))
     }

@@ -13,7 +13,7 @@ use crate::throttle;
 use std::time::Duration;
 
 /// A failure within this time after connections were added may be caused by the new connections. Programs
-/// that ban clients by reading log files need some seconds.
+/// that find clients to ban in log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first wait and the longest one. The wait doubles if another failure follows a wait.
@@ -23,14 +23,15 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// be the fault of the network.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// A host still counts a connection that was closed in the middle of a response, until the next write of the
-/// host fails. This takes a round trip, or longer if the disk of the host is slow.
+/// The time in which a host still counts a connection that was closed in the middle of a response. The host
+/// notices the end of the connection when its next write fails. This takes a round trip, or longer if the
+/// disk of the host is slow.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// The bans of a host so far.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    /// The open connections that have received bytes, and the highest number of them at one time.
+    /// The number of open connections that have received bytes. `most_flowing` is its highest value so far.
     flowing: usize,
     most_flowing: usize,
     /// The highest number of open connections at one time.
@@ -50,7 +51,7 @@ struct Growth {
     at: Duration,
     /// The highest number of connections that had received bytes before the increase.
     flowed: usize,
-    /// True if the file of the new connection had another one already.
+    /// True if the file of the new connection had another connection already.
     further: bool,
 }
 
@@ -79,7 +80,7 @@ impl Bans {
     }
 
     /// Records that a connection was opened. `in_use` is the number of connections now. `further` is true if
-    /// its file had one already.
+    /// the file of the new connection had another connection already.
     pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
             if self.most_flowing > 0 {
@@ -135,8 +136,8 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // If the new connections belong to other files, only a refusal is treated as a ban. A broken
-        // connection may be an accident then.
+        // If each added connection is the first one of its file, only a refusal is treated as a ban, because
+        // a broken connection may be an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }

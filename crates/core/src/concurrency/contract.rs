@@ -53,7 +53,7 @@ pub struct Step {
     pub from: usize,
     /// The target after the change.
     pub to: usize,
-    /// The goodput at the target before, in bytes a second. It is 0 if it was not measured.
+    /// The goodput at the earlier target, in bytes a second. It is 0 if it was not measured.
     pub goodput: f64,
     /// The reason for the change.
     pub why: StepReason,
@@ -66,7 +66,7 @@ pub enum StepReason {
     FarHost,
     /// More connections are tried.
     TryMore,
-    /// The earlier target was better than the one that was tried.
+    /// Of the two targets that were compared, the other one was better.
     Better,
     /// More connections increased the goodput too little.
     NoGain,

@@ -50,10 +50,10 @@ pub struct Controller {
     pub(super) has_held: bool,
     /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
-    /// True if fewer connections were never measured. Steps down then follow each other without a hold.
+    /// True if the target started at [`FAR_TARGET`] and fewer connections were never measured. Steps down
+    /// then follow each other without a hold.
     pub(super) steps_down: bool,
-    /// Above this number of connections, everything became slower the last time. It is 0 if that never
-    /// happened.
+    /// The target above which everything became slower at the last trial. It is 0 if that never happened.
     pub(super) collapsed_above: usize,
     backoff: Backoff,
     pub(super) usage: Usage,
@@ -136,13 +136,13 @@ impl Controller {
         Allowance { most, worth, surplus, not_before: self.backoff.not_before() }
     }
 
-    /// Records that a connection was opened. `first` is true if its file had none.
+    /// Records that a connection was opened. `first` is true if its file had no other connection.
     pub fn on_opened(&mut self, first: bool) {
         self.usage.connections += 1;
         self.usage.files += usize::from(first);
     }
 
-    /// Records that a connection was closed. `last` is true if its file has no other one.
+    /// Records that a connection was closed. `last` is true if its file has no other connection.
     pub fn on_closed(&mut self, last: bool) {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
@@ -199,7 +199,7 @@ impl Controller {
         }
     }
 
-    /// Sets the highest target. `limited` is true if the host itself does not accept more.
+    /// Sets the highest target. `limited` is true if the host itself does not accept more connections.
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
         (self.ceiling, self.limited) = (most.max(1), limited);
         self.end_trial(now);
@@ -265,8 +265,8 @@ impl Controller {
         }
     }
 
-    /// Returns true if surplus connections may be stopped. They are stopped only if one file has all of them.
-    /// If there were several files, each file that starts would stop connections of other files. When the new
+    /// Returns true if surplus connections may be stopped. They are stopped only if all connections belong to
+    /// one file. With several files, each new file would stop connections of the other files. When the new
     /// file ends, these connections would be needed again.
     fn may_stop(&self) -> bool {
         self.usage.may_stop && self.usage.files < 2

@@ -1,7 +1,7 @@
 //! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
 //! it in a second ([`RequestRate`]), and the number of connections above which it bans the client ([`Bans`]).
 //!
-//! Invariant: the three are independent of each other, and the lowest of their limits applies.
+//! Invariant: the lowest of their limits applies.
 
 use super::bans::Bans;
 use super::requests::RequestRate;
@@ -67,7 +67,7 @@ impl Host {
         (learned != Learned::default()).then_some(learned)
     }
 
-    /// Records that a connection was opened. `first` is true if its file had none.
+    /// Records that a connection was opened. `first` is true if its file had no other connection.
     pub fn on_opened(&mut self, now: Duration, first: bool) {
         self.controller.on_opened(first);
         self.bans.on_opened(now, self.controller.in_use(), !first);
@@ -76,8 +76,9 @@ impl Host {
         }
     }
 
-    /// Records that a connection was closed. `last` is true if its file has no other one. `flowed` is true if
-    /// it had received bytes. `cut` is true if it was closed in the middle of a response.
+    /// Records that a connection was closed. `last` is true if its file has no other connection. `flowed` is
+    /// true if the connection had received bytes. `cut` is true if the connection was closed in the middle of
+    /// a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
         self.controller.on_closed(last);
         self.bans.on_closed(now, flowed, cut);

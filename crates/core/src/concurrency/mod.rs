@@ -8,9 +8,9 @@
 //! # How the controller decides
 //!
 //! The controller has a **target**: the number of connections that there should be now. While exactly that
-//! many are open, it measures their **goodput**, which is the sum of the bytes a second of all of them. A
-//! measurement is used if it is long enough for the distance of the host (`window.rs`) and if TCP's slow
-//! start is over. After each measurement the controller is in one of five phases (`phase.rs`):
+//! many connections are open, it measures their **goodput**: the bytes that all of them together receive in a
+//! second. A measurement is used if it is long enough for the distance of the host (`window.rs`) and if TCP's
+//! slow start is over. After each measurement the controller is in one of five phases (`phase.rs`):
 //!
 //! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
 //!   connections are tried.

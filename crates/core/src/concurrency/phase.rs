@@ -22,7 +22,7 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 const NEARLY_IDEAL: f64 = 0.8;
 
 /// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
-/// usual difference between two windows at the same target. A lower share would be closer to [`WORTH_IT`],
+/// usual difference between two windows at the same target. A lower share would match [`WORTH_IT`] better,
 /// but then each step down could lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 

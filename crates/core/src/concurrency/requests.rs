@@ -6,7 +6,8 @@
 //! the present limit if that is lower. Each file that the host serves raises the rate a little. All increases
 //! within a second together raise the rate by one request a second.
 //!
-//! Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
+//! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
+//! below [`SLOWEST`].
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const INCREASE: f64 = 1.0;
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host sent something within this time and then refuses a file without a reason, the host got too many
+/// If a host refuses a file without a reason, and sent bytes within this time before, the host got too many
 /// requests. The time is longer than the gap between two files at common limits, and shorter than the restart
 /// of a server.
 const SERVES: Duration = Duration::from_secs(10);
@@ -61,7 +62,7 @@ impl RequestRate {
         self.next
     }
 
-    /// Returns true if the host sent something a moment ago.
+    /// Returns true if the host sent bytes within the last [`SERVES`].
     pub(super) fn is_serving(&self, now: Duration) -> bool {
         self.last_bytes.is_some_and(|at| now.saturating_sub(at) <= SERVES)
     }

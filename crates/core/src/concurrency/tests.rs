@@ -36,8 +36,8 @@ fn one_connection_stays_if_it_uses_the_whole_line() {
 }
 
 #[test]
-fn more_connections_are_found_after_an_early_loss() {
-    // The first connection is fast until it meets its first loss.
+fn more_connections_are_used_after_the_first_connection_became_slow() {
+    // The first connection is fast until its first packet is lost.
     let mut controller = Controller::new(64);
     settle(&mut controller, 1, |n| if n == 1 { 3e7 } else { 1e6 * n as f64 });
     let targets = settle(&mut controller, 20, |n| 1e6 * n as f64);
@@ -86,7 +86,7 @@ fn fewer_connections_stay_only_if_they_are_as_good() {
 }
 
 #[test]
-fn the_number_of_the_user_is_used_until_the_host_refuses_so_many_connections() {
+fn the_number_that_the_user_set_is_used_until_the_host_refuses_that_many_connections() {
     let mut controller = Controller::new(64);
     assert_eq!(controller.allowance(100, true).worth, 100);
     controller.usage.connections = 6;
@@ -145,7 +145,8 @@ fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
 
 #[test]
 fn a_hold_ends_when_the_goodput_falls() {
-    // Two connections are enough until the first losses. Without them, the hold could last up to 32 s.
+    // Two connections are enough until the first packets are lost. Without these losses, the hold could last
+    // up to 32 s.
     let mut controller = Controller::new(64);
     settle(&mut controller, 60, |n| 1e6 * n.min(2) as f64);
     assert_eq!(controller.target(), 2);

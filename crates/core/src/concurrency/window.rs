@@ -16,9 +16,9 @@ const LATENCIES: f64 = 1.5;
 /// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Before the first trial, a window lasts this many latencies, but at least [`SHORTEST`] and at most
-/// [`LENGTH`]. Slow start takes eight round trips. On a near line they pass quickly, and a trial costs
-/// little.
+/// Before the first hold, a window in the phases `Ramp` and `Recheck` lasts this many latencies, but at least
+/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. On a near line they pass quickly,
+/// and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a
@@ -45,7 +45,7 @@ pub(super) struct MeasurementWindow {
     bytes: u64,
     /// The goodput of the window before, in bytes a second.
     previous: Option<f64>,
-    /// The number of windows at this target so far.
+    /// The number of earlier windows at this target.
     windows_before: u32,
 }
 
@@ -75,7 +75,8 @@ impl MeasurementWindow {
         long_enough.then(|| bytes.saturating_sub(self.bytes) as f64 / time.as_secs_f64())
     }
 
-    /// Returns true if the window is long enough for any decision. `ramp` is true before the first trial.
+    /// Returns true if the window is long enough for any decision. `ramp` is true if [`RAMP_LATENCIES`]
+    /// applies.
     pub(super) fn is_full(&self, now: Duration, latency: Duration, ramp: bool) -> bool {
         let length = if ramp { (latency * RAMP_LATENCIES).clamp(SHORTEST, LENGTH) } else { LENGTH };
         self.time(now) >= length

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn endings_of_names_are_those_of_data_of_pages_or_unknown() {
+    fn the_ending_of_a_name_promises_data_a_page_a_text_or_nothing() {
         for name in [
             "a.iso",
             "d/a.tar.GZ",

@@ -2,7 +2,7 @@
 //! answered with a login.
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
-//! No byte of a header is changed, also if the header is not UTF-8. In the texts that are read here, each
+//! No byte of a header is changed, even if the header is not UTF-8. In the texts that are read here, each
 //! character stands for one byte (see `super::octets`).
 
 use super::digest::DigestChallenge;
@@ -14,7 +14,7 @@ use crate::secret::Login;
 /// algorithm.
 const CHALLENGES_MOST: usize = 32;
 
-/// The most schemes that a message names.
+/// The highest number of schemes that a message names.
 const SCHEMES_SHOWN: usize = 4;
 
 /// A challenge of a server.
@@ -69,7 +69,8 @@ pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Scheme
     challenges.iter().rev().filter(|one| strength(one).is_some()).max_by_key(|one| strength(one))
 }
 
-/// Returns the names of the schemes of some challenges for a message, each once and at most four.
+/// Returns the names of the schemes in these challenges, for a message. Each name is returned once, and at
+/// most four names are returned.
 pub fn schemes(challenges: &[Challenge]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for name in challenges.iter().map(Challenge::scheme) {
@@ -102,7 +103,7 @@ impl Challenge {
     }
 }
 
-/// The name in lower case, and the value without quotes.
+/// A parameter of a challenge: its name in lower case, and its value without quotes.
 type Parameter = (String, String);
 
 fn value<'p>(parameters: &'p [Parameter], name: &str) -> Option<&'p str> {
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_that_can_be_met_is_chosen() {
+    fn the_strongest_challenge_that_can_be_answered_is_chosen() {
         let best = |value: &str, user: &str, schemes| {
             let login = Login { user: user.into(), password: Secret::new("") };
             let all = read([value.as_bytes()]);
@@ -290,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn any_header_of_such_characters_is_read_to_its_end(text in "[Dd\", =\\\\a]{0,60}") {
+        fn any_header_of_characters_with_a_meaning_is_read_to_its_end(text in "[Dd\", =\\\\a]{0,60}") {
             prop_assert!(read([text.as_bytes()]).len() <= CHALLENGES_MOST);
         }
     }

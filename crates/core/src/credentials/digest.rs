@@ -3,7 +3,7 @@
 //! The hash functions come from the caller, since this crate contains none.
 //!
 //! Invariant: the texts of a challenge are hashed and sent back as the bytes that the server sent. User names
-//! and passwords are in UTF-8, as in curl and browsers, also if the challenge has no `charset`.
+//! and passwords are in UTF-8, as in curl and browsers, even if the challenge has no `charset`.
 
 use super::{hidden, octets};
 use crate::secret::Login;

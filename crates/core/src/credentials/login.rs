@@ -1,4 +1,4 @@
-//! Reads user names and passwords in URLs, and writes them as Basic authentication requires (RFC 7617).
+//! Reads user names and passwords in URLs, and writes logins and tokens as values of `Authorization`.
 
 use crate::secret::{Login, Secret};
 use base64::prelude::{BASE64_STANDARD, Engine};

@@ -53,17 +53,17 @@ pub const NOT_GIVEN: &str = "no file URL of this server was given";
 
 kinds! {
     Userinfo         "the URL"                "A user name and a password in a URL.";
-    UserOption       "--user"                 "The user name and the password of the settings.";
-    Netrc            "the netrc file"         "A user name and a password of a netrc file.";
-    Bearer           "--bearer"               "The bearer token of the settings.";
-    Header           "-H"                     "A header of the settings.";
+    UserOption       "--user"                 "The user name and the password in the settings.";
+    Netrc            "the netrc file"         "A user name and a password in a netrc file.";
+    Bearer           "--bearer"               "The bearer token in the settings.";
+    Header           "-H"                     "A header in the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
     HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
-    HostRule         "the configuration"      "A header or a login of the settings for some hosts.";
-    CookieGiven      "--cookie"               "A cookie of the settings without a domain.";
+    HostRule         "the configuration"      "A header or a login in the settings that is for some hosts only.";
+    CookieGiven      "--cookie"               "A cookie in the settings. It has no domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";
-    CookieFile       "the cookie file"        "A cookie of a file.";
+    CookieFile       "the cookie file"        "A cookie from a cookie file.";
     ProxyLogin       "the proxy's login"      "The user name and the password for a proxy.";
     ClientCertificate "--cert"                "The client certificate.";
     QueryToken       "the query of the URL"   "A value in the query of a URL, such as a signature.";
@@ -74,12 +74,12 @@ kinds! {
 pub struct Going<'a> {
     /// The URL of the request.
     pub to: &'a Url,
-    /// The URL of the file as it was given. Redirects lead from there to `to`.
+    /// The URL of the file as it was given. Redirects lead from this URL to `to`.
     pub given: &'a Url,
     /// True if the user gave the URL of the file. Otherwise a document or a server named it.
     pub by_person: bool,
-    /// True if the URL of the file is one of the URLs of the job. False if a server offered it, for example
-    /// as a mirror.
+    /// True if the URL of the file is one of the URLs of the job. It is false if a server offered the URL,
+    /// for example as a mirror.
     pub is_of_job: bool,
 }
 
@@ -105,8 +105,8 @@ impl SecretKind {
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
             // The author of the job wrote the URL and the header together.
             SecretKind::JobHeader => going.is_of_job && going.is_at_home(),
-            // The user named the host. So a document may lead there, as a redirect may. The pattern of the
-            // rule decides if http is allowed.
+            // The user named the host, so a document or a redirect may lead to it. The pattern of the rule
+            // decides if http is allowed.
             SecretKind::HostRule => going.is_of_job,
             // The user named the host here too. Without TLS, the secret is sent only if the user gave the URL
             // without TLS.
@@ -128,8 +128,8 @@ impl SecretKind {
 mod tests {
     use super::*;
 
-    /// Requests that leave the given URL in different ways. Each has the URL of the request, and is true if
-    /// the user gave the URL of the file. In the last way, a server offered the URL.
+    /// Requests that leave the given URL in different ways. Each row has the URL of the request, and true if
+    /// the user gave the URL of the file. In the last row, a server offered the URL.
     const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),

@@ -47,9 +47,9 @@ impl Netrc {
     }
 
     /// Returns the login for a host, and its place in the file for messages. The first entry that matches is
-    /// used. With a `user`, the entry must have this user name. `is_given` says that the user gave this host.
-    /// The entry `default` is used only then, because a redirect must not send the login of this entry to any
-    /// host in the world.
+    /// used. With a `user`, the entry must have this user name. `is_given` is true if the person who runs the
+    /// program gave this host. The entry `default` is used only for such a host. Otherwise a redirect could
+    /// send this login to any host in the world.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {
@@ -71,8 +71,8 @@ impl Netrc {
     }
 }
 
-const NO_HOST: &str = "what follows machine is not a host";
-const UNKNOWN: &str = "machine, default, login, password, account or macdef must be here";
+const NO_HOST: &str = "the word after machine is not a host";
+const UNKNOWN: &str = "this word must be machine, default, login, password, account or macdef";
 
 /// Reads the name of a machine in the same way as the host of a URL, so that the two can be compared.
 fn host(text: &str) -> Option<Host<String>> {
@@ -143,14 +143,14 @@ impl Reader<'_> {
             "login" | "user" | "password" | "passwd" | "account" | "port" => {
                 let value = self.words.value()?;
                 if self.place == Place::Outside {
-                    return Err(Mistake { line, why: "it must come after a machine or default" });
+                    return Err(Mistake { line, why: "this word must come after machine or default" });
                 }
                 let mistake = |why| Err(Mistake { line: self.words.line, why });
                 if value.contains(char::REPLACEMENT_CHARACTER) {
-                    return mistake("it is not UTF-8");
+                    return mistake("the value is not UTF-8");
                 }
                 if value.chars().any(char::is_control) {
-                    return mistake("it contains control characters");
+                    return mistake("the value contains control characters");
                 }
                 let Some(entry) = self.entries.last_mut().filter(|_| self.place == Place::Entry) else {
                     return Ok(());
@@ -200,7 +200,7 @@ impl Words<'_> {
         let line = self.line;
         self.skip_blanks();
         if self.rest.is_empty() {
-            return Err(Mistake { line, why: "a value is missing at its end" });
+            return Err(Mistake { line, why: "the value of the last word is missing" });
         }
         self.word()
     }

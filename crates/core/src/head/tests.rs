@@ -5,7 +5,7 @@ use proptest::prelude::*;
 fn tidied(lines: &str) -> (String, Vec<String>) {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
     assert_eq!(end(head.as_bytes(), 0), Some(head.len()));
-    match tidy(head.as_bytes()).expect("taken") {
+    match tidy(head.as_bytes()).expect("accepted") {
         None => (lines.to_string(), Vec::new()),
         Some(Tidied { head, dropped }) => {
             let head = String::from_utf8(head).expect("UTF-8");
@@ -41,7 +41,7 @@ fn status_lines_of_any_version_are_read() {
         ("HTTP/1.1 200OK", None),
     ] {
         let head = format!("{line}\r\nX-A: 1\r\n\r\n");
-        let tidied = tidy(head.as_bytes()).expect("taken").map(|tidied| tidied.head);
+        let tidied = tidy(head.as_bytes()).expect("accepted").map(|tidied| tidied.head);
         let is = is.map(|is| format!("{is}\r\nX-A: 1\r\n\r\n").into_bytes());
         assert_eq!(tidied, is, "{line}");
     }

@@ -138,8 +138,8 @@ fn structured(text: &str) -> Option<Vec<Member>> {
     if let Some(dictionary) = parse(text) {
         return Some(members(&dictionary));
     }
-    // A byte sequence contains no comma. Members of other types may contain commas (strings, inner lists).
-    // Their parts are not byte sequences.
+    // A byte sequence contains no comma. Members of other types (strings, inner lists) may contain commas,
+    // but the parts of such members are not byte sequences.
     let one = |text: &str| parse(text).map_or_else(|| vec![(shown(text), None)], |one| members(&one));
     Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).flat_map(one).collect())
 }
@@ -173,8 +173,8 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// Returns an algorithm of the two registries. CRC-32C is left out, because the registries do not define its
-/// byte order.
+/// Returns the algorithm that has this name in the registries of RFC 3230 and RFC 9530. CRC-32C is left out,
+/// because the registries do not define its byte order.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)

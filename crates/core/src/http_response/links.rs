@@ -9,8 +9,8 @@ use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
-/// The highest number of mirrors that are read. The largest sets have some hundreds, and a file uses only a
-/// few.
+/// The highest number of mirrors that are read. The largest sets of mirrors have some hundreds, and a file
+/// uses only a few.
 const MOST: usize = 100;
 
 /// The media type of Metalink documents (RFC 6249, section 2).
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_and_nothing_is_without_bound(text in "[ -~\t]{0,300}") {
+        fn no_header_panics_and_the_number_of_mirrors_is_limited(text in "[ -~\t]{0,300}") {
             let many = format!("<http://a/>;rel=duplicate,{text}").repeat(200);
             prop_assert!(links(&[&text, &many]).duplicates.len() <= MOST);
         }

@@ -31,7 +31,7 @@ pub enum Recognised<'r> {
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL.
     OtherUrl,
-    /// The file has no record, or it was changed later.
+    /// The file has no record, its record was made with another key, or the file was changed later.
     Unknown,
 }
 

@@ -9,24 +9,24 @@ use std::borrow::Cow;
 use std::fmt;
 use url::Url;
 
-/// Names of the query parameters that only sign a URL, in lower case. They prove that a request is allowed,
-/// and until when. Each visitor gets a link to the same file with another signature. AWS, Google, OAuth and
-/// content delivery networks use these names. The name `token` is not in this list, because it often says
-/// which file is meant.
+/// Names, in lower case, of query parameters that always belong to a signature. A signature proves that a
+/// request is allowed, and until when. Each visitor gets a link to the same file with another signature. AWS,
+/// Google, OAuth and content delivery networks use these names. The name `token` is not in this list, because
+/// it often says which file is meant.
 const SIGNING: &[&str] =
     &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
 
-/// Parameters that only sign a query if it has a `signature` and at least one more of them (AWS version 2,
-/// CloudFront, Google).
+/// Parameters that belong to a signature if the query has a `signature` and at least one more of them (AWS
+/// version 2, CloudFront, Google).
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that only sign a query if it has both `sig` and `sv` (Azure). Alone, each has many other
-/// meanings.
+/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Otherwise, each of
+/// them has many other meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
-/// Parameters with one of these prefixes only sign the query, too.
+/// Parameters with one of these prefixes always belong to a signature, too.
 const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 
 /// The secret key for the hashes of URLs. With a known key, a short secret in a URL could be guessed from its
@@ -68,7 +68,7 @@ pub struct Hashes {
     key: [u8; 2],
     /// The hash of the whole URL without its password and fragment.
     url: [u8; 8],
-    /// The hash of the same URL without the parameters that only sign it.
+    /// The hash of the same URL without its signature.
     file: [u8; 8],
 }
 
@@ -175,8 +175,8 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
 }
 
 /// Returns true if `shown` and `url` are equal except for their signature. `shown` is the URL that answered
-/// in an earlier run, without its secrets. A hidden value may have been different. Therefore `url` may have
-/// secrets only if it is the URL of the job itself, because `origin` has a hash of that URL.
+/// in an earlier run, without its secrets. The hidden values of that URL may have been different. Therefore
+/// `url` may have secrets only if it is the URL of the job itself, because `origin` has a hash of that URL.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };

@@ -30,7 +30,10 @@ impl Sends {
         }
         // The responses to these methods contain no file (RFC 9110, sections 9.3.2, 9.3.6 and 9.3.8).
         if ["HEAD", "CONNECT", "TRACE"].contains(&method.to_ascii_uppercase().as_str()) {
-            return Err(format!("a {} request brings no file", method.to_ascii_uppercase()));
+            return Err(format!(
+                "the response to a {} request contains no file",
+                method.to_ascii_uppercase()
+            ));
         }
         let body = body.map(|(body, media_type)| (body, media_type.to_string()));
         Ok(Sends { method: method.into(), body })
@@ -141,8 +144,8 @@ pub(super) fn variant<'h>(
 }
 
 /// Returns a text for the headers by which a server chooses between several contents of one URL, or `None` if
-/// there are no such headers. They are `Accept` and similar ones (RFC 9110, section 12.5), and `Prefer` (RFC
-/// 7240). Headers with logins are not used, since tokens change from run to run.
+/// there are no such headers. They are `Accept` and similar headers (RFC 9110, section 12.5), and `Prefer`
+/// (RFC 7240). Headers with logins are not used, since tokens change from run to run.
 fn choice<'h>(headers: impl Iterator<Item = (&'h str, &'h Secret)>) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
     let mut count = 0;
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_and_redirects_are_those_of_browsers() {
+    fn redirects_change_the_method_as_in_browsers_and_some_methods_are_refused() {
         let post = Sends::new("POST", Some((Body::new("hush"), "text/plain"))).expect("a request");
         assert_eq!(
             [301, 302, 303, 307, 308].map(|status| post.survives(status)),

@@ -22,7 +22,8 @@ pub(super) fn note(url: &Url) -> Option<String> {
     may_be.then(|| "the 40 digits after # may be a commit and were not checked (write #sha1=...)".into())
 }
 
-/// Removes the digests from a URL, with its fragment. A fragment without digests is kept.
+/// Returns the digests in the fragment of a URL, and removes the fragment. A fragment without digests is
+/// kept.
 ///
 /// # Errors
 /// Returns what is wrong with a digest, in words for the user.

@@ -47,7 +47,7 @@ impl Headers {
             return Err(format!("{name} is set by downhaul itself"));
         }
         if value.chars().any(char::is_control) {
-            return Err("it contains control characters".into());
+            return Err("the value contains control characters".into());
         }
         Ok((name.into(), value.into()))
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_complete_and_not_ours() {
+    fn a_header_without_a_valid_name_or_with_a_reserved_name_is_refused() {
         assert_eq!(Headers::read("X-A:  b "), Ok(("X-A".into(), "b".into())));
         for bad in ["hush", ": hush", "a b: hush", "Range: hush", "X: hush\nb", "X: hush\0"] {
             let why = Headers::read(bad).expect_err(bad);

@@ -1,6 +1,6 @@
 //! Reads checksum lists and finds the digests of a file in them.
 //!
-//! `forms` reads the forms of a line. `print_md` reads entries of GnuPG that span several lines.
+//! `forms` reads the forms of a line. `print_md` reads entries that span several lines.
 //!
 //! Invariant: an entry is one digest of one file. A line that cannot be read as part of an entry is counted
 //! and skipped. The memory in use is a small multiple of the size of the text.
@@ -66,8 +66,8 @@ impl Checksums {
         Checksums { entries, unread, unread_digests }
     }
 
-    /// Returns how many lines could not be read, such as signatures around the list and digests of unknown
-    /// algorithms.
+    /// Returns how many lines could not be read, such as the lines of a signature around the list, and
+    /// digests of unknown algorithms.
     pub fn unread(&self) -> usize {
         self.unread
     }
@@ -204,7 +204,7 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns true if the text has a word that is as long as a digest. The shortest one is an MD5 in base64.
+/// Returns true if the text has a word that is as long as a digest. The shortest digest is an MD5 in base64.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)
@@ -228,7 +228,7 @@ mod tests {
 
     // This function is long because it is a list of cases.
     #[test]
-    fn every_form() {
+    fn every_form_of_a_line_is_read() {
         let hex = |digits: usize| "aB".repeat(digits / 2);
         let (md5, sha1, sha256, sha384, sha512) = (hex(32), hex(40), hex(64), hex(96), hex(128));
         let some = |name: &str, algorithm| Some((name.to_string(), algorithm));
@@ -470,7 +470,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(name in "[a-z\\\\\n *().=/]{1,20}", digit in "[0-9a-f]") {
+        fn a_name_that_sha256sum_writes_is_read_unchanged(name in "[a-z\\\\\n *().=/]{1,20}", digit in "[0-9a-f]") {
             // A list cannot contain a name that consists of blanks.
             prop_assume!(!name.trim_matches(' ').is_empty());
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");

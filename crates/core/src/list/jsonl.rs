@@ -20,9 +20,9 @@ const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 /// array.
 const SEVERAL: [&str; 3] = ["checksums", "digests", "hashes"];
 
-/// Keys for the algorithm in an object that is one digest.
+/// Keys for the algorithm in an object that describes one digest.
 const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
-/// Keys for the digits in an object that is one digest.
+/// Keys for the digits in an object that describes one digest.
 const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
 
 /// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     };
     if job.urls.iter().any(lacks_secret) {
         return Err(bad(format!(
-            "a secret was left out of its URL ({HIDDEN}): add it again, or give the complete URL"
+            "a secret was left out of the URL ({HIDDEN}): add it again, or give the complete URL"
         )));
     }
     job.destination = match keys.remove("out") {

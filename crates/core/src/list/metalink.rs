@@ -2,7 +2,7 @@
 //!
 //! Each `file` is a job with its name, its `size`, its `url`s (the best first, by `priority` or
 //! `preference`), its `hash`es and its chunk hashes (`pieces`). Malformed hashes and hashes of unknown
-//! algorithms are left out. So are torrents, signatures, and URLs that are neither http nor https.
+//! algorithms are left out. Torrents, signatures, and URLs that are neither http nor https are left out too.
 //!
 //! `xml` reads XML safely, `format` says what each element means, and `file` makes a job of a file.
 //!
@@ -47,7 +47,7 @@ pub struct Metalink {
     /// The open elements, the root first.
     path: Vec<Element>,
     file: Option<File>,
-    /// The open URL or hash, and its text so far.
+    /// The open hash, size or URL, and its text so far.
     leaf: Option<(Leaf, String)>,
     files: u64,
     over: bool,
@@ -175,7 +175,7 @@ impl Metalink {
         }
     }
 
-    /// Adds text to the open URL or hash. Text of other elements is ignored.
+    /// Adds text to the open hash, size or URL. Text of other elements is ignored.
     fn text(&mut self, more: &str) -> Result<(), Error> {
         if !matches!(self.place(), Element::Hash | Element::PieceHash | Element::Size | Element::Url) {
             return Ok(());

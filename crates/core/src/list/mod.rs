@@ -2,7 +2,7 @@
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
-//! of such a document is a job too.
+//! in such a document is a job too.
 //!
 //! [`checksums`] reads checksum lists. Their lines describe files, and are not jobs.
 

@@ -14,7 +14,8 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 /// The number of bytes that are read at a time. It is the size of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Replaces half a character of UTF-16. This byte does not occur in UTF-8, so the line is refused later.
+/// The byte that replaces half a character of UTF-16. It does not occur in UTF-8, so the line is refused
+/// later.
 const INVALID: u8 = 0xff;
 
 /// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is returned
@@ -147,7 +148,7 @@ enum Decoder {
         big_endian: bool,
         /// The first byte of a 16-bit unit.
         half: Option<u8>,
-        /// The first unit of a character that consists of two.
+        /// The first unit of a character that consists of two units.
         high: Option<u16>,
     },
 }

@@ -1,7 +1,7 @@
 //! Makes one component of a path safe, and makes it acceptable for Windows.
 //!
-//! Invariant: both functions return one component of 1 to [`LONGEST`] bytes. If a function is applied to its
-//! own result, it changes nothing.
+//! Invariant: [`component`] and [`for_windows`] return one component of 1 to [`LONGEST`] bytes. If a function
+//! is applied to its own result, it changes nothing.
 
 use super::endings::split_extension;
 use super::{LONGEST, cut_bytes, mark};

@@ -1,5 +1,5 @@
-//! Finds the extension of a name. Numbers are put before it (`x (1).nii.gz`), and long names are cut before
-//! it.
+//! Finds the extension of a name. Numbers are put before the extension (`x (1).nii.gz`), and long names are
+//! cut before it.
 
 /// The longest extension in bytes. Longer text after a dot is not an extension. `.appimage.zsync` has 15
 /// bytes.

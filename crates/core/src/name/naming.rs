@@ -84,7 +84,7 @@ impl Naming {
         self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
-    /// Returns a given name. If `windows` is set, it is changed so that Windows accepts it.
+    /// Returns a given name. If `windows` is set, the name is changed so that Windows accepts it.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
     }

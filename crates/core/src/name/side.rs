@@ -1,5 +1,5 @@
-//! The names of the partial file, of its journal, and of other files beside an unfinished file. They are
-//! defined only here.
+//! The names of the partial file, of its journal, and of other files beside an unfinished file. These names
+//! are defined only here.
 //!
 //! Invariant: the names depend only on the final path and the tag, so every run finds the files of an earlier
 //! run. Each name fits into [`LONGEST`] bytes if the final name does.
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn side_files_fit_and_are_never_those_of_another_target(
+        fn side_files_fit_and_are_never_the_side_files_of_another_file(
             one in "[a-zé]{1,120}[0-9]{0,15}", other in "[a-zé]{1,120}[0-9]{0,15}", padding in 0..240_usize,
         ) {
             let long = |end: &str| format!("{}{end}", "p".repeat(padding.min(LONGEST.saturating_sub(end.len()))));

@@ -170,7 +170,7 @@ fn words() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn a_servers_words_become_one_safe_component(text in words()) {
+    fn any_text_from_a_server_becomes_one_safe_component(text in words()) {
         if let Some(name) = SafeName::from_server(&text) {
             prop_assert!(is_one_safe_component(name.as_str()), "{name}");
             let again = SafeName::from_server(name.as_str());
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn the_form_for_windows_is_taken_there_and_stable(text in words()) {
+    fn windows_accepts_the_form_for_windows_and_the_form_is_stable(text in words()) {
         for name in [SafeName::from_server(&text), SafeName::from_person(&text).ok()].into_iter().flatten() {
             let form = name.for_windows();
             prop_assert!(form.as_str().split('/').all(windows_takes), "{form}");

@@ -53,7 +53,8 @@ pub enum Action {
     /// Compare the partial file of an earlier run with its journal. The answer is `ClaimChecked` for each
     /// claim, and then `JournalChecked`.
     CheckJournal {
-        /// The number of the state of the file. The input that answers this action repeats it.
+        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
+        /// action repeats it.
         number: u32,
         /// The claims to compare.
         claims: Vec<Claim>,
@@ -70,14 +71,14 @@ pub enum Action {
         /// the whole file.
         to: Option<u64>,
     },
-    /// The worker's response is valid. Write its body from the offset `at` on. The answers are `Wrote` and
-    /// then `Ended`.
+    /// The worker's response is valid. Write its body, without the first `skip` bytes, from the offset `at`
+    /// on. The answers are `Wrote` and then `Ended`.
     Accept {
         /// The worker.
         worker: WorkerId,
         /// Bytes to leave out at the beginning of the body.
         skip: u64,
-        /// The offset in the file of the first byte after the skipped ones.
+        /// The offset in the file of the first byte that is written.
         at: u64,
         /// The end of the worker's segment, if known. Bytes beyond it are not written.
         end: Option<u64>,
@@ -96,7 +97,8 @@ pub enum Action {
     },
     /// Read this chunk back and compare its digest. The answer is `ChunkVerified`.
     VerifyChunk {
-        /// The number of the state of the file. The input that answers this action repeats it.
+        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
+        /// action repeats it.
         number: u32,
         /// The range of the chunk.
         chunk: Range<u64>,
@@ -105,7 +107,8 @@ pub enum Action {
     },
     /// Discard these bytes, because they will be written again. The answer is `Discarded`.
     Discard {
-        /// The number of the state of the file. The input that answers this action repeats it.
+        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
+        /// action repeats it.
         number: u32,
         /// The ranges to discard.
         ranges: Vec<Range<u64>>,
@@ -141,8 +144,8 @@ pub struct Begin {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the content that did not come from responses of the file itself. They arrive before
-    /// `Looked` or `Placed`, and may arrive again.
+    /// Facts about the content that did not come from responses to requests for the file itself. They arrive
+    /// before `Looked` or `Placed`, and may arrive again.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -176,32 +179,32 @@ pub enum Input {
     },
     /// A claim of the journal was compared with the disk.
     ClaimChecked {
-        /// The number in the action.
+        /// The number that the action had.
         number: u32,
-        /// The claim.
+        /// The claim that was compared.
         claim: Claim,
         /// True if the bytes match the claim.
         good: bool,
     },
     /// All claims were compared. Claims that were not reported could not be read.
     JournalChecked {
-        /// The number in the action.
+        /// The number that the action had.
         number: u32,
     },
     /// The result of `VerifyChunk`.
     ChunkVerified {
-        /// The number in the action.
+        /// The number that the action had.
         number: u32,
-        /// The chunk in the action.
+        /// The chunk that the action had.
         chunk: Range<u64>,
         /// True if the digest matches.
         good: Result<bool, Error>,
     },
     /// The result of `Discard`.
     Discarded {
-        /// The number in the action.
+        /// The number that the action had.
         number: u32,
-        /// The ranges in the action.
+        /// The ranges that the action had.
         ranges: Vec<Range<u64>>,
         /// The result of the action.
         result: Result<(), Error>,
@@ -224,7 +227,7 @@ pub enum Input {
     Remove,
 }
 
-/// Facts about the content of a file that did not come from responses of the file itself.
+/// Facts about the content of a file that did not come from responses to requests for the file itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Digests from checksum lists.
@@ -337,7 +340,7 @@ pub struct Rules {
     pub verify: Verify,
     /// True if the file is recorded in a lock file. A lock file needs a digest.
     pub record: bool,
-    /// Digests that the file must have. The plan adds those that the server states.
+    /// Digests that the file must have. The plan adds the digests that the server states.
     pub expected: Vec<Expected>,
     /// Notes about the file for the user.
     pub notes: Vec<String>,
@@ -360,14 +363,15 @@ pub struct Sizes {
     pub segment_least: u64,
     /// The smallest range that one worker takes over from another.
     pub split_least: u64,
-    /// Files below this size have one connection.
+    /// Files below this size are fetched over one connection.
     pub single_below: u64,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.
     pub journal_from: Option<u64>,
-    /// Segments are assigned at least this far beyond the first missing byte.
+    /// The window: segments begin at most this many bytes beyond the first missing byte. With many
+    /// connections, the window may be larger.
     pub window: u64,
-    /// True if the bytes of the window are kept in memory. The window is then a strict limit.
+    /// True if the bytes of the window are kept in memory. The window is then never larger.
     pub window_is_memory: bool,
 }
 

@@ -24,7 +24,7 @@ use crate::show;
 /// After this many changes, the file must arrive in one response. Otherwise the job fails.
 const CHANGES_MOST: u32 = 2;
 
-/// The other facts that decide if bytes may be joined.
+/// The facts outside of [`Identity`] that decide if bytes may be joined.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Joining<'p> {
     /// True if bytes of several sources may be mixed.
@@ -45,7 +45,8 @@ pub(super) struct Identity {
     /// The first accepted response of this run. If the file started again, this is the response with which it
     /// started again.
     first: Option<FirstResponse>,
-    /// The first response before the file started again, if its size is still useful for comparison.
+    /// The response with which the file began before it started again, if its size is still useful for
+    /// comparison.
     before: Option<FirstResponse>,
     /// The partial file of another tool, until its end is compared with the server's file.
     adopting: Option<Adopted>,
@@ -133,7 +134,7 @@ impl Identity {
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
         file.answered.get_or_insert_with(|| remote.url.clone());
-        // The origin of a file that is being repaired was not known until now.
+        // The origin of a finished file that is being repaired is not known before this response.
         if file.start.origin.is_none() {
             file.start.url = show::url(&remote.url);
             file.start.origin = origin;
@@ -177,8 +178,8 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Checks the size of the whole file in the same way as [`Identity::check_kind`]. The response itself may
-    /// not state the size.
+    /// Checks the size of the whole file in the same way as [`Identity::check_kind`]. Some responses do not
+    /// state the size, so it is checked again at the end.
     ///
     /// # Errors
     /// Returns `remote.other` if the response is not a version of the file.
@@ -190,8 +191,9 @@ impl Identity {
     }
 
     /// Validates a response with the whole file to a request for a range. The response must not be a web
-    /// page, must not be shorter than the `present` bytes, and must not belong to another file. After an
-    /// error, the whole file is requested. The response to that request shows the present state of the file.
+    /// page, must not be shorter than the `present` bytes on the disk, and must not belong to another file.
+    /// After an error, the whole file is requested. The response to that request shows the new state of the
+    /// file.
     ///
     /// # Errors
     /// Returns `remote.changed` if the response is not valid.
@@ -240,7 +242,7 @@ impl Identity {
         let digest_tells = joining.mixes || joining.expected.iter().chain(&file.start.digests).any(strong);
         let same = match &file.answered {
             Some(answered) => is_same_url(answered, &remote.url),
-            // The origin of a file that is being repaired is not known.
+            // The origin of a finished file that is being repaired is not known.
             None if file.start.url.is_empty() => true,
             None => is_same_place(&file.start.url, &remote.url, joining.sources.origin(source)),
         };

@@ -12,8 +12,8 @@
 //!    [`Plan::on`], and return to step 2. You may call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
-//! `now` is the time since any fixed moment, and never decreases. `allowances` says how many connections may
-//! be opened to the host of each source, in the order of the sources.
+//! `now` is the time since any fixed moment, and must never decrease. `allowances` says how many connections
+//! may be opened to the host of each source, in the order of the sources.
 //!
 //! # Which input answers which action
 //!
@@ -33,9 +33,10 @@
 //! | `Cut`, `Drop`, `Tell`, `Observe` | no input |
 //! | `Tell` with a question | `Answer`, when the user has decided |
 //!
-//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. Some inputs may
-//! come late, such as reports of a dropped worker or of an earlier state of the file (`number`). The plan
-//! ignores them, so the driver does not need to filter them.
+//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. The partial file
+//! begins a new state each time that the file starts again or is resumed. Actions and inputs have the number
+//! of this state. Some inputs may come late, such as reports of a dropped worker or of an earlier state. The
+//! plan ignores late inputs, so the driver does not need to filter them.
 //!
 //! # The life of a job
 //!
@@ -61,9 +62,9 @@
 //! This file is long because of this documentation.
 //!
 //! Invariant: every byte of a file is in exactly one of these states: free, claimed by a journal, assigned to
-//! one worker (and at most one hedge), or written. No byte of a response is used before the response was
-//! validated, and bytes of two states of a file are never joined. [`Plan::check`] checks this invariant, and
-//! the simulations call it after every step.
+//! one worker (and at most one hedge, a second worker for the same bytes), or written. No byte of a response
+//! is used before the response was validated, and bytes of two states of a file are never joined.
+//! [`Plan::check`] checks this invariant, and the simulations call it after every step.
 
 mod contract;
 mod identity;
@@ -266,12 +267,12 @@ impl Plan {
     }
 
     /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
-    /// `Verify` is returned. A later response may add some.
+    /// `Verify` is returned. A later response may add algorithms.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
 
-    /// Returns the source that is used first.
+    /// Returns the index of the source that is used first.
     pub fn source(&self) -> usize {
         self.sources.current()
     }
@@ -284,13 +285,13 @@ impl Plan {
         }
     }
 
-    /// Returns the origin of the file, and its validator there.
+    /// Returns the origin of the file, and the validator that this origin stated.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from there,
+    /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from that URL,
     /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
@@ -363,7 +364,7 @@ impl Plan {
             ),
             (
                 self.state != State::Over || ledger.assignments().is_empty(),
-                "a worker fetches for a job that is over",
+                "a worker has a segment of a job that is over",
             ),
             (self.retry.used() <= self.retry.retries(), "more retries were used than are allowed"),
             (self.sources.current() < self.sources.len(), "the current source does not exist"),

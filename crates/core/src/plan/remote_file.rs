@@ -22,7 +22,7 @@ pub(super) struct RemoteFile {
     pub(super) html: bool,
     /// True if the event `started` was sent for the file.
     pub(super) announced: bool,
-    /// The URL of the response in this run.
+    /// The URL that sent the first accepted response of this run.
     pub(super) answered: Option<Url>,
 }
 
@@ -64,9 +64,9 @@ impl FirstResponse {
         is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
     }
 
-    /// Returns true if the size in this response can be compared with the size in a later one. A file may
-    /// become small from one run to the next. But an error message that a server sends instead of the file
-    /// has no validator.
+    /// Returns true if the size in this response can be compared with the size in the later response
+    /// `remote`. If this response is from an earlier run, the file may have become small since then. The
+    /// sizes are then compared only if the later response has no validator, as an error message has none.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }

@@ -1,8 +1,8 @@
 //! The plan's steps when the place of a file is known, and when a response arrives.
 //!
-//! `impl Plan` is in three files, because it would be too long for one. `mod.rs` receives inputs and returns
-//! actions. This file opens the partial file, and begins or continues it with a response. `results.rs`
-//! handles bytes, digests and failures.
+//! `impl Plan` is in three files, because it would be too long for one file. `mod.rs` receives inputs and
+//! returns actions. This file opens the partial file, and begins or continues it with a response.
+//! `results.rs` handles bytes, digests and failures.
 //!
 //! Invariant: no worker may write before its response was validated and the partial file is open.
 

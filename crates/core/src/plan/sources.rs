@@ -8,11 +8,11 @@ use super::transfer::Growth;
 use crate::identity::Origin;
 use crate::remote::Validator;
 
-/// The number of sources that send segments at once. With this number the speed is high even if one source is
-/// slow, and most mirrors of a long list get no requests.
+/// The highest number of sources that send segments at once. It keeps the speed high if one source is slow,
+/// and most mirrors in a long list get no requests.
 const AT_ONCE: usize = 4;
 
-/// The number of failures in a row, without a byte, after which a source is dropped. One failure may be an
+/// A source is dropped after this many failures in a row without a byte between them. One failure may be an
 /// accident.
 const FAILURES: u32 = 2;
 
@@ -98,15 +98,15 @@ impl Sources {
         self.all.iter().map(|one| one.origin).collect()
     }
 
-    /// Makes the next source the current one. The caller does this only before any byte of the file is
+    /// Makes the next source the current one. The caller must do this only while no byte of the file is
     /// written.
     pub(super) fn take_turns(&mut self) {
         let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
     }
 
-    /// Makes the next source after `furthest` the current one. So each source becomes current in this
-    /// way only once. Returns false if no such source is left.
+    /// Makes the next source after `furthest` the current one. Each source becomes current in this way only
+    /// once. Returns false if no such source is left.
     pub(super) fn advance(&mut self) -> bool {
         let next = (self.furthest + 1..self.all.len()).find(|&one| !self.sent_wrong_bytes(one));
         if let Some(next) = next {
@@ -115,8 +115,8 @@ impl Sources {
         next.is_some()
     }
 
-    /// Makes all sources usable again, except this one and those that sent wrong bytes. Returns false if
-    /// there is no such source.
+    /// Makes all sources usable again, except `than` and the sources that sent wrong bytes. Returns false if
+    /// no source became usable.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);
@@ -211,8 +211,8 @@ impl Sources {
         }
     }
 
-    /// Makes all sources usable again, except those that sent wrong bytes. The caller does this if no source
-    /// is left, or if the job starts again.
+    /// Makes all sources usable again, except the sources that sent wrong bytes. The caller does this if no
+    /// source is left, or after a failure of the job.
     pub(super) fn revive(&mut self) {
         for one in &mut self.all {
             one.out = one.out.filter(|why| *why == Out::SentWrongBytes);

@@ -125,7 +125,7 @@ fn reports_of_dropped_workers_change_nothing() {
 }
 
 #[test]
-fn a_response_that_ends_too_early_is_truncated() {
+fn after_a_response_that_ends_too_early_the_missing_bytes_are_requested() {
     let mut plan = half_done("\"a\"", 70_000);
     plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
     assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);

@@ -34,7 +34,7 @@ pub(super) struct Segment {
 pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Result<Segment, Error> {
     let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
     let Span::Range(range) = &remote.span else {
-        return refuse(ErrorKind::HttpRangeWrong, "it names no range");
+        return refuse(ErrorKind::HttpRangeWrong, "the response names no range");
     };
     if range.start > from || range.end <= from || from - range.start > SKIPPED_MOST {
         let last = range.end.saturating_sub(1);

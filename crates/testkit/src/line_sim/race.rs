@@ -173,7 +173,7 @@ impl Race {
             let seconds = |one: &Connection| one.left / one.rate.max(1.0);
             let receiving = self.connections.iter_mut().filter(|one| one.begun && one.left > 0.0);
             let victim = receiving.max_by(|a, b| seconds(a).total_cmp(&seconds(b)))?;
-            // The two connections then end at the same time.
+            // With this split, the two connections end at the same time.
             let fair = victim.left * victim.rate / (victim.rate + self.typical);
             let keep = if victim.left > 2.0 * segment { segment } else { fair };
             if victim.left - keep < SIZES.split_least as f64
@@ -237,7 +237,7 @@ impl Race {
         let waits = self.queue + sent - arrives;
         self.queue = waits.min(QUEUE * self.line.rate);
         let dropped = (waits - self.queue) / sent.max(1.0);
-        // If connections send, the model treats the bytes in the queue as theirs.
+        // If connections send, the model treats the bytes in the queue as bytes of these connections.
         let share = if sent > 0.0 { arrives / sent } else { 0.0 };
         for connection in &mut self.connections {
             let came = (connection.tcp.sent * share).min(connection.left);

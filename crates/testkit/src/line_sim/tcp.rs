@@ -20,7 +20,7 @@ const CUBIC: (f64, f64) = (0.4, 0.7);
 /// noticed only by a timeout.
 const TIMEOUT: f64 = 0.2;
 
-/// The length of the queue before the line. The line needs this many seconds to carry a full queue.
+/// The length of the queue before the line, in seconds. The line needs this time to carry a full queue.
 pub(super) const QUEUE: f64 = 0.1;
 
 /// The congestion control of one connection. Windows are in segments.
@@ -40,7 +40,7 @@ pub(super) struct Tcp {
     silent: f64,
     /// Losses before this time count as one with the last loss.
     recovers: f64,
-    /// The most bytes a second that the host sends over the connection.
+    /// The highest number of bytes a second that the host sends over the connection.
     cap: f64,
     /// The bytes that are sent in this step.
     pub(super) sent: f64,

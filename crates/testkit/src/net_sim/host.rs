@@ -25,11 +25,11 @@ const BUFFER: usize = 64 * 1024;
 /// What a host allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Allows {
-    /// The most transfers at once. One more transfer leads to a ban.
+    /// The highest number of transfers at once. One more transfer leads to a ban.
     pub transfers: usize,
     /// The length of a ban. During a ban, all transfers are cut and all requests are refused.
     pub ban: Duration,
-    /// The most files in a second. Further files are refused.
+    /// The highest number of files in a second. Further files are refused.
     pub rate: f64,
     /// The number of files that may be requested at once in addition to the rate.
     pub burst: f64,
@@ -54,7 +54,7 @@ struct Counted {
     since: Instant,
 }
 
-/// A file of that host.
+/// A file on a simulated host.
 pub struct SimFile {
     host: Arc<SimHost>,
     bytes: Arc<Vec<u8>>,

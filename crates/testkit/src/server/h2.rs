@@ -34,7 +34,8 @@ pub(super) const SINS: &[&str] = &[
     "h2_drops",
 ];
 
-/// The most streams of a connection at once. Clients request more, so that some streams must wait.
+/// The highest number of streams of a connection at once. Clients request more, so that some streams must
+/// wait.
 const STREAMS: u32 = 6;
 
 /// Returns true if the client uses HTTP/2. The first bytes of the client, or the protocols in its TLS
@@ -209,7 +210,7 @@ async fn answer(mut x: Exchange) -> Result<(), h2::Error> {
     }
 }
 
-/// Redirects to the URL of `?to=URL`.
+/// Redirects to the URL in `?to=URL`.
 fn redirect(x: &mut Exchange) -> Result<(), h2::Error> {
     let to = x.request.query("to").unwrap_or_default();
     let head = http::Response::builder().status(302).header("location", to).body(()).expect("a head");
@@ -228,7 +229,7 @@ async fn stalls(x: &mut Exchange) -> Result<(), h2::Error> {
     std::future::pending().await
 }
 
-/// Sends the body within three seconds.
+/// Sends the body slowly, in about three seconds.
 async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, mut body) = x.head(None)?;
     let portion = body.len() / 300 + 1;

@@ -1,5 +1,6 @@
 //! A web server that misbehaves on request. `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes.
-//! [`crate::content`] computes the content from NAME, and the script SIN ([`sins`]) serves the file.
+//! [`crate::content`] computes the content from NAME, and the script of the sin SIN ([`sins`]) serves the
+//! file.
 //!
 //! The server uses threads and blocking sockets, so that a script sends its bytes in the order of its code.
 
@@ -51,7 +52,7 @@ struct World {
     over: AtomicBool,
     /// The number of connections that are open now.
     open: AtomicUsize,
-    /// The most connections that were open at once.
+    /// The highest number of connections that were open at once.
     most_open: AtomicUsize,
     /// The counters of scripts, for all connections.
     counted: Mutex<Counted>,
@@ -60,7 +61,7 @@ struct World {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `GET` or `HEAD`, if the client sends no other requests.
+    /// The method, such as `GET`.
     pub method: String,
     /// The path and the query.
     pub target: String,
@@ -68,7 +69,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, over HTTP/1.1.
     pub body: Vec<u8>,
-    /// The number of its connection, from 1.
+    /// The number of the connection that it arrived on, from 1.
     pub connection: usize,
     /// The HTTP version: 1 for HTTP/1.1, and 2 for HTTP/2.
     pub version: u8,
@@ -156,7 +157,7 @@ impl Server {
         self.world.requests.lock().expect("no panic").clone()
     }
 
-    /// Returns the most connections that were open at once.
+    /// Returns the highest number of connections that were open at once.
     pub fn most_open(&self) -> usize {
         self.world.most_open.load(Ordering::Relaxed)
     }
@@ -172,7 +173,7 @@ impl Server {
         (count(&self.world.handshakes), count(&self.world.resumed))
     }
 
-    /// Returns the number of TLS handshakes in which the client showed a certificate.
+    /// Returns the number of TLS handshakes in which the client sent a certificate.
     pub fn identified(&self) -> usize {
         self.world.identified.load(Ordering::Relaxed)
     }
@@ -203,7 +204,7 @@ impl Request {
         host.find('/').map_or(&self.target, |slash| &host[slash..])
     }
 
-    /// Returns the sin, the size and the name of the target.
+    /// Returns the sin, the size and the name in the target.
     fn parts(&self) -> (String, u64, String) {
         let path = self.origin_form().split('?').next().unwrap_or_default();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');

@@ -13,7 +13,7 @@ pub(super) fn read(wire: &mut impl Read, connection: usize) -> Option<Request> {
     let mut line = || {
         let mut line = Vec::new();
         let read = reader.read_until(b'\n', &mut line).ok()?;
-        // Other texts than UTF-8 are taken for ISO-8859-1.
+        // A line that is not UTF-8 is read as ISO-8859-1.
         let text =
             String::from_utf8(line).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
         (read > 0).then(|| text.trim_end().to_string())

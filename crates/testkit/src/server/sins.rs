@@ -1,7 +1,8 @@
 //! The list of all sins. A sin is a kind of misbehaviour, and each sin has a script of the same name. A
 //! script answers one request and returns true if the connection stays open.
 //!
-//! A script that misbehaves only once checks the number of earlier requests for the same target.
+//! A script that misbehaves only once checks the number of earlier requests for the same target. The query of
+//! the URL has the parameters of a script. In comments, `?rate=N` means the parameter `rate`.
 
 mod body;
 mod coded;
@@ -23,7 +24,7 @@ use std::io;
 
 type Script = fn(&mut Exchange) -> io::Result<bool>;
 
-/// All scripts of HTTP/1.1, by the name of the sin.
+/// All scripts for HTTP/1.1, by the name of the sin.
 const SINS: &[(&str, Script)] = &[
     ("well_behaved", well_behaved),
     ("no_validator", versions::no_validator),

@@ -1,4 +1,4 @@
-//! Makes certificates for tests, valid and invalid ones.
+//! Makes valid and invalid certificates for tests.
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
@@ -15,8 +15,8 @@ pub struct Authority {
 }
 
 /// Returns a self-signed certificate in PEM form, and the TLS settings of a server that uses it. The
-/// certificate claims to be an authority, as certificates of `openssl req -x509` do. Without `names` it has
-/// only a common name.
+/// certificate claims to be an authority, as certificates of `openssl req -x509` do. Without `names`, the
+/// certificate has a common name, and no subject alternative names.
 pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("good names");
@@ -90,34 +90,34 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Returns the TLS settings of a server with such a certificate.
+    /// Returns the TLS settings of a server whose certificate has this flaw.
     pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(flaw);
         config(&certificate, &key)
     }
 
-    /// Returns the TLS settings of a server with only this version.
+    /// Returns the TLS settings of a server that supports only this version of TLS.
     pub fn config_of_version(&self, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
         config_with(&certificate, &key, &[version], Arc::new(NoClientAuth))
     }
 
-    /// Returns the TLS settings of a server that asks clients for certificates of this authority. Clients
-    /// without a certificate are served only if `required` is false.
+    /// Returns the TLS settings of a server that asks clients for certificates that this authority has
+    /// signed. Clients without a certificate are served only if `required` is false.
     pub fn config_for_clients(&self, required: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
         self.with_clients(&certificate, &key, rustls::DEFAULT_VERSIONS, required)
     }
 
-    /// Returns the TLS settings of a server that has only TLS 1.2, and serves only clients with certificates
-    /// of this authority.
+    /// Returns the TLS settings of a server that supports only TLS 1.2, and serves only clients with
+    /// certificates that this authority has signed.
     pub fn config_for_clients_of_tls12(&self) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
         self.with_clients(&certificate, &key, &[&rustls::version::TLS12], true)
     }
 
-    /// Returns the TLS settings of a server with these names. The server asks clients for certificates, and
-    /// also serves clients without one.
+    /// Returns the TLS settings of a server whose certificate has these names. The server asks clients for
+    /// certificates, and also serves clients without one.
     pub fn config_named(&self, names: &[&str]) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue_to(names, Flaw::None);
         self.with_clients(&certificate, &key, rustls::DEFAULT_VERSIONS, false)

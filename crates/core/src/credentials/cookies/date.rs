@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_read_in_every_form_of_servers() {
+    fn dates_are_read_in_every_form_that_servers_write() {
         for (text, seconds) in [
             ("Wed, 21 Oct 2015 07:28:00 GMT", Some(1_445_412_480)),
             ("Wednesday, 21-Oct-15 07:28:00 GMT", Some(1_445_412_480)),

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_leaves_secure_cookies_alone() {
+    fn a_response_over_plain_http_does_not_replace_secure_cookies() {
         let mut jar = jar(&[("https://h.example/", "a=1; Secure; Path=/")]);
         jar.set(b"a=evil; Path=/", &url("http://h.example/"), NOW);
         jar.set(b"a=evil; Domain=h.example; Path=/x", &url("http://sub.h.example/"), NOW);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_sizes_are_bounded() {
+    fn the_number_of_cookies_and_the_bytes_in_a_request_are_limited() {
         let mut jar = Jar::default();
         for n in 0..1000 {
             jar.set(format!("c{n}={}", "x".repeat(100)).as_bytes(), &url("https://h.example/"), NOW);

@@ -48,7 +48,7 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    /// Returns the cookie in the form of the header `Cookie`.
+    /// Returns the cookie as it is written in the header `Cookie`.
     pub fn pair(&self) -> Secret {
         match self.name.is_empty() {
             true => self.value.clone(),

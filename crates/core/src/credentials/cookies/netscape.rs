@@ -16,7 +16,7 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 const HTTP_ONLY: &str = "#HttpOnly_";
 
 /// Reads a cookie file. Lines that cannot be read as a cookie are left out, as in curl and wget, because such
-/// a file often has the cookies of all sites. They are returned as mistakes. A line with a replacement
+/// a file often has the cookies of all sites. Such lines are returned as mistakes. A line with a replacement
 /// character was not UTF-8, and is a mistake too.
 ///
 /// # Errors
@@ -48,32 +48,32 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         }
         // An editor may have removed the tab before an empty value.
         [domain, below, path, secure, expires, name] => (domain, below, path, secure, expires, name, ""),
-        _ => return Err("a cookie has seven fields with tabs between them"),
+        _ => return Err("a cookie must have seven fields with tabs between them"),
     };
     if text.contains(char::REPLACEMENT_CHARACTER) {
-        return Err("it is not UTF-8");
+        return Err("the line is not UTF-8");
     }
     if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
-        return Err("a cookie has a name, and at most 4096 bytes");
+        return Err("a cookie must have a name or a value, and at most 4096 bytes");
     }
     if [name, value].iter().any(|text| text.contains(';') || text.chars().any(char::is_control)) {
-        return Err("the name and the value have no semicolon and no control characters");
+        return Err("the name and the value must not contain a semicolon or control characters");
     }
     let domain = Host::parse(domain.strip_prefix('.').unwrap_or(domain));
     let domain = domain.map_err(|_| "the first field is not a host")?;
-    let below = flag(below).ok_or("the second field is TRUE or FALSE")?;
+    let below = flag(below).ok_or("the second field must be TRUE or FALSE")?;
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
-    // Some programs write a fraction. For a session cookie, some write a number without a meaning.
+    // Some programs write a fraction of a second. For a session cookie, some write a negative number.
     let expires = if expires.is_empty() { "0" } else { expires };
-    let expires: f64 = expires.parse().map_err(|_| "the fifth field is a time in seconds")?;
+    let expires: f64 = expires.parse().map_err(|_| "the fifth field must be a time in seconds")?;
     Ok(Cookie {
         name: name.into(),
         value: Secret::new(value),
         host_only: !below || !is_name || is_public_suffix(&domain),
         domain,
         path: Some(path).filter(|path| path.starts_with('/')).unwrap_or("/").into(),
-        secure: flag(secure).ok_or("the fourth field is TRUE or FALSE")?,
+        secure: flag(secure).ok_or("the fourth field must be TRUE or FALSE")?,
         http_only,
         // A number that is too large or too small becomes the largest or the smallest possible time.
         expires: Some(expires as Time).filter(|end| *end > 0),
@@ -144,7 +144,7 @@ mod tests {
             ]
         );
         assert_eq!(read(&write(cookies.iter())).map(|(read, _)| read).as_ref(), Ok(&cookies));
-        assert!(!format!("{cookies:?}").contains("b=c"), "values do not show");
+        assert!(!format!("{cookies:?}").contains("b=c"), "values are not shown");
     }
 
     #[test]

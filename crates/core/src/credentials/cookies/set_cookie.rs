@@ -8,7 +8,7 @@ use url::{Host, Url};
 /// (section 5.6).
 const ATTRIBUTE_MOST: usize = 1024;
 
-/// The longest life of a cookie, whatever the server says: 400 days (section 5.5).
+/// The longest life of a cookie, even if the server states a longer one: 400 days (section 5.5).
 const LIFE_MOST: Time = 400 * 86_400;
 
 /// The attributes of a header.

@@ -128,7 +128,7 @@ fn the_digest_in_a_redirect_of_a_model_hub_is_read() {
     let (good, size) = (tag(&format!("\"{hex}\"")), "X-Linked-Size: 5".to_string());
     let found = linked(&head(&[&good, &size])).expect("a digest");
     assert_eq!((found.digest.digest.to_string(), found.size), (hex.clone(), 5));
-    assert_eq!(linked(&head(&[&good, &good, &size])), Some(found), "said twice");
+    assert_eq!(linked(&head(&[&good, &good, &size])), Some(found), "the same digest is stated twice");
     for lines in [
         vec![good.as_str()],
         vec![&size],
@@ -144,7 +144,7 @@ fn the_digest_in_a_redirect_of_a_model_hub_is_read() {
 
 proptest! {
     #[test]
-    fn no_value_panics_and_nothing_comes_of_noise(
+    fn no_value_panics_and_each_digest_has_the_length_of_its_algorithm(
         which in 0..6_usize,
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         tail in "[a-z0-9=:,; +/-]{0,80}",

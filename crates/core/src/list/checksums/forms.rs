@@ -30,8 +30,8 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: if names_nothing { String::new() } else { name }, digest })
 }
 
-/// Returns a name of a list. If the name is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes become
-/// slashes. In other names a backslash is an ordinary character.
+/// Returns the name in a line. If the name is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes
+/// become slashes. In other names a backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
     match has_drive || name.starts_with(".\\") {
@@ -44,8 +44,8 @@ pub(super) fn written(name: &str) -> String {
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // A text that ends with one of these characters has the name of an unknown algorithm: `SHA3-256 (NAME) =
-    // HEX`.
+    // If the text before the digits ends with one of these characters, it contains the name of an unknown
+    // algorithm: `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }

@@ -61,7 +61,7 @@ impl Block {
         Some(Entry { name: forms::written(&self.name), digest: digest? })
     }
 
-    /// Adds groups, with or without `SHA256 =` before them. Returns true if the text has this form.
+    /// Adds groups of digits, with or without `SHA256 =` before them. Returns true if the text has this form.
     fn takes_tagged(&mut self, text: &str) -> bool {
         let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
         let tag = tag.trim();

@@ -1,7 +1,7 @@
-//! Makes a job of one file of a document.
+//! Makes a job from one file in a Metalink document.
 //!
-//! The user usually did not write the Metalink document. So the elements of a file that cannot be used are
-//! left out with a note. A file is an error only if it has no usable name or URL.
+//! The user usually did not write the document, so elements of a file that cannot be used are left out with a
+//! note. A file is an error only if it has no usable name or URL.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
 //! The memory in use for a file is limited.

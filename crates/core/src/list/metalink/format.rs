@@ -86,8 +86,8 @@ impl Root {
         Ok(if renamed { Element::Other } else { element })
     }
 
-    /// Returns the innermost element of this path, or [`Element::Other`] if the format does not allow it
-    /// there.
+    /// Returns the innermost element of this path, or [`Element::Other`] if the format does not allow the
+    /// element at this place.
     pub(super) fn place(&self, path: &[Element]) -> Element {
         use Element::{
             File, Files, Hash, Metalink, Other, PieceHash, Pieces, Resources, Size, Url, Verification,

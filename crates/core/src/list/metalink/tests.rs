@@ -41,7 +41,7 @@ fn shown(job: Result<Job, Error>) -> String {
 }
 
 #[test]
-fn version_4() {
+fn a_document_of_version_4_is_read() {
     let document = four(&format!(
         r#"<generator>x &amp; y</generator>
 <file name="dir/a&#32;b.iso">
@@ -74,7 +74,7 @@ fn version_4() {
 }
 
 #[test]
-fn version_3() {
+fn a_document_of_version_3_is_read() {
     let document = three(&format!(
         r#"<file name="a"><verification><hash type="sha256">{SHA256}</hash>
         <pieces type="sha1" length="4"><hash piece="0">{SHA1}</hash></pieces></verification>

@@ -16,7 +16,7 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 /// A document that is being read.
 pub(super) struct Document {
     reader: Reader<Cursor<Vec<u8>>>,
-    /// A position in bytes, and the number of its line. The next count of lines continues from there.
+    /// A position in bytes, and the number of its line. The next count of lines continues from this position.
     counted: (usize, u64),
     /// The reason why the whole document is refused, if it is refused.
     refused: Option<String>,
@@ -156,7 +156,7 @@ fn broken(why: impl std::fmt::Display) -> Error {
     bad(format!("this is not valid XML: {}", beginning(&why.to_string())))
 }
 
-/// Returns the beginning of a text of the document, for a message.
+/// Returns the beginning of a text in the document, for a message.
 pub(super) fn beginning(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -9,7 +9,8 @@ use crate::retry::PROGRESS;
 use crate::settings::OnError;
 use std::time::Duration;
 
-/// The first wait. Half a second is longer than most short disturbances, and short enough for a user.
+/// The first wait. Half a second is longer than most short disturbances, and short enough for a user who
+/// waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The longest wait before a retry, unless a server asks for a longer one.

@@ -145,12 +145,12 @@ impl RetryPolicy {
         self.on_error = on_error;
     }
 
-    /// Returns the retries that were used.
+    /// Returns the number of used retries.
     pub(super) fn used(&self) -> u32 {
         self.budget.tries().0
     }
 
-    /// Returns the retries that are left.
+    /// Returns the number of retries that are left.
     pub(super) fn left(&self) -> u32 {
         let (used, of) = self.budget.tries();
         of.saturating_sub(used)

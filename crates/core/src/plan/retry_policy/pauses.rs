@@ -1,4 +1,4 @@
-//! Pauses that a host asked for or needs. They do not count as failures if bytes arrive between them.
+//! Pauses that a host asked for or needs. Pauses do not count as failures if bytes arrive between them.
 //!
 //! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and none begins later than
 //! [`LONGEST`] after the first. Pauses of a host that serves other connections are not limited.
@@ -22,7 +22,7 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 pub(super) struct Pauses {
     count: u32,
     since: Duration,
-    /// The number of bytes that had been received at that time.
+    /// The number of bytes that had been received at the time `since`.
     received: u64,
 }
 

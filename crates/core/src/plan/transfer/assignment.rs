@@ -21,14 +21,15 @@ pub(in crate::plan) struct Assignment {
     pub(in crate::plan) worker: WorkerId,
     /// The source that the worker uses.
     pub(in crate::plan) source: usize,
-    /// The worker whose segment this one fetches too. The first of the two to finish is used.
+    /// The worker whose segment this worker fetches too, if this worker is a hedge. The bytes of the worker
+    /// that finishes first are used.
     pub(in crate::plan) hedge_of: Option<WorkerId>,
     /// True for a hedge that takes over its segment as soon as its response is valid. Before that, it is not
     /// known if the source sends ranges, so the first response continues to deliver the whole file.
     pub(in crate::plan) probes: bool,
-    /// The first byte that was requested.
+    /// The offset of the first byte that was requested.
     pub(in crate::plan) from: u64,
-    /// The first byte of the segment that the worker has not written.
+    /// The offset of the first byte of the segment that the worker has not written.
     pub(in crate::plan) at: u64,
     /// The offset after the last byte of the segment, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
@@ -39,8 +40,8 @@ pub(in crate::plan) struct Assignment {
     /// True if this worker wrote all written bytes of the segment.
     fresh: bool,
     /// True if the segment is used only as a whole, because the response has a digest of its own or the chunk
-    /// must come from one source. Such a worker reports no bytes before its whole segment is verified. So its
-    /// silence is normal, and no other worker gets a part of the segment.
+    /// must come from one source. Such a worker reports no bytes before its whole segment is verified. Its
+    /// silence is normal, and no other worker gets a part of its segment.
     pub(in crate::plan) whole_only: bool,
     speed: Speed,
 }
@@ -77,7 +78,8 @@ impl Assignment {
         self.from == 0 && self.requested_end.is_none()
     }
 
-    /// Returns the recent rate in bytes a second, or the average of the segment.
+    /// Returns the recent rate in bytes a second. For a short segment, returns its average rate. Returns 0 if
+    /// nothing was measured.
     pub(in crate::plan) fn rate(&self) -> f64 {
         self.speed.of_short_segment().unwrap_or(if self.speed.mark == self.speed.since {
             0.0
@@ -91,8 +93,8 @@ impl Assignment {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if the worker received much less than it requested. Some servers send a file in small
-    /// parts.
+    /// Returns true if the response was shorter than requested, and the worker delivered fewer than `least`
+    /// bytes. Some servers send a file in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least
@@ -132,8 +134,8 @@ impl Assignment {
         (self.receiving, self.end) = (true, end);
     }
 
-    /// Records that the response, up to the byte `last`, has a digest. `alone` is true if no other worker has
-    /// the same segment. Returns false if the response is useless.
+    /// Records that the bytes of the response, up to and including the offset `last`, have a digest. `alone`
+    /// is true if no other worker has the same segment. Returns false if the response is useless.
     pub(super) fn set_whole_only(&mut self, last: u64, alone: bool) -> bool {
         // A response that is longer than the request is not read to its end, so its digest is not compared.
         if self.requested_end.is_some_and(|end| last >= end) {
@@ -162,7 +164,8 @@ impl Assignment {
         Some((new, measured))
     }
 
-    /// Returns the time since the worker last delivered bytes.
+    /// Returns the time since the worker last delivered bytes, or since its request or its response if it has
+    /// not delivered any.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.speed.last)
     }
@@ -172,12 +175,13 @@ impl Assignment {
         self.receiving && self.silence(now) <= SPAN * 5
     }
 
-    /// Returns true if the worker has delivered too few bytes for its time.
+    /// Returns true if the worker has received for so long that its rate would be known, unless it is very
+    /// low.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2
     }
 
-    /// Returns the rate of a segment that was shorter than a span, in bytes a second.
+    /// Returns the average rate of a segment that took less than a [`SPAN`], in bytes a second.
     pub(super) fn rate_of_short_segment(&self) -> Option<f64> {
         self.speed.of_short_segment()
     }
@@ -193,8 +197,8 @@ impl Assignment {
         }
     }
 
-    /// Returns an estimate of the byte that the worker has reached. Reports come a few times a second, so a
-    /// worker that is not silent is further than its last report.
+    /// Returns an estimate of the offset that the worker has reached. Reports come a few times a second, so a
+    /// worker that is not silent has passed the offset in its last report.
     pub(super) fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.silence(now);
         let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
@@ -240,7 +244,7 @@ impl Speed {
         Some(rate)
     }
 
-    /// Returns the rate of a segment that was shorter than a span.
+    /// Returns the average rate of a segment that took less than a span.
     fn of_short_segment(&self) -> Option<f64> {
         let time = self.last.saturating_sub(self.since);
         (time >= SHORTEST_SEGMENT && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())

@@ -16,7 +16,7 @@ const REFUSALS: u32 = 3;
 /// trip, and short compared with the download of a file that needs several connections.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// The results of requests for more connections. There is no limit until a source refuses one.
+/// The results of requests for more connections. There is no limit until a source refuses a connection.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Growth {
     /// The number of connections that worked when the last one was refused.

@@ -1,9 +1,9 @@
 //! The segment ledger: which bytes of a file are free, claimed, assigned or written.
 //!
 //! Invariant: every byte is in exactly one of these states: written, claimed (an earlier run wrote it, and it
-//! was not read back yet), assigned to one worker, or free. A hedge fetches bytes that are assigned to
-//! another worker too. The bytes from the hedge are used only if the hedge finishes first.
-//! [`SegmentLedger::check`] checks this invariant.
+//! was not read back yet), assigned to one worker, or free. A hedge is a second worker for bytes that are
+//! assigned to another worker, its primary. The bytes from the hedge are used only if the hedge finishes
+//! first, or if the primary is released. [`SegmentLedger::check`] checks this invariant.
 
 use super::{Assignment, Provenance};
 use crate::plan::WorkerId;
@@ -12,8 +12,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// If a worker delivered nothing for this time, the worker is dropped as soon as another worker could fetch
-/// its segment. If the response of a source took more than a quarter of this time, the limit is four times
-/// the time of the response.
+/// its segment. If a response took more than a quarter of this time to arrive, the limit is four times the
+/// time that it took.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
@@ -35,7 +35,7 @@ pub(in crate::plan) struct SegmentLedger {
     /// Chunks that were wrong and came from several workers. Each of them is now fetched by one worker alone.
     pub(super) contested: RangeSet,
     /// If possible, segments begin and end at multiples of this number, so that each chunk comes from one
-    /// source. With 0, they begin and end anywhere.
+    /// source. With 0, segments begin and end anywhere.
     pub(super) align: u64,
     /// The number of bytes that were requested twice.
     pub(super) hedged: u64,
@@ -123,7 +123,7 @@ impl SegmentLedger {
             self.assignments.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker))
         {
             one.end = Some(one.end.map_or(end, |old| old.min(end)));
-            // A hedge may be further than its primary.
+            // A hedge may have passed the offset that its primary has reached.
             one.at = one.at.min(end.max(one.from));
             hedge = hedge.or(one.hedge_of.map(|_| one.worker));
         }
@@ -162,8 +162,8 @@ impl SegmentLedger {
         Some(primary)
     }
 
-    /// Forgets everything except this worker, which gets the whole file. Returns the workers that are not
-    /// needed any more.
+    /// Forgets everything except this worker, which gets the whole file. Returns the workers that must be
+    /// dropped.
     pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
         self.clear();
         self.size = size;
@@ -228,22 +228,22 @@ impl SegmentLedger {
         hedges
     }
 
-    /// Releases all workers of a source. Returns the workers that are not needed any more.
+    /// Releases all workers of a source. Returns the workers that must be dropped.
     pub(super) fn release_from(&mut self, source: usize) -> Vec<WorkerId> {
         let mut gone = Vec::new();
         while let Some(worker) =
             self.assignments.iter().find(|one| one.source == source).map(|one| one.worker)
         {
-            gone.extend(self.release(worker).and_then(|(_, twin)| twin));
+            gone.extend(self.release(worker).and_then(|(_, other)| other));
             gone.push(worker);
         }
         gone
     }
 
-    /// Records that a worker's response, up to the byte `last`, has a digest. Returns false if the response
-    /// is useless, because another worker has the same segment, has delivered its beginning, or has taken
-    /// over its end. The digest could not be verified then, because the partial file does not show which
-    /// worker wrote a byte.
+    /// Records that the bytes of a worker's response, up to and including the offset `last`, have a digest.
+    /// Returns false if the response is useless, because another worker has the same segment, has delivered
+    /// its beginning, or has taken over its end. The digest could not be compared then, because the partial
+    /// file does not show which worker wrote a byte.
     pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
         let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
@@ -252,8 +252,8 @@ impl SegmentLedger {
         assignment.set_whole_only(last, alone)
     }
 
-    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if none of them was on the disk
-    /// before.
+    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if none of these bytes was on the
+    /// disk before.
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
         let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };
@@ -266,8 +266,9 @@ impl SegmentLedger {
         }
     }
 
-    /// Releases a worker. Its unwritten bytes become free, or its hedge gets them. Returns its assignment,
-    /// and the worker with the same segment that is not needed any more.
+    /// Releases a worker. Its unwritten bytes become free, or its hedge gets them. Returns its assignment. If
+    /// the released worker has finished, returns also the other worker with the same segment, which must be
+    /// dropped.
     pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
         let index = self.assignments.iter().position(|one| one.worker == worker)?;
         let assignment = self.assignments.swap_remove(index);
@@ -286,10 +287,10 @@ impl SegmentLedger {
         let Some(hedge) = self.assignments.iter_mut().find(|one| one.hedge_of == Some(worker)) else {
             return Some((assignment, None));
         };
-        let twin = hedge.worker;
+        let other = hedge.worker;
         if finished {
-            self.assignments.retain(|one| one.worker != twin);
-            return Some((assignment, Some(twin)));
+            self.assignments.retain(|one| one.worker != other);
+            return Some((assignment, Some(other)));
         }
         // The hedge has the segment alone now, and its bytes are used. A probe has nothing to take over.
         (hedge.hedge_of, hedge.probes) = (None, false);
@@ -309,8 +310,8 @@ impl SegmentLedger {
         self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
-    /// Releases a silent worker. The next worker gets more time. Otherwise a slow server could never send its
-    /// response.
+    /// Releases a silent worker. The next worker is given more time. Otherwise a slow server could never send
+    /// its response.
     pub(super) fn release_silent(&mut self, worker: WorkerId) {
         self.patience = self.patience.max(SILENCE) * 2;
         self.release(worker);

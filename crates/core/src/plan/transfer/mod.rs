@@ -138,7 +138,7 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Records if the file may have only one connection, because its only source sends no ranges.
+    /// Records if the file can have only one connection, because its only source sends no ranges.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
@@ -167,9 +167,9 @@ impl Transfer {
     }
 
     /// Returns true if a worker's response, which ends at `end`, is still needed. The response is not needed
-    /// if its bytes have arrived already, or if its digest cannot be compared because of other workers'
-    /// bytes. If the worker is a probe, it becomes the only worker of its segment. `digest_until` is the last
-    /// byte of a response that has a digest of its own.
+    /// if its bytes have arrived already. It is also not needed if its digest cannot be compared, because
+    /// other workers write some of the bytes. If the worker is a probe, it becomes the only worker of its
+    /// segment. If the response has a digest of its own, `digest_until` is the offset of its last byte.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,
@@ -194,8 +194,8 @@ impl Transfer {
         digest_until.is_none_or(|last| self.ledger.set_whole_only(worker, last))
     }
 
-    /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns the first byte
-    /// that was requested, and the offset after the last byte of the segment.
+    /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns the offset of the
+    /// first requested byte, and the offset after the last byte of the segment.
     pub(super) fn accept(&mut self, now: Duration, worker: WorkerId) -> Option<(u64, Option<u64>)> {
         let assignment = self.ledger.get(worker)?;
         let (at, end) = (assignment.from, assignment.end);
@@ -223,8 +223,8 @@ impl Transfer {
         self.generation += 1;
     }
 
-    /// Continues a partial file of an earlier run, with the claims of its journal. Returns the first missing
-    /// byte, and the number of bytes that are there.
+    /// Continues the partial file of an earlier run. `claims` has the ranges that its journal lists. Returns
+    /// the offset of the first missing byte, and the number of claimed bytes.
     pub(super) fn resume(&mut self, size: Option<u64>, claims: &[Claim]) -> (u64, u64) {
         self.ledger.clear();
         self.ledger.size = size;
@@ -233,7 +233,7 @@ impl Transfer {
         (self.ledger.claimed.prefix(), self.ledger.present())
     }
 
-    /// Continues a file that exists already. These ranges of it are treated as written.
+    /// Continues a file that exists already. Its bytes in `ranges` are treated as written.
     pub(super) fn adopt(&mut self, size: Option<u64>, ranges: impl Iterator<Item = Range<u64>>) {
         self.ledger.size = size;
         for range in ranges {
@@ -242,8 +242,8 @@ impl Transfer {
         }
     }
 
-    /// Records that a claim of the journal was compared with the disk. Claims may overlap, so a part of one
-    /// may be verified or discarded already.
+    /// Records that a claim of the journal was compared with the disk. If the bytes match, they become
+    /// written. Claims may overlap, so some bytes of this claim may be written or discarded already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
             for range in self.ledger.claimed.take(claim.start..claim.end) {
@@ -253,8 +253,8 @@ impl Transfer {
         }
     }
 
-    /// Records that all claims of the journal were compared. The bytes of claims that were not reported
-    /// become free.
+    /// Records that all claims of the journal were compared. The bytes of all claims that did not match, or
+    /// that could not be read, become free.
     pub(super) fn journal_checked(&mut self) {
         self.ledger.claimed = RangeSet::new();
     }
@@ -284,7 +284,8 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If the segment had no end, the file ends there.
+    /// Records that a worker finished its segment. If the segment had no known end, the file ends where the
+    /// worker stopped.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,
@@ -305,8 +306,9 @@ impl Transfer {
         }
     }
 
-    /// Handles a refused request for the bytes from `from` on, because the file ends before them. `size` is
-    /// the size in the refusal. Returns true if this completes a file whose size no response stated.
+    /// Handles the refusal of a request for the bytes from the offset `from` on. The source refused it
+    /// because the file ends there. `size` is the size that the refusal states. Returns true if the file is
+    /// complete now: no response stated its size, and all bytes before `from` are written.
     pub(super) fn ends_at(&mut self, from: u64, size: Option<u64>) -> bool {
         let waits_for_end = self.open_ended && self.ledger.size.is_none() && !self.is_active();
         let ends =
@@ -318,17 +320,17 @@ impl Transfer {
         ends
     }
 
-    /// Releases a worker that has ended. If another worker with the same segment is not needed any more, that
-    /// worker is dropped.
+    /// Releases a worker that has ended, and returns its assignment. If this makes another worker with the
+    /// same segment useless, that worker is dropped.
     pub(super) fn release(&mut self, worker: WorkerId, actions: &mut Actions) -> Option<Assignment> {
-        let (assignment, twin) = self.ledger.release(worker)?;
+        let (assignment, other) = self.ledger.release(worker)?;
         self.note_progress();
-        actions.extend(twin.map(|worker| Action::Drop { worker }));
+        actions.extend(other.map(|worker| Action::Drop { worker }));
         Some(assignment)
     }
 
-    /// Drops a worker because it is not needed, and not because it failed. The bytes of its hedge may be used
-    /// now.
+    /// Drops a worker that has not failed, because it is not needed. If the worker has a hedge, the hedge
+    /// continues alone, and its bytes are used.
     pub(super) fn drop_worker(&mut self, worker: WorkerId, actions: &mut Actions) {
         self.release(worker, actions);
         actions.push_back(Action::Drop { worker });
@@ -348,7 +350,7 @@ impl Transfer {
     }
 
     /// Makes these bytes invalid. They are fetched again when the disk has discarded them. Hedges that fetch
-    /// some of them are dropped.
+    /// some of these bytes are dropped.
     pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>, actions: &mut Actions) {
         let hedges = self.ledger.release_hedges(&ranges);
         actions.extend(hedges.into_iter().map(|worker| Action::Drop { worker }));

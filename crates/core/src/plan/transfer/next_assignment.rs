@@ -3,7 +3,7 @@
 //!
 //! Invariant: no function in this file changes the ledger. Free bytes are fetched first, in file order and
 //! within the window. No worker takes over a part of a segment that is used only as a whole. At most a
-//! fiftieth of a file is fetched twice.
+//! fiftieth of a file is fetched twice on purpose.
 
 use super::Assignment;
 use super::ledger::SegmentLedger;
@@ -21,8 +21,9 @@ pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 /// segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
-/// The number of segments in the window for each connection. One of them is being fetched, and the others are
-/// a reserve. So a slow connection at the first missing byte does not stop the others at once.
+/// The number of segments in the window for each connection. One of these segments is being fetched, and the
+/// others are a reserve, so that a slow connection at the first missing byte does not stop the other
+/// connections at once.
 const SEGMENTS_AHEAD: u64 = 4;
 
 /// At most the size of the file divided by this number may be fetched twice on purpose.
@@ -37,7 +38,7 @@ pub const WORTH_SPLITTING: f64 = 0.25;
 pub(in crate::plan) enum NextAssignment {
     /// Fetch these free bytes.
     Fetch(Range<u64>),
-    /// End this worker's segment at this byte. The rest becomes free.
+    /// End this worker's segment at this offset. The rest of the segment becomes free.
     Cut(WorkerId, u64),
     /// Drop this worker. Its segment becomes free.
     Drop(WorkerId),
@@ -90,8 +91,8 @@ impl SegmentLedger {
         self.relieve(now, victim, seconds, length, sends_ranges, sizes)
     }
 
-    /// Returns how another worker can help the `victim`, which needs more time for its segment than all
-    /// others. That time is `seconds`.
+    /// Returns how another worker can help the `victim`, which needs more time for its segment than any other
+    /// worker. It needs `seconds` seconds.
     fn relieve(
         &self,
         now: Duration,
@@ -103,7 +104,7 @@ impl SegmentLedger {
     ) -> NextAssignment {
         let (here, rest) = (victim.probably_at(now), victim.probably_left(now));
         let round_trip = self.latency.as_secs_f64();
-        // A worker with a very long segment, such as the whole file, keeps only its next part.
+        // A worker with a very long segment, such as the whole file, keeps only the next part of the segment.
         if victim.receiving && rest > length.max(sizes.split_least).saturating_mul(2) {
             let anywhere = here + length.max(sizes.split_least);
             let split =
@@ -136,9 +137,9 @@ impl SegmentLedger {
 
     /// Returns how to stop `surplus` workers of a source. One worker always stays. Workers without a response
     /// are stopped first, and then the slowest ones. The segment of a worker that delivers bytes gets an
-    /// earlier end. That end is a little beyond the present byte, so that bytes that are already sent are not
-    /// lost. A worker that is about to end counts as stopped. A segment that is used only as a whole is not
-    /// cut.
+    /// earlier end. That end is a little beyond the offset that the worker has reached, so that bytes that
+    /// are already sent are not lost. A worker that is about to end counts as stopped. A segment that is used
+    /// only as a whole is not cut.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
@@ -166,7 +167,7 @@ impl SegmentLedger {
 
     /// Returns the part of a gap that one worker requests.
     fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
-        // A contested chunk is assigned to one worker.
+        // A contested chunk, which was wrong before, is assigned to one worker.
         if self.contested.contains(&(gap.start..gap.start + 1)) {
             return gap.start..self.aligned(gap.start + 1).min(gap.end);
         }
@@ -207,7 +208,7 @@ impl SegmentLedger {
         (gap.start < end).then_some(gap.start..end)
     }
 
-    /// Returns the next multiple of the alignment of segments.
+    /// Returns `at`, rounded up to a multiple of the alignment of segments.
     fn aligned(&self, at: u64) -> u64 {
         if self.align < 2 { at } else { at.div_ceil(self.align).saturating_mul(self.align) }
     }

@@ -46,8 +46,9 @@ impl Transfer {
         }
     }
 
-    /// Starts and stops workers as the allowances of the hosts permit. `start` is the first byte to request
-    /// if nothing is known about the file. Returns the time to check again, if nothing can be done now.
+    /// Starts and stops workers as the allowances of the hosts permit. `start` is the offset of the first
+    /// byte to request if nothing is known about the file. Returns the time to check again, if nothing can be
+    /// done now.
     pub(in crate::plan) fn schedule(
         &mut self,
         now: Duration,
@@ -112,7 +113,8 @@ impl Transfer {
         None
     }
 
-    /// Stops workers of sources that have too many. Returns true if the driver must carry out actions first.
+    /// Stops workers of sources that have too many workers. Returns true if the driver must carry out actions
+    /// first.
     fn stop_surplus(&mut self, now: Duration, allowances: &[Allowance], actions: &mut Actions) -> bool {
         for (source, allowance) in allowances.iter().enumerate().filter(|(_, one)| one.surplus > 0) {
             for step in self.ledger.fewer(now, source, allowance.surplus) {
@@ -127,7 +129,7 @@ impl Transfer {
     }
 
     /// Starts a worker at this source, if one more worker can do something. `workers` is the number of
-    /// workers that there will be in total.
+    /// workers that there will be in total. Returns true if a worker was started.
     fn start_worker(
         &mut self,
         now: Duration,
@@ -167,7 +169,7 @@ impl Transfer {
         actions.push_back(Action::Cut { worker, end });
     }
 
-    /// Returns the sources that may get requests for segments. Those with the fewest workers come first.
+    /// Returns the sources that may get requests for segments. Sources with the fewest workers come first.
     fn asked(&self, terms: Terms<'_>) -> Vec<usize> {
         if !terms.mixes {
             return vec![terms.sources.current()];
@@ -195,7 +197,8 @@ impl Transfer {
         if mine == 0 {
             return left.min(1);
         }
-        // The first response shows if the source sends ranges. Until then, only one worker requests a range.
+        // The first response to a request for a range shows if the source sends ranges. Until then, only one
+        // worker requests a range.
         let certain = match terms.sources.sends_ranges(source) {
             true => usize::MAX,
             false => (self.receiving_from(source) + 1).saturating_sub(mine),
@@ -219,7 +222,7 @@ impl Transfer {
     }
 
     /// Records how many connections of a source deliver the requested bytes. These are the connections that
-    /// are receiving, and `ended` more that just ended.
+    /// are receiving, and `ended` more connections that have just ended.
     pub(super) fn add_to_growth(&self, source: usize, ended: usize, sources: &mut Sources) {
         let receiving = self.receiving_from(source);
         if let Some(growth) = sources.growth_mut(source) {

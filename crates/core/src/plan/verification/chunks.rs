@@ -1,4 +1,4 @@
-//! Keeps track of which chunks of a file are verified with the digests of a list.
+//! Keeps track of which chunks of a file are verified with their chunk hashes.
 //!
 //! Invariant: a verified chunk was written, was read back from the disk, and has the right digest. Only one
 //! chunk is read back at a time.
@@ -16,7 +16,7 @@ pub(super) struct Chunks {
     verified: RangeSet,
     /// The chunk that is being read back.
     pending: Option<Range<u64>>,
-    /// The sources that sent wrong bytes for a chunk. The key is the first byte of the chunk.
+    /// The sources that sent wrong bytes for a chunk. The key is the offset of the first byte of the chunk.
     wrong: BTreeMap<u64, Vec<usize>>,
 }
 
@@ -25,7 +25,7 @@ impl Chunks {
         Chunks { hashes, verified: RangeSet::new(), pending: None, wrong: BTreeMap::new() }
     }
 
-    /// Returns the length of one chunk in bytes. The last one may be shorter.
+    /// Returns the length of one chunk in bytes. The last chunk may be shorter.
     pub(super) fn length(&self) -> u64 {
         self.hashes.length.max(1)
     }
@@ -39,8 +39,8 @@ impl Chunks {
         size.div_ceil(self.length()) == self.hashes.digests.len() as u64
     }
 
-    /// Returns the next chunk to read back. It is written and not verified. Returns `None` if there is no
-    /// such chunk, or while another chunk is being read.
+    /// Returns the next chunk to read back, and its digest. The chunk is written and not verified. Returns
+    /// `None` if there is no such chunk, or while another chunk is being read.
     pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
         if self.pending.is_some() {
             return None;

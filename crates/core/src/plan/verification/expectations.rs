@@ -51,7 +51,7 @@ impl Expectations {
         }
     }
 
-    /// Adds facts that did not come from responses of the file itself.
+    /// Adds facts that did not come from responses to requests for the file itself.
     pub(super) fn add(&mut self, findings: Findings) {
         let Findings { expected, signed, look, renamed, notes, .. } = findings;
         if self.verify != Verify::Off {

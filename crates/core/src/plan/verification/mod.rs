@@ -47,10 +47,10 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// The method by which the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes. These bytes were then replaced.
+        /// The mirror that sent wrong bytes, if one was found. These bytes were then replaced.
         guilty: Option<usize>,
     },
-    /// A digest does not match. The text says which one.
+    /// A digest does not match. The text says which digest.
     Wrong(String),
     /// All digests match, but the file is not acceptable.
     Refused(Error),
@@ -72,12 +72,13 @@ pub(super) struct WrongChunk {
     pub(super) sent_by: Option<usize>,
     /// True if the chunk was wrong before.
     pub(super) again: bool,
-    /// True if the transfer still runs and mirrors may be mixed.
+    /// True if the transfer still runs.
     pub(super) transferring: bool,
+    /// True if bytes of several mirrors may be mixed.
     pub(super) mixes: bool,
 }
 
-/// The decision how a wrong chunk is fetched again.
+/// The decision about how a wrong chunk is fetched again.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
     /// The chunk is fetched from any mirror except this one.
@@ -102,7 +103,7 @@ impl Verification {
         verification
     }
 
-    /// Adds facts that did not come from responses of the file itself. Earlier facts are kept.
+    /// Adds facts that did not come from responses to requests for the file itself. Earlier facts are kept.
     pub(super) fn add(&mut self, mut findings: Findings) {
         let (chunks, size) = (findings.chunks.take(), findings.size.take());
         self.expectations.add(findings);
@@ -170,7 +171,7 @@ impl Verification {
         self.can_read_back() && self.tells_bytes_apart()
     }
 
-    /// Returns true if the digests of single responses are compared too.
+    /// Returns true if digests are compared at all, which is not so with `--verify off`.
     pub(super) fn is_on(&self) -> bool {
         self.verify != Verify::Off
     }
@@ -265,8 +266,9 @@ impl Verification {
             (None, None) if !chunk.again => ChunkDecision::FromOne,
             (None, Some(_)) if sent.len() > 1 => {
                 let count = sent.len();
-                let disagree =
-                    format!("{why}, from any of {count} mirrors: its digests and their bytes disagree");
+                let disagree = format!(
+                    "{why}, from any of {count} mirrors: the digests and the bytes of the mirrors disagree"
+                );
                 ChunkDecision::Fail(Error::new(ErrorKind::DigestPart, path, disagree))
             }
             (None, Some(source)) => {
@@ -338,7 +340,7 @@ impl Verification {
         Some(Replacement { ranges, suspect: Some(suspect) })
     }
 
-    /// Returns true if a mirror was suspected of the present error.
+    /// Returns true if a mirror was suspected of sending wrong bytes.
     pub(super) fn has_suspected(&self) -> bool {
         self.suspects.any()
     }

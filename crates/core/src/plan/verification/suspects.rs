@@ -22,7 +22,7 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
-    /// Returns true if a mirror was suspected of the present error.
+    /// Returns true if a mirror was suspected.
     pub(super) fn any(&self) -> bool {
         !self.all.is_empty()
     }
@@ -33,9 +33,9 @@ impl Suspects {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
 
-    /// Suspects the next of these mirrors. Its bytes will be replaced by those of other mirrors. `alone` is
-    /// true if no other bytes are replaced. Returns `None` if all were suspected already, or if no other
-    /// mirror is left.
+    /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
+    /// mirrors. `alone` is true if no other bytes are replaced. Returns `None` if all were suspected already,
+    /// or if no other mirror is left.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],

@@ -1,4 +1,4 @@
-//! Sins of the body: it ends at the wrong place, or it is interrupted.
+//! Scripts that misbehave in the body: the body ends at the wrong place, or it is interrupted.
 
 use crate::server::exchange::Exchange;
 use crate::shared_content;

@@ -1,4 +1,4 @@
-//! Sins of content codings: the body has a content coding, although the request did not accept any coding.
+//! Scripts that send a body with a content coding, although the request did not accept any coding.
 
 use crate::content;
 use crate::server::exchange::{Exchange, borrowed};

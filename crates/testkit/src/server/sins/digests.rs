@@ -1,4 +1,4 @@
-//! Sins of digests: right and wrong digests, of the whole file or of ranges.
+//! Scripts that send right or wrong digests of the whole file or of ranges.
 
 use crate::server::exchange::{Exchange, borrowed};
 use crate::{content_digest, sha256};

@@ -1,4 +1,4 @@
-//! Sins of speed: requests or connections that are slow, silent or limited.
+//! Scripts that send slowly, stop sending, or limit the rate of a connection.
 
 use crate::server::exchange::Exchange;
 use crate::{sha256, shared_content};

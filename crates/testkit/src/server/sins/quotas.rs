@@ -1,4 +1,4 @@
-//! Sins of hosts that count the requests or connections of all clients, and refuse them if there are too
+//! Scripts that count the requests or transfers of all connections, and refuse a request if there are too
 //! many.
 
 use super::logins::Nonces;
@@ -21,11 +21,11 @@ pub(in crate::server) struct Counted {
     pub(in crate::server) nonces: Nonces,
 }
 
-/// With `?rate=5&burst=3`, behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and
-/// `limit_req_status 429`. `&status=503` chooses another status.
+/// With `?rate=5&burst=3` (the default), behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and
+/// `limit_req_status 429`. `&status=N` sets another status.
 pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(5) as f64;
-    // One request is always answered. The burst comes in addition.
+    // As in nginx, one request is allowed in addition to the burst.
     let most = x.number("burst").unwrap_or(3) as f64 + 1.0;
     let served = {
         let mut counted = x.counted.lock().expect("no panic");
@@ -43,9 +43,9 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Too Many Requests"), &[], b"slow down\n")
 }
 
-/// Bans a client that has more than `?most=2` transfers at once. The ban lasts `&millis=20000` milliseconds.
-/// During the ban, all transfers are cut and every request gets 403, or a reset with `&how=reset`. `&rate=N`
-/// limits each transfer.
+/// Bans the client when it has more than `?most=N` transfers at once (2 by default). The ban lasts
+/// `&millis=N` milliseconds (20,000 by default). During the ban, all transfers are cut, and every request
+/// gets a 403, or a reset if `&how=reset` is set. `&rate=N` limits each transfer, in bytes a second.
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
     let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));
@@ -89,8 +89,9 @@ fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Refuses the first request for a file. `?how=` is the form of the refusal. The refusal asks for a pause of
-/// `?wait=2` seconds.
+/// Refuses the first request for a file, and asks for a pause of `?wait=N` seconds (2 by default).
+/// `&how=ratelimit`, `older`, `x` or `202` sets the status and the header of the refusal. The default is a
+/// 403 with `Retry-After`.
 pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -112,7 +113,7 @@ pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     x.respond(status, &headers, b"too much\n")
 }
 
-/// Sends the file, and says that the quota is used up for the next `?wait=2` seconds.
+/// Sends the file, and states that the quota is used up for the next `?wait=N` seconds (2 by default).
 pub(super) fn uses_up_the_quota(x: &mut Exchange) -> io::Result<bool> {
     let list = format!("\"api\";r=0;t={}", x.number("wait").unwrap_or(2));
     let body = shared_content(&x.name, x.size);

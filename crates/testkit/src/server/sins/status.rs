@@ -1,12 +1,13 @@
-//! Sins of the status: the server is busy or refuses, it redirects, or the file is gone.
+//! Scripts that answer with an unusual status: the server is busy or refuses, it redirects, or the file is
+//! gone.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// Once, answers with `?status=503` and the Retry-After `&after=VALUE`. `after=+N` becomes the date that is N
-/// seconds in the future.
+/// Once, answers with the status `?status=N` (503 by default) and the Retry-After `&after=VALUE`.
+/// `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
@@ -30,12 +31,12 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Once, answers with `?status=502`.
+/// Once, answers with the status `?status=N` (500 by default).
 pub(super) fn fails_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { fails_always(x) } else { x.file(&[]) }
 }
 
-/// Answers with `?status=502`, `&times=2` times or always.
+/// Answers with the status `?status=N` (500 by default), `&times=N` times or always.
 pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     let times = x.request.query("times").and_then(|times| times.parse().ok()).unwrap_or(usize::MAX);
     if x.visit >= times {
@@ -44,7 +45,8 @@ pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     status(x)
 }
 
-/// Always answers with `?status=404`, and with `&body=...` and `&header=Name: value`.
+/// Always answers with the status `?status=N` (500 by default), the body `&body=TEXT`, and the header
+/// `&header=Name: value`.
 pub(super) fn status(x: &mut Exchange) -> io::Result<bool> {
     let status = x.request.query("status").unwrap_or_else(|| "500".into());
     let body = x.request.query("body").unwrap_or_else(|| "sorry\n".into());
@@ -65,7 +67,8 @@ pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to mirrors. The first `?missing=N` of them do not have the file and answer with `&status=404`.
+/// Redirects to mirrors. The first `?missing=N` mirrors (1 by default) do not have the file, and answer with
+/// `&status=N` (404 by default).
 pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     let number = |key| x.request.query(key).and_then(|number| number.parse::<usize>().ok());
     let (missing, status) = (number("missing").unwrap_or(1), number("status").unwrap_or(404));
@@ -80,7 +83,7 @@ pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to the URL of `?to=URL`, with `?status=307` or 302.
+/// Redirects to the URL in `?to=URL`, with the status `&status=N` (302 by default).
 pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     let to = x.request.query("to").unwrap_or_default();
     let status = x.request.query("status").unwrap_or_else(|| "302".into());
@@ -102,8 +105,8 @@ pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Refuses the fifth connection with `?how=503`, `429`, or `reset`. The other connections have a limited
-/// rate.
+/// Refuses each further connection while four are open. `?how=` is the status of the refusal, or `reset`. The
+/// other connections have a limited rate.
 pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     if x.open <= 4 {
         return capped(x);
@@ -118,7 +121,7 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Answers the first request for a link, and refuses all later ones.
+/// Answers the first request for a target, and refuses all later requests.
 pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { capped(x) } else { x.respond("403 Forbidden", &[], b"used up\n") }
 }

@@ -1,4 +1,4 @@
-//! Sins of versions: the file changes, or has no validator.
+//! Scripts whose file changes or has no validator.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -6,7 +6,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// Sends the file without a validator.
+/// Sends the file without a validator. The first response ends after half of the body.
 pub(super) fn no_validator(x: &mut Exchange) -> io::Result<bool> {
     let (size, body) = (x.size.to_string(), x.content());
     if x.visit == 0 {
