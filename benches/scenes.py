@@ -12,13 +12,13 @@ WIDE = 100 << 20
 # After this many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
 # loses 0.1 %, takes about 100 s; a million files take minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
-# The most seconds that a server may need to start. It usually needs less than one.
+# The highest number of seconds that a server may need to start. It usually needs less than one second.
 STARTS = 10
 
 
 @dataclasses.dataclass
 class Scene:
-    """Each command runs in an empty folder. If it ends with `> NAME`, its standard output goes to that file there."""
+    """Each command runs in an empty folder. If the command ends with `> NAME`, its standard output goes to the file NAME in this folder."""
 
     title: str
     tools: dict[str, list[str]]
@@ -203,7 +203,7 @@ class Line:
             return []
         try:
             program = f"{self.stage.programs}/link"
-            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends one day, whatever happens here.
+            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends even if this program cannot end it.
             link = subprocess.Popen([program, *self.line, "100", "43200"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self.started.append(link)
             near, far = ([f"--net={link.stdout.readline().split()[2]}"] for _ in range(2))
@@ -240,7 +240,7 @@ def same(one, other):
 
 
 def holds(path, content):
-    """Returns True if a small file has this content. Without Python's buffers, because there are a million files."""
+    """Returns True if a small file has this content. Python's buffers are not used, because there are a million files."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -55,8 +55,8 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
 ];
 
-/// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of them
-/// is refused or reported. If such a digest were ignored silently, a wrong file could be accepted.
+/// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of these
+/// algorithms is refused or reported. If such a digest were ignored silently, a wrong file could be accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",
@@ -395,7 +395,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics(text in ".{0,100}") {
+        fn no_text_causes_a_panic(text in ".{0,100}") {
             for algorithm in Algorithm::all() {
                 let _ = (Digest::from_hex(algorithm, &text), Digest::from_base64(algorithm, &text));
             }

@@ -323,7 +323,7 @@ pub struct Error {
     /// are two reasons: after a redirect another server may answer, or the user named this status
     /// (`--retry-on`).
     pub again: bool,
-    /// The size of the server's file in bytes, if the refusal of a range names it (RFC 9110, section
+    /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
 }

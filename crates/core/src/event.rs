@@ -92,8 +92,8 @@ pub enum EventKind {
         /// strong validator.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
-        /// Header lines of the response that could not be read and were dropped. They help to find a mistake
-        /// of the server.
+        /// Header lines of the response that could not be read and were dropped. These lines help to find a
+        /// mistake in the server.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
@@ -357,7 +357,7 @@ impl Progress {
 }
 
 impl State {
-    /// Applies an event. An event that was applied before changes nothing. So a screen may copy a newer state
+    /// Applies an event. An event that was applied before changes nothing, so a screen may copy a newer state
     /// and then continue to read events.
     pub fn apply(&mut self, event: &Event) {
         if event.seq <= self.seq {

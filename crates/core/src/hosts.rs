@@ -1,4 +1,4 @@
-//! The limits of hosts. They are stored for later runs in one small JSON text, `hosts.json`.
+//! The limits of hosts. These limits are stored for later runs in one small JSON text, `hosts.json`.
 //!
 //! Invariant: the text contains origins (scheme, host, port) and numbers, and nothing else. It has no path,
 //! no user name and no secret, and its length is limited. A limit is used unchanged for the time `FRESH`,
@@ -214,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\PC{0,200}") {
+        fn no_text_causes_a_panic(text in "\\PC{0,200}") {
             let _ = Hosts::read(text.as_bytes(), at(0.0));
         }
     }

@@ -88,8 +88,8 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
         (None, None) => length,
     };
     // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a
-    // strong ETag belongs to one of them (RFC 9110, section 8.8.3.3). A body without a size is compressed
-    // while it is sent, and its ETag may then be wrong.
+    // strong ETag belongs to exactly one of these bodies (RFC 9110, section 8.8.3.3). A body without a size
+    // is compressed while it is sent, and its ETag may then be wrong.
     let can_be_joined = coding.is_none() || (matches!(validator, Validator::Etag(_)) && size.is_some());
     let mut remote = Remote::whole(url.clone());
     if let Some(range) = range.filter(|_| everything.is_none()) {
@@ -199,7 +199,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     Ok(length)
 }
 
-/// Returns the time of the server, from the header `Date`.
+/// Returns the server's time, from the header `Date`.
 pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(headers, &header::DATE)
 }

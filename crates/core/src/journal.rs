@@ -6,8 +6,8 @@
 //! journal, and everything before it is used.
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
-//! on the disk were read and have the CRC in the claim. So damage to the journal or to the partial file never
-//! makes a wrong byte valid.
+//! on the disk were read and have the CRC in the claim. Therefore damage to the journal or to the partial
+//! file never makes a wrong byte valid.
 
 use crate::digest::Expected;
 use crate::identity::Origin;
@@ -78,7 +78,7 @@ impl Crc {
 
     /// Returns the CRC of all bytes so far.
     pub fn value(&self) -> u32 {
-        // The library returns every CRC in 64 bits. A CRC-32 uses only the lower 32 of them.
+        // The library returns every CRC in 64 bits. A CRC-32 uses only the lower 32 bits.
         self.0.finalize() as u32
     }
 }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rewritten_journal_has_joined_the_adjacent_claims() {
+    fn in_a_rewritten_journal_adjacent_claims_are_joined() {
         let text = b"the quick brown fox";
         let of = |from: usize, to: usize| Claim {
             start: from as u64,

@@ -83,7 +83,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics(line in "[{}a-z0-9\":,]{0,100}") {
+        fn no_line_causes_a_panic(line in "[{}a-z0-9\":,]{0,100}") {
             let _ = Entry::from_json(&line);
         }
     }

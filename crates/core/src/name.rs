@@ -2,9 +2,10 @@
 //! here.
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
-//! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server or a
-//! URL, its components also have no control or bidi characters, are not hidden, and do not look like an
-//! option of a program. [`SafeName::for_windows`] returns a name that Windows accepts.
+//! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server, a URL
+//! or a Metalink document, its components also have no control or bidirectional characters, are not hidden,
+//! and do not look like an option of a program. [`SafeName::for_windows`] returns a name that Windows
+//! accepts.
 
 mod clean;
 mod endings;

@@ -94,7 +94,7 @@ impl ConnectTo {
         read().ok_or_else(|| "it must have the form HOST1:PORT1:HOST2:PORT2".into())
     }
 
-    /// Returns the host and port to connect to instead of these, if the rule applies to them.
+    /// Returns the host and port to connect to instead of this host and port, if the rule applies.
     pub fn target(&self, host: &Host<String>, port: u16) -> Option<(Host<String>, u16)> {
         let is_host = self.host.as_deref().is_none_or(|named| named == plain(host));
         let is_it = is_host && self.port.is_none_or(|named| named == port);

@@ -146,7 +146,7 @@ pub struct Proxies {
     pub unusable: Vec<(String, String)>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
-    /// Rules for some hosts. Their proxies replace those above.
+    /// Rules for some hosts. A proxy in a rule replaces the proxies above.
     pub for_hosts: HostRules,
 }
 

@@ -49,7 +49,7 @@ pub struct Remote {
     pub links: Links,
     /// Notes for the user, such as a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// The parts of the response that were ignored. They are part of the event `started`.
+    /// The parts of the response that were ignored. The event `started` reports these parts.
     pub dropped: Vec<String>,
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// After this many new bytes, all retries are available again. The number is larger than the head of a
-/// response and the buffers of sockets. So a server that always fails at the same place does not get endless
-/// requests.
+/// response and the buffers of sockets, so that a server that always fails at the same place does not get
+/// endless requests.
 pub const PROGRESS: u64 = 64 * 1024;
 
 /// If a `Retry-After` is longer than this, the job fails, and its message states the time. The limit is

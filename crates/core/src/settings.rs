@@ -40,7 +40,7 @@ pub struct Settings {
     pub naming: Naming,
     /// The handling of an existing file that has the final name.
     pub if_exists: IfExists,
-    /// Gives a finished file the date of the server's Last-Modified.
+    /// Gives a finished file the date in the server's Last-Modified.
     pub keep_mtime: bool,
     /// The extended attributes of a finished file.
     pub attributes: Attributes,
@@ -73,7 +73,7 @@ pub struct Settings {
     pub signed_by: Option<Keys>,
     /// Also uses the mirrors that a server names for its file.
     pub mirrors: bool,
-    /// True if the downloaded files are recorded in a lock file. Each of them then needs a digest.
+    /// True if the downloaded files are recorded in a lock file. Each of these files then needs a digest.
     pub record: bool,
     /// The number of retries of a file after failures.
     pub retries: u32,
@@ -162,7 +162,7 @@ pub struct Settings {
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
     /// Refuses redirects from public hosts to addresses of private networks and of this machine. The program
-    /// allows them unless `--no-private` is given, because of VPNs and private name servers.
+    /// allows such redirects unless `--no-private` is given, because of VPNs and private name servers.
     pub refuse_private: bool,
     /// Reaches a host over https only, after the host asked for this in the session
     /// (`Strict-Transport-Security`).
@@ -356,7 +356,7 @@ setters! {
 /// The reaction to a failed file (`--on-error`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user. The file waits, and others continue.
+    /// Asks the user. The file waits, and other files continue.
     Ask,
     /// Retries without asking, and waits longer each time.
     Retry,
@@ -380,7 +380,7 @@ pub enum Attributes {
 /// The handling of the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Uses the bytes that match the journal, and fetches the others.
+    /// Uses the bytes that match the journal, and fetches all other bytes.
     Auto,
     /// Starts again (`--no-resume`).
     Forget,

@@ -10,9 +10,9 @@ use url::Url;
 pub const HIDDEN: &str = "***";
 
 /// Further names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`].
-/// They are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`), CloudFront
-/// (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have such
-/// parameters, and so do links of file hosts and login pages.
+/// Names are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`),
+/// CloudFront (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have
+/// such parameters, and so do links of file hosts and login pages.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -311,12 +311,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unsafe_survives_escaping(text in any::<String>()) {
+        fn escaped_text_contains_no_unsafe_character(text in any::<String>()) {
             prop_assert!(!escaped(&text).chars().any(is_unsafe_to_show));
         }
 
         #[test]
-        fn not_a_url_never_panics(text in any::<String>()) {
+        fn a_text_that_is_not_a_url_causes_no_panic(text in any::<String>()) {
             not_a_url(&text);
         }
     }

@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), lines in "[A-Za-z0-9+/=\n: ]{0,300}") {
+        fn no_text_causes_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), lines in "[A-Za-z0-9+/=\n: ]{0,300}") {
             let _ = (Signature::read(&bytes), Signature::read(lines.as_bytes()), Key::read(&lines));
         }
     }

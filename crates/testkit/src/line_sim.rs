@@ -9,7 +9,7 @@
 //!
 //! The model is simplified. Retransmits cause no delay, handshakes and requests are never lost, and the
 //! receive window is open from the start. There is no HyStart, no TLS, no window of the plan, no hedge, and
-//! no limit of disk or processor.
+//! no limit by disk or processor.
 
 mod race;
 mod tcp;
@@ -45,8 +45,8 @@ pub enum Host {
     Slows(usize),
     /// The host refuses more connections than this.
     Refuses(usize),
-    /// Half of the connections, chosen by chance, get at most a fiftieth of the line. The others get at most
-    /// a quarter.
+    /// Half of the connections, chosen by chance, get at most a fiftieth of the line. The other half get at
+    /// most a quarter.
     Lottery,
     /// This many other downloads use the line all the time.
     Shared(usize),

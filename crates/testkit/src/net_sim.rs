@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// Returns the digests in a list: those of the whole file, and those of its chunks.
+    /// Returns the digests in a list: digests of the whole file, and digests of its chunks.
     fn expectations(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
         let file = self.versions[0].clone();
         self.list_is_wrong = self.known && self.rng.u8(0..8) == 0;

@@ -72,7 +72,7 @@ fn plans_download_files_in_a_hundred_thousand_simulated_worlds() {
 }
 
 /// Prints two fingerprints of all actions of plans: one for simulated worlds, and one for lists of inputs. A
-/// change of only the plan's structure does not change them.
+/// change that affects only the structure of the plan does not change the fingerprints.
 #[test]
 #[ignore = "people use it to compare two versions of the plan, and it asserts nothing"]
 fn print_a_fingerprint_of_all_actions_of_plans() {

@@ -172,7 +172,9 @@ impl Reader {
             },
             To::Continue if value == "-" => {}
             To::Continue => {
-                return Err(format!("{name} {value} of curl cannot be imported: only '-C -' can be imported"));
+                return Err(format!(
+                    "{name} {value} of curl cannot be imported: only '-C -' can be imported"
+                ));
             }
         }
         Ok(())

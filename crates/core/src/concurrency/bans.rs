@@ -2,8 +2,8 @@
 //! refuses new ones for a while.
 //!
 //! A failure is treated as a ban if connections were added a moment before, and if the failed file had
-//! received bytes. The limit is then the number of connections that received bytes before the others were
-//! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
+//! received bytes. The limit is then the number of connections that received bytes before the new connections
+//! were added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
 //!
 //! Invariant: a limit is never raised. A limit is removed only if it is old, if the host banned the client
 //! only once, and if the host closed connections but never refused one.

@@ -10,8 +10,8 @@ use super::{Allowance, Observation, Step, StepReason};
 use std::time::Duration;
 
 /// The highest number of connections to one host if the user set no number (the default of `--max-per-host`).
-/// A connection that loses one packet in a hundred is so slow that about this many connections are needed to
-/// use the whole line.
+/// On a line that loses one packet in a hundred, about this many connections are needed to use the whole
+/// line.
 pub const AUTO_MOST: usize = 64;
 
 /// A host that needs at least this time for its first byte starts with [`FAR_TARGET`] connections for a file,

@@ -1,9 +1,9 @@
 //! Decides how many connections a host gets over all files, and how many files are requested from it in a
 //! second.
 //!
-//! A [`Controller`] decides the number of connections. A [`Host`] combines it with a request rate and with
-//! the limits of hosts that ban clients. These are calculations only: no code here reads a clock, and each
-//! call gets the time as an argument.
+//! A [`Controller`] decides the number of connections. A [`Host`] combines the controller with a request rate
+//! and with the limits of hosts that ban clients. These types only calculate: no code here reads a clock, and
+//! each call gets the time as an argument.
 //!
 //! # How the controller decides
 //!
@@ -33,8 +33,8 @@
 //!
 //! # Bounds
 //! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the
-//! limit of the user, the number of connections that were open when the host refused one more, and the number
-//! above which everything became slower.
+//! limit that the user set, the number of connections that were open when the host refused one more
+//! connection, and the number of connections above which everything became slower.
 //!
 //! Connections above the target are stopped only if they all belong to one file. If there are several files,
 //! surplus connections end with their files.

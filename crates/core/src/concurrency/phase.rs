@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// More connections stay if they reach at least this share of the ideal gain. If two doublings each gain a
 /// little less than this share, they gain about a seventh in total, and both are undone. A share of one third
-/// would be more polite to others on the same line. But with that share, the controller comes close to the
-/// best fixed number (within a tenth) on a tenth fewer of the simulated lines.
+/// would be more polite to other traffic on the same line. But with that share, the controller comes close to
+/// the best fixed number (within a tenth) on a tenth fewer of the simulated lines.
 const WORTH_IT: f64 = 0.08;
 
 /// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
@@ -43,7 +43,7 @@ const COLLAPSE: f64 = 2.0;
 /// was found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
-/// The phases. The documentation of the module explains them.
+/// The phases. The documentation of the module explains each phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
     /// The first target is measured. Nothing was tried before.

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-/// The shortest window for a decision. It is three times the deepest queue that is common on a near line (100
-/// ms). A shorter window would measure the queue.
+/// A window has at least this length, unless [`SHORTEST`] or [`RAMP_LATENCIES`] applies. It is three times
+/// the deepest queue that is common on a near line (100 ms). A shorter window would measure the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
 /// A window is also at least this many times as long as a request needs for its first byte.

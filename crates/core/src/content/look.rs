@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in "(<!--|<\\?|<html|\u{feff})?.{0,9}") {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in "(<!--|<\\?|<html|\u{feff})?.{0,9}") {
             look(&bytes);
             look(&[tag.as_bytes(), &bytes].concat());
         }

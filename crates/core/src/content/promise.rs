@@ -408,7 +408,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_panics(name in ".{0,40}") {
+        fn no_name_causes_a_panic(name in ".{0,40}") {
             promise(&name);
         }
     }

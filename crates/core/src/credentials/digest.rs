@@ -70,7 +70,7 @@ pub struct Authorized<'a> {
     pub target: &'a str,
     /// The number of times that the nonce was used, including this request.
     pub count: u32,
-    /// A random text of the client. It is the same for all requests with one nonce (section 3.4.2 for
+    /// A random text that the client chose. It is the same for all requests with one nonce (section 3.4.2 for
     /// `-sess`).
     pub cnonce: &'a str,
 }

@@ -95,7 +95,7 @@ impl SecretKind {
     /// own, such as the domain of a cookie. The caller must check these too.
     pub fn may_go(self, going: Going) -> bool {
         match self {
-            // These secrets are parts of the URL itself.
+            // These secrets are parts of the URL that was given.
             SecretKind::Userinfo | SecretKind::QueryToken => going.is_at_home(),
             SecretKind::UserOption
             | SecretKind::Bearer

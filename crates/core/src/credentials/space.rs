@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spaces_are_folders() {
+    fn protection_spaces_are_folders() {
         assert_eq!(
             [folder("/a/b/c"), folder("/a/b/"), folder("/a"), folder("/")],
             ["/a/b/", "/a/b/", "/", "/"]
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_for_its_own_origin_only() {
+    fn the_domain_of_a_challenge_covers_its_own_origin_only() {
         let at = Url::parse("https://h.example/a/b/f?q").expect("a URL");
         let of =
             |domain: &str| of_domain(&domain.split_whitespace().map(String::from).collect::<Vec<_>>(), &at);

@@ -145,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn no_value_causes_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = name(&bytes);
     let mut value = b"attachment; filename=".to_vec();
             value.extend(&bytes);

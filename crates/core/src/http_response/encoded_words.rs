@@ -71,7 +71,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "(=\\?|UTF-8|\\?[bq]\\?|\\?=|=C3|[a-zé ]){0,20}") {
+        fn no_text_causes_a_panic(text in "(=\\?|UTF-8|\\?[bq]\\?|\\?=|=C3|[a-zé ]){0,20}") {
             decoded(&text);
         }
     }

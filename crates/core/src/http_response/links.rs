@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics_and_the_number_of_mirrors_is_limited(text in "[ -~\t]{0,300}") {
+        fn no_header_causes_a_panic_and_the_number_of_mirrors_is_limited(text in "[ -~\t]{0,300}") {
             let many = format!("<http://a/>;rel=duplicate,{text}").repeat(200);
             prop_assert!(links(&[&text, &many]).duplicates.len() <= MOST);
         }

@@ -8,8 +8,8 @@
 //! ([`compare`]).
 //!
 //! Invariant: only keyed hashes of a URL are recorded. Every byte of the URL changes the hash, and no secret
-//! is stored. Hashes with different keys cannot be compared: they show neither that two URLs are equal nor
-//! that they differ. Each user has a key of their own. Users without a home folder share a known key.
+//! is stored. Hashes with different keys cannot be compared: such hashes show neither that two URLs are equal
+//! nor that two URLs differ. Each user has a key of their own. Users without a home folder share a known key.
 
 mod existing;
 mod origin;

@@ -9,20 +9,20 @@ use std::borrow::Cow;
 use std::fmt;
 use url::Url;
 
-/// Names, in lower case, of query parameters that always belong to a signature. A signature proves that a
-/// request is allowed, and until when. Each visitor gets a link to the same file with another signature. AWS,
-/// Google, OAuth and content delivery networks use these names. The name `token` is not in this list, because
-/// it often says which file is meant.
+/// Names, in lower case, of query parameters that always belong to the signature of a URL. A signature proves
+/// that a request is allowed, and until when. Each visitor gets a link to the same file with another
+/// signature. AWS, Google, OAuth and content delivery networks use these names. The name `token` is not in
+/// this list, because it often says which file is meant.
 const SIGNING: &[&str] =
     &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
 
-/// Parameters that belong to a signature if the query has a `signature` and at least one more of them (AWS
-/// version 2, CloudFront, Google).
+/// Parameters that belong to a signature if the query has a `signature` and at least one more of these
+/// parameters (AWS version 2, CloudFront, Google).
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
 /// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Otherwise, each of
-/// them has many other meanings.
+/// these names has many other meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
@@ -143,9 +143,9 @@ impl Origin {
         Origin::of(&url, key)
     }
 
-    /// Returns true if bytes from the origin `from` may belong to a file from this origin. Both must have the
-    /// same URL except for the signature. If their hashes have different keys, the URLs without secrets must
-    /// be equal.
+    /// Returns true if bytes from the origin `from` may belong to a file from this origin. The URLs of both
+    /// origins must be equal except for the signature. If their hashes have different keys, the URLs without
+    /// secrets must be equal.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
             Relation::Same | Relation::SignedDifferently => true,

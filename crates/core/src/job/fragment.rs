@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_fragment_panics(fragment in ".{0,80}") {
+        fn no_fragment_causes_a_panic(fragment in ".{0,80}") {
             let _ = read(&fragment);
         }
     }

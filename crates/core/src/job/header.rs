@@ -34,7 +34,7 @@ impl Headers {
         Headers::check(name, value)
     }
 
-    /// Checks a name and a value. Returns them without blanks around them.
+    /// Checks a name and a value. Returns both without blanks at their ends.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user and without the value.

@@ -48,8 +48,8 @@ pub enum Named {
 
 impl Checksums {
     /// Reads a list. `name` is the file name of the list. If digests of several algorithms have the same
-    /// length, this name decides the algorithm: the digests in `B2SUMS` and `B3SUMS` are as long as those of
-    /// SHA-2.
+    /// length, this name decides the algorithm: the digests in `B2SUMS` and `B3SUMS` are as long as SHA-2
+    /// digests.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -99,8 +99,9 @@ impl Checksums {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
-    /// Returns the digests of a list without names (such as `NAME.sha256`), if all of them can belong to one
-    /// file. This is possible only if each digest has a different algorithm. Otherwise returns an empty list.
+    /// Returns the digests in a list without names (such as `NAME.sha256`), if all these digests can belong
+    /// to one file. This is possible only if each digest has a different algorithm. Otherwise returns an
+    /// empty list.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;
@@ -192,8 +193,8 @@ impl Reading<'_> {
     }
 }
 
-/// Returns the last part of a path with slashes or backslashes. Blanks at the end are removed, because
-/// editors leave them there and names rarely end with them.
+/// Returns the last part of a path with slashes or backslashes. Blanks at the end are removed, because some
+/// editors add blanks at the end of a line, and names rarely end with blanks.
 fn base(name: &str) -> &str {
     let name = name.trim_end();
     name.rsplit(['/', '\\']).next().unwrap_or(name)
@@ -460,7 +461,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_list_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), list in "[a-z0-9.]{0,8}") {
+        fn no_list_causes_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), list in "[a-z0-9.]{0,8}") {
             let read = Checksums::read(&bytes, &list);
             prop_assert!(read.entries().len() + read.unread() <= bytes.len() + 1);
             for entry in read.entries() {

@@ -4,7 +4,7 @@
 //! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
 //! in such a document is a job too.
 //!
-//! [`checksums`] reads checksum lists. Their lines describe files, and are not jobs.
+//! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
 pub mod checksums;
 mod header_keys;
@@ -175,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_line_causes_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = line(&bytes);
         }
     }

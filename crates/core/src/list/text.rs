@@ -24,7 +24,7 @@ pub struct Text<R> {
     reader: R,
     decoder: Decoder,
     raw: Vec<u8>,
-    /// Decoded bytes. The first `used` bytes of them were consumed.
+    /// Decoded bytes. The first `used` of these bytes were consumed.
     decoded: Vec<u8>,
     used: usize,
     over: bool,
@@ -301,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100), portion in 1..9_usize) {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100), portion in 1..9_usize) {
             prop_assert!(Lines::new(Portions(&bytes, portion)).count() <= bytes.len() + 1);
         }
     }

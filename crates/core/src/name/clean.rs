@@ -21,7 +21,7 @@ const INSTEAD: char = '_';
 /// Returns one safe component for a name that a server chose, or `None` if the name has only dots and blanks.
 ///
 /// These characters are replaced: both slashes (a backslash leads to another folder on Windows), the
-/// characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not
+/// characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning. Therefore the file is not
 /// hidden, and other programs do not read its name as an option.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
@@ -64,8 +64,8 @@ fn fitted(name: String, whole: &str) -> String {
     with_ending(stem, extension, whole)
 }
 
-/// Returns `stem` and `ending` as one name. If it is too long, the stem is cut and a hash of `whole` is
-/// added. So two names that differ only in the part that was cut stay different.
+/// Returns `stem` and `ending` as one name. If the name is too long, the stem is cut and a hash of `whole` is
+/// added, so that two names that differ only in the part that was cut stay different.
 pub(super) fn with_ending(stem: &str, ending: &str, whole: &str) -> String {
     if stem.len() + ending.len() <= LONGEST {
         return format!("{stem}{ending}");

@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), host in "[a-zA-Z0-9.é-]{1,12}") {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), host in "[a-zA-Z0-9.é-]{1,12}") {
             if let Ok(url) = Url::parse(&format!("http://{host}/")) {
                 decoded(&bytes, &url);
             }

@@ -33,7 +33,7 @@ pub enum Action {
     Ask {
         /// The new worker.
         worker: WorkerId,
-        /// The index of the source in the list of the job.
+        /// The index of the source in the job's list of sources.
         source: usize,
         /// The conditions that the server checks.
         conditions: Conditions,
@@ -63,7 +63,7 @@ pub enum Action {
     Fetch {
         /// The new worker.
         worker: WorkerId,
-        /// The index of the source in the list of the job.
+        /// The index of the source in the job's list of sources.
         source: usize,
         /// The first byte to request.
         from: u64,
@@ -121,7 +121,7 @@ pub enum Action {
     Tell(EventKind),
     /// Pass this observation to the controller of the source's host.
     Observe {
-        /// The index of the source in the list of the job.
+        /// The index of the source in the job's list of sources.
         source: usize,
         /// The observation.
         observation: concurrency::Observation,

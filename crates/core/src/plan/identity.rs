@@ -31,7 +31,7 @@ pub(super) struct Joining<'p> {
     pub(super) mixes: bool,
     /// True if ranges of the file may be joined: see [`Identity::may_join`].
     pub(super) joinable: bool,
-    /// True if a range ended, and no response said that the file ends there too.
+    /// True if a range ended, and no response stated that the file ends at the same offset.
     pub(super) open_ended: bool,
     pub(super) sources: &'p Sources,
     /// The digests that the whole file is expected to have.
@@ -179,7 +179,7 @@ impl Identity {
     }
 
     /// Checks the size of the whole file in the same way as [`Identity::check_kind`]. Some responses do not
-    /// state the size, so it is checked again at the end.
+    /// state the size, so this check is repeated when the file is complete.
     ///
     /// # Errors
     /// Returns `remote.other` if the response is not a version of the file.
@@ -359,7 +359,7 @@ impl Identity {
         }
     }
 
-    /// Returns the warnings and removes them.
+    /// Returns the warnings and forgets them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
     }

@@ -335,7 +335,7 @@ impl Plan {
         self.state == State::Transferring && self.paused.is_none() && self.transfer.takes_more(terms)
     }
 
-    /// Returns the number of valid bytes on the disk, including those that are still being read back.
+    /// Returns the number of valid bytes on the disk, including bytes that are still being read back.
     pub fn bytes(&self) -> u64 {
         self.transfer.present()
     }

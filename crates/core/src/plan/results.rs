@@ -198,7 +198,7 @@ impl Plan {
         self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
     }
 
-    /// Drops a source, as long as others are left.
+    /// Drops a source, if another usable source is left.
     fn drop_mirror(&mut self, source: usize, error: &Error) {
         if self.sources.has_other(source) {
             self.sources.take_out(source, Out::Dropped);

@@ -17,7 +17,7 @@ const AT_ONCE: usize = 4;
 const FAILURES: u32 = 2;
 
 /// A source is dropped if the connections of another source are faster by this factor. Otherwise the slow
-/// source would still send its segments after all others are complete.
+/// source would still send its segments after all other segments are complete.
 const SLOW: f64 = 8.0;
 
 /// The reason why a source is not used.
@@ -27,7 +27,7 @@ pub(super) enum Out {
     Dropped,
     /// The source sent wrong bytes.
     SentWrongBytes,
-    /// The bytes of the source are being replaced by those of other sources. The result shows if the replaced
+    /// The bytes of the source are being replaced by bytes of other sources. The result shows if the replaced
     /// bytes were wrong.
     Suspected,
 }
@@ -177,7 +177,7 @@ impl Sources {
     }
 
     /// Records that a connection of the source finished its segment at this rate (bytes a second). Returns
-    /// true if the source is much slower than the others.
+    /// true if the source is much slower than another usable source.
     pub(super) fn succeeded(&mut self, source: usize, rate: f64) -> bool {
         let best = (0..self.all.len()).filter(|&one| one != source && self.is_usable(one));
         let best = best.map(|one| self.all[one].rate).fold(0.0, f64::max);

@@ -231,7 +231,7 @@ impl Race {
             other.send(self.now, round_trip, step);
             sent += other.sent;
         }
-        // Some bytes arrive over the line, some wait in the queue, and those that do not fit into the queue
+        // Some bytes arrive over the line, some wait in the queue, and bytes that do not fit into the queue
         // are dropped.
         let arrives = (self.queue + sent).min(self.line.rate * step);
         let waits = self.queue + sent - arrives;

@@ -86,7 +86,7 @@ impl Tcp {
     }
 
     /// Handles the result of the bytes that were sent. `dropped` is the share that is lost because the queue
-    /// was full. Some more packets are lost by chance. All others are acknowledged.
+    /// was full. Some more packets are lost by chance. All other packets are acknowledged.
     pub(super) fn acknowledged(
         &mut self,
         now: f64,
@@ -117,7 +117,7 @@ impl Tcp {
         let (growth, kept) = CUBIC;
         let window = self.window.min(RECEIVE_WINDOW);
         // This is the fast convergence of CUBIC. If the window was smaller than at the loss before, the
-        // connection leaves more of the line to others.
+        // connection leaves more of the line to other connections.
         self.before = if window < self.before { window * (1.0 + kept) / 2.0 } else { window };
         self.threshold = (window * kept).max(2.0);
         self.recovers = now + round_trip;

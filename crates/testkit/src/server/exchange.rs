@@ -1,5 +1,5 @@
-//! One request, and functions with which scripts answer it. They send correct responses with a test file or a
-//! range of it, or parts of such responses.
+//! One request, and functions with which scripts answer it. These functions send correct responses with a
+//! test file or a range of it, or parts of such responses.
 
 use super::sins::quotas::Counted;
 use super::{Request, Wire};

@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// From now on, answers requests for one target (`/SIN/SIZE/NAME?...`) in the same way as requests for
-    /// another target. So the file at a URL can change between two runs.
+    /// another target. This way, the file at a URL can change between two runs.
     pub fn becomes(&self, target: &str, other: &str) {
         let slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
         self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));
@@ -219,12 +219,12 @@ impl Request {
         Some((first.parse().ok()?, last.parse().ok()))
     }
 
-    /// Returns a value of the query.
+    /// Returns the value of this key in the query.
     pub(crate) fn query(&self, key: &str) -> Option<String> {
         self.queries().into_iter().find(|(one, _)| one == key).map(|(_, value)| value)
     }
 
-    /// Returns all pairs of the query, in order.
+    /// Returns all pairs in the query, in order.
     pub(crate) fn queries(&self) -> Vec<(String, String)> {
         let Ok(url) = url::Url::parse(&format!("http://h{}", self.origin_form())) else { return Vec::new() };
         url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()

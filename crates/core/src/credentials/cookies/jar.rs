@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_replaced_end_and_are_deleted() {
+    fn cookies_are_replaced_expire_and_are_deleted() {
         let at = "https://h.example/";
         let mut jar = jar(&[(at, "a=1"), (at, "b=2; Max-Age=10"), (at, "a=3")]);
         assert_eq!(sent(&jar, at, NOW), "a=3; b=2");

@@ -217,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_panics(text in any::<Vec<u8>>(), more in "[a=; Dd]omain=[.a-z]{0,9}(; [Ee]xpires=[0-9a-z :]{0,20})?") {
+        fn no_header_causes_a_panic(text in any::<Vec<u8>>(), more in "[a=; Dd]omain=[.a-z]{0,9}(; [Ee]xpires=[0-9a-z :]{0,20})?") {
             let url = Url::parse("https://a.example/").expect("a URL");
             parse(&text, &url, NOW);
             parse(more.as_bytes(), &url, NOW);

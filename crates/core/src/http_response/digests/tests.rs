@@ -144,7 +144,7 @@ fn the_digest_in_a_redirect_of_a_model_hub_is_read() {
 
 proptest! {
     #[test]
-    fn no_value_panics_and_each_digest_has_the_length_of_its_algorithm(
+    fn no_value_causes_a_panic_and_each_digest_has_the_length_of_its_algorithm(
         which in 0..6_usize,
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         tail in "[a-z0-9=:,; +/-]{0,80}",

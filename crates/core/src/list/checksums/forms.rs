@@ -50,8 +50,9 @@ pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
 
-/// Reads hexadecimal digits as a digest. Their number gives the algorithm. In lists such as `B2SUMS` and
-/// `B3SUMS`, the name of the list gives the algorithm, because these digests are as long as those of SHA-2.
+/// Reads hexadecimal digits as a digest. The number of digits gives the algorithm. In lists such as `B2SUMS`
+/// and `B3SUMS`, the name of the list gives the algorithm, because the digests in these lists are as long as
+/// SHA-2 digests.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));

@@ -19,7 +19,7 @@ pub const MOST_URLS: usize = 1000;
 /// The highest number of digests of a file. It is several times the number of algorithms.
 const MOST_DIGESTS: usize = 64;
 
-/// The highest number of notes about a file. A user does not read more of them.
+/// The highest number of notes about a file. A user would not read more notes.
 const MOST_NOTES: usize = 8;
 
 /// The longest name in bytes, with its folders. Systems do not accept longer paths.

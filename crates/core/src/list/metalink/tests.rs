@@ -243,12 +243,12 @@ fn check(document: Vec<u8>) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         check(bytes)?;
     }
 
     #[test]
-    fn no_changed_document_panics(
+    fn no_changed_document_causes_a_panic(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[<>&;/\"'!a-z\\[\\]\n-]{0,4}"), 0..6),
         version in any::<bool>(),
     ) {

@@ -116,8 +116,8 @@ impl RetryPolicy {
     }
 
     /// Decides if the dropped mirrors are used again, because the last usable mirror can never deliver the
-    /// missing bytes and no connection of the job works any more. The others may have been dropped too soon.
-    /// This costs a retry. Returns the wait before the retry, or `None` if the job has failed.
+    /// missing bytes and no connection of the job works any more. The other mirrors may have been dropped too
+    /// soon. This costs a retry. Returns the wait before the retry, or `None` if the job has failed.
     pub(super) fn decide_on_last_mirror(&mut self, last: usize, sources: &mut Sources) -> Option<Duration> {
         (self.left() > 0 && sources.revive_others(last)).then(|| self.spend())
     }

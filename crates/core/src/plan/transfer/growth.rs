@@ -56,7 +56,7 @@ impl Growth {
     }
 
     /// Returns how many connections may be opened now in addition to the `active` ones. Connections that
-    /// replace others need no wait.
+    /// replace ended connections need no wait.
     pub(in crate::plan) fn allowed(&self, now: Duration, active: usize) -> usize {
         match self.limit {
             None => usize::MAX,

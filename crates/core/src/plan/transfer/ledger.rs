@@ -51,7 +51,7 @@ pub(in crate::plan) struct SegmentLedger {
 }
 
 impl SegmentLedger {
-    /// Returns the number of bytes on the disk, including those that were not read back yet.
+    /// Returns the number of bytes on the disk, including bytes that were not read back yet.
     pub(in crate::plan) fn present(&self) -> u64 {
         self.written.len() + self.claimed.len()
     }
@@ -216,7 +216,7 @@ impl SegmentLedger {
         self.contested.touches(chunk)
     }
 
-    /// Releases the hedges whose segments touch these bytes. Returns them.
+    /// Releases the hedges whose segments touch these bytes, and returns their workers.
     pub(super) fn release_hedges(&mut self, ranges: &[Range<u64>]) -> Vec<WorkerId> {
         let touches = |one: &Assignment| {
             let segment = one.from..one.end.unwrap_or(u64::MAX);
@@ -317,7 +317,7 @@ impl SegmentLedger {
         self.release(worker);
     }
 
-    /// Releases all workers. Returns them.
+    /// Releases all workers, and returns their numbers.
     pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
         self.assignments.drain(..).map(|one| one.worker).collect()
     }

@@ -43,7 +43,7 @@ pub(super) struct Transfer {
     newest: WorkerId,
     /// True if the only source sends no ranges. The file then has only one connection.
     single: bool,
-    /// True if a range ended, and the server did not say if the file ends there too.
+    /// True if a range ended, and the server did not state if the file ends at the same offset.
     open_ended: bool,
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
@@ -54,7 +54,7 @@ pub(super) struct Transfer {
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of valid bytes from an earlier run. They do not count as progress of this run.
+    /// The number of valid bytes from an earlier run. These bytes do not count as progress of this run.
     left_good: u64,
 }
 
@@ -99,7 +99,7 @@ impl Transfer {
         &self.ledger.written
     }
 
-    /// Returns the number of valid bytes on the disk, including those that are still being read back.
+    /// Returns the number of valid bytes on the disk, including bytes that are still being read back.
     pub(super) fn present(&self) -> u64 {
         self.ledger.present()
     }
@@ -306,9 +306,10 @@ impl Transfer {
         }
     }
 
-    /// Handles the refusal of a request for the bytes from the offset `from` on. The source refused it
-    /// because the file ends there. `size` is the size that the refusal states. Returns true if the file is
-    /// complete now: no response stated its size, and all bytes before `from` are written.
+    /// Handles the refusal of a request for the bytes from the offset `from` on. The source refused this
+    /// request because the file ends at or before that offset. `size` is the size that the refusal states.
+    /// Returns true if the file is complete now: no response stated its size, and all bytes before `from` are
+    /// written.
     pub(super) fn ends_at(&mut self, from: u64, size: Option<u64>) -> bool {
         let waits_for_end = self.open_ended && self.ledger.size.is_none() && !self.is_active();
         let ends =

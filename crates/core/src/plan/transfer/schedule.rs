@@ -2,8 +2,8 @@
 //!
 //! `impl Transfer` is in two files. This file decides about requests, and `mod.rs` counts what arrives.
 //!
-//! Invariant: until a source has sent a range, at most one request to it waits for a response while others of
-//! its connections deliver bytes.
+//! Invariant: until a source has sent a range, at most one request to this source waits for a response while
+//! other connections to the source deliver bytes.
 
 use super::{Assignment, NextAssignment, Transfer};
 use crate::concurrency::{Allowance, Observation};
@@ -105,7 +105,7 @@ impl Transfer {
         if !ranged {
             self.fetch(now, source, start, None, actions);
         } else if self.ledger.claimed.is_empty() {
-            // The end of the file is not known, so only bytes without a gap before them are useful.
+            // The end of the file is not known, so only the bytes before the first gap are useful.
             let prefix = self.ledger.written.prefix();
             self.ledger.written.remove(prefix..u64::MAX);
             self.fetch(now, source, prefix, None, actions);
@@ -246,8 +246,8 @@ impl Transfer {
         actions: &mut Actions,
     ) {
         if error.kind == ErrorKind::DigestPart {
-            // The digest of the response did not match. So the whole segment was received, but none of it was
-            // reported.
+            // The digest of the response did not match. This means that the whole segment was received, but
+            // no byte of it was reported.
             let missing = assignment.end.map_or(0, |end| end.saturating_sub(assignment.at));
             self.received = self.received.saturating_add(missing);
         }

@@ -165,8 +165,8 @@ impl Verification {
         self.chunks.is_some() || self.expectations.has_strong(&[])
     }
 
-    /// Returns true if bytes of several mirrors may be mixed, because a digest of the file or of its chunks
-    /// will verify them. Equal sizes, tags and dates are not enough.
+    /// Returns true if bytes of several mirrors may be mixed, because the bytes will be verified with a
+    /// digest of the file or of its chunks. Equal sizes, tags and dates are not enough.
     pub(super) fn allows_mixing(&self) -> bool {
         self.can_read_back() && self.tells_bytes_apart()
     }

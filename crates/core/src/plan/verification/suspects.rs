@@ -1,7 +1,7 @@
 //! Finds the mirror that sent wrong bytes. This is needed if a digest of the whole file is known, but no
 //! chunk hashes are known.
 //!
-//! The bytes of one mirror after the other are replaced by those of other mirrors, until the digest is right.
+//! The bytes of one mirror after the other are replaced by bytes of other mirrors, until the digest is right.
 //!
 //! Invariant: a mirror is found guilty only if the file was right after only the bytes of this mirror were
 //! replaced.

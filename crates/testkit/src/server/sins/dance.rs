@@ -16,8 +16,8 @@ pub(super) fn cookie_wall(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &here), ("Set-Cookie", "wall=1; Path=/; HttpOnly")], b"")
 }
 
-/// Redirects clients that have a session to the bytes at `?data=URL`. Redirects all others to the login at
-/// `&login=URL`.
+/// Redirects clients that have a session to the bytes at `?data=URL`. Redirects all other clients to the
+/// login at `&login=URL`.
 pub(super) fn granule(x: &mut Exchange) -> io::Result<bool> {
     let query = |key: &str| x.request.query(key).unwrap_or_default();
     let to = if has_cookie(x, "session=open-sesame") {

@@ -87,7 +87,7 @@ pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     x.trickle(rate, &more)
 }
 
-/// Stops sending after 100,000 bytes on one of four connections. The others have a limited rate.
+/// Stops sending after 100,000 bytes on one of four connections. The other connections have a limited rate.
 pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     if x.request.connection % 4 != 2 {
         return capped(x);
@@ -97,7 +97,7 @@ pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Sends on one of four connections at a fortieth of the rate of the others.
+/// Sends on one of four connections at a fortieth of the rate of the other connections.
 pub(super) fn crawling_connection(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     let slow = x.request.connection % 4 == 2;
