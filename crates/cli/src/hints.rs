@@ -11,15 +11,15 @@ use downhaul_engine::core::show;
 const ADVICE: &[(&str, &str)] = &[
     ("dns.unresolved", "Check the host's name, and whether this machine is online."),
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
-    ("connect.timeout", "Check the network, or try -4 or -6 if one of them is broken here."),
-    ("connect.failed", "Check the network, or try -4 or -6 if one of them is broken here."),
+    ("connect.timeout", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
+    ("connect.failed", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
     ("proxy.invalid", "Correct that variable, or give --proxy. --proxy '' connects without a proxy."),
     (
         "proxy.unreachable",
         "Check --proxy, or http_proxy and https_proxy. --proxy '' connects without a proxy.",
     ),
     ("proxy.login", "Give the login with --proxy-user NAME:PASSWORD, or --proxy-user @FILE."),
-    ("proxy.refused", "Ask who runs the proxy. --no-proxy HOST connects to a host without it."),
+    ("proxy.refused", "Ask the operator of the proxy. --no-proxy HOST connects to a host without it."),
     (
         "proxy.failed",
         "Check the URL, and that the proxy can reach the host. --no-proxy HOST connects without it.",

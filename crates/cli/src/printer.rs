@@ -40,8 +40,8 @@ pub(crate) enum Style {
 
 impl Style {
     /// Returns the code of the colour (ECMA-48, SGR). Only the eight colours that every theme defines for
-    /// light and dark screens are used. Bold yellow, cyan and white are not used, because many terminals show
-    /// them too bright for a light screen.
+    /// light and dark screens are used. Yellow, cyan and white are never bold, because many terminals show
+    /// these colours too bright for a light screen if they are bold.
     fn code(self) -> &'static str {
         match self {
             Style::Success => "32",

@@ -130,7 +130,7 @@ impl ChecksumDiscovery {
             };
             if spec.destination.is_in_order() && trusted.reads_again() {
                 return missing(
-                    "of its checksum list. A signature of the file itself cannot be verified, because the output cannot be read again",
+                    "of its checksum list. A signature of the file itself cannot be verified, because what was written in order cannot be read again",
                 );
             }
             let Some((at, text)) = self.signature((url, by), endings).await? else {

@@ -88,7 +88,7 @@ impl Arguments {
         };
         match self.patterns.iter().find_map(|pattern| pattern.missing_in(name)) {
             Some(number) => Err(format!(
-                "-o {} would give several files the same name: the pattern number {number} of the URL has \
+                "-o {} would give several files the same name: pattern {number} of the URL has \
                  several values, so the name must contain #{number}",
                 show::escaped(name)
             )),

@@ -42,7 +42,7 @@ fn a_second_url_without_a_scheme_is_never_taken_for_a_name() {
         let url = server.url("well_behaved/1000/f1");
         let asked = server.requests().len();
         let out = place.run(&[&url, second]);
-        assert!(server.requests().len() == asked, "nothing is asked for");
+        assert!(server.requests().len() == asked, "no request was sent");
         place.assert_failed(&out, 2, &format!("{second} can be a URL or a name"));
         assert!(out.stderr.contains(&format!("write https://{second}")), "{}", out.stderr);
         assert!(out.stderr.contains(&format!("write ./{second}")), "{}", out.stderr);
@@ -166,7 +166,7 @@ fn the_suggested_command_resumes_partial_files() {
     ];
     let out = place.run(&[&urls[0], &urls[1], &urls[2], "--on-error", "skip", "-d", "out"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert_eq!(out.stderr.matches("To resume").count(), 1, "once for all of them: {}", out.stderr);
+    assert_eq!(out.stderr.matches("To resume").count(), 1, "once for all files: {}", out.stderr);
     let out = paste(&place, suggested(&out));
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert_eq!(place.file("out/b").as_deref(), Some(&content("b", 3_000_000)[..]), "{}", out.stderr);

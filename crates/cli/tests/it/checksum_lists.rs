@@ -256,7 +256,7 @@ fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let (place, out) = listed(&["--checksum", &format!("md5:{MD5}")]);
     place.assert_exact(&out, "f", &file());
     let (_, out) = listed(&["--checksum", "crc32:0edf6c4f"]);
-    assert_eq!(out.status, 3, "a CRC tells accidents only: {}", out.stderr);
+    assert_eq!(out.status, 3, "a CRC detects only accidents: {}", out.stderr);
     let place = Place::new();
     place.write("SUMS", format!("{MD5}  another\n"));
     let before = server.requests_for("/d/file").len();

@@ -157,7 +157,7 @@ fn a_bad_line_of_standard_input_fails_as_its_own_job() {
 }
 
 #[test]
-fn existing_files() {
+fn if_exists_decides_what_happens_to_an_existing_file() {
     let server = Server::start();
     let (url, new) = (good(&server, 1000, "f"), content("f", 1000));
     for (how, status, expected, says) in [
@@ -514,7 +514,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         assert_eq!(place.files(), before, "{args:?}");
         assert!(place.log().is_empty(), "{args:?}");
     }
-    assert!(server.requests().is_empty(), "nothing was asked of a server");
+    assert!(server.requests().is_empty(), "no request was sent");
 }
 
 #[cfg(unix)]

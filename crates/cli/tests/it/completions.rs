@@ -37,8 +37,8 @@ const VALUES: [(&str, &[&str]); 3] = [
 ];
 
 impl Shell {
-    /// Types text into a new shell that has loaded the completions, presses Tab, and waits until the screen
-    /// is as it should be.
+    /// Types text into a new shell that has loaded the completions, presses Tab, and waits until `is` returns
+    /// true for the screen.
     #[track_caller]
     fn complete(&self, typed: &str, what: &str, is: impl Fn(&str) -> bool) -> String {
         let place = Place::new();
@@ -55,7 +55,8 @@ impl Shell {
         }
         let mut terminal = Terminal::start_command(&place, 150, 50, command);
         terminal.wait_for("a prompt", |text| !text.trim().is_empty());
-        // The shell joins the two parts of the word, so the typed line does not contain it.
+        // The shell joins the two parts of the word, so the typed line does not contain the word that is
+        // waited for.
         terminal.press(&format!("{}; clear; echo lo''aded\n", self.load));
         terminal.wait_for_text("loaded");
         terminal.press(&format!("{typed}\t"));

@@ -108,7 +108,7 @@ fn every_kind_of_value_reaches_its_option() {
     let request = server.requests().pop().expect("a request");
     assert_eq!((request.header("x-one"), request.header("x-two")), (Some("1"), Some("2")));
     assert_eq!(place.log(), "");
-    // These are booleans and lists of the environment. One list replaces the list of the file.
+    // Booleans and lists can also come from the environment. A list replaces the list of the file.
     let variables =
         [("DOWNHAUL_HEADER", "X-Three: 3\nX-Four: 4"), ("DOWNHAUL_EXPLAIN", "true"), ("DOWNHAUL_LOG", "l")];
     let out = run(&place, &variables, &[&url, "--config", "c.toml", "-d", "."]);
@@ -254,7 +254,7 @@ fn secrets_come_from_files_and_from_the_environment() {
             Some(value),
             "{header}"
         );
-        // The report shows what the file says.
+        // The report shows the values as the file has them.
         let shown = run(&place, &variables, &["config", "--config", "c.toml"]);
         let rows = report(&shown);
         assert!(
@@ -335,7 +335,7 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     let file = place.file("downhaul/config.toml").expect("a file");
     let text = String::from_utf8(file.clone()).expect("UTF-8");
     assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
-    // A default that is only described is no value.
+    // A default that is only a description is not written as a value.
     for described in ["The default is downhaul/VERSION.\n#user-agent = \"\"", "$no_proxy.\n#no-proxy = \"\""]
     {
         assert!(text.contains(described), "{text}");
@@ -558,7 +558,7 @@ fn logins_and_proxies_of_a_section_are_for_its_host() {
     let out = fetch(&url, "proxy = ''", &[]);
     place.assert_exact(&out, "f", &content("f", 10));
     assert_eq!(proxy.requests().len(), 1);
-    // What is wrong shows no secret.
+    // Messages about mistakes show no secret.
     for (text, says) in [
         ("bearer = 'hunter2'", "a secret"),
         ("user = 'me:hunter2'", "a secret"),

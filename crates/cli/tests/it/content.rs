@@ -153,7 +153,8 @@ fn a_redirect_to_a_page_fails_if_the_requested_name_is_that_of_data() {
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("redirect/0/x.iso?to={login}"))]);
     place.assert_failed(&out, 3, "the server sent an HTML page");
-    // A text may contain a page, but it does not get the name of one.
+    // A text file may contain a page. But it fails if a redirect leads to another name, which is that of a
+    // page.
     let login = server.put("/login.html", PAGE);
     for name in ["x.txt", "x.xml", "x.md"] {
         let redirect = server.url(&format!("redirect/0/{name}?to={login}"));

@@ -142,7 +142,8 @@ fn cookie_files_are_read_and_written_for_the_next_run() {
     let url = redirect(&server, &other.url("headers/1000/f?Set-Cookie=new%3Dfresh%3B+Max-Age%3D3600"));
     let out = place.run(&[&url, "--cookies", file.to_str().expect("UTF-8"), "--save-cookies", "saved.txt"]);
     place.assert_exact(&out, "f", &content("f", 1000));
-    // Cookies do not know ports (RFC 6265, section 8.5), and a redirect may lead to where they are for.
+    // A cookie is for all ports of its host (RFC 6265, section 8.5), and it is also sent after a redirect to
+    // the host.
     assert!(server.requests().iter().chain(&other.requests()).all(|one| cookie(one) == "id=hush"));
     assert_hidden(&place, &out, "hush");
     let written = fs::read_to_string(&saved).expect("a file");
@@ -155,7 +156,7 @@ fn cookie_files_are_read_and_written_for_the_next_run() {
         assert_eq!(mode & 0o777, 0o600);
     }
     assert_eq!(place.files(), ["f", "saved.txt"], "nothing else is left");
-    // The next run goes on with them, and the file is replaced.
+    // The next run sends these cookies, and replaces the file.
     let url = server.url("well_behaved/1000/g");
     let out = place.run(&[&url, "--cookies", "saved.txt", "--save-cookies", "saved.txt"]);
     place.assert_exact(&out, "g", &content("g", 1000));
@@ -180,7 +181,7 @@ fn cookie_files_that_cannot_be_used() {
     let out = place.run(&[&url, "--cookies", "none"]);
     assert!(out.status == 2 && out.stderr.contains("--cookies none: it cannot be read"), "{}", out.stderr);
     assert!(server.requests().is_empty());
-    // The first run with a file that is to be kept begins without it.
+    // The first run with a cookie file that it also saves begins without the file.
     // A usage error leaves the file as it is.
     place.write("saved.txt", "old");
     for wrong in [&[url.as_str(), "--cacert", "nofile"][..], &["-i", "/dev/null"]] {
@@ -194,7 +195,7 @@ fn cookie_files_that_cannot_be_used() {
     }
     let out = place.run(&[&url, "--cookies", "none", "--save-cookies", "none"]);
     place.assert_exact(&out, "f", &content("f", 1000));
-    // A folder that is not there.
+    // The folder of the file does not exist.
     let out = place.run(&[&url, "-o", "g", "--save-cookies", "no/where"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("the cookies could not be saved into no/where"), "{}", out.stderr);
@@ -247,7 +248,7 @@ fn a_thousand_files_behind_a_login_by_redirects_cost_one_login() {
     assert_eq!(data.requests().len(), FILES);
     let beyond = files.requests().len() + login.requests().len();
     assert!(beyond <= FILES + 10, "{beyond} requests beyond the files");
-    // Who saw which secret.
+    // Counts the requests in which a server received a secret.
     let seen = |server: &Server, name: &str, secret: &str| {
         server
             .requests()

@@ -84,9 +84,8 @@ fn userinfo_with_control_characters_is_refused_before_any_request() {
     assert!(server.requests().is_empty());
 }
 
-/// The files that may read the text of a secret: those that decide where it goes, and put it there. The
-/// configuration makes words of the command line from its keys, which come before the secrets of an option
-/// have their type.
+/// The files that may read the text of a secret: those that decide where it is sent, and put it on a request.
+/// The configuration also reads secrets, because the values of its keys become words of the command line.
 const READERS: [&str; 9] = [
     "core/src/credentials/",
     "core/src/secret.rs",
@@ -95,9 +94,10 @@ const READERS: [&str; 9] = [
     // The login of a proxy goes to the proxy, and never with a request of its own to a server.
     "core/src/proxy.rs",
     "engine/src/source/http/proxy/",
-    // The text of --proxy and of the environment may hold such a login, until it is read.
+    // The text of --proxy or of a variable may contain such a login, until the text is parsed.
     "cli/src/proxies.rs",
-    // `--failed` writes back the headers of a line of a list. The other file reads them, and its tests look.
+    // `--failed` writes the headers of a line back into a list. `header_keys.rs` reads these headers, and its
+    // tests compare them.
     "cli/src/failed.rs",
     "core/src/list/header_keys.rs",
 ];

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Starts a proxy that answers every request with this challenge. Returns its address, and the heads that it
-/// got.
+/// Starts a proxy that answers every request with this challenge. Returns its address, and the heads of the
+/// requests that it received.
 fn proxy_that_asks(challenge: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -131,7 +131,7 @@ fn a_digest_of_one_origin_is_never_sent_to_another() {
     let file = |server: &Server, realm: &str, name: &str| {
         server.url(&format!("login/1000/{name}?as=SHA-256,MD5&realm={realm}"))
     };
-    // The second origin is given as well, and then it is also behind a redirect of the first.
+    // The second origin is given too. Then it is also behind a redirect of the first one.
     place.write(
         "list",
         [
@@ -207,7 +207,7 @@ fn a_host_header_does_not_change_whose_cookies_are_sent() {
     let place = Place::new();
     place.write("keys/ca.pem", net.authority.pem());
     place.write("keys/cookies", "else.test\tFALSE\t/\tFALSE\t0\tid\thush\n");
-    // A server that sets a cookie for the host of that header.
+    // The server sets a cookie for the host in that header.
     let sets = format!("{HOME}/headers/10/a?Set-Cookie={}", encoded("evil=1; Domain=else.test"));
     let urls = [sets, format!("{HOME}/well_behaved/10/b"), format!("{ELSEWHERE}/well_behaved/10/c")];
     let mut arguments = vec!["-H", "Host: else.test", "-j", "1", "--cookies", "keys/cookies"];

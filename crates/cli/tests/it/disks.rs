@@ -57,7 +57,7 @@ fn a_full_disk_fails_before_the_first_byte_if_the_size_is_known() {
         "{}",
         out.stderr
     );
-    assert_eq!(disk.place.file("out/small"), Some(content("small", 100_000)), "the other one goes on");
+    assert_eq!(disk.place.file("out/small"), Some(content("small", 100_000)), "the other file is complete");
     assert_eq!(disk.place.files(), ["out/small"]);
 }
 
@@ -106,7 +106,7 @@ fn a_file_beyond_the_size_limit_fails_and_the_others_continue() {
     let out = limited(&place, "-f 4000", &[&url, &small]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("too large for this disk or limit"), "{}", out.stderr);
-    assert_eq!(place.file("small"), Some(content("small", 1000)), "the other one goes on");
+    assert_eq!(place.file("small"), Some(content("small", 1000)), "the other file is complete");
     let out = place.run(&[&url]);
     place.assert_exact(&out, "file", &content("file", 8_000_000));
     assert_eq!(place.files(), ["file", "small"]);

@@ -132,7 +132,7 @@ fn dns(query: &Query, code: u8, records: &[(&[u8], u16, Vec<u8>)]) -> Vec<u8> {
     message
 }
 
-/// The name of the question, as a pointer to it.
+/// The name in the question, as a pointer to it.
 const ASKED: &[u8] = &[0xc0, 12];
 
 /// `b.test`.
@@ -273,7 +273,7 @@ fn a_dns_server_that_does_not_answer_is_named_and_the_system_is_not_asked() {
     let out = place.run(&["--doh", &dead, &url, "--retries", "0"]);
     assert_unresolved(&place, &out, "refused");
     assert!(files.requests().is_empty());
-    // This machine itself needs no DNS server.
+    // For a name of this machine, no DNS server is asked.
     let url = format!("http://localhost:{}/well_behaved/1000/f", files.port());
     place.assert_exact(&place.run(&["--doh", &dead, &url]), "f", &content("f", 1000));
 }

@@ -145,7 +145,7 @@ fn stop(place: &Place, args: &[&str], part: &str) {
 fn two_files_are_never_mixed_if_a_redirect_later_leads_to_another_file() {
     let server = Server::start();
     let place = Place::new();
-    // Both files have one size, one date and one entity tag.
+    // Both files have the same size, date and entity tag.
     let (one, two) = (format!("capped/{LARGE}/one?rate=4000000"), format!("capped/{LARGE}/two?rate=4000000"));
     let to = |target: &str| format!("redirect/0/latest?to={}", server.url(target).replace('?', "%3F"));
     let latest = "redirect/0/latest.bin";

@@ -47,7 +47,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
         let place = Place::new();
         let out = place.run(&[&["-i", list.as_str()][..], &HEADER].concat());
         place.assert_exact(&out, "f", &file());
-        assert!(was_trusted(&given, "/l/list"), "the person gave this URL");
+        assert!(was_trusted(&given, "/l/list"), "the user gave this URL");
         assert!(!was_trusted(&other, "/file"), "this one was not given");
         let note = format!("the headers of -H are not sent to {origin}");
         assert_eq!(out.stderr.matches(&note).count(), 1, "{}", out.stderr);
@@ -385,7 +385,8 @@ fn digest_only_sends_no_password_to_a_server_that_wants_basic() {
     assert!(out.status == 2 && out.stderr.contains("use --auth digest"), "{}", out.stderr);
 }
 
-/// wget has options without a value that take one here. The URL behind them must not be lost.
+/// Some options have no value in wget, but have one in downhaul. The URL after such an option must not be
+/// lost.
 #[test]
 fn a_url_is_not_taken_as_the_value_of_an_option() {
     let server = Server::start();
@@ -414,7 +415,8 @@ fn secrets_at_the_wrong_option_are_not_shown() {
     }
 }
 
-/// Other tools write netrc and cookie files too, so they have lines that are odd here.
+/// Other tools also write netrc and cookie files, so these files may have lines that downhaul does not
+/// accept.
 #[test]
 fn odd_lines_of_netrc_and_cookie_files_do_not_hide_the_others() {
     let server = Server::start();

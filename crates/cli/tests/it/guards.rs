@@ -1,7 +1,7 @@
-//! `--no-private` and `--hsts`: where a server may not lead, and hosts that want https.
+//! `--no-private` and `--hsts`: redirects to private addresses are refused, and hosts can require https.
 //!
-//! Public addresses are those of a network namespace of its own, which has no other network than itself.
-//! Where none can be made, that test says so and is skipped.
+//! The public address is in a network namespace that has no connection to another network. If no namespace
+//! can be made, the test prints a note and is skipped.
 
 use crate::common::{Place, is_installed, note};
 use downhaul_testkit::content;
@@ -9,11 +9,11 @@ use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use std::process::{Command, Stdio};
 
-/// An address of documentation (RFC 5737). Here it is that of a server on the internet.
+/// An address for documentation (RFC 5737). In these tests, it is that of a server on the internet.
 const PUBLIC: &str = "203.0.113.5";
 
-/// Runs commands of a shell in a network namespace in which this machine has the public address, or returns
-/// `None` if there is none.
+/// Runs commands of a shell in a network namespace in which this machine has the public address. Returns
+/// `None` if no namespace can be made.
 fn in_a_network_of_its_own(place: &Place, commands: &str) -> Option<()> {
     let script = format!("ip link set lo up && ip addr add {PUBLIC}/32 dev lo && touch made && {commands}");
     let run = Command::new("unshare")
@@ -124,7 +124,8 @@ fn a_host_that_wants_https_gets_no_plain_request_in_the_rest_of_the_run() {
         ("localhost", WANTS_HTTPS, &["--hsts", "off"], false),
         ("localhost", "Strict-Transport-Security=max-age%3D0", &[], false),
         ("localhost", "X=y", &[], false),
-        // An address is no host in this sense, and without verification anyone could have said it.
+        // An address cannot require https (RFC 6797). Without verification, anyone could have sent the
+        // header.
         ("127.0.0.1", WANTS_HTTPS, &[], false),
         ("localhost", WANTS_HTTPS, &["--insecure"], false),
     ] {

@@ -21,7 +21,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// Downloads a file whose response has these header lines. The connection stays open after it.
+/// Downloads a file whose response has these header lines. The connection stays open after the response.
 fn with_lines(server: &Server, lines: &str, more: &[&str]) -> (Place, Out) {
     with_head(server, &format!("HTTP/1.1 200 OK\r\n{lines}"), more)
 }

@@ -21,7 +21,7 @@ fn commands_get_the_facts_about_each_file() {
     assert_eq!(lines, [format!("a b complete {good} ./f 10 "), format!("a b error {bad}   http.not_found")]);
     assert!(out.stderr.contains("said\n") && out.stderr.contains("err\n"), "{}", out.stderr);
     assert!(out.stdout.is_empty());
-    // A file that is there already runs no command.
+    // No command runs for a file that exists already.
     let out = place.run(&[&good, "--on-complete", FACTS]);
     assert_eq!(
         (out.status, place.file("facts").map(|facts| facts.len())),
@@ -29,7 +29,7 @@ fn commands_get_the_facts_about_each_file() {
         "{}",
         out.stderr
     );
-    // Words stay words, whatever the facts are.
+    // The facts never become words of the command.
     let out = place.run(&[&good, "; touch evil", "--on-complete", "true"]);
     place.assert_exact(&out, "; touch evil", &content("f", 10));
     assert_eq!(place.file("evil"), None);
@@ -91,7 +91,7 @@ fn ctrl_c_ends_a_run_whose_command_does_not_end() {
     assert_eq!(out.status, 130, "{}", out.stderr);
 }
 
-/// Only the user stops the commands, and not an output that fails.
+/// A run that the user stops starts no more commands. A run whose output fails continues to start them.
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_run_if_an_output_of_the_program_fails() {

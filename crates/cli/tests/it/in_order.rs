@@ -64,7 +64,7 @@ fn a_pipe_gets_the_bytes_in_order_over_several_connections_and_then_its_end() {
         let out = place.run(&[&server.url(&format!("{sin}/{SIZE}/f")), "-o", "pipe", "-x", "4"]);
         assert!(out.status == 0 && out.stderr.contains(" ./pipe "), "{sin}: {}", out.stderr);
         assert!(reader.join().expect("reads") == content("f", SIZE), "{sin}");
-        assert_eq!(place.files(), ["pipe"], "nothing lies beside it");
+        assert_eq!(place.files(), ["pipe"], "there is no other file");
     }
 }
 

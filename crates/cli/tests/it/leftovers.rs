@@ -1,5 +1,6 @@
-//! What a run leaves and shows has no secret: not the screen, the log, the events, the journal, the lock
-//! file, the record of hosts, the reports, the extended attributes, nor the names of files.
+//! Nothing that a run leaves or shows contains a secret: not the screen, the log, the events, the journal,
+//! the lock file, the file with the limits of hosts, the reports, the extended attributes, or the names of
+//! files.
 //!
 //! All secrets contain one word, and every output is searched for this word and for its encoded forms.
 
@@ -49,7 +50,7 @@ fn assert_files_hide(folder: &Path) {
         let path = entry.path();
         let shown = path.display().to_string();
         assert_hides("the name of a file", shown.as_bytes());
-        // What the person wrote, and what is documented as a secret.
+        // Files that the user wrote, and files that are documented to contain secrets.
         let is_input = ["keys", "failed", "saved"].iter().any(|name| path.ends_with(name));
         if is_input {
             continue;
@@ -133,7 +134,7 @@ fn url(target: &str) -> String {
     format!("{home}/{target}{also}token={WORD}-token&X-Amz-Signature={WORD}-signature")
 }
 
-/// Files that end in all ways.
+/// Returns files whose downloads end in different ways.
 fn targets() -> Vec<String> {
     let elsewhere = |target: &str| {
         let to = format!("{ELSEWHERE}/{target}&sig={WORD}-location");
@@ -263,7 +264,7 @@ fn reports_about_settings_have_no_secret() {
     }
 }
 
-/// The text that a crash report or a debugger of a program with the library could have.
+/// The text that a crash report or a debugger could contain, if a program uses the library.
 #[test]
 fn debug_output_of_the_library_has_no_secret() {
     use downhaul_engine::core::job::Job;

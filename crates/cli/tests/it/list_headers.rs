@@ -61,8 +61,8 @@ fn the_headers_of_a_line_are_sent_for_the_urls_of_that_line_and_for_no_other() {
     assert_eq!(queued["extra"], serde_json::json!({"id": 7}));
 }
 
-/// The author of a fetched list may send headers to the servers of its URLs. The headers of the user do not
-/// go there, and no header goes to a mirror that a server offers.
+/// The author of a fetched list may send headers to the servers of its URLs. The headers of the user are not
+/// sent to these servers, and no header is sent to a mirror that a server offers.
 #[test]
 fn the_headers_in_a_fetched_list_go_to_the_urls_of_its_lines_only() {
     let [lists, files, mirror] = [Server::start(), Server::start(), Server::start()];
@@ -165,7 +165,7 @@ fn the_urls_of_a_document_stay_those_of_a_document_in_the_list_of_failed_files()
         assert!(out.stderr.contains("the headers of -H are not sent to"), "{}", out.stderr);
         let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
         assert_eq!(failed.as_bytes(), place.file("again").expect("a list"), "it stays the same");
-        // Standard input is read in another way.
+        // Other code reads a list on standard input.
         place.run_with(&["-i", "-", "--retries", "0", "-H", "X-User: hush"], failed.as_bytes());
     }
     let sent = |server: &Server| {

@@ -310,7 +310,7 @@ fn a_list_in_a_pipe_is_read_once_and_an_empty_one_is_an_error() {
     assert!(made.expect("mkfifo starts").success());
     let before = server.requests().len();
     let child = place.start(&["-i", "fifo"]);
-    // The file is opened for both, so that this test does not wait for a reader.
+    // The pipe is opened for reading and writing, so that this test does not wait for a reader.
     let mut fifo =
         std::fs::File::options().read(true).write(true).open(place.path().join("fifo")).expect("opens");
     fifo.write_all(lines.as_bytes()).expect("writes");
@@ -321,7 +321,8 @@ fn a_list_in_a_pipe_is_read_once_and_an_empty_one_is_an_error() {
     place.assert_exact(&out, "b", &content("b", 1000));
 }
 
-/// The settings were read once for the list and once for its files.
+/// The settings must be read once for both the list and its files, because the value of an option may be in a
+/// pipe.
 #[cfg(unix)]
 #[test]
 fn a_pipe_of_an_option_is_read_once_if_the_list_is_at_a_url() {

@@ -1,6 +1,7 @@
 //! Logins at real servers: Basic and Digest of Apache, and Basic of nginx, also over HTTP/2.
 //!
-//! Where one of them is not installed, its test says so and is skipped, except in CI, which installs them.
+//! If one of these servers is not installed, its test prints a note and is skipped, except in CI, which
+//! installs both.
 
 use crate::common::Place;
 use crate::common::daemon::Daemon;
@@ -10,7 +11,7 @@ use downhaul_testkit::server::tls::Authority;
 /// The number of files, in three folders.
 const FILES: u64 = 30;
 
-/// Where Debian has the modules of Apache.
+/// The folder in which Debian has the modules of Apache.
 const MODULES: &str = "/usr/lib/apache2/modules";
 
 fn name_of(n: u64) -> String {

@@ -1,4 +1,4 @@
-//! `--user`, `--bearer` and logins in URLs, with servers that ask by Basic, Digest and Bearer.
+//! `--user`, `--bearer` and logins in URLs, with servers that require Basic, Digest or Bearer.
 
 #[cfg(unix)]
 use crate::common::terminal::Terminal;
@@ -39,7 +39,7 @@ fn list_of(server: &Server, files: usize, query: &str) -> String {
 
 #[test]
 fn every_scheme_is_answered_at_once_and_a_list_costs_one_challenge() {
-    // More than one folder costs one more where the server names no space: Basic.
+    // With Basic, the server does not name a protection space, so a second folder costs one more challenge.
     for (query, most) in [
         ("as=basic", 2),
         ("as=MD5", 1),
@@ -182,7 +182,7 @@ fn a_realm_is_hashed_as_the_bytes_that_the_server_sent() {
 }
 
 #[test]
-fn wrong_logins_are_said_as_such_with_their_source() {
+fn a_refused_login_is_reported_with_its_source() {
     for scheme in ["basic", "SHA-256"] {
         let server = Server::start();
         let url = server.url(&format!("login/1000/f?as={scheme}"));
@@ -256,7 +256,7 @@ fn logins_go_to_the_origins_of_the_given_urls_only() {
         let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
         let out = place.run(&[&home.url(&format!("redirect/1/x?to={to}")), option, secret]);
         place.assert_failed(&out, 1, "the server requires a login");
-        // What only a document names.
+        // A URL that only a document names.
         let list = home.put("/l/list", format!("{}\tf\n", other.url("login/1000/f?as=basic,MD5,bearer")));
         let out = place.run(&["-i", &list, option, secret]);
         assert_eq!(out.status, 1, "{}", out.stderr);
@@ -318,7 +318,7 @@ fn logins_in_files_are_read_and_their_mistakes_show_nothing() {
 }
 
 #[test]
-fn the_command_to_go_on_has_no_password() {
+fn the_suggested_command_has_no_password() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("status/1/x?status=500");
@@ -343,7 +343,7 @@ fn a_missing_password_is_asked_on_the_terminal_and_not_shown() {
     let url = server.url("login/1000/f?as=SHA-256&password=h%C3%BCsh");
     let mut terminal = Terminal::start(&place, 80, 24, &[&url, "--user", "me"]);
     terminal.wait_for_text("Password of me:");
-    // A mistake is taken back.
+    // A typing mistake is corrected.
     terminal.press("wrong\u{15}h\u{fc}\u{fc}\u{7f}sh\r");
     assert_eq!(terminal.end().0, 0, "{}", terminal.text());
     assert_eq!(place.file("f"), Some(content("f", 1000)));

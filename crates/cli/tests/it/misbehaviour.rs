@@ -477,7 +477,7 @@ fn the_names_of_the_log_and_of_partial_files_are_reserved() {
 }
 
 #[test]
-fn right_digest() {
+fn a_file_with_the_right_digest_succeeds() {
     let server = Server::start();
     for sin in ["checksum", "checksum?upper=1", "checksum_after_a_break"] {
         let (place, out) = get(&server, sin, &["--progress", "json"]);
@@ -490,7 +490,7 @@ fn right_digest() {
 }
 
 #[test]
-fn wrong_digest() {
+fn a_file_with_a_wrong_digest_fails() {
     let server = Server::start();
     let (place, out) = get(&server, "checksum_wrong", &[]);
     place.assert_failed(&out, 3, "the content does not match its digest");
@@ -533,7 +533,7 @@ fn a_host_name_that_cannot_be_resolved_is_an_error() {
 }
 
 #[test]
-fn address_refused() {
+fn a_refused_connection_is_an_error_with_the_address() {
     let place = Place::new();
     let port = {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

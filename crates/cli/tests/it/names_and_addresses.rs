@@ -56,7 +56,7 @@ fn the_certificate_is_that_of_the_host_in_the_url_wherever_the_connection_leads(
         assert_refused(&place, &out, "tls.wrong_host", "certificate is for another host");
     }
     assert!(server.requests().is_empty());
-    // The other way round, the certificate is right.
+    // If the URL has the host of the certificate, the connection is accepted.
     let url = "https://localhost/well_behaved/1000/f";
     let rule = format!("localhost:443:127.0.0.1:{port}");
     let out = place.run(&[url, "--cacert", "keys/ca.pem", "--connect-to", &rule, "--http2", "--http1"]);
@@ -125,7 +125,7 @@ fn connections_begin_at_the_given_address() {
         }
     });
     let url = format!("http://127.0.0.1:{port}/f");
-    // The last form is one of curl.
+    // The last form is that of curl.
     for (interface, from) in
         [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"), ("host!127.0.0.3", "127.0.0.3")]
     {

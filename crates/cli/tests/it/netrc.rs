@@ -49,7 +49,7 @@ fn the_netrc_file_is_read_by_default_and_used_when_the_server_asks() {
     let out = run(&place, NETRC, &[&server.url("well_behaved/1000/f")]);
     place.assert_exact(&out, "f", &content("f", 1000));
     assert_eq!(authorization(&server.requests().pop().expect("a request")), "");
-    // Other ways to name it, and to leave it out.
+    // Other ways to name the netrc file, and to leave it out.
     let url = server.url("login/1000/f?as=basic");
     let place = Place::new();
     let file = place.state().join("other netrc");
@@ -119,7 +119,7 @@ fn hosts_that_only_a_document_names_get_their_own_login_and_over_tls_only() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(!other.requests().is_empty());
     assert!(other.requests().iter().all(|request| authorization(request).is_empty()));
-    // A document on the disk, as any other.
+    // The same is true for a document on the disk.
     let place = Place::new();
     place.write("ca.pem", authority.pem());
     let there = secure.url("login/1000/f?as=basic").replace("127.0.0.1", "localhost");

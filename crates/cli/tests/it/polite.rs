@@ -1,4 +1,5 @@
-//! Hosts that limit connections or requests, and how downhaul adapts to them. There is a test for each sin.
+//! Hosts that limit connections or requests, and how downhaul adapts to them. There is a test for each kind
+//! of limit.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;

@@ -326,10 +326,10 @@ fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_
         ("401 Log In", "", "http.unauthorized", EITHER),
         ("403 No", "", "http.forbidden", EITHER),
         ("404 None", "", "http.not_found", ""),
-        // These were forwarded.
+        // The proxy forwarded these responses.
         ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", ""),
         ("401 Log In", "Via: 1.1 x\r\nWWW-Authenticate: Basic realm=\"a\"\r\n", "http.unauthorized", ""),
-        // These are of the proxy.
+        // The proxy itself wrote these responses.
         ("401 Unauthorized", "Server: tinyproxy/1.11.1\r\n", "proxy.login", "401 Unauthorized"),
         ("401 Unauthorized", "Proxy-Authenticate: Basic\r\n", "proxy.login", "401 Unauthorized"),
         ("500 Unable", "Server: tinyproxy/1.11.1\r\n", "proxy.failed", "500 Internal Server Error"),
@@ -398,7 +398,7 @@ fn a_variable_with_an_unusable_proxy_stops_only_runs_that_need_the_proxy() {
         }
         assert!(!out.stderr.contains("hush"), "{}", out.stderr);
     }
-    // A redirect to a URL that needs it does not go past the proxy.
+    // After a redirect to a URL that needs the proxy, no direct connection is made.
     let place = Place::new();
     let mut command = place.command(&[&away, "--on-error", "skip"]);
     command.env("https_proxy", odd);

@@ -245,7 +245,7 @@ fn files_are_downloaded_through_microsocks_with_a_login() {
 }
 
 #[test]
-fn through_dante() {
+fn files_are_downloaded_through_dante() {
     let Some(dante) = dante() else { return };
     for scheme in ["socks4a", "socks5h"] {
         let url = format!("{scheme}://127.0.0.1:{}", dante.port);

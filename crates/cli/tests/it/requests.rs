@@ -49,7 +49,7 @@ fn a_post_is_sent_once_unless_retries_are_given() {
         assert!(post() > 1, "{sin}: {}", out.stderr);
         assert!(server.requests().iter().all(|one| one.header("range").is_none()), "nothing is resumed");
     }
-    // A configuration can give them, too.
+    // Retries can also be given in the configuration.
     let url = server.url("status/10/g?status=500");
     let place = Place::new();
     place.write("c.toml", "retries = 1\n");
@@ -86,7 +86,7 @@ fn a_body_stays_at_its_origin() {
     assert_eq!(other.requests().len(), seen);
 }
 
-/// A GET instead of the request would save another file.
+/// A GET without the body would download another file, so it is not sent.
 #[test]
 fn a_file_that_may_not_get_the_request_fails() {
     let [lists, files] = [Server::start(), Server::start()];
@@ -131,7 +131,7 @@ fn what_came_by_another_request_is_never_taken_for_the_wanted_file() {
     let out = place.run(&[&url, "--data", "a=1"]);
     place.assert_exact(&out, "f", &content("f", 1000));
     let seen = server.requests().len();
-    // The same request again is known by its record, and another one is not.
+    // A file from the same request is recognised by its record, and a file from another request is not.
     let out = place.run(&[&url, "--data", "a=1"]);
     assert_eq!((out.status, server.requests().len()), (0, seen), "{}", out.stderr);
     for other in [&["--data", "a=2"][..], &["--json", "a=1"], &["-X", "PUT", "--data", "a=1"]] {
@@ -288,7 +288,7 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);
     }
-    // What means the same is accepted.
+    // Options that change nothing are accepted.
     let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-s", "-o", "g"]);
     assert!(out.status == 2 && out.stderr.contains("use -q"), "{}", out.stderr);
     let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-o", "g"]);

@@ -334,7 +334,7 @@ fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() 
         }
         assert!(!out.stderr.contains("Log in with --user"), "{}", out.stderr);
     }
-    // A server that does not ask for a login gets none of a netrc file.
+    // A login of a netrc file is not sent to a server that does not require a login.
     let forbids: String = other.url("status/1/f?status=403").replace('?', "%3F").replace('=', "%3D");
     let out = place.run(&[&server.url(&format!("redirect/1/f?to={forbids}")), "--on-error", "skip"]);
     place.assert_failed(&out, 1, &header);

@@ -1,6 +1,6 @@
-//! Who saw which secret: every kind of secret, on every way on which a run leaves the origin of the given
-//! URL. The servers and the proxy record what arrives. No one of them may have a secret that the table does
-//! not allow it, and what the table promises must arrive.
+//! Tests of which server receives which secret, for every kind of secret and every way in which a run leaves
+//! the origin of the given URL. The servers and the proxy record what arrives. None of them may receive a
+//! secret that the table does not allow, and each secret that the table promises must arrive.
 
 pub mod net;
 pub mod ways;
@@ -24,10 +24,10 @@ const AT_HOME: &[Way] = &[
     Way::SignatureBeside,
 ];
 
-/// The ways to another server whose URL the person gave.
+/// The ways to another server for which the user gave a URL.
 const GIVEN_ELSEWHERE: &[Way] = &[Way::MirrorOfPerson, Way::SecondFileOfPerson];
 
-/// The ways on which a URL that the person gave redirects to another server, over https.
+/// The ways on which a URL that the user gave redirects to another server, over https.
 const REDIRECTED: &[Way] = &[
     Way::RedirectFromHttp,
     Way::RedirectToPort,
@@ -39,7 +39,7 @@ const REDIRECTED: &[Way] = &[
     Way::RedirectWithUserinfo,
 ];
 
-/// The same, for servers that never ask for a login.
+/// Such ways to servers that never ask for a login.
 const REDIRECTED_SILENTLY: &[Way] = &[
     Way::RetryBehindRedirect,
     Way::SeveralConnectionsBehindRedirect,
@@ -54,9 +54,9 @@ const NAMED: &[Way] = &[Way::ChecksumListByUrl, Way::MetalinkByUrl, Way::Metalin
 struct Secret {
     /// The secret in all forms in which it could be sent.
     forms: Vec<String>,
-    /// The ways on which the server that they lead to sees it.
+    /// The ways whose target server receives the secret.
     seen_on: Vec<Way>,
-    /// It is for the host that a way leads to, and not for the host of the given URL.
+    /// True if the secret is for the host that a way leads to, and not for the host of the given URL.
     is_for_target: bool,
 }
 
@@ -74,7 +74,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
         of(&[&user, &password, &basic], seen_on)
     };
-    // Cookies are for hosts, whatever the port, and with a domain for all hosts below it.
+    // A cookie is for all ports of its host. A cookie with a domain is also for all hosts below that domain.
     let cookies = |whose: &str| {
         let of_host = [AT_HOME, &[Way::RedirectFromHttp, Way::RedirectToPort]].concat();
         let below = [Way::RedirectToNameBelow, Way::RedirectToNameAbove, Way::RedirectToNameBeside];
@@ -110,7 +110,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         }
         SecretKind::QueryToken => vec![of(&["value-of-query"], &[AT_HOME])],
         SecretKind::ClientCertificate => vec![of(&[CERTIFICATE], &[AT_HOME, GIVEN_ELSEWHERE])],
-        // The proxy gets it, and no server does.
+        // Only the proxy receives this login.
         SecretKind::ProxyLogin => vec![login("proxy", &[])],
         SecretKind::JobHeader => vec![of(&["value-of-job-header"], &[AT_HOME])],
         SecretKind::CookieGiven => vec![of(&["value-of-given-cookie"], &[AT_HOME, GIVEN_ELSEWHERE])],
@@ -206,8 +206,8 @@ fn common_options(trip: &Trip, way: Way) -> Vec<String> {
     options
 }
 
-/// Returns the URL of a file of the home server, whose response sets cookies. It comes first in the run. Runs
-/// that cannot have it get none.
+/// Returns the URL of a file on the home server whose response sets cookies. The run begins with this URL.
+/// Returns no URL for a run that cannot have it.
 fn url_that_sets_cookies(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     let cookies = [
         "c=value-of-server-cookie; Secure; Path=/",
@@ -239,7 +239,8 @@ fn in_a_list(trip: &Trip, urls: Vec<String>) -> Vec<String> {
     [&["-i".to_string(), "given".into()], options].concat()
 }
 
-/// Runs the program on a way. Returns what differs from the table, and the whole story of that run.
+/// Runs the program on a way. Returns what differs from the table, and everything that was recorded in that
+/// run.
 fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) -> Vec<(String, String)> {
     let place = Place::new();
     let userinfo = if by == Alone::Userinfo { "userinfo-user:userinfo-password@" } else { "" };
@@ -307,7 +308,7 @@ impl Secret {
     /// Returns true if a run on this way, with this secret, has the secret.
     fn is_sent(&self, by: Alone, kind: SecretKind, way: Way, route: &[String]) -> bool {
         let is = |form: &str| self.forms[0] == form;
-        // Such a server gets no request at all.
+        // In this case, the server gets no request at all.
         if by == Alone::Body && way.only_a_document_names_the_target() {
             return false;
         }
@@ -322,7 +323,7 @@ impl Secret {
                 Alone::NetrcDefault => is("netrc-default-user"),
                 _ => false,
             },
-            // The servers have no script for it over HTTP/2.
+            // The test servers cannot set cookies over HTTP/2.
             SecretKind::CookieOfServer => sets_cookies(way, by) && !has(route, "--http2"),
             SecretKind::JobHeader => by == Alone::JobHeader,
             SecretKind::HostRule => !is("rule-user") || by == Alone::Rule,
@@ -332,13 +333,13 @@ impl Secret {
         }
     }
 
-    /// Returns true if the table allows that this server or proxy has it.
+    /// Returns true if the table allows that this server or proxy receives the secret.
     fn may_be_seen(&self, kind: SecretKind, way: Way, seen: &Seen) -> bool {
         let by = match seen.by {
-            // What opens a tunnel is for the proxy alone.
+            // A request that opens a tunnel is for the proxy alone.
             PROXY if kind == SecretKind::ProxyLogin => return true,
             PROXY if seen.text.starts_with("CONNECT ") || seen.text.starts_with("SOCKS") => return false,
-            // A request in absolute form is read by the proxy. All of them are for this server.
+            // The proxy reads a request in absolute form. All such requests are for this server.
             PROXY => PLAIN,
             by => by,
         };
@@ -349,7 +350,7 @@ impl Secret {
         by == way.leads_to() && self.seen_on.contains(&way) || by == way.home() && at_home
     }
 
-    /// Returns true if it was seen where the table says.
+    /// Returns true if the secret arrived where the table says.
     fn arrived(&self, kind: SecretKind, way: Way, seen: &[Seen]) -> bool {
         if kind == SecretKind::ProxyLogin {
             return seen.iter().any(|one| one.by == PROXY && self.is_in(one));
@@ -372,8 +373,8 @@ fn has(route: &[String], option: &str) -> bool {
     route.iter().any(|one| one == option)
 }
 
-/// Goes these ways with each of these secrets. Most of the time is waiting, so each has a net and a thread of
-/// its own.
+/// Runs the program on each of these ways with each of these secrets. The runs mostly wait, so each secret
+/// has a `Net` and a thread of its own.
 #[track_caller]
 fn assert_the_table(ways: &[Way], by: &[Alone], route: impl Fn(&Net) -> Vec<String> + Sync) {
     let all_ways = |by: Alone| {

@@ -1,5 +1,5 @@
 //! Tests of one file over several connections, with servers that misbehave in that case. There is a test for
-//! each sin.
+//! each kind of misbehaviour.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::content;

@@ -37,7 +37,7 @@ fn a_self_signed_certificate_that_was_given_is_trusted_for_its_own_names_and_dat
         let (pem, config) = self_signed(common_name, names, flaw);
         let server = Server::start_tls(config);
         let (place, keys) = (Place::new(), Place::new());
-        // The file has another certificate beside it.
+        // The file begins with another certificate.
         let pem = keys.write("server.pem", Authority::default().pem() + &pem);
         let url = server.url("well_behaved/1000/f");
         let out = place.run(&[&url, "--cacert", pem.to_str().expect("UTF-8")]);

@@ -61,7 +61,7 @@ impl Daemon {
         })
     }
 
-    /// Returns the text of a file in its folder, such as its log.
+    /// Returns the text of a file in the folder of the server, such as its log.
     pub fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(&self.folder.file(name).unwrap_or_default()).into_owned()
     }

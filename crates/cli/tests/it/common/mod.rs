@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// continues.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
-/// A folder in which runs take place. It is deleted at the end.
+/// A folder in which runs take place. It is deleted when this value is dropped.
 pub struct Place {
     folder: tempfile::TempDir,
     /// The state folder of the runs. It replaces the state folder of the user.

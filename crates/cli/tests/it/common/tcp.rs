@@ -1,10 +1,11 @@
-//! Pieces of servers that forward connections: proxies of tests.
+//! Helpers for the proxies of tests, which forward connections.
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-/// Reads the head of a request. Returns `None` if the client closes the connection before its end.
+/// Reads the head of a request. Returns `None` if the client closes the connection before the end of the
+/// head.
 pub fn read_head(stream: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {

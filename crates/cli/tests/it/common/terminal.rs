@@ -51,8 +51,8 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read) = reader.read(&mut buffer) {
-                // A terminal closes when it is not read any more. The program paints often enough to get
-                // here.
+                // When this thread no longer reads, the terminal closes. The program paints often enough that
+                // this line is reached soon.
                 if read == 0 || is_closed.load(Ordering::Relaxed) {
                     break;
                 }
@@ -113,8 +113,8 @@ impl Terminal {
         self.master.as_ref().expect("the terminal is open").resize(size).expect("resizes");
     }
 
-    /// Returns everything that was on the screen: the rows that left it at its top, and the rows that are on
-    /// it now.
+    /// Returns everything that was on the screen: the rows that were scrolled off its top, and the rows that
+    /// are on it now.
     pub fn history(&self) -> String {
         let mut screen = self.screen.lock().expect("no panic");
         let screen = screen.parser.screen_mut();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// The origin of the URL that the person gives.
+/// The origin of the URL that the user gives.
 pub const HOME: &str = "https://files.lab.example";
 /// The same host without TLS.
 pub const PLAIN: &str = "http://files.lab.example";
@@ -35,7 +35,7 @@ const ORIGINS: [&str; 8] = [HOME, PLAIN, PORT, BELOW, ABOVE, BESIDE, DOTTED, ELS
 /// The name under which the proxy records.
 pub const PROXY: &str = "the proxy";
 
-/// The servers and the proxy. They stop when it is dropped.
+/// The servers and the proxy. They stop when this value is dropped.
 pub struct Net {
     servers: Vec<(&'static str, Server)>,
     proxy: u16,
@@ -53,7 +53,7 @@ pub struct Seen {
     pub text: String,
 }
 
-/// How much was recorded at one moment.
+/// The numbers of records at one moment.
 pub struct Mark {
     requests: Vec<usize>,
     certificates: Vec<usize>,
@@ -61,7 +61,7 @@ pub struct Mark {
 }
 
 impl Net {
-    /// Starts all of them.
+    /// Starts the servers and the proxy.
     pub fn start() -> Net {
         let authority = Authority::default();
         let names: Vec<&str> = ORIGINS.iter().map(|origin| host(origin).trim_end_matches('.')).collect();
@@ -104,7 +104,7 @@ impl Net {
         }
     }
 
-    /// Returns what was recorded since then.
+    /// Returns what was recorded since the mark.
     pub fn since(&self, mark: &Mark) -> Vec<Seen> {
         let mut seen = Vec::new();
         for (place, (by, server)) in self.servers.iter().enumerate() {
@@ -171,7 +171,7 @@ fn start_proxy(ports: Vec<(String, u16)>, heads: Heads) -> u16 {
     port
 }
 
-/// Wants a login, whatever it is, and then opens a tunnel or forwards a request.
+/// Requires a login, accepts every login, and then opens a tunnel or forwards a request.
 fn http(mut stream: TcpStream, ports: &Ports, heads: &Heads) -> Option<()> {
     let mut head = read_head(&mut stream)?;
     heads.lock().expect("no panic").push(head.clone());

@@ -1,4 +1,4 @@
-//! The ways on which a run leaves the origin of the given URL, or stays there.
+//! The ways in which a run leaves the origin of the given URL, or stays at it.
 
 use super::net::{ABOVE, BELOW, BESIDE, DOTTED, ELSEWHERE, HOME, Net, PLAIN, PORT, host};
 use crate::common::Place;
@@ -49,7 +49,7 @@ ways! {
     ListByUrl
 }
 
-/// One run of a way.
+/// One run on a way.
 pub struct Trip<'a> {
     pub net: &'a Net,
     pub place: &'a Place,
@@ -59,7 +59,7 @@ pub struct Trip<'a> {
     pub userinfo: &'a str,
     /// A parameter for the query of the given URL.
     pub token: &'a str,
-    /// Servers behind a redirect ask for a login, whatever they get.
+    /// True if servers behind a redirect require a login and accept none.
     pub asks: bool,
 }
 
@@ -116,8 +116,8 @@ impl Way {
         )
     }
 
-    /// Returns the least number of requests to the server that this way leads to. With fewer of them, the way
-    /// was not gone.
+    /// Returns the least number of requests to the server that this way leads to. With fewer requests, the
+    /// run did not take this way.
     pub fn least_requests(self) -> usize {
         match self {
             Way::RedirectBack
@@ -131,15 +131,15 @@ impl Way {
         }
     }
 
-    /// Returns true if the run cannot have another URL of the home server: a list has the URLs, or the given
-    /// URL is of another server.
+    /// Returns true if the run cannot have another URL of the home server, because a list has the URLs, or
+    /// because the given URL is of another server.
     pub fn stands_alone(self) -> bool {
         let has_list = self == Way::MirrorOfPerson || self.only_a_document_names_the_target();
         has_list || self.home() != HOME
     }
 
-    /// Returns true if the person gave no URL of the server that this way leads to, and no server redirects
-    /// to it.
+    /// Returns true if the user gave no URL of the server that this way leads to, and no server redirects to
+    /// it.
     pub fn only_a_document_names_the_target(self) -> bool {
         matches!(self, Way::MetalinkByUrl | Way::MetalinkOnDisk | Way::ListByUrl)
     }
@@ -245,7 +245,7 @@ pub fn encoded(text: &str) -> String {
 }
 
 impl Trip<'_> {
-    /// Returns the URL that the person gives, with the user name and the password, and with the token.
+    /// Returns the URL that the user gives, with the user name and the password, and with the token.
     fn home(&self, target: &str) -> String {
         let also = if target.contains('?') { '&' } else { '?' };
         format!("https://{}{}/{target}{also}{}", self.userinfo, host(HOME), self.token)

@@ -33,8 +33,8 @@ use url::Url;
 /// reached only 26 MB/s at a round trip of 80 ms (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// If this many streams are unread, they fill the connection's window, and all others must wait. The stream
-/// of a file is not read while an existing file of the same name is checked on the disk.
+/// If this many streams are unread, they fill the connection's window, and all other streams must wait. The
+/// stream of a file is not read while an existing file of the same name is checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
@@ -284,8 +284,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let http2_only = settings.http_version == HttpVersion::Two;
-    // Small files need only a part of one connection's window. If large files use HTTP/2, the window of a
-    // stream is larger.
+    // Small files need only a part of the connection's window. If only HTTP/2 is allowed, large files use it
+    // too, so the window of a stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
     // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
     // has at most the bytes of one second.
