@@ -24,8 +24,8 @@ pub const BYTES_MOST: usize = 256 * 1024;
 /// The highest number of dropped lines that are reported. A server may send a thousand bad lines.
 const REPORTED_MOST: usize = 10;
 
-/// The highest number of characters of a dropped line that are shown. They are enough to recognise it, and
-/// too few for most secrets.
+/// The highest number of characters of a dropped line that are shown. This is enough to recognise the line,
+/// and too little for most secrets.
 const SHOWN_MOST: usize = 40;
 
 /// Names of headers that decide where a body ends or which bytes it contains.

@@ -15,7 +15,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// Joins texts to one, with a separator between them. Returns `None` if there are none.
+    /// Joins secrets into one, with a separator between them. Returns `None` if there are no secrets.
     pub fn joined<'s>(secrets: impl Iterator<Item = &'s Secret>, separator: &str) -> Option<Secret> {
         let texts: Vec<&str> = secrets.map(|secret| secret.0.as_str()).collect();
         (!texts.is_empty()).then(|| Secret(texts.join(separator)))

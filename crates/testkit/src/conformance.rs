@@ -205,7 +205,7 @@ async fn check_range(
 async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Broken> {
     match step("open", source.open(Request::range(size, None))).await? {
         Ok(Opened { remote: Remote { span: Span::Whole, .. }, .. }) => Ok(()),
-        // A server may send bytes before the range. The plan refuses them.
+        // A server may send a range before the requested one. The plan refuses such a response.
         Ok(Opened { remote: Remote { span: Span::Range(range), .. }, .. }) if range.end <= size => Ok(()),
         Ok(opened) => Err(format!("a range beyond the end is answered with {:?}", opened.remote.span)),
         Err(error) => {

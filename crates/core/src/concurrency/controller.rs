@@ -24,8 +24,8 @@ const FAR: Duration = Duration::from_millis(10);
 /// steps.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// The number of steps that are kept for `--explain`. The first ones are the ramp, and the last ones are the
-/// result.
+/// The number of steps that are kept for `--explain`. The first steps are the ramp, and the last steps are
+/// the result.
 const STEPS_MOST: usize = 64;
 
 /// Decides the number of connections to one host, or the number of files at once.

@@ -36,8 +36,8 @@
 //! limit that the user set, the number of connections that were open when the host refused one more
 //! connection, and the number of connections above which everything became slower.
 //!
-//! Connections above the target are stopped only if they all belong to one file. If there are several files,
-//! surplus connections end with their files.
+//! Connections above the target are stopped only if all connections belong to one file. If there are several
+//! files, surplus connections end with their files.
 
 mod backoff;
 mod bans;

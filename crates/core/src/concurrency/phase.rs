@@ -36,7 +36,7 @@ const FELL: f64 = 0.85;
 
 /// The smaller target is measured again after a trial. If its goodput is then more than this many times the
 /// goodput of the larger target, the host punishes many connections. More connections are tried once more,
-/// after the longest hold. If the same happens again, they are never tried again.
+/// after the longest hold. If the same happens again, more connections are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the longest length. The length doubles each time that no better target
@@ -202,7 +202,8 @@ impl Controller {
         self.set_target(now, to, goodput, StepReason::TryMore);
     }
 
-    /// Tries fewer connections than the target. Their goodput will be compared with `before`.
+    /// Tries fewer connections than the target. The goodput of these connections will be compared with
+    /// `before`.
     fn try_fewer(&mut self, now: Duration, to: usize, before: f64) {
         self.phase = Phase::TryFewer { from: self.target, before };
         self.set_target(now, to.max(self.least()), before, StepReason::TryFewer);

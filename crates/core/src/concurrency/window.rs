@@ -17,8 +17,8 @@ const LATENCIES: f64 = 1.5;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Before the first hold, a window in the phases `Ramp` and `Recheck` lasts this many latencies, but at least
-/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. On a near line they pass quickly,
-/// and a trial costs little.
+/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. On a near line these round trips
+/// pass quickly, and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a

@@ -39,7 +39,7 @@ macro_rules! kinds {
         pub enum SecretKind { $(#[doc = $meaning] $variant,)* }
 
         impl SecretKind {
-            /// Every kind of secret. A table in the tests has a row for each of them.
+            /// Every kind of secret. A table in the tests has a row for each kind.
             pub const ALL: &'static [SecretKind] = &[$(SecretKind::$variant,)*];
 
             /// Returns the name of the kind for the user. The name says where the secret comes from.
@@ -114,8 +114,8 @@ impl SecretKind {
                 "https" => going.is_of_job,
                 _ => going.by_person && going.given.scheme() == "http",
             },
-            // A cookie file may hold all cookies of a browser, so a document must not decide where they are
-            // sent.
+            // A cookie file may hold all cookies of a browser, so a document must not decide where these
+            // cookies are sent.
             SecretKind::CookieFile => going.by_person,
             SecretKind::CookieOfServer => true,
             // This login is for the proxy only.
@@ -191,7 +191,7 @@ mod tests {
         assert!(at_home("https://H.Example:443/a", "https://h.example/b"));
         assert!(at_home("http://[::1]:80/a", "http://[0:0:0:0:0:0:0:1]/b"));
         assert!(at_home("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"));
-        // A name with a dot at the end is another name for resolvers. So it is another origin.
+        // A name with a dot at the end is another name for resolvers, so the URL has another origin.
         assert!(!at_home("https://h.example./a", "https://h.example/a"));
         assert!(!at_home("http://127.0.0.1/", "http://localhost/"));
     }

@@ -1,7 +1,7 @@
 //! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do. `filename*` is preferred to
 //! `filename`, and a name that cannot be read is ignored.
 //!
-//! No existing crate is used. The one that was tried fails on `;` within quotes, on the order of the two
+//! No existing crate is used. The crate that was tried fails on `;` within quotes, on the order of the two
 //! names, and on escaped quotes.
 
 use super::encoded_words;

@@ -34,13 +34,13 @@ const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; 32],
-    /// The first bytes of the hash of an empty text. They tell hashes with this key from hashes with another
-    /// key.
+    /// The first bytes of the hash of an empty text. These bytes tell hashes with this key from hashes with
+    /// another key.
     id: [u8; 2],
 }
 
 impl Key {
-    /// Returns the key made of these 32 random bytes. They must be the same in every run.
+    /// Returns the key made of these 32 random bytes. The bytes must be the same in every run.
     pub fn new(bytes: [u8; 32]) -> Key {
         let [one, other, ..] = *blake3::keyed_hash(&bytes, b"").as_bytes();
         Key { bytes, id: [one, other] }

@@ -93,8 +93,8 @@ impl Checksums {
         &self.entries
     }
 
-    /// Returns the digests of a file with these names. The first name that the list has is used. An equal
-    /// path is preferred to an equal last part.
+    /// Returns the digests of a file with these names. The first name that the list has is used. An entry
+    /// with an equal path is preferred to an entry with only an equal last part.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }

@@ -23,7 +23,7 @@ pub struct Naming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
-    /// that was given. The first of them that has a name is used.
+    /// that was given. The first of these three that has a name is used.
     Auto,
     /// The name comes from the URL that was given. The server cannot change it.
     Url,

@@ -65,7 +65,7 @@ pub enum Action {
         worker: WorkerId,
         /// The index of the source in the job's list of sources.
         source: usize,
-        /// The first byte to request.
+        /// The offset of the first byte to request.
         from: u64,
         /// The offset after the last byte, or `None` for all bytes that follow. `from` 0 and `None` request
         /// the whole file.

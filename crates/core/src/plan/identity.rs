@@ -280,7 +280,8 @@ impl Identity {
         self.adopting = Some(left);
     }
 
-    /// Returns the first byte to request: the start of the comparison with an adopted file, or 0.
+    /// Returns the offset of the first byte to request: the start of the comparison with an adopted file, or
+    /// 0.
     pub(super) fn first_byte(&self) -> u64 {
         self.adopting.as_ref().map_or(0, |left| left.overlap().start)
     }

@@ -66,7 +66,8 @@ impl FirstResponse {
 
     /// Returns true if the size in this response can be compared with the size in the later response
     /// `remote`. If this response is from an earlier run, the file may have become small since then. The
-    /// sizes are then compared only if the later response has no validator, as an error message has none.
+    /// sizes are then compared only if the later response has no validator, because an error message has no
+    /// validator.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }

@@ -61,8 +61,7 @@ impl Plan {
             (Some(worker), None, _) => self.accept(now, worker, 0),
             (None, None, _) => self.state = State::Transferring,
             (_, Some(left), Ok(())) => {
-                // The response has the whole file. The response is not needed, because the partial file is
-                // continued.
+                // A response with the whole file is not needed, because the partial file is continued.
                 self.drop_workers();
                 self.state = State::Transferring;
                 self.continue_left(left);

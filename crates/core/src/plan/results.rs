@@ -176,7 +176,7 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// Discards these bytes. They are fetched again when the disk has discarded them.
+    /// Discards these bytes. The bytes are fetched again when the disk has discarded them.
     fn take_back(&mut self, ranges: Vec<Range<u64>>) {
         self.verification.take_back(&ranges);
         self.transfer.take_back(ranges, &mut self.actions);

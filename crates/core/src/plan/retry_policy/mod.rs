@@ -167,8 +167,9 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror should be tried. A mirror cannot help if the cause is this machine. It is
-/// also not tried if the written bytes can be continued.
+/// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine,
+/// if all mirrors were suspected, or if failures of this kind are never retried. If the next request can
+/// continue after the written bytes, another mirror is tried only when the job would otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

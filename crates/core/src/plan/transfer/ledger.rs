@@ -32,7 +32,8 @@ pub(in crate::plan) struct SegmentLedger {
     provenance: Provenance,
     /// The bytes that the disk is still discarding.
     pub(super) discarding: RangeSet,
-    /// Chunks that were wrong and came from several workers. Each of them is now fetched by one worker alone.
+    /// Chunks that were wrong and came from several workers. Each of these chunks is now fetched by one
+    /// worker alone.
     pub(super) contested: RangeSet,
     /// If possible, segments begin and end at multiples of this number, so that each chunk comes from one
     /// source. With 0, segments begin and end anywhere.

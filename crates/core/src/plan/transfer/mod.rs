@@ -216,7 +216,7 @@ impl Transfer {
         actions.extend(others.into_iter().map(|worker| Action::Drop { worker }));
     }
 
-    /// Forgets all bytes. Reports about them are ignored from now on.
+    /// Forgets all bytes. Reports about these bytes are ignored from now on.
     pub(super) fn forget(&mut self) {
         self.ledger.clear();
         (self.open_ended, self.sized_by_end, self.left_good) = (false, false, 0);
@@ -350,8 +350,8 @@ impl Transfer {
         actions.extend(workers.into_iter().map(|worker| Action::Drop { worker }));
     }
 
-    /// Makes these bytes invalid. They are fetched again when the disk has discarded them. Hedges that fetch
-    /// some of these bytes are dropped.
+    /// Makes these bytes invalid. The bytes are fetched again when the disk has discarded them. Hedges that
+    /// fetch some of these bytes are dropped.
     pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>, actions: &mut Actions) {
         let hedges = self.ledger.release_hedges(&ranges);
         actions.extend(hedges.into_iter().map(|worker| Action::Drop { worker }));

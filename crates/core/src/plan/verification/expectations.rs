@@ -1,4 +1,5 @@
-//! The expected digests and signatures of a file. This file also checks that they satisfy `--verify`.
+//! The expected digests and signatures of a file. This file also checks that these digests satisfy
+//! `--verify`.
 //!
 //! Invariant: all digests from the user, the lists and the server are kept here. Digests from the server are
 //! removed only if the file starts again. With `--verify off`, no digests are kept.
@@ -19,7 +20,7 @@ pub(super) struct Expectations {
     verify: Verify,
     /// True if the file is recorded in a lock file. A lock file needs a digest.
     record: bool,
-    /// Digests from the user and from lists. They apply to every state of the file.
+    /// Digests from the user and from lists. These digests apply to every state of the file.
     given: Vec<Expected>,
     /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,

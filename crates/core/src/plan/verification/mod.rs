@@ -194,7 +194,7 @@ impl Verification {
     /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
-    /// Returns `digest.missing` or `digest.unlisted` if they do not.
+    /// Returns `digest.missing` or `digest.unlisted` if the known digests do not satisfy `--verify`.
     pub(super) fn suffices(&self, path: &str) -> Result<(), Error> {
         match &self.chunks {
             Some(chunks) if chunks.hashes().algorithm.is_strong() => Ok(()),

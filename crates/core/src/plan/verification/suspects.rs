@@ -34,8 +34,8 @@ impl Suspects {
     }
 
     /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
-    /// mirrors. `alone` is true if no other bytes are replaced. Returns `None` if all were suspected already,
-    /// or if no other mirror is left.
+    /// mirrors. `alone` is true if no other bytes are replaced. Returns `None` if all mirrors were suspected
+    /// already, or if no other mirror is left.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],
