@@ -34,7 +34,7 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Usage, 2, "the command line is not valid"),
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
-    (Exit::Disk, 5, "the local disk failed"),
+    (Exit::Disk, 5, "the local disk failed, is full, or does not allow writing"),
     (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP. Run the same command again to resume"),
     (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
 ];

@@ -27,26 +27,26 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
     ),
     (
         "DOWNHAUL_CONFIG, DOWNHAUL_PROFILE",
-        "They name the configuration file and its profile, if `--config` or `--profile` is not given.",
+        "They name the configuration file and its profile, unless `--config` and `--profile` do.",
     ),
     (
         "DOWNHAUL_LOG",
-        "It names the log if `--log` is not given. With `none`, no log is written. If the variable is not set, the log is \
-         `download_log.txt`, and with `-o -` there is no log.",
+        "It names the log, unless `--log` does. With `none`, no log is written. If the configuration does not name a log \
+         either, the log is `download_log.txt`, but with `-o -` there is no log.",
     ),
-    ("NO_COLOR", "If it is set and not empty, `--color auto` means no colours (see no-color.org)."),
+    ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
     ("TERM", "If it is `dumb`, there are no bars and no colours."),
     (
         "LC_ALL, LC_CTYPE, LANG",
-        "The first of them that is set gives the encoding of the terminal. If it is not UTF-8, bars are drawn in ASCII.",
+        "The first of them that is set states the encoding of the terminal. If the encoding is not UTF-8, bars are drawn in ASCII.",
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "They name the proxies for `http` URLs, for `https` URLs, and for both, if `--proxy` is not given. `HTTP_PROXY` is \
-         ignored if `REQUEST_METHOD` is set, since in a CGI program its value comes from the client.",
+        "They name the proxy for `http` URLs, for `https` URLs, and for both, unless `--proxy` is given. `HTTP_PROXY` is \
+         ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
-    ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, if `--no-proxy` is not given."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "They replace the usual place of the trusted certificates."),
+    ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "They name a file and a folder of trusted certificates, which replace those of the system."),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
@@ -59,7 +59,7 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
     ),
     (
         "NETRC",
-        "It names the netrc file, if `--netrc` is not given. The default is `.netrc` in the home folder (Windows: `_netrc`).",
+        "It names the netrc file, unless `--netrc` does. The default is `.netrc` in the home folder (Windows: `_netrc`).",
     ),
     ("TZ", "It sets the time zone of the log."),
 ];

@@ -171,7 +171,7 @@ kinds! {
     TlsUntrusted      "tls.untrusted"          Person Remote  Connection Silent  Keep    Fails
         "the server's certificate is not signed by a trusted authority";
     TlsPin            "tls.pin"                Person Remote  Connection Silent  Keep    Fails
-        "the server's key is not a pinned one";
+        "the server's key is not one of the pinned keys";
     TlsClient         "tls.client"             Never  Request Connection Silent  Keep    Fails
         "the client certificate or its key cannot be used";
     TlsClientRefused  "tls.client_refused"     Person Remote  Connection Silent  Keep    Fails
@@ -227,7 +227,7 @@ kinds! {
     RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep    Fails
         "a redirect leaves https for http";
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
-        "a redirect leads to something that is not http or https";
+        "a redirect leads to a URL that is not http or https";
     RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
         "a redirect leads from the internet into a private network";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
@@ -235,11 +235,11 @@ kinds! {
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May
         "the file changed on the server during the download";
     RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep    May
-        "the server now sends something else than the file, such as a login page";
+        "the server now sends something other than the file, such as a login page";
     ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep    Fails
         "nothing shows that the partial file belongs to this file";
     ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep    Fails
-        "the partial file is not a beginning of what the server has";
+        "the partial file is not a beginning of the server's file";
     ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep    Fails
         "the partial file cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep    May
@@ -249,7 +249,7 @@ kinds! {
     DigestPart        "digest.part"            Again  Content Job        Differs Keep    May
         "a chunk of the content does not match its digest";
     DigestMissing     "digest.missing"         Person Content Job        Silent  Keep    Fails
-        "no strong checksum is known for this file";
+        "no strong digest is known for this file";
     DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep    Fails
         "no checksum list names this file";
     DigestList        "digest.list"            Person Remote  Connection Silent  Keep    May
@@ -275,9 +275,9 @@ kinds! {
     DiskFull          "disk.full"              Person Disk    Job        Silent  Keep    May
         "the disk is full";
     DiskPermission    "disk.permission"        Person Disk    Job        Silent  Keep    May
-        "the folder or file may not be written";
+        "there is no permission to write to this folder or file";
     DiskTooLarge      "disk.too_large"         Person Disk    Job        Silent  Keep    May
-        "the file is too large for this disk or limit";
+        "the file is larger than this disk or a limit of the system allows";
     DiskTooManyFiles  "disk.too_many_files"    Person Disk    Job        Silent  Keep    May
         "too many files are open";
     DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep    May

@@ -23,7 +23,7 @@ struct Policy {
 
 impl SecureHosts {
     /// Records a `Strict-Transport-Security` header of a response from this URL. The response must have come
-    /// over https with a verified certificate. A header that cannot be read is ignored.
+    /// over https with a certificate that was checked. A header that cannot be read is ignored.
     pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
         let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
             return;

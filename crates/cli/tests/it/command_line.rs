@@ -545,7 +545,7 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
         // The superuser may write to every folder, except where the system allows no files at all.
         place.assert_exact(&out, "locked/f", &content("f", 1000));
     } else {
-        assert!(out.status == 5 && out.stderr.contains("may not be written"), "{}", out.stderr);
+        assert!(out.status == 5 && out.stderr.contains("no permission to write"), "{}", out.stderr);
     }
     let out = place.run(&[&url, "-d", "/proc/downhaul"]);
     assert_eq!(out.status, 5, "{}", out.stderr);

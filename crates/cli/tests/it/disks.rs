@@ -105,7 +105,7 @@ fn a_file_beyond_the_size_limit_fails_and_the_others_continue() {
     // The shell counts in 512 or 1024 bytes, so the limit is 2 or 4 MB.
     let out = limited(&place, "-f 4000", &[&url, &small]);
     assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("too large for this disk or limit"), "{}", out.stderr);
+    assert!(out.stderr.contains("larger than this disk or a limit"), "{}", out.stderr);
     assert_eq!(place.file("small"), Some(content("small", 1000)), "the other file is complete");
     let out = place.run(&[&url]);
     place.assert_exact(&out, "file", &content("file", 8_000_000));

@@ -358,7 +358,7 @@ fn another_file_of_that_name_is_not_adopted_and_not_changed() {
             let url = server.url(&format!("{sin}/{SIZE}/file?rate=400000000"));
             let out = place.run(&[&url, "-o", "f", "-c"]);
             assert_eq!(out.status, 1, "{}", out.stderr);
-            assert!(out.stderr.contains("is not a beginning of what the server has"), "{}", out.stderr);
+            assert!(out.stderr.contains("is not a beginning of the server's file"), "{}", out.stderr);
             assert_eq!(place.file("f").as_ref(), Some(&left));
             assert_eq!(place.files(), ["f"]);
         }

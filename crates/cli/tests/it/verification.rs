@@ -391,7 +391,7 @@ fn the_options_verify_require_and_verify_off_are_obeyed() {
     place.assert_exact(&out, "f", &file());
     for headers in [vec![("Content-MD5", MD5.1)], vec![("Repr-Digest", "sha-256=abc")], vec![]] {
         let (place, out) = over_old(&with_headers(&server, &headers), &["--verify", "require"]);
-        assert_untouched(&place, &out, "no strong checksum is known");
+        assert_untouched(&place, &out, "no strong digest is known");
         assert!(place.log().contains("[digest.missing]"), "{headers:?}: {}", place.log());
     }
     // Lists beside the file are searched too.

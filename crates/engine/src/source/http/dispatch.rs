@@ -163,7 +163,7 @@ impl Dispatcher {
         self.connector.is_public(url)
     }
 
-    /// Returns true if the certificate of the server is verified.
+    /// Returns true if the certificate of the server is checked.
     pub(super) fn is_verified(&self, url: &Url) -> bool {
         self.connector.is_verified(url)
     }

@@ -19,7 +19,7 @@ impl Hsts {
         Hsts { is_on, clock: Clock::start(), hosts: Mutex::default() }
     }
 
-    /// Records what the headers of a response require. The certificate of the server must have been verified.
+    /// Records what the headers of a response require. The certificate of the server must have been checked.
     /// Only the first `Strict-Transport-Security` header counts (RFC 6797, section 8.1).
     pub(super) fn learn(&self, url: &Url, headers: &HeaderMap) {
         if let Some(Ok(header)) = headers.get(STRICT_TRANSPORT_SECURITY).map(|value| value.to_str()) {

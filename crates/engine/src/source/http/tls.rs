@@ -2,7 +2,7 @@
 //! client certificate.
 //!
 //! Invariant: connections with different [`Trust`] have different TLS settings, and never share a TLS
-//! session. So a connection never resumes a session whose certificate was verified by other rules.
+//! session. So a connection never resumes a session whose certificate was checked by other rules.
 
 mod any_key;
 mod certificate;
@@ -30,7 +30,7 @@ pub(super) struct Trust {
     identifies: bool,
     /// True if the server must have a pinned key.
     is_pinned: bool,
-    /// True if the certificate of the server is not verified.
+    /// True if the certificate of the server is not checked.
     is_insecure: bool,
     /// True if the server is a proxy. A proxy and another server of the same name share no TLS session.
     is_proxy: bool,
@@ -42,7 +42,7 @@ impl Trust {
         Trust { is_proxy: true, ..self }
     }
 
-    /// Returns true if the certificate of the server is not verified.
+    /// Returns true if the certificate of the server is not checked.
     pub(super) fn is_insecure(self) -> bool {
         self.is_insecure
     }

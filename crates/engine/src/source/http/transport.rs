@@ -128,7 +128,7 @@ impl Connector {
         self.dialer.is_public(&Endpoint::of(url)?.host)
     }
 
-    /// Returns true if the certificate of the server is verified.
+    /// Returns true if the certificate of the server is checked.
     pub(super) fn is_verified(&self, url: &Url) -> bool {
         url.scheme() == "https" && !self.trust(url, Peer::default()).is_insecure()
     }

@@ -1,4 +1,4 @@
-//! Verifies that a server has the private key of its certificate, for certificates that the TLS library does
+//! Checks that a server has the private key of its certificate, for certificates that the TLS library does
 //! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. Such certificates
 //! are used only if every certificate is trusted, or if the user gave the certificate.
 

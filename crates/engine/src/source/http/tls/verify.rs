@@ -1,4 +1,4 @@
-//! Verifies the certificates of servers.
+//! Checks the certificates of servers.
 //!
 //! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this
 //! proof is not required for keys for which the library cannot verify it, unless a key is pinned. A pinned
@@ -67,7 +67,7 @@ fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
     Ok(Trusted::Given(given.into(), authorities))
 }
 
-/// Verifies the certificate of a server, and that the server has the private key.
+/// Checks the certificate of a server, and checks that the server has the private key.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) trusted: Trusted,
