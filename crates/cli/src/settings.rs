@@ -46,7 +46,7 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
          ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "They name a file and a folder of trusted certificates, which replace those of the system."),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "They name trusted certificates, which replace those of the system."),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \

@@ -318,7 +318,7 @@ fn a_pinned_key_is_required_of_the_given_hosts_in_addition_to_a_valid_certificat
         match is_right {
             true => assert_has(&place, &out, "f", 1000),
             false => {
-                assert_refused(&place, &out, "tls.pin", &["the server's key is not one of the pinned keys", &right]);
+                assert_refused(&place, &out, "tls.pin", &["is not one of the pinned keys", &right]);
                 assert!(out.stderr.contains("before you change --pinned-pubkey"), "{}", out.stderr);
             }
         }
