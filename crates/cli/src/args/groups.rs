@@ -88,7 +88,7 @@ pub struct Existing {
     #[arg(long, value_name = "WHAT", default_value = "check")]
     pub if_exists: IfExists,
 
-    /// Continue a partial file that another tool left
+    /// Continue a file that another tool left unfinished
     #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
     pub adopt: bool,
 
