@@ -41,7 +41,7 @@ impl Asks {
         Ok(Asks { sends, range: http.range })
     }
 
-    /// Puts the method, the body and the range into a job. `settings` are those of the session.
+    /// Puts the method, the body and the range into a job. `settings` are the settings of the session.
     ///
     /// # Errors
     /// Returns `list.file` if no URL of the job may get the request.

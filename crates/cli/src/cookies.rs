@@ -1,4 +1,5 @@
-//! Reads the cookies of a file at the beginning of a run, and writes all cookies to a file at its end.
+//! Reads cookies from a file at the beginning of a run, and writes all cookies to a file at the end of the
+//! run.
 //!
 //! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
 //! replaces an older one in one step.

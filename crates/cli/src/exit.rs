@@ -45,7 +45,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns the end of a run that no signal stopped. The failures in its summary decide it.
+    /// Returns how a run ended, if no signal stopped it. The failures in the summary decide the result.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,
@@ -66,7 +66,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Ends the program at once, after the second Ctrl-C.
+/// Ends the program immediately, after the second Ctrl-C.
 #[expect(clippy::disallowed_methods, reason = "the only place that ends the program at once")]
 pub(crate) fn at_once(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.status()))

@@ -74,7 +74,7 @@ pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Re
 }
 
 /// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot contain them.
-/// `settings` are those of the session.
+/// `settings` are the settings of the session.
 pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Handle;
 
-/// The session of a run, and what each of its jobs gets.
+/// The session of a run, and the data that is added to each of its jobs.
 pub(crate) struct Feed {
     pub(crate) session: Arc<Session>,
     pub(crate) shared: Arc<Shared>,

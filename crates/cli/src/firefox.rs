@@ -56,7 +56,7 @@ fn copy_of(database: &Path, folder: &Path) -> Result<PathBuf, String> {
 
 fn read(database: &Path) -> rusqlite::Result<Vec<Cookie>> {
     // The copy is opened for writing, because the changes in its write-ahead log may have to be merged into
-    // it.
+    // the database.
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut statement = connection.prepare(
         "SELECT host, path, isSecure, isHttpOnly, expiry, name, value FROM moz_cookies WHERE originAttributes = ''",

@@ -54,7 +54,7 @@ impl Style {
     }
 }
 
-/// Colours, if they are wanted.
+/// Adds colours to text, if the value is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Paint(pub(crate) bool);
 

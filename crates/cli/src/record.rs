@@ -18,7 +18,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Checks that a lock file may be written to a path. If a file exists there, its first line must be that of a
+/// Checks that a lock file may be written to a path. If the file exists, its first line must be a line of a
 /// lock file, because the file will be replaced.
 ///
 /// # Errors

@@ -243,7 +243,7 @@ fn list_at_url(
 fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
     let url = job::parse_url(url).map_err(|e| usage(&escaped(&e.to_string())))?;
     let runtime = runtime()?;
-    // Here Ctrl-C ends the program at once, because no download has started.
+    // During this fetch, Ctrl-C ends the program immediately, because no download has started.
     let text = runtime.block_on(downhaul_engine::fetch_text(settings.clone(), &url, metalink::LONGEST));
     runtime.shutdown_background();
     let shown = show::url(&url);
@@ -265,7 +265,7 @@ fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
 /// Runs the session, and returns how it ended.
 ///
 /// # Errors
-/// Returns the exit status of a usage error. No file was requested then.
+/// Returns the exit status of a usage error. In this case, no file was requested.
 async fn download(
     args: &Args,
     (input, asks): (Input, Asks),
@@ -492,7 +492,7 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             }
         };
         let at = line.at();
-        // The first line is shown at once. A longer gap in the recording is shortened to two seconds.
+        // The first line is shown immediately. A longer gap in the recording is shortened to two seconds.
         let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
         if pause > Duration::ZERO {
             let all: Vec<_> = samples.values().cloned().collect();

@@ -32,7 +32,7 @@ const DOCUMENT_MOST: usize = 1024 * 1024;
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// The file's own signature, made with a key of the settings.
+    /// The file's own signature, made with one of the keys in the settings.
     pub(crate) signature: Option<Arc<Signature>>,
     /// The mirrors that the file's server names.
     pub(crate) mirrors: Vec<Url>,
@@ -202,8 +202,8 @@ impl ChecksumDiscovery {
     }
 
     /// Returns the file that a Metalink document describes. `at` is the URL of the document, which the
-    /// response `remote` names. If the document describes several files, returns the one whose name is that
-    /// of the response or of its URL.
+    /// response `remote` names. If the document describes several files, returns the file whose name is in
+    /// the response or at the end of its URL.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;

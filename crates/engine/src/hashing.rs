@@ -108,7 +108,7 @@ impl Verifier {
     }
 
     /// Returns true if hashing limits the speed, because workers wait for it, or because much of the written
-    /// prefix is not hashed yet. More connections would not be faster then.
+    /// prefix is not hashed yet. In this case, more connections would not be faster.
     pub(crate) fn is_behind(&self) -> bool {
         let waited = Duration::from_micros(self.feed.waited.load(Ordering::Relaxed));
         waited * WAITING_SHARE > self.since.elapsed()

@@ -97,7 +97,7 @@ impl HostLimits {
     }
 }
 
-/// The limits that apply to one connection: that of the session, that of its file, and that of its host.
+/// The limits that apply to one connection: the limits of the session, of the file and of the host.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) session: Arc<Limit>,

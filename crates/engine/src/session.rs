@@ -202,7 +202,7 @@ impl Session {
     }
 
     /// Pauses all jobs. No job starts before [`Session::resume_all`] is called. This includes jobs that are
-    /// added meanwhile.
+    /// added before that call.
     pub fn pause_all(&self) {
         self.command(Command::PauseAll);
     }

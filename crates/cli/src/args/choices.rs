@@ -68,7 +68,7 @@ pub enum Decode {
 pub enum Auth {
     /// Send the login when the server requires one, with the strongest scheme that the server offers
     Auto,
-    /// Send the login at once, with Basic
+    /// Send the login immediately, with Basic
     Basic,
     /// Log in with Digest only, which never sends the password itself
     Digest,

@@ -367,7 +367,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
-    /// Choose what to do with content that a server compressed without being asked
+    /// Choose what to do with content that a server compressed although this was not requested
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub decode: Decode,
 
@@ -434,7 +434,7 @@ pub struct Http {
     #[arg(long, value_name = "HOST", value_parser = values::host, hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
-    /// Connect to these addresses instead of those of a host (HOST:PORT:ADDRESS,ADDRESS)
+    /// Connect to these addresses for HOST and PORT (HOST:PORT:ADDRESS,ADDRESS)
     ///
     /// If HOST is *, the rule is for all hosts.
     #[arg(long, value_name = "RULE", value_parser = Resolve::parse, hide_short_help = true)]
@@ -444,7 +444,7 @@ pub struct Http {
     ///
     /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL.
     ///
-    /// The certificate must still be that of the host in the URL, and the headers are also sent as for that
+    /// The server must still have a certificate for the host in the URL. The headers are also those for that
     /// host.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,

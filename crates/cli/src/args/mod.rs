@@ -320,8 +320,8 @@ struct Layered {
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses one. Its settings become words before those of the command
-/// line.
+/// Reads the configuration, if the command uses it. The settings become words, which are put before the words
+/// of the command line.
 fn layered(
     command: &mut clap::Command,
     matches: ArgMatches,

@@ -1,5 +1,5 @@
 //! Decides which options are keys of the configuration. A key is the long name of an option. Options that
-//! make sense for one command only are not keys. A new option becomes a key without a change here.
+//! make sense for one command only are not keys. A new option becomes a key without a change in this file.
 
 use crate::words;
 use clap::{Arg, ArgAction, Command};

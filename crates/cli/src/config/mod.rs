@@ -244,7 +244,7 @@ impl Config {
     }
 }
 
-/// Returns the value of `--config` or `--profile`, or else of its environment variable.
+/// Returns the value of `--config` or `--profile`, or else the value of the environment variable.
 fn named(matches: &ArgMatches, id: &str, variable: &str) -> Option<String> {
     let given = matches.try_get_raw(id).ok().flatten().and_then(Iterator::last);
     given.map(|value| value.to_string_lossy().into_owned()).or_else(|| settings::variable(variable))

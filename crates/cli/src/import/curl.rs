@@ -270,7 +270,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Chooses when and how the login is sent. With `-u` alone, curl sends the login at once and with Basic.
+    /// Chooses when and how the login is sent. With `-u` alone, curl sends the login immediately, with Basic.
     fn schemes(&mut self) {
         let schemes = self.schemes.as_slice();
         let has_login = self.has_login || self.urls.iter().any(|url| authority(url).contains('@'));

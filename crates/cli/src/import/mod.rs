@@ -21,7 +21,7 @@ const LONGEST: usize = 1 << 20;
 pub(crate) struct Imported {
     pub(crate) words: Vec<OsString>,
     pub(crate) notes: Vec<String>,
-    /// True if the command came from standard input, which no option can read then.
+    /// True if the command came from standard input. In this case, no option can read standard input.
     pub(crate) was_on_stdin: bool,
 }
 

@@ -96,7 +96,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     (None, &["noproxy"], true, To::Option("no-proxy")),
     (None, &["netrc-file"], true, To::Option("netrc")),
-    // With a netrc file, curl sends the login at once, as it does with -u.
+    // With a netrc file, curl sends the login immediately, as it does with -u.
     (Some('n'), &["netrc", "netrc-optional", "basic"], false, To::Scheme(Scheme::Basic)),
     (None, &["anyauth"], false, To::Scheme(Scheme::Any)),
     (None, &["digest"], false, To::Scheme(Scheme::Digest)),

@@ -14,9 +14,9 @@ pub(super) const SAME: &str = "have the same name";
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
-/// The names so far. They are kept as hashes of 64 bits, so that long lists need little memory. Two different
-/// names with the same hash would be refused as well. For a million hashes, the probability of that is one in
-/// 37 million.
+/// The names that were added. They are kept as hashes of 64 bits, so that long lists need little memory. Two
+/// different names with the same hash would be refused like equal names. For a million hashes, the
+/// probability of that is one in 37 million.
 #[derive(Default)]
 pub(super) struct Names {
     seen: HashMap<u64, u64>,

@@ -73,7 +73,7 @@ impl Pattern {
         Pattern { parts: vec![Part::Text(url.into())], count: 1 }
     }
 
-    /// Reads the sets of a URL. Nothing is expanded here.
+    /// Reads the sets of a URL. Nothing is expanded yet.
     ///
     /// # Errors
     /// Returns what is wrong with the pattern, in words for the user.

@@ -50,7 +50,7 @@ impl Stream {
             None => Box::new(io::stdin()),
         };
         let mut text = Text::new(reader);
-        // This reads only the bytes that have arrived, so that the first lines are used at once.
+        // This reads only the bytes that have arrived, so that the first lines are used immediately.
         if !text.fill_buf()?.trim_ascii_start().starts_with(b"<") {
             return Ok(Jobs { of_a_document: false, all: Box::new(read_list(text)) });
         }

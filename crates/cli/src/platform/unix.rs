@@ -128,7 +128,7 @@ fn hidden_line(tty: &mut File) -> Hidden {
 }
 
 /// Returns true if this program may write to the terminal. If there is no terminal, this function also
-/// returns true, because nothing is painted then.
+/// returns true, because nothing is painted in this case.
 pub(crate) fn is_in_front() -> bool {
     static TTY: OnceLock<Option<File>> = OnceLock::new();
     TTY.get_or_init(|| File::open("/dev/tty").ok()).as_ref().is_none_or(is_in_front_of)

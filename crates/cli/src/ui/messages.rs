@@ -19,7 +19,7 @@ pub(crate) struct Messages<'a> {
     pub(crate) verbose: bool,
     pub(crate) unicode: bool,
     /// The files that were announced and have not ended. Their number is limited by the length of the queue
-    /// and the number of files at once.
+    /// and the number of files that are downloaded at the same time.
     known: HashMap<JobId, Known>,
     /// True if a file failed and may succeed in another run.
     another_run_may_do: bool,

@@ -155,7 +155,7 @@ impl Speed {
             Some(&(_, before)) if bytes < before => *self = Speed::default(),
             // No bytes have arrived yet.
             Some(&(_, before)) if bytes == before && self.samples.len() == 1 => self.samples.clear(),
-            // These are the first bytes. The speed is that of the bytes after them.
+            // These are the first bytes. Only the bytes after them are measured.
             Some(_) if self.samples.len() == 1 && self.first.is_none() => {
                 self.first = Some(at);
                 self.samples.clear();

@@ -254,7 +254,7 @@ fn secrets_come_from_files_and_from_the_environment() {
             Some(value),
             "{header}"
         );
-        // The report shows the values as the file has them.
+        // The report shows the values as they are in the file.
         let shown = run(&place, &variables, &["config", "--config", "c.toml"]);
         let rows = report(&shown);
         assert!(

@@ -99,7 +99,7 @@ fn a_page_is_saved_if_the_user_accepts_it_or_the_name_may_be_that_of_a_page() {
     saved("x.zip", &[&url, "--accept-html"]);
     saved("x.zip", &[&url, "--verify", "off"]);
     saved("login.html", &[&url, "-o", "login.html"]);
-    // A given digest shows that exactly this file is wanted.
+    // A given digest shows that the user wants exactly this file.
     saved("x.zip", &[&url, "--checksum", &format!("sha256:{}", sha256(PAGE.as_bytes()))]);
 }
 
@@ -153,8 +153,7 @@ fn a_redirect_to_a_page_fails_if_the_requested_name_is_that_of_data() {
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("redirect/0/x.iso?to={login}"))]);
     place.assert_failed(&out, 3, "the server sent an HTML page");
-    // A text file may contain a page. But it fails if a redirect leads to another name, which is that of a
-    // page.
+    // A text file may contain a page. But it fails if a redirect leads to a URL with the name of a page.
     let login = server.put("/login.html", PAGE);
     for name in ["x.txt", "x.xml", "x.md"] {
         let redirect = server.url(&format!("redirect/0/{name}?to={login}"));

@@ -1,4 +1,4 @@
-//! Cookies: those that servers set, those of files and options, and where each of them goes.
+//! Tests of cookies that servers set and cookies from files and options: which server gets which cookie.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;

@@ -91,7 +91,7 @@ const READERS: [&str; 9] = [
     "core/src/secret.rs",
     "cli/src/config/",
     "engine/src/credentials/",
-    // The login of a proxy goes to the proxy, and never with a request of its own to a server.
+    // The login of a proxy is sent to the proxy, and never to a server.
     "core/src/proxy.rs",
     "engine/src/source/http/proxy/",
     // The text of --proxy or of a variable may contain such a login, until the text is parsed.

@@ -21,7 +21,7 @@ struct Query {
     name: String,
     kind: u16,
     message: Vec<u8>,
-    /// The head of its HTTP request.
+    /// The head of the HTTP request that contained the query.
     head: String,
 }
 
@@ -176,7 +176,7 @@ fn a_name_that_only_the_dns_server_knows_is_looked_up_once_for_all_files() {
         assert_eq!(asked, kinds, "{}", out.stderr);
         assert!(seen.iter().all(|query| query.name == "files.test"), "{seen:?}");
         if kinds.is_empty() {
-            // The DNS server has no IPv6 here.
+            // The DNS server does not listen on IPv6.
             assert_unresolved(&place, &out, "the DNS server https://[::1]");
             continue;
         }

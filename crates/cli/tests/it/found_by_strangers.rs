@@ -8,7 +8,7 @@ use downhaul_testkit::{content, sha256};
 
 const SIZE: u64 = 10_000;
 
-/// A digest that no file here has.
+/// A digest that no file of these tests has.
 const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 fn file() -> Vec<u8> {
@@ -27,7 +27,7 @@ fn metalink(url: &str) -> String {
     )
 }
 
-/// Returns true if the last request for this path had the header of the user.
+/// Returns true if the last request for this path had the header that the user gave.
 fn was_trusted(server: &Server, path: &str) -> bool {
     let request = server.requests_for(path).pop().expect("a request");
     request.header("authorization") == Some("Bearer S3CRET")
@@ -77,7 +77,7 @@ fn headers_go_to_every_host_that_the_user_names() {
         place.assert_exact(&out, "f", &file());
         assert!(was_trusted(&one, "/file") && !out.stderr.contains("-H"), "{}", out.stderr);
     }
-    // The list of the user may have lines or JSON lines, as a lock file has, or may be standard input.
+    // A list that the user gave may have lines or JSON lines, as a lock file has, or may be standard input.
     let there = url(&other);
     for text in [format!("{there}\tf\n"), format!("{{\"url\":\"{there}\",\"out\":\"f\"}}\n")] {
         let place = Place::new();

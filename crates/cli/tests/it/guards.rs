@@ -9,7 +9,7 @@ use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use std::process::{Command, Stdio};
 
-/// An address for documentation (RFC 5737). In these tests, it is that of a server on the internet.
+/// An address for documentation (RFC 5737). In these tests, it stands for a server on the internet.
 const PUBLIC: &str = "203.0.113.5";
 
 /// Runs commands of a shell in a network namespace in which this machine has the public address. Returns
@@ -78,7 +78,8 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
         run("rebound", &format!("--no-private http://rebound.example/to-itself {resolve}")),
         // Only the proxy knows the address of the host that redirects.
         run("proxied", &format!("--no-private --no-proxy 127.0.0.1 {proxy} http://{PUBLIC}/to-private")),
-        // The connection of the first file leads to the private address, and is idle then.
+        // The connection for the first file leads to the private address. It is idle when the second file
+        // begins.
         run("pooled", "--no-private -j 1 -i ../list"),
         "kill $(cat pid)".to_string(),
     ]

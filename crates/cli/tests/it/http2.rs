@@ -131,7 +131,7 @@ fn files_that_are_known_to_be_small_use_http2_from_the_first_request_on() {
             assert_eq!(secure.server.handshakes().0, 1, "{form}, {parallel} at once");
         }
     }
-    // A lock file states the sizes too. The run that wrote it did not know them yet.
+    // A lock file states the sizes too. The run that wrote the lock file did not know the sizes before.
     let secure = Secure::start();
     let list: Vec<String> =
         small[..3].iter().map(|(sin, size, name)| format!("{sin}/{size}/{name}")).collect();
@@ -344,7 +344,7 @@ fn a_body_that_always_breaks_is_downloaded_over_http1() {
 
 #[test]
 fn requests_that_wait_for_a_free_stream_do_not_count_as_stalled() {
-    // The server allows six streams at once, and sends them for longer than the timeout.
+    // The server allows six streams at the same time, and sends each stream for longer than the timeout.
     let slow = || (0..10).map(|n| format!("h2_slow/30000/f{n}"));
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! Commands of curl that were pasted: what they download, and what is shown of them.
+//! Tests of pasted commands of curl: what they download, and what messages show of them.
 
 use crate::common::Place;
 use downhaul_testkit::content;

@@ -69,7 +69,7 @@ fn assert_files_hide(folder: &Path) {
     }
 }
 
-/// A place with files of secrets, and the options that use all of them.
+/// Returns a place with files that contain secrets, and the options that use all of these files.
 fn place_with_secrets(net: &Net) -> (Place, Vec<String>) {
     let place = Place::new();
     let (certificate, key) = net.authority.pem_pair();

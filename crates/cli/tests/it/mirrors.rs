@@ -153,7 +153,7 @@ fn no_mirror_is_blamed_if_the_bytes_of_none_match_the_list() {
         left.len() <= 2 && left.iter().all(|event| event["url"].to_string().contains("lies")),
         "{left:?}"
     );
-    // If no mirror has them, none is named.
+    // If no mirror has the right bytes, no mirror is named.
     let place = Place::new();
     let out = run(&place, &metalink(&pieces(), &urls[..2]), &["--retries", "0"]);
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
@@ -452,7 +452,7 @@ fn repair_accepts_the_options_of_a_download() {
     let (place, out) = repair(&server, &path, &[&told[..], &asked].concat());
     place.assert_exact(&out, "d/f", &content("f", SIZE));
     let last = server.requests().pop().expect("a request");
-    // Only the document names this host, so it gets no headers of the user.
+    // Only the document names this host, so the headers of the user are not sent to it.
     assert_eq!((last.header("x-mine"), last.header("user-agent")), (None, Some("me")));
     assert_eq!(events(&out, "finished").len(), 1);
     assert_eq!(place.files(), ["d/f", "log", "set.meta4"]);

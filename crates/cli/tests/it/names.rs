@@ -133,7 +133,7 @@ fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
         let url = named(&server, "attachment; filename=\"a:b\"");
         let list = place.write("SHA256SUMS", &list);
         let list = list.to_string_lossy();
-        // The list has the server's name of the file, even if the file has another name here.
+        // The list has the server's name of the file, even if the file on the disk has another name.
         let out = place.run(&[&[&*url, "--checksum-file", &list, "--verify", "require"], options].concat());
         assert_eq!(out.status, 0, "{}", out.stderr);
         let out = place.run(&["verify", &list]);

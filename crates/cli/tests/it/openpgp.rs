@@ -1,7 +1,8 @@
 //! Tests of which OpenPGP keys and signatures are accepted, for the file itself and for its list. After a
 //! failure the old file is unchanged.
 //!
-//! `openpgp/make` made all of them with GnuPG, for `content("file", 100_000)` and for a list that names it.
+//! The script `openpgp/make` made all keys and signatures with GnuPG, for `content("file", 100_000)` and for
+//! a list that names it.
 use crate::common::{Out, Place};
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::signed_text;

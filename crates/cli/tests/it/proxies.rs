@@ -1,5 +1,5 @@
-//! Tests of which proxy is used, what it receives, and what its answers mean. The proxies here are small
-//! models that record what they receive. `proxy_servers.rs` has real proxies.
+//! Tests of which proxy is used, what it receives, and what its answers mean. The proxies in this file are
+//! small models that record what they receive. `proxy_servers.rs` has real proxies.
 
 use crate::common::daemon::free_port;
 use crate::common::tcp::{read_head, splice};

@@ -275,6 +275,6 @@ fn files_are_downloaded_through_a_proxy_with_tls() {
     let out = place.run(&["http://127.0.0.1:9/f", "--proxy", &url, "--on-error", "skip"]);
     place.assert_failed(&out, 1, "the proxy");
     assert!(place.log().contains("tls.untrusted") && out.stderr.contains(&url), "{}", out.stderr);
-    // The proxy may still be writing lines about the requests before this one.
+    // The proxy may still be writing lines about the requests before the last one.
     assert!(!tinyproxy.text("log").contains("http://127.0.0.1:9/f"), "{}", tinyproxy.text("log"));
 }

@@ -47,7 +47,7 @@ const REDIRECTED_SILENTLY: &[Way] = &[
     Way::ChecksumListBehindRedirect,
 ];
 
-/// The ways to another server whose URL is in a document, or is that of a checksum list.
+/// The ways to another server whose URL is in a document, or is the URL of a checksum list.
 const NAMED: &[Way] = &[Way::ChecksumListByUrl, Way::MetalinkByUrl, Way::MetalinkOnDisk, Way::ListByUrl];
 
 /// One secret of a kind, and where it must arrive. It must arrive nowhere else.

@@ -11,8 +11,8 @@ const SIZE: u64 = 8_000_000;
 /// Bytes a second over each connection.
 const RATE: &str = "rate=4000000";
 
-/// A rate at which one connection takes eight seconds, so that more connections are worth it on a busy
-/// machine too.
+/// A rate at which one connection takes eight seconds, so that more connections are faster even on a busy
+/// machine.
 const SLOW: &str = "rate=1000000";
 
 /// Downloads `SIN/SIZE/file` as `f` over at most four connections. A rate in `sin` replaces [`RATE`].

@@ -1,5 +1,6 @@
 //! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not
-//! verified. Each of them is for some servers only, and no connection of another server gets it.
+//! verified. Each of these options is for some servers only, and changes nothing on connections to other
+//! servers.
 
 use crate::common::daemon::Daemon;
 use crate::common::terminal::Terminal;
@@ -101,7 +102,7 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
     let place = place_with(&stranger);
     place.write("keys/ca.pem", authority.pem());
     let out = place.run(&[&[url.as_str(), "--on-error", "skip"], &CA[..], &CERT].concat());
-    let says = ["it did not accept that of --cert (for localhost, issued by "];
+    let says = ["it did not accept the certificate of --cert (for localhost, issued by "];
     assert_refused(&place, &out, "tls.client_refused", &says);
     // A redirect leads to a server that does not get the certificate.
     let first = Server::start_tls(authority.config(Flaw::None));

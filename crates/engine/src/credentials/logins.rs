@@ -19,7 +19,7 @@ use url::Url;
 /// needs one more request.
 const SPACES_MOST: usize = 256;
 
-/// If an origin refused a login this many times in a row, the login is not sent there again. Many servers
+/// If an origin refused a login this many times in a row, the login is not sent to it again. Many servers
 /// lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
@@ -244,8 +244,8 @@ impl Nonce {
         self.challenge.nonce == other.challenge.nonce
     }
 
-    /// Replaces the nonce by the one that the server requires for the next request (RFC 7616, section 3.5).
-    /// If it is the same nonce, its count continues.
+    /// Replaces the nonce by the nonce that the server requires for the next request (RFC 7616, section 3.5).
+    /// If both are the same, the count continues.
     fn take_next(&mut self, info: Option<&[u8]>) {
         let parameters = info.map(challenge::parameters).unwrap_or_default();
         if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce")

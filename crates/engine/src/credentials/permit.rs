@@ -77,8 +77,8 @@ impl Permit {
         self.headers.push((kind, header::AUTHORIZATION, value));
     }
 
-    /// Adds headers of the user. The first header of a name replaces an existing one, and further ones are
-    /// added, as curl does. `Proxy-Authorization` is for proxies, so it is sent to no server.
+    /// Adds headers that the user gave. The first header of a name replaces an existing one, and further ones
+    /// are added, as curl does. `Proxy-Authorization` is for proxies, so it is sent to no server.
     pub(super) fn add_headers<'a>(
         &mut self,
         kind: SecretKind,

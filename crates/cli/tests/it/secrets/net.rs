@@ -19,11 +19,11 @@ pub const HOME: &str = "https://files.lab.example";
 pub const PLAIN: &str = "http://files.lab.example";
 /// Another port of the same host.
 pub const PORT: &str = "https://files.lab.example:8443";
-/// A name below that of the host.
+/// A name below the name of the host.
 pub const BELOW: &str = "https://sub.files.lab.example";
-/// The name above that of the host.
+/// The name above the name of the host.
 pub const ABOVE: &str = "https://lab.example";
-/// A name beside that of the host.
+/// A name beside the name of the host.
 pub const BESIDE: &str = "https://other.lab.example";
 /// The same name with the dot of the root, which is another origin.
 pub const DOTTED: &str = "https://files.lab.example.";

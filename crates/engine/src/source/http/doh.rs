@@ -80,7 +80,7 @@ impl Doh {
         .boxed()
     }
 
-    /// Asks for the addresses of all wanted families at the same time.
+    /// Asks for the addresses of all IP versions that the settings allow, at the same time.
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let mut name = Name::from_ascii(name).map_err(|e| e.to_string())?;
         name.set_fqdn(true);

@@ -83,7 +83,7 @@ impl HttpFile {
         (!is_same).then(|| &**self.secured.get_or_init(file))
     }
 
-    /// Returns the URL from which an earlier run received the file, if the request may be sent there.
+    /// Returns the URL from which an earlier run received the file, if the request may be sent to that URL.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";

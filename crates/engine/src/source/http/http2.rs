@@ -87,7 +87,7 @@ pub(super) struct Connection {
 pub(super) enum SendError {
     /// The server did not process the request. The connection itself may be fine.
     NotProcessed(Error),
-    /// The connection accepts no more requests. Usually the server has not processed this one.
+    /// The connection accepts no more requests. Usually the server has not processed this request.
     Closed(Error),
     /// The connection or the request failed in another way.
     Broken(Error),
@@ -152,7 +152,7 @@ impl Connection {
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
                 Ok(Err(e)) => return Err(self.send_error(&e, &at)),
-                // The connection is busy with other requests, and this one may not have been sent yet.
+                // The connection is busy with other requests, and this request may not have been sent yet.
                 Err(_) if clock::after(read(&self.last_bytes), self.silence_limit) > clock::instant() => {}
                 Err(_) => {
                     let detail =

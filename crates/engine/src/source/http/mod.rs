@@ -9,7 +9,7 @@
 //! them.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
-//! be sent. The URLs here have no userinfo.
+//! be sent. The URLs in this folder have no userinfo.
 
 mod body;
 mod decode;

@@ -43,7 +43,7 @@ impl Pauses {
     }
 }
 
-/// Returns the time before which a host must not be asked again, in words for the user.
+/// Returns the time before which no request may be sent to a host, in words for the user.
 pub(super) fn not_before(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year

@@ -111,7 +111,7 @@ impl Tls {
         }
         match (error.kind, &self.identity) {
             (ErrorKind::TlsClientRefused, Some(identity)) if trust.identifies => {
-                error.detail = format!("it did not accept that of --cert ({})", identity.text);
+                error.detail = format!("it did not accept the certificate of --cert ({})", identity.text);
             }
             (ErrorKind::TlsClientRefused, Some(_)) => {
                 error.detail =
@@ -126,7 +126,7 @@ impl Tls {
         error
     }
 
-    /// Returns the settings for connections to servers that are trusted in this way.
+    /// Returns the settings for connections to servers that are trusted by these rules.
     ///
     /// # Errors
     /// Returns `tls.failed` if these settings cannot be made.

@@ -1,6 +1,7 @@
 //! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: the login of the proxy is added only here, to requests on a connection to the proxy.
+//! Invariant: only this file adds the login of the proxy to forwarded requests, and only to requests on a
+//! connection to the proxy.
 
 use super::{Gateway, kind_of_status};
 use crate::source::http::body::HttpResponse;

@@ -180,7 +180,7 @@ fn kind_of_status(status: u16) -> ErrorKind {
     }
 }
 
-/// Returns a text with the schemes that a proxy accepts, none of which is supported here.
+/// Returns a text with the schemes that a proxy accepts, none of which downhaul supports.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {

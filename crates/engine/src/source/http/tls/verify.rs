@@ -32,8 +32,8 @@ pub(super) enum Trusted {
 }
 
 impl Trusted {
-    /// Returns the servers that are trusted without special rules: those of `--cacert` or, without this
-    /// option, those of the machine.
+    /// Returns the servers that are trusted without special rules: the servers that `--cacert` trusts or,
+    /// without this option, the servers that the machine trusts.
     ///
     /// # Errors
     /// Returns an error if the file of `--cacert` cannot be read.
@@ -44,8 +44,8 @@ impl Trusted {
         if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
             return Ok(Trusted::Machine(Arc::new(verifier)));
         }
-        // A machine may have no root certificates, as a minimal container. Those of `webpki_roots` are used
-        // then.
+        // A machine, such as a minimal container, may have no root certificates. In this case, the root
+        // certificates of `webpki_roots` are used.
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
         let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
