@@ -152,8 +152,8 @@ fn a_folder_that_has_the_name_of_a_file_gets_a_hint() {
     place.write("taken", "x");
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "taken"]);
     assert!(out.status == 5 && out.stderr.contains("taken is a file, not a folder"), "{}", out.stderr);
-    // The folder is created, because the user asked for it. But its name has the form of a file name, so there is
-    // a hint.
+    // The folder is created, because the user asked for it. But its name has the form of a file name, so
+    // there is a hint.
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "f.iso"]);
     place.assert_exact(&out, "f.iso/f", &content("f", 1000));
     assert!(out.stderr.contains("-o f.iso is the name of the file"), "{}", out.stderr);
