@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// The command line is not valid.
     Usage,
-    /// The user chose to exit, or `--on-error exit` was set.
+    /// The user chose to exit after a failure, or `--on-error exit` ended the run.
     Chosen,
     /// Ctrl-C.
     Interrupted,

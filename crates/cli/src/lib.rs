@@ -76,7 +76,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
-/// Prints the command that would run.
+/// Prints the command that would run without `--dry-run`.
 fn dry_run(args: &Args) -> Exit {
     run::notes(args);
     given(printer::out(&format!("{}\n", args.shown)))

@@ -48,7 +48,7 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 /// A lock file that will be written.
 pub(crate) struct Record {
     path: PathBuf,
-    /// The folder that names are relative to.
+    /// The folder to which the names in the lock file are relative.
     output: PathBuf,
     /// Unfinished files: the given URL, the URL that answered, and the validator.
     running: HashMap<JobId, (String, String, Option<String>)>,

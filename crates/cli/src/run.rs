@@ -465,7 +465,7 @@ pub(crate) fn warn(text: &str) {
     printer::err(&format!("warning: {text}\n"));
 }
 
-/// Shows a recording of `--progress json` on the usual screens.
+/// Shows a recording of `--progress json` in the usual output.
 pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
     use downhaul_engine::core::event::Line;
     use std::io::Read;

@@ -1,5 +1,6 @@
-//! Limits the rate of all workers of a session (`--limit-rate`). The limit is exact for the bytes that are
-//! accepted. It is also fair, because workers wait in one queue and get one slice at a time.
+//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. A limit is exact for the
+//! bytes that are accepted. It is also fair, because the workers that share it wait in one queue and get one
+//! slice at a time.
 //!
 //! Invariant: bytes are accepted only after the wait that the limit requires for them.
 
@@ -21,7 +22,7 @@ const SMALLEST_SLICE: u64 = 1024;
 /// interruption does not lower the average speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
-/// The limit of a session.
+/// A limit that several workers share.
 pub(crate) struct Limit(Mutex<State>);
 
 struct State {

@@ -204,7 +204,7 @@ impl Meter {
         *lock(&self.name) = name;
     }
 
-    /// Returns the times of the stages.
+    /// Returns how much time each stage has taken.
     pub(crate) fn spent(&self) -> MutexGuard<'_, Spent> {
         lock(&self.spent)
     }

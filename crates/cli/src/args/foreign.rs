@@ -181,7 +181,7 @@ const TABLE: &[Row] = &[
 /// The prefix of the identifiers of these options in clap.
 const ID: &str = "foreign:";
 
-/// Adds these options to a command. They are hidden.
+/// Adds the options of this file to a command, as hidden options.
 pub(super) fn add(mut command: Command) -> Command {
     for row in TABLE {
         for name in names(row) {
@@ -210,7 +210,7 @@ pub(crate) fn is_foreign(id: &str) -> bool {
     id.starts_with(ID)
 }
 
-/// Returns what to do instead, if a refused option was given.
+/// Returns the message about a refused option, if one was given.
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     let refused = |(name, (_, _, value, here)): (String, &Row)| {
         let id = format!("{ID}{name}");

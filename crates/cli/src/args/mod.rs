@@ -104,7 +104,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) shown: String,
 
-    /// The logins of the netrc file.
+    /// The logins from the netrc file.
     #[arg(skip)]
     pub(crate) netrc: Option<Netrc>,
 
@@ -112,7 +112,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) cookies: Cookies,
 
-    /// The settings of the configuration.
+    /// The configuration.
     #[arg(skip)]
     pub(crate) config: Config,
 

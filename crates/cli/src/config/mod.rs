@@ -40,7 +40,7 @@ const FILE_NAME: &str = "config.toml";
 /// The prefix of environment variables that are settings.
 const PREFIX: &str = "DOWNHAUL_";
 
-/// The settings of the lower layers.
+/// The configuration: the settings of the layers below the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     settings: Vec<Setting>,
@@ -61,7 +61,7 @@ struct Setting {
     origin: Origin,
 }
 
-/// The origin of a setting.
+/// The place that a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     File(Place),
@@ -117,7 +117,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns these settings as words of a command line.
+    /// Returns the settings that are options of `command`, as words of a command line.
     pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
         let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);
         let words = self.settings.iter().filter(has).flat_map(|setting| &setting.meaning.words);

@@ -39,7 +39,7 @@ pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -
     text
 }
 
-/// Returns a table with the columns name, value and origin.
+/// Returns a table with three columns: the name, the value, and where the value comes from.
 fn table(rows: &[(String, String, String)]) -> String {
     let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
     let (names, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()).min(LONGEST_VALUE));

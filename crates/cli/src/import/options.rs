@@ -182,7 +182,7 @@ pub(super) const TABLE: &[Row] = &[
         true,
         To::LeftOut,
     ),
-    // downhaul has no such function.
+    // downhaul cannot do what these options request.
     (Some('I'), &["head"], false, To::Refused("downhaul downloads files, and -I asks for headers only")),
     (Some('F'), &["form", "form-string"], true, To::Refused("downhaul cannot send multipart forms")),
     (Some('T'), &["upload-file"], true, To::Refused("downhaul cannot upload files")),

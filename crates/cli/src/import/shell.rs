@@ -47,7 +47,7 @@ fn without_carets(text: &str) -> Result<(String, Option<String>), String> {
                     "it contains {c}, and only a shell can redirect. Use -o for the name of the file"
                 ));
             }
-            // The command ends with a line that is not continued.
+            // A line that is not continued ends the command.
             '\n' if !is_quoted && !rest.trim().is_empty() && !rest.trim_start().starts_with('-') => {
                 return Ok((out, Some(rest.trim().into())));
             }
@@ -147,7 +147,7 @@ impl Posix<'_> {
                     self.split.rest = Some(format!("{c}{}", self.rest.trim_end()));
                     break;
                 }
-                // The command ends with a line that is not continued.
+                // A line that is not continued ends the command.
                 '\n' if !self.rest.trim().is_empty() && !self.rest.trim_start().starts_with('-') => {
                     self.split.rest = Some(self.rest.trim().into());
                     break;

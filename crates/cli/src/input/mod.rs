@@ -18,7 +18,7 @@ use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::job;
 
-/// The origin of the jobs.
+/// The input that the jobs come from.
 #[derive(Debug)]
 pub enum Input {
     /// The arguments.

@@ -26,7 +26,7 @@ pub struct Arguments {
     digest: Option<Digest>,
 }
 
-/// The origin of the names of the files.
+/// Where the names of the files come from.
 #[derive(Debug)]
 enum Naming {
     /// The server or the URL.

@@ -29,7 +29,7 @@ const SHORTEST_NAME: usize = 12;
 /// The most lines of a reason. The bars need space too.
 const MOST_LINES: usize = 4;
 
-/// The choices of the user.
+/// The answers that the user can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
     Retry,

@@ -20,10 +20,11 @@ use std::time::Duration;
 /// then be used again. For a longer body, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// The number of bytes of such a body that are kept. They may contain the reason for a refusal.
+/// The number of bytes of the body of a redirect or an error that are kept. They may contain the reason for a
+/// refusal.
 const FIRST_BYTES: usize = 16 * 1024;
 
-/// The longest time for reading such a body.
+/// The longest time for reading the body of a redirect or an error.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// A response.

@@ -51,7 +51,7 @@ pub(crate) struct Client {
     credentials: Store,
     pauses: retry_after::Pauses,
     gates: login_gate::Gates,
-    /// For logins that a server has not accepted yet.
+    /// The gates for logins that a server has not accepted yet.
     trials: login_gate::Gates,
     hsts: hsts::Hsts,
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
 
-/// The end of the wait of each host.
+/// The time when the wait of each host ends.
 #[derive(Default)]
 pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
 

@@ -52,7 +52,7 @@ pub(super) struct Attempt<'a> {
     challenge: Option<Accepted>,
 }
 
-/// The way in which a login is sent.
+/// The scheme of a challenge, and the nonce of a challenge of Digest.
 enum Accepted {
     Basic,
     Digest(Nonce),

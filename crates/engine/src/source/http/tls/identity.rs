@@ -102,7 +102,7 @@ fn private_key(
 
 /// Returns true if the key in a regular file is encrypted, so that a password is needed for it.
 pub(crate) fn needs_password(file: &Path) -> bool {
-    // A pipe could be read only once.
+    // A pipe can be read only once, so it is not read here.
     file.is_file() && pem::read_file(file).is_ok_and(|text| encrypted_key::is_in(&text))
 }
 

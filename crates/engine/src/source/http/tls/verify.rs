@@ -53,7 +53,7 @@ impl Trusted {
     }
 }
 
-/// Reads the certificates of `--cacert`.
+/// Reads the certificates in the file of `--cacert`.
 fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
     let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
     let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
