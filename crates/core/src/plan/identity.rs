@@ -235,7 +235,7 @@ impl Identity {
             return refuse(ErrorKind::HttpRangeWrong, "the whole file was requested");
         };
         if joining.open_ended && !joining.joinable {
-            let why = "the response ended early, and nothing shows that another range belongs to it";
+            let why = "the response ended early, and nothing shows that more bytes belong to the same file";
             return refuse(ErrorKind::HttpTruncated, why);
         }
         let strong = |one: &Expected| one.digest.algorithm.is_strong();

@@ -38,7 +38,7 @@ impl Plan {
         }
         let sized = self.transfer.size().is_some();
         if !self.complete() && !self.transfer.is_active() && sized && !self.is_joinable() {
-            let why = "the response ended early, and nothing shows that another range belongs to it";
+            let why = "the response ended early, and nothing shows that more bytes belong to the same file";
             self.failed(now, Error::new(ErrorKind::HttpTruncated, self.path(), why));
         }
     }

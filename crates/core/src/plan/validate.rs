@@ -38,7 +38,8 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
     };
     if range.start > from || range.end <= from || from - range.start > SKIPPED_MOST {
         let last = range.end.saturating_sub(1);
-        let sent = format!("byte {from} was requested, and {} to {last} were sent", range.start);
+        let sent =
+            format!("the request begins at byte {from}, but bytes {} to {last} were sent", range.start);
         return refuse(ErrorKind::HttpRangeWrong, &sent);
     }
     if remote.coding != known.coding || !remote.can_resume {
