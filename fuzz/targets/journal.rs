@@ -5,7 +5,7 @@
 use downhaul_core::journal;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let with_format = [b"downhaul journal 2\n", bytes].concat();
+    let with_format = [b"downhaul journal 3\n", bytes].concat();
     for bytes in [bytes, &with_format] {
         if let Some((start, claims)) = journal::read(bytes) {
             let (again, joined) = journal::read(&journal::rewrite(&start, &claims)).expect("the written journal is readable");

@@ -227,17 +227,6 @@ impl Job {
         }
     }
 
-    /// Returns a text for the request of the job: its method, body and range, and the headers by which a
-    /// server chooses the content. The text has no secrets and is the same in every run. Returns `None` if
-    /// the job is a plain GET of the whole file without such headers. Partial files and records of different
-    /// variants are not mixed. `of_settings` are the headers in the settings.
-    pub(crate) fn variant<'h>(
-        &'h self,
-        of_settings: impl Iterator<Item = (&'h str, &'h Secret)>,
-    ) -> Option<String> {
-        asks::variant(self.sends.as_ref(), self.range, of_settings.chain(self.headers.iter()))
-    }
-
     /// Sets the priority; see [`Job::priority`].
     #[must_use]
     pub fn with_priority(mut self, priority: i32) -> Self {

@@ -16,8 +16,8 @@ use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 
 /// The first line, which names the format. A journal of another format is not read, and the file starts
-/// again.
-const FORMAT: &[u8] = b"downhaul journal 2\n";
+/// again. In format 2, the origin did not contain the headers and the server of the request.
+const FORMAT: &[u8] = b"downhaul journal 3\n";
 
 /// The longest record in bytes. A record is little more than a URL, and servers accept no URL of 64 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;

@@ -3,6 +3,7 @@
 //! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
 //! the text, so a search for that name finds every place that uses a secret.
 
+use crate::show;
 use std::fmt;
 
 /// A text that must not be shown.
@@ -24,6 +25,12 @@ impl Secret {
     /// Returns the text for use in a request. The text must not reach a screen, a log, an event or a journal.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Returns true if a header or a parameter with this name and this text is a secret
+    /// ([`show::is_secret`]). Most values of headers are none.
+    pub fn is_secret_as(&self, name: &str) -> bool {
+        show::is_secret(name, &self.0)
     }
 
     /// Adds the text to a hash.

@@ -174,6 +174,9 @@ pub struct Settings {
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Settings {
+    /// The default value of the User-Agent header.
+    pub const DEFAULT_USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
+
     /// Returns what to do with the partial file of an earlier run of this job. The response to a request that
     /// is not a plain GET may differ each time, so it is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
@@ -183,18 +186,6 @@ impl Settings {
     /// Returns what to do if the final name of this job exists.
     pub fn if_exists_of(&self, job: &Job) -> IfExists {
         job.if_exists.unwrap_or(self.if_exists)
-    }
-
-    /// Returns a text for the request that a job sends to this URL: its method, body and range, and the
-    /// headers by which a server chooses the content. The text has no secrets and is the same in every run.
-    /// Returns `None` for a plain GET of the whole file without such headers. Partial files and records of
-    /// different variants are not mixed. A redirect may lead to any host in [`Settings::headers_for`], so all
-    /// of these headers count. Rules for hosts to which only a redirect leads do not count, since their
-    /// headers are not known before the request.
-    pub fn variant_of(&self, job: &Job, url: &Url) -> Option<String> {
-        let of_redirects = self.headers_for.iter().map(|(_, name, value)| (name.as_str(), value));
-        let of_rules = self.for_hosts.headers(url).into_iter();
-        job.variant(self.headers.iter().chain(of_rules).chain(of_redirects))
     }
 
     /// Returns true if the headers may be sent to this URL of a job.
@@ -248,7 +239,7 @@ impl Default for Settings {
             cookies: Cookies::default(),
             cookies_given: None,
             schemes: Schemes::Any,
-            user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
+            user_agent: Settings::DEFAULT_USER_AGENT.into(),
             cacert: None,
             insecure: false,
             // Browsers have the same limit, which is from the Fetch standard.

@@ -55,6 +55,7 @@ mod polite;
 mod proxies;
 #[cfg(unix)]
 mod proxy_servers;
+mod request_variants;
 mod requests;
 mod secrets;
 mod several_connections;

@@ -24,12 +24,12 @@ pub struct ExistingFile {
 /// The result of comparing the record of an existing file with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognised<'r> {
-    /// The file was downloaded from a URL of this job, and has not changed since.
+    /// The file was downloaded by the same request for a URL of this job, and has not changed since.
     Ours(&'r Record),
-    /// The file was downloaded from a URL of this job that had another signature. Only the server can say if
-    /// this is the same file.
+    /// The file was downloaded from a URL of this job that had another signature, or by another visitor. Only
+    /// the server can say if this is the same file.
     SignedDifferently(&'r Record),
-    /// The file was downloaded from another URL.
+    /// The file was downloaded from another URL, or by another request.
     OtherUrl,
     /// The file has no record, its record was made with another key, or the file was changed later.
     Unknown,

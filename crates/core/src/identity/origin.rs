@@ -1,8 +1,9 @@
-//! URLs as they are recorded: keyed hashes, which show if two URLs are equal, or equal except for their
-//! signature.
+//! URLs and requests as they are recorded: keyed hashes, which show if two of them are equal, or equal except
+//! for their signature.
 //!
-//! Invariant: no secret of a URL can be read from its hashes, as long as the key is secret.
+//! Invariant: no secret of a URL or a request can be read from its hashes, as long as the key is secret.
 
+use super::Variant;
 use crate::show;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -13,8 +14,23 @@ use url::Url;
 /// that a request is allowed, and until when. Each visitor gets a link to the same file with another
 /// signature. AWS, Google, OAuth and content delivery networks use these names. The name `token` is not in
 /// this list, because it often says which file is meant.
-const SIGNING: &[&str] =
-    &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
+const SIGNING: &[&str] = &[
+    "awsaccesskeyid",
+    "googleaccessid",
+    "access_token",
+    "auth_token",
+    "hdnea",
+    "hdnts",
+    "__token__",
+    VISITOR,
+];
+
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who asks. They are like a
+/// signature, since each visitor has other ones.
+const VISITOR: &str = "downhaul-visitor";
+
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
+const CONTENT: &str = "downhaul-content";
 
 /// Parameters that belong to a signature if the query has a `signature` and at least one more of these
 /// parameters (AWS version 2, CloudFront, Google).
@@ -45,6 +61,11 @@ impl Key {
         let [one, other, ..] = *blake3::keyed_hash(&bytes, b"").as_bytes();
         Key { bytes, id: [one, other] }
     }
+
+    /// Returns a hasher with this key.
+    pub(super) fn hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.bytes)
+    }
 }
 
 /// The key for users who have no key of their own. Files can be recognised with this key too, but short
@@ -61,7 +82,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Keyed hashes of the URL of a file.
+/// Keyed hashes of the URL of a file, and of the variant of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hashes {
     /// The identifier of the key.
@@ -77,7 +98,7 @@ pub struct Hashes {
 pub enum Relation {
     /// The URLs are equal.
     Same,
-    /// The URLs are equal except for their signature.
+    /// The URLs are equal except for their signature, or another visitor asks.
     SignedDifferently,
     /// The URLs differ.
     Different,
@@ -119,51 +140,59 @@ impl Hashes {
     }
 }
 
-/// The URL that a file came from, as hashes.
+/// The URL and the request that a file came from, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// The hashes of the URL, including its secrets.
+    /// The hashes of the URL, including its secrets, and of the variant of the request.
     pub hashes: Hashes,
     /// A hash, without a key, of the URL without secrets.
     shown: [u8; 8],
+    /// True if facts besides the URL choose the content ([`Variant`]). They are only in the keyed hashes.
+    has_variant: bool,
 }
 
 impl Origin {
-    /// Returns the origin of a file at this URL.
+    /// Returns the origin of a file that a plain GET of the whole file gets from this URL.
     pub fn of(url: &Url, key: &Key) -> Origin {
-        Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
+        Origin::of_variant(url, &Variant::default(), key)
     }
 
-    /// Returns the origin of the content that a job gets from this URL. `variant` is the result of
-    /// [`Settings::variant_of`](crate::settings::Settings::variant_of).
-    pub fn of_variant(url: &Url, variant: Option<&str>, key: &Key) -> Origin {
-        let Some(variant) = variant else { return Origin::of(url, key) };
-        let mut url = url.clone();
-        url.query_pairs_mut().append_pair("downhaul", variant);
-        Origin::of(&url, key)
+    /// Returns the origin of a file that a request of this variant gets from this URL.
+    pub fn of_variant(url: &Url, variant: &Variant, key: &Key) -> Origin {
+        let mut all = Cow::Borrowed(url);
+        for (name, hash) in [(CONTENT, &variant.content), (VISITOR, &variant.visitor)] {
+            if let Some(hash) = hash {
+                all.to_mut().query_pairs_mut().append_pair(name, hash);
+            }
+        }
+        Origin {
+            hashes: Hashes::of(&all, key),
+            shown: short(blake3::hash(show::url(url).as_bytes())),
+            has_variant: variant.content.is_some(),
+        }
     }
 
     /// Returns true if bytes from the origin `from` may belong to a file from this origin. The URLs of both
-    /// origins must be equal except for the signature. If their hashes have different keys, the URLs without
-    /// secrets must be equal.
+    /// origins must be equal except for the signature, and the same facts must choose the content. If their
+    /// hashes have different keys, the URLs without secrets must be equal, and the facts cannot be compared.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
             Relation::Same | Relation::SignedDifferently => true,
             Relation::Different => false,
-            Relation::Unknown => self.shown == from.shown,
+            Relation::Unknown => self.shown == from.shown && !self.has_variant && !from.has_variant,
         }
     }
 
-    /// Returns a hash that is the same for all URLs that differ only in their signature. Returns `None` if
-    /// this URL is not signed.
+    /// Returns a hash that is the same for all URLs that differ only in their signature, and for all
+    /// visitors. Returns `None` if this URL is not signed and the request does not show who asks.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }
 
     /// Returns a short text for the name of a partial file, for use if another file has the usual name. The
-    /// text is the same in every run.
+    /// text is the same in every run. If the request has a variant, it is the same only with the same key.
     pub fn tag(self) -> String {
-        let [a, b, c, d, ..] = self.shown;
+        let [a, b, c, d, ..] = if self.has_variant { self.hashes.file } else { self.shown };
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 }

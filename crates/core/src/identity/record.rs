@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 /// request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The hashes of the URL that the file came from.
+    /// The hashes of the URL and the request that the file came from.
     pub origin: Hashes,
     /// The size of the file in bytes.
     pub size: u64,
@@ -23,8 +23,8 @@ pub struct Record {
     pub validator: Validator,
 }
 
-/// The format of a record.
-const FORMAT: u8 = 1;
+/// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
+const FORMAT: u8 = 2;
 
 /// The longest entity tag that is recorded, in bytes. A record should fit into the inode of a file, where
 /// about 60 bytes are free (ext4 with inodes of 256 bytes). Servers of static files use tags of 15 to 40

@@ -2,7 +2,6 @@
 //! requests for a range of the file.
 
 use crate::head::is_token;
-use crate::secret::Secret;
 use std::fmt;
 use std::sync::Arc;
 
@@ -63,21 +62,6 @@ impl Sends {
             _ => true,
         }
     }
-
-    /// Returns a text that identifies the request. Requests that may return different files have different
-    /// texts. No secret can be read from the text.
-    fn text(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(self.media_type().unwrap_or_default().as_bytes()).update(b"\n");
-        hasher.update(self.body().map_or(&[][..], |body| &body.0));
-        format!("{}-{}", self.method, number_of(&hasher))
-    }
-}
-
-/// Returns a hash as a number. A hash in hexadecimal digits would look like a secret in a URL.
-fn number_of(hasher: &blake3::Hasher) -> u64 {
-    let hash = hasher.finalize();
-    hash.as_bytes().iter().fold(0_u64, |all, byte| (all << 5).wrapping_add(all) ^ u64::from(*byte))
 }
 
 impl Body {
@@ -90,6 +74,11 @@ impl Body {
     /// journal.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Adds the bytes to a hash.
+    pub(crate) fn add_to(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&self.0);
     }
 }
 
@@ -128,46 +117,9 @@ impl ByteRange {
     }
 }
 
-/// Returns a text for the request of a job. The text is the same in every run. Returns `None` if the request
-/// is a GET of the whole file without headers by which the server chooses the content.
-pub(super) fn variant<'h>(
-    sends: Option<&Sends>,
-    range: Option<ByteRange>,
-    headers: impl Iterator<Item = (&'h str, &'h Secret)>,
-) -> Option<String> {
-    let range = range.map(|range| match range.last {
-        Some(last) => format!("{}-{last}", range.first),
-        None => format!("{}-", range.first),
-    });
-    let all = [sends.map(Sends::text), range, choice(headers)].into_iter().flatten().collect::<Vec<_>>();
-    (!all.is_empty()).then(|| all.join(","))
-}
-
-/// Returns a text for the headers by which a server chooses between several contents of one URL, or `None` if
-/// there are no such headers. They are `Accept` and similar headers (RFC 9110, section 12.5), and `Prefer`
-/// (RFC 7240). Headers with logins are not used, since tokens change from run to run.
-fn choice<'h>(headers: impl Iterator<Item = (&'h str, &'h Secret)>) -> Option<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut count = 0;
-    for (name, value) in headers.map(|(name, value)| (name.to_ascii_lowercase(), value)) {
-        if name.starts_with("accept") || name == "prefer" {
-            count += 1;
-            hasher.update(name.as_bytes()).update(b": ");
-            value.add_to(&mut hasher);
-            hasher.update(b"\n");
-        }
-    }
-    (count > 0).then(|| format!("headers-{}", number_of(&hasher)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Headers;
-
-    fn variant(sends: Option<&Sends>, range: Option<ByteRange>, headers: &[&Headers]) -> Option<String> {
-        super::variant(sends, range, headers.iter().flat_map(|headers| headers.iter()))
-    }
 
     #[test]
     fn redirects_change_the_method_as_in_browsers_and_some_methods_are_refused() {
@@ -200,26 +152,5 @@ mod tests {
                 proptest::prop_assert!(last.is_none_or(|last| first <= last));
             }
         }
-    }
-
-    #[test]
-    fn different_requests_have_different_variants() {
-        let sends = |body: &str| Sends::new("POST", Some((Body::new(body), "x"))).ok();
-        let headers = |name: &str, value: &str| Headers::from_iter([(name, value)]);
-        let variants = [
-            variant(None, None, &[]),
-            variant(sends("a").as_ref(), None, &[]),
-            variant(sends("b").as_ref(), None, &[]),
-            variant(None, ByteRange::read("5-").ok(), &[]),
-            variant(sends("a").as_ref(), ByteRange::read("5-6").ok(), &[]),
-            variant(None, None, &[&headers("Accept", "text/csv")]),
-            variant(None, None, &[&headers("Accept", "application/json")]),
-            variant(None, None, &[&headers("Accept-Language", "de")]),
-        ];
-        for (n, one) in variants.iter().enumerate() {
-            assert!(!variants[..n].contains(one), "{one:?}");
-        }
-        let token = headers("Authorization", "Bearer of-today");
-        assert_eq!(variant(None, None, &[&token]), None, "a token may change from run to run");
     }
 }

@@ -13,10 +13,11 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
-use downhaul_core::remote::{Span, Validator};
+use downhaul_core::remote::{Remote, Span, Validator};
 use downhaul_core::settings::{Resume, Verify};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
@@ -95,7 +96,9 @@ impl Places {
             return exists(format!("{tool} has not finished it, according to the control file beside it"));
         }
         if known == identity::Recognised::OtherUrl {
-            return exists("it was downloaded from another URL".into());
+            return exists(
+                "it was downloaded from another URL, or by a request with other headers or options".into(),
+            );
         }
         let Some(remote) = wanted.remote else {
             return match wanted.spec.sends {
@@ -103,29 +106,24 @@ impl Places {
                 None => Ok(Place::Ask(Conditions::default())),
             };
         };
-        if let identity::Recognised::SignedDifferently(record) = known
-            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.validator, &remote.validator)
-            && here != server
-        {
-            return exists("the server's file has another entity tag".into());
-        }
         match identity::compare(&there.file, remote) {
             Compared::Different(why) => exists(why),
-            Compared::Unknown if remote.digests.is_empty() => {
-                exists("the server does not say how large its file is, so the two files cannot be compared".into())
-            }
+            Compared::Unknown if remote.digests.is_empty() => exists(
+                "the server does not say how large its file is, so the two files cannot be compared".into(),
+            ),
             compared => match self.verify(path, wanted, &remote.digests) {
                 Ok(Some(verified)) => Ok(stays(path, &format!("already exists, {verified}"))),
                 Ok(None) => match compared {
-                    Compared::Same(_) if self.may_be_anothers(path, there, wanted) => exists(
-                        "the files of several URLs may have this name, and nothing shows which of them this file is"
-                            .into(),
-                    ),
-                    Compared::Same(what) => {
-                        self.is_no_page(path, wanted)?;
-                        Ok(stays(path, &format!("already exists, {what}")))
+                    Compared::Same(what) => match self.why_another(path, there, wanted, remote) {
+                        Some(why) => exists(why.into()),
+                        None => {
+                            self.is_no_page(path, wanted)?;
+                            Ok(stays(path, &format!("already exists, {what}")))
+                        }
+                    },
+                    _ => {
+                        exists("neither its size nor a digest can be compared with the server's file".into())
                     }
-                    _ => exists("neither its size nor a digest can be compared with the server's file".into()),
                 },
                 Err(error) if error.kind == ErrorKind::DigestMismatch => exists(error.detail),
                 Err(error) => Err(error),
@@ -146,6 +144,10 @@ impl Places {
         };
         let demanded = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
         if demanded || self.disk.unfinished_by(path).is_some() {
+            return Ok(None);
+        }
+        // Two files of different URLs often have the same size and date.
+        if self.known(there, wanted.identity) == identity::Recognised::OtherUrl {
             return Ok(None);
         }
         let up_to_date = Some(stays(path, "is up to date"));
@@ -191,12 +193,35 @@ impl Places {
         })
     }
 
-    /// Returns true if a file without a record may belong to another job, because a server gave its name and
-    /// the run has other jobs. The files of several URLs often have the same name, size and modification
-    /// time.
-    fn may_be_anothers(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> bool {
+    /// Returns why an existing file may be another one, although it has the size of the server's file.
+    fn why_another(
+        &self,
+        path: &Path,
+        there: &Standing,
+        wanted: &Wanted<'_>,
+        remote: &Remote,
+    ) -> Option<&'static str> {
+        // The files of several URLs often have the same name, size and modification time.
         let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
-        there.file.record.is_none() && !named_by_url && self.taken.has_several()
+        if there.file.record.is_none() && !named_by_url && self.taken.has_several() {
+            return Some(
+                "the files of several URLs may have this name, and nothing shows which of them this file is",
+            );
+        }
+        // Two visitors often get different files of one size.
+        let identity::Recognised::SignedDifferently(record) = self.known(there, wanted.identity) else {
+            return None;
+        };
+        if let (Validator::Etag(here), Validator::Etag(server)) = (&record.validator, &remote.validator) {
+            return (here != server).then_some("the server's file has another entity tag");
+        }
+        let seconds = |at: Option<SystemTime>| at.map(identity::seconds);
+        let is_same_date =
+            remote.modified.is_some() && seconds(remote.modified) == seconds(there.file.modified);
+        let is_same_version = record.validator != Validator::Unknown && record.validator == remote.validator;
+        (!is_same_date && !is_same_version).then_some(
+            "it was downloaded with another login or signature, and nothing shows that the server's file is the same",
+        )
     }
 
     /// Checks that an existing file is not a web page under a name that promises data. Such a file is an

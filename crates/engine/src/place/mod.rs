@@ -18,7 +18,7 @@ use crate::checksum_discovery::Known;
 use crate::disk::{Disk, Standing};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
-use downhaul_core::identity::{self, Identity, Origin};
+use downhaul_core::identity::{self, Identity, Origin, Variant};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::plan::Place;
 use downhaul_core::remote::Remote;
@@ -37,8 +37,8 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files with signed URLs. The value is true if several jobs of the run have URLs that differ only in
-    /// their signatures. Then the signature may decide which file the URL names.
+    /// Files with signed URLs, or with headers of the job that show who asks. The value is true if several
+    /// jobs of the run differ only in these. Then they may decide which file is meant.
     signed: Mutex<HashMap<[u8; 8], bool>>,
 }
 
@@ -61,7 +61,7 @@ impl Places {
 
     /// Returns the origin of the file that a job downloads from this URL.
     pub(crate) fn origin(&self, spec: &Job, url: &url::Url) -> Origin {
-        Origin::of_variant(url, self.settings.variant_of(spec, url).as_deref(), &self.settings.key)
+        Origin::of_variant(url, &Variant::of(&self.settings, spec, url), &self.settings.key)
     }
 
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
@@ -70,7 +70,9 @@ impl Places {
         let server_chooses = spec.destination == Destination::Server;
         let may_change = server_chooses || self.settings.if_exists_of(spec) == IfExists::Rename;
         let first = &spec.urls[0];
-        if let Some(file) = first.query().and_then(|_| self.origin(spec, first).signed_file()) {
+        // The headers and logins of the settings are the same for all jobs.
+        let may_differ = first.query().is_some() || !spec.headers.0.is_empty();
+        if let Some(file) = may_differ.then(|| self.origin(spec, first).signed_file()).flatten() {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
         }
         // Two jobs never share a name that the user gave, even if their URLs are equal.
@@ -191,8 +193,8 @@ impl Places {
         Ok(None)
     }
 
-    /// Returns how well the record of a file matches the job. If several jobs of the run have URLs that
-    /// differ only in their signatures, each job has its own file.
+    /// Returns how well the record of a file matches the job. If several jobs of the run differ only in the
+    /// signatures of their URLs or in who asks, each job has its own file.
     fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {
@@ -245,7 +247,7 @@ impl Places {
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        let variants: Vec<_> = spec.urls.iter().map(|url| self.settings.variant_of(spec, url)).collect();
+        let variants: Vec<_> = spec.urls.iter().map(|url| Variant::of(&self.settings, spec, url)).collect();
         self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), variants))
     }
 

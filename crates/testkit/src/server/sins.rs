@@ -40,6 +40,7 @@ const SINS: &[(&str, Script)] = &[
     ("no_length", body::no_length),
     ("gzip_although_identity", headers::gzip_although_identity),
     ("gzip_when_continued", headers::gzip_when_continued),
+    ("chosen_by", versions::chosen_by),
     ("changed_when_continued", versions::changed_when_continued),
     ("wrong_range_when_continued", ranges::wrong_range_when_continued),
     ("busy_once", status::busy_once),

@@ -36,6 +36,18 @@ pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Sends the file whose name is the value of the header `?header=NAME`, with `?rate=N` at that rate. Files
+/// with names of one length have the same ETag. With `?bare=1` there is neither an ETag nor a date.
+pub(super) fn chosen_by(x: &mut Exchange) -> io::Result<bool> {
+    let header = x.request.query("header").unwrap_or_default();
+    x.name = x.request.header(&header).unwrap_or("none").into();
+    match (x.number("bare"), x.number("rate")) {
+        (Some(_), _) => x.respond("200 OK", &[], &x.content()),
+        (None, Some(_)) => capped(x),
+        (None, None) => x.file(&[]),
+    }
+}
+
 /// Answers a request for the rest of the file with another version of the same size.
 pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
