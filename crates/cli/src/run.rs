@@ -17,6 +17,7 @@ use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
 use crate::settings::{self, OutputSettings, Shown};
+use crate::survey;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
@@ -161,6 +162,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         printer::err(&format!("note: {hint}\n"));
     }
     settings.single = input.count() == Some(1);
+    survey::choose_parallel(args, input.count(), &mut settings);
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
     if settings.insecure && settings.cacert.is_some() {
         warn("--insecure trusts every certificate, so --cacert makes no difference");

@@ -134,7 +134,7 @@ pub(crate) fn resolve(
         Some(args::OnError::Skip) => OnError::Skip,
         Some(args::OnError::Exit) => OnError::Exit,
     };
-    let parallel = args.options.work.parallel.map(usize::from);
+    let parallel = args.options.work.parallel.unwrap_or(Some(crate::survey::FEW_AT_ONCE)).map(usize::from);
     let signed_by = args.options.verification.signed_by.as_deref().map(given::keys).transpose()?;
     let checksums = args.options.verification.checksum_file.as_deref();
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));

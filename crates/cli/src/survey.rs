@@ -3,6 +3,15 @@
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
+/// The number of files at once, if the user set none and there are at most [`FEW_FILES`]. A person who
+/// watches can follow two bars.
+pub(crate) const FEW_AT_ONCE: u16 = 2;
+
+/// With more files than this, the best number of files at once is searched for, if the user set none. A
+/// person does not watch each of so many files.
+const FEW_FILES: u64 = 16;
+
+use crate::args::Args;
 use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
@@ -106,5 +115,13 @@ fn shown(origins: &BTreeSet<String>) -> String {
         0 => first.join(" and "),
         1 => format!("{} and one other host", first.join(", ")),
         more => format!("{} and {more} other hosts", first.join(", ")),
+    }
+}
+
+/// Chooses how many files are downloaded at once, if the user has not. `files` is the number of files, if it
+/// is known before the run.
+pub(crate) fn choose_parallel(args: &Args, files: Option<u64>, settings: &mut Settings) {
+    if args.options.work.parallel.is_none() && files.is_none_or(|files| files > FEW_FILES) {
+        settings.parallel = None;
     }
 }

@@ -10,6 +10,10 @@
 //! body of another response, could be used as the file (RFC 9112, section 11: response splitting and request
 //! smuggling).
 
+mod plain;
+
+pub use plain::is_plain;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -89,6 +89,8 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
 /// `X-` before the names. That form is older than the drafts, and its reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    // Most responses have no such header, and then none of the names is looked up.
+    headers.keys().find(|name| name.as_str().contains("rate"))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
     if structured.is_some() {

@@ -16,6 +16,7 @@
 mod connections;
 mod control;
 mod ending;
+mod lending;
 mod placing;
 mod queue;
 mod running;
@@ -30,6 +31,7 @@ use crate::place::Places;
 use crate::report::Reporter;
 use crate::session::Added;
 use crate::short_blocking::ShortCalls;
+use crate::small_files::Returned;
 use crate::source::{Request, Sources};
 use crate::space::Space;
 use crate::trace;
@@ -42,9 +44,11 @@ use downhaul_core::event::{EventKind, JobId, Phase};
 use downhaul_core::plan::{Action, Findings, Input, Place};
 use downhaul_core::settings::{OnError, Settings};
 pub use ending::Summary;
+use lending::Lending;
 use placing::Placement;
 use queue::Queue;
-use running::{Running, Stage, add_mirrors, headers_of, host_of, listed_size, name_of};
+use running::{Running, Stage, add_mirrors, host_of, name_of};
+pub(crate) use running::{headers_of, listed_size};
 use starting::FILES_LEAST;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -53,7 +57,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Span;
-pub(crate) use verifying::promises_data;
+pub(crate) use verifying::{promises_data, publishing};
 
 /// The number of jobs that are read ahead, so that the next file does not have to wait until its line of the
 /// list is read.
@@ -94,6 +98,8 @@ enum Ready {
     Resumed,
 }
 
+type Receivers = (mpsc::UnboundedReceiver<(JobId, Report)>, mpsc::UnboundedReceiver<Vec<Returned>>);
+
 pub(crate) struct Director {
     settings: Arc<Settings>,
     sources: Sources,
@@ -114,8 +120,10 @@ pub(crate) struct Director {
     /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
     reports: mpsc::UnboundedSender<(JobId, Report)>,
-    report_receiver: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
+    /// The receivers of the reports, and of the results of lent jobs.
+    receivers: Option<Receivers>,
     connections: Connections,
+    lending: Lending,
     summary: Summary,
 }
 
@@ -131,6 +139,7 @@ impl Director {
     ) -> Self {
         let (reports, report_receiver) = mpsc::unbounded_channel();
         let connections = Connections::new(&settings);
+        let (results, returned) = mpsc::unbounded_channel();
         let files =
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
@@ -151,8 +160,9 @@ impl Director {
             running: BTreeMap::new(),
             ready: VecDeque::new(),
             reports,
-            report_receiver: Some(report_receiver),
+            receivers: Some((report_receiver, returned)),
             connections,
+            lending: Lending::new(results),
             summary: Summary::default(),
         }
     }
@@ -163,26 +173,34 @@ impl Director {
         mut jobs: mpsc::Receiver<Added>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
-        let Some(mut reports) = self.report_receiver.take() else { return Summary::default() };
+        let Some((mut reports, mut returned)) = self.receivers.take() else { return Summary::default() };
         let mut more_jobs = true;
-        let mut batch = Vec::new();
+        let (mut batch, mut added) = (Vec::new(), Vec::new());
         loop {
-            self.start_files();
-            self.drive_waiting();
-            if (!more_jobs || self.queue.is_closed()) && self.queue.is_empty() && self.running.is_empty() {
+            let gathers_until = self.gathers_until(more_jobs);
+            if gathers_until.is_none() {
+                self.lend();
+                self.start_files();
+                self.drive_waiting();
+            }
+            let is_idle = self.queue.is_empty() && self.running.is_empty() && self.lending.is_empty();
+            if (!more_jobs || self.queue.is_closed()) && is_idle {
                 break;
             }
-            let wake = self.next_wake();
+            let wake = self.next_wake().into_iter().chain(gathers_until).chain(self.watch_lent()).min();
             let timer = self.clock.instant_of(wake.unwrap_or_default());
             let wants_jobs = more_jobs && self.wants_jobs();
             tokio::select! {
-                job = jobs.recv(), if wants_jobs => match job {
-                    Some(job) => self.enqueue(job),
-                    None => more_jobs = false,
-                },
+                number = jobs.recv_many(&mut added, QUEUE_AHEAD), if wants_jobs => {
+                    more_jobs = number > 0;
+                    added.drain(..).for_each(|job| self.enqueue(job));
+                }
                 Some(command) = commands.recv() => self.obey(command),
                 _ = reports.recv_many(&mut batch, REPORTS_AT_ONCE) => {
                     batch.drain(..).for_each(|(job, report)| self.on_report(job, report));
+                }
+                Some(results) = returned.recv() => {
+                    results.into_iter().for_each(|returned| self.on_returned(returned));
                 }
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }

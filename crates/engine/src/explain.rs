@@ -118,10 +118,17 @@ pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
         .scope(Cell::default(), async {
             let opened = open.await;
             let mut spent = OPENING.with(Cell::get);
-            spent.first_byte = since.elapsed().saturating_sub(spent.name + spent.connect + spent.tls);
+            let stages = spent.name + spent.connect + spent.tls;
+            spent.first_byte += since.elapsed().saturating_sub(stages);
             (opened, spent)
         })
         .await
+}
+
+/// Records the time that was spent before the source was opened.
+pub(crate) fn spent_before(spent: Spent) {
+    // Outside of `measured`, the time is not needed.
+    let _ = OPENING.try_with(|opening| opening.set(spent));
 }
 
 /// Records the time of a stage.

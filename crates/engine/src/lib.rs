@@ -182,6 +182,7 @@ mod report;
 mod session;
 mod short_blocking;
 mod signed;
+mod small_files;
 pub mod source;
 mod space;
 mod trace;

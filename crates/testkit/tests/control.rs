@@ -1,6 +1,9 @@
 //! Tests of what a program can do with a session. The program pauses, resumes, removes and limits jobs while
 //! they run, reads events as a stream, writes files to its own writers, and drops the session.
 
+#[path = "control/small_files.rs"]
+mod small_files;
+
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
 use downhaul_engine::core::job::ByteRange;
@@ -8,8 +11,8 @@ use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
 use downhaul_engine::{
-    Algorithm, AsyncWriter, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job, JobId,
-    OnError, Phase, Remove, Session, Settings, Summary, Verify,
+    Algorithm, AsyncWriter, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job,
+    JobId, OnError, Phase, Remove, Session, Settings, Summary, Verify,
 };
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::minisign::Signer;
@@ -44,6 +47,14 @@ impl World {
     }
 
     fn on(disk: FakeDisk, settings: Settings) -> World {
+        let all = disk.clone();
+        World::with(disk, settings, |settings, sources| {
+            Session::builder(settings).sources(sources).disk(Arc::new(all)).seed(1)
+        })
+    }
+
+    /// Starts a session that `builder` makes. `disk` is where its files will be.
+    fn with(disk: FakeDisk, settings: Settings, builder: impl FnOnce(Settings, Sources) -> Builder) -> World {
         let host = SimHost::new(Allows {
             transfers: usize::MAX,
             ban: Duration::ZERO,
@@ -58,8 +69,7 @@ impl World {
             Arc::new(here.file(name, size.parse().expect("a size"))) as Arc<dyn Source>
         });
         let settings = settings.with_output("out").with_on_error(OnError::Retry);
-        let builder = Session::builder(settings).sources(sources).disk(Arc::new(disk.clone())).seed(1);
-        let session = builder.start().expect("starts");
+        let session = builder(settings, sources).start().expect("starts");
         let events = session.events();
         World { host, disk, session, events }
     }

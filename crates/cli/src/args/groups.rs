@@ -102,8 +102,10 @@ pub struct Existing {
 #[command(next_help_heading = "Connections")]
 pub struct Work {
     /// Download N files at once (auto finds N)
-    #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = values::files)]
-    pub parallel: NumberOrAuto,
+    ///
+    /// [default: 2, and auto for more than 16 files]
+    #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]
+    pub parallel: Option<NumberOrAuto>,
 
     /// Use at most N connections for one file (auto finds N)
     ///

@@ -334,10 +334,13 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     assert!(out.status == 0 && out.stderr.contains("downhaul/config.toml"), "{}", out.stderr);
     let file = place.file("downhaul/config.toml").expect("a file");
     let text = String::from_utf8(file.clone()).expect("UTF-8");
-    assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
+    assert!(text.contains("\n#retries = 3\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
     // A default that is only a description is not written as a value.
-    for described in ["The default is downhaul/VERSION.\n#user-agent = \"\"", "$no_proxy.\n#no-proxy = \"\""]
-    {
+    for described in [
+        "The default is 2, and auto for more than 16 files.\n#parallel = \"\"",
+        "The default is downhaul/VERSION.\n#user-agent = \"\"",
+        "$no_proxy.\n#no-proxy = \"\"",
+    ] {
         assert!(text.contains(described), "{text}");
     }
     assert_eq!(report(&run(&place, &variables, &["config"])), before);

@@ -86,7 +86,7 @@ fn userinfo_with_control_characters_is_refused_before_any_request() {
 
 /// The files that may read the text of a secret: those that decide where it is sent, and put it on a request.
 /// The configuration also reads secrets, because the values of its keys become words of the command line.
-const READERS: [&str; 9] = [
+const READERS: [&str; 11] = [
     "core/src/credentials/",
     "core/src/secret.rs",
     "cli/src/config/",
@@ -94,8 +94,12 @@ const READERS: [&str; 9] = [
     // The login of a proxy is sent to the proxy, and never to a server.
     "core/src/proxy.rs",
     "engine/src/source/http/proxy/",
+    // The password of a client key decrypts the key, and is sent to no server.
+    "engine/src/source/http/tls/encrypted_key.rs",
     // The text of --proxy or of a variable may contain such a login, until the text is parsed.
     "cli/src/proxies.rs",
+    // The two words of `--header-for` become a header, which has the type of a secret again.
+    "cli/src/given.rs",
     // `--failed` writes the headers of a line back into a list. `header_keys.rs` reads these headers, and its
     // tests compare them.
     "cli/src/failed.rs",

@@ -71,6 +71,7 @@ mod lock_files;
 #[cfg(feature = "openpgp")]
 mod openpgp;
 mod signatures;
+mod small_files;
 mod verification;
 
 // Files on the disk, and what one run leaves for the next.

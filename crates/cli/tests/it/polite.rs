@@ -45,7 +45,7 @@ fn after_a_break_a_page_is_not_taken_for_a_new_version_of_the_file() {
         let (place, out) =
             get(&server, "second_connection_gets", &format!("{query}&break=99"), &["--retries", "1"]);
         assert_eq!(out.status, 1, "{how}: {}", out.stderr);
-        assert!(out.stderr.contains("something else"), "{how}: {}", out.stderr);
+        assert!(out.stderr.contains("something other than the file"), "{how}: {}", out.stderr);
         assert!(place.file("f").is_none(), "{how}: {:?}", place.files());
         assert!(place.file("f.part").is_some(), "{how}: what came stays: {:?}", place.files());
         let (place, out) = get(&server, "second_connection_gets", &format!("{query}&break=1"), &[]);

@@ -144,6 +144,52 @@ fn the_end_of_a_head_is_found_even_if_it_arrives_in_parts() {
     assert_eq!(status(b"garbage"), None);
 }
 
+#[test]
+fn a_common_head_is_plain_and_doubtful_ones_are_not() {
+    let plain = |lines: &str| is_plain(format!("HTTP/1.1 200 OK\r\n{lines}\r\nbody").as_bytes());
+    assert!(plain("") && plain("Content-Length: 4\r\nX-Empty:\r\nX-Tab: a\tb\r\nX-Latin: f\u{fc}r\r\n"));
+    for lines in [
+        "Content-Length: 4\r\nContent-Length: 4\r\n",
+        "Content-Length: 4,4\r\n",
+        "Content-Length:\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "no colon\r\n",
+        "X-A : b\r\n",
+        "X-A: b\r\n folded\r\n",
+        "X-A: b\n",
+        "X-A: b\rc\r\n",
+        "X-A: b\u{0}\r\n",
+    ] {
+        assert!(!plain(lines), "{lines:?}");
+    }
+    assert!(!is_plain(b"HTTP/1.1 103 Early Hints\r\n\r\n") && !is_plain(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"));
+    let head = format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\n", "b".repeat(BYTES_MOST));
+    assert!(!is_plain(head.as_bytes()));
+}
+
+proptest! {
+    #[test]
+    fn a_plain_head_is_valid(
+        status in "HTTP/1\\.[012] [1-6][0-9]{2}( OK)?",
+        lines in proptest::collection::vec("(Content-Length|Transfer-Encoding|X-[A-B]|[!-~]{1,9})( ?:) ?([0-9]{1,20}|chunked|identity|[\t -~\u{1}]{0,9})|[\t -~]{0,12}", 0..5),
+        ends in proptest::collection::vec(prop_oneof![20 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r")], 7),
+        rest in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut bytes = Vec::new();
+        let all = std::iter::once(&status).chain(&lines).map(String::as_str).chain([""]);
+        for (line, end) in all.zip(&ends) {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.extend_from_slice(end.as_bytes());
+        }
+        bytes.extend_from_slice(&rest);
+        if is_plain(&bytes) {
+            let head = &bytes[..end(&bytes, 0).expect("a whole head")];
+            prop_assert!(super::status(head).expect("a status") >= 200);
+            prop_assert_eq!(tidy(head), Ok(None));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_tidied_head_is_valid_and_is_not_changed_again(

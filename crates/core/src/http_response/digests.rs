@@ -5,7 +5,7 @@
 //! note. Such a digest neither fails nor verifies the file.
 
 use crate::digest::{Algorithm, Digest, Expected};
-use http::header::{CONTENT_ENCODING, HeaderMap};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 /// The digests that a head states.
@@ -44,6 +44,9 @@ enum Form {
 /// Reads the digests of a response whose body has this length. `is_range` is true for a 206.
 pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
+    if !headers.keys().any(may_be_digest) {
+        return stated;
+    }
     let Stated { whole, range, notes } = &mut stated;
     // `Repr-Digest` belongs to the whole file, even on a 206 (RFC 9530, section 3).
     fields(headers, "Repr-Digest", structured, whole, notes);
@@ -59,6 +62,13 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
         google(headers, length, whole, notes);
     }
     stated
+}
+
+/// Returns true if a header may have a digest. Most responses have no such header, and then none of the names
+/// is looked up.
+fn may_be_digest(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-") || name.ends_with("digest") || name == "content-md5"
 }
 
 /// The digest and the size that a redirect of a model hub states for its target.

@@ -75,7 +75,7 @@ impl Connections {
     }
 
     /// Returns the host of that name. A host that is not known yet is created for this origin.
-    fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
+    pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
             let known = self.memory.known(&origin);
@@ -182,7 +182,7 @@ impl Director {
     }
 
     /// Returns the most connections to the host of a source.
-    fn most_at_host(&self, spec: &Job, source: usize) -> usize {
+    pub(super) fn most_at_host(&self, spec: &Job, source: usize) -> usize {
         let of_host = spec.urls.get(source).and_then(|url| self.settings.for_hosts.max_per_host(url));
         of_host.unwrap_or(self.settings.max_per_host)
     }
@@ -270,7 +270,7 @@ impl Director {
         let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
         let first = !running.workers.values().any(|one| one.source == source);
-        let sent = self.clock.now();
+        let sent = running.sent.take().unwrap_or_else(|| self.clock.now());
         let url = running.spec.urls.get(source);
         let origin = url.map(|url| url.origin().ascii_serialization());
         self.connections.note_proxy(url.and_then(|url| self.settings.proxies.of(url)));

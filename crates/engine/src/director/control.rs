@@ -1,7 +1,8 @@
 //! Carries out the commands of the program while the session runs.
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
-//! A command for a job that has ended has no effect.
+//! A command for a lent job calls all lent jobs back, and is carried out when the job is here again. A
+//! command for a job that has ended has no effect.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};
@@ -43,16 +44,24 @@ impl Director {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Job(id, control) => {
-                if let Some(control) = self.queue.keep_early(id, control) {
+                if self.lending.has(id) {
+                    self.queue.keep_early(id, control);
+                    self.call_back();
+                } else if self.queue.expects(id) {
+                    self.queue.keep_early(id, control);
+                } else {
                     self.control(id, control);
                 }
             }
             Command::PauseAll => {
                 self.queue.pause_all(true);
+                self.call_back();
                 self.ids().into_iter().for_each(|id| self.control(id, Control::Pause));
             }
             Command::ResumeAll => {
                 self.queue.pause_all(false);
+                // A job that is not here yet must not be paused by an earlier command when it arrives.
+                self.queue.resume_early();
                 let queued = self.queue.ids();
                 self.ids().into_iter().chain(queued).for_each(|id| self.control(id, Control::Resume));
             }
@@ -67,14 +76,14 @@ impl Director {
         }
     }
 
-    /// Carries out the commands for a job that were sent before it arrived.
+    /// Carries out the commands for a job that were sent before it arrived, or while it was lent.
     pub(super) fn catch_up(&mut self, id: JobId) {
         for control in self.queue.take_early(id) {
             self.control(id, control);
         }
     }
 
-    fn control(&mut self, id: JobId, control: Control) {
+    pub(super) fn control(&mut self, id: JobId, control: Control) {
         match control {
             Control::Answer(Answer::Retry) => self.ready.push_back((id, Ready::Answered)),
             Control::Answer(Answer::Skip) => self.on_input(id, Input::Answer(Answer::Skip)),
@@ -118,6 +127,7 @@ impl Director {
     /// Ends all files in progress, and all files that never started.
     pub(super) fn stop_all(&mut self) {
         self.start_no_more();
+        self.call_back();
         for id in self.ids() {
             self.on_input(id, Input::Stop);
         }
@@ -128,5 +138,6 @@ impl Director {
         for id in self.queue.close() {
             self.fail_unstarted(id, &stopped);
         }
+        self.withdraw();
     }
 }

@@ -76,14 +76,8 @@ impl Director {
         let finished = matches!(outcome, Outcome::Finished);
         match outcome {
             Outcome::Finished => {
-                self.summary.finished += 1;
-                if let Some(files) = &mut self.files {
-                    let before = files.target();
-                    files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
-                    if files.target() != before {
-                        debug!(target: CONCURRENCY, from = before, to = files.target(), "changed the number of files at once");
-                    }
-                }
+                self.lending.on_size(bytes);
+                self.count_finished(bytes);
             }
             Outcome::Skipped => self.summary.skipped += 1,
             Outcome::Failed { kind, exhausted, stop_all, .. } => {
@@ -110,6 +104,17 @@ impl Director {
                 self.forget(id);
             }
             None => self.forget(id),
+        }
+    }
+
+    /// Counts a file that is complete.
+    pub(super) fn count_finished(&mut self, bytes: u64) {
+        self.summary.finished += 1;
+        let Some(files) = &mut self.files else { return };
+        let before = files.target();
+        files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
+        if files.target() != before {
+            debug!(target: CONCURRENCY, from = before, to = files.target(), "changed the number of files at once");
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Queue {
     /// next job is first.
     waiting: BTreeMap<(Reverse<i32>, JobId), Job>,
     paused: BTreeMap<JobId, Job>,
-    /// Commands for jobs that have not arrived here yet.
+    /// Commands for jobs that are not here: they have not arrived yet, or they are lent.
     early: BTreeMap<JobId, Vec<Control>>,
     /// The number of jobs that have arrived.
     arrived: u64,
@@ -40,13 +40,19 @@ impl Queue {
         self.arrived
     }
 
-    /// Keeps a command for a job that has not arrived. Returns the command if the job has arrived.
-    pub(super) fn keep_early(&mut self, id: JobId, control: Control) -> Option<Control> {
-        if id.get() <= self.arrived {
-            return Some(control);
-        }
+    /// Returns true if a job has not arrived yet.
+    pub(super) fn expects(&self, id: JobId) -> bool {
+        id.get() > self.arrived
+    }
+
+    /// Keeps a command for a job that is not here.
+    pub(super) fn keep_early(&mut self, id: JobId, control: Control) {
         self.early.entry(id).or_default().push(control);
-        None
+    }
+
+    /// Adds a command to resume to the commands that were kept.
+    pub(super) fn resume_early(&mut self) {
+        self.early.values_mut().for_each(|controls| controls.push(Control::Resume));
     }
 
     /// Removes the commands that were kept for a job, and returns them.
@@ -58,6 +64,11 @@ impl Queue {
     pub(super) fn has_space(&mut self) -> bool {
         self.full = self.waiting.len() >= if self.full { QUEUE_AHEAD / 2 } else { QUEUE_AHEAD };
         !self.closed && !self.full
+    }
+
+    /// Returns true if no job may start, because the whole session is paused.
+    pub(super) fn is_all_paused(&self) -> bool {
+        self.all_paused
     }
 
     /// Pauses or resumes the start of all jobs. Jobs that were paused one by one stay paused.
@@ -85,6 +96,16 @@ impl Queue {
     /// Returns true if a job may start.
     pub(super) fn has_next(&self) -> bool {
         !self.closed && !self.all_paused && !self.waiting.is_empty()
+    }
+
+    /// Returns the job that starts next, if a job may start.
+    pub(super) fn peek(&self) -> Option<(JobId, &Job)> {
+        self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, job))
+    }
+
+    /// Returns the number of jobs that may start.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Removes the job that starts next, and returns it.

@@ -40,6 +40,8 @@ pub(super) struct Running {
     pub(super) most_workers: usize,
     /// The time at which the plan must be called again, for a retry or at the end of `--max-time`.
     pub(super) wake: Option<Duration>,
+    /// The time when the first request was sent, if that was before the job began here. It is used once.
+    pub(super) sent: Option<Duration>,
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
@@ -118,6 +120,7 @@ impl Running {
             workers: BTreeMap::new(),
             most_workers: 0,
             wake: None,
+            sent: None,
             since: now,
             stage: Stage::Placing(Placing::default()),
         }
@@ -285,13 +288,13 @@ pub(super) fn host_of(spec: &Job, source: usize) -> &str {
 }
 
 /// Returns the headers of a job, or `None` if it has none.
-pub(super) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
+pub(crate) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
     (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
 
 /// Returns the size of a file as its list states it. In JSON lines and lock files, the size is among the keys
 /// that are not checked.
-pub(super) fn listed_size(spec: &Job) -> Option<u64> {
+pub(crate) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }
 

@@ -7,7 +7,7 @@ use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
 use crate::session::Added;
-use crate::source::{GivenBy, Slice};
+use crate::source::{GivenBy, Slice, Source};
 use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
@@ -17,10 +17,11 @@ use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// If this many files wait for the user or a host, no new file starts. So a user who was away for a long time
 /// has only a limited number of questions to answer.
-const IDLE_MOST: usize = 64;
+pub(super) const IDLE_MOST: usize = 64;
 
 /// The number of files at once, until a measurement shows if more files are faster.
 pub(super) const FILES_LEAST: usize = 4;
@@ -80,26 +81,35 @@ impl Director {
         }
         while self.queue.has_next() && self.may_start() {
             let Some((id, spec)) = self.queue.pop() else { return };
-            let meter = self
-                .reporter
-                .meter(id, spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0])));
-            if let Some(files) = &mut self.files {
-                files.on_opened(false);
-            }
-            let plan = Plan::new(self.rules(id, &spec));
-            let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
-            let source = |url| {
-                let source = self.sources.source(url, by(url));
-                spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
-            };
-            let sources = spec.urls.iter().map(source).collect();
-            let job = Arc::new(Limit::new(spec.limit_rate));
-            let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
-            let limits = Limits { session: self.limit.clone(), job, host };
-            let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
-            self.running.insert(id, running);
-            self.drive(id);
+            self.start(id, spec, None);
         }
+    }
+
+    /// Starts a job. `first` is its first source and the time of its request, if that was sent already.
+    pub(super) fn start(&mut self, id: JobId, spec: Job, first: Option<(Arc<dyn Source>, Duration)>) {
+        let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
+        let meter = self.reporter.meter(id, name);
+        self.lending.on_started(id);
+        if let Some(files) = &mut self.files {
+            files.on_opened(false);
+        }
+        let plan = Plan::new(self.rules(id, &spec));
+        let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
+        let source = |url| {
+            let source = self.sources.source(url, by(url));
+            spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
+        };
+        let mut sources: Vec<Arc<dyn Source>> = spec.urls.iter().map(source).collect();
+        let sent = first.as_ref().map(|(_, sent)| *sent);
+        if let Some(((first, _), source)) = first.zip(sources.first_mut()) {
+            *source = first;
+        }
+        let job = Arc::new(Limit::new(spec.limit_rate));
+        let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
+        let limits = Limits { session: self.limit.clone(), job, host };
+        let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
+        self.running.insert(id, Running { sent, ..running });
+        self.drive(id);
     }
 
     /// Returns the parts of a job and of the settings that its plan needs.
@@ -137,7 +147,7 @@ impl Director {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.running.len() - self.idle() < self.parallel()
+        self.running.len() - self.idle() + self.lending.at_work() < self.parallel()
     }
 
     /// Returns how many files may be active at once.

@@ -16,11 +16,12 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
-use downhaul_core::plan::{Findings, Input};
+use downhaul_core::plan::{Findings, Input, Plan};
 use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
+use std::time::SystemTime;
 use tracing::Instrument;
 
 impl Director {
@@ -141,29 +142,34 @@ impl Director {
         running.advance(|stage| stage.verified(now));
         let Stage::Publishing { file, .. } = &running.stage else { return };
         let (part, path) = (file.part.clone(), file.path.clone());
-        let resume = self.settings.resume_of(&running.spec);
-        let if_exists = self.settings.if_exists_of(&running.spec);
-        let replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update) || resume == Resume::Repair;
-        let continues = resume == Resume::Adopt;
-        let modified = file.modified.filter(|_| self.settings.keep_mtime);
-        let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
-        let attach = from.map(|(origin, validator)| {
-            let url = (self.settings.attributes == Attributes::Url).then(|| show::url(&running.spec.urls[0]));
-            Attach { origin, validator, url, now: clock::wall() }
-        });
-        let how = Publishing {
-            size: running.plan.size().unwrap_or_default(),
-            replace,
-            continues,
-            modified,
-            sync: self.settings.sync,
-            attach,
-        };
+        let how = publishing(&self.settings, &running.spec, &running.plan, file.modified);
         let quick = !file.journaled && self.settings.sync != Sync::Always;
         self.block(id, quick, move || {
             let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
             Report::Input(Input::Published(result))
         });
+    }
+}
+
+/// Returns how a file is published. `modified` is the modification time in its last accepted response.
+pub(crate) fn publishing(
+    settings: &Settings,
+    spec: &Job,
+    plan: &Plan,
+    modified: Option<SystemTime>,
+) -> Publishing {
+    let (if_exists, resume) = (settings.if_exists_of(spec), settings.resume_of(spec));
+    let from = plan.fetched_from().filter(|_| settings.attributes != Attributes::None);
+    Publishing {
+        size: plan.size().unwrap_or_default(),
+        replace: matches!(if_exists, IfExists::Overwrite | IfExists::Update) || resume == Resume::Repair,
+        continues: resume == Resume::Adopt,
+        modified: modified.filter(|_| settings.keep_mtime),
+        sync: settings.sync,
+        attach: from.map(|(origin, validator)| {
+            let url = (settings.attributes == Attributes::Url).then(|| show::url(&spec.urls[0]));
+            Attach { origin, validator, url, now: clock::wall() }
+        }),
     }
 }
 

@@ -5,12 +5,14 @@
 //! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
 
 mod found;
+mod nameless;
 mod part;
 #[cfg(test)]
 mod tests;
 
-use super::{Disk, Found, NoFile, Opening, Part, Standing, failure, platform};
+use super::{Disk, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform};
 use crate::trace::DISK;
+use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::journal;
@@ -114,6 +116,15 @@ impl Disk for Files {
         }
         let found = part.find(target, how.resume)?;
         Ok((Box::new(part), found))
+    }
+
+    fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
+        match nameless::save(target, data, how) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            // The file system may have no files without a name.
+            Err(_) => super::save_as_part(self, target, identity, data, how),
+        }
     }
 
     fn tidy(&self, target: &Path) {

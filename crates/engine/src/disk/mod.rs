@@ -72,6 +72,12 @@ pub trait Disk: Send + std::marker::Sync {
     /// [`Resume::Adopt`]) is not a prefix, and otherwise the error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
+    /// Saves a complete small file under its final name, which must be free. Returns false if that is not
+    /// possible. Then nothing has changed, and [`Disk::open_part`] finds the reason.
+    fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
+        save_as_part(self, target, identity, data, how)
+    }
+
     /// Removes a journal without a partial file. An earlier run leaves such a journal if it stops after
     /// renaming the partial file and before removing the journal.
     fn tidy(&self, target: &Path);
@@ -102,6 +108,30 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
             Err(e) => return Err(failure(&e, path)),
         }
     }
+}
+
+/// Saves a complete small file as a partial file that gets its final name at once. See [`Disk::save`].
+fn save_as_part<D: Disk + ?Sized>(
+    disk: &D,
+    target: &Path,
+    identity: &Identity,
+    data: &[Bytes],
+    how: &Publishing,
+) -> bool {
+    let opening = Opening { resume: Resume::Auto, identity, fresh: true, small: true, mark: false };
+    let Ok((part, found)) = disk.open_part(target, opening) else { return false };
+    let beginning = Beginning { journal: None, keep: false, size: Some(how.size), algorithms: &[] };
+    let save = || {
+        let generation = part.begin(beginning)?;
+        part.write_at(generation, 0, data, &AtomicU64::new(how.size))?;
+        part.publish(target, how.clone())
+    };
+    // A partial file that appeared meanwhile is not touched.
+    let is_saved = found.is_none() && save().is_ok();
+    if found.is_none() && !is_saved {
+        part.discard();
+    }
+    is_saved
 }
 
 /// The options for opening a partial file.

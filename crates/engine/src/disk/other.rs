@@ -12,6 +12,16 @@ pub(super) fn open_part(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
+/// Fails, because std cannot create files without a name.
+pub(super) fn create_nameless(_folder: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Fails, because there are no files without a name.
+pub(super) fn give_name(_file: &File, _path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Opens a journal to read it and add to it.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)

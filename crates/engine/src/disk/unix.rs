@@ -22,6 +22,38 @@ pub(super) fn open_part(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Creates a file without a name in a folder, with the mode that the umask gives.
+pub(super) fn create_nameless(folder: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Gives a file without a name its name, unless there is a file at the path.
+pub(super) fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD};
+        use std::os::fd::AsRawFd;
+        // Linking a descriptor directly needs a privilege, so its path is used (open(2), `O_TMPFILE`).
+        let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, path);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Opens a journal to read it and add to it. A symbolic link is not followed.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)

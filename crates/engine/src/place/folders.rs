@@ -8,8 +8,9 @@ use crate::disk::Disk;
 use downhaul_core::identity::Identity;
 use downhaul_core::name::{JOURNAL, LONGEST, PART, same_file_key, unnumbered};
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most names of a folder that are remembered. More names would take many megabytes, and reading them
@@ -22,7 +23,8 @@ const FOLDERS_MOST: usize = 256;
 pub(super) struct Folders {
     disk: Arc<dyn Disk>,
     hasher: RandomState,
-    seen: Mutex<HashMap<PathBuf, Arc<Seen>>>,
+    /// The folders by their paths, as texts: the hash of a path takes far longer.
+    seen: Mutex<HashMap<OsString, Arc<Seen>>>,
 }
 
 /// The names that were in a folder.
@@ -43,7 +45,7 @@ impl Folders {
     /// the disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let seen = self.seen().get(folder).cloned();
+        let seen = self.seen().get(folder.as_os_str()).cloned();
         let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
         if names.is_empty() {
             return true;
@@ -56,6 +58,11 @@ impl Folders {
         let own = format!("{name}.{tag}{PART}");
         let all = [name.to_string(), format!("{name}{PART}"), format!("{name}{JOURNAL}"), own];
         all.iter().all(|name| !names.contains(&self.hash(name)))
+    }
+
+    /// Returns true if the folder of a path was read.
+    pub(super) fn has_read(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|folder| self.seen().contains_key(folder.as_os_str()))
     }
 
     /// Returns the sorted numbers of existing files whose names are that of `base` with a number. Blocks,
@@ -74,7 +81,7 @@ impl Folders {
     }
 
     fn seen_in(&self, folder: &Path) -> Arc<Seen> {
-        if let Some(seen) = self.seen().get(folder) {
+        if let Some(seen) = self.seen().get(folder.as_os_str()) {
             return seen.clone();
         }
         // The lock is not held while the disk is read, because other threads that use it must not wait for
@@ -95,14 +102,14 @@ impl Folders {
             }
         }
         let mut all = self.seen();
-        if let Some(seen) = all.get(folder) {
+        if let Some(seen) = all.get(folder.as_os_str()) {
             return seen.clone();
         }
         if all.len() >= FOLDERS_MOST {
             all.clear();
         }
         let seen = Arc::new(seen);
-        all.insert(folder.to_path_buf(), seen.clone());
+        all.insert(folder.into(), seen.clone());
         seen
     }
 
@@ -110,7 +117,7 @@ impl Folders {
         self.hasher.hash_one(same_file_key(name))
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Seen>>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<OsString, Arc<Seen>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -85,6 +85,13 @@ impl Places {
         self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
 
+    /// Returns true if a file or a partial file is known to be at the path of a job's file. This reads
+    /// nothing from the disk.
+    pub(crate) fn is_occupied(&self, job: JobId, identity: &Identity) -> bool {
+        let path = self.taken.of(job);
+        path.is_none_or(|path| self.folders.has_read(&path) && !self.folders.is_free(&path, identity))
+    }
+
     /// Returns true if there was no file and no partial file at this path when its folder was read.
     pub(crate) fn was_free(&self, path: &Path, identity: &Identity) -> bool {
         self.folders.is_free(path, identity)
@@ -120,6 +127,20 @@ impl Places {
         let path = self.path_for(wanted)?;
         self.folders.look_through(&path);
         self.look(path, wanted)
+    }
+
+    /// Returns the path of a job if it is the one that was reserved, if it is known to be free, and if the
+    /// user need not be told about it. This reads nothing from the disk.
+    pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
+        let Wanted { job, spec, remote, identity, .. } = wanted;
+        let reserved = self.taken.of(*job)?;
+        if let Some(name) = self.settings.naming.name_for(spec, *remote) {
+            let path = self.settings.output.join(name.as_str());
+            let is_reserved = path.as_os_str() == reserved.as_os_str() && name.note().is_none();
+            is_reserved.then_some(())?;
+        }
+        let may_rename = self.settings.if_exists_of(spec) == IfExists::Rename;
+        (!may_rename && self.was_free(&reserved, identity)).then_some(reserved)
     }
 
     /// Returns the path of a job. If it was not chosen before, it is chosen now.

@@ -54,10 +54,12 @@
 
 pub(crate) mod http;
 mod registry;
+mod responded;
 pub(crate) mod slice;
 
 pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
 pub use registry::{Factory, Sources};
+pub(crate) use responded::Responded;
 pub(crate) use slice::Slice;
 
 use bytes::Bytes;

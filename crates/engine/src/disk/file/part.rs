@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 use tracing::debug;
 
 /// Each time this many bytes were written to the file, the system is requested to write them to the disk.
@@ -114,20 +115,6 @@ impl PartFile {
         if *bytes >= WRITE_BACK {
             platform::begin_write_back(&self.file, dirty.clone());
             state.dirty = Default::default();
-        }
-    }
-
-    /// Stores the record in an extended attribute, by which later runs recognise the file. If the disk has no
-    /// extended attributes, later runs send a request to the server instead.
-    fn attach(&self, what: &Attach) {
-        // The modification time is read back, because the disk may store it with less precision.
-        let Ok(meta) = self.file.metadata() else { return };
-        let Ok(modified) = meta.modified() else { return };
-        let record = Record::new(what.origin, meta.len(), modified, what.now, &what.validator);
-        if platform::attach(&self.file, RECORD, &record.to_bytes())
-            && let Some(url) = &what.url
-        {
-            platform::attach(&self.file, URL, url.as_bytes());
         }
     }
 
@@ -267,7 +254,7 @@ impl Part for PartFile {
             let _ = self.file.set_modified(modified);
         }
         match &how.attach {
-            Some(what) => self.attach(what),
+            Some(what) => attach(&self.file, what, None),
             // An earlier run, with other options, may have marked the file.
             None if state.journal.is_some() => platform::detach(&self.file, RECORD),
             None => {}
@@ -309,6 +296,24 @@ impl Part for PartFile {
             remove(&self.journal);
             remove(&self.path);
         }
+    }
+}
+
+/// Stores the record in an extended attribute, by which later runs recognise the file. If the disk has no
+/// extended attributes, later runs send a request to the server instead. The size and the modification time
+/// are read from the disk, unless they are `known` as the disk stores them. The disk may store the time with
+/// less precision.
+pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)>) {
+    let read = || {
+        let meta = file.metadata().ok()?;
+        Some((meta.len(), meta.modified().ok()?))
+    };
+    let Some((size, modified)) = known.or_else(read) else { return };
+    let record = Record::new(what.origin, size, modified, what.now, &what.validator);
+    if platform::attach(file, RECORD, &record.to_bytes())
+        && let Some(url) = &what.url
+    {
+        platform::attach(file, URL, url.as_bytes());
     }
 }
 

@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
@@ -69,7 +70,8 @@ pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
     http1: Arc<Pool>,
-    origins: Mutex<HashMap<Route, Arc<Origin>>>,
+    /// Each runtime has connections of its own (see [`super::http1`]).
+    origins: Mutex<HashMap<(Route, runtime::Id), Arc<Origin>>>,
     alive: Arc<()>,
 }
 
@@ -305,21 +307,22 @@ impl Dispatcher {
     }
 
     fn origin(&self, route: &Route) -> Arc<Origin> {
+        let key = (route.clone(), Handle::current().id());
         let mut origins = self.origins();
-        if let Some(origin) = origins.get(route) {
+        if let Some(origin) = origins.get(&key) {
             return origin.clone();
         }
         if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
-        origins.entry(route.clone()).or_default().clone()
+        origins.entry(key).or_default().clone()
     }
 
     fn http2_only(&self) -> bool {
         self.settings.http_version == HttpVersion::Two
     }
 
-    fn origins(&self) -> MutexGuard<'_, HashMap<Route, Arc<Origin>>> {
+    fn origins(&self) -> MutexGuard<'_, HashMap<(Route, runtime::Id), Arc<Origin>>> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

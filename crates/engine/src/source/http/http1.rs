@@ -1,7 +1,8 @@
 //! Sends requests over HTTP/1.1 connections, and keeps idle connections in a pool. A connection serves one
 //! request after the other.
 //!
-//! Invariant: a connection in the pool is idle, and its last response was read to the end.
+//! Invariant: a connection in the pool is idle, and its last response was read to the end. A connection is
+//! used only on the runtime that drives it. Otherwise each request would wake another thread.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 use url::Url;
@@ -39,6 +41,7 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     head_state: Arc<HeadState>,
     route: Route,
+    runtime: runtime::Id,
     idle_since: Instant,
 }
 
@@ -150,10 +153,12 @@ impl Pool {
 
     /// Removes the connection of the route that was used last and is still open.
     async fn take_idle(&self, route: &Route) -> Option<Connection> {
+        let here = Handle::current().id();
         loop {
             let mut connection = {
                 let mut idle = self.idle();
-                let last = idle.iter().rposition(|connection| connection.route == *route)?;
+                let fits = |one: &Connection| one.runtime == here && one.route == *route;
+                let last = idle.iter().rposition(fits)?;
                 idle.remove(last)?
             };
             if connection.is_fresh() && connection.sender.ready().await.is_ok() {
@@ -162,7 +167,18 @@ impl Pool {
         }
     }
 
+    /// Closes an idle connection of the route that another runtime drives, if there is one. So the host does
+    /// not get more connections because there are several runtimes.
+    fn close_one_elsewhere(&self, route: &Route) {
+        let here = Handle::current().id();
+        let mut idle = self.idle();
+        if let Some(at) = idle.iter().position(|one| one.runtime != here && one.route == *route) {
+            idle.remove(at);
+        }
+    }
+
     async fn dial(&self, url: &Url, route: &Route) -> Result<Connection, Error> {
+        self.close_one_elsewhere(route);
         self.close_surplus(&mut self.idle(), self.most.saturating_sub(1));
         let transport = self.connector.connect(route, url, Offer::Http1).await?;
         self.open(transport, route, &show::url(url)).await
@@ -179,6 +195,7 @@ impl Pool {
             sender,
             head_state,
             route: route.clone(),
+            runtime: Handle::current().id(),
             idle_since: clock::instant(),
         })
     }

@@ -170,6 +170,9 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
 
 /// Returns true if these bytes begin with a complete, valid head of a final response.
 fn is_proper(bytes: &[u8]) -> bool {
+    if head::is_plain(bytes) {
+        return true;
+    }
     let head = head::end(bytes, 0).and_then(|end| bytes.get(..end));
     head.is_some_and(|head| {
         head::status(head).is_some_and(|status| status >= 200) && head::tidy(head) == Ok(None)

@@ -7,7 +7,7 @@ use super::proxy::Gateway;
 use super::tls::Trust;
 use std::fmt;
 use std::sync::Arc;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 /// The path of a request to its server.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,7 +35,8 @@ impl Route {
     /// Returns the route to the server of the URL. With a gateway, the route goes through a tunnel.
     pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
         Route {
-            origin: url.origin().ascii_serialization(),
+            // The URLs here have no userinfo, so this is the origin.
+            origin: url[..Position::BeforePath].to_string(),
             gateway,
             forwards: false,
             trust,

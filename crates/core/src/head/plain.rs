@@ -1,0 +1,66 @@
+//! Recognises heads that are certainly valid, in one pass over their bytes. Nearly all responses have such a
+//! head.
+//!
+//! Invariant: a head that is plain here is valid for [`super::tidy`].
+
+use super::{BYTES_MOST, LINES_MOST, TRANSFER, is_token, trimmed};
+
+/// Returns true if these bytes begin with the head of a final response that is certainly valid. This takes a
+/// tenth of the time of [`super::tidy`]. If it is false, [`super::tidy`] decides.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    let [
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        b'1',
+        b'.',
+        b'0' | b'1',
+        b' ',
+        b'2'..=b'5',
+        b'0'..=b'9',
+        b'0'..=b'9',
+        b' ',
+        rest @ ..,
+    ] = bytes
+    else {
+        return false;
+    };
+    let Some(mut lines) = after_line(rest) else { return false };
+    let (mut number, mut has_length) = (0, false);
+    loop {
+        match lines {
+            [b'\r', b'\n', ..] => return bytes.len() - lines.len() + 2 <= BYTES_MOST,
+            _ if number == LINES_MOST => return false,
+            _ => number += 1,
+        }
+        let Some(colon) = lines.iter().position(|&byte| !is_token(byte)) else { return false };
+        let (name, value) = lines.split_at(colon);
+        let (b':', Some(rest)) = (value.first().copied().unwrap_or_default(), after_line(value)) else {
+            return false;
+        };
+        // The fields that state the end of the body must be as simple as possible.
+        let value = value.get(1..value.len() - rest.len() - 2).unwrap_or_default();
+        match name.len() {
+            0 => return false,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let digits = trimmed(value);
+                let is_number = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+                if std::mem::replace(&mut has_length, true) || !is_number {
+                    return false;
+                }
+            }
+            17 if name.eq_ignore_ascii_case(TRANSFER.as_bytes()) => return false,
+            _ => {}
+        }
+        lines = rest;
+    }
+}
+
+/// Returns the bytes after the end of the line at the beginning of `bytes`. Returns `None` if the line has a
+/// control character, or another end than CR and LF.
+fn after_line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)?;
+    bytes.get(end..)?.strip_prefix(b"\r\n")
+}

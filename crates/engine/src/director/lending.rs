@@ -1,0 +1,343 @@
+//! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and handles what they give
+//! back.
+//!
+//! With `--http2`, no job is lent, because all requests must share one connection.
+//!
+//! Invariant: all jobs that are lent have the same host. The files that may be in progress on the threads are
+//! counted as connections of this host and as files at once, so no limit is exceeded. A host that limits its
+//! requests gets no lent job, because the director spaces the requests to such a host.
+
+use super::running::{host_of, listed_size, name_of};
+use super::starting::IDLE_MOST;
+use super::{Control, Director, QUEUE_AHEAD};
+use crate::explain::{self, FileStory};
+use crate::small_files::{Finished, Lent, Response, Returned, SMALL, STUCK, SmallFiles, Tools};
+use crate::source::{GivenBy, Responded};
+use crate::trace;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::JobId;
+use downhaul_core::identity::Identity;
+use downhaul_core::job::{Destination, Job};
+use downhaul_core::settings::{HttpVersion, Resume, Sync};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::mpsc;
+
+/// The threads are started when this many jobs wait. For fewer files, they would save less than a
+/// millisecond.
+const QUEUED_LEAST: usize = 8;
+
+/// The longest time for which the first jobs wait for others. A list gives dozens of jobs within this time,
+/// also on a busy machine, and a person does not notice it.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// After this many larger files in a row, no job of their host is lent until a small file was downloaded. A
+/// large file gains nothing from the threads.
+const LARGE_MOST: u32 = 4;
+
+/// The jobs that are lent.
+pub(super) struct Lending {
+    threads: Option<SmallFiles>,
+    results: mpsc::UnboundedSender<Vec<Returned>>,
+    out: BTreeSet<JobId>,
+    /// The jobs in the queue that must start in the usual way.
+    usual: BTreeSet<JobId>,
+    /// The host of the jobs that are lent.
+    host: String,
+    /// The number of files in progress that are counted at the host.
+    counted: usize,
+    /// The most connections to this host.
+    most: usize,
+    /// The number of larger files in a row.
+    large: u32,
+    /// True if the threads cannot be used.
+    is_off: bool,
+    /// The time until which the first jobs wait for others. It is `None` before the first job.
+    gathers_until: Option<Duration>,
+    /// The time of the next check if a disk makes the threads wait.
+    watched: Duration,
+}
+
+impl Lending {
+    /// Lends nothing yet. The threads will send their results to `results`.
+    pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>) -> Lending {
+        // The simulated worlds of the tests have one thread and a time of their own.
+        let is_off = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        Lending {
+            threads: None,
+            results,
+            out: BTreeSet::new(),
+            usual: BTreeSet::new(),
+            host: String::new(),
+            counted: 0,
+            most: 0,
+            large: 0,
+            is_off,
+            gathers_until: None,
+            watched: Duration::ZERO,
+        }
+    }
+
+    /// Returns true if no job is lent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Returns true if this job is lent.
+    pub(super) fn has(&self, id: JobId) -> bool {
+        self.out.contains(&id)
+    }
+
+    /// Returns the number of lent files that are in progress.
+    pub(super) fn at_work(&self) -> usize {
+        self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
+    }
+
+    /// Records that a job starts in the usual way.
+    pub(super) fn on_started(&mut self, id: JobId) {
+        self.usual.remove(&id);
+    }
+
+    /// Records the size of a file that was downloaded in the usual way.
+    pub(super) fn on_size(&mut self, bytes: u64) {
+        if bytes <= SMALL {
+            self.large = 0;
+        }
+    }
+}
+
+impl Director {
+    /// Returns the time until which no job starts, because more jobs will arrive at once. Without this, the
+    /// first jobs of a list would start in the usual way, and open connections that the others cannot use.
+    pub(super) fn gathers_until(&mut self, more_jobs: bool) -> Option<Duration> {
+        let now = self.clock.now();
+        let few = self.queue.waiting() < QUEUED_LEAST && !self.queue.is_empty();
+        if self.lending.is_off || !few || !more_jobs || !self.running.is_empty() {
+            return None;
+        }
+        let until = *self.lending.gathers_until.get_or_insert(now + GATHER);
+        (now < until).then_some(until)
+    }
+
+    /// Checks if a disk makes the threads wait. Returns the time of the next check.
+    pub(super) fn watch_lent(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let threads = self.lending.threads.as_mut().filter(|_| !self.lending.out.is_empty())?;
+        if now >= self.lending.watched {
+            threads.watch();
+            self.lending.watched = now + STUCK;
+        }
+        Some(self.lending.watched)
+    }
+
+    /// Lends as many jobs of the queue as the limits allow.
+    pub(super) fn lend(&mut self) {
+        if self.lending.is_off || (self.lending.is_empty() && self.queue.waiting() < QUEUED_LEAST) {
+            return;
+        }
+        let may_lend = self.may_lend();
+        if !may_lend {
+            self.withdraw();
+        }
+        let jobs = if may_lend { self.ordinary_jobs() } else { Vec::new() };
+        let at_once = if may_lend { self.lent_at_once() } else { 0 };
+        self.count_lent(at_once.max(self.lending.at_work()));
+        if let Some(threads) = self.lending.threads.as_ref().filter(|_| !self.lending.is_empty()) {
+            threads.lend(jobs, at_once);
+        }
+    }
+
+    /// Returns true if nothing forbids that jobs are lent.
+    fn may_lend(&mut self) -> bool {
+        let now = self.clock.now();
+        let host = match self.lending.is_empty() {
+            false => self.connections.hosts.get_mut(&self.lending.host),
+            true => self.queue.peek().and_then(|(_, spec)| self.connections.hosts.get_mut(host_of(spec, 0))),
+        };
+        let is_limited = host.is_some_and(|host| {
+            host.learned().is_some() || host.allowance_for_new_file(now, usize::MAX).not_before > now
+        });
+        let fits = self.lending.large < LARGE_MOST && !self.limit.is_set() && self.idle() < IDLE_MOST;
+        fits && !is_limited && !self.reporter.is_behind()
+    }
+
+    /// Takes ordinary jobs from the queue, in order, until one is not ordinary.
+    fn ordinary_jobs(&mut self) -> Vec<Lent> {
+        let mut jobs = Vec::new();
+        let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);
+        while jobs.len() < room
+            && let Some((id, spec)) = self.queue.peek()
+            && self.is_ordinary(id, spec)
+        {
+            let rules = self.rules(id, spec);
+            let identity = Identity { origins: rules.origins.clone(), has_strong_digest: false };
+            let is_occupied = rules.look_first && self.places.is_occupied(id, &identity);
+            if is_occupied || !self.start_threads() {
+                self.lending.usual.insert(id);
+                break;
+            }
+            let Some((id, spec)) = self.queue.pop() else { break };
+            if self.lending.is_empty() {
+                self.lending.host = host_of(&spec, 0).to_string();
+                self.lending.most = self.most_at_host(&spec, 0);
+            }
+            self.lending.out.insert(id);
+            let url = &spec.urls[0];
+            let source = self.sources.source(url, GivenBy::of(&self.settings, url, spec.named_by));
+            jobs.push(Lent { id, spec: Arc::new(spec), rules, source, span: trace::job(id) });
+        }
+        jobs
+    }
+
+    /// Returns true if a job needs nothing that only the director can do.
+    fn is_ordinary(&self, id: JobId, spec: &Job) -> bool {
+        let [url] = &*spec.urls else { return false };
+        let settings = &self.settings;
+        let destination = &spec.destination;
+        !self.lending.usual.contains(&id)
+            && spec.range.is_none()
+            && spec.sends.is_none()
+            && spec.chunks.is_none()
+            && spec.limit_rate.is_none()
+            && listed_size(spec).is_none_or(|size| size <= SMALL)
+            && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))
+            && (self.lending.is_empty() || self.lending.host == host_of(spec, 0))
+            && self.checksums.is_idle()
+            && settings.resume_of(spec) == Resume::Auto
+            && settings.sync != Sync::Always
+            && settings.max_time.is_none()
+            && settings.http_version != HttpVersion::Two
+            && settings.proxies.of(url).is_none()
+            && self.connections.limits.of(url).is_none()
+    }
+
+    /// Starts the threads, if they do not run yet. Returns false if that is not possible.
+    fn start_threads(&mut self) -> bool {
+        if self.lending.threads.is_none() {
+            let tools = Tools {
+                settings: self.settings.clone(),
+                places: self.places.clone(),
+                disk: self.disk.clone(),
+                reporter: self.reporter.clone(),
+                clock: self.clock,
+            };
+            self.lending.threads = SmallFiles::start(tools, self.lending.results.clone());
+            self.lending.is_off = self.lending.threads.is_none();
+        }
+        !self.lending.is_off
+    }
+
+    /// Returns how many lent files may be in progress.
+    fn lent_at_once(&mut self) -> usize {
+        let (now, counted) = (self.clock.now(), self.lending.counted);
+        let active = self.running.len() - self.idle();
+        // A job that is not ordinary would never start if the threads used all places.
+        let waits = self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
+        let files = self.parallel().saturating_sub(active + usize::from(waits));
+        let others = self.connections.count.load(Ordering::Relaxed).saturating_sub(counted);
+        let in_all = self.settings.max_connections.saturating_sub(others);
+        let at_host = match self.connections.hosts.get_mut(&self.lending.host) {
+            None => self.lending.most,
+            Some(host) => {
+                let most = self.lending.most.saturating_sub(host.in_use().saturating_sub(counted));
+                most.min(host.allowance_for_new_file(now, usize::MAX).most.saturating_add(counted))
+            }
+        };
+        files.min(in_all).min(at_host)
+    }
+
+    /// Counts this many lent files as files at once, and as connections of their host.
+    fn count_lent(&mut self, number: usize) {
+        let now = self.clock.now();
+        let before = std::mem::replace(&mut self.lending.counted, number);
+        if before == number {
+            return;
+        }
+        self.connections.count.fetch_add(number, Ordering::Relaxed);
+        self.connections.count.fetch_sub(before, Ordering::Relaxed);
+        let (host, most) = (self.lending.host.clone(), self.lending.most);
+        let host = self.connections.host(&host, None, most);
+        for _ in before..number {
+            host.on_opened(now, true);
+            self.files.iter_mut().for_each(|files| files.on_opened(false));
+        }
+        for _ in number..before {
+            host.on_closed(now, true, true, false);
+            self.files.iter_mut().for_each(|files| files.on_closed(false));
+        }
+    }
+
+    /// Takes back the jobs that have not begun.
+    pub(super) fn withdraw(&mut self) {
+        let jobs = self.lending.threads.as_ref().map(SmallFiles::withdraw).unwrap_or_default();
+        jobs.into_iter().for_each(|job| self.on_untouched(job));
+    }
+
+    /// Calls back all jobs, for a command. Those in progress are given back soon.
+    pub(super) fn call_back(&mut self) {
+        self.withdraw();
+        if let Some(threads) = &self.lending.threads {
+            threads.call_back();
+        }
+    }
+
+    pub(super) fn on_returned(&mut self, returned: Returned) {
+        match returned {
+            Returned::Finished(finished) => self.on_small_file(*finished),
+            Returned::Untouched(lent) => self.on_untouched(*lent),
+            Returned::Occupied(lent) => {
+                self.lending.usual.insert(lent.id);
+                self.on_untouched(*lent);
+            }
+            Returned::Responded(response) => {
+                let Response { job: Lent { id, spec, source, .. }, response, sent, spent } = *response;
+                let is_small = |size: Option<u64>| size.is_some_and(|size| size <= SMALL);
+                let is_large = response.as_ref().is_ok_and(|opened| !is_small(opened.remote.size));
+                self.lending.large += u32::from(is_large);
+                self.lending.out.remove(&id);
+                if self.queue.is_closed() {
+                    return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
+                }
+                let source = Arc::new(Responded::new(source, response, spent));
+                self.start(id, Arc::unwrap_or_clone(spec), Some((source, sent)));
+                if self.queue.is_all_paused() {
+                    self.control(id, Control::Pause);
+                }
+                self.catch_up(id);
+            }
+        }
+    }
+
+    fn on_untouched(&mut self, Lent { id, spec, .. }: Lent) {
+        self.lending.out.remove(&id);
+        if self.queue.is_closed() {
+            return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
+        }
+        self.queue.push(id, Arc::unwrap_or_clone(spec));
+        self.catch_up(id);
+    }
+
+    /// Records that a file has its final name, as the end of any other job is recorded.
+    fn on_small_file(&mut self, Finished { id, spec, saved, sent, took, spent }: Finished) {
+        let now = self.clock.now();
+        self.lending.out.remove(&id);
+        drop(self.queue.take_early(id));
+        self.lending.large = 0;
+        if let Some(host) = self.connections.hosts.get_mut(host_of(&spec, 0)) {
+            host.on_served(now);
+            host.on_first_bytes(sent);
+            saved.observations.into_iter().for_each(|observation| host.on(now, observation));
+        }
+        if self.summary.explanation.wants(took) {
+            let limit = explain::limiter(&spent, false, self.most_connections(&spec), 1, &[]);
+            let (name, bytes) = (name_of(&saved.path), saved.bytes);
+            self.summary.explanation.add(FileStory { name, bytes, took, connections: 1, spent, limit });
+        }
+        saved.events.into_iter().for_each(|event| self.reporter.publish(Some(id), event));
+        self.places.over(id);
+        self.count_finished(saved.bytes);
+    }
+}

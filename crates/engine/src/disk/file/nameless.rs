@@ -1,0 +1,42 @@
+//! Saves a small file in one step. The file has no name while it is written, so no other program sees it, and
+//! nothing of it remains if the run is interrupted.
+//!
+//! Invariant: the file gets its name only after all its bytes were written. An existing file is not replaced.
+
+use super::part::attach;
+use super::{make_folder, platform};
+use crate::disk::Publishing;
+use bytes::Bytes;
+use downhaul_core::settings::Sync;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Saves a file.
+///
+/// # Errors
+/// Returns the error of the system. Then nothing of the file is on the disk.
+pub(super) fn save(target: &Path, data: &[Bytes], how: &Publishing) -> io::Result<()> {
+    if how.sync == Sync::Always {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = match platform::create_nameless(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder)?;
+            platform::create_nameless(folder)?
+        }
+        other => other?,
+    };
+    platform::write_all_at(&file, 0, data)?;
+    let stored = how.modified.filter(|modified| file.set_modified(*modified).is_ok());
+    if let Some(what) = &how.attach {
+        // Every file system with extended attributes stores whole seconds exactly.
+        attach(&file, what, stored.filter(|at| is_whole_second(*at)).map(|at| (how.size, at)));
+    }
+    platform::give_name(&file, target)
+}
+
+fn is_whole_second(at: SystemTime) -> bool {
+    at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0)
+}

@@ -1,0 +1,251 @@
+//! Downloads one small file, from the request to the final name, without waking another thread.
+//!
+//! Invariant: nothing of the file is on the disk before all its bytes have arrived and were verified. Then
+//! one call saves it under its final name. So a file can be given up at any moment before that call.
+
+use super::{Finished, Lent, Response, Returned, Tools};
+use crate::checksum_discovery::Known;
+use crate::clock;
+use crate::director::{headers_of, listed_size, promises_data, publishing};
+use crate::explain::{self, Spent};
+use crate::hashers::Hashers;
+use crate::place::Wanted;
+use crate::report::Meter;
+use crate::source::{Body, Opened, Request};
+use bytes::Bytes;
+use downhaul_core::concurrency::{Allowance, Observation};
+use downhaul_core::content;
+use downhaul_core::error::Error;
+use downhaul_core::event::{EventKind, JobId, Phase};
+use downhaul_core::identity::Identity;
+use downhaul_core::plan::{Action, Findings, Input, Outcome, Place, Plan, Rules};
+use downhaul_core::remote::{Links, Remote};
+use downhaul_core::show;
+use futures_util::{StreamExt, stream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// The size in bytes up to which a file is small. On common networks such a file arrives in a few round
+/// trips, before another connection could help, and to write it takes less than a tenth of a millisecond.
+pub(crate) const SMALL: u64 = 256 * 1024;
+
+/// A body that has not arrived after this time is not that of an ordinary small file.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The plan may open one connection, and gets no other.
+const ONE: [Allowance; 1] = [Allowance { most: 1, worth: 0, surplus: 0, not_before: Duration::ZERO }];
+
+/// Downloads a file, unless it is called back before its last byte has arrived. `saves` is increased when the
+/// thread begins to use the disk, and when it has ended.
+pub(super) async fn download(tools: &Tools, saves: &AtomicU64, lent: Lent, called_back: &Notify) -> Returned {
+    if lent.rules.look_first && !on_disk(saves, || is_free(tools, &lent)) {
+        return Returned::Occupied(Box::new(lent));
+    }
+    let name = lent.spec.destination.given_name().unwrap_or_else(|| show::url(&lent.spec.urls[0]));
+    let meter = tools.reporter.meter(lent.id, name);
+    let _shown = Shown { tools, id: lent.id };
+    let sent = tools.clock.now();
+    let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
+    let (response, spent) = tokio::select! {
+        biased;
+        response = respond(&lent, &meter) => response,
+        () = called_back.notified() => return Returned::Untouched(Box::new(lent)),
+    };
+    let (opened, whole) = match response {
+        Err(error) => {
+            return Returned::Responded(Box::new(Response { job: lent, response: Err(error), sent, spent }));
+        }
+        Ok(response) => response,
+    };
+    let saving = whole.map(|whole| Saving { tools, lent: &lent, plan, whole, sent, path: PathBuf::new() });
+    if let Some(saved) = saving.and_then(|saving| on_disk(saves, || saving.run(&opened.remote))) {
+        let took = tools.clock.now().saturating_sub(sent);
+        let (id, spec) = (lent.id, lent.spec);
+        return Returned::Finished(Box::new(Finished { id, spec, saved, sent, took, spent }));
+    }
+    Returned::Responded(Box::new(Response { job: lent, response: Ok(opened), sent, spent }))
+}
+
+/// Runs work that may wait for the disk.
+fn on_disk<T>(saves: &AtomicU64, work: impl FnOnce() -> T) -> T {
+    saves.fetch_add(1, Ordering::Relaxed);
+    let result = work();
+    saves.fetch_add(1, Ordering::Relaxed);
+    result
+}
+
+/// Returns true if there is no file at the path of a job. Reads the folder, if it was not read yet.
+fn is_free(tools: &Tools, lent: &Lent) -> bool {
+    let identity = Identity { origins: lent.rules.origins.clone(), has_strong_digest: false };
+    tools.places.nothing_stands(lent.id, &identity).is_some()
+}
+
+/// The progress of a file is shown until this value is dropped.
+struct Shown<'a> {
+    tools: &'a Tools,
+    id: JobId,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.tools.reporter.drop_meter(self.id);
+    }
+}
+
+/// A response, and all its bytes if they have arrived.
+type Answer = (Opened, Option<Vec<Bytes>>);
+
+/// Requests the file. If the file is small, its bytes are returned too. The body of the response begins with
+/// them again, so that the director can continue with the response.
+async fn respond(lent: &Lent, meter: &Meter) -> (Result<Answer, Error>, Spent) {
+    let request =
+        Request { size: listed_size(&lent.spec), headers: headers_of(&lent.spec), ..Request::EVERYTHING };
+    let (opened, mut spent) = explain::measured(lent.source.open(request)).await;
+    let (remote, mut body) = match opened {
+        Ok(Opened { remote, body }) => (remote, body),
+        Err(error) => return (Err(error), spent),
+    };
+    let Some(length) = remote.size.filter(|&size| remote.is_whole() && size <= SMALL) else {
+        return (Ok((Opened { remote, body }, None)), spent);
+    };
+    meter.set_total(Some(length));
+    meter.set_phase(Phase::Receiving);
+    let since = clock::instant();
+    let mut came = Vec::new();
+    let end = timeout(PATIENCE, read(&mut body, &mut came, meter)).await;
+    let again = stream::iter(came.clone().into_iter().map(Ok));
+    let (body, whole): (Body, _) = match end {
+        Ok(Ok(there)) => (Box::pin(again), (there == length).then_some(came)),
+        Ok(Err(error)) => (Box::pin(again.chain(stream::iter([Err(error)]))), None),
+        Err(_) => (Box::pin(again.chain(body)), None),
+    };
+    spent.body = since.elapsed();
+    (Ok((Opened { remote, body }, whole)), spent)
+}
+
+/// Reads a body to its end. Returns its length.
+async fn read(body: &mut Body, came: &mut Vec<Bytes>, meter: &Meter) -> Result<u64, Error> {
+    let mut there = 0;
+    while let Some(bytes) = body.next().await {
+        let bytes = bytes?;
+        there += bytes.len() as u64;
+        meter.set_bytes(there);
+        came.push(bytes);
+    }
+    Ok(there)
+}
+
+/// A file whose bytes have all arrived, with its plan.
+struct Saving<'a> {
+    tools: &'a Tools,
+    lent: &'a Lent,
+    plan: Plan,
+    whole: Vec<Bytes>,
+    /// The time when the request was sent.
+    sent: Duration,
+    /// The final path, once it was chosen.
+    path: PathBuf,
+}
+
+/// A file that was saved.
+pub(crate) struct Saved {
+    /// The final path.
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// The events of the job, in order.
+    pub(crate) events: Vec<EventKind>,
+    /// The observations about the host, in order.
+    pub(crate) observations: Vec<Observation>,
+}
+
+impl Saving<'_> {
+    /// Carries out the actions of the plan. Returns `None` if one of them is out of the ordinary. Then
+    /// nothing of the file is on the disk.
+    fn run(mut self, remote: &Remote) -> Option<Saved> {
+        let settings = &self.tools.settings;
+        let mut now = self.sent;
+        if settings.mirrors && remote.links != Links::default() {
+            return None;
+        }
+        let bytes: u64 = self.whole.iter().map(|some| some.len() as u64).sum();
+        let (mut events, mut observations) = (Vec::new(), Vec::new());
+        loop {
+            let input = match self.plan.next(now, &ONE) {
+                Action::Fetch { worker, from: 0, to: None, .. } => {
+                    now = self.tools.clock.now();
+                    Input::Opened { worker, remote: Box::new(remote.clone()) }
+                }
+                Action::Place { remote: Some(remote), begin: Some(begin) }
+                    if begin.journal.is_none() && !begin.keep =>
+                {
+                    self.place(&remote)?
+                }
+                Action::Accept { worker, skip: 0, at: 0, end } if end == Some(bytes) => {
+                    self.plan.on(now, Input::Wrote { worker, upto: bytes, fresh: true });
+                    Input::Ended { worker, result: Ok(()) }
+                }
+                Action::Verify => self.verify(now),
+                Action::Publish => {
+                    let published = self.publish(remote)?;
+                    now = self.tools.clock.now();
+                    published
+                }
+                Action::Tell(
+                    event @ (EventKind::Started { .. }
+                    | EventKind::Verified { .. }
+                    | EventKind::Finished { .. }),
+                ) => {
+                    events.push(event);
+                    continue;
+                }
+                Action::Observe { observation, .. } => {
+                    observations.push(observation);
+                    continue;
+                }
+                Action::Finish(Outcome::Finished) => {
+                    return Some(Saved { path: self.path, bytes, events, observations });
+                }
+                // The connection has delivered everything.
+                Action::Drop { .. } => continue,
+                _ => return None,
+            };
+            self.plan.on(now, input);
+        }
+    }
+
+    /// Takes the path that was reserved for the file.
+    fn place(&mut self, remote: &Remote) -> Option<Input> {
+        let (identity, known) = (self.plan.identity(), Known::default());
+        let (job, spec) = (self.lent.id, &*self.lent.spec);
+        let wanted = Wanted { job, spec, identity: &identity, remote: Some(remote), known: &known };
+        self.path = self.tools.places.reserved_and_free(&wanted)?;
+        let path = self.path.to_string_lossy().into_owned();
+        Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
+    }
+
+    /// Computes the digests, and looks at the first bytes.
+    fn verify(&mut self, now: Duration) -> Input {
+        let Tools { settings, .. } = self.tools;
+        let mut hashers = Hashers::new(&self.plan.algorithms());
+        let buffers: Vec<&[u8]> = self.whole.iter().map(|some| &**some).collect();
+        hashers.update(&buffers);
+        if promises_data(&self.path.to_string_lossy(), &self.lent.spec, settings) {
+            let beginning: Vec<u8> =
+                buffers.iter().copied().flatten().copied().take(content::ENOUGH).collect();
+            let look = Some(content::look(&beginning));
+            self.plan.on(now, Input::Found(Findings { look, ..Findings::default() }));
+        }
+        Input::Verified(Ok(hashers.finish()))
+    }
+
+    /// Saves the file.
+    fn publish(&mut self, remote: &Remote) -> Option<Input> {
+        let Tools { settings, disk, .. } = self.tools;
+        let how = publishing(settings, &self.lent.spec, &self.plan, remote.modified);
+        let is_saved = disk.save(&self.path, &self.plan.identity(), &self.whole, &how);
+        is_saved.then(|| Input::Published(Ok(self.path.to_string_lossy().into_owned())))
+    }
+}

@@ -1,0 +1,330 @@
+//! Downloads ordinary small files on a thread of its own, each from the request to the final name.
+//!
+//! Most of the time of a small file would be spent on waking other threads: the director, a worker, and the
+//! thread for the disk. Here one thread does all of it ([`file`]). The director lends jobs to this thread and
+//! gets the results back, many at a time. The thread has a runtime and connections of its own, and several
+//! files are in progress on it at once.
+//!
+//! The plan of a job decides as it does for every other job. If anything is out of the ordinary, such as an
+//! error, a large file, or a name that is in use, the thread leaves no trace of the file on the disk. It
+//! gives the job back with the open response, and the director continues with it.
+//!
+//! If a disk makes the thread wait, [`SmallFiles::watch`] starts another thread, which takes the jobs that
+//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread.
+//!
+//! Invariant: a job that was lent is given back exactly once: finished, with a response, or untouched.
+
+mod file;
+
+pub(crate) use file::{SMALL, Saved};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::explain::Spent;
+use crate::place::Places;
+use crate::report::Reporter;
+use crate::source::{Opened, Source};
+use downhaul_core::error::Error;
+use downhaul_core::event::JobId;
+use downhaul_core::job::Job;
+use downhaul_core::plan::Rules;
+use downhaul_core::settings::Settings;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::MissedTickBehavior;
+use tracing::{Instrument, Span};
+
+/// A thread that saves one file for longer than this waits for the disk. Saving a small file takes about 50
+/// microseconds on a local disk, and some milliseconds on a network disk.
+pub(crate) const STUCK: Duration = Duration::from_millis(100);
+
+/// The most threads. If so many disks hang, the next files wait.
+const THREADS_MOST: usize = 8;
+
+/// The most jobs that are lent and have not begun. With this many, the director is needed only once for
+/// several dozen files.
+pub(crate) const LENT_MOST: usize = 128;
+
+/// When fewer jobs than this wait, the results are given back, so that the director lends more.
+const LENT_LEAST: usize = 32;
+
+/// The most results that are given back at once.
+const RESULTS_MOST: usize = 64;
+
+/// The longest time until a result is given back. A person who watches does not notice it.
+const RESULTS_AFTER: Duration = Duration::from_millis(20);
+
+/// A job that is lent.
+pub(crate) struct Lent {
+    pub(crate) id: JobId,
+    pub(crate) spec: Arc<Job>,
+    pub(crate) rules: Rules,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) span: Span,
+}
+
+/// A job that is given back.
+pub(crate) enum Returned {
+    /// A file or a partial file is at the path of the file, or the folder could not be read. Nothing was
+    /// requested.
+    Occupied(Box<Lent>),
+    /// The file has its final name.
+    Finished(Box<Finished>),
+    /// There is a response or an error. Nothing was written.
+    Responded(Box<Response>),
+    /// Nothing was requested, or nothing remains of the request.
+    Untouched(Box<Lent>),
+}
+
+/// A job with the response to its first request.
+pub(crate) struct Response {
+    pub(crate) job: Lent,
+    pub(crate) response: Result<Opened, Error>,
+    /// The time when the request was sent.
+    pub(crate) sent: Duration,
+    /// The time of each stage before the response.
+    pub(crate) spent: Spent,
+}
+
+/// A file that has its final name.
+pub(crate) struct Finished {
+    pub(crate) id: JobId,
+    pub(crate) spec: Arc<Job>,
+    pub(crate) saved: Saved,
+    /// The time when the request was sent.
+    pub(crate) sent: Duration,
+    /// The time from the request to the final name.
+    pub(crate) took: Duration,
+    pub(crate) spent: Spent,
+}
+
+/// Everything that the threads use.
+pub(crate) struct Tools {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) clock: Clock,
+}
+
+/// The threads. They end when this value is dropped.
+pub(crate) struct SmallFiles {
+    shared: Arc<Shared>,
+    /// The thread that takes jobs, and the number that [`Thread::saves`] had at the last check.
+    seen: (usize, u64),
+}
+
+struct Shared {
+    tools: Tools,
+    state: Mutex<State>,
+    results: mpsc::UnboundedSender<Vec<Returned>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Lent>,
+    /// The results that are not given back yet. They are not kept by the threads, because these may wait for
+    /// a disk.
+    results: Vec<Returned>,
+    /// The most files in progress on all threads together.
+    at_once: usize,
+    /// The last thread takes jobs. The others wait for the disk, and end when they are done.
+    threads: Vec<Arc<Thread>>,
+    /// True if the director knows that few jobs wait.
+    knows: bool,
+    closed: bool,
+}
+
+/// What others see of a thread.
+#[derive(Default)]
+struct Thread {
+    /// Wakes the thread.
+    wake: Notify,
+    /// True if the thread waits for jobs.
+    is_hungry: AtomicBool,
+    /// The number of files in progress.
+    at_work: AtomicUsize,
+    /// The number of times that the thread began or ended to save a file. It is odd while the thread saves
+    /// one.
+    saves: AtomicU64,
+    /// The number of times that the files in progress were called back.
+    recalls: AtomicU64,
+}
+
+impl SmallFiles {
+    /// Starts the first thread. Returns `None` if the system cannot start one.
+    pub(crate) fn start(tools: Tools, results: mpsc::UnboundedSender<Vec<Returned>>) -> Option<SmallFiles> {
+        let shared = Arc::new(Shared { tools, state: Mutex::default(), results });
+        let small_files = SmallFiles { shared, seen: (0, 0) };
+        small_files.start_thread().then_some(small_files)
+    }
+
+    /// Starts a thread, which takes all further jobs. Returns false if the system cannot start one.
+    fn start_thread(&self) -> bool {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return false;
+        };
+        let thread = Arc::<Thread>::default();
+        let (shared, own) = (self.shared.clone(), thread.clone());
+        let run = move || runtime.block_on(shared.run(own));
+        let has_started = thread::Builder::new().name("small files".into()).spawn(run).is_ok();
+        if has_started {
+            thread.wake.notify_one();
+            self.shared.state().threads.push(thread);
+        }
+        has_started
+    }
+
+    /// Starts another thread if the present one waits for the disk. This is called every [`STUCK`] while jobs
+    /// are lent.
+    pub(crate) fn watch(&mut self) {
+        let mut state = self.shared.state();
+        let Some(thread) = state.threads.last() else { return };
+        let now = (state.threads.len(), thread.saves.load(Ordering::Relaxed));
+        let is_stuck = now == self.seen && now.1 % 2 == 1;
+        let may_start = state.threads.len() < THREADS_MOST;
+        if is_stuck {
+            self.shared.report(&mut state);
+        }
+        drop(state);
+        self.seen = now;
+        if is_stuck && may_start {
+            // If no thread can be started, the jobs wait for the disk.
+            let _ = self.start_thread();
+        }
+    }
+
+    /// Returns the number of further jobs that may be lent.
+    pub(crate) fn room(&self) -> usize {
+        LENT_MOST.saturating_sub(self.shared.state().waiting.len())
+    }
+
+    /// Lends jobs to the threads. At most `at_once` files are in progress.
+    pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize) {
+        let mut state = self.shared.state();
+        state.waiting.extend(jobs);
+        state.knows = state.waiting.len() < LENT_LEAST;
+        state.at_once = at_once;
+        if let Some(thread) = state.threads.last().filter(|_| !state.waiting.is_empty())
+            && thread.is_hungry.swap(false, Ordering::Relaxed)
+        {
+            thread.wake.notify_one();
+        }
+    }
+
+    /// Takes back the jobs that have not begun.
+    pub(crate) fn withdraw(&self) -> Vec<Lent> {
+        std::mem::take(&mut self.shared.state().waiting).into()
+    }
+
+    /// Calls back the jobs in progress. Each is given back as soon as its thread does not wait for the disk.
+    pub(crate) fn call_back(&self) {
+        for thread in &self.shared.state().threads {
+            thread.recalls.fetch_add(1, Ordering::Relaxed);
+            thread.wake.notify_one();
+        }
+    }
+
+    /// Returns the number of files in progress.
+    pub(crate) fn at_work(&self) -> usize {
+        self.shared.state().at_work()
+    }
+}
+
+impl Drop for SmallFiles {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.threads.iter().for_each(|thread| thread.wake.notify_one());
+    }
+}
+
+impl State {
+    /// Returns the number of files in progress. A thread that waits for the disk counts as one file, because
+    /// its other files do not use the network meanwhile.
+    fn at_work(&self) -> usize {
+        let last = self.threads.last().map_or(0, |thread| thread.at_work.load(Ordering::Relaxed));
+        let others = self.threads.iter().rev().skip(1);
+        last + others.filter(|thread| thread.at_work.load(Ordering::Relaxed) > 0).count()
+    }
+
+    /// Returns true if the results should be given back, because there are many, or because so few jobs wait
+    /// that the director should lend more.
+    fn should_report(&mut self) -> bool {
+        let few = self.waiting.len() < LENT_LEAST;
+        self.results.len() >= RESULTS_MOST
+            || self.waiting.is_empty()
+            || (few && !std::mem::replace(&mut self.knows, true))
+    }
+}
+
+impl Shared {
+    /// Runs one thread until the director has ended.
+    async fn run(self: Arc<Self>, thread: Arc<Thread>) {
+        let called_back = Notify::new();
+        let mut at_work = FuturesUnordered::new();
+        let mut recalls = 0;
+        let mut tick = tokio::time::interval(RESULTS_AFTER);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let has_results = match &*self.state() {
+                State { closed: true, .. } => return,
+                state => !state.results.is_empty(),
+            };
+            let recalled = thread.recalls.load(Ordering::Relaxed);
+            if std::mem::replace(&mut recalls, recalled) != recalled {
+                called_back.notify_waiters();
+            }
+            while let Some(job) = self.take(&thread) {
+                let span = job.span.clone();
+                let download = file::download(&self.tools, &thread.saves, job, &called_back);
+                at_work.push(download.instrument(span));
+            }
+            tokio::select! {
+                biased;
+                Some(result) = at_work.next(), if !at_work.is_empty() => {
+                    thread.at_work.fetch_sub(1, Ordering::Relaxed);
+                    let mut state = self.state();
+                    state.results.push(result);
+                    if state.should_report() {
+                        self.report(&mut state);
+                    }
+                }
+                () = thread.wake.notified() => {}
+                _ = tick.tick(), if has_results => self.report(&mut self.state()),
+            }
+        }
+    }
+
+    /// Returns a job that this thread should begin.
+    fn take(&self, thread: &Arc<Thread>) -> Option<Lent> {
+        let mut state = self.state();
+        let is_last = state.threads.last().is_some_and(|last| Arc::ptr_eq(last, thread));
+        let job = match is_last && state.at_work() < state.at_once {
+            true => state.waiting.pop_front(),
+            false => None,
+        };
+        thread.is_hungry.store(job.is_none(), Ordering::Relaxed);
+        thread.at_work.fetch_add(usize::from(job.is_some()), Ordering::Relaxed);
+        job
+    }
+
+    /// Gives back the results.
+    fn report(&self, state: &mut State) {
+        if !state.results.is_empty() {
+            // Sending fails only if the director has ended.
+            let _ = self.results.send(std::mem::take(&mut state.results));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock can be used, because the state is consistent between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,38 @@
+//! Presents a source that has responded already.
+//!
+//! Invariant: the response is used once, for the first request for the whole file.
+
+use super::{Opened, Request, Source};
+use crate::explain::{self, Spent};
+use downhaul_core::error::Error;
+use futures_util::future::{self, BoxFuture};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A source with its first response.
+pub(crate) struct Responded {
+    source: Arc<dyn Source>,
+    first: Mutex<Option<First>>,
+}
+
+/// A response, and the time that was spent until it arrived.
+type First = (Result<Opened, Error>, Spent);
+
+impl Responded {
+    pub(crate) fn new(source: Arc<dyn Source>, response: Result<Opened, Error>, spent: Spent) -> Responded {
+        Responded { source, first: Mutex::new(Some((response, spent))) }
+    }
+}
+
+impl Source for Responded {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        let is_plain = request.is_for_everything() && request.about.is_none() && request.sends.is_none();
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match first.take().filter(|_| is_plain) {
+            Some((response, spent)) => {
+                explain::spent_before(spent);
+                Box::pin(future::ready(response))
+            }
+            None => self.source.open(request),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Tests of sessions with many small files, which a thread of its own downloads. These tests use real time,
+//! because such a thread needs a runtime with several threads.
+
+use super::World;
+use bytes::Bytes;
+use downhaul_engine::core::identity::Identity;
+use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
+use downhaul_engine::{Error, EventKind, Job, Remove, Session, Settings};
+use downhaul_testkit::content;
+use downhaul_testkit::fake_disk::FakeDisk;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+use url::Url;
+
+const SIZE: u64 = 1000;
+
+/// A disk on which the file `stuck` is saved only when the gate is open.
+#[derive(Clone)]
+struct HangingDisk {
+    disk: FakeDisk,
+    gate: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl HangingDisk {
+    fn pass(&self, target: &Path) {
+        let (is_open, changed) = &*self.gate;
+        let mut is_open = is_open.lock().expect("no panic");
+        while target.ends_with("stuck") && !*is_open {
+            is_open = changed.wait(is_open).expect("no panic");
+        }
+    }
+
+    fn open_gate(&self) {
+        *self.gate.0.lock().expect("no panic") = true;
+        self.gate.1.notify_all();
+    }
+}
+
+impl Disk for HangingDisk {
+    fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
+        self.disk.look(path)
+    }
+
+    fn has_left(&self, target: &Path, identity: &Identity) -> bool {
+        self.disk.has_left(target, identity)
+    }
+
+    fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
+        self.disk.names(folder, most)
+    }
+
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        self.pass(target);
+        self.disk.open_part(target, how)
+    }
+
+    fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
+        self.pass(target);
+        self.disk.save(target, identity, data, how)
+    }
+
+    fn tidy(&self, target: &Path) {
+        self.disk.tidy(target);
+    }
+
+    fn free_space(&self, target: &Path) -> Option<u64> {
+        self.disk.free_space(target)
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
+        self.disk.open(path)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_stops_only_the_files_that_use_it() {
+    let gate = Arc::default();
+    let hanging = HangingDisk { disk: FakeDisk::failing(0, 1), gate };
+    let builder = |settings: Settings, sources| {
+        Session::builder(settings).sources(sources).disk(Arc::new(hanging.clone())).seed(1)
+    };
+    let mut world = World::with(hanging.disk.clone(), Settings::default().with_parallel(Some(4)), builder);
+    for n in 0..300 {
+        let name = if n == 50 { "stuck".to_string() } else { format!("f{n}") };
+        world.add(&name, SIZE).await;
+    }
+    world.session.close().await;
+    let mut finished = BTreeSet::new();
+    let all = async {
+        while let Some(event) = world.events.next().await {
+            if let EventKind::Finished { path, .. } = &event.kind {
+                finished.insert(path.clone());
+                // At most three other files were in progress on the same thread.
+                if finished.len() == 296 {
+                    assert!(!finished.iter().any(|path| path.ends_with("stuck")));
+                    hanging.open_gate();
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("the other files do not wait");
+    assert_eq!(finished.len(), 300);
+    assert!(
+        world.is_exact("stuck", SIZE) && (0..300).all(|n| n == 50 || world.is_exact(&format!("f{n}"), SIZE))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_for_small_files_are_obeyed_and_each_file_ends_once() {
+    for seed in 0..4 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let settings = Settings::default().with_parallel(Some(1 + rng.usize(0..8)));
+        let mut world = World::start(settings);
+        let mut removed = BTreeSet::new();
+        for n in 0..200 {
+            let id = world.add(&format!("f{n}"), SIZE).await;
+            match rng.u8(0..40) {
+                0 => {
+                    world.session.pause_all();
+                    tokio::time::sleep(Duration::from_millis(rng.u64(0..3))).await;
+                    // While all jobs are paused, `add` waits as soon as the queue is full.
+                    world.session.resume_all();
+                }
+                1..3 => world.session.resume_all(),
+                3 => {
+                    world.session.remove(id, Remove::Discard);
+                    removed.insert(id);
+                }
+                4 => world.session.pause(id),
+                5 => world.session.set_priority(id, rng.i32(-2..3)),
+                6 => world.session.set_job_rate_limit(id, Some(1_000_000)),
+                7 => tokio::time::sleep(Duration::from_millis(rng.u64(0..5))).await,
+                _ => {}
+            }
+        }
+        world.session.resume_all();
+        world.session.close().await;
+        let mut ended: BTreeMap<u64, String> = BTreeMap::new();
+        let all = async {
+            while let Some(event) = world.events.next().await {
+                let how = match &event.kind {
+                    EventKind::Finished { .. } => "finished".to_string(),
+                    EventKind::Failed { error, .. } => error.code.clone(),
+                    _ => continue,
+                };
+                let id = event.job.expect("a job");
+                assert!(
+                    how == "finished" || (how == "job.removed" && removed.contains(&id)),
+                    "{seed}: {how}"
+                );
+                assert!(ended.insert(id.get(), how).is_none(), "{seed}: {id} ended twice");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("the session ends");
+        assert_eq!(ended.len(), 200, "{seed}");
+        let summary = world.session.wait().await;
+        assert_eq!(summary.finished + summary.failed, 200, "{seed}");
+        for (id, how) in &ended {
+            let name = format!("f{}", id - 1);
+            let there = world.disk.read(Path::new("out").join(&name));
+            assert_eq!(there.is_some(), how == "finished", "{seed}: {name}");
+            assert!(there.is_none_or(|bytes| bytes == content(&name, SIZE)), "{seed}: {name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_stopped_ends_all_small_files() {
+    for after in [0, 1, 5, 20] {
+        let world = World::start(Settings::default().with_parallel(Some(8)));
+        for n in 0..1000 {
+            let job = Job::new(Url::parse(&format!("http://sim/f{n}/{SIZE}")).expect("a URL"));
+            if n == 300 {
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                world.session.stop();
+            }
+            if world.session.add(job.to_path(format!("f{n}"))).await.is_err() {
+                break;
+            }
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(30), world.session.finish()).await;
+        let summary = ended.expect("the session ends");
+        assert_eq!(summary.finished + summary.failed, summary.files, "{after}");
+        assert_eq!(summary.stopped, summary.failed, "{after}");
+    }
+}
