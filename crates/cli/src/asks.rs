@@ -29,11 +29,11 @@ impl Asks {
     /// Returns what is wrong, in words for the user. The text contains nothing of the body.
     pub(crate) fn of(args: &Args) -> Result<Asks, String> {
         let http = &args.options.http;
-        let body = match (&http.data, &http.json) {
-            (Some(data), _) => Some((body(data, "--data")?, "application/x-www-form-urlencoded")),
-            (None, Some(json)) => Some((body(json, "--json")?, "application/json")),
-            (None, None) => None,
-        };
+        // As in curl, an ampersand joins the parts of a form, and nothing joins the parts of JSON.
+        let data = joined(&http.data, "--data", b"&")?;
+        let data = data.map(|body| (body, "application/x-www-form-urlencoded"));
+        let json = joined(&http.json, "--json", b"")?.map(|body| (body, "application/json"));
+        let body = data.or(json);
         let usual = if body.is_some() { "POST" } else { "GET" };
         let method = http.request.as_deref().unwrap_or(usual);
         let is_plain = method == "GET" && body.is_none();
@@ -59,7 +59,9 @@ impl Asks {
     /// Returns true if the request may change something on the server each time it is sent.
     pub(crate) fn is_special(args: &Args) -> bool {
         let http = &args.options.http;
-        http.data.is_some() || http.json.is_some() || http.request.as_deref().is_some_and(|one| one != "GET")
+        !http.data.is_empty()
+            || !http.json.is_empty()
+            || http.request.as_deref().is_some_and(|one| one != "GET")
     }
 }
 
@@ -82,13 +84,18 @@ fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, E
     Ok(job.with_sends(sends.clone()))
 }
 
-fn body(option: &BodyOption, name: &str) -> Result<Body, String> {
-    let path = match option {
-        BodyOption::Text(body) => return Ok(body.clone()),
-        BodyOption::File(path) => path,
-    };
-    let bytes = given::read(path, LONGEST);
-    bytes.map(Body::new).map_err(|e| format!("{name} @{}: it cannot be read: {e}", words::path(path)))
+/// Returns the bodies of an option in their order, with `between` between them.
+fn joined(options: &[BodyOption], name: &str, between: &[u8]) -> Result<Option<Body>, String> {
+    let bodies = options.iter().map(|option| body(option, name)).collect::<Result<Vec<_>, _>>()?;
+    Ok((!bodies.is_empty()).then(|| Body::new(bodies.join(between))))
+}
+
+fn body(option: &BodyOption, name: &str) -> Result<Vec<u8>, String> {
+    match option {
+        BodyOption::Text(body) => Ok(body.expose().to_vec()),
+        BodyOption::File(path) => given::read(path, LONGEST)
+            .map_err(|e| format!("{name} @{}: it cannot be read: {e}", words::file_of_secret(path))),
+    }
 }
 
 /// Returns the reason why the options contradict each other, if they do.

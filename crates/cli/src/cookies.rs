@@ -29,13 +29,18 @@ pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, Stri
 }
 
 fn of_file(path: &Path, saved: Option<&Path>, notes: &mut Vec<String>) -> Result<Vec<Cookie>, String> {
-    let shown = words::path(path);
+    let shown = words::file_of_secret(path);
     let text = match given::read(path, cookies::LONGEST) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && saved == Some(path) => {
             return Ok(Vec::new());
         }
-        Err(e) => return Err(format!("--cookies {shown}: it cannot be read: {e}")),
+        Err(e) => {
+            let is_cookie = path.to_string_lossy().contains('=') && !path.exists();
+            let hint =
+                if is_cookie { ". --cookies names a file; --cookie NAME=VALUE sends a cookie" } else { "" };
+            return Err(format!("--cookies {shown}: it cannot be read: {e}{hint}"));
+        }
     };
     let (all, mistakes) = cookies::read(&String::from_utf8_lossy(&text))
         .map_err(|mistake| format!("--cookies {shown}: {mistake}"))?;

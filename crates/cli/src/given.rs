@@ -102,21 +102,20 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, Secret)>, Strin
 pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
-        let host = pair[0].expose().trim();
         // The text is not shown, because the user may have typed a header in place of the host.
-        if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err("--header-for: the first value must be a host or HOST:PORT, before the header".into());
-        }
+        let host = args::host(pair[0].expose().trim()).map_err(|_| {
+            "--header-for: the first value must be a host or HOST:PORT, before the header".to_string()
+        })?;
         let header =
             args::header_option(pair[1].expose()).map_err(|why| format!("--header-for {host}: {why}"))?;
         let headers = headers(&[header])?;
-        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, value)));
+        all.extend(headers.into_iter().map(|(name, value)| (host.clone(), name, value)));
     }
     Ok(all)
 }
 
 fn headers_of(path: &Path) -> Result<Vec<(String, Secret)>, String> {
-    let shown = words::path(path);
+    let shown = words::file_of_secret(path);
     let text = read(path, LONGEST_HEADERS).map_err(|e| format!("-H @{shown}: it cannot be read: {e}"))?;
     let mut headers = Vec::new();
     for (number, line) in (1..).zip(Lines::new(text.as_slice())) {

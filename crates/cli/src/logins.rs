@@ -2,7 +2,7 @@
 //!
 //! Invariant: no message contains a password or a token.
 
-use crate::args::{self, Args, LoginOption, SecretOption};
+use crate::args::{self, Args, Header, LoginOption, SecretOption};
 use crate::cookies;
 use crate::given;
 use crate::platform::{self, Hidden};
@@ -35,8 +35,8 @@ pub(crate) enum NoLogin {
 /// # Errors
 /// Returns why a login cannot be used.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
-    let mut args = args.clone();
     let mut notes = readable_by_others(&args.options.http);
+    let mut args = given::with_headers(args).map_err(NoLogin::Unusable)?;
     let config = args.config.clone();
     let called = |option| config.called(option);
     let http = &mut args.options.http;
@@ -61,24 +61,43 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
 
 /// Returns warnings about files with secrets that other users can read.
 fn readable_by_others(http: &args::Http) -> Vec<String> {
+    let readable = secret_files(http).into_iter().filter(|(_, path)| platform::others_may_read(path));
+    let warning = |(name, path): (&str, PathBuf)| {
+        let shown = words::path(&path);
+        format!("other users can read the file {shown} of {name}: chmod 600 makes it private")
+    };
+    readable.map(warning).collect()
+}
+
+/// Returns the files with secrets, each with the option that names it. Warnings about netrc files and cookie
+/// files are made where these files are read.
+fn secret_files(http: &args::Http) -> Vec<(&'static str, PathBuf)> {
     let logins = [("--user", &http.user), ("--proxy-user", &http.proxy_user)];
     let logins = logins.into_iter().filter_map(|(name, option)| match option {
-        Some(LoginOption::File(path)) => Some((name, path)),
+        Some(LoginOption::File(path)) => Some((name, path.clone())),
         _ => None,
     });
     let secrets = [("--bearer", &http.bearer), ("--key-password", &http.key_password)];
     let secrets = secrets.into_iter().filter_map(|(name, option)| Some((name, option.as_ref()?)));
     let secrets = secrets.chain(http.cookie.iter().map(|option| ("--cookie", option)));
     let secrets = secrets.filter_map(|(name, option)| match option {
-        SecretOption::File(path) => Some((name, path)),
+        SecretOption::File(path) => Some((name, path.clone())),
         SecretOption::Text(_) => None,
     });
-    let readable = logins.chain(secrets).filter(|(_, path)| platform::others_may_read(path));
-    let warning = |(name, path): (&str, &PathBuf)| {
-        let shown = words::path(path);
-        format!("other users can read the file {shown} of {name}: chmod 600 makes it private")
+    let headers = http.headers.iter().filter_map(|header| match header {
+        Header::File(path) => Some(("-H", path.clone())),
+        Header::Line(..) => None,
+    });
+    let for_hosts = http.header_for.iter().skip(1).step_by(2);
+    let for_hosts = for_hosts.filter_map(|header| header.expose().strip_prefix('@'));
+    let for_hosts = for_hosts.map(|path| ("--header-for", PathBuf::from(path)));
+    // Without --key, the file of the certificate also has the private key.
+    let key = match (&http.key, &http.cert) {
+        (Some(key), _) => Some(("--key", key.clone())),
+        (None, Some(cert)) => Some(("--cert", cert.file.clone())),
+        (None, None) => None,
     };
-    readable.map(warning).collect()
+    logins.chain(secrets).chain(headers).chain(for_hosts).chain(key).collect()
 }
 
 /// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
@@ -89,7 +108,7 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
     let Some(path) = named.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc)) else {
         return Ok(None);
     };
-    let shown = words::path(&path);
+    let shown = words::file_of_secret(&path);
     let text = match given::read(&path, netrc::LONGEST) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(None),
@@ -221,7 +240,11 @@ fn key_password(http: &args::Http) -> Result<Option<SecretOption>, NoLogin> {
         Some(given) => return Ok(Some(given.clone())),
         None => {}
     }
-    let encrypted = http.key.as_ref().or(http.cert.as_ref()).filter(|file| needs_password(file));
+    if let Some(password) = http.cert.as_ref().and_then(|cert| cert.password.clone()) {
+        return Ok(Some(SecretOption::Text(password)));
+    }
+    let encrypted =
+        http.key.as_ref().or(http.cert.as_ref().map(|cert| &cert.file)).filter(|file| needs_password(file));
     let Some(file) = encrypted else { return Ok(None) };
     match platform::ask_hidden(&format!("Password of {}: ", words::path(file))) {
         Hidden::Line(password) => Ok(Some(SecretOption::Text(Secret::new(password)))),
@@ -262,7 +285,7 @@ fn first_line<T>(
     form: &str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<T, String> {
-    let wrong = |why: &str| format!("{option} @{}: {why}", words::path(path));
+    let wrong = |why: &str| format!("{option} @{}: {why}", words::file_of_secret(path));
     let text = given::read(path, LONGEST).map_err(|e| wrong(&format!("it cannot be read: {e}")))?;
     let text = String::from_utf8(text).map_err(|_| wrong("it is not UTF-8"))?;
     let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::feed::Feed;
-use crate::given;
+
 use crate::hooks::Hooks;
 use crate::input::{self, Input, List};
 use crate::logins::{self, NoLogin};
@@ -24,6 +24,7 @@ use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::trace::Trace;
 use crate::ui::{EventReader, explain, json, log::Log};
+use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job;
 use downhaul_engine::core::list::metalink;
@@ -191,8 +192,7 @@ fn save_cookies(args: &Args) -> Option<Exit> {
 /// Returns the arguments with all secrets, which come from files or are typed by the user. Shows the warnings
 /// about those files.
 fn with_secrets(args: &Args) -> Result<Args, Exit> {
-    let args = given::with_headers(args).map_err(|why| usage(&why))?;
-    let (args, notes) = logins::with_logins(&args).map_err(|no_login| match no_login {
+    let (args, notes) = logins::with_logins(args).map_err(|no_login| match no_login {
         NoLogin::Unusable(why) => usage(&why),
         NoLogin::Interrupted => Exit::Interrupted,
     })?;
@@ -333,7 +333,9 @@ fn not_started(args: &Args, e: &Error) -> Exit {
         true => ". --key-password @FILE reads the password from a file",
         false => "",
     };
-    usage(&escaped(&format!("{option} {}: {}{hint}", e.at, e.detail)))
+    // The user may have given the password or the key itself.
+    let file = if option == "--cacert" { e.at.clone() } else { words::file_of_secret(Path::new(&e.at)) };
+    usage(&escaped(&format!("{option} {file}: {}{hint}", e.detail)))
 }
 
 /// Returns the text that is written to standard error after the screen has ended.

@@ -3,6 +3,7 @@
 //! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So a
 //! new option needs only the right name for its value.
 
+use crate::args;
 use crate::input;
 use clap::Arg;
 use downhaul_engine::core::{job::Job, show};
@@ -23,6 +24,12 @@ const LOGIN: &str = "LOGIN";
 /// The name of values that are the URL of a proxy. Such a URL may have a login, and may lack its scheme.
 const PROXY: &str = "PROXY";
 
+/// The name of values that are the file of a certificate, which a colon and a password may follow.
+const CERT: &str = "CERT";
+
+/// The name of values that are a command. Each of its words but the first one may be a secret.
+const COMMAND: &str = "COMMAND";
+
 /// The names of values that are secret as a whole.
 const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
 
@@ -34,7 +41,10 @@ pub(crate) fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
 
 /// Returns true if the option takes values that may be secret.
 pub(crate) fn may_be_secret(arg: &Arg) -> bool {
-    [HEADER, LOGIN, PROXY].iter().chain(&WHOLE).any(|name| (0..2).any(|place| is_called(arg, place, name)))
+    [HEADER, LOGIN, PROXY, CERT, COMMAND]
+        .iter()
+        .chain(&WHOLE)
+        .any(|name| (0..2).any(|place| is_called(arg, place, name)))
 }
 
 /// Returns true if a value is or contains a URL with a part that is never shown.
@@ -56,7 +66,10 @@ pub(crate) fn is_unshown(arg: &Arg, value: &str) -> bool {
 /// Returns true if a value is certainly or very likely a secret. Such a value must not be in a file that
 /// others read.
 pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
-    if value.starts_with('@') {
+    if is_called(arg, place, CERT) {
+        return args::cert_parts(value).1.is_some();
+    }
+    if value.starts_with('@') || is_called(arg, place, COMMAND) {
         return false;
     }
     match value.split_once(':') {
@@ -73,6 +86,18 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
 /// Returns a value of an option without its secret parts, and the name of the removed part.
 pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
+    if is_called(arg, place, CERT) {
+        return match args::cert_parts(value) {
+            (file, Some(_)) => (format!("{}:...", file.replace(':', "\\:")), option()),
+            _ => (value.to_string(), None),
+        };
+    }
+    if is_called(arg, place, COMMAND) {
+        return match value.trim().split_once(char::is_whitespace) {
+            Some((program, _)) => (format!("{} ...", program.trim_start_matches(['"', '\''])), option()),
+            None => (value.to_string(), None),
+        };
+    }
     // `@FILE` only names a file with the secret.
     if value.starts_with('@') {
         return (value.to_string(), None);

@@ -230,7 +230,7 @@ pub(crate) fn resolve(
         (_, true) => Family::V6,
         _ => Family::Any,
     };
-    settings.client_certificate = args.options.http.cert.clone();
+    settings.client_certificate = args.options.http.cert.as_ref().map(|cert| cert.file.clone());
     settings.client_key = args.options.http.key.clone();
     settings.client_key_password = logins::token(args.options.http.key_password.as_ref());
     settings.pinned_keys =

@@ -8,6 +8,17 @@ pub(crate) fn path(path: &Path) -> String {
     show::escaped(&path.to_string_lossy()).into_owned()
 }
 
+/// Returns the path of a file with a secret, as it is shown in messages. If there is no such file and the
+/// text does not look like a path, it is not shown: the user may have given the secret itself, such as
+/// `--cookies 'session=VALUE'`.
+pub(crate) fn file_of_secret(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let below_drive = text.get(2..).filter(|_| cfg!(windows) && text.as_bytes()[1] == b':').unwrap_or(&text);
+    let is_path = !below_drive.contains(['=', ':', ';', '\n'])
+        && (below_drive.contains(['/', '\\']) || !below_drive.contains(' '));
+    if is_path || path.exists() { self::path(path) } else { "***".into() }
+}
+
 /// Returns the known word that is most similar to `word`. At most one letter in four may be changed, missing
 /// or added. The result is never the opposite of a word (`resume` and `no-resume`).
 pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

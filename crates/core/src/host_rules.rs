@@ -14,7 +14,9 @@ use url::Url;
 ///
 /// - `example.org` means that host with the usual port of the scheme.
 /// - `example.org:8443` means that host with this port.
-/// - `*.example.org` means all names below `example.org`, but not `example.org` itself.
+/// - `*.example.org` means all names below `example.org`, but not `example.org` itself. Names below a public
+///   suffix of ICANN, such as `com` or `co.uk`, have many owners, so `*.com` is refused. A name that is not
+///   in the Public Suffix List, such as `lan`, is accepted.
 /// - `https://` or `http://` before any of these restricts the pattern to that scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
@@ -45,13 +47,18 @@ impl HostPattern {
             Some(host) => (true, host),
             None => (false, rest),
         };
-        if host.contains(['/', '?', '#', '@', '*', '\\', ' ']) || is_below && !host.contains('.') {
+        if host.contains(['/', '?', '#', '@', '*', '\\', ' ']) || is_below && host.is_empty() {
             return Err(FORMS.into());
         }
         // The URL library removes the usual port of a scheme.
         let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
         let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
         let host = url.host_str().ok_or(FORMS)?.to_string();
+        if is_below && is_public_suffix(&host) {
+            return Err(format!(
+                "the names below {host} belong to many owners, because {host} is a public suffix"
+            ));
+        }
         Ok(HostPattern { text: text.into(), scheme: scheme.map(String::from), is_below, host, port })
     }
 
@@ -80,6 +87,13 @@ impl HostPattern {
     fn precision(&self) -> (bool, usize, bool, bool) {
         (!self.is_below, self.host.len(), self.port.is_some(), self.scheme.is_some())
     }
+}
+
+/// Returns true if ICANN or a registry lets anyone register names below this one (publicsuffix.org).
+fn is_public_suffix(host: &str) -> bool {
+    let suffix = psl::suffix(host.as_bytes());
+    suffix
+        .is_some_and(|suffix| suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == host.as_bytes())
 }
 
 impl fmt::Display for HostPattern {
@@ -238,6 +252,8 @@ mod tests {
             "",
             "*",
             "*.org",
+            "*.co.uk",
+            "*.",
             "a*.example.org",
             "ftp://h",
             "h/path",

@@ -425,11 +425,12 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
 pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
     if !has_scheme(text) {
-        return Err(Error::new(
-            ErrorKind::UrlInvalid,
-            shown(),
-            "a URL begins with https:// or http://, or with the name of a host and a slash",
-        ));
+        let authority = text.split(['/', '?', '#']).next().unwrap_or_default();
+        let why = match authority.contains('@') {
+            true => "a URL with a login before the host must begin with https:// or http://",
+            false => "a URL begins with https:// or http://, or with the name of a host and a slash",
+        };
+        return Err(Error::new(ErrorKind::UrlInvalid, shown(), why));
     }
     let url = Url::parse(text).map_err(|e| match e {
         // Browsers do not accept a zone in URLs either (such as `%25eth0` in RFC 6874).

@@ -5,7 +5,7 @@
 use super::choices::{
     Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
-use super::values::{self, BodyOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
+use super::values::{self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use crate::hooks::Hook;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
@@ -316,13 +316,16 @@ pub struct Http {
     /// Send this body, or the content of @FILE, with POST
     ///
     /// The body is sent to the servers of the given URLs and to no other server. Its Content-Type is
-    /// application/x-www-form-urlencoded, unless -H 'Content-Type: ...' gives another one.
+    /// application/x-www-form-urlencoded, unless -H 'Content-Type: ...' gives another one. If this option is
+    /// given several times, the bodies are joined with &, as in curl.
     #[arg(long, value_name = "BODY", value_parser = values::body, conflicts_with = "json", hide_short_help = true)]
-    pub data: Option<BodyOption>,
+    pub data: Vec<BodyOption>,
 
     /// Send this body, or the content of @FILE, as application/json
+    ///
+    /// If this option is given several times, the bodies are joined without a character between them.
     #[arg(long, value_name = "BODY", value_parser = values::body, hide_short_help = true)]
-    pub json: Option<BodyOption>,
+    pub json: Vec<BodyOption>,
 
     /// Save only these bytes of each file (0-999, or 1000- to the end)
     ///
@@ -406,9 +409,11 @@ pub struct Http {
 
     /// Send the client certificate in this PEM file to the servers of the given URLs
     ///
-    /// FILE must also contain the certificates of the chain, and the private key unless --key is given.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
-    pub cert: Option<PathBuf>,
+    /// CERT is FILE or, as in curl, FILE:PASSWORD with the password of the key. A colon in the name of FILE
+    /// needs a backslash before it. FILE must also contain the certificates of the chain, and the private key
+    /// unless --key is given.
+    #[arg(long, value_name = "CERT", value_parser = values::cert, value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub cert: Option<CertOption>,
 
     /// Read the private key of the client certificate from this PEM file
     ///
@@ -439,7 +444,7 @@ pub struct Http {
     /// Connect to these addresses for HOST and PORT (HOST:PORT:ADDRESS,ADDRESS)
     ///
     /// If HOST is *, the rule is for all hosts.
-    #[arg(long, value_name = "RULE", value_parser = Resolve::parse, hide_short_help = true)]
+    #[arg(long, value_name = "RULE", value_parser = values::resolve, allow_hyphen_values = true, hide_short_help = true)]
     pub resolve: Vec<Resolve>,
 
     /// Connect to HOST2 and PORT2 in place of HOST1 and PORT1 (HOST1:PORT1:HOST2:PORT2)

@@ -27,7 +27,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
 /// value that looks like a URL is hidden for every option, because it may contain a login or a token. An
-/// example is the URL of a proxy that a user of curl gives with `-x`.
+/// example is the URL of a proxy that a user of curl gives with `-x`. A value of an option that takes none is
+/// hidden, and so is a pasted command of curl in the place of a single word.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
@@ -37,7 +38,11 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let is_url = matches!(error.get(ContextKind::InvalidValue),
         Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
     let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
-    if is_url || command.get_arguments().any(may_be_secret) {
+    let takes_none = error.kind() == ErrorKind::TooManyValues;
+    let is_pasted = option.starts_with('<')
+        && matches!(error.get(ContextKind::InvalidValue),
+            Some(ContextValue::String(value)) if value.contains(char::is_whitespace));
+    if is_url || takes_none || is_pasted || command.get_arguments().any(may_be_secret) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
     }
 }
@@ -46,6 +51,9 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
 /// which may do the opposite. Here an option is suggested only if a typing error is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let named = option.split('=').next().unwrap_or(option);
+    // The text may be the value of the option before it, such as a private key in PEM form.
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    let option = if is_name(named) { option } else { "***" };
     let is_of_downloads =
         |arg: &Arg| arg.get_long().map(|long| format!("--{long}")).as_deref() == Some(named);
     if command.get_arguments().any(is_of_downloads) {

@@ -5,6 +5,7 @@ mod foreign;
 mod groups;
 mod help;
 mod mistakes;
+mod repeats;
 mod values;
 
 pub use choices::{
@@ -13,8 +14,9 @@ pub use choices::{
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
 use mistakes::not_read;
+pub(crate) use repeats::without_overridden;
 pub use values::{BodyOption, Header, LoginOption, SecretOption};
-pub(crate) use values::{cookies, header_option, login, token};
+pub(crate) use values::{cert_parts, cookies, header_option, host, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};
@@ -288,13 +290,14 @@ impl Args {
             return Err(usage(refusal));
         }
         stdin::check(&command, &matches, has_command).map_err(usage)?;
+        let repeated = repeats::check(foreign::add(self::command()), &words).map_err(usage)?;
         if matches.get_flag("short_help") {
             return Err(NoArgs::Asked(help::short(&self::command())));
         }
         let (again, repair) = (Again::of(&command, &matches), Again::repairing(&command, &matches));
         let shown = Again::shown(&command, &matches);
         let Layered { mut config, report, matches } = layered(&mut command, matches, words)?;
-        config.notes.splice(0..0, notes);
+        config.notes.splice(0..0, notes.into_iter().chain(repeated));
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
         let has_retries = matches!(matches.value_source("retries"), Some(ValueSource::CommandLine));

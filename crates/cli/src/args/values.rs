@@ -2,9 +2,11 @@
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use downhaul_engine::core::digest::{Algorithm, Digest};
-use downhaul_engine::core::job::{Body, Headers, Sends};
+use downhaul_engine::core::job::{Body, Headers, Sends, Url};
 use downhaul_engine::core::name::Folders;
+use downhaul_engine::core::names::Resolve;
 use downhaul_engine::core::secret::{Login, Secret};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +39,15 @@ pub enum LoginOption {
     Name(String),
     /// A file with a user name and a password.
     File(PathBuf),
+}
+
+/// `--cert`: the file of a client certificate, and the password of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertOption {
+    /// The file.
+    pub file: PathBuf,
+    /// The password, if the option has one.
+    pub password: Option<Secret>,
 }
 
 /// `--pinned-pubkey`: the SHA-256 of keys.
@@ -248,12 +259,50 @@ pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
     }
 }
 
-/// Reads a host, which may have a port.
-pub(super) fn host(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.contains(['/', '@', ' ']) {
-        true => Err("it must be a host or HOST:PORT".into()),
-        false => Ok(text.into()),
+/// Reads `HOST` or `HOST:PORT`. Returns it as URLs have it: in lower case and ASCII, and with brackets around
+/// an IPv6 address. Other forms would match no host, without a word. An error contains no part of the text.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    const FORM: &str = "it must be a host or HOST:PORT";
+    let is_address = text.parse::<Ipv6Addr>().is_ok();
+    let (host, port) = match text.rsplit_once(':').filter(|_| !is_address && !text.ends_with(']')) {
+        Some((host, port)) => (host, Some(port.parse().ok().filter(|port: &u16| *port > 0).ok_or(FORM)?)),
+        None => (text, None),
+    };
+    let host = if is_address { format!("[{host}]") } else { host.to_string() };
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '*', '\\', ' ']) {
+        return Err(FORM.into());
     }
+    let url = Url::parse(&format!("https://{host}/")).map_err(|_| FORM)?;
+    let host = url.host_str().ok_or(FORM)?;
+    Ok(port.map_or(host.to_string(), |port| format!("{host}:{port}")))
+}
+
+/// Reads a rule of `--resolve`. In curl, `-HOST:PORT` removes addresses that an earlier transfer stored.
+pub(super) fn resolve(text: &str) -> Result<Resolve, String> {
+    if text.starts_with('-') {
+        return Err(
+            "it must have the form HOST:PORT:ADDRESS; a rule with - before it, as in curl, is not needed"
+                .into(),
+        );
+    }
+    Resolve::parse(text)
+}
+
+/// Reads `FILE` or `FILE:PASSWORD`.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+pub(super) fn cert(text: &str) -> Result<CertOption, String> {
+    let (file, password) = cert_parts(text);
+    Ok(CertOption { file: file.into(), password: password.map(Secret::new) })
+}
+
+/// Splits `FILE:PASSWORD`. A colon after a backslash belongs to the name of the file, and so does the colon
+/// of a drive such as `C:`.
+pub(crate) fn cert_parts(text: &str) -> (String, Option<&str>) {
+    let is_drive = |at: usize| at == 1 && text[2..].starts_with(['\\', '/']);
+    let mut colons = text.match_indices(':').map(|(at, _)| at);
+    let colon = colons.find(|at| !is_drive(*at) && !text[..*at].ends_with('\\'));
+    let file = text[..colon.unwrap_or(text.len())].replace("\\:", ":");
+    (file, colon.map(|colon| &text[colon + 1..]))
 }
 
 /// Accepts the name of a file to write. `-` would mean standard output and is refused, because standard
@@ -281,6 +330,35 @@ mod tests {
         assert_eq!(rate("2MB/s"), Ok(2 << 20));
         for bad in ["", "k", "-1", "1x", "nan", "1e99", "2Mbps", "/s"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_the_form_that_urls_have() {
+        for (text, host) in [
+            ("H.example", "h.example"),
+            ("h:8443", "h:8443"),
+            ("::1", "[::1]"),
+            ("[::1]:443", "[::1]:443"),
+            ("bücher.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(super::host(text).as_deref(), Ok(host), "{text}");
+        }
+        for bad in ["", "*", "*.h", "h:", "h:0", "h:99999", "h:a", ":443", "https://h", "h/", "a b", "u@h"] {
+            assert!(super::host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_a_certificate_follows_a_colon() {
+        for (text, parts) in [
+            ("me.pem", ("me.pem", None)),
+            ("me.pem:hush", ("me.pem", Some("hush"))),
+            ("me.pem:", ("me.pem", Some(""))),
+            (r"a\:b.pem:c:d", ("a:b.pem", Some("c:d"))),
+            (r"C:\me.pem:hush", (r"C:\me.pem", Some("hush"))),
+        ] {
+            assert_eq!(cert_parts(text), (parts.0.to_string(), parts.1), "{text}");
         }
     }
 

@@ -120,7 +120,7 @@ impl Reader<'_> {
                 ("profile", DeValue::Table(profiles)) => {
                     file.profiles = self.sections("profile", profiles)?
                 }
-                (name @ ("host" | "profile"), _) => return Err(no_section(&place, name)),
+                ("host", _) => return Err(no_section(&place, "host")),
                 (name, DeValue::Table(_)) => {
                     let meant = words::misspelt(name, SECTIONS).map(|name| format!("; did you mean {name}?"));
                     return Err(format!(

@@ -7,18 +7,90 @@
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
 use super::{Config, Origin, excluded_by, is_given, keys};
-use crate::args::Args;
+use crate::args::{Args, Options};
 use crate::given;
 use crate::logins;
 use crate::proxies;
-use clap::{Arg, ArgMatches, Command, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
 use downhaul_engine::core::job::Headers;
 use downhaul_engine::core::show;
 
-/// Keys that apply to the host even if the command line has the same option, because that option applies to
-/// the given URLs only.
-const ADDED: [&str; 3] = ["header", "user", "bearer"];
+/// A key that a section can have.
+struct Key {
+    name: &'static str,
+    /// True if the key applies to the host even if the command line has the same option, because that option
+    /// applies to the given URLs only.
+    is_added: bool,
+    /// Takes the value from the options, and puts it into the options of the section.
+    set: fn(&mut HostOptions, &Options) -> Result<(), String>,
+}
+
+const KEYS: &[Key] = &[
+    Key {
+        name: "connections",
+        is_added: false,
+        set: |section, given| {
+            let number = given.work.connections;
+            let number = number.ok_or("connections: it must be a number in a section for hosts")?;
+            section.connections = Some(number.into());
+            Ok(())
+        },
+    },
+    Key {
+        name: "max-per-host",
+        is_added: false,
+        set: |section, given| {
+            section.max_per_host = Some(given.work.max_per_host.into());
+            Ok(())
+        },
+    },
+    Key {
+        name: "limit-rate",
+        is_added: false,
+        set: |section, given| {
+            section.limit_rate = given.work.limit_rate;
+            Ok(())
+        },
+    },
+    Key {
+        name: "header",
+        is_added: true,
+        set: |section, given| {
+            section.headers = Headers(given::headers(&given.http.headers)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "user",
+        is_added: true,
+        set: |section, given| {
+            section.user = logins::login(given.http.user.as_ref());
+            Ok(())
+        },
+    },
+    Key {
+        name: "bearer",
+        is_added: true,
+        set: |section, given| {
+            section.bearer = logins::token(given.http.bearer.as_ref());
+            Ok(())
+        },
+    },
+    Key {
+        name: "proxy",
+        is_added: false,
+        set: |section, given| {
+            section.proxy = Some(proxies::of_section(&given.http)?);
+            Ok(())
+        },
+    },
+];
+
+/// Returns the names of the keys that a section can have.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.name)
+}
 
 /// A section for hosts.
 #[derive(Debug, Clone)]
@@ -49,10 +121,10 @@ pub(super) fn read(
             let place = &entry.place;
             let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
             let name = keys::long(arg);
-            if !keys::OF_HOSTS.contains(&name) {
-                let all = keys::OF_HOSTS.join(", ");
+            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+                let all = names().collect::<Vec<_>>().join(", ");
                 return Err(format!("{place}: {name} cannot be set for one host; these can: {all}"));
-            }
+            };
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
                 // An unset variable must not fail a run that does not need this host.
@@ -63,8 +135,8 @@ pub(super) fn read(
                 Err(Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
             };
             let is_set = is_given(matches, arg) || config.settings.iter().any(|one| one.name == name);
-            if ADDED.contains(&name) || !is_set {
-                set(&mut host.options, command, arg, &meaning).map_err(|why| format!("{place}: {why}"))?;
+            if key.is_added || !is_set {
+                set(&mut host.options, command, key, &meaning).map_err(|why| format!("{place}: {why}"))?;
                 host.rows.push((name.into(), meaning.shown, Origin::File(place.clone())));
             }
         }
@@ -90,26 +162,12 @@ fn check_together(command: &Command, section: &Section) -> Result<(), String> {
 }
 
 /// Sets one option of a section.
-fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meaning) -> Result<(), String> {
+fn set(section: &mut HostOptions, command: &Command, key: &Key, meaning: &Meaning) -> Result<(), String> {
     let words = ["downhaul"].into_iter().chain(meaning.words.iter().map(|word| word.expose()));
     let read =
         command.clone().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches));
     // These words were checked before, so reading them does not fail.
-    let mut args = read.map_err(|e| e.kind().to_string())?.options;
-    logins::of_section(&mut args.http)?;
-    match keys::long(arg) {
-        "header" => options.headers = Headers(given::headers(&args.http.headers)?),
-        "connections" => {
-            let number =
-                args.work.connections.ok_or("connections: it must be a number in a section for hosts")?;
-            options.connections = Some(number.into());
-        }
-        "user" => options.user = logins::login(args.http.user.as_ref()),
-        "bearer" => options.bearer = logins::token(args.http.bearer.as_ref()),
-        "proxy" => options.proxy = Some(proxies::of_section(&args.http)?),
-        "max-per-host" => options.max_per_host = Some(args.work.max_per_host.into()),
-        "limit-rate" => options.limit_rate = args.work.limit_rate,
-        other => return Err(format!("{other} cannot be set for one host")),
-    }
-    Ok(())
+    let mut options = read.map_err(|e| e.kind().to_string())?.options;
+    logins::of_section(&mut options.http)?;
+    (key.set)(section, &options)
 }

@@ -1,7 +1,7 @@
 //! Writes the file of `downhaul config init`, which has every key as a comment.
 
 use super::keys::{self, Key};
-use super::{PREFIX, default_path};
+use super::{PREFIX, default_path, hosts};
 use crate::platform;
 use crate::words;
 use std::io;
@@ -72,5 +72,5 @@ fn text() -> String {
             false => format!("#{name} = {value}\n"),
         };
     }
-    text + &SECTIONS.replace("KEYS", &keys::OF_HOSTS.join(", "))
+    text + &SECTIONS.replace("KEYS", &hosts::names().collect::<Vec<_>>().join(", "))
 }

@@ -1,6 +1,7 @@
 //! Decides which options are keys of the configuration. A key is the long name of an option. Options that
 //! make sense for one command only are not keys. A new option becomes a key without a change in this file.
 
+use super::hosts;
 use crate::words;
 use clap::{Arg, ArgAction, Command};
 use downhaul_engine::core::show;
@@ -19,10 +20,6 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("checksum", "it is the digest of one file"),
     ("header-for", "write the header into a section [host.\"NAME\"]"),
 ];
-
-/// Keys that a section `[host."NAME"]` can have.
-pub(super) const OF_HOSTS: &[&str] =
-    &["connections", "max-per-host", "limit-rate", "header", "user", "bearer", "proxy"];
 
 /// A key as the documents describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +81,7 @@ pub fn described() -> Vec<Key> {
         default: default(arg),
         is_value: !arg.get_action().takes_values() || !arg.get_default_values().is_empty(),
         meaning: arg.get_help().map(ToString::to_string).unwrap_or_default(),
-        is_of_hosts: OF_HOSTS.contains(&long(arg)),
+        is_of_hosts: hosts::names().any(|name| name == long(arg)),
     });
     described.collect()
 }
@@ -165,8 +162,8 @@ mod tests {
         for (name, _) in NO_KEYS {
             assert!(command.get_arguments().any(|arg| arg.get_long() == Some(name)), "{name} is no option");
         }
-        for name in OF_HOSTS {
-            assert!(names.contains(name), "{name}");
+        for name in hosts::names() {
+            assert!(names.contains(&name), "{name}");
         }
     }
 }

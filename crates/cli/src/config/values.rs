@@ -75,7 +75,12 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         let real = real.unwrap_or_else(|| with_home(arg, text));
         check(command, arg, &real).map_err(wrong)?;
         meaning.words.push(Secret::new(format!("--{}={real}", keys::long(arg))));
-        shown.push(text.clone());
+        // Of a command, only the program is shown. All other values have no secret, as the check above says.
+        shown.push(if secrets::is_called(arg, 0, "COMMAND") {
+            secrets::shown(arg, 0, text)
+        } else {
+            text.clone()
+        });
     }
     meaning.shown = shown.join(", ");
     Ok(meaning)

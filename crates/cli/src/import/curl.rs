@@ -132,6 +132,8 @@ impl Reader {
             To::Option("proxy-user" | "bearer") if value.starts_with('@') => {
                 return Err(begins_with_at(name));
             }
+            // curl removes addresses of an earlier transfer. Here there is one transfer only.
+            To::Option("resolve") if value.starts_with('-') => {}
             // In curl, these limits are off if they are 0.
             To::Option("limit-rate" | "max-time" | "connect-timeout" | "timeout" | "min-speed")
                 if value == "0" => {}
@@ -151,7 +153,6 @@ impl Reader {
             To::NoPatterns => self.no_patterns = true,
             To::CookieJar if value == "-" || value == "/dev/null" => self.left_out(name),
             To::CookieJar => self.add(format!("--save-cookies={value}")),
-            To::Cert => self.cert(&value),
             To::Output => self.outputs.push(Some(value)),
             To::RemoteName => self.outputs.push(None),
             To::Header => self.header(&value),
@@ -222,6 +223,11 @@ impl Reader {
             return Err("the command of curl has no URL".into());
         }
         self.schemes();
+        self.urls.iter_mut().for_each(|url| *url = with_scheme(url));
+        if self.has_login {
+            // In curl, the login of `-u` replaces that of a URL.
+            self.urls.iter_mut().for_each(|url| *url = without_login(url));
+        }
         self.host_header();
         self.body()?;
         let has_patterns = !self.no_patterns && self.urls.iter().any(|url| url.contains(['{', '[']));
@@ -312,21 +318,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads `FILE:PASSWORD`. A colon after a backslash belongs to the name of the file. The colon of a drive
-    /// such as `C:` also belongs to the name.
-    fn cert(&mut self, value: &str) {
-        let is_drive = |at: usize| at == 1 && value[2..].starts_with(['\\', '/']);
-        let colon = value
-            .match_indices(':')
-            .map(|(at, _)| at)
-            .find(|at| !is_drive(*at) && !value[..*at].ends_with('\\'));
-        let file = &value[..colon.unwrap_or(value.len())];
-        if let Some(colon) = colon {
-            self.add(format!("--key-password={}", &value[colon + 1..]));
-        }
-        self.add(format!("--cert={}", file.replace("\\:", ":")));
-    }
-
     /// Adds the URLs and their names.
     fn names(&mut self, has_patterns: bool) -> Result<(), String> {
         let urls = std::mem::take(&mut self.urls);
@@ -358,6 +349,22 @@ impl Reader {
 fn authority(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     after.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Returns a URL with its scheme. curl guesses a scheme from the name of the host, which is http for most
+/// hosts.
+fn with_scheme(url: &str) -> String {
+    let is_ftp = url.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("ftp."));
+    match url.find(['/', '?', '#']) {
+        Some(end) if url[..end].ends_with(':') && url[end..].starts_with("//") => url.into(),
+        _ => format!("{}://{url}", if is_ftp { "ftp" } else { "http" }),
+    }
+}
+
+fn without_login(url: &str) -> String {
+    let authority = authority(url);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    url.replacen(authority, host, 1)
 }
 
 /// Returns the value, unless it begins with `@`. Such a value is an ordinary one in curl, but names a file in

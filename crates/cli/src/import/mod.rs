@@ -6,6 +6,7 @@ mod curl;
 mod options;
 mod shell;
 
+use crate::args;
 use crate::given;
 use clap::ArgMatches;
 use curl::Translation;
@@ -51,6 +52,7 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
     let Translation { words: translated, notes } = translate(&text)?;
     let urls = translated.iter().position(|word| word == "--").unwrap_or(translated.len());
     let (options, urls) = translated.split_at(urls);
+    let options = args::without_overridden(options, &args::command(), matches);
     let mut others = others.into_iter();
     let words = others.next().into_iter().chain(options.iter().map(OsString::from)).chain(others);
     let words = words.chain(urls.iter().map(OsString::from)).collect();
@@ -144,43 +146,48 @@ mod tests {
             ("curl https://h/a > x", "--save-as=x -- https://h/a"),
             ("curl -o a https://h/1 -o b https://h/2", "-- https://h/1,https://h/2 a,b"),
             ("curl -O https://h/1 -O https://h/2", "-- https://h/1 https://h/2"),
-            ("curl --url https://h/a -- -x", "-- https://h/a -x"),
+            ("curl --url https://h/a -- -x", "-- https://h/a http://-x"),
             (
                 "curl 'h/a' -H 'X-A: 1' -H 'Empty;' -A me",
-                "--header=X-A: 1 --header=Empty: --user-agent=me -- h/a",
+                "--header=X-A: 1 --header=Empty: --user-agent=me -- http://h/a",
             ),
             (
                 "curl h/a -b 'a=1; b=2' -b Cargo.toml -c out",
-                "--cookie=a=1; b=2 --cookies=Cargo.toml --save-cookies=out -- h/a",
+                "--cookie=a=1; b=2 --cookies=Cargo.toml --save-cookies=out -- http://h/a",
             ),
             (
                 "curl h/a -u me:pw -x p:1 -k --compressed",
-                "--user=me:pw --proxy=p:1 --insecure --decode=auto --auth=basic -- h/a",
+                "--user=me:pw --proxy=p:1 --insecure --decode=auto --auth=basic -- http://h/a",
             ),
-            ("curl h/a -e 'http://r;auto' --http2", "--referer=http://r -- h/a"),
-            ("curl h/a -d a=1 --data-raw b=2 -X POST", "--data=a=1&b=2 -- h/a"),
+            ("curl h/a -e 'http://r;auto' --http2", "--referer=http://r -- http://h/a"),
+            ("curl h/a -d a=1 --data-raw b=2 -X POST", "--data=a=1&b=2 -- http://h/a"),
             (
                 "curl h/a --json '{}' -X PUT",
-                "--request=PUT --header=Accept: application/json --json={} -- h/a",
+                "--request=PUT --header=Accept: application/json --json={} -- http://h/a",
             ),
-            ("curl h/a?x=1#f -G -d a=1 --data-urlencode 'b=c d'", "-- h/a?x=1&a=1&b=c%20d#f"),
-            ("curl -X GET h/a -C -", "-- h/a"),
-            ("curl --data-binary @body h/a", "--data=@body -- h/a"),
-            ("curl h/{a,b} -G -d 'x=[1]'", r"--glob -- h/{a,b}?x=\[1\]"),
-            ("curl -g h/{a,b}", "-- h/{a,b}"),
-            ("curl h/a --url-query 'b=c&d' --url-query +e=f&g", "-- h/a?b=c%26d&e=f&g"),
+            ("curl h/a?x=1#f -G -d a=1 --data-urlencode 'b=c d'", "-- http://h/a?x=1&a=1&b=c%20d#f"),
+            ("curl -X GET h/a -C -", "-- http://h/a"),
+            ("curl --data-binary @body h/a", "--data=@body -- http://h/a"),
+            ("curl h/{a,b} -G -d 'x=[1]'", r"--glob -- http://h/{a,b}?x=\[1\]"),
+            ("curl -g h/{a,b}", "-- http://h/{a,b}"),
+            ("curl h/a --url-query 'b=c&d' --url-query +e=f&g", "-- http://h/a?b=c%26d&e=f&g"),
             ("curl https://u:p@h/a", "--auth=basic -- https://u:p@h/a"),
-            ("curl -u u:p --anyauth h/a", "--user=u:p -- h/a"),
-            ("curl --http2-prior-knowledge h/a", "--http2 -- h/a"),
-            ("curl --socks5-hostname p:1 h/a", "--proxy=socks5h://p:1 -- h/a"),
-            ("curl -E 'c\\:d.pem:pw' h/a", "--key-password=pw --cert=c:d.pem -- h/a"),
-            ("curl -b /nonexistent/jar -c /dev/null -m 0 h/a", "-- h/a"),
+            ("curl https://x:y@h/a@b -u o:p", "--user=o:p --auth=basic -- https://h/a@b"),
+            ("curl h:8080/a?u=http://b", "-- http://h:8080/a?u=http://b"),
+            ("curl {http,https}://h/a", "--glob -- {http,https}://h/a"),
+            ("curl ftp.h/a", "-- ftp://ftp.h/a"),
+            ("curl --resolve -h:80 --resolve h:80:127.0.0.1 h/a", "--resolve=h:80:127.0.0.1 -- http://h/a"),
+            ("curl -u u:p --anyauth h/a", "--user=u:p -- http://h/a"),
+            ("curl --http2-prior-knowledge h/a", "--http2 -- http://h/a"),
+            ("curl --socks5-hostname p:1 h/a", "--proxy=socks5h://p:1 -- http://h/a"),
+            ("curl -E 'c\\:d.pem:pw' h/a", r"--cert=c\:d.pem:pw -- http://h/a"),
+            ("curl -b /nonexistent/jar -c /dev/null -m 0 h/a", "-- http://h/a"),
             ("curl -H 'Host: h' https://h:443/a", "-- https://h:443/a"),
             ("curl -H 'Host: v' https://h/a", "--header=Host: v -- https://h/a"),
-            ("sudo /usr/bin/curl h/a ;", "-- h/a"),
-            ("\u{feff}curl h/a", "-- h/a"),
-            ("$ curl h/a", "-- h/a"),
-            ("curl.exe h/a", "-- h/a"),
+            ("sudo /usr/bin/curl h/a ;", "-- http://h/a"),
+            ("\u{feff}curl h/a", "-- http://h/a"),
+            ("$ curl h/a", "-- http://h/a"),
+            ("curl.exe h/a", "-- http://h/a"),
         ] {
             assert_eq!(words(text), translation, "{text}");
         }
@@ -207,7 +214,7 @@ mod tests {
     fn what_is_left_out_is_named() {
         let text = "curl h/a -H 'Range: bytes=0-' -H 'accept-encoding: gzip' -H ':authority: h' -H 'Accept:' -v -D x | tar x";
         let translation = translate(text).expect("a command");
-        assert_eq!(translation.words, ["--", "h/a"]);
+        assert_eq!(translation.words, ["--", "http://h/a"]);
         let notes = translation.notes.join("\n");
         for one in [
             "header range",

@@ -20,6 +20,13 @@ enum Part {
     Set(Set),
 }
 
+impl Part {
+    /// Returns true if the fragment of the URL begins in this part.
+    fn has_fragment(&self) -> bool {
+        matches!(self, Part::Text(text) if text.contains('#'))
+    }
+}
+
 /// The values that one pattern stands for.
 #[derive(Debug, PartialEq, Eq)]
 enum Set {
@@ -89,6 +96,10 @@ impl Pattern {
                 '}' => return Err(bad("a } has no {")),
                 _ => None,
             };
+            let is_in_fragment = || text.contains('#') || parts.iter().any(Part::has_fragment);
+            if set.as_ref().is_some_and(|(set, _)| set.count() > 1) && is_in_fragment() {
+                return Err(bad("what follows # is not sent, so each of these URLs has the same file"));
+            }
             let Some((set, after)) = set else {
                 let escaped = rest.strip_prefix('\\').filter(|next| next.starts_with(['{', '}', '[', ']']));
                 rest = escaped.unwrap_or(rest);
@@ -219,11 +230,19 @@ fn values(inside: &str) -> Result<Set, &'static str> {
     let step: u64 = step.parse().ok().filter(|step| *step > 0).ok_or(BAD)?;
     let (first, last) = range.split_once('-').ok_or(BAD)?;
     let count = |from: u64, to: u64| -> Result<u64, &'static str> {
-        let steps = to.checked_sub(from).ok_or(BAD)? / step;
+        let span = to.checked_sub(from).ok_or(BAD)?;
+        // As in curl, a step must lead to another value.
+        if step > span.max(1) {
+            return Err(BAD);
+        }
+        let steps = span / step;
         steps.checked_add(1).ok_or("it stands for too many URLs")
     };
     let letter = |text: &str| text.bytes().next().filter(|b| text.len() == 1 && b.is_ascii_alphabetic());
     if let (Some(first), Some(last)) = (letter(first), letter(last)) {
+        if first.is_ascii_lowercase() != last.is_ascii_lowercase() {
+            return Err(BAD);
+        }
         return Ok(Set::Letters { first, step, count: count(first.into(), last.into())? });
     }
     let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
@@ -251,7 +270,20 @@ mod tests {
         assert_eq!(urls(r"h/\{a\}{,b\,c}"), ["h/{a}", "h/{a}b,c"]);
         assert_eq!(urls("h/plain?a[]=1"), ["h/plain?a[]=1"]);
         assert_eq!(urls("日/{本,語}"), ["日/本", "日/語"]);
-        for bad in ["h/{a,b", "h/a}", "h/[1-2", "h/[x]", "h/[3-1]", "h/[a-9]", "h/{a,{b,c}}"] {
+        for bad in [
+            "h/{a,b",
+            "h/a}",
+            "h/[1-2",
+            "h/[x]",
+            "h/[3-1]",
+            "h/[a-9]",
+            "h/{a,{b,c}}",
+            "h/[A-c]",
+            "h/[Z-a]",
+            "h/[1-3:5]",
+            "h/a#[1-3]",
+            "h/#{a,b}x",
+        ] {
             assert!(Pattern::read(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{self, Destination, Job};
 use downhaul_engine::core::name::{self, SafeName};
 use downhaul_engine::core::show;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 /// The most jobs that are checked before the run. A mistake in a later job fails only that job, as in a list
 /// on standard input. Checking this many jobs takes some milliseconds.
@@ -274,7 +274,12 @@ fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {
         "-" => Ok(Destination::Stdout),
         stdout if STDOUT.contains(&stdout) => Ok(Destination::Stdout),
         "" => Err("-o needs a name".into()),
-        _ if text.ends_with('/') || path.file_name().is_none() => {
+        // `a/.` is the folder `a`, although the last part of this path is `a`.
+        _ if text.ends_with(['/', MAIN_SEPARATOR])
+            || text == "."
+            || text.ends_with("/.")
+            || path.file_name().is_none() =>
+        {
             Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
         }
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {

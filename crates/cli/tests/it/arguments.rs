@@ -107,6 +107,7 @@ fn a_file_with_urls_and_a_misspelt_command_get_a_hint() {
         ("verfy", "did you mean the command downhaul verify?"),
         ("repare", "did you mean the command downhaul repair?"),
         ("something", "a URL begins with https://"),
+        ("ann:hush@host/a", "a URL with a login before the host must begin with https://"),
     ] {
         let out = place.run(&[word]);
         assert_eq!(out.status, 2, "{}", out.stderr);

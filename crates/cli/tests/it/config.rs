@@ -150,7 +150,8 @@ fn every_mistake_in_the_configuration_gets_one_clear_line() {
         ("header = ['Range: bytes=0-']\n", "c.toml:1: header: Range is set by downhaul itself"),
         ("http1 = true\nhttp2 = true\n", "c.toml:2: http2 cannot be set together with http1 (c.toml:1)"),
         ("save-as = 'x'\n", "c.toml:1: save-as cannot be set here: it names one file"),
-        ("profile = 'x'\n", "c.toml:1: profile is a kind of section: write [profile.\"NAME\"]"),
+        ("profile = 'x'\n", "c.toml:1: profile cannot be set here: it chooses a section [profile.NAME]"),
+        ("[profile]\nretries = 1\n", "c.toml:2: profile is a kind of section: write [profile.\"NAME\"]"),
         ("[network]\nretries = 1\n", "c.toml:1: there is no section [network]"),
         ("[profiles.x]\nretries = 1\n", "c.toml:1: there is no section [profiles]; did you mean profile?"),
         ("[profile.x]\nretrys = 1\n", "c.toml:2: retrys is not the name of an option; did you mean retries?"),
@@ -489,6 +490,8 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
     let place = Place::new();
     for (text, says) in [
         ("[host.\"*\"]\n", "c.toml:1: *: it must be like example.org"),
+        ("[host.\"*.com\"]\n", "c.toml:1: *.com: the names below com belong to many owners"),
+        ("[host.\"*.co.uk\"]\n", "c.toml:1: *.co.uk: the names below co.uk belong to many owners"),
         ("\n[host.\"http://h/path\"]\n", "c.toml:2: http://h/path: it must be like"),
         (
             "[host.h]\nverify = 'off'\n",
@@ -512,6 +515,12 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
         let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
     }
+    // Names of a home or of a company are in no list of public suffixes.
+    let names = ["*.lan", "*.local", "*.a", "*.lan:8443", "*.github.io"];
+    place.write("c.toml", names.map(|name| format!("[host.\"{name}\"]\nconnections = 1\n")).concat());
+    let out = place.run(&["config", "--config", "c.toml"]);
+    let shown = String::from_utf8_lossy(&out.stdout);
+    assert!(names.iter().all(|name| shown.contains(&format!("[host.\"{name}\"]"))), "{shown}{}", out.stderr);
     place.write("c.toml", "[host.h]\nheader = 'X: env:NOT_SET'\n");
     let out = place.run(&["config", "--config", "c.toml"]);
     let says = "warning: c.toml:2: the environment variable NOT_SET is not set: header has no effect";

@@ -98,6 +98,23 @@ fn a_dry_run_shows_what_was_understood_without_secrets() {
 }
 
 #[test]
+fn a_pasted_command_uses_the_scheme_and_the_login_that_curl_would_use() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f").replace("http://", "http://x:y@");
+    let place = Place::new();
+    let command = format!("curl {url} -u o:p");
+    let out = place.run(&[&command]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let sent = server.requests().pop().expect("a request");
+    assert_eq!(sent.header("authorization"), Some("Basic bzpw"), "the login o:p is sent");
+    let out = place.run(&[&command, "--dry-run"]);
+    let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(shown.contains(" -u o:... "), "{shown}");
+    let out = place.run(&["curl h.example:8443/f", "--dry-run"]);
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "downhaul http://h.example:8443/f\n");
+}
+
+#[test]
 fn a_dry_run_of_a_repair_changes_nothing() {
     let server = Server::start();
     let place = Place::new();

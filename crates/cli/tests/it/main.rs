@@ -21,6 +21,7 @@ mod lists;
 mod metalink;
 #[cfg(unix)]
 mod names;
+mod option_values;
 
 // The network, and servers that misbehave.
 #[cfg(unix)]

@@ -1,0 +1,178 @@
+//! Decides what happens if an option with one value is given several times.
+//!
+//! Invariant: each such option is in exactly one row of [`TABLE`]. Options that collect their values, such as
+//! `-H`, `--data` and `--resolve`, are in none.
+
+use crate::again;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
+
+/// What happens if an option is given several times.
+enum Repeated {
+    /// It is a usage error, and the text says what to do instead. The user probably means all of the values,
+    /// and with only one of them, the run would download or verify something else.
+    Refused(&'static str),
+    /// The last value is used, with a warning. The user may mean all of the values, but the run is useful
+    /// with one of them.
+    Warned,
+    /// The last value is used, as in curl and wget. Scripts rely on this: they append an option to override
+    /// an earlier one.
+    Last,
+}
+
+use Repeated::{Last, Refused, Warned};
+
+const TABLE: &[(&[&str], Repeated)] = &[
+    (&["input"], Refused("write all URLs into one list")),
+    (&["checksum"], Refused("give the strongest digest only")),
+    (&["checksum-file"], Refused("join the lists into one file")),
+    (&["signed-by"], Refused("give one key, or one file with all OpenPGP keys")),
+    (&["cookies"], Refused("join the files into one")),
+    (&["pinned-pubkey"], Refused("write semicolons between the keys")),
+    (&["range"], Refused("download each range in a run of its own")),
+    (
+        &[
+            "save-as",
+            "failed",
+            "on-complete",
+            "on-error-run",
+            "record",
+            "netrc",
+            "cookies-from-browser",
+            "save-cookies",
+            "cacert",
+            "no-proxy",
+            "cert",
+            "key",
+            "config",
+            "profile",
+        ],
+        Warned,
+    ),
+    (
+        &[
+            "output",
+            "names",
+            "folders",
+            "sync",
+            "if-exists",
+            "parallel",
+            "connections",
+            "max-per-host",
+            "limit-rate",
+            "retries",
+            "on-error",
+            "timeout",
+            "connect-timeout",
+            "max-time",
+            "min-speed",
+            "verify",
+            "mirrors",
+            "user",
+            "bearer",
+            "auth",
+            "user-agent",
+            "referer",
+            "request",
+            "max-redirects",
+            "decode",
+            "proxy",
+            "proxy-user",
+            "key-password",
+            "tls-min",
+            "interface",
+            "doh",
+            "unix-socket",
+            "hsts",
+            "progress",
+            "color",
+            "log",
+        ],
+        Last,
+    ),
+];
+
+/// Checks the options that are given several times. `words` is the whole command line, and `command` is its
+/// definition, which was not used before. Returns warnings for the user.
+///
+/// # Errors
+/// Returns which option can be given only once, in words for the user.
+pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>, String> {
+    // clap forgets all values but the last one, unless the option collects its values.
+    let collecting = |arg: Arg| if is_single(&arg) { arg.action(ArgAction::Append) } else { arg };
+    let command = command.mut_args(collecting).mut_subcommands(|sub| sub.mut_args(collecting));
+    // The words were read before, so reading them again does not fail.
+    let Ok(all) = command.clone().try_get_matches_from(words) else { return Ok(Vec::new()) };
+    let (_, command, matches) = again::innermost(&command, &all);
+    let repeated = command.get_arguments().filter(|arg| count(matches, arg) > 1);
+    let mut warnings = Vec::new();
+    for arg in repeated {
+        let long = arg.get_long().unwrap_or_default();
+        match TABLE.iter().find(|(names, _)| names.contains(&long)) {
+            Some((_, Refused(instead))) => {
+                return Err(format!("--{long} can be given only once: {instead}"));
+            }
+            Some((_, Warned)) => {
+                warnings.push(format!("--{long} is given several times, and only the last one is used"));
+            }
+            Some((_, Last)) | None => {}
+        }
+    }
+    Ok(warnings)
+}
+
+/// Returns the words of an imported command without those that an option of the user overrides. `matches` has
+/// the options of the user. The words have the form `--NAME=VALUE` or `--NAME`. As in curl, only the last
+/// value of an option with one value is kept.
+pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let (_, command, matches) = again::innermost(command, matches);
+    let is_overridden = |(index, word): (usize, &String)| {
+        let name = name_of(word);
+        let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
+            return false;
+        };
+        // The user who gives a body wants to send this body only.
+        let is_body = ["data", "json"].contains(&name);
+        let is_given = (is_body || is_single(arg)) && count(matches, arg) > 0;
+        is_given || is_single(arg) && words[index + 1..].iter().any(|later| name_of(later) == name)
+    };
+    words.iter().enumerate().filter(|one| !is_overridden(*one)).map(|(_, word)| word.clone()).collect()
+}
+
+/// Returns the long name of the option in a word such as `--NAME=VALUE`.
+fn name_of(word: &str) -> &str {
+    word.trim_start_matches("--").split('=').next().unwrap_or_default()
+}
+
+/// Returns true for an option that has one value.
+fn is_single(arg: &Arg) -> bool {
+    !arg.is_positional() && matches!(arg.get_action(), ArgAction::Set)
+}
+
+/// Returns how often an option was given on the command line.
+fn count(matches: &ArgMatches, arg: &Arg) -> usize {
+    let id = arg.get_id().as_str();
+    let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+    let occurrences = if is_given { matches.get_raw_occurrences(id) } else { None };
+    occurrences.map_or(0, Iterator::count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_option_with_one_value_is_in_exactly_one_row() {
+        let command = crate::args::command();
+        let singles: Vec<&str> =
+            command.get_arguments().filter(|arg| is_single(arg)).filter_map(Arg::get_long).collect();
+        let mut listed: Vec<&str> = TABLE.iter().flat_map(|(names, _)| names.iter().copied()).collect();
+        for name in &singles {
+            let times = listed.iter().filter(|one| *one == name).count();
+            assert_eq!(times, 1, "--{name} must be in one row");
+        }
+        listed.retain(|name| !singles.contains(name));
+        assert!(listed.is_empty(), "these are not options with one value: {listed:?}");
+    }
+}
