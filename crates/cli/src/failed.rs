@@ -1,9 +1,9 @@
-//! Writes the list of `--failed FILE`. The list has the files that failed, and `-i` can read the list.
+//! Writes the list of `--failed FILE`. The list has the files that are not there after the run: those that
+//! failed, and those that were stopped or not even started. `-i` can read the list.
 //!
-//! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
-//! contain files that were only stopped, because the same command resumes them. A line says if a document
-//! named the URLs of the file. So a run with this list sends a secret of the user to no server to which this
-//! run did not send it.
+//! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is there, so
+//! a script can take an empty list for a success. A line says if a document named the URLs of the file. So a
+//! run with this list sends a secret of the user to no server to which this run did not send it.
 
 use crate::platform;
 use crate::ui::{EventReader, Next};
@@ -15,7 +15,7 @@ use downhaul_engine::core::settings::Settings;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The line of one job.
@@ -25,29 +25,111 @@ pub(crate) struct Line {
     lost_name: Option<String>,
 }
 
-/// The lines of the jobs that have not ended. The lines are kept here because they may contain secrets, which
-/// events do not contain.
+/// The most jobs that are read after a run was stopped, to write them into the list. Their lines are kept in
+/// memory, and a pattern such as `[1-9999999999]` may stand for very many jobs.
+const REST_MOST: usize = 1_000_000;
+
+/// The longest wait for the rest of the input after the run was stopped. Reading a million lines takes some
+/// seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The files of the run that are not there yet.
 #[derive(Clone, Default)]
-pub(crate) struct Pending(Arc<Mutex<BTreeMap<JobId, Line>>>);
+pub(crate) struct Pending(Arc<(Mutex<Files>, Condvar)>);
+
+/// The lines are kept here because they may contain secrets, which events do not contain.
+#[derive(Default)]
+struct Files {
+    /// The lines of the jobs of the session.
+    started: BTreeMap<JobId, Line>,
+    /// Jobs that were there before their line was.
+    done: BTreeSet<JobId>,
+    /// The lines of the jobs that the session did not accept, because the run was stopped.
+    rest: Vec<Line>,
+    input: InputState,
+}
+
+/// The state of the input.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum InputState {
+    /// Jobs are read from a file or from the arguments, so the end comes soon.
+    #[default]
+    Reading,
+    /// Jobs are read from a pipe, which may never end.
+    Waiting,
+    /// All jobs were read.
+    Whole,
+    /// The rest of the input was not read.
+    Cut,
+}
 
 impl Pending {
-    /// Keeps the line of a job.
-    pub(crate) fn insert(&self, job: JobId, line: Line) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job, line);
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps the line of a job of the session.
+    pub(crate) fn insert(&self, job: JobId, line: Line) {
+        let mut files = self.files();
+        if !files.done.remove(&job) {
+            files.started.insert(job, line);
+        }
+    }
+
+    /// Keeps the line of a job that the session did not accept. Returns false if no more lines are kept.
+    pub(crate) fn keep(&self, line: Line) -> bool {
+        let mut files = self.files();
+        files.rest.push(line);
+        files.rest.len() < REST_MOST
+    }
+
+    /// Notes that the input is a pipe.
+    pub(crate) fn may_wait(&self) {
+        self.files().input = InputState::Waiting;
+    }
+
+    /// Returns true if the input is a pipe.
+    pub(crate) fn waits(&self) -> bool {
+        self.files().input == InputState::Waiting
+    }
+
+    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read.
+    pub(crate) fn end(&self, is_whole: bool) {
+        self.files().input = if is_whole { InputState::Whole } else { InputState::Cut };
+        self.0.1.notify_all();
+    }
+
+    /// Notes that the file of a job is there.
     fn remove(&self, job: JobId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        let mut files = self.files();
+        if files.started.remove(&job).is_none() {
+            files.done.insert(job);
+        }
+    }
+
+    /// Returns all files that are not there, and the state of the input. Waits for the rest of the input,
+    /// unless it is a pipe.
+    fn all(&self) -> (Vec<Line>, InputState) {
+        let is_reading = |files: &mut Files| files.input == InputState::Reading;
+        let waited = self.0.1.wait_timeout_while(self.files(), LONGEST_WAIT, is_reading);
+        let (mut files, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let files = std::mem::take(&mut *files);
+        (files.started.into_values().chain(files.rest).collect(), files.input)
     }
 }
 
+/// Returns true if a line may be one of a list that this file wrote.
+pub(crate) fn is_line(text: &str) -> bool {
+    let line: Option<Map<String, Value>> = serde_json::from_str(text).ok();
+    line.is_some_and(|keys| keys.contains_key("url") || keys.contains_key("urls"))
+}
+
 /// Reads events until the run is over, and writes the list. Only the user may read the list, because its URLs
-/// may have passwords. Returns warnings about names that the list cannot contain.
+/// may have passwords. Returns warnings about what the list does not contain.
 ///
 /// # Errors
 /// Returns why the list cannot be written, in words for the user.
 pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Result<Vec<String>, String> {
-    let mut failed = BTreeSet::new();
     loop {
         let event = match events.next(Duration::from_secs(3600)) {
             Next::Event(event) => event,
@@ -55,22 +137,20 @@ pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Re
             Next::End => break,
         };
         let Some(job) = event.job else { continue };
-        match &event.kind {
-            EventKind::Finished { .. } | EventKind::Skipped { .. } => pending.remove(job),
-            EventKind::Failed { error, .. } if error.code == "run.stopped" => pending.remove(job),
-            EventKind::Failed { .. } => drop(failed.insert(job)),
-            _ => {}
+        if matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. }) {
+            pending.remove(job);
         }
     }
-    let lines = pending.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines: Vec<&Line> = failed.iter().filter_map(|job| lines.get(job)).collect();
+    let (lines, input) = pending.all();
     let text: String = lines.iter().map(|line| format!("{}\n", line.json)).collect();
     let shown = path.display();
     platform::replace_private(path, text.as_bytes())
         .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
-    let lost_names = lines.into_iter().filter_map(|line| line.lost_name.as_ref());
+    let lost_names = lines.into_iter().filter_map(|line| line.lost_name);
     let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
-    Ok(lost_names.map(warning).collect())
+    let is_cut = input != InputState::Whole;
+    let cut = is_cut.then(|| format!("--failed {shown}: it lacks the end of the input, which was not read"));
+    Ok(lost_names.map(warning).chain(cut).collect())
 }
 
 /// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot contain them.

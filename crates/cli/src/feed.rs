@@ -5,7 +5,7 @@
 
 use crate::asks::Asks;
 use crate::exit::Exit;
-use crate::failed;
+use crate::failed::{self, Line};
 use crate::input::Input;
 use crate::run::{self, Shared};
 use crate::survey;
@@ -33,6 +33,9 @@ impl Feed {
         // The end of the program does not wait for this thread, because the thread may be blocked in a read
         // from an empty pipe.
         thread::spawn(move || {
+            if let (Some(pending), Input::Stream(_)) = (self.shared.pending(), &input) {
+                pending.may_wait();
+            }
             self.pass(input, &runtime);
             self.shared.has_all_files();
             runtime.block_on(self.session.close());
@@ -73,23 +76,39 @@ impl Feed {
 
     /// Passes jobs to the session, and returns their number. Returns `None` if the session ended before all
     /// jobs were passed.
-    fn pass_all(&self, jobs: impl Iterator<Item = AtLine>, runtime: &Handle) -> Option<u64> {
+    fn pass_all(&self, mut jobs: impl Iterator<Item = AtLine>, runtime: &Handle) -> Option<u64> {
         let pending = self.shared.pending();
         let mut passed = 0;
-        for (_, job) in jobs {
+        for (_, job) in jobs.by_ref() {
             let line = job.as_ref().ok().filter(|_| pending.is_some());
             let line = line.map(|job| failed::line(job, &self.settings));
             let taken = match job.and_then(|job| self.asks.apply(job, &self.settings)) {
                 Ok(job) => runtime.block_on(self.session.add(job)),
                 Err(error) => runtime.block_on(self.session.add_failed(error)),
             };
-            let id = taken.ok()?;
+            let Ok(id) = taken else {
+                self.keep_rest(line, jobs);
+                return None;
+            };
             passed += 1;
             if let (Some(pending), Some(line)) = (pending, line) {
                 pending.insert(id, line);
             }
         }
+        if let Some(pending) = pending {
+            pending.end(true);
+        }
         Some(passed)
+    }
+
+    /// Keeps the jobs that the session did not accept, for `--failed`. `line` is that of the first one.
+    fn keep_rest(&self, line: Option<Line>, jobs: impl Iterator<Item = AtLine>) {
+        let Some(pending) = self.shared.pending() else { return };
+        let has_room = line.is_none_or(|line| pending.keep(line));
+        let mut lines = jobs.filter_map(|(_, job)| Some(failed::line(&job.ok()?, &self.settings)));
+        // No more of a pipe is read, because it may never end.
+        let is_whole = !pending.waits() && has_room && lines.all(|line| pending.keep(line));
+        pending.end(is_whole);
     }
 
     /// Reports that a part of a list could not be read, and lets the run end with an error.

@@ -21,6 +21,7 @@ mod import;
 mod input;
 mod logins;
 mod man;
+mod outputs;
 mod platform;
 mod printer;
 mod proxies;

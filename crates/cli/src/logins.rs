@@ -71,7 +71,7 @@ fn readable_by_others(http: &args::Http) -> Vec<String> {
 
 /// Returns the files with secrets, each with the option that names it. Warnings about netrc files and cookie
 /// files are made where these files are read.
-fn secret_files(http: &args::Http) -> Vec<(&'static str, PathBuf)> {
+pub(crate) fn secret_files(http: &args::Http) -> Vec<(&'static str, PathBuf)> {
     let logins = [("--user", &http.user), ("--proxy-user", &http.proxy_user)];
     let logins = logins.into_iter().filter_map(|(name, option)| match option {
         Some(LoginOption::File(path)) => Some((name, path.clone())),

@@ -6,10 +6,8 @@
 
 use crate::input;
 use crate::ui::{EventReader, Next};
-use crate::words;
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, EventKind, JobId};
-use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::lock_file::Entry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,24 +16,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Checks that a lock file may be written to a path. If the file exists, its first line must be a line of a
-/// lock file, because the file will be replaced.
-///
-/// # Errors
-/// Returns why the file may not be written, in words for the user.
-pub(crate) fn check(path: &Path) -> Result<(), String> {
-    // The lock file is replaced at the end, and a device must not be replaced.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(format!("--record {}: it is not a regular file", words::path(path)));
-    }
-    // If the file cannot be read, a later write reports the problem.
-    let Ok(file) = File::open(path) else { return Ok(()) };
-    let first = Lines::new(file).next();
-    let is_record = |line: &Vec<u8>| Entry::from_json(&String::from_utf8_lossy(line)).is_some();
-    if first.is_none_or(|line| line.as_ref().is_ok_and(is_record)) {
-        return Ok(());
-    }
-    Err(format!("--record {}: it exists, and it is not a lock file", words::path(path)))
+/// Returns true if a line is one of a lock file.
+pub(crate) fn is_line(text: &str) -> bool {
+    Entry::from_json(text).is_some()
 }
 
 /// Returns the path at which the new lock file is written.

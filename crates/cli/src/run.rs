@@ -44,6 +44,10 @@ use std::time::Duration;
 /// Ctrl-C must work even if a terminal or a pipe accepts nothing.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
+/// The time limit of `--failed` and `--record` for their files, if a run is stopped. These files are on a
+/// disk, and the rest of a long input must be read for the list of `--failed`.
+const LAST_FILES_LIMIT: Duration = Duration::from_secs(30);
+
 /// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -283,6 +287,7 @@ async fn download(
     let pending = args.options.failure.failed.is_some().then(Pending::default);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
+    let files = start_files(args, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen();
     let streamed = input.stream().map(ToString::to_string);
@@ -305,10 +310,12 @@ async fn download(
             }
         }
     };
-    let join = move || outputs.into_iter().for_each(|thread| drop(thread.join()));
-    write_last_output(join, &shared, &mut signals).await;
+    let join =
+        |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
+    write_last_output(join(files), LAST_FILES_LIMIT, &shared, &mut signals).await;
+    write_last_output(join(outputs), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
     let closing = closing(&summary, output, shared.ending(), &shared.take_last());
-    write_last_output(move || printer::err(&closing), &shared, &mut signals).await;
+    write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
     let early = shared.ending().or(shared.failure());
     if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none()) {
         return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
@@ -352,6 +359,33 @@ fn closing(summary: &Summary, output: &OutputSettings, ending: Option<Exit>, las
     text
 }
 
+/// Starts the lock file of `--record` and the list of `--failed`, each on a thread of its own.
+fn start_files(args: &Args, session: &Arc<Session>, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut outputs = Vec::new();
+    if let Some(path) = &args.options.verification.record {
+        let record = Record::new(path, &args.output.folder);
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || {
+            if let Err(why) = record.run(events) {
+                error(&why);
+                shared.fail(Exit::Disk);
+            }
+        }));
+    }
+    if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || match failed::run(&path, &pending, events) {
+            Ok(warnings) => warnings.iter().for_each(|warning| warn(&escaped(warning))),
+            Err(why) => {
+                error(&escaped(&why));
+                shared.fail(Exit::Disk);
+            }
+        }));
+    }
+    outputs
+}
+
 /// Starts the screen, the log and the JSON output, each on a thread of its own.
 //
 // This function is long because each output is started in its own way.
@@ -377,26 +411,6 @@ fn start_outputs(
             }
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
-    }
-    if let Some(path) = &args.options.verification.record {
-        let record = Record::new(path, &args.output.folder);
-        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || {
-            if let Err(why) = record.run(events) {
-                error(&why);
-                shared.fail(Exit::Disk);
-            }
-        }));
-    }
-    if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
-        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || match failed::run(&path, &pending, events) {
-            Ok(warnings) => warnings.iter().for_each(|warning| warn(&escaped(warning))),
-            Err(why) => {
-                error(&escaped(&why));
-                shared.fail(Exit::Disk);
-            }
-        }));
     }
     let failure = &args.options.failure;
     let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
@@ -428,16 +442,21 @@ fn start_outputs(
     outputs
 }
 
-/// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_OUTPUT_LIMIT`]
-/// for the output. A second Ctrl-C ends the program.
-async fn write_last_output(write: impl FnOnce() + Send + 'static, shared: &Shared, signals: &mut Signals) {
+/// Writes the last output on a thread of its own. A run that was stopped waits at most for `limit`. A second
+/// Ctrl-C ends the program.
+async fn write_last_output(
+    write: impl FnOnce() + Send + 'static,
+    limit: Duration,
+    shared: &Shared,
+    signals: &mut Signals,
+) {
     let written = tokio::task::spawn_blocking(write);
     tokio::pin!(written);
     loop {
         let stopping = shared.ending().is_some();
         tokio::select! {
             _ = &mut written => return,
-            () = tokio::time::sleep(LAST_OUTPUT_LIMIT), if stopping => return,
+            () = tokio::time::sleep(limit), if stopping => return,
             signal = signals.next() => match signal {
                 Signal::Interrupt => leave_at_once(Exit::Interrupted),
                 Signal::Terminate => leave_at_once(Exit::Terminated),

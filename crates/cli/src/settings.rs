@@ -5,6 +5,7 @@ use crate::args::{self, Args, Color, Progress};
 use crate::asks::{self, Asks};
 use crate::given;
 use crate::logins;
+use crate::outputs;
 use crate::printer::Paint;
 use crate::proxies;
 use crate::record;
@@ -105,9 +106,6 @@ pub(crate) fn resolve(
     if to_stdout && args.options.verification.record.is_some() {
         return Err("-o - gives the file no name, and --record needs one".into());
     }
-    if let Some(path) = &args.options.verification.record {
-        record::check(path)?;
-    }
     let repairs = matches!(args.command, Some(args::Command::Repair(_)));
     if args.options.verification.verify == args::Verify::Off {
         let asked = [
@@ -121,6 +119,7 @@ pub(crate) fn resolve(
         }
     }
     let output = output_settings(args, to_stdout);
+    outputs::check(args, output.log.as_deref(), args.config.file())?;
     let defaults = Settings::default();
     if let Some(why) = asks::contradiction(args) {
         return Err(why);

@@ -164,7 +164,7 @@ pub struct Failure {
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write the failed files to FILE, as a list that -i can read
+    /// Write the files that failed or were not finished to FILE, as a list that -i can read
     ///
     /// FILE contains the URLs as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]

@@ -135,6 +135,11 @@ impl Config {
         }
     }
 
+    /// Returns the path of the configuration file, if there is one. The default file may not exist.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Returns the rules for hosts.
     pub(crate) fn host_rules(&self) -> HostRules {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())

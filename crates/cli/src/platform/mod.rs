@@ -7,13 +7,13 @@ mod unix;
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    Signals, Terminal, ask_hidden, is_in_front, make_private_folder, others_may_read, raise_file_limit,
-    who_else_may_write, write_private,
+    Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
+    others_may_read, raise_file_limit, who_else_may_write, write_private,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    Signals, Terminal, ask_hidden, is_in_front, make_private_folder, others_may_read, raise_file_limit,
-    who_else_may_write, write_private,
+    Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
+    others_may_read, raise_file_limit, who_else_may_write, write_private,
 };
 
 use std::path::{Path, PathBuf};

@@ -66,6 +66,11 @@ pub(crate) fn who_else_may_write(_path: &std::path::Path) -> Option<&'static str
     None
 }
 
+/// Returns false, because the owners of links are not checked on this system.
+pub(crate) fn is_link_of_another_user(_path: &std::path::Path) -> bool {
+    false
+}
+
 /// Returns false, because the permissions of this system are not checked.
 pub(crate) fn others_may_read(_path: &std::path::Path) -> bool {
     false

@@ -224,6 +224,14 @@ pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     }
 }
 
+/// Returns true if a path is a symbolic link of another user. In a folder to which all users may write, such
+/// a link may be a trap.
+pub(crate) fn is_link_of_another_user(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::getuid().as_raw();
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink() && ![0, own].contains(&meta.uid()))
+}
+
 /// Returns true if other users may read a regular file.
 pub(crate) fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

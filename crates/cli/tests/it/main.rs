@@ -22,6 +22,8 @@ mod metalink;
 #[cfg(unix)]
 mod names;
 mod option_values;
+#[cfg(unix)]
+mod outputs;
 
 // The network, and servers that misbehave.
 #[cfg(unix)]

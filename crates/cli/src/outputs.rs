@@ -1,0 +1,151 @@
+//! Checks the files that a run writes beside its downloads, before anything is requested: the lock file, the
+//! list of failed files, the cookies and the log.
+//!
+//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name destroys
+//! nothing. No file is both an output and another file of the run.
+
+use crate::args::Args;
+use crate::failed;
+use crate::given;
+use crate::logins;
+use crate::platform;
+use crate::record;
+use crate::words;
+use downhaul_engine::core::credentials::cookies;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest first line of a list or a lock file, in bytes. Lines of both have some KiB at most.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// A kind of file that a run writes.
+struct Kind {
+    option: &'static str,
+    /// The name of the kind in messages.
+    called: &'static str,
+    /// Returns true for a file of this kind. The log has no such function, because it is never replaced.
+    is_ours: Option<fn(&Path) -> io::Result<bool>>,
+    /// The option whose file may be the same, because the run reads that file before it writes this one.
+    also: Option<&'static str>,
+}
+
+const RECORD: Kind =
+    Kind { option: "--record", called: "a lock file", is_ours: Some(is_lock_file), also: Some("-i") };
+const FAILED: Kind =
+    Kind { option: "--failed", called: "a list of --failed", is_ours: Some(is_failed), also: Some("-i") };
+const COOKIES: Kind = Kind {
+    option: "--save-cookies",
+    called: "a cookie file",
+    is_ours: Some(is_cookie_file),
+    also: Some("--cookies"),
+};
+const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: None };
+
+/// Checks the files that a run writes. `log` is the path of its log, and `config` that of its configuration.
+///
+/// # Errors
+/// Returns why a file may not be written, in words for the user.
+pub(crate) fn check(args: &Args, log: Option<&Path>, config: Option<&Path>) -> Result<(), String> {
+    let options = &args.options;
+    let outputs = [
+        (RECORD, options.verification.record.as_deref()),
+        (FAILED, options.failure.failed.as_deref()),
+        (COOKIES, options.http.save_cookies.as_deref()),
+        (LOG, log),
+    ];
+    let outputs: Vec<(Kind, &Path)> =
+        outputs.into_iter().filter_map(|(kind, path)| Some((kind, path?))).collect();
+    let inputs = inputs(args, config);
+    for (index, (kind, path)) in outputs.iter().enumerate() {
+        let shown = words::path(path);
+        let is_replaced = kind.is_ours.is_some();
+        if is_replaced && platform::is_link_of_another_user(path) {
+            return Err(format!("{} {shown}: it is a link that another user made", kind.option));
+        }
+        let others = outputs.iter().take(index).map(|(other, path)| (other.option, path.to_path_buf()));
+        let others = others.chain(inputs.iter().filter(|(name, _)| kind.also != Some(name)).cloned());
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| is_same(path, other)) {
+            return Err(format!("{} {shown}: it is also the file of {other}", kind.option));
+        }
+        let is_known = kind.is_ours.map_or(Ok(true), |is_ours| is_empty_or(path, is_ours));
+        match is_known {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(format!("{} {shown}: it exists, and it is not {}", kind.option, kind.called));
+            }
+            Err(e) => return Err(format!("{} {shown}: it exists, and it cannot be read: {e}", kind.option)),
+        }
+    }
+    match &options.verification.record {
+        // The lock file is replaced at the end, and a device must not be replaced.
+        Some(path) if fs::metadata(path).is_ok_and(|found| !found.is_file()) => {
+            Err(format!("--record {}: it is not a regular file", words::path(path)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the files that the run reads, each with the option that names it.
+fn inputs(args: &Args, config: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
+    let http = &args.options.http;
+    let text = |text: &Option<String>| text.as_ref().map(PathBuf::from);
+    let files = [
+        ("--config", config.map(Path::to_path_buf)),
+        ("-i", args.output.input.clone()),
+        ("--cookies", http.cookies.clone()),
+        ("--netrc", http.netrc.clone()),
+        ("--cacert", http.cacert.clone()),
+        ("--cert", http.cert.as_ref().map(|cert| cert.file.clone())),
+        ("--key", http.key.clone()),
+        ("--checksum-file", text(&args.options.verification.checksum_file)),
+        ("--signed-by", text(&args.options.verification.signed_by)),
+    ];
+    let files = files.into_iter().filter_map(|(name, path)| Some((name, path?)));
+    files.chain(logins::secret_files(http)).collect()
+}
+
+/// Returns true if both paths lead to the same regular file, or would if it existed.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| match fs::metadata(path) {
+        Ok(found) if !found.is_file() => None,
+        Ok(_) => fs::canonicalize(path).ok(),
+        Err(_) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+            Some(folder.join(path.file_name()?))
+        }
+    };
+    real(one).is_some_and(|one| Some(one) == real(other))
+}
+
+/// Returns true if there is no such regular file, if it is empty, or if it has the right kind.
+fn is_empty_or(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() > 0 => is_ours(path),
+        _ => Ok(true),
+    }
+}
+
+fn is_lock_file(path: &Path) -> io::Result<bool> {
+    first_line(path).map(|line| record::is_line(&line))
+}
+
+fn is_failed(path: &Path) -> io::Result<bool> {
+    first_line(path).map(|line| failed::is_line(&line))
+}
+
+fn is_cookie_file(path: &Path) -> io::Result<bool> {
+    let text = given::read(path, cookies::LONGEST)?;
+    let text = String::from_utf8_lossy(&text);
+    let first = text.lines().next().unwrap_or_default().to_ascii_lowercase();
+    // curl, wget and browsers write `# Netscape HTTP Cookie File` or `# HTTP Cookie File` into the first line.
+    let is_named = first.starts_with('#') && first.contains("http cookie file");
+    Ok(is_named || cookies::read(&text).is_ok_and(|(cookies, _)| !cookies.is_empty()))
+}
+
+fn first_line(path: &Path) -> io::Result<String> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}

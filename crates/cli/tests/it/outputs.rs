@@ -1,0 +1,120 @@
+//! The files that a run writes beside its downloads: what they replace, and what the list of failed files has
+//! after a run that was stopped.
+
+use crate::common::{Place, finish, note, send};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use rustix::process::Signal;
+use std::io::Write;
+use std::process::Stdio;
+
+#[test]
+fn an_output_replaces_no_file_of_another_kind_and_no_input() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    let place = Place::new();
+    let config = "retries = 1\n";
+    place.write("c.toml", config);
+    place.write("jar", "127.0.0.1\tFALSE\t/\tFALSE\t0\ta\tb\n");
+    place.write("list", &url);
+    for (args, says) in [
+        (&["--failed", "c.toml"][..], "--failed c.toml: it exists, and it is not a list of --failed"),
+        (&["--save-cookies", "c.toml"], "it exists, and it is not a cookie file"),
+        (&["--record", "c.toml"], "it exists, and it is not a lock file"),
+        (&["--failed", "jar"], "it is not a list of --failed"),
+        (&["--failed", "list"], "it is not a list of --failed"),
+        (&["--failed", "c.toml", "--config", "c.toml"], "it is also the file of --config"),
+        (&["--log", "./c.toml", "--config", "c.toml"], "--log ./c.toml: it is also the file of --config"),
+        (&["--log", "jar", "--cookies", "jar"], "it is also the file of --cookies"),
+        (&["--failed", "same", "--save-cookies", "same"], "it is also the file of --failed"),
+        (&["--failed", "same", "--log", "./same"], "it is also the file of --failed"),
+        (&["--record", "new", "-H", "@new"], "it cannot be read"),
+    ] {
+        let out = place.run(&[&[url.as_str()], args].concat());
+        assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains(says), "{args:?}: {}", out.stderr);
+    }
+    assert_eq!(
+        (server.requests().len(), place.files()),
+        (0, vec!["c.toml".into(), "jar".into(), "list".into()])
+    );
+    assert_eq!(place.file("c.toml").as_deref(), Some(config.as_bytes()));
+}
+
+#[test]
+fn an_output_replaces_an_older_file_of_its_kind() {
+    let server = Server::start();
+    let bad = server.url("status/10/b?status=404");
+    let place = Place::new();
+    place.write(
+        "list",
+        format!("{{\"url\":\"{bad}\"}}\n{{\"url\":\"{}\"}}\n", server.url("well_behaved/9/g")),
+    );
+    place.write("jar", "# Netscape HTTP Cookie File\n");
+    place.write("empty", "");
+    let args =
+        ["-i", "list", "--failed", "list", "--cookies", "jar", "--save-cookies", "jar", "--record", "empty"];
+    for _ in 0..2 {
+        let out = place.run(&args);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let list = String::from_utf8(place.file("list").expect("a list")).expect("UTF-8");
+        assert!(list.lines().count() == 1 && list.contains(&bad), "{list}");
+    }
+    // A link that another user made may be a trap.
+    let target = place.path().join("jar");
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&target, &link).expect("a link");
+    let url = server.url("well_behaved/9/h");
+    let out = place.run(&[&url, "--save-cookies", "link"]);
+    place.assert_exact(&out, "h", &content("h", 9));
+    if std::os::unix::fs::lchown(&link, Some(65534), None).is_err() {
+        return note("only root can give a link to another user");
+    }
+    let out = place.run(&[&url, "--save-cookies", "link"]);
+    assert!(out.status == 2 && out.stderr.contains("a link that another user made"), "{}", out.stderr);
+}
+
+/// Returns the URLs of a list in a file.
+fn urls(place: &Place, name: &str) -> Vec<String> {
+    let list = String::from_utf8(place.file(name).expect("a list")).expect("UTF-8");
+    let url = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["url"].to_string();
+    list.lines().map(url).map(|url| url.trim_matches('"').to_string()).collect()
+}
+
+#[test]
+fn the_list_of_failed_files_has_all_files_that_a_stopped_run_lacks() {
+    let server = Server::start();
+    let slow: Vec<String> = (0..50).map(|n| server.url(&format!("slow/2000000/f{n}?rate=50000"))).collect();
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 75)] {
+        let place = Place::new();
+        place.write("list", format!("{}\n{}\n", server.url("well_behaved/10/first"), slow.join("\n")));
+        let child = place.start(&["-i", "list", "-j", "1", "-x", "1", "--failed", "failed"]);
+        place.wait_for_bytes("f0.part", 30_000);
+        send(signal, &child);
+        let out = finish(child);
+        assert_eq!(out.status, status, "{}", out.stderr);
+        assert_eq!(urls(&place, "failed"), slow, "all but the first file are in the list");
+    }
+    // A failure ends the run, and the files after it are not started.
+    let place = Place::new();
+    let bad = server.url("status/10/bad?status=404");
+    let all: Vec<String> = [bad].into_iter().chain(slow.clone()).collect();
+    let out = place.run(&[&all.join(","), "-j", "1", "--on-error", "exit", "--failed", "failed"]);
+    assert_eq!(out.status, 4, "{}", out.stderr);
+    assert_eq!(urls(&place, "failed"), all);
+    // The URLs of a pattern are read up to a limit, and a pipe is not read to its end.
+    let place = Place::new();
+    let pattern = server.url("status/10/[1-99999999]?status=404");
+    let out = place.run(&["--glob", &pattern, "-j", "1", "--on-error", "exit", "--failed", "failed"]);
+    assert!(out.stderr.contains("--failed failed: it lacks the end of the input"), "{}", out.stderr);
+    let place = Place::new();
+    let mut command = place.command(&["-i", "-", "--failed", "failed"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    writeln!(input, "{}", slow[0]).expect("it reads");
+    place.wait_for_bytes("f0.part", 30_000);
+    send(Signal::TERM, &child);
+    let out = finish(child);
+    assert_eq!((out.status, urls(&place, "failed")), (75, vec![slow[0].clone()]), "{}", out.stderr);
+    assert!(out.stderr.contains("--failed failed: it lacks the end of the input"), "{}", out.stderr);
+}
