@@ -1,6 +1,6 @@
 """Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it can be read on any page.
 Scenes without a peer are left out."""
-import html, re
+import html
 
 import report
 
@@ -15,19 +15,24 @@ CUT = 3
 STYLE = """
 text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }
 .page { fill: #f6f8fa } .title { font-weight: 600 } .faint { fill: #57606a } .end { text-anchor: end }
-.ours { fill: #0969da } .peer { fill: #afb8c1 } .limit { fill: none; stroke: #57606a; stroke-dasharray: 3 2 } .gap { stroke: #f6f8fa }
+.ours { fill: #0969da } .peer { fill: #afb8c1 } .reference { fill: none; stroke: #57606a; stroke-dasharray: 3 2 } .gap { stroke: #f6f8fa }
 text.ours { font-weight: 600 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .page { fill: #161b22 } .faint { fill: #9198a1 }
-.ours { fill: #58a6ff } .peer { fill: #57606a } .limit { stroke: #9198a1 } .gap { stroke: #161b22 }
+.ours { fill: #58a6ff } .peer { fill: #57606a } .reference { stroke: #9198a1 } .gap { stroke: #161b22 }
 }
 """
 
 
-def draw(source, path):
-    scenes = [scene for scene in report.load(source).values() if "best peer" in scene["ratios"]]
+def draw(source, names, path):
+    """Draws the scenes of race.json that have a peer, and prints which of `names` are not there."""
+    stored = report.load(source)
+    scenes = [scene for scene in stored.values() if "best peer" in scene["ratios"]]
     if not scenes:
         raise SystemExit(f"nothing to draw in {source}: run benches/race first")
+    missing = [name for name in names if name not in stored]
+    if missing:
+        print(f"these scenes are not drawn, because {source} does not have them: {', '.join(missing)}")
     heights = [TITLE + LINE * len(scene["tools"]) + BETWEEN for scene in scenes]
     # Two columns. The left one gets scenes until it is at least half of the whole height.
     left = next(n for n in range(1, len(scenes) + 1) if 2 * sum(heights[:n]) >= sum(heights))
@@ -56,10 +61,10 @@ def group(scene, x, y):
     parts = [label(x, y + 12, scene["title"], "title"), label(x, y + 27, verdict, "faint")]
     for n, (name, wall) in enumerate(walls.items()):
         top = y + TITLE + n * LINE - 4
-        kind = "ours" if name.startswith("downhaul") else "limit" if name.startswith("minimal") else "peer"
+        kind = "ours" if name.startswith("downhaul") else "reference" if name.startswith(report.REFERENCE) else "peer"
         width = BARS * min(wall / longest, 1)
         start = x + NAMES
-        shown = re.sub("^minimal loop.*", "(limit)", name)
+        shown = "(reference)" if kind == "reference" else name
         parts.append(label(start - 6, top + 9, shown, f"end {'ours' if kind == 'ours' else 'faint'}"))
         parts.append(f'<rect x="{start:.1f}" y="{top:.1f}" width="{max(width, 1):.1f}" height="{BAR}" rx="1" class="{kind}"/>')
         if wall > longest:

@@ -1,12 +1,32 @@
 """The results of a scene of `benches/race`: medians and ratios, as a table and in race.json. The name of a tool says what it
-is: `downhaul...` is this program, `minimal...` the physical limit, and all others are peers."""
+is: `downhaul...` is this program, `reference...` a loop that does only what must be done, and all others are peers.
+
+Results of earlier versions stay readable. They have no context switches (`voluntary`, `involuntary`) and no `calls`, and the
+reference is called `minimal loop`."""
 import json, os, re, shutil, statistics, subprocess
+
+REFERENCE = ("reference", "minimal")
+# What `timed` prints, in this order.
+TIMED = ("wall", "cpu", "peak", "voluntary", "involuntary")
+# `disk` is the wall time with the output on a disk.
+MEASURED = (*TIMED, "disk")
+# System calls that are made less than once in so many files are not printed.
+RARE = 20
+# The inputs of the program that is measured.
+SOURCES = ("crates", "Cargo.toml", "Cargo.lock")
+
+
+def peers(tools):
+    """Returns the names of the tools that are neither downhaul nor the reference."""
+    return [name for name in tools if not name.startswith(("downhaul", *REFERENCE))]
 
 
 def versions(root, downhaul):
     """Returns the version of each tool that takes part."""
-    commit = text(["git", "-C", root, "describe", "--always", "--dirty"]).strip()
-    found = {"downhaul": f"{number(text([downhaul, '--version']))} ({commit or 'no commit'})"}
+    commit = text(["git", "-C", root, "describe", "--always"]).strip() or "no commit"
+    # Other files may differ from the commit. race.json does, after the first scene.
+    changed = text(["git", "-C", root, "status", "--porcelain", "--", *SOURCES]) != ""
+    found = {"downhaul": f"{number(text([downhaul, '--version']))} ({commit}{'-dirty' if changed else ''})"}
     for tool, option in (("curl", "--version"), ("wget2", "--version"), ("aria2c", "--version"), ("axel", "--version"), ("nginx", "-v")):
         if shutil.which(tool):
             found[tool.removesuffix("c")] = number(text([tool, option]))
@@ -14,6 +34,9 @@ def versions(root, downhaul):
 
 
 def text(command):
+    """Returns what a command prints, or nothing if it fails or is not installed."""
+    if not shutil.which(command[0]):
+        return ""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout if done.returncode == 0 else ""
 
@@ -27,6 +50,13 @@ def filesystem(folder):
     return text(["stat", "-f", "-c", "%T", folder]).strip()
 
 
+def calls(path):
+    """Returns the number of each system call from the file that `strace -c -U calls,name` wrote."""
+    with open(path) as file:
+        rows = [line.split() for line in file]
+    return {row[1]: int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit() and row[1] != "total"}
+
+
 def load(path):
     if not os.path.exists(path):
         return {}
@@ -37,7 +67,7 @@ def load(path):
 def scene(path, name, scene, tools, runs, filesystem, versions):
     """Prints the table of a scene and writes its numbers into the file. The numbers of other scenes stay."""
     for one in tools.values():
-        one["median"] = {what: statistics.median(one[what]) if one[what] else None for what in ("wall", "cpu", "peak", "disk")}
+        one["median"] = {what: statistics.median(one[what]) if one[what] else None for what in MEASURED}
     result = {
         "title": scene.title,
         "runs": runs,
@@ -58,42 +88,55 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
 
 
 def ratios(tools):
-    """Returns downhaul's medians divided by those of the fastest peer, and by those of the minimal loop, if there are any."""
-    names = list(tools)
-    ours = tools[names[0]]["median"]
+    """Returns downhaul's medians divided by those of the fastest peer, the fastest reference, and the fastest downhaul that was
+    told a number, if there are any."""
+    ours, *fixed = [name for name in tools if name.startswith("downhaul")]
     found = {}
     for of, among in (
-        ("best peer", [name for name in names if not name.startswith(("downhaul", "minimal"))]),
-        ("minimal loop", [name for name in names if name.startswith("minimal")]),
+        ("best peer", peers(tools)),
+        ("reference", [name for name in tools if name.startswith(REFERENCE)]),
+        ("best fixed number", fixed),
     ):
         among = [name for name in among if not tools[name]["wrong"]]
         if among:
             best = min(among, key=lambda name: tools[name]["median"]["wall"])
-            theirs = tools[best]["median"]
-            found[of] = {"tool": best, **{what: ours[what] / theirs[what] for what in ("wall", "cpu", "peak") if theirs[what]}}
+            mine, theirs = tools[ours]["median"], tools[best]["median"]
+            found[of] = {"tool": best, **{what: mine[what] / theirs[what] for what in ("wall", "cpu", "peak") if theirs[what]}}
     return found
 
 
 def print_table(name, result):
     tools = result["tools"]
-    ours = next(iter(tools.values()))["median"]["wall"]
     files, disk = result["files"], result["disk"]
-    warned = " (no disk!)" if disk == "tmpfs" else ""
-    head = ["", "wall", "downhaul's : this", "processor", "peak memory"]
-    head += ["wall for a file"] if files > 1 else []
-    head += [f"wall, to disk ({disk}{warned}, without sync)"] if disk else []
+    # The columns: the head of each, and a function that returns the cell of a tool.
+    ours = next(iter(tools.values()))["median"]["wall"]
+    columns = [
+        ("wall", lambda one, at: f"{more(one)}{at['wall']:.3f} s"),
+        ("downhaul's : this", lambda one, at: f"{'< ' if one['cut'] else ''}{ours / at['wall']:.2f}"),
+        ("processor", lambda one, at: f"{at['cpu']:.2f} s"),
+        ("peak memory", lambda one, at: f"{at['peak'] / 2**20:.0f} MiB"),
+    ]
+    if files > 1:
+        switches = "context switches for a file, voluntary + involuntary"
+        columns.append(("wall for a file", lambda one, at: f"{more(one)}{at['wall'] / files * 1e6:.0f} µs"))
+        columns.append((switches, lambda one, at: f"{at['voluntary'] / files:.2f} + {at['involuntary'] / files:.2f}"))
+    if any(one.get("calls") for one in tools.values()):
+        columns.append(("system calls for a file", lambda one, at: calls_for_a_file(one, files)))
+    if disk:
+        warned = " (no disk!)" if disk == "tmpfs" else ""
+        columns.append((f"wall, to disk ({disk}{warned}, without sync)", lambda one, at: f"{at['disk']:.3f} s" if at["disk"] else ""))
     print(f"\n{result['title']} ({name}; medians of {result['runs']} alternating runs, {result['cores']} cores)\n")
-    row(head)
-    row(["---"] * len(head), "")
+    row(["", *(head for head, _ in columns)])
+    row(["---"] * (1 + len(columns)), "")
     for tool, one in tools.items():
-        wall, cpu, peak, to_disk = (one["median"][what] for what in ("wall", "cpu", "peak", "disk"))
         wrong = f" (wrong {one['wrong']} times)" if one["wrong"] else ""
-        # Of a tool that was stopped only one thing is known: that it takes longer.
-        more, less = ("> ", "< ") if one["cut"] else ("", "")
-        cells = [f"{tool}{wrong}", f"{more}{wall:.3f} s", f"{less}{ours / wall:.2f}", f"{cpu:.2f} s", f"{peak / 2**20:.0f} MiB"]
-        cells += [f"{more}{wall / files * 1e6:.0f} µs"] if files > 1 else []
-        cells += [f"{to_disk:.3f} s" if to_disk else ""] if disk else []
-        row(cells)
+        row([f"{tool}{wrong}", *(cell(one, one["median"]) for _, cell in columns)])
+    print_notes(result)
+
+
+def print_notes(result):
+    """Prints what is below a table: the ratios, the versions, the line, and the commands."""
+    tools, files = result["tools"], result["files"]
     print()
     for of, ratio in result["ratios"].items():
         called = of if of == ratio["tool"] else f"{of} ({ratio['tool']})"
@@ -102,8 +145,21 @@ def print_table(name, result):
     print("; ".join(f"{tool} {version}" for tool, version in result["versions"].items()))
     if result["line"]:
         print("at the near end of: link {mbit:g} {rtt_ms:g} {loss_percent:g} {queue_ms:g}".format(**result["line"]))
+    for tool, one in tools.items():
+        if one.get("calls"):
+            often = sorted(one["calls"].items(), key=lambda call: -call[1])
+            print(f"{tool}:", ", ".join(f"{call} {count / files:.2f}" for call, count in often if count * RARE >= files))
     for one in tools.values():
         print(f"    {one['command']}")
+
+
+def more(one):
+    """Returns the mark of a tool that was stopped. Only one thing is known of it: that it takes longer."""
+    return "> " if one["cut"] else ""
+
+
+def calls_for_a_file(one, files):
+    return f"{sum(one['calls'].values()) / files:.1f}" if one.get("calls") else ""
 
 
 def row(cells, space=" "):

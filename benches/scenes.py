@@ -6,7 +6,18 @@ caller, which stops it.
 import dataclasses, functools, hashlib, os, subprocess, time, typing
 
 PLAIN, SECURE, CAPPED = 18481, 18482, 18483
-LARGE, SMALL, SMALL_SIZE = 1 << 30, 10_000, 10 * 1024
+# The address that `link` gives to the far end.
+FAR = "10.77.0.1"
+HTTP, HTTPS, HTTP_FAR = f"http://127.0.0.1:{PLAIN}", f"https://localhost:{SECURE}", f"http://{FAR}:{PLAIN}"
+LARGE = 1 << 30
+SMALL, SMALL_SIZE = 10_000, 10 * 1024
+MIDDLE, MIDDLE_SIZE = 1_000, 1 << 20
+# The numbers of files at a time that are compared with `-j auto`. On a line with a round trip of 40 ms, 8 would take
+# 50 s.
+FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
+# The requests that the reference has on their way. On loopback, more are not faster. On the line, 128 requests of 10 KiB are
+# 1.3 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
+AT_ONCE, AT_ONCE_FAR = 8, 128
 # 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
 WIDE = 100 << 20
 # After this many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
@@ -27,8 +38,9 @@ class Scene:
     files: int = 1
     # The arguments of `link`: Mbit/s, round trip in ms, loss in percent.
     line: tuple[str, str, str] | None = None
-    # `disk`: also run with the output on a disk. `warm`: a first run only warms up.
+    # `disk`: also run with the output on a disk. `counted`: one more run counts system calls. `warm`: a first run only warms up.
     disk: bool = False
+    counted: bool = False
     warm: bool = True
     longest: int = LONGEST
 
@@ -41,7 +53,7 @@ class Stage:
         """Makes the files, a certificate, and the lists."""
         work = self.work
         os.chmod(work, 0o755)
-        os.makedirs(f"{work}/www/s")
+        os.makedirs(f"{work}/www")
         digest = hashlib.sha256()
         with open(f"{work}/www/large", "wb") as large:
             for _ in range(LARGE >> 20):
@@ -56,9 +68,14 @@ class Stage:
         self.kib = os.urandom(512).hex()
         with open(f"{work}/www/1k", "w") as tiny:
             tiny.write(self.kib)
-        for n in range(SMALL):
-            with open(f"{work}/www/s/{n}.bin", "wb") as small:
-                small.write(os.urandom(SMALL_SIZE))
+        for folder, count, size in (("small", SMALL, SMALL_SIZE), ("middle", MIDDLE, MIDDLE_SIZE)):
+            os.makedirs(f"{work}/www/{folder}")
+            for n in range(count):
+                with open(f"{work}/www/{folder}/{n}.bin", "wb") as file:
+                    file.write(os.urandom(size))
+            # A list has the name of its scene.
+            for server, base in (("", HTTP), ("-tls", HTTPS), ("-far", HTTP_FAR)):
+                self.list(f"{folder}{server}", [f"{base}/{folder}/{n}.bin" for n in range(count)])
         with open(f"{work}/san", "w") as names:
             names.write("subjectAltName=DNS:localhost\n")
         for command in (
@@ -67,13 +84,14 @@ class Stage:
             "x509 -req -in cert.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile san -out cert.pem",
         ):
             subprocess.run(["openssl", *command.split()], check=True, capture_output=True, cwd=work)
-        for name, base in (("plain", f"http://127.0.0.1:{PLAIN}"), ("tls", f"https://localhost:{SECURE}")):
-            with open(f"{work}/{name}.list", "w") as urls, open(f"{work}/{name}.curl", "w") as config:
-                for n in range(SMALL):
-                    urls.write(f"{base}/s/{n}.bin\n")
-                    config.write(f'url = "{base}/s/{n}.bin"\nremote-name\n')
         with open(f"{work}/million.list", "w") as urls:
-            urls.writelines(f"http://127.0.0.1:{PLAIN}/m/{n}.bin\n" for n in range(self.million))
+            urls.writelines(f"{HTTP}/m/{n}.bin\n" for n in range(self.million))
+
+    def list(self, name, urls):
+        """Writes a list of URLs, and the same list as a configuration of curl."""
+        with open(f"{self.work}/{name}.list", "w") as plain, open(f"{self.work}/{name}.curl", "w") as curl:
+            plain.writelines(f"{url}\n" for url in urls)
+            curl.writelines(f'url = "{url}"\nremote-name\n' for url in urls)
 
     def start(self):
         """Starts the servers on loopback."""
@@ -106,90 +124,123 @@ http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root
 
     def scenes(self):
         """Returns the scenes by name."""
-        work = self.work
-        cert = f"{work}/ca.pem"
-        downhaul = [f"{self.programs}/downhaul", "-q", "--log", "none", "--cacert", cert]
-        minimal = f"{self.programs}/examples/minimal"
-        http, https, capped = f"http://127.0.0.1:{PLAIN}", f"https://localhost:{SECURE}", f"http://127.0.0.1:{CAPPED}"
+        return {**self.of_one_file(), **self.of_many_files(), **self.of_auto(), **self.of_a_million()}
 
-        def one(url, out="out"):
-            return {
-                "downhaul": [*downhaul, url, "-o", out],
-                "curl": ["curl", "-s", "--cacert", cert, "-o", out, url],
-                "wget2": ["wget2", "-q", f"--ca-certificate={cert}", "-O", out, url],
-                "aria2 -x8": ["aria2c", "-q", f"--ca-certificate={cert}", "-x8", "-s8", "-k1M", "-o", out, url],
-                "aria2 -x16": ["aria2c", "-q", f"--ca-certificate={cert}", "-x16", "-s16", "-k1M", "-o", out, url],
-                "axel -n16": ["axel", "-q", "-k", "-n16", "-o", out, url],
-            }
-
-        def many(name):
-            return {
-                "downhaul -j auto": [*downhaul, "-i", f"{work}/{name}.list", "-j", "auto"],
-                "curl -Z": ["curl", "-s", "--cacert", cert, "-Z", "--parallel-max", "16", "-K", f"{work}/{name}.curl"],
-                "wget2": ["wget2", "-q", f"--ca-certificate={cert}", "--max-threads=16", "-i", f"{work}/{name}.list"],
-                "aria2 -j16": ["aria2c", "-q", f"--ca-certificate={cert}", "-j16", "-i", f"{work}/{name}.list"],
-            }
-
-        def out(name):
-            return lambda folder: same(f"{folder}/out", f"{work}/www/{name}")
-
-        def small(folder):
-            return all(same(f"{folder}/{n}.bin", f"{work}/www/s/{n}.bin") for n in range(SMALL))
-
-        def million(folder):
-            kib = self.kib.encode()
-            return all(holds(f"{folder}/{n}.bin", kib) for n in range(self.million))
-
-        def sized(size):
-            return lambda folder: os.path.exists(f"{folder}/out") and os.path.getsize(f"{folder}/out") == size
-
-        limit = {"minimal loop": [minimal, f"127.0.0.1:{PLAIN}", "/large", "out"]}
-        # On two cores, four at once are the fastest.
-        limit_of_files = {"minimal loop, 4 at once": [f"{self.programs}/examples/minimal_files", f"127.0.0.1:{PLAIN}", "4", "/s", str(SMALL)]}
-        hashing = {"minimal loop, hashing": [minimal, f"127.0.0.1:{PLAIN}", "/large", "out", "sha256"]}
-        with_sum = {"downhaul": one(f"{http}/sum/large")["downhaul"]}
+    def of_one_file(self):
+        capped = f"http://127.0.0.1:{CAPPED}"
+        minimal = [f"{self.programs}/examples/minimal", f"127.0.0.1:{PLAIN}", "/large", "out"]
+        with_sum = {"downhaul": self.one(f"{HTTP}/sum/large")["downhaul"]}
         # Tools with one connection are left out: they all take 42 s.
-        several = one(f"{capped}/capped/209715200/file?rate=5000000")
+        several = self.one(f"{capped}/capped/209715200/file?rate=5000000")
         several = {name: command for name, command in several.items() if name not in ("curl", "wget2")}
-        refusing = one(f"{capped}/refuses_the_fifth/40000000/file?rate=2000000&how=503")["downhaul"]
-        wide = {"tools": one(f"http://{FAR}:{PLAIN}/wide"), "right": out("wide"), "warm": False}
+        refusing = self.one(f"{capped}/refuses_the_fifth/40000000/file?rate=2000000&how=503")["downhaul"]
+        large = self.is_file("large")
+        wide = {"tools": self.one(f"{HTTP_FAR}/wide"), "right": self.is_file("wide"), "warm": False}
+        return {
+            "large": Scene("1 GiB, plain", {**self.one(f"{HTTP}/large"), "reference": minimal}, large, disk=True),
+            "large-tls": Scene("1 GiB, TLS", self.one(f"{HTTPS}/large"), large, disk=True),
+            "large-sha256": Scene(
+                "1 GiB, SHA-256 from a header", {**with_sum, "reference, hashing": [*minimal, "sha256"]}, large, disk=True
+            ),
+            "capped": Scene("200 MiB at 5 MB/s a connection", several, is_of_size(209715200)),
+            "refusing": Scene(
+                "40 MB at 2 MB/s a connection, the fifth is refused",
+                {"downhaul": refusing, "downhaul -x4": [*refusing, "-x4"]},
+                is_of_size(40000000),
+            ),
+            "tiny": Scene("one file of 1 KiB", self.one(f"{HTTP}/1k"), self.is_file("1k")),
+            "wide": Scene("100 MiB, 300 Mbit/s, 40 ms, no loss", **wide, line=("300", "40", "0")),
+            "wide-0.1": Scene("100 MiB, 300 Mbit/s, 80 ms, 0.1 % loss", **wide, line=("300", "80", "0.1")),
+            "wide-1": Scene("100 MiB, 300 Mbit/s, 80 ms, 1 % loss", **wide, line=("300", "80", "1")),
+        }
+
+    def of_many_files(self):
+        def tools(name):
+            ca = f"{self.work}/ca.pem"
+            curl = ["curl", "-s", "--cacert", ca, "-Z", "-K", f"{self.work}/{name}.curl", "--parallel-max"]
+            return {
+                "downhaul -j auto": self.listed(name, "auto"),
+                "downhaul -j 8": self.listed(name, 8),
+                "curl -Z8": [*curl, "8"],
+                "curl -Z50": [*curl, "50"],
+                "wget2 -8": ["wget2", "-q", f"--ca-certificate={ca}", "--max-threads=8", "-i", f"{self.work}/{name}.list"],
+                "aria2 -j16": ["aria2c", "-q", f"--ca-certificate={ca}", "-j16", "-i", f"{self.work}/{name}.list"],
+            }
+
+        def reference(host, at_once, folder, count):
+            program = f"{self.programs}/examples/minimal_files"
+            return {f"reference, {at_once} at once": [program, f"{host}:{PLAIN}", str(at_once), f"/{folder}", str(count)]}
+
+        small = {"right": self.are_files("small", SMALL), "files": SMALL}
+        middle = {"right": self.are_files("middle", MIDDLE), "files": MIDDLE}
+        plain_small = {**tools("small"), **reference("127.0.0.1", AT_ONCE, "small", SMALL)}
+        plain_middle = {**tools("middle"), **reference("127.0.0.1", AT_ONCE, "middle", MIDDLE)}
+        far = {**tools("small-far"), **reference(FAR, AT_ONCE_FAR, "small", SMALL)}
+        return {
+            "small": Scene("10,000 files of 10 KiB, plain", plain_small, **small, disk=True, counted=True),
+            "small-tls": Scene("10,000 files of 10 KiB, TLS", tools("small-tls"), **small, disk=True, counted=True),
+            "small-far": Scene("10,000 files of 10 KiB, 300 Mbit/s, 40 ms", far, **small, warm=False, line=("300", "40", "0")),
+            "middle": Scene("1,000 files of 1 MiB, plain", plain_middle, **middle, counted=True),
+            "middle-tls": Scene("1,000 files of 1 MiB, TLS", tools("middle-tls"), **middle, counted=True),
+        }
+
+    def of_auto(self):
+        """Returns a scene for each of `of_many_files` that compares `-j auto` with fixed numbers."""
+        return {
+            f"auto-{name}": dataclasses.replace(
+                scene,
+                title=f"{scene.title}, -j auto and fixed numbers",
+                tools={
+                    f"downhaul -j {number}": self.listed(name, number)
+                    for number in ("auto", *(FIXED_FAR if scene.line else FIXED))
+                },
+                disk=False,
+                counted=False,
+            )
+            for name, scene in self.of_many_files().items()
+        }
+
+    def of_a_million(self):
         # The log and the events are on, because they could fill the memory. curl and aria2 are left out: they keep the whole
         # list in memory.
-        list_of_all = ["-i", f"{work}/million.list"]
+        list_of_all = ["-i", f"{self.work}/million.list"]
         events = ["--log", "log", "--progress", "json", ">", "events"]
         endless = {
             "downhaul -j auto": [f"{self.programs}/downhaul", *list_of_all, "-j", "auto", *events],
             "wget2": ["wget2", "-q", "--max-threads=16", *list_of_all],
         }
+
+        def right(folder):
+            kib = self.kib.encode()
+            return all(holds(f"{folder}/{n}.bin", kib) for n in range(self.million))
+
+        title = f"{self.million:,} files of 1 KiB, plain, with log and events"
+        return {"million": Scene(title, endless, right, files=self.million, warm=False, longest=LONGEST_MILLION)}
+
+    def downhaul(self, *options):
+        return [f"{self.programs}/downhaul", "-q", "--log", "none", "--cacert", f"{self.work}/ca.pem", *options]
+
+    def listed(self, name, number):
+        """Returns the command of downhaul for a list, with `number` files at a time."""
+        return self.downhaul("-i", f"{self.work}/{name}.list", "-j", str(number))
+
+    def one(self, url):
+        """Returns the commands for one file that gets the name `out`."""
+        ca = f"{self.work}/ca.pem"
         return {
-            "large": Scene("1 GiB, plain", {**one(f"{http}/large"), **limit}, out("large"), disk=True),
-            "large-tls": Scene("1 GiB, TLS", one(f"{https}/large"), out("large"), disk=True),
-            "large-sha256": Scene("1 GiB, SHA-256 from a header", {**with_sum, **hashing}, out("large"), disk=True),
-            "small": Scene("10,000 files of 10 KiB, plain", {**many("plain"), **limit_of_files}, small, files=SMALL, disk=True),
-            "small-tls": Scene("10,000 files of 10 KiB, TLS", many("tls"), small, files=SMALL, disk=True),
-            "capped": Scene("200 MiB at 5 MB/s a connection", several, sized(209715200)),
-            "refusing": Scene(
-                "40 MB at 2 MB/s a connection, the fifth is refused",
-                {"downhaul": refusing, "downhaul -x4": [*refusing, "-x4"]},
-                sized(40000000),
-            ),
-            "tiny": Scene("one file of 1 KiB", one(f"{http}/1k"), out("1k")),
-            "wide": Scene("100 MiB, 300 Mbit/s, 40 ms, no loss", **wide, line=("300", "40", "0")),
-            "wide-0.1": Scene("100 MiB, 300 Mbit/s, 80 ms, 0.1 % loss", **wide, line=("300", "80", "0.1")),
-            "wide-1": Scene("100 MiB, 300 Mbit/s, 80 ms, 1 % loss", **wide, line=("300", "80", "1")),
-            "million": Scene(
-                f"{self.million:,} files of 1 KiB, plain, with log and events",
-                endless,
-                million,
-                files=self.million,
-                warm=False,
-                longest=LONGEST_MILLION,
-            ),
+            "downhaul": self.downhaul(url, "-o", "out"),
+            "curl": ["curl", "-s", "--cacert", ca, "-o", "out", url],
+            "wget2": ["wget2", "-q", f"--ca-certificate={ca}", "-O", "out", url],
+            "aria2 -x8": ["aria2c", "-q", f"--ca-certificate={ca}", "-x8", "-s8", "-k1M", "-o", "out", url],
+            "aria2 -x16": ["aria2c", "-q", f"--ca-certificate={ca}", "-x16", "-s16", "-k1M", "-o", "out", url],
+            "axel -n16": ["axel", "-q", "-k", "-n16", "-o", "out", url],
         }
 
+    def is_file(self, name):
+        return lambda folder: same(f"{folder}/out", f"{self.work}/www/{name}")
 
-# The address that `link` gives to the far end.
-FAR = "10.77.0.1"
+    def are_files(self, name, count):
+        return lambda folder: all(same(f"{folder}/{n}.bin", f"{self.work}/www/{name}/{n}.bin") for n in range(count))
 
 
 class Line:
@@ -237,6 +288,10 @@ def same(one, other):
         return False
     with open(one, "rb") as a, open(other, "rb") as b:
         return all(some == b.read(1 << 20) for some in iter(functools.partial(a.read, 1 << 20), b""))
+
+
+def is_of_size(size):
+    return lambda folder: os.path.exists(f"{folder}/out") and os.path.getsize(f"{folder}/out") == size
 
 
 def holds(path, content):

@@ -1,5 +1,5 @@
-//! Measures the fastest possible download of one file, for `benches/race`: one GET over one connection
-//! without TLS, with large reads and large writes.
+//! The reference for downloads of one large file in `benches/race`: one GET over one connection without TLS,
+//! with large reads and large writes. It is not a limit: several connections can use more than one core.
 //!
 //! Usage: `minimal HOST:PORT PATH FILE [sha256]`. With `sha256`, a second thread hashes the bytes that
 //! arrive.

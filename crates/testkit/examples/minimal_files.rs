@@ -1,16 +1,18 @@
-//! Measures the fastest possible download of many small files, for `benches/race`. Each connection sends one
-//! request after the other. Every response is read completely, written to `NAME.part` and renamed. The bytes
-//! are not checked.
+//! The reference for downloads of many small files in `benches/race`. For each file, it does only what must
+//! be done: one request, one write to `NAME.part`, and one rename. The bytes are not checked.
 //!
-//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on.
+//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. It has one request on
+//! its way on each connection, and reads the responses in the order of the requests. So it needs no call that
+//! waits for several connections, and seldom waits for a response. Files that are larger than a read take
+//! several writes.
 
-use std::fs;
+use std::collections::VecDeque;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The longest response in bytes, including its head.
-const LONGEST: usize = 64 * 1024;
+/// The number of bytes that are read at a time. downhaul reads at most as many.
+const READ: usize = 256 * 1024;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -19,46 +21,58 @@ fn main() {
     };
     let (connections, count): (usize, usize) =
         (connections.parse().expect("a number"), count.parse().expect("a number"));
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..connections {
-            scope.spawn(|| {
-                let mut stream = TcpStream::connect(address).expect("connects");
-                stream.set_nodelay(true).expect("an option");
-                let mut response = vec![0; LONGEST];
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        break;
-                    }
-                    let name = format!("{number}.bin");
-                    write!(stream, "GET {folder}/{name} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("asks");
-                    let body = read(&mut stream, &mut response);
-                    let part = format!("{name}.part");
-                    fs::write(&part, body).expect("writes");
-                    fs::rename(part, name).expect("renames");
-                }
-            });
+    let ask = |mut stream: &TcpStream, number: usize| {
+        let request = format!("GET {folder}/{number}.bin HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("asks");
+    };
+    let mut buffer = vec![0; READ];
+    let mut asked = VecDeque::new();
+    for number in 0..connections.min(count) {
+        let stream = TcpStream::connect(address).expect("connects");
+        stream.set_nodelay(true).expect("an option");
+        ask(&stream, number);
+        asked.push_back(stream);
+    }
+    for number in 0..count {
+        let mut stream = asked.pop_front().expect("a connection for each request");
+        let part = format!("{number}.bin.part");
+        save(&mut stream, &mut buffer, &part);
+        // The server works on the next request while this thread renames.
+        if number + connections < count {
+            ask(&stream, number + connections);
         }
-    });
+        asked.push_back(stream);
+        fs::rename(part, format!("{number}.bin")).expect("renames");
+    }
 }
 
-/// Reads one response and returns its body.
-fn read<'a>(stream: &mut TcpStream, response: &'a mut [u8]) -> &'a [u8] {
+/// Reads one response, and writes its body into a new file.
+fn save(stream: &mut TcpStream, buffer: &mut [u8], name: &str) {
     let mut there = 0;
-    let mut whole = None;
-    while whole.is_none_or(|(_, end)| there < end) {
-        let read = stream.read(&mut response[there..]).expect("reads");
+    let head = loop {
+        let read = stream.read(&mut buffer[there..]).expect("reads");
         assert!(read > 0, "the server closed the connection");
         there += read;
-        if let (None, Some(head)) = (whole, response[..there].windows(4).position(|some| some == b"\r\n\r\n"))
-        {
-            let text = String::from_utf8_lossy(&response[..head]).to_ascii_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.expect("a length").trim().parse().expect("a number");
-            whole = Some((head + 4, head + 4 + length));
+        if let Some(head) = buffer[..there].windows(4).position(|some| some == b"\r\n\r\n") {
+            break head + 4;
         }
+    };
+    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.expect("a length").trim().parse().expect("a number");
+    // A small body is complete before it is written, so that one write is enough.
+    while there < buffer.len().min(head + length) {
+        let read = stream.read(&mut buffer[there..]).expect("reads");
+        assert!(read > 0, "the server closed the connection");
+        there += read;
     }
-    let (start, end) = whole.expect("a whole response");
-    &response[start..end]
+    let mut file = File::create(name).expect("a file");
+    file.write_all(&buffer[head..there]).expect("writes");
+    let mut missing = head + length - there;
+    while missing > 0 {
+        let read = stream.read(buffer).expect("reads");
+        assert!(read > 0, "the server closed the connection");
+        file.write_all(&buffer[..read]).expect("writes");
+        missing -= read;
+    }
 }

@@ -1,11 +1,11 @@
 //! Runs a command and measures it: `timed SECONDS OUTPUT COMMAND...`. Standard output goes to the file
 //! OUTPUT.
 //!
-//! Prints wall seconds, processor seconds, peak memory in bytes, and how the command ended: 0, another exit
-//! status, `killed`, or `cut` after SECONDS. This is a separate, small program because a process inherits the
-//! peak memory of the process that forked it. Here that is 2 MiB. A script that started the command itself
-//! would use more memory than most tools. The command ends when this program ends, and this program ends when
-//! its parent ends.
+//! Prints wall seconds, processor seconds, peak memory in bytes, voluntary and involuntary context switches,
+//! and how the command ended: 0, another exit status, `killed`, or `cut` after SECONDS. This is a separate,
+//! small program because a process inherits the peak memory of the process that forked it. Here that is 2
+//! MiB. A script that started the command itself would use more memory than most tools. The command ends when
+//! this program ends, and this program ends when its parent ends.
 
 use std::fs::File;
 use std::io;
@@ -52,7 +52,8 @@ fn main() {
         (false, true) => libc::WEXITSTATUS(status).to_string(),
         (false, false) => "killed".to_string(),
     };
-    println!("{wall} {processor} {} {ended}", usage.ru_maxrss * 1024);
+    let (peak, voluntary, involuntary) = (usage.ru_maxrss * 1024, usage.ru_nvcsw, usage.ru_nivcsw);
+    println!("{wall} {processor} {peak} {voluntary} {involuntary} {ended}");
 }
 
 /// Makes the kernel kill this process when its parent ends.
