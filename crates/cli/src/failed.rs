@@ -93,9 +93,14 @@ impl Pending {
         self.files().input == InputState::Waiting
     }
 
-    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read.
+    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read. Only the first call
+    /// counts.
     pub(crate) fn end(&self, is_whole: bool) {
-        self.files().input = if is_whole { InputState::Whole } else { InputState::Cut };
+        let mut files = self.files();
+        if matches!(files.input, InputState::Reading | InputState::Waiting) {
+            files.input = if is_whole { InputState::Whole } else { InputState::Cut };
+        }
+        drop(files);
         self.0.1.notify_all();
     }
 

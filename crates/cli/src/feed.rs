@@ -7,6 +7,7 @@ use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::failed::{self, Line};
 use crate::input::Input;
+use crate::plain_http;
 use crate::run::{self, Shared};
 use crate::survey;
 use downhaul_engine::Session;
@@ -37,6 +38,10 @@ impl Feed {
                 pending.may_wait();
             }
             self.pass(input, &runtime);
+            if let Some(pending) = self.shared.pending() {
+                // The input may have become unreadable.
+                pending.end(false);
+            }
             self.shared.has_all_files();
             runtime.block_on(self.session.close());
         });
@@ -79,9 +84,18 @@ impl Feed {
     fn pass_all(&self, mut jobs: impl Iterator<Item = AtLine>, runtime: &Handle) -> Option<u64> {
         let pending = self.shared.pending();
         let mut passed = 0;
+        let mut is_warned = false;
         for (_, job) in jobs.by_ref() {
             let line = job.as_ref().ok().filter(|_| pending.is_some());
             let line = line.map(|job| failed::line(job, &self.settings));
+            if !is_warned
+                && let Some(warning) =
+                    job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
+            {
+                is_warned = true;
+                run::warn(&warning);
+            }
+            let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
             let taken = match job.and_then(|job| self.asks.apply(job, &self.settings)) {
                 Ok(job) => runtime.block_on(self.session.add(job)),
                 Err(error) => runtime.block_on(self.session.add_failed(error)),

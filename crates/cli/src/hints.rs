@@ -1,6 +1,7 @@
 //! Advice for the user after a failure.
 
 use crate::input;
+use crate::plain_http::NO_KEY;
 use downhaul_engine::core::credentials::NOT_GIVEN;
 use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
@@ -149,6 +150,36 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
+}
+
+/// Returns advice if a file exists and `-c` cannot be given, because the request is not for a whole file by
+/// GET.
+pub(crate) fn exists_for_another_request(code: &str) -> Option<String> {
+    (code == "file.exists")
+        .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
+}
+
+/// Returns advice if a given http URL became an https URL, and the server does not support TLS. `url` is the
+/// given URL, and `at` the requested one.
+pub(crate) fn became_https(code: &str, url: &str, at: &str) -> Option<String> {
+    let is_without_tls = ["tls.missing", "tls.failed"].contains(&code)
+        || ["connect.", "net."].iter().any(|group| code.starts_with(group));
+    let rest = url.strip_prefix("http://")?;
+    if !is_without_tls || at.strip_prefix("https://") != Some(rest) {
+        return None;
+    }
+    // A redirect to https leads to another port, unless both ports are the usual ones.
+    let has_port = rest.split('/').next().unwrap_or_default().contains(':');
+    let other = if has_port { "" } else { "a redirect or " };
+    Some(format!(
+        "The http URL became an https URL because of {other}HSTS (Strict-Transport-Security). --hsts off uses http."
+    ))
+}
+
+/// Returns advice if an http URL of a host with a pinned key was given.
+pub(crate) fn has_no_key(code: &str, message: &str) -> Option<String> {
+    (code == "tls.pin" && message.contains(NO_KEY))
+        .then(|| "Write https:// in the URL, or leave out --pinned-pubkey.".into())
 }
 
 /// Returns advice if the server does not accept a login.

@@ -6,6 +6,7 @@
 mod again;
 mod args;
 mod asks;
+mod certificates;
 mod completions;
 mod config;
 mod cookies;
@@ -22,6 +23,7 @@ mod input;
 mod logins;
 mod man;
 mod outputs;
+mod plain_http;
 mod platform;
 mod printer;
 mod proxies;

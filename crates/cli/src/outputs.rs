@@ -1,8 +1,8 @@
 //! Checks the files that a run writes beside its downloads, before anything is requested: the lock file, the
 //! list of failed files, the cookies and the log.
 //!
-//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name destroys
-//! nothing. No file is both an output and another file of the run.
+//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name
+//! destroys nothing. No file is both an output and another file of the run.
 
 use crate::args::Args;
 use crate::failed;
@@ -139,7 +139,7 @@ fn is_cookie_file(path: &Path) -> io::Result<bool> {
     let text = given::read(path, cookies::LONGEST)?;
     let text = String::from_utf8_lossy(&text);
     let first = text.lines().next().unwrap_or_default().to_ascii_lowercase();
-    // curl, wget and browsers write `# Netscape HTTP Cookie File` or `# HTTP Cookie File` into the first line.
+    // curl, wget and extensions of browsers write `# Netscape HTTP Cookie File` or `# HTTP Cookie File`.
     let is_named = first.starts_with('#') && first.contains("http cookie file");
     Ok(is_named || cookies::read(&text).is_ok_and(|(cookies, _)| !cookies.is_empty()))
 }

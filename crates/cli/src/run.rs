@@ -5,6 +5,7 @@
 
 use crate::args::{Args, MORE_INFORMATION};
 use crate::asks::Asks;
+use crate::certificates;
 use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
@@ -157,7 +158,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let to_stdout = input.is_for_stdout();
     let checked = |all: (Settings, OutputSettings)| {
-        survey.check_proxies(&all.0).map(|()| all).map_err(|why| usage(&why))
+        let checked = survey.check_proxies(&all.0).and_then(|()| certificates::check(&survey, &all.0));
+        checked.map(|()| all).map_err(|why| usage(&why))
     };
     let (mut settings, output) = match resolved.map_or_else(|| resolve(to_stdout), Ok).and_then(checked) {
         Ok(resolved) => resolved,

@@ -378,7 +378,7 @@ fn folder(variable: &str) -> Option<PathBuf> {
     env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// Returns the value of a variable that the configuration names. An empty value counts as not set.
+/// Returns the value of a variable. An empty value counts as not set.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env(name)
 }

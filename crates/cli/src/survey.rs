@@ -59,6 +59,12 @@ impl Survey {
         urls.find_map(|url| settings.proxies.why_unusable(&url).map(String::from)).map_or(Ok(()), Err)
     }
 
+    /// Returns true if a URL of the run is an https URL. A run that reads its URLs later may have one.
+    pub fn may_need_tls(&self) -> bool {
+        let mut origins = self.given.iter().chain(&self.named);
+        self.given.is_empty() || origins.any(|origin| origin.starts_with("https:"))
+    }
+
     /// Adds the origins that may get the headers to the settings. Returns warnings for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = Vec::new();

@@ -3,6 +3,7 @@
 use super::units;
 use crate::again::Again;
 use crate::args::Args;
+use crate::asks::Asks;
 use crate::hints;
 use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
@@ -208,7 +209,13 @@ impl<'a> Messages<'a> {
         let older = hints::is_older_than_allowed(&error.code, &error.message);
         let of_option = hints::is_of_an_option(&error.code, &error.message);
         let elsewhere = || hints::needs_login_elsewhere(error, url);
+        let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
+        let exists = self.args.is_some_and(is_other);
+        let exists = exists.then(|| hints::exists_for_another_request(&error.code)).flatten();
         wrong
+            .or(exists)
+            .or_else(|| hints::has_no_key(&error.code, &error.message))
+            .or_else(|| hints::became_https(&error.code, url, &error.at))
             .or(of_option)
             .or(assumed)
             .or(older)

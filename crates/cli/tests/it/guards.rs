@@ -186,3 +186,17 @@ fn a_redirect_to_http_of_a_host_that_wants_https_is_no_downgrade() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(place.log().contains("redirect.downgrade"), "{}", place.log());
 }
+
+#[test]
+fn a_url_that_became_https_fails_with_advice_about_hsts() {
+    let (server, place) = secure();
+    let plain = Server::start();
+    let secure_url = server.url(&format!("headers/1000/a?{WANTS_HTTPS}")).replace("127.0.0.1", "localhost");
+    let url = plain.url("well_behaved/1000/b").replace("127.0.0.1", "localhost");
+    place.write("list", format!("{secure_url}\n{url}\n"));
+    let out = place.run(&["-i", "list", "-j", "1", "--cacert", "keys/ca.pem", "--on-error", "skip"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("because of HSTS") && out.stderr.contains("--hsts off"), "{}", out.stderr);
+    assert!(!out.stderr.contains("write http://"), "{}", out.stderr);
+    assert!(plain.requests_for("1000/b").is_empty(), "no request was sent over http");
+}

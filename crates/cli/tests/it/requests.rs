@@ -330,3 +330,18 @@ fn a_range_fails_at_once_if_the_server_sends_no_ranges() {
     let out = place.run(&["-i", "list", "--range", "5-9"]);
     place.assert_exact(&out, "g", &content("g", 3_000_000)[5..10]);
 }
+
+#[test]
+fn advice_about_an_existing_file_names_no_option_that_is_refused() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    for options in [&["--range", "0-9"][..], &["--data", "a=1"]] {
+        let place = Place::new();
+        let out = place.run(&[&url]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let out = place.run(&[&[url.as_str()], options].concat());
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains("--if-exists overwrite replaces"), "{}", out.stderr);
+        assert!(!out.stderr.contains("-c continues"), "{}", out.stderr);
+    }
+}

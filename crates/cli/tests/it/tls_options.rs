@@ -530,3 +530,52 @@ fn apache_gets_the_client_certificate_with_every_version_of_tls() {
         assert_refused(&other, &out, code, &[]);
     }
 }
+
+#[test]
+fn a_variable_that_names_no_trusted_certificates_is_an_error_that_names_it() {
+    let server = Server::start_tls(Authority::default().config(Flaw::None));
+    let place = Place::new();
+    place.write("empty", "no certificate\n");
+    place.write("folder/f", "");
+    let run = |variable: &str, value: &str, args: &[&str]| {
+        let mut command = place.command(args);
+        command.env(variable, place.path().join(value));
+        crate::common::finish(command.spawn().expect("the program starts"))
+    };
+    let url = server.url("well_behaved/1000/f");
+    for (variable, value, says) in [
+        ("SSL_CERT_FILE", "missing", "SSL_CERT_FILE in the environment: "),
+        ("SSL_CERT_FILE", "empty", "empty: it has no certificate in PEM form"),
+        ("SSL_CERT_DIR", "folder", "folder: it has no certificate in PEM form"),
+    ] {
+        let out = run(variable, value, &[&url]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains(says) && out.stderr.contains(variable), "{}", out.stderr);
+    }
+    assert!(server.requests().is_empty());
+    // A run that needs no certificates gets a warning.
+    let plain = Server::start();
+    let out = run("SSL_CERT_FILE", "missing", &[&plain.url("well_behaved/1000/f")]);
+    assert!(out.status == 0 && out.stderr.contains("warning: SSL_CERT_FILE"), "{}", out.stderr);
+    let out = run("SSL_CERT_FILE", "missing", &[&url, "--insecure", "--if-exists", "overwrite"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+}
+
+#[test]
+fn options_of_tls_do_not_silently_lose_their_effect_over_http() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    let pin = format!("sha256//{}", BASE64_STANDARD.encode([0; 32]));
+    for list in [false, true] {
+        let place = Place::new();
+        place.write("list", &url);
+        let input = if list { vec!["-i", "list"] } else { vec![url.as_str()] };
+        let out = place.run(&[&input[..], &["--pinned-pubkey", &pin]].concat());
+        assert_refused(&place, &out, "tls.pin", &["over http, a server does not prove", "Write https://"]);
+    }
+    assert!(server.requests().is_empty());
+    let place = place_with(&Authority::default());
+    let out = place.run(&[&[url.as_str(), "--cert", "keys/both.pem"][..]].concat());
+    assert_has(&place, &out, "f", 1000);
+    assert_eq!(out.stderr.matches("warning: --cert is not sent over http").count(), 1, "{}", out.stderr);
+}

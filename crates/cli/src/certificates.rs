@@ -1,0 +1,67 @@
+//! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+//!
+//! Invariant: if the variables name no certificate, no run over https trusts other certificates instead.
+
+use crate::given;
+use crate::run;
+use crate::settings;
+use crate::survey::Survey;
+use crate::words;
+use downhaul_engine::core::settings::Settings;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The longest file of trusted certificates, in bytes. Those of common systems have some hundred KiB.
+const LONGEST: usize = 64 << 20;
+
+const NONE: &str = "it has no certificate in PEM form";
+
+/// Checks the variables if the run uses them. A run that needs no https gets a warning only.
+///
+/// # Errors
+/// Returns which variable names no certificate, in words for the user.
+pub(crate) fn check(survey: &Survey, settings: &Settings) -> Result<(), String> {
+    // Other systems do not read these variables.
+    let are_read = cfg!(unix) && !cfg!(target_vendor = "apple");
+    if !are_read || settings.insecure || settings.cacert.is_some() {
+        return Ok(());
+    }
+    match unusable() {
+        Some(why) if survey.may_need_tls() => Err(why),
+        Some(why) => {
+            run::warn(&why);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns which variable names no certificate, if one is set and no certificate is found.
+fn unusable() -> Option<String> {
+    let (file, folders) = (settings::variable("SSL_CERT_FILE"), settings::variable("SSL_CERT_DIR"));
+    let wrong = |variable: &str, path: &str, why: &str| {
+        Some(format!("{variable} in the environment: {}: {why}", words::path(Path::new(path))))
+    };
+    // SSL_CERT_DIR names one folder, or several with colons between them.
+    let all = folders.iter().flat_map(|folders| folders.split(':'));
+    let mut files = all.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    if files.any(|entry| has_certificate(&entry.path()).unwrap_or(false)) {
+        return None;
+    }
+    match (file, folders) {
+        (Some(file), _) => match has_certificate(Path::new(&file)) {
+            Ok(true) => None,
+            Ok(false) => wrong("SSL_CERT_FILE", &file, NONE),
+            Err(e) => wrong("SSL_CERT_FILE", &file, &e.to_string()),
+        },
+        (None, Some(folders)) => wrong("SSL_CERT_DIR", &folders, NONE),
+        (None, None) => None,
+    }
+}
+
+fn has_certificate(path: &Path) -> io::Result<bool> {
+    let mark = b"-----BEGIN CERTIFICATE-----";
+    let text = given::read(path, LONGEST)?;
+    Ok(text.windows(mark.len()).any(|window| window == mark))
+}

@@ -1,0 +1,44 @@
+//! The options of TLS whose effect http URLs would silently lose: `--pinned-pubkey` and `--cert`.
+//!
+//! Invariant: no job has an http URL of a host whose key is pinned.
+
+use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::job::{Job, NamedBy, Url};
+use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::show;
+
+/// The reason why an http URL of a host with a pinned key is not used.
+pub(crate) const NO_KEY: &str = "over http, a server does not prove that it has a key";
+
+/// Removes the http URLs of hosts whose key is pinned from a job. `settings` are those of the session.
+///
+/// # Errors
+/// Returns `tls.pin` if no other URL is left.
+pub(crate) fn without_unpinned(mut job: Job, settings: &Settings) -> Result<Job, Error> {
+    if settings.pinned_keys.is_empty() {
+        return Ok(job);
+    }
+    // The keys are for the hosts of the given URLs.
+    let is_given_host = |url: &Url| {
+        let hosts = settings.header_origins.iter().filter_map(|origin| Url::parse(origin).ok());
+        job.named_by == NamedBy::Person || hosts.into_iter().any(|origin| origin.host() == url.host())
+    };
+    let is_unpinned = |url: &Url| url.scheme() == "http" && is_given_host(url);
+    let (unpinned, others): (Vec<Url>, Vec<Url>) = job.urls.iter().cloned().partition(is_unpinned);
+    let shown = unpinned.iter().map(show::url).collect::<Vec<_>>();
+    match (unpinned.is_empty(), others.is_empty()) {
+        (true, _) => {}
+        (false, true) => return Err(Error::new(ErrorKind::TlsPin, shown.join(" and "), NO_KEY)),
+        (false, false) => job.notes.push(format!("{} is not used, because {NO_KEY}", shown.join(" and "))),
+    }
+    job.urls = others;
+    Ok(job)
+}
+
+/// Returns a warning if the client certificate cannot be sent to a server of a job.
+pub(crate) fn cert_warning(job: &Job, settings: &Settings) -> Option<String> {
+    settings.client_certificate.as_ref()?;
+    let plain =
+        job.urls.iter().find(|url| url.scheme() == "http" && settings.sends_headers_to(url, job.named_by))?;
+    Some(format!("--cert is not sent over http, for example to {}", plain.origin().ascii_serialization()))
+}
