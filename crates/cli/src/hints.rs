@@ -5,7 +5,8 @@ use crate::plain_http::NO_KEY;
 use downhaul_engine::core::credentials::NOT_GIVEN;
 use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
-use downhaul_engine::core::identity::IS_NOT_WHAT;
+use downhaul_engine::core::identity::{IS_NOT_WHAT, is_signed};
+use downhaul_engine::core::job::Url;
 use downhaul_engine::core::show;
 
 /// Advice for error codes whose message is not enough.
@@ -215,7 +216,9 @@ pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> 
 /// Returns advice if the server refuses a signed URL.
 pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
-    (refused && url.contains(show::HIDDEN)).then(|| {
+    // The names of parameters are shown, and only their values are hidden.
+    let is_signed = Url::parse(url).is_ok_and(|url| is_signed(&url));
+    (refused && is_signed).then(|| {
         "The link is signed, and has probably expired. Get a new link: what was downloaded is kept, and is \
          continued with it."
             .into()

@@ -5,39 +5,56 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The networks that are not reached over the internet (IANA's registries of special-purpose addresses, RFC
 /// 6890).
-const PRIVATE: [&str; 11] = [
+const PRIVATE: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
     "169.254.0.0/16",
     "172.16.0.0/12",
+    // Addresses for special protocols (RFC 6890) and for measurements of networks (RFC 2544). Some
+    // organisations use them as private addresses.
+    "192.0.0.0/24",
     "192.168.0.0/16",
+    "198.18.0.0/15",
+    // Reserved addresses (RFC 1112) and the broadcast address.
+    "240.0.0.0/4",
     "::/128",
     "::1/128",
+    // Translation within one network (RFC 8215).
+    "64:ff9b:1::/48",
     "fc00::/7",
     "fe80::/10",
+    // The former private addresses (RFC 3879).
+    "fec0::/10",
 ];
 
 /// Returns true if an address belongs to a private network, to this machine or to the local link. An IPv4
 /// address that is written as IPv6 counts too.
 pub fn is_private(address: IpAddr) -> bool {
-    let address = match address {
-        IpAddr::V6(v6) => v4_within(v6).map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
+    let within = match address {
+        IpAddr::V6(v6) => v4_within(v6),
+        IpAddr::V4(_) => [None; 2],
     };
-    PRIVATE.iter().any(|network| network.parse::<IpNet>().is_ok_and(|network| network.contains(&address)))
+    let is_in = |address: IpAddr, network: &str| {
+        network.parse::<IpNet>().is_ok_and(|network| network.contains(&address))
+    };
+    let mut all = within.into_iter().flatten().map(IpAddr::V4).chain([address]);
+    all.any(|address| PRIVATE.iter().any(|network| is_in(address, network)))
 }
 
-/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address must be a mapped address (RFC
-/// 4291, section 2.5.5.2), or belong to NAT64 (RFC 6052, section 2.1) or to 6to4 (RFC 3056, section 2).
-fn v4_within(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+/// Returns the IPv4 addresses to which packets for an IPv6 address may be sent. The IPv6 address must be a
+/// mapped or compatible address (RFC 4291, section 2.5.5), or belong to NAT64 (RFC 6052, section 2.1), to
+/// 6to4 (RFC 3056, section 2) or to Teredo. A Teredo address contains its server, and its client with
+/// inverted bits (RFC 4380, section 4).
+fn v4_within(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);
     match v6.segments() {
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(at(12)),
-        [0x2002, ..] => Some(at(2)),
-        _ => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => [Some(at(12)), None],
+        [0x2002, ..] => [Some(at(2)), None],
+        [0x2001, 0, ..] => [Some(at(4)), Some(Ipv4Addr::from_bits(!at(12).to_bits()))],
+        _ => [None; 2],
     }
 }
 
@@ -71,6 +88,24 @@ mod tests {
             ("64:ff9b::8.8.8.8", false),
             ("2002:7f00:1::", true),
             ("2002:808:808::", false),
+            ("192.0.0.8", true),
+            ("192.0.2.1", false),
+            ("198.18.0.1", true),
+            ("198.19.255.255", true),
+            ("198.20.0.1", false),
+            ("240.0.0.1", true),
+            ("255.255.255.255", true),
+            ("224.0.0.1", false),
+            ("fec0::1", true),
+            ("64:ff9b:1::808:808", true),
+            ("64:ff9b:2::1", false),
+            ("::10.1.1.1", true),
+            ("::8.8.8.8", false),
+            // Teredo with the server 8.8.8.8 and the client 10.0.0.1, with both public, and with a private
+            // server.
+            ("2001:0:808:808:0:ffff:f5ff:fffe", true),
+            ("2001:0:808:808:0:ffff:f7f7:f7f7", false),
+            ("2001:0:a00:1:0:ffff:f7f7:f7f7", true),
         ] {
             assert_eq!(is_private(address.parse().expect(address)), private, "{address}");
         }

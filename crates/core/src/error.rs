@@ -218,6 +218,8 @@ kinds! {
         "the server sent another range than the requested one";
     HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard May
         "the server's file ends before the requested range";
+    HttpRangeBeyond   "http.range_beyond"      Person Remote  Connection Refuses Keep    Fails
+        "the server's file ends before the range of --range begins";
     HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard May
         "the response cannot be used because of its content coding";
     ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep    Fails
@@ -229,7 +231,7 @@ kinds! {
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
         "a redirect leads to a URL that is not http or https";
     RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
-        "a redirect leads from the internet into a private network";
+        "a redirect, a document or a server on the internet leads into a private network";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
         "a redirect has no valid target";
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May

@@ -161,7 +161,8 @@ pub struct Settings {
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-    /// Refuses redirects from public hosts to addresses of private networks and of this machine. The program
+    /// Refuses redirects from public hosts to addresses of private networks and of this machine, and URLs
+    /// that a document or a server named there. The program
     /// allows such redirects unless `--no-private` is given, because of VPNs and private name servers.
     pub refuse_private: bool,
     /// Reaches a host over https only, after the host asked for this in the session

@@ -70,6 +70,14 @@ const HARMLESS_WORDS: &[&str] = &[
     "passenger",
 ];
 
+/// A URL within a URL may be encoded this many times. The link of a mail filter, which contains the link of
+/// another filter, is encoded twice or three times.
+const ENCODED_MOST: usize = 5;
+
+/// This many URLs within a URL are read. If there are more, the text counts as a secret, since a server could
+/// otherwise slow the program down.
+const NESTED_MOST: usize = 16;
+
 /// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
 /// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
 /// shorter than 16 characters.
@@ -79,7 +87,9 @@ const RANDOM_RUN: usize = 16;
 /// and in the path (`;token=...`). The names of parameters stay.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
-    if !may_hide && url.query().is_none() && url.fragment().is_none() && !url.path().contains(';') {
+    let has_parameters = url.path().contains(';');
+    let holds_url = holds_a_url_with_secrets(url.path());
+    if !may_hide && url.query().is_none() && url.fragment().is_none() && !has_parameters && !holds_url {
         return url.to_string();
     }
     let mut shown = url.clone();
@@ -87,7 +97,9 @@ pub fn url(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
-    if url.path().contains(';') {
+    if holds_url {
+        shown.set_path(&path_without_urls(url.path()));
+    } else if has_parameters {
         shown.set_path(&path_without_secrets(url.path()));
     }
     if let Some(query) = url.query() {
@@ -121,6 +133,14 @@ fn shorten(text: &str, most: usize) -> String {
     }
 }
 
+/// Hides the URL with secrets that a path contains, as in the paths of some archives and proxies
+/// (`/fetch/https://user:password@host/`).
+fn path_without_urls(path: &str) -> String {
+    let ends = path.match_indices('/').map(|(at, _)| at + 1);
+    let start = ends.take_while(|&end| holds_a_url_with_secrets(&path[end..])).last().unwrap_or(0);
+    format!("{}{HIDDEN}", &path[..start])
+}
+
 /// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
 fn path_without_secrets(path: &str) -> String {
     let shown = |part: &str| {
@@ -141,8 +161,8 @@ fn query_without_secrets(query: &str) -> String {
         .split('&')
         .map(|pair| match pair.split_once('=') {
             Some((key, value)) if is_secret(key, value) => Cow::Owned(format!("{key}={HIDDEN}")),
-            // A query without a key may be a token.
-            None if looks_random(pair) => Cow::Borrowed(HIDDEN),
+            // A query without a key may be a token or a URL.
+            None if looks_random(pair) || holds_a_url_with_secrets(pair) => Cow::Borrowed(HIDDEN),
             _ => Cow::Borrowed(pair),
         })
         .collect();
@@ -152,15 +172,16 @@ fn query_without_secrets(query: &str) -> String {
 /// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
 /// the form of the value. The same rules apply to a header whose name is in lower case.
 pub fn is_secret(key: &str, value: &str) -> bool {
+    is_secret_alone(key, value) || holds_a_url_with_secrets(value)
+}
+
+/// Returns the same as [`is_secret`], but reads no URLs within the value.
+fn is_secret_alone(key: &str, value: &str) -> bool {
     if value.is_empty() {
         return false;
     }
     let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy().to_ascii_lowercase();
-    key.starts_with("x-amz-")
-        || key.starts_with("x-goog-")
-        || is_secret_name(&key)
-        || looks_random(value)
-        || holds_a_url_with_secrets(value)
+    key.starts_with("x-amz-") || key.starts_with("x-goog-") || is_secret_name(&key) || looks_random(value)
 }
 
 /// Returns true if a name in lower case shows that its value is a secret.
@@ -173,10 +194,50 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| rest.contains(word))
 }
 
-/// Returns true if a value is a URL with secrets: `?next=https://user:password@host/`.
-fn holds_a_url_with_secrets(value: &str) -> bool {
-    let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-    decoded.contains("://") && Url::parse(&decoded).is_ok_and(|inner| hides(&inner))
+/// Returns true if a text contains a URL with secrets: `?next=https://user:password@host/`. The URL may be
+/// percent-encoded several times, since it may have passed through several redirects.
+fn holds_a_url_with_secrets(text: &str) -> bool {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..ENCODED_MOST {
+        let mut urls = text.match_indices("//");
+        if urls
+            .by_ref()
+            .take(NESTED_MOST)
+            .any(|(at, _)| is_url_with_secrets(&text[scheme_start(&text, at)..]))
+        {
+            return true;
+        }
+        let has_more = urls.next().is_some();
+        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if has_more || decoded == *text {
+            return has_more;
+        }
+        text = Cow::Owned(decoded);
+    }
+    // A text that was encoded more often is not read.
+    true
+}
+
+/// Returns the offset at which the scheme before the slashes at `at` begins.
+fn scheme_start(text: &str, at: usize) -> usize {
+    let Some(before) = text[..at].strip_suffix(':') else { return at };
+    let is_part = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    before.len() - before.chars().rev().take_while(is_part).count()
+}
+
+/// Returns true if a text is a URL with secrets. It may have no scheme. URLs within it are not read.
+fn is_url_with_secrets(text: &str) -> bool {
+    let with_scheme = if text.starts_with("//") { format!("https:{text}") } else { text.to_string() };
+    Url::parse(&with_scheme).is_ok_and(|url| {
+        let parts = [url.query(), url.fragment()].into_iter().flatten().flat_map(|part| part.split('&'));
+        let mut parts = parts.chain(url.path().split(';').skip(1));
+        !url.username().is_empty()
+            || url.password().is_some()
+            || parts.any(|part| match part.split_once('=') {
+                Some((key, value)) => is_secret_alone(key, value),
+                None => looks_random(part),
+            })
+    })
 }
 
 /// Returns true if a value looks random: a UUID, or a long sequence of letters and digits of mixed kinds.
@@ -262,6 +323,17 @@ mod tests {
             ("https://h/a?to=https://u:p@x/&b=1", "https://h/a?to=***&b=1"),
             ("https://h/a?to=https%3A%2F%2Fx%2F%3Fsig%3D1", "https://h/a?to=***"),
             ("https://h/a?to=https://x/", "https://h/a?to=https://x/"),
+            ("https://h/a?to=see%20https://u:p@x/", "https://h/a?to=***"),
+            ("https://h/a?to=https%253A%252F%252Fu%253Ap@x%252F", "https://h/a?to=***"),
+            ("https://h/a?to=http://x/?to=http://u:p@y/", "https://h/a?to=***"),
+            ("https://h/a?to=http://x/%3Fto=http://y/%3Ftoken=1", "https://h/a?to=***"),
+            ("https://h/a?to=https://x/%23access_token=1", "https://h/a?to=***"),
+            ("https://h/a?to=//u:p@x/", "https://h/a?to=***"),
+            ("https://h/a?https://u:p@x/", "https://h/a?***"),
+            ("https://h/get/https://u:p@x/y", "https://h/get/***"),
+            ("https://h/get/https%3A%2F%2Fu:p@x%2Fy/z", "https://h/get/***"),
+            ("https://h/get/https://x/y", "https://h/get/https://x/y"),
+            ("https://h/a//b?c=d//e", "https://h/a//b?c=d//e"),
             ("https://h/a?name=internationalization", "https://h/a?name=internationalization"),
         ] {
             assert_eq!(shown(whole), expected);
@@ -313,6 +385,12 @@ mod tests {
         #[test]
         fn escaped_text_contains_no_unsafe_character(text in any::<String>()) {
             prop_assert!(!escaped(&text).chars().any(is_unsafe_to_show));
+        }
+
+        #[test]
+        fn any_text_within_a_url_causes_no_panic(text in "[%/:@=?#a-z0-9\u{e9}]{0,60}") {
+            is_secret("to", &text);
+            path_without_urls(&text);
         }
 
         #[test]

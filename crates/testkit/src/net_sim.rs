@@ -177,6 +177,7 @@ impl World {
             origins: origins(sources),
             look_first: self.rng.bool(),
             retries: self.rng.u32(0..6),
+            sends_once: false,
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             max_time: None,
             verify: Verify::Auto,

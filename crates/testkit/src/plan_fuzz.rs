@@ -52,6 +52,7 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
         origins: origins(1 + usize::from(choices.byte() % 3)),
         look_first: choices.byte().is_multiple_of(2),
         retries: u32::from(choices.byte() % 4),
+        sends_once: false,
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
         verify: Verify::Auto,

@@ -471,7 +471,7 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub unix_socket: Option<PathBuf>,
 
-    /// Refuse redirects from the internet to addresses of private networks and of this machine
+    /// Refuse redirects and named URLs that lead from the internet to private addresses
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 

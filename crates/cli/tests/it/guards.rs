@@ -4,6 +4,7 @@
 //! can be made, the test prints a note and is skipped.
 
 use crate::common::{Place, is_installed, note};
+use crate::secrets::ways::encoded;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw};
@@ -106,6 +107,38 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
     assert!(!seen.contains("127.0.0.1:81 rebound.example"), "{seen}");
     assert!(text("pooled", "log").contains("redirect.private"), "{}", text("pooled", "out"));
     assert_eq!(place.file("pooled/f").as_deref(), Some(&content("f", 1000)[..]));
+}
+
+/// It is not known where a document came from, so its URLs are treated as those of a public host.
+#[test]
+fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
+    let [lists, files] = [Server::start(), Server::start()];
+    let (private, own) = (files.url("well_behaved/1000/f"), lists.url("well_behaved/1000/g"));
+    let list = lists.put("/list", format!("{private}\n{own}\n"));
+    let place = Place::new();
+    let out = place.run(&["-i", &list, "--no-private", "--on-error", "skip"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(place.log().contains("redirect.private"), "{}", place.log());
+    assert_eq!(place.file("g"), Some(content("g", 1000)), "the user gave a URL of this origin");
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"f\"><url>{private}</url></file></metalink>"
+    );
+    let place = Place::new();
+    let out = place.run_with(&["-i", "-", "--no-private", "--on-error", "skip"], metalink.as_bytes());
+    place.assert_failed(&out, 1, "leads into a private network");
+    // A mirror that a server names, and a document about the file.
+    for relation in ["duplicate", "describedby; type=\"application/metalink4+xml\""] {
+        let target = encoded(&format!("<{private}>; rel={relation}"));
+        let url = lists.url(&format!("capped/6000000/h?rate=6000000&sha256=1&link={target}"));
+        let place = Place::new();
+        let out = place.run(&[&url, "--no-private", "--mirrors", "auto"]);
+        place.assert_exact(&out, "h", &content("h", 6_000_000));
+    }
+    assert!(files.requests().is_empty(), "{:?}", files.requests());
+    // Without the option, private servers can be named.
+    let place = Place::new();
+    let out = place.run(&["-i", &list]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
 }
 
 /// A server with TLS for `localhost` and 127.0.0.1, and a place that trusts it.

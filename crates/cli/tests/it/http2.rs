@@ -307,6 +307,28 @@ fn a_post_is_not_sent_again_when_the_http2_connection_breaks() {
     let args = ["-i", "list", "-j", "1", "--cacert", "ca.pem", "--http2", "--on-error", "skip"];
     let out = secure.place.run(&[&args[..], &["--data", "x"]].concat());
     assert_eq!((out.status, secure.asked("f").len()), (1, 1), "{}", out.stderr);
+    assert!(out.stderr.contains("The server may have processed the request"), "{}", out.stderr);
+}
+
+/// A server that closes an HTTP/2 connection names the last request that it processes (RFC 9113, section
+/// 6.8).
+#[test]
+fn a_post_that_the_server_did_not_process_is_sent_again() {
+    for sin in ["h2_gone_before", "h2_refused_stream"] {
+        let server = Server::start_h2(None);
+        let place = Place::new();
+        place.write(
+            "list",
+            (0..20).map(|n| server.url(&format!("{sin}/1000/f{n}")) + "\n").collect::<String>(),
+        );
+        // The server may name no higher request in a second frame, so one request is sent at a time.
+        let out = place.run(&["-i", "list", "--http2", "--data", "x", "-j", "1", "-d", "out"]);
+        assert_eq!(out.status, 0, "{sin}: {}", out.stderr);
+        for n in 0..20 {
+            assert_eq!(place.file(&format!("out/f{n}")), Some(content(&format!("f{n}"), 1000)), "{sin}");
+        }
+        assert!(!out.stderr.contains("retry"), "{sin}: {}", out.stderr);
+    }
 }
 
 #[test]

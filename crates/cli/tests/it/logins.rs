@@ -355,3 +355,34 @@ fn a_missing_password_is_asked_on_the_terminal_and_not_shown() {
     terminal.press("\u{3}");
     assert_eq!(terminal.end().0, 130);
 }
+
+#[test]
+fn a_user_name_with_a_colon_is_an_error_and_not_a_request_without_a_login() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/10/f").replace("://", "://u%3Ap:hush@");
+    for more in [&[][..], &["--auth", "basic"]] {
+        let out = place.run(&[&[url.as_str()], more].concat());
+        place.assert_failed(&out, 1, "its user name contains a colon, which Basic cannot send");
+        assert!(!out.stderr.contains("hush"), "{}", out.stderr);
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn only_the_parameters_of_a_signature_make_a_link_signed() {
+    let server = Server::start();
+    for (query, is_signed) in [
+        ("code=1&k=2", false),
+        ("to=http://u:p@host/", false),
+        ("token=1", false),
+        ("X-Amz-Date=1&X-Amz-Signature=2", true),
+        ("expires=1&token=2", true),
+    ] {
+        let place = Place::new();
+        let url = server.url(&format!("status/10/f?status=401&{query}"));
+        let out = place.run(&[&url, "-vv"]);
+        assert_eq!(out.stderr.contains("The link is signed"), is_signed, "{query}: {}", out.stderr);
+        assert!(!out.stderr.contains("u:p@") && !place.log().contains("u:p@"), "{}", out.stderr);
+    }
+}

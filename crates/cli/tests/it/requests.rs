@@ -58,6 +58,32 @@ fn a_post_is_sent_once_unless_retries_are_given() {
 }
 
 #[test]
+fn a_post_is_sent_to_a_second_url_only_if_the_first_server_did_nothing_with_it() {
+    let closed = "http://127.0.0.1:9/f".to_string();
+    for (first, sends_elsewhere) in [
+        ("reset_in_mid_body/3000000/f", false),
+        ("truncated_body_without_ranges/3000000/f", false),
+        ("status/10/f?status=500", false),
+        ("status/10/f?status=403", false),
+        ("status/10/f?status=404", true),
+        ("", true),
+    ] {
+        let digest = downhaul_testkit::sha256(&content("f", 1000));
+        for more in [String::new(), format!(",\"sha256\":\"{digest}\"")] {
+            let servers = [Server::start(), Server::start()];
+            let url = if first.is_empty() { closed.clone() } else { servers[0].url(first) };
+            let second = servers[1].url("well_behaved/1000/f");
+            let place = Place::new();
+            place.write("list", format!("{{\"urls\":[\"{url}\",\"{second}\"],\"out\":\"f\"{more}}}\n"));
+            let out = place.run(&["-i", "list", "--data", "a=1"]);
+            let sent = servers[1].requests().len();
+            assert_eq!(sent, usize::from(sends_elsewhere), "{first}{more}: {}", out.stderr);
+            assert_eq!(out.status, if sends_elsewhere { 0 } else { 1 }, "{first}{more}: {}", out.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_body_stays_at_its_origin() {
     let (server, other) = (Server::start(), Server::start());
     let target = |server: &Server| server.url("well_behaved/10/f");
@@ -193,7 +219,7 @@ fn a_range_that_cannot_be_had_is_a_clear_failure() {
     let server = Server::start();
     for (path, args, status, says) in [
         ("no_ranges/1000/f", &["--range", "5-9"][..], 1, "the server sends no ranges"),
-        ("well_behaved/1000/f", &["--range", "1000-"], 1, ""),
+        ("well_behaved/1000/f", &["--range", "1000-"], 1, "ends before the range of --range begins"),
         ("well_behaved/1000/f", &["--range", "9-5"], 2, "it must be like 0-999"),
         ("well_behaved/1000/f", &["--range", "-5"], 2, "it must be like 0-999"),
         ("well_behaved/1000/f", &["--range", "5-", "--checksum", &"ab".repeat(32)], 2, "cannot be used with"),
@@ -205,6 +231,25 @@ fn a_range_that_cannot_be_had_is_a_clear_failure() {
         let place = Place::new();
         let out = place.run(&[&[server.url(path).as_str(), "--retries", "0"], args].concat());
         place.assert_failed(&out, status, says);
+    }
+}
+
+#[test]
+fn a_range_beyond_the_end_of_the_file_is_not_requested_again() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&server.url("well_behaved/1000/f"), "--range", "1000-"]);
+    place.assert_failed(&out, 1, "begins: 416 Range Not Satisfiable, its file has 1000 bytes");
+    assert_eq!(server.requests().len(), 1, "{}", out.stderr);
+}
+
+#[test]
+fn a_whole_file_of_unknown_length_is_the_range_from_the_first_byte_to_the_end() {
+    let server = Server::start();
+    for sin in ["chunked_body", "no_length"] {
+        let place = Place::new();
+        let out = place.run(&[&server.url(&format!("{sin}/100000/f")), "--range", "0-"]);
+        place.assert_exact(&out, "f", &content("f", 100_000));
     }
 }
 

@@ -12,7 +12,7 @@ pub mod netrc;
 mod octets;
 pub mod space;
 
-pub use login::{Refused, basic, bearer, hidden, login_of, without_userinfo};
+pub use login::{NO_BASIC, Refused, basic, bearer, hidden, login_of, without_userinfo};
 
 use std::fmt;
 use url::Url;

@@ -214,6 +214,19 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
     is_same_url(&before, &now) && (!hides || is_given())
 }
 
+/// Returns true if a URL has a signature, which may have expired: the parameters of a known scheme, or a
+/// parameter with an end of validity beside one that proves it.
+pub fn is_signed(url: &Url) -> bool {
+    let Some(query) = url.query() else { return false };
+    let has = |names: &[&str]| {
+        let mut parts = query.split('&').map(|part| part.split('=').next().unwrap_or_default());
+        parts.any(|part| is_in(names, &part.to_ascii_lowercase()))
+    };
+    without_signature(query).len() < query.split('&').count()
+        || (has(&["expires", "expire", "expiry", "exp", "e", "se"])
+            && has(&["signature", "sig", "sign", "token", "hmac", "md5", "hash", "st", "policy"]))
+}
+
 /// Returns a URL without its fragment and the parameters that sign it.
 fn unsigned(url: &Url) -> Url {
     let mut file = url.clone();

@@ -15,8 +15,7 @@ use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
 
-/// The number of a worker. Later workers of a plan have higher numbers, so late reports of older ones are
-/// recognised.
+/// The number of a worker. Later workers have higher numbers, so late reports of older ones are recognised.
 pub type WorkerId = u32;
 
 /// The next task of the driver.
@@ -332,6 +331,8 @@ pub struct Rules {
     pub look_first: bool,
     /// The number of retries after failures.
     pub retries: u32,
+    /// True if a request is repeated only if the server did nothing with it.
+    pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
     /// The longest time for the job, including all retries.

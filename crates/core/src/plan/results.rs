@@ -239,6 +239,9 @@ impl Plan {
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
+        if !self.retry.may_send_elsewhere(error) {
+            return false;
+        }
         // If a chunk must come from one source alone, an incomplete part of the chunk is useless.
         let partial = assignment.from..assignment.at;
         let useless = assignment.whole_only && self.transfer.ledger().is_contested(&partial);

@@ -16,6 +16,7 @@ fn rules() -> Rules {
         origins: vec![origin("http://h/f")],
         look_first: false,
         retries: 1,
+        sends_once: false,
         on_error: OnError::Retry,
         max_time: None,
         verify: Verify::Auto,

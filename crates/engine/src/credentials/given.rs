@@ -51,6 +51,11 @@ impl Given {
         Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
+    /// Returns true if a document or a server named the URL, and the user gave no URL of its origin.
+    pub(crate) fn is_named_by_others(&self) -> bool {
+        self.by != GivenBy::User
+    }
+
     /// Returns the same file at another URL. The secrets for the given URL then belong to `url`.
     pub(crate) fn at(&self, url: Url) -> Given {
         Given { url, ..self.clone() }

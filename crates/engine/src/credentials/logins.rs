@@ -90,6 +90,17 @@ struct State {
     /// The space that was used last is at the end.
     spaces: VecDeque<Space>,
     refusals: VecDeque<Refusals>,
+    /// How often the nonces were used that belong to no space yet: the origin, the nonce and the count.
+    /// Several requests may get the same nonce at the same time.
+    fresh: VecDeque<(String, String, u32)>,
+}
+
+impl State {
+    /// Returns the count of a nonce that belongs to no space yet, if the nonce was used.
+    fn fresh_count(&mut self, origin: &str, nonce: &str) -> Option<&mut u32> {
+        let mut fresh = self.fresh.iter_mut();
+        fresh.find(|one| one.0 == origin && one.1 == nonce).map(|(.., count)| count)
+    }
 }
 
 /// The record of where the logins of a session were accepted and refused.
@@ -137,6 +148,14 @@ impl Logins {
                 if let Some(own) = spaces.find_map(|space| space.nonce(&digest.nonce)) {
                     (nonce.cnonce, nonce.count) = (own.cnonce.clone(), own.count);
                     own.count = own.count.saturating_add(1);
+                } else if let Some(count) = state.fresh_count(&origin, &digest.nonce) {
+                    nonce.count = *count;
+                    *count = count.saturating_add(1);
+                } else {
+                    if state.fresh.len() >= SPACES_MOST {
+                        state.fresh.pop_front();
+                    }
+                    state.fresh.push_back((origin, digest.nonce.clone(), 1));
                 }
                 let value = nonce.answer(space::target(url), login, request)?;
                 Some((value, How::Digest(nonce)))
@@ -150,6 +169,11 @@ impl Logins {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
         state.refusals.retain(|one| one.origin != origin || one.login != *login);
+        // Other requests may have used the same nonce meanwhile.
+        let fresh = match how {
+            How::Digest(nonce) => state.fresh_count(&origin, &nonce.challenge.nonce).copied(),
+            How::Basic(_) | How::DigestAgain(_) => None,
+        };
         let is_it = |space: &&mut Space| space.origin == origin && space.login == *login;
         let mut known = state.spaces.iter_mut().rev().filter(is_it);
         let (paths, scheme) = match how {
@@ -166,6 +190,10 @@ impl Logins {
             }
             How::Digest(nonce) => {
                 let paths = space::of_domain(&nonce.challenge.domain, url);
+                let mut nonce = nonce.clone();
+                if let Some(count) = fresh {
+                    nonce.count = nonce.count.max(count);
+                }
                 if let Some(space) = known.find(|one| one.paths == paths) {
                     // If the nonce is the same, its count continues.
                     if space.nonce(&nonce.challenge.nonce).is_none() {
@@ -173,7 +201,7 @@ impl Logins {
                     }
                     return space.take_next_nonce(info);
                 }
-                (paths, Scheme::Digest(nonce.clone()))
+                (paths, Scheme::Digest(nonce))
             }
             How::DigestAgain(used) => {
                 // If another response has brought a new nonce meanwhile, the new nonce is kept.
@@ -324,6 +352,25 @@ mod tests {
         assert_eq!(ready(&logins, "/a/f").0, "first 2");
         log_in(&logins, "/a/");
         assert_eq!(ready(&logins, "/a/f").0, "first 4", "the answer had the count 3");
+    }
+
+    #[test]
+    fn requests_that_get_the_same_new_nonce_at_the_same_time_use_different_counts() {
+        let logins = Logins::default();
+        let challenges = challenge::read([format!("{DIGEST}/a/").as_bytes()]);
+        let sent = Sent { method: "GET", body: &[] };
+        let answer = |path: &str| {
+            let (value, how) = logins.answer(&challenges[0], &url(path), &login(), sent).expect("an answer");
+            let value = value.to_str().expect("ASCII").to_string();
+            (value.split("nc=").nth(1).map(|rest| rest[..8].to_string()).expect("a count"), how)
+        };
+        let (first, how) = answer("/a/f");
+        let (second, late) = answer("/a/g");
+        assert_eq!((first.as_str(), second.as_str()), ("00000001", "00000002"));
+        logins.accepted(&url("/a/f"), &login(), &how, None);
+        assert_eq!(ready(&logins, "/a/f").0, "first 3");
+        logins.accepted(&url("/a/g"), &login(), &late, None);
+        assert_eq!(ready(&logins, "/a/f").0, "first 4");
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Store {
     /// Returns a permit with the secrets that may be sent with a request.
     ///
     /// # Errors
-    /// Returns why the userinfo of the given URL cannot be used.
+    /// Returns why the userinfo of the given URL or another login cannot be used.
     pub(crate) fn permit(&self, asking: Asking) -> Result<Permit, Refused> {
         let Asking { given, url, .. } = asking;
         given.login.as_ref().map_err(|why| *why)?;
@@ -103,7 +103,7 @@ impl Store {
         }
         if let Some(candidate) = self.candidate(asking)
             && !self.logins.is_refused(url, &candidate.login)
-            && let Some((value, how)) = self.at_once(&candidate, asking)
+            && let Some((value, how)) = self.at_once(&candidate, asking)?
         {
             permit.authorize(candidate.kind, value);
             permit.attempt =
@@ -267,7 +267,11 @@ impl Store {
     /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
     /// or a login in a URL (as in curl and wget). With `--auth basic`, any login of the given origin is sent
     /// without a challenge. With `--auth digest`, no login is sent with Basic.
-    fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(HeaderValue, How)> {
+    ///
+    /// # Errors
+    /// Returns why a login that must be sent with Basic cannot be sent. Otherwise the server might send
+    /// another file, without the login.
+    fn at_once(&self, candidate: &Candidate, asking: Asking) -> Result<Option<(HeaderValue, How)>, Refused> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = match self.settings.schemes {
             Schemes::Any => candidate.kind == SecretKind::Userinfo,
@@ -276,8 +280,11 @@ impl Store {
             }
             Schemes::Digest => false,
         };
-        let basic = || credentials::basic(&candidate.login).map(|value| (value, How::Basic(None)));
-        ready.or_else(|| basic().filter(|_| is_basic))
+        if ready.is_some() || !is_basic {
+            return Ok(ready);
+        }
+        let value = credentials::basic(&candidate.login).ok_or(credentials::NO_BASIC)?;
+        Ok(Some((value, How::Basic(None))))
     }
 }
 

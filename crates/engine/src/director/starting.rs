@@ -124,6 +124,7 @@ impl Director {
             chunks: spec.chunks.clone(),
             look_first,
             retries: self.settings.retries,
+            sends_once: spec.sends.is_some() && self.settings.retries == 0,
             on_error: self.on_error,
             max_time: self.settings.max_time,
             verify: self.settings.verify,

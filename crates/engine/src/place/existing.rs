@@ -146,10 +146,6 @@ impl Places {
         if demanded || self.disk.unfinished_by(path).is_some() {
             return Ok(None);
         }
-        // Two files of different URLs often have the same size and date.
-        if self.known(there, wanted.identity) == identity::Recognised::OtherUrl {
-            return Ok(None);
-        }
         let up_to_date = Some(stays(path, "is up to date"));
         let Some(remote) = wanted.remote else {
             if wanted.spec.sends.is_some() {
@@ -185,7 +181,10 @@ impl Places {
         if [same_size, same_time, same_version].contains(&Some(false)) {
             return Ok(None);
         }
-        let same = same_version == Some(true) || (same_size, same_time) == (Some(true), Some(true));
+        // Two files of different URLs often have the same size and date.
+        let is_other = self.known(there, wanted.identity) == identity::Recognised::OtherUrl;
+        let same =
+            same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));
         self.is_no_page(path, wanted)?;
         Ok(match self.verify(path, wanted, &remote.digests) {
             Ok(verified) if same || verified.is_some() => up_to_date,

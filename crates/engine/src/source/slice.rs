@@ -59,12 +59,12 @@ impl Slice {
     /// Changes the facts about the whole file into those about the part.
     ///
     /// # Errors
-    /// Returns `http.no_ranges` if the source sends the whole file, and `http.range_past` if the file ends
+    /// Returns `http.no_ranges` if the source sends the whole file, and `http.range_beyond` if the file ends
     /// before the part begins.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
-        let past = || fail(ErrorKind::HttpRangePast, "the file ends before the range begins");
+        let past = || fail(ErrorKind::HttpRangeBeyond, "");
         let end = match (remote.size, last) {
             (Some(size), Some(last)) => Some(size.min(last.saturating_add(1))),
             (size, last) => size.or(last.map(|last| last.saturating_add(1))),
@@ -74,6 +74,7 @@ impl Slice {
         let span = match &remote.span {
             Span::Unchanged => Span::Unchanged,
             Span::Whole if is_about => Span::Whole,
+            Span::Whole if first == 0 && last.is_none() => Span::Whole,
             Span::Whole if first == 0 && remote.size.is_some_and(|size| Some(size) == end) => Span::Whole,
             Span::Whole => return Err(fail(ErrorKind::HttpNoRanges, "")),
             Span::Range(range) => {
@@ -100,8 +101,13 @@ impl Source for Slice {
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         async move {
             let (is_about, wants_all) = (request.about.is_some(), request.is_for_everything());
+            let is_at_start = request.from == 0;
             let request = if is_about { request } else { self.of_whole(request) };
             let Opened { remote, body } = self.whole.open(request).await.map_err(|mut error| {
+                // If the first byte of the part is beyond the end, another attempt has the same result.
+                if error.kind == ErrorKind::HttpRangePast && is_at_start {
+                    error.kind = ErrorKind::HttpRangeBeyond;
+                }
                 error.size = error.size.and_then(|size| size.checked_sub(self.range.first));
                 error
             })?;

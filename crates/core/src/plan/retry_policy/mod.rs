@@ -62,6 +62,7 @@ pub(super) struct Situation {
 #[derive(Debug)]
 pub(super) struct RetryPolicy {
     retries: u32,
+    sends_once: bool,
     on_error: OnError,
     max_time: Option<Duration>,
     budget: Budget,
@@ -74,6 +75,7 @@ impl RetryPolicy {
     pub(super) fn new(rules: &Rules) -> Self {
         RetryPolicy {
             retries: rules.retries,
+            sends_once: rules.sends_once,
             on_error: rules.on_error,
             max_time: rules.max_time,
             budget: Budget::new(rules.retries, rules.seed),
@@ -99,7 +101,7 @@ impl RetryPolicy {
             return FailureDecision::StartAgain;
         }
         let verdict = self.budget.verdict(error, self.on_error, situation.best, situation.continues);
-        if mirror_may_help(error, verdict, situation) && sources.advance() {
+        if mirror_may_help(error, verdict, situation) && self.may_send_elsewhere(error) && sources.advance() {
             return FailureDecision::NextMirror;
         }
         match verdict {
@@ -138,6 +140,11 @@ impl RetryPolicy {
     /// Adds time in which a question was open or the job was paused.
     pub(super) fn add_idle_time(&mut self, time: Duration) {
         self.idle += time;
+    }
+
+    /// Returns true if the request of the job may be sent to another mirror after this failure.
+    pub(super) fn may_send_elsewhere(&self, error: &Error) -> bool {
+        !self.sends_once || is_unprocessed(error.kind)
     }
 
     /// Changes how failures are handled.
@@ -179,6 +186,20 @@ fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> boo
         && !situation.all_suspected
         && error.retry() != Retry::Never
         && (!situation.continues || last_try)
+}
+
+/// Returns true if a failure shows that the server did nothing with the request: there was no connection on
+/// which it could be sent, or there is nothing at its URL.
+fn is_unprocessed(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::DnsUnresolved
+            | ErrorKind::ConnectRefused
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::ConnectFailed
+            | ErrorKind::HttpNotFound
+            | ErrorKind::HttpGone
+    )
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ fn sources(count: usize) -> Sources {
 fn policy(retries: u32, on_error: OnError) -> RetryPolicy {
     RetryPolicy {
         retries,
+        sends_once: false,
         on_error,
         max_time: None,
         budget: Budget::new(retries, 1),
@@ -78,4 +79,21 @@ fn dropped_mirrors_are_used_again_after_the_last_one_failed_while_retries_are_le
     assert_eq!(policy.decide_on_last_mirror(1, &mut sources), None, "no retry is left");
     let mut alone = self::sources(1);
     assert_eq!(self::policy(1, OnError::Retry).decide_on_last_mirror(0, &mut alone), None);
+}
+
+#[test]
+fn a_request_that_may_have_changed_something_is_not_sent_to_another_mirror() {
+    for (kind, is_sent) in [
+        (ErrorKind::NetReset, false),
+        (ErrorKind::HttpTruncated, false),
+        (ErrorKind::HttpServer, false),
+        (ErrorKind::HttpForbidden, false),
+        (ErrorKind::HttpNotFound, true),
+        (ErrorKind::ConnectRefused, true),
+    ] {
+        let mut policy = RetryPolicy { sends_once: true, ..policy(0, OnError::Retry) };
+        let decision =
+            policy.decide(Duration::ZERO, &Error::new(kind, "", ""), NOTHING_WRITTEN, &mut sources(2));
+        assert_eq!(decision == FailureDecision::NextMirror, is_sent, "{kind:?}");
+    }
 }

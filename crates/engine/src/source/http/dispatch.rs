@@ -205,8 +205,13 @@ impl Dispatcher {
             };
             match failed {
                 // The server may have processed the request before the connection ended.
-                SendError::Closed(error) if !http_request.method().is_safe() => return Err(error),
-                SendError::NotProcessed(error) | SendError::Closed(error) => refused = Some(error),
+                SendError::Closed(mut error) if !http_request.method().is_safe() => {
+                    error.detail += ". The server may have processed the request";
+                    return Err(error);
+                }
+                SendError::NotProcessed(error) | SendError::Leaving(error) | SendError::Closed(error) => {
+                    refused = Some(error);
+                }
                 SendError::Broken(error) if self.http2_only() => return Err(error),
                 SendError::Broken(error) => {
                     debug!(target: NET, origin = url.origin().ascii_serialization(), %error, "HTTP/2 failed: HTTP/1.1 is used from now on");

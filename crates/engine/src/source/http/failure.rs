@@ -26,7 +26,8 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
     }
-    Error::new(ErrorKind::NetReset, at, "no response came: ".to_string() + &cause(error))
+    let why = h2.and_then(said_over_http2).unwrap_or_else(|| cause(error));
+    Error::new(ErrorKind::NetReset, at, "no response came: ".to_string() + &why)
 }
 
 /// Returns the error for a body that broke.
@@ -39,7 +40,7 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
         if h2.is_library() && h2.is_reset() {
             return Error::new(ErrorKind::HttpTruncated, at, "its length is not the announced one");
         }
-        return Error::new(ErrorKind::NetReset, at, cause(error));
+        return Error::new(ErrorKind::NetReset, at, said_over_http2(h2).unwrap_or_else(|| cause(error)));
     }
     let io = io_cause(error).map(io::Error::kind);
     if error.is_incomplete_message() || io == Some(io::ErrorKind::UnexpectedEof) {
@@ -56,8 +57,19 @@ pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
+/// Returns what a server stated over HTTP/2 when it ended a request or a connection, with the name of the
+/// reason (RFC 9113, section 7). Returns `None` if the server stated nothing.
+fn said_over_http2(error: &h2::Error) -> Option<String> {
+    let reason = error.reason().filter(|_| error.is_remote())?;
+    match error.is_go_away() {
+        true => Some(format!("the server closes the HTTP/2 connection ({reason:?})")),
+        false => Some(format!("the server ended this request ({reason:?})")),
+    }
+}
+
 /// Returns true if an HTTP/2 server closes the connection properly and did not process this request (RFC
-/// 9113, section 6.8).
+/// 9113, section 6.8). The HTTP/2 library reports this only for streams above the last one that the server
+/// processes.
 pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))

@@ -111,10 +111,12 @@ impl HttpFile {
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // If earlier redirects led to `start`, its host must not be at a private address, unless the given
-        // host is known to be private.
+        // A URL that a document or a server named must not lead to a private address. It is not known where
+        // the document came from. If earlier redirects led to `start`, its host must not be at a private
+        // address either, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
-        let starts_guarded = start.host() != self.given.url.host() && !given_is_private;
+        let was_redirected = start.host() != self.given.url.host() && !given_is_private;
+        let starts_guarded = self.given.is_named_by_others() || was_redirected;
         let mut is_guarded = starts_guarded;
         let (mut hops, mut said) = (0, None);
         let mut visitor = login_gate::Visitor::default();
@@ -176,8 +178,8 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL. `is_guarded` is true if a host that is not known to be private led
-    /// to this URL.
+    /// Sends one request to one URL. `is_guarded` is true if a document, or a host that is not known to be
+    /// private, led to this URL.
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();

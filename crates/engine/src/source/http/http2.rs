@@ -87,6 +87,8 @@ pub(super) struct Connection {
 pub(super) enum SendError {
     /// The server did not process the request. The connection itself may be fine.
     NotProcessed(Error),
+    /// The server did not process the request, and the connection accepts no more requests.
+    Leaving(Error),
     /// The connection accepts no more requests. Usually the server has not processed this request.
     Closed(Error),
     /// The connection or the request failed in another way.
@@ -142,7 +144,7 @@ impl Connection {
         let since = clock::instant();
         write(&self.last_used, since);
         let mut sender = self.sender.clone();
-        let mut response = pin!(sender.send_request(request));
+        let mut response = pin!(sender.try_send_request(request));
         loop {
             let silent = clock::after(since.max(read(&self.last_bytes)), self.silence_limit);
             match timeout_at(silent, &mut response).await {
@@ -151,7 +153,11 @@ impl Connection {
                     write(&self.last_bytes, clock::instant());
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
-                Ok(Err(e)) => return Err(self.send_error(&e, &at)),
+                // The library returns the request if it did not send it.
+                Ok(Err(e)) if e.message().is_some() => {
+                    return Err(SendError::Leaving(failure::of_request(e.error(), &at)));
+                }
+                Ok(Err(e)) => return Err(self.send_error(e.error(), &at)),
                 // The connection is busy with other requests, and this request may not have been sent yet.
                 Err(_) if clock::after(read(&self.last_bytes), self.silence_limit) > clock::instant() => {}
                 Err(_) => {
@@ -185,7 +191,7 @@ impl Connection {
             return SendError::NotProcessed(error);
         }
         if failure::is_graceful_close(cause) {
-            return SendError::Closed(error);
+            return SendError::Leaving(error);
         }
         // TLS did not negotiate HTTP/2. A server without HTTP/2 answers in another protocol or closes the
         // connection.

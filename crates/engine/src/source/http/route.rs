@@ -20,7 +20,8 @@ pub(super) struct Route {
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
-    /// True if a public host led to this server. The connection must then not lead to a private address.
+    /// True if a public host or a document led to this server. The connection must then not lead to a private
+    /// address.
     is_guarded: bool,
 }
 
