@@ -26,12 +26,9 @@ fn main() {
         stream.write_all(request.as_bytes()).expect("asks");
     };
     let mut buffer = vec![0; READ];
-    let mut asked = VecDeque::new();
-    for number in 0..connections.min(count) {
-        let stream = TcpStream::connect(address).expect("connects");
-        stream.set_nodelay(true).expect("an option");
-        ask(&stream, number);
-        asked.push_back(stream);
+    let mut asked: VecDeque<TcpStream> = connect(address, connections.min(count)).into();
+    for (number, stream) in asked.iter().enumerate() {
+        ask(stream, number);
     }
     for number in 0..count {
         let mut stream = asked.pop_front().expect("a connection for each request");
@@ -44,6 +41,19 @@ fn main() {
         asked.push_back(stream);
         fs::rename(part, format!("{number}.bin")).expect("renames");
     }
+}
+
+/// Returns new connections. Each has a thread while it connects, because that takes a round trip.
+fn connect(address: &str, count: usize) -> Vec<TcpStream> {
+    std::thread::scope(|scope| {
+        let dial = || {
+            let stream = TcpStream::connect(address).expect("connects");
+            stream.set_nodelay(true).expect("an option");
+            stream
+        };
+        let dials: Vec<_> = (0..count).map(|_| scope.spawn(dial)).collect();
+        dials.into_iter().map(|dial| dial.join().expect("a connection")).collect()
+    })
 }
 
 /// Reads one response, and writes its body into a new file.
