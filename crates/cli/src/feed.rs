@@ -17,6 +17,10 @@ use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Handle;
 
+/// The number of jobs that are passed to the session at a time, if the next jobs can be read without waiting.
+/// For each call, the session wakes once.
+const AT_ONCE: usize = 32;
+
 /// The session of a run, and the data that is added to each of its jobs.
 pub(crate) struct Feed {
     pub(crate) session: Arc<Session>,
@@ -51,11 +55,11 @@ impl Feed {
         match input {
             Input::Arguments(arguments) => {
                 // These jobs do not come from a list, so they have no line number.
-                self.pass_all(arguments.jobs().map(|job| (0, job)), runtime);
+                self.pass_all(arguments.jobs().map(|job| (0, job)), AT_ONCE, runtime);
             }
             Input::List(list, count) => match list.jobs() {
                 Ok(jobs) => {
-                    let passed = self.pass_all(jobs, runtime);
+                    let passed = self.pass_all(jobs, AT_ONCE, runtime);
                     if passed.is_some_and(|passed| passed < count) {
                         self.lost(&format!("the list {list} became shorter while it was read"));
                     }
@@ -72,41 +76,55 @@ impl Feed {
                 };
                 let shown = stream.to_string();
                 match stream.jobs() {
-                    Ok(jobs) => drop(self.pass_all(jobs.inspect(warn_once), runtime)),
+                    Ok(jobs) => drop(self.pass_all(jobs.inspect(warn_once), 1, runtime)),
                     Err(e) => self.lost(&format!("the list {shown} cannot be read: {e}")),
                 }
             }
         }
     }
 
-    /// Passes jobs to the session, and returns their number. Returns `None` if the session ended before all
-    /// jobs were passed.
-    fn pass_all(&self, mut jobs: impl Iterator<Item = AtLine>, runtime: &Handle) -> Option<u64> {
+    /// Passes jobs to the session, up to `at_once` at a time, and returns their number. Returns `None` if the
+    /// session ended before all jobs were passed.
+    fn pass_all(
+        &self,
+        mut jobs: impl Iterator<Item = AtLine>,
+        at_once: usize,
+        runtime: &Handle,
+    ) -> Option<u64> {
         let pending = self.shared.pending();
         let mut passed = 0;
         let mut is_warned = false;
-        for (_, job) in jobs.by_ref() {
-            let line = job.as_ref().ok().filter(|_| pending.is_some());
-            let line = line.map(|job| failed::line(job, &self.settings));
-            if !is_warned
-                && let Some(warning) =
-                    job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
-            {
-                is_warned = true;
-                run::warn(&warning);
+        loop {
+            let (mut lines, mut some) = (Vec::new(), Vec::new());
+            for (_, job) in jobs.by_ref().take(at_once) {
+                let line = job.as_ref().ok().filter(|_| pending.is_some());
+                lines.push(line.map(|job| failed::line(job, &self.settings)));
+                if !is_warned
+                    && let Some(warning) =
+                        job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
+                {
+                    is_warned = true;
+                    run::warn(&warning);
+                }
+                let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
+                some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
             }
-            let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
-            let taken = match job.and_then(|job| self.asks.apply(job, &self.settings)) {
-                Ok(job) => runtime.block_on(self.session.add(job)),
-                Err(error) => runtime.block_on(self.session.add_failed(error)),
-            };
-            let Ok(id) = taken else {
-                self.keep_rest(line, jobs);
+            if some.is_empty() {
+                break;
+            }
+            let ids = runtime.block_on(self.session.add_all(some));
+            passed += ids.len() as u64;
+            let is_closed = ids.len() < lines.len();
+            let mut lines = lines.into_iter();
+            // The zip takes no line beyond those of the jobs that were added.
+            for (id, line) in ids.into_iter().zip(lines.by_ref()) {
+                if let (Some(pending), Some(line)) = (pending, line) {
+                    pending.insert(id, line);
+                }
+            }
+            if is_closed {
+                self.keep_rest(lines.flatten(), jobs);
                 return None;
-            };
-            passed += 1;
-            if let (Some(pending), Some(line)) = (pending, line) {
-                pending.insert(id, line);
             }
         }
         if let Some(pending) = pending {
@@ -115,10 +133,11 @@ impl Feed {
         Some(passed)
     }
 
-    /// Keeps the jobs that the session did not accept, for `--failed`. `line` is that of the first one.
-    fn keep_rest(&self, line: Option<Line>, jobs: impl Iterator<Item = AtLine>) {
+    /// Keeps the jobs that the session did not accept, for `--failed`. `first` has the lines of the first
+    /// ones.
+    fn keep_rest(&self, mut first: impl Iterator<Item = Line>, jobs: impl Iterator<Item = AtLine>) {
         let Some(pending) = self.shared.pending() else { return };
-        let has_room = line.is_none_or(|line| pending.keep(line));
+        let has_room = first.all(|line| pending.keep(line));
         let mut lines = jobs.filter_map(|(_, job)| Some(failed::line(&job.ok()?, &self.settings)));
         // No more of a pipe is read, because it may never end.
         let is_whole = !pending.waits() && has_room && lines.all(|line| pending.keep(line));

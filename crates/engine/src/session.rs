@@ -23,6 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+/// The most jobs that enter the queue at once. So the next jobs can enter as soon as half of the queue is
+/// free.
+const ADDED_MOST: usize = director::QUEUE_AHEAD / 2;
+
 /// The error of a session that accepts no more jobs, because it was closed or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
@@ -149,9 +153,6 @@ impl Session {
     /// # Errors
     /// Returns an error if the session accepts no more jobs.
     pub async fn add(&self, job: Job) -> Result<JobId, Closed> {
-        if job.urls.is_empty() {
-            return self.add_failed(Error::new(ErrorKind::UrlInvalid, "", "the job has no URL")).await;
-        }
         self.send(Ok(job)).await
     }
 
@@ -164,14 +165,29 @@ impl Session {
         self.send(Err(error)).await
     }
 
+    /// Adds jobs, or errors of jobs that failed before they began. With many small files, this is faster than
+    /// to add the jobs one by one. Waits while the queue is full. Returns the identifiers of the jobs that
+    /// were added. If the session accepts no more jobs, the last of them were not added, and have no
+    /// identifier.
+    pub async fn add_all(&self, jobs: Vec<Result<Job, Error>>) -> Vec<JobId> {
+        let mut ids = Vec::with_capacity(jobs.len());
+        let Some(sender) = self.jobs().clone() else { return ids };
+        let mut jobs = jobs.into_iter();
+        while jobs.len() > 0 {
+            let Ok(places) = sender.reserve_many(jobs.len().min(ADDED_MOST)).await else { break };
+            // While the lock is held, jobs enter the queue in the order of their identifiers.
+            let _order = self.jobs();
+            for (place, job) in places.zip(jobs.by_ref()) {
+                let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
+                place.send((id, job.and_then(with_url)));
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
     async fn send(&self, job: Result<Job, Error>) -> Result<JobId, Closed> {
-        let jobs = self.jobs().clone().ok_or(Closed)?;
-        let place = jobs.reserve().await.map_err(|_| Closed)?;
-        // While the lock is held, jobs enter the queue in the order of their identifiers.
-        let _order = self.jobs();
-        let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
-        place.send((id, job));
-        Ok(id)
+        self.add_all(vec![job]).await.into_iter().next().ok_or(Closed)
     }
 
     fn jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Added>>> {
@@ -300,6 +316,12 @@ impl Session {
         self.close().await;
         self.wait().await
     }
+}
+
+/// Returns the job, unless it has no URL.
+fn with_url(job: Job) -> Result<Job, Error> {
+    let missing = || Error::new(ErrorKind::UrlInvalid, "", "the job has no URL");
+    if job.urls.is_empty() { Err(missing()) } else { Ok(job) }
 }
 
 /// A session that is dropped stops. Partial files that a later run can resume are kept.

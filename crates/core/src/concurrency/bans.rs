@@ -102,6 +102,13 @@ impl Bans {
         }
     }
 
+    /// Records that a connection that is used for several files received bytes. `in_use` is the number of
+    /// connections. A connection that has received bytes before is not counted again.
+    pub(super) fn on_bytes_of_small_file(&mut self, opened: Duration, in_use: usize) {
+        self.flowing = self.flowing.min(in_use.saturating_sub(1));
+        self.on_first_bytes(opened);
+    }
+
     /// Records that a connection was closed. `flowed` is true if it had received bytes. `cut` is true if it
     /// was closed in the middle of a response.
     pub(super) fn on_closed(&mut self, now: Duration, flowed: bool, cut: bool) {

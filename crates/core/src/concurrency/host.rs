@@ -28,6 +28,8 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
+    /// The time when the connection failed. It may be earlier than the time when the failure is handled.
+    pub at: Duration,
 }
 
 /// Everything that limits the connections and requests to one host.
@@ -94,6 +96,13 @@ impl Host {
         self.bans.on_first_bytes(opened);
     }
 
+    /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was opened
+    /// before, and is used for further files.
+    pub fn on_small_file(&mut self, sent: Duration, done: Duration) {
+        self.requests.on_served(done);
+        self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
+    }
+
     /// Handles an observation of a plan.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         if matches!(observation, Observation::Progress { .. }) {
@@ -110,7 +119,7 @@ impl Host {
             return error.pause;
         }
         let host = Circumstances {
-            serves_others: self.requests.is_serving(now),
+            serves_others: self.requests.is_serving(lost.at),
             bans: self.bans.is_likely(now, error.kind, lost.flowed),
         };
         match throttle::decide(error.kind, None, host) {

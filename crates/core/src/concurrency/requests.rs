@@ -42,6 +42,8 @@ pub(super) struct RequestRate {
     span: (Duration, u32),
     /// The number of requests that were served in the span before.
     before: u32,
+    /// The time when bytes first arrived.
+    first_bytes: Option<Duration>,
     /// The time when bytes last arrived.
     last_bytes: Option<Duration>,
 }
@@ -62,9 +64,10 @@ impl RequestRate {
         self.next
     }
 
-    /// Returns true if the host sent bytes within the last [`SERVES`].
-    pub(super) fn is_serving(&self, now: Duration) -> bool {
-        self.last_bytes.is_some_and(|at| now.saturating_sub(at) <= SERVES)
+    /// Returns true if the host had sent something shortly before the time `at`.
+    pub(super) fn is_serving(&self, at: Duration) -> bool {
+        let had_begun = self.first_bytes.is_some_and(|first| first <= at);
+        had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)
     }
 
     /// Records that a file is requested.
@@ -88,7 +91,8 @@ impl RequestRate {
 
     /// Records that bytes arrived.
     pub(super) fn on_bytes(&mut self, now: Duration) {
-        self.last_bytes = Some(now);
+        self.first_bytes.get_or_insert(now);
+        self.last_bytes = self.last_bytes.max(Some(now));
     }
 
     /// Records that a file that was requested at `sent` was refused. Returns how long the file waits.

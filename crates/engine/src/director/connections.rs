@@ -59,6 +59,8 @@ pub(super) struct AtWork {
     pub(super) task: AbortHandle,
     /// The time when the request of the worker was sent.
     pub(super) sent: Duration,
+    /// The time when the request failed, if that was before the job began here.
+    pub(super) failed: Option<Duration>,
     /// The modification time of the file in the response. It is used once the response is accepted.
     pub(super) modified: Option<SystemTime>,
     /// True if bytes have arrived over the connection.
@@ -270,7 +272,7 @@ impl Director {
         let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
         let first = !running.workers.values().any(|one| one.source == source);
-        let sent = running.sent.take().unwrap_or_else(|| self.clock.now());
+        let (sent, failed) = running.first.take().unwrap_or_else(|| (self.clock.now(), None));
         let url = running.spec.urls.get(source);
         let origin = url.map(|url| url.origin().ascii_serialization());
         self.connections.note_proxy(url.and_then(|url| self.settings.proxies.of(url)));
@@ -286,6 +288,7 @@ impl Director {
                 whole,
                 task,
                 sent,
+                failed,
                 modified: None,
                 flowed: false,
                 cut: false,
@@ -318,8 +321,9 @@ impl Director {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
         let (last, received) = (running.workers.len() == 1, running.plan.has_received_bytes());
-        let lost = Lost { sent: at_work.sent, last, flowed: received };
         let now = self.clock.now();
+        let at = at_work.failed.unwrap_or(now);
+        let lost = Lost { sent: at_work.sent, last, flowed: received, at };
         let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
         error.pause = pause.unwrap_or(error.pause);
     }

@@ -96,6 +96,11 @@ impl Lending {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
+    /// Returns true if some lent jobs have not begun. They come before the jobs of the queue.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
+    }
+
     /// Records that a job starts in the usual way.
     pub(super) fn on_started(&mut self, id: JobId) {
         self.usual.remove(&id);
@@ -235,7 +240,8 @@ impl Director {
         let (now, counted) = (self.clock.now(), self.lending.counted);
         let active = self.running.len() - self.idle();
         // A job that is not ordinary would never start if the threads used all places.
-        let waits = self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
+        let is_next = !self.lending.has_waiting();
+        let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
         let others = self.connections.count.load(Ordering::Relaxed).saturating_sub(counted);
         let in_all = self.settings.max_connections.saturating_sub(others);
@@ -293,7 +299,7 @@ impl Director {
                 self.on_untouched(*lent);
             }
             Returned::Responded(response) => {
-                let Response { job: Lent { id, spec, source, .. }, response, sent, spent } = *response;
+                let Response { job: Lent { id, spec, source, .. }, response, sent, done, spent } = *response;
                 let is_small = |size: Option<u64>| size.is_some_and(|size| size <= SMALL);
                 let is_large = response.as_ref().is_ok_and(|opened| !is_small(opened.remote.size));
                 self.lending.large += u32::from(is_large);
@@ -301,8 +307,9 @@ impl Director {
                 if self.queue.is_closed() {
                     return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
                 }
+                let first = (sent, response.is_err().then_some(done));
                 let source = Arc::new(Responded::new(source, response, spent));
-                self.start(id, Arc::unwrap_or_clone(spec), Some((source, sent)));
+                self.start(id, Arc::unwrap_or_clone(spec), Some((source, first)));
                 if self.queue.is_all_paused() {
                     self.control(id, Control::Pause);
                 }
@@ -327,8 +334,7 @@ impl Director {
         drop(self.queue.take_early(id));
         self.lending.large = 0;
         if let Some(host) = self.connections.hosts.get_mut(host_of(&spec, 0)) {
-            host.on_served(now);
-            host.on_first_bytes(sent);
+            host.on_small_file(sent, sent + took);
             saved.observations.into_iter().for_each(|observation| host.on(now, observation));
         }
         if self.summary.explanation.wants(took) {

@@ -40,12 +40,15 @@ pub(super) struct Running {
     pub(super) most_workers: usize,
     /// The time at which the plan must be called again, for a retry or at the end of `--max-time`.
     pub(super) wake: Option<Duration>,
-    /// The time when the first request was sent, if that was before the job began here. It is used once.
-    pub(super) sent: Option<Duration>,
+    /// The times of the first request, if it was sent before the job began here. They are used once.
+    pub(super) first: Option<First>,
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
 }
+
+/// The time of a request, and the time of its failure if it failed.
+pub(super) type First = (Duration, Option<Duration>);
 
 /// The stage of a job.
 pub(super) enum Stage {
@@ -120,7 +123,7 @@ impl Running {
             workers: BTreeMap::new(),
             most_workers: 0,
             wake: None,
-            sent: None,
+            first: None,
             since: now,
             stage: Stage::Placing(Placing::default()),
         }

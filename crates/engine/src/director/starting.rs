@@ -2,7 +2,7 @@
 //!
 //! Invariant: files start in the order of the queue, and only while the number of files at once allows it.
 
-use super::running::Running;
+use super::running::{First, Running};
 use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
@@ -17,7 +17,6 @@ use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// If this many files wait for the user or a host, no new file starts. So a user who was away for a long time
 /// has only a limited number of questions to answer.
@@ -79,14 +78,15 @@ impl Director {
                 Ready::Resumed => self.on_input(id, Input::Pause(false)),
             }
         }
-        while self.queue.has_next() && self.may_start() {
+        while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
             let Some((id, spec)) = self.queue.pop() else { return };
             self.start(id, spec, None);
         }
     }
 
-    /// Starts a job. `first` is its first source and the time of its request, if that was sent already.
-    pub(super) fn start(&mut self, id: JobId, spec: Job, first: Option<(Arc<dyn Source>, Duration)>) {
+    /// Starts a job. `first` is its first source with [`Running::first`], if the first request was sent
+    /// already.
+    pub(super) fn start(&mut self, id: JobId, spec: Job, first: Option<(Arc<dyn Source>, First)>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
         let meter = self.reporter.meter(id, name);
         self.lending.on_started(id);
@@ -100,15 +100,15 @@ impl Director {
             spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
         };
         let mut sources: Vec<Arc<dyn Source>> = spec.urls.iter().map(source).collect();
-        let sent = first.as_ref().map(|(_, sent)| *sent);
-        if let Some(((first, _), source)) = first.zip(sources.first_mut()) {
-            *source = first;
+        let (responded, first) = first.unzip();
+        if let Some((responded, source)) = responded.zip(sources.first_mut()) {
+            *source = responded;
         }
         let job = Arc::new(Limit::new(spec.limit_rate));
         let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
         let limits = Limits { session: self.limit.clone(), job, host };
         let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
-        self.running.insert(id, Running { sent, ..running });
+        self.running.insert(id, Running { first, ..running });
         self.drive(id);
     }
 

@@ -54,9 +54,16 @@ pub(super) async fn download(tools: &Tools, saves: &AtomicU64, lent: Lent, calle
         response = respond(&lent, &meter) => response,
         () = called_back.notified() => return Returned::Untouched(Box::new(lent)),
     };
+    let done = tools.clock.now();
     let (opened, whole) = match response {
         Err(error) => {
-            return Returned::Responded(Box::new(Response { job: lent, response: Err(error), sent, spent }));
+            return Returned::Responded(Box::new(Response {
+                job: lent,
+                response: Err(error),
+                sent,
+                done,
+                spent,
+            }));
         }
         Ok(response) => response,
     };
@@ -66,7 +73,7 @@ pub(super) async fn download(tools: &Tools, saves: &AtomicU64, lent: Lent, calle
         let (id, spec) = (lent.id, lent.spec);
         return Returned::Finished(Box::new(Finished { id, spec, saved, sent, took, spent }));
     }
-    Returned::Responded(Box::new(Response { job: lent, response: Ok(opened), sent, spent }))
+    Returned::Responded(Box::new(Response { job: lent, response: Ok(opened), sent, done, spent }))
 }
 
 /// Runs work that may wait for the disk.

@@ -88,6 +88,8 @@ pub(crate) struct Response {
     pub(crate) response: Result<Opened, Error>,
     /// The time when the request was sent.
     pub(crate) sent: Duration,
+    /// The time when the response arrived, or when the request failed.
+    pub(crate) done: Duration,
     /// The time of each stage before the response.
     pub(crate) spent: Spent,
 }
@@ -203,6 +205,11 @@ impl SmallFiles {
     /// Returns the number of further jobs that may be lent.
     pub(crate) fn room(&self) -> usize {
         LENT_MOST.saturating_sub(self.shared.state().waiting.len())
+    }
+
+    /// Returns true if some jobs have not begun.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.shared.state().waiting.is_empty()
     }
 
     /// Lends jobs to the threads. At most `at_once` files are in progress.
