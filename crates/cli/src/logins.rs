@@ -261,7 +261,7 @@ fn cookies_of(path: &Path) -> Result<SecretOption, String> {
     first_line("--cookie", path, "NAME=VALUE; NAME=VALUE", |line| secret(args::cookies(line)))
 }
 
-/// Returns the secret that was read, unless the text names another file.
+/// Returns the secret. Returns `None` if the text is not valid, or if it itself has the form `@FILE`.
 fn secret(option: Result<SecretOption, String>) -> Option<SecretOption> {
     option.ok().filter(|option| matches!(option, SecretOption::Text(_)))
 }

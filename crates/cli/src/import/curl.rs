@@ -193,7 +193,8 @@ impl Reader {
         let name = header.split([':', ';']).next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_ours =
             options::OURS.contains(&name.as_str()) || options::OF_THE_MESSAGE.contains(&name.as_str());
-        // Browsers show the pseudo-headers of HTTP/2, such as `:authority`.
+        // Browsers show the pseudo-headers of HTTP/2 (such as `:authority`) among the headers, so users paste
+        // them too.
         let is_pseudo = header.starts_with(':');
         let is_removal = header.strip_suffix(':').is_some_and(|name| !name.contains(':'));
         if name == "host" {
@@ -248,7 +249,7 @@ impl Reader {
         Ok(self.translation)
     }
 
-    /// Makes the body of the request from the data. With `-G`, the data is added to the query instead.
+    /// Adds the method and the body of the request. With `-G`, the data is added to the query instead.
     fn body(&mut self) -> Result<(), String> {
         let data = std::mem::take(&mut self.data);
         if self.is_get {
@@ -304,7 +305,8 @@ impl Reader {
         }
     }
 
-    /// Reads `-b FILE`. As in curl, the file may be missing, because `-c` may write it at the end of the run.
+    /// Translates `-b FILE`. If the file is missing, the option is left out, because `-c` may write the file
+    /// only at the end of the run.
     fn cookie_file(&mut self, name: &str, file: &str) -> Result<(), String> {
         if std::mem::replace(&mut self.has_cookie_file, true) {
             return Err(format!("several cookie files ({name}) cannot be imported"));

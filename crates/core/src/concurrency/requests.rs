@@ -1,17 +1,19 @@
 //! The number of files that are requested from a host in a second, after the host refused some files because
 //! it got too many requests.
 //!
-//! The rate changes by additive increase and multiplicative decrease, as TCP finds its share (Chiu and Jain
-//! 1989). A refusal sets the rate to half of the rate at which the host served files recently, or to half of
-//! the present limit if that is lower. Each file that the host serves raises the rate a little. All increases
-//! within a second together raise the rate by one request a second.
+//! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
+//! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
+//! host served files recently, or to half of the present limit if that is lower. Each file that the host
+//! serves raises the rate a little. If the host serves files at the full rate, all increases within a second
+//! together add one request a second.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
 
 use std::time::Duration;
 
-/// The lowest limit, in requests a second. Hosts that count by the minute allow at least ten a minute.
+/// The lowest limit, in requests a second. This is six a minute. Hosts that count by the minute allow ten or
+/// more.
 const SLOWEST: f64 = 0.1;
 
 /// The factor by which a refusal lowers the rate.
@@ -24,9 +26,9 @@ const INCREASE: f64 = 1.0;
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host refuses a file without a reason, and sent bytes within this time before, the host got too many
-/// requests. The time is longer than the gap between two files at common limits, and shorter than the restart
-/// of a server.
+/// If a host refuses a file without giving a reason, and had sent bytes at most this long before, downhaul
+/// assumes that the host got too many requests. The time is longer than the gap between two files at common
+/// limits, and shorter than the restart of a server.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.

@@ -1,15 +1,15 @@
 //! The sources of a job. This file decides which source is used next, and records what is known about each
 //! source.
 //!
-//! Invariant: there is always a current source. The current source may be one that sent wrong bytes only if
-//! there is no other source. [`super::transfer`] records which source sent which bytes.
+//! Invariant: there is always a current source. The current source has not sent wrong bytes, unless no other
+//! source could be used when it was taken out. [`super::transfer`] records which source sent which bytes.
 
 use super::transfer::Growth;
 use crate::identity::Origin;
 use crate::remote::Validator;
 
-/// The highest number of sources that send segments at once. It keeps the speed high if one source is slow,
-/// and most mirrors in a long list get no requests.
+/// The highest number of sources that send segments at once. Several sources keep the speed high if one
+/// of them is slow. The limit spares most mirrors of a long list any request.
 const AT_ONCE: usize = 4;
 
 /// A source is dropped after this many failures in a row without a byte between them. One failure may be an
@@ -37,12 +37,12 @@ struct Source {
     origin: Origin,
     /// The URL of the last valid response of the source, after redirects and without secrets.
     url: String,
-    /// The validator that this source states for the file, after its first response.
+    /// The validator in the last valid response of the source. It is `None` before the first one.
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
     out: Option<Out>,
-    /// The rate of one connection in bytes a second.
+    /// The average rate of a connection to this source, in bytes a second. It is 0 if it was not measured.
     rate: f64,
     growth: Growth,
 }
@@ -62,7 +62,8 @@ impl Source {
     }
 }
 
-/// All sources of a job, in the order of their URLs.
+/// All sources of a job, in the order in which the job names their URLs. Sources that were found later come
+/// last.
 #[derive(Debug)]
 pub(super) struct Sources {
     all: Vec<Source>,
@@ -76,7 +77,7 @@ impl Sources {
         Sources { all: origins.iter().copied().map(Source::new).collect(), current: 0, furthest: 0 }
     }
 
-    /// Returns the source that is used first.
+    /// Returns the current source, which gets requests before the others.
     pub(super) fn current(&self) -> usize {
         self.current
     }

@@ -48,13 +48,15 @@ pub(super) struct Transfer {
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
-    /// The number of the state of the partial file. Reports about an earlier state are ignored.
+    /// The number of times that the partial file was started again or resumed. Reports from before the last
+    /// time are ignored.
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of valid bytes from an earlier run. These bytes do not count as progress of this run.
+    /// The number of valid bytes that were on the disk before this run, from an earlier run or another tool.
+    /// These bytes do not count as progress of this run.
     left_good: u64,
 }
 
@@ -99,7 +101,8 @@ impl Transfer {
         &self.ledger.written
     }
 
-    /// Returns the number of valid bytes on the disk, including bytes that are still being read back.
+    /// Returns the number of bytes on the disk: those that are written, and those that the journal lists and
+    /// that were not read back yet.
     pub(super) fn present(&self) -> u64 {
         self.ledger.present()
     }
@@ -138,12 +141,12 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Records if the file can have only one connection, because its only source sends no ranges.
+    /// Records `true` if the file can have only one connection, because its only source sends no ranges.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
 
-    /// Makes segments begin and end at multiples of `length`, so that each chunk comes from one source.
+    /// Makes segments begin and end at multiples of `length`, so that a chunk usually comes from one source.
     pub(super) fn align_to(&mut self, length: u64) {
         self.ledger.align = length;
     }

@@ -50,13 +50,14 @@ fn what_has_a_journal_stays_and_is_found_again() {
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
-    // A write for an earlier generation fails, because it is too late.
+    // A write for the partial file as it was before it was started again fails.
     let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
     part.record(again - 1, b"old").expect_err("too late");
     // A write of a worker that was stopped is too late as well.
     part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
-    // A worker does not write beyond the end of its segment, even if that end was moved.
+    // A worker does not write beyond the end of its segment, even if that end became smaller after the worker
+    // had started.
     let cut =
         part.write_at(again, 5, &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")], &AtomicU64::new(5));
     assert_eq!(cut, Ok(false));
@@ -82,7 +83,10 @@ fn what_another_tool_left_is_copied_and_compared() {
     let end = Bytes::copy_from_slice(&old[from as usize..]);
     part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
     let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
-    assert!(journal.len() > b"start,".len(), "the prefix is recorded once its end agreed");
+    assert!(
+        journal.len() > b"start,".len(),
+        "the old bytes are recorded after their last bytes matched those of the server"
+    );
     drop(part);
     fs::write(folder.path().join("name.aria2"), b"").expect("writes");
     remove(&folder.path().join("name.part.journal"));
@@ -152,7 +156,7 @@ fn digests_of_a_finished_file() {
     let path = folder.path().join("abc");
     fs::write(&path, b"abc").expect("writes");
     let digests = digests(&Files, &path, &[Algorithm::Sha256, Algorithm::Sha1]).expect("hashes");
-    // This digest is from the examples for "abc" in FIPS 180-4.
+    // Both digests of "abc" are in NIST's example values for FIPS 180.
     assert_eq!(digests[0].to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(digests[1].to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }

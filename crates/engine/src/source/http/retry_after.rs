@@ -1,7 +1,7 @@
 //! Records the waits that hosts require (`Retry-After`). Until a wait is over, no request is sent to the
 //! host.
 //!
-//! Invariant: a wait can only become longer.
+//! Invariant: the end of a recorded wait is never moved to an earlier time.
 
 use crate::clock;
 use crate::trace::RETRY;
@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most hosts whose waits are recorded. Files of this many hosts at once are rare. If there are more, the
-/// wait that ends first is forgotten.
+/// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If it has,
+/// the wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
 
 /// The time when the wait of each host ends.
