@@ -118,3 +118,29 @@ fn more_than_sixteen_files_are_downloaded_by_as_many_at_once_as_is_best() {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_out_of_the_ordinary_takes_the_place_of_a_small_one() {
+    // The last file is given back when no other file is left, and one connection is allowed.
+    for last in ["status/100/last?status=404", "well_behaved/1000000/last"] {
+        let server = Server::start();
+        let place = Place::new();
+        let files: Vec<String> = small(0..20).into_iter().chain([last.to_string()]).collect();
+        list(&place, &server, &files);
+        let out = place.run(&["-i", "list", "-d", "out", "-j", "2", "--max-per-host", "1"]);
+        assert_eq!(out.status, i32::from(last.contains("404")), "{}", out.stderr);
+        assert!(out.took < Duration::from_secs(30));
+        assert!(server.most_open() <= 1, "{} connections", server.most_open());
+    }
+}
+
+#[test]
+fn large_files_whose_sizes_are_not_known_before_do_not_exceed_the_limit_of_files() {
+    let server = Server::start();
+    let place = Place::new();
+    let files: Vec<String> = (0..40).map(|n| format!("well_behaved/1000000/f{n}")).collect();
+    list(&place, &server, &files);
+    let out = place.run(&["-i", "list", "-d", "out", "-j", "2", "-x", "1"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(server.most_open() <= 3, "{} connections", server.most_open());
+}

@@ -69,6 +69,11 @@ impl Host {
         (learned != Learned::default()).then_some(learned)
     }
 
+    /// Returns true if the host limits its connections or requests, as this run or an earlier one found out.
+    pub fn is_limited(&self) -> bool {
+        self.bans.limit().is_some() || self.requests.is_limited()
+    }
+
     /// Records that a connection was opened. `first` is true if its file had no other connection.
     pub fn on_opened(&mut self, now: Duration, first: bool) {
         self.controller.on_opened(first);

@@ -61,6 +61,11 @@ impl RequestRate {
         self.rate.filter(|_| self.lowered.is_some())
     }
 
+    /// Returns true if there is a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Returns the time before which no file is requested.
     pub(super) fn not_before(&self) -> Duration {
         self.next
@@ -129,7 +134,7 @@ mod tests {
                     left -= 1;
                     requests.on_served(now + step);
                 } else {
-                    assert!(requests.is_serving(now));
+                    assert!(requests.is_serving(now + step));
                     requests.on_refused(now + step, now);
                     break;
                 }

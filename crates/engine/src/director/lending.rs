@@ -17,7 +17,7 @@ use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Identity;
-use downhaul_core::job::{Destination, Job};
+use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::settings::{HttpVersion, Resume, Sync};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub(super) struct Lending {
     counted: usize,
     /// The most connections to this host.
     most: usize,
+    /// The number of responses that the threads gave back and that they still count as files in progress.
+    started: usize,
     /// The number of larger files in a row.
     large: u32,
     /// True if the threads cannot be used.
@@ -74,6 +76,7 @@ impl Lending {
             host: String::new(),
             counted: 0,
             most: 0,
+            started: 0,
             large: 0,
             is_off,
             gathers_until: None,
@@ -140,30 +143,38 @@ impl Director {
 
     /// Lends as many jobs of the queue as the limits allow.
     pub(super) fn lend(&mut self) {
-        if self.lending.is_off || (self.lending.is_empty() && self.queue.waiting() < QUEUED_LEAST) {
-            return;
-        }
-        let may_lend = self.may_lend();
-        if !may_lend {
+        let started = std::mem::take(&mut self.lending.started);
+        let has_enough = !self.lending.is_empty() || self.queue.waiting() >= QUEUED_LEAST;
+        let at_once = match !self.lending.is_off && has_enough && self.may_lend() {
+            true => self.lent_at_once(),
+            false => 0,
+        };
+        if at_once == 0 {
             self.withdraw();
         }
-        let jobs = if may_lend { self.ordinary_jobs() } else { Vec::new() };
-        let at_once = if may_lend { self.lent_at_once() } else { 0 };
-        self.count_lent(at_once.max(self.lending.at_work()));
-        if let Some(threads) = self.lending.threads.as_ref().filter(|_| !self.lending.is_empty()) {
-            threads.lend(jobs, at_once);
+        let jobs = if at_once > 0 { self.ordinary_jobs() } else { Vec::new() };
+        let counted = if self.lending.is_empty() { 0 } else { at_once.max(self.lending.at_work()) };
+        self.count_lent(counted);
+        if let Some(threads) = &self.lending.threads {
+            threads.lend(jobs, at_once, started);
         }
     }
 
-    /// Returns true if nothing forbids that jobs are lent.
+    /// Returns true if nothing forbids that jobs are lent. If no job is lent, the host of the next job
+    /// becomes the host of the jobs that are lent.
     fn may_lend(&mut self) -> bool {
         let now = self.clock.now();
-        let host = match self.lending.is_empty() {
-            false => self.connections.hosts.get_mut(&self.lending.host),
-            true => self.queue.peek().and_then(|(_, spec)| self.connections.hosts.get_mut(host_of(spec, 0))),
-        };
-        let is_limited = host.is_some_and(|host| {
-            host.learned().is_some() || host.allowance_for_new_file(now, usize::MAX).not_before > now
+        if self.lending.is_empty() {
+            self.count_lent(0);
+            let Some((_, spec)) = self.queue.peek() else { return false };
+            let (name, most) = (host_of(spec, 0).to_string(), self.most_at_host(spec, 0));
+            let origin = spec.urls.first().map(|url| url.origin().ascii_serialization());
+            self.connections.host(&name, origin, most);
+            (self.lending.host, self.lending.most) = (name, most);
+        }
+        let host = self.connections.hosts.get_mut(&self.lending.host);
+        let is_limited = host.is_none_or(|host| {
+            host.is_limited() || host.allowance_for_new_file(now, usize::MAX).not_before > now
         });
         let fits = self.lending.large < LARGE_MOST && !self.limit.is_set() && self.idle() < IDLE_MOST;
         fits && !is_limited && !self.reporter.is_behind()
@@ -185,10 +196,6 @@ impl Director {
                 break;
             }
             let Some((id, spec)) = self.queue.pop() else { break };
-            if self.lending.is_empty() {
-                self.lending.host = host_of(&spec, 0).to_string();
-                self.lending.most = self.most_at_host(&spec, 0);
-            }
             self.lending.out.insert(id);
             let url = &spec.urls[0];
             let source = self.sources.source(url, GivenBy::of(&self.settings, url, spec.named_by));
@@ -209,10 +216,11 @@ impl Director {
             && spec.limit_rate.is_none()
             && listed_size(spec).is_none_or(|size| size <= SMALL)
             && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))
-            && (self.lending.is_empty() || self.lending.host == host_of(spec, 0))
+            && self.lending.host == host_of(spec, 0)
             && self.checksums.is_idle()
             && settings.resume_of(spec) == Resume::Auto
             && settings.sync != Sync::Always
+            && settings.if_exists_of(spec) != IfExists::Rename
             && settings.max_time.is_none()
             && settings.http_version != HttpVersion::Two
             && settings.proxies.of(url).is_none()
@@ -304,6 +312,9 @@ impl Director {
                 let is_large = response.as_ref().is_ok_and(|opened| !is_small(opened.remote.size));
                 self.lending.large += u32::from(is_large);
                 self.lending.out.remove(&id);
+                self.lending.started += 1;
+                // The job takes the place that was counted for it.
+                self.count_lent(self.lending.counted.saturating_sub(1));
                 if self.queue.is_closed() {
                     return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
                 }

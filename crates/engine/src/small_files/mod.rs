@@ -136,6 +136,9 @@ struct State {
     results: Vec<Returned>,
     /// The most files in progress on all threads together.
     at_once: usize,
+    /// The number of responses that the director does not count as files in progress yet. Their connections
+    /// are open.
+    responded: usize,
     /// The last thread takes jobs. The others wait for the disk, and end when they are done.
     threads: Vec<Arc<Thread>>,
     /// True if the director knows that few jobs wait.
@@ -177,8 +180,8 @@ impl SmallFiles {
         let run = move || runtime.block_on(shared.run(own));
         let has_started = thread::Builder::new().name("small files".into()).spawn(run).is_ok();
         if has_started {
+            self.shared.state().threads.push(thread.clone());
             thread.wake.notify_one();
-            self.shared.state().threads.push(thread);
         }
         has_started
     }
@@ -212,9 +215,11 @@ impl SmallFiles {
         !self.shared.state().waiting.is_empty()
     }
 
-    /// Lends jobs to the threads. At most `at_once` files are in progress.
-    pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize) {
+    /// Lends jobs to the threads. At most `at_once` files are in progress. `started` is the number of
+    /// responses that were given back, and that the caller counts as files in progress since the last call.
+    pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize, started: usize) {
         let mut state = self.shared.state();
+        state.responded = state.responded.saturating_sub(started);
         state.waiting.extend(jobs);
         state.knows = state.waiting.len() < LENT_LEAST;
         state.at_once = at_once;
@@ -258,7 +263,8 @@ impl State {
     fn at_work(&self) -> usize {
         let last = self.threads.last().map_or(0, |thread| thread.at_work.load(Ordering::Relaxed));
         let others = self.threads.iter().rev().skip(1);
-        last + others.filter(|thread| thread.at_work.load(Ordering::Relaxed) > 0).count()
+        let waits = others.filter(|thread| thread.at_work.load(Ordering::Relaxed) > 0);
+        last + waits.count() + self.responded
     }
 
     /// Returns true if the results should be given back, because there are many, or because so few jobs wait
@@ -298,8 +304,10 @@ impl Shared {
                 Some(result) = at_work.next(), if !at_work.is_empty() => {
                     thread.at_work.fetch_sub(1, Ordering::Relaxed);
                     let mut state = self.state();
+                    let has_responded = matches!(result, Returned::Responded(_));
+                    state.responded += usize::from(has_responded);
                     state.results.push(result);
-                    if state.should_report() {
+                    if has_responded || state.should_report() {
                         self.report(&mut state);
                     }
                 }
