@@ -25,7 +25,7 @@ use futures_util::{StreamExt, stream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The size in bytes up to which a file is small. On common networks such a file arrives in a few round
@@ -38,9 +38,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The plan may open one connection, and gets no other.
 const ONE: [Allowance; 1] = [Allowance { most: 1, worth: 0, surplus: 0, not_before: Duration::ZERO }];
 
-/// Downloads a file, unless it is called back before its last byte has arrived. `saves` is increased when the
+/// Downloads a file, unless `recalls` changes before its last byte has arrived. `saves` is increased when the
 /// thread begins to use the disk, and when it has ended.
-pub(super) async fn download(tools: &Tools, saves: &AtomicU64, lent: Lent, called_back: &Notify) -> Returned {
+pub(super) async fn download(
+    tools: &Tools,
+    saves: &AtomicU64,
+    lent: Lent,
+    mut recalls: watch::Receiver<()>,
+) -> Returned {
     if lent.rules.look_first && !on_disk(saves, || is_free(tools, &lent)) {
         return Returned::Occupied(Box::new(lent));
     }
@@ -52,7 +57,7 @@ pub(super) async fn download(tools: &Tools, saves: &AtomicU64, lent: Lent, calle
     let (response, spent) = tokio::select! {
         biased;
         response = respond(&lent, &meter) => response,
-        () = called_back.notified() => return Returned::Untouched(Box::new(lent)),
+        Ok(()) = recalls.changed() => return Returned::Untouched(Box::new(lent)),
     };
     let done = tools.clock.now();
     let (opened, whole) = match response {

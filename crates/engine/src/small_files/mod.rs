@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
@@ -158,8 +158,8 @@ struct Thread {
     /// The number of times that the thread began or ended to save a file. It is odd while the thread saves
     /// one.
     saves: AtomicU64,
-    /// The number of times that the files in progress were called back.
-    recalls: AtomicU64,
+    /// Changes when the files in progress are called back.
+    recalls: watch::Sender<()>,
 }
 
 impl SmallFiles {
@@ -238,8 +238,7 @@ impl SmallFiles {
     /// Calls back the jobs in progress. Each is given back as soon as its thread does not wait for the disk.
     pub(crate) fn call_back(&self) {
         for thread in &self.shared.state().threads {
-            thread.recalls.fetch_add(1, Ordering::Relaxed);
-            thread.wake.notify_one();
+            thread.recalls.send_replace(());
         }
     }
 
@@ -280,9 +279,7 @@ impl State {
 impl Shared {
     /// Runs one thread until the director has ended.
     async fn run(self: Arc<Self>, thread: Arc<Thread>) {
-        let called_back = Notify::new();
         let mut at_work = FuturesUnordered::new();
-        let mut recalls = 0;
         let mut tick = tokio::time::interval(RESULTS_AFTER);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -290,13 +287,12 @@ impl Shared {
                 State { closed: true, .. } => return,
                 state => !state.results.is_empty(),
             };
-            let recalled = thread.recalls.load(Ordering::Relaxed);
-            if std::mem::replace(&mut recalls, recalled) != recalled {
-                called_back.notify_waiters();
-            }
-            while let Some(job) = self.take(&thread) {
+            loop {
+                // A job that is called back right after it was taken must notice that.
+                let recalls = thread.recalls.subscribe();
+                let Some(job) = self.take(&thread) else { break };
                 let span = job.span.clone();
-                let download = file::download(&self.tools, &thread.saves, job, &called_back);
+                let download = file::download(&self.tools, &thread.saves, job, recalls);
                 at_work.push(download.instrument(span));
             }
             tokio::select! {
