@@ -159,7 +159,7 @@ impl Host {
     }
 
     /// Returns the highest number of connections that the host accepts now.
-    fn tolerated(&mut self, now: Duration) -> usize {
+    pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_ceiling(now, self.most, false);
         }

@@ -105,8 +105,12 @@ impl Connections {
         Some(result)
     }
 
-    /// Removes a host without connections, but keeps the limits that this run found.
-    fn forget(&mut self, name: &str) {
+    /// Removes a host without connections if there are many hosts, but keeps the limits that this run found.
+    pub(super) fn forget_if_many(&mut self, name: &str) {
+        let is_used = self.hosts.get(name).is_none_or(|host| host.in_use() > 0);
+        if is_used || self.hosts.len() <= HOSTS_MOST {
+            return;
+        }
         let learned = self.hosts.remove(name).and_then(|host| host.learned());
         self.learned.extend(self.origins.remove(name).zip(learned));
     }
@@ -342,10 +346,8 @@ impl Director {
         self.connections.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             host.on_closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
-            if host.in_use() == 0 && self.connections.hosts.len() > HOSTS_MOST {
-                self.connections.forget(&at_work.host);
-            }
         }
+        self.connections.forget_if_many(&at_work.host);
     }
 
     /// Allows a worker to write the body of its response. The worker skips `skip` bytes, and writes the

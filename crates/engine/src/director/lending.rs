@@ -4,10 +4,11 @@
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
 //! Invariant: all jobs that are lent have the same host. The files that may be in progress on the threads are
-//! counted as connections of this host and as files at once, so no limit is exceeded. A host that limits its
-//! requests gets no lent job, because the director spaces the requests to such a host.
+//! counted as connections of this host and as files at once, so no limit is exceeded. There is one exception.
+//! The files of a thread that waits for a disk count as one, although their connections stay open. A host
+//! that limits its requests gets no lent job, because the director spaces the requests to such a host.
 
-use super::running::{host_of, listed_size, name_of};
+use super::running::{Running, host_of, listed_size, name_of};
 use super::starting::IDLE_MOST;
 use super::{Control, Director, QUEUE_AHEAD};
 use crate::explain::{self, FileStory};
@@ -34,9 +35,10 @@ const QUEUED_LEAST: usize = 8;
 /// also on a busy machine, and a person does not notice it.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// After this many larger files in a row, no job of their host is lent until a small file was downloaded. A
-/// large file gains nothing from the threads.
-const LARGE_MOST: u32 = 4;
+/// After this many responses in a row that were given back, no job is lent until a small file was downloaded
+/// in the usual way. The files are large then, or cannot be saved in one step, and gain nothing from the
+/// threads.
+const UNUSUAL_MOST: u32 = 4;
 
 /// The jobs that are lent.
 pub(super) struct Lending {
@@ -53,8 +55,8 @@ pub(super) struct Lending {
     most: usize,
     /// The number of responses that the threads gave back and that they still count as files in progress.
     started: usize,
-    /// The number of larger files in a row.
-    large: u32,
+    /// The number of responses in a row that were given back.
+    unusual: u32,
     /// True if the threads cannot be used.
     is_off: bool,
     /// The time until which the first jobs wait for others. It is `None` before the first job.
@@ -77,7 +79,7 @@ impl Lending {
             counted: 0,
             most: 0,
             started: 0,
-            large: 0,
+            unusual: 0,
             is_off,
             gathers_until: None,
             watched: Duration::ZERO,
@@ -112,7 +114,7 @@ impl Lending {
     /// Records the size of a file that was downloaded in the usual way.
     pub(super) fn on_size(&mut self, bytes: u64) {
         if bytes <= SMALL {
-            self.large = 0;
+            self.unusual = 0;
         }
     }
 }
@@ -176,7 +178,7 @@ impl Director {
         let is_limited = host.is_none_or(|host| {
             host.is_limited() || host.allowance_for_new_file(now, usize::MAX).not_before > now
         });
-        let fits = self.lending.large < LARGE_MOST && !self.limit.is_set() && self.idle() < IDLE_MOST;
+        let fits = self.lending.unusual < UNUSUAL_MOST && !self.limit.is_set() && self.idle() < IDLE_MOST;
         fits && !is_limited && !self.reporter.is_behind()
     }
 
@@ -251,16 +253,22 @@ impl Director {
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
+        // Files that have a response and no connection come first.
+        let host = &self.lending.host;
+        let starves = |one: &&Running| {
+            one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
+        };
+        let starving = self.running.values().filter(starves).count();
         let others = self.connections.count.load(Ordering::Relaxed).saturating_sub(counted);
         let in_all = self.settings.max_connections.saturating_sub(others);
         let at_host = match self.connections.hosts.get_mut(&self.lending.host) {
             None => self.lending.most,
             Some(host) => {
-                let most = self.lending.most.saturating_sub(host.in_use().saturating_sub(counted));
-                most.min(host.allowance_for_new_file(now, usize::MAX).most.saturating_add(counted))
+                let others = host.in_use().saturating_sub(counted);
+                self.lending.most.min(host.tolerated(now)).saturating_sub(others)
             }
         };
-        files.min(in_all).min(at_host)
+        files.min(in_all.min(at_host).saturating_sub(starving))
     }
 
     /// Counts this many lent files as files at once, and as connections of their host.
@@ -282,6 +290,7 @@ impl Director {
             host.on_closed(now, true, true, false);
             self.files.iter_mut().for_each(|files| files.on_closed(false));
         }
+        self.connections.forget_if_many(&self.lending.host);
     }
 
     /// Takes back the jobs that have not begun.
@@ -308,9 +317,7 @@ impl Director {
             }
             Returned::Responded(response) => {
                 let Response { job: Lent { id, spec, source, .. }, response, sent, done, spent } = *response;
-                let is_small = |size: Option<u64>| size.is_some_and(|size| size <= SMALL);
-                let is_large = response.as_ref().is_ok_and(|opened| !is_small(opened.remote.size));
-                self.lending.large += u32::from(is_large);
+                self.lending.unusual += u32::from(response.is_ok());
                 self.lending.out.remove(&id);
                 self.lending.started += 1;
                 // The job takes the place that was counted for it.
@@ -343,11 +350,11 @@ impl Director {
         let now = self.clock.now();
         self.lending.out.remove(&id);
         drop(self.queue.take_early(id));
-        self.lending.large = 0;
-        if let Some(host) = self.connections.hosts.get_mut(host_of(&spec, 0)) {
+        self.lending.unusual = 0;
+        self.connections.at_host(host_of(&spec, 0), |host| {
             host.on_small_file(sent, sent + took);
             saved.observations.into_iter().for_each(|observation| host.on(now, observation));
-        }
+        });
         if self.summary.explanation.wants(took) {
             let limit = explain::limiter(&spent, false, self.most_connections(&spec), 1, &[]);
             let (name, bytes) = (name_of(&saved.path), saved.bytes);

@@ -108,7 +108,8 @@ impl Director {
         let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
         let limits = Limits { session: self.limit.clone(), job, host };
         let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
-        self.running.insert(id, Running { first, ..running });
+        let since = first.map_or(running.since, |(sent, _)| sent);
+        self.running.insert(id, Running { first, since, ..running });
         self.drive(id);
     }
 

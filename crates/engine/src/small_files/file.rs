@@ -35,6 +35,10 @@ pub(crate) const SMALL: u64 = 256 * 1024;
 /// A body that has not arrived after this time is not that of an ordinary small file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The most buffers of a body that are read. The body of a small file arrives in a few dozen, but a source
+/// may send empty ones without end.
+const BUFFERS_MOST: usize = 1024;
+
 /// The plan may open one connection, and gets no other.
 const ONE: [Allowance; 1] = [Allowance { most: 1, worth: 0, surplus: 0, not_before: Duration::ZERO }];
 
@@ -54,7 +58,7 @@ pub(super) async fn download(
     let _shown = Shown { tools, id: lent.id };
     let sent = tools.clock.now();
     let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
-    let (response, spent) = tokio::select! {
+    let (response, mut spent) = tokio::select! {
         biased;
         response = respond(&lent, &meter) => response,
         Ok(()) = recalls.changed() => return Returned::Untouched(Box::new(lent)),
@@ -72,9 +76,11 @@ pub(super) async fn download(
         }
         Ok(response) => response,
     };
+    let since = clock::instant();
     let saving = whole.map(|whole| Saving { tools, lent: &lent, plan, whole, sent, path: PathBuf::new() });
     if let Some(saved) = saving.and_then(|saving| on_disk(saves, || saving.run(&opened.remote))) {
         let took = tools.clock.now().saturating_sub(sent);
+        spent.publish = since.elapsed();
         let (id, spec) = (lent.id, lent.spec);
         return Returned::Finished(Box::new(Finished { id, spec, saved, sent, took, spent }));
     }
@@ -127,27 +133,34 @@ async fn respond(lent: &Lent, meter: &Meter) -> (Result<Answer, Error>, Spent) {
     meter.set_phase(Phase::Receiving);
     let since = clock::instant();
     let mut came = Vec::new();
-    let end = timeout(PATIENCE, read(&mut body, &mut came, meter)).await;
+    let end = timeout(PATIENCE, read(&mut body, &mut came, length, meter)).await;
     let again = stream::iter(came.clone().into_iter().map(Ok));
     let (body, whole): (Body, _) = match end {
-        Ok(Ok(there)) => (Box::pin(again), (there == length).then_some(came)),
+        Ok(Ok(true)) => (Box::pin(again), Some(came)),
         Ok(Err(error)) => (Box::pin(again.chain(stream::iter([Err(error)]))), None),
-        Err(_) => (Box::pin(again.chain(body)), None),
+        Ok(Ok(false)) | Err(_) => (Box::pin(again.chain(body)), None),
     };
     spent.body = since.elapsed();
     (Ok((Opened { remote, body }, whole)), spent)
 }
 
-/// Reads a body to its end. Returns its length.
-async fn read(body: &mut Body, came: &mut Vec<Bytes>, meter: &Meter) -> Result<u64, Error> {
+/// Reads a body to its end. Returns true if it had this length. Returns false as soon as it is longer, or has
+/// too many buffers. Then the rest was not read. A body that has ended is replaced by an empty one.
+async fn read(body: &mut Body, came: &mut Vec<Bytes>, length: u64, meter: &Meter) -> Result<bool, Error> {
     let mut there = 0;
     while let Some(bytes) = body.next().await {
         let bytes = bytes?;
         there += bytes.len() as u64;
         meter.set_bytes(there);
         came.push(bytes);
+        if there > length || came.len() >= BUFFERS_MOST {
+            return Ok(false);
+        }
     }
-    Ok(there)
+    if there < length {
+        *body = Box::pin(stream::empty());
+    }
+    Ok(there == length)
 }
 
 /// A file whose bytes have all arrived, with its plan.
@@ -259,5 +272,33 @@ impl Saving<'_> {
         let how = publishing(settings, &self.lent.spec, &self.plan, remote.modified);
         let is_saved = disk.save(&self.path, &self.plan.identity(), &self.whole, &how);
         is_saved.then(|| Input::Published(Ok(self.path.to_string_lossy().into_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::report::Reporter;
+
+    /// Reads a body of 6 bytes that sends these buffers, and then the last one again and again if it
+    /// `repeats`. Returns true if the body was complete, with the number of buffers that were read and that
+    /// are left.
+    async fn came(buffers: &[&'static str], repeats: bool) -> (bool, usize, usize) {
+        let last = if repeats { buffers.last() } else { None };
+        let rest = last.into_iter().cycle().take(2 * BUFFERS_MOST);
+        let all: Vec<_> = buffers.iter().chain(rest).map(|text| Ok(Bytes::from(*text))).collect();
+        let (mut body, mut came): (Body, _) = (Box::pin(stream::iter(all)), Vec::new());
+        let meter = Reporter::new(Clock::start()).meter(JobId::new(1), String::new());
+        let is_complete = read(&mut body, &mut came, 6, &meter).await.expect("no error");
+        (is_complete, came.len(), body.count().await)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_to_its_announced_end_and_no_further() {
+        assert_eq!(came(&["abc", "def"], false).await, (true, 2, 0));
+        assert_eq!(came(&["abc"], false).await, (false, 1, 0));
+        assert_eq!(came(&["abc", "defg"], true).await, (false, 2, 2 * BUFFERS_MOST));
+        assert_eq!(came(&[""], true).await, (false, BUFFERS_MOST, BUFFERS_MOST + 1));
     }
 }

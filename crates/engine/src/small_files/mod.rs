@@ -9,8 +9,9 @@
 //! error, a large file, or a name that is in use, the thread leaves no trace of the file on the disk. It
 //! gives the job back with the open response, and the director continues with it.
 //!
-//! If a disk makes the thread wait, [`SmallFiles::watch`] starts another thread, which takes the jobs that
-//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread.
+//! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
+//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread, and
+//! larger files whose first response it received: it reads their bytes until they end.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response, or untouched.
 
@@ -44,7 +45,7 @@ use tracing::{Instrument, Span};
 /// microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
-/// The most threads. If so many disks hang, the next files wait.
+/// The most threads. If so many of them wait for disks, the next files wait.
 const THREADS_MOST: usize = 8;
 
 /// The most jobs that are lent and have not begun. With this many, the director is needed only once for
@@ -118,8 +119,8 @@ pub(crate) struct Tools {
 /// The threads. They end when this value is dropped.
 pub(crate) struct SmallFiles {
     shared: Arc<Shared>,
-    /// The thread that takes jobs, and the number that [`Thread::saves`] had at the last check.
-    seen: (usize, u64),
+    /// The number of [`Thread::saves`] of the thread that took jobs at the last check.
+    seen: u64,
 }
 
 struct Shared {
@@ -139,7 +140,7 @@ struct State {
     /// The number of responses that the director does not count as files in progress yet. Their connections
     /// are open.
     responded: usize,
-    /// The last thread takes jobs. The others wait for the disk, and end when they are done.
+    /// The last thread takes jobs. The others waited for the disk.
     threads: Vec<Arc<Thread>>,
     /// True if the director knows that few jobs wait.
     knows: bool,
@@ -166,7 +167,7 @@ impl SmallFiles {
     /// Starts the first thread. Returns `None` if the system cannot start one.
     pub(crate) fn start(tools: Tools, results: mpsc::UnboundedSender<Vec<Returned>>) -> Option<SmallFiles> {
         let shared = Arc::new(Shared { tools, state: Mutex::default(), results });
-        let small_files = SmallFiles { shared, seen: (0, 0) };
+        let small_files = SmallFiles { shared, seen: 0 };
         small_files.start_thread().then_some(small_files)
     }
 
@@ -186,20 +187,28 @@ impl SmallFiles {
         has_started
     }
 
-    /// Starts another thread if the present one waits for the disk. This is called every [`STUCK`] while jobs
-    /// are lent.
+    /// If the present thread waits for the disk, a thread that does not wait any more takes the further jobs,
+    /// or else a new one. This is called every [`STUCK`] while jobs are lent.
     pub(crate) fn watch(&mut self) {
         let mut state = self.shared.state();
         let Some(thread) = state.threads.last() else { return };
-        let now = (state.threads.len(), thread.saves.load(Ordering::Relaxed));
-        let is_stuck = now == self.seen && now.1 % 2 == 1;
-        let may_start = state.threads.len() < THREADS_MOST;
-        if is_stuck {
-            self.shared.report(&mut state);
+        let now = thread.saves.load(Ordering::Relaxed);
+        let is_stuck = now == self.seen && now % 2 == 1;
+        if !is_stuck {
+            drop(state);
+            self.seen = now;
+            return;
         }
+        self.shared.report(&mut state);
+        let free = state.threads.iter().position(|one| one.saves.load(Ordering::Relaxed) % 2 == 0);
+        if let Some(free) = free {
+            let thread = state.threads.remove(free);
+            thread.wake.notify_one();
+            state.threads.push(thread);
+        }
+        let may_start = free.is_none() && state.threads.len() < THREADS_MOST;
         drop(state);
-        self.seen = now;
-        if is_stuck && may_start {
+        if may_start {
             // If no thread can be started, the jobs wait for the disk.
             let _ = self.start_thread();
         }

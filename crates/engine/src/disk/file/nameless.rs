@@ -6,11 +6,13 @@
 use super::part::attach;
 use super::{make_folder, platform};
 use crate::disk::Publishing;
+use crate::trace::DISK;
 use bytes::Bytes;
 use downhaul_core::settings::Sync;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
+use tracing::debug;
 
 /// Saves a file.
 ///
@@ -31,12 +33,16 @@ pub(super) fn save(target: &Path, data: &[Bytes], how: &Publishing) -> io::Resul
     platform::write_all_at(&file, 0, data)?;
     let stored = how.modified.filter(|modified| file.set_modified(*modified).is_ok());
     if let Some(what) = &how.attach {
-        // Every file system with extended attributes stores whole seconds exactly.
-        attach(&file, what, stored.filter(|at| is_whole_second(*at)).map(|at| (how.size, at)));
+        attach(&file, what, stored.filter(|at| is_stored_exactly(*at)).map(|at| (how.size, at)));
     }
-    platform::give_name(&file, target)
+    platform::give_name(&file, target)?;
+    debug!(target: DISK, path = %target.display(), "gave the file its name");
+    Ok(())
 }
 
-fn is_whole_second(at: SystemTime) -> bool {
-    at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0)
+/// Returns true if every file system with extended attributes stores this time exactly. Some store whole
+/// seconds of 32 bits only.
+fn is_stored_exactly(at: SystemTime) -> bool {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    since.is_ok_and(|since| since.subsec_nanos() == 0 && i32::try_from(since.as_secs()).is_ok())
 }

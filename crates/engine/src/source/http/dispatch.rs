@@ -320,7 +320,11 @@ impl Dispatcher {
         if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
-        origins.entry(key).or_default().clone()
+        // If HTTP/2 failed on one runtime, no runtime uses it.
+        let same = origins.iter().find(|((other, _), _)| other == route);
+        let unusable = same.map(|(_, origin)| origin.unusable.clone()).unwrap_or_default();
+        let new = || Arc::new(Origin { unusable, ..Origin::default() });
+        origins.entry(key).or_insert_with(new).clone()
     }
 
     fn http2_only(&self) -> bool {
