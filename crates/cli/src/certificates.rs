@@ -1,13 +1,14 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables name no certificate, no run over https trusts other certificates instead.
+//! Invariant: if the variables name no certificate, nothing is requested from an https URL that is known
+//! before the run. After a redirect from http to https, the built-in certificates are trusted, and a warning
+//! has said so.
 
 use crate::given;
 use crate::run;
 use crate::settings;
-use crate::survey::Survey;
 use crate::words;
-use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::settings::{ChecksumList, Settings};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,18 +18,21 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. A run that needs no https gets a warning only.
+/// Checks the variables if the run uses them. A run that needs no https gets a warning only. `has_https` is
+/// true if a URL that is about to be requested is an https URL.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.
-pub(crate) fn check(survey: &Survey, settings: &Settings) -> Result<(), String> {
+pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> {
     // Other systems do not read these variables.
     let are_read = cfg!(unix) && !cfg!(target_vendor = "apple");
     if !are_read || settings.insecure || settings.cacert.is_some() {
         return Ok(());
     }
+    let has_https_list =
+        matches!(&settings.checksums, Some(ChecksumList::Url(url)) if url.scheme() == "https");
     match unusable() {
-        Some(why) if survey.may_need_tls() => Err(why),
+        Some(why) if has_https || has_https_list || settings.doh.is_some() => Err(why),
         Some(why) => {
             run::warn(&why);
             Ok(())

@@ -1,14 +1,30 @@
 //! The options of TLS whose effect http URLs would silently lose: `--pinned-pubkey` and `--cert`.
 //!
-//! Invariant: no job has an http URL of a host whose key is pinned.
+//! Invariant: neither a job nor a list has an http URL of a host whose key is pinned.
 
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{Job, NamedBy, Url};
-use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::settings::{ChecksumList, Settings};
 use downhaul_engine::core::show;
 
 /// The reason why an http URL of a host with a pinned key is not used.
 pub(crate) const NO_KEY: &str = "over http, a server does not prove that it has a key";
+
+/// Checks the URLs of lists, and of the checksum list of the settings, if keys are pinned.
+///
+/// # Errors
+/// Returns that one of them is an http URL, in words for the user.
+pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), String> {
+    let checksums = match &settings.checksums {
+        Some(ChecksumList::Url(url)) => Some(url),
+        _ => None,
+    };
+    let mut all = lists.iter().copied().chain(checksums);
+    match all.find(|url| url.scheme() == "http").filter(|_| !settings.pinned_keys.is_empty()) {
+        Some(url) => Err(format!("--pinned-pubkey: {} is an http URL, and {NO_KEY}", show::url(url))),
+        None => Ok(()),
+    }
+}
 
 /// Removes the http URLs of hosts whose key is pinned from a job. `settings` are those of the session.
 ///

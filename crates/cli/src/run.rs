@@ -10,10 +10,10 @@ use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::feed::Feed;
-
 use crate::hooks::Hooks;
 use crate::input::{self, Input, List};
 use crate::logins::{self, NoLogin};
+use crate::plain_http;
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
@@ -158,7 +158,9 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let to_stdout = input.is_for_stdout();
     let checked = |all: (Settings, OutputSettings)| {
-        let checked = survey.check_proxies(&all.0).and_then(|()| certificates::check(&survey, &all.0));
+        let checked =
+            survey.check_proxies(&all.0).and_then(|()| certificates::check(survey.may_need_tls(), &all.0));
+        let checked = checked.and_then(|()| plain_http::check_lists(&[], &all.0));
         checked.map(|()| all).map_err(|why| usage(&why))
     };
     let (mut settings, output) = match resolved.map_or_else(|| resolve(to_stdout), Ok).and_then(checked) {
@@ -250,6 +252,8 @@ fn list_at_url(
 /// Fetches the list at a URL, before the run starts.
 fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
     let url = job::parse_url(url).map_err(|e| usage(&escaped(&e.to_string())))?;
+    certificates::check(url.scheme() == "https", settings).map_err(|why| usage(&why))?;
+    plain_http::check_lists(&[&url], settings).map_err(|why| usage(&why))?;
     let runtime = runtime()?;
     // During this fetch, Ctrl-C ends the program immediately, because no download has started.
     let text = runtime.block_on(downhaul_engine::fetch_text(settings.clone(), &url, metalink::LONGEST));

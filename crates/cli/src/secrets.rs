@@ -49,7 +49,7 @@ pub(crate) fn may_be_secret(arg: &Arg) -> bool {
 
 /// Returns true if a value is or contains a URL with a part that is never shown.
 fn hides_something(value: &str) -> bool {
-    let Ok(urls) = input::split_urls(value) else { return false };
+    let Ok(urls) = input::split_urls(value) else { return value.contains("://") };
     urls.into_iter().any(|text| match Job::given(text) {
         // A digest in the fragment is needed, and it is not secret. Other fragments are never shown.
         Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),

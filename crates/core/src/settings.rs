@@ -109,8 +109,8 @@ pub struct Settings {
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
     pub bearer: Option<Secret>,
-    /// The logins in a netrc file, for the origins of the given URLs and for hosts to which their redirects
-    /// lead.
+    /// The logins in a netrc file, for the origins of the given URLs, and for hosts to which their redirects
+    /// or a document lead.
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
@@ -161,9 +161,9 @@ pub struct Settings {
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-    /// Refuses redirects from public hosts to addresses of private networks and of this machine, and URLs
-    /// that a document or a server named there. The program
-    /// allows such redirects unless `--no-private` is given, because of VPNs and private name servers.
+    /// Refuses addresses of private networks and of this machine, if a redirect from a public host, a
+    /// document or a server leads there. The program allows them unless `--no-private` is given, because of
+    /// VPNs and private name servers.
     pub refuse_private: bool,
     /// Reaches a host over https only, after the host asked for this in the session
     /// (`Strict-Transport-Security`).

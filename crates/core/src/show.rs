@@ -78,6 +78,10 @@ const ENCODED_MOST: usize = 5;
 /// otherwise slow the program down.
 const NESTED_MOST: usize = 16;
 
+/// A longer path that contains a URL with secrets is hidden as a whole. Links in use are shorter than this
+/// many bytes, and a server could otherwise slow the program down.
+const PATH_READ_MOST: usize = 8 * 1024;
+
 /// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
 /// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
 /// shorter than 16 characters.
@@ -136,9 +140,14 @@ fn shorten(text: &str, most: usize) -> String {
 /// Hides the URL with secrets that a path contains, as in the paths of some archives and proxies
 /// (`/fetch/https://user:password@host/`).
 fn path_without_urls(path: &str) -> String {
-    let ends = path.match_indices('/').map(|(at, _)| at + 1);
-    let start = ends.take_while(|&end| holds_a_url_with_secrets(&path[end..])).last().unwrap_or(0);
-    format!("{}{HIDDEN}", &path[..start])
+    if path.len() > PATH_READ_MOST {
+        return format!("/{HIDDEN}");
+    }
+    let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
+    // Each of the first slashes is followed by the URL, and none of the others is.
+    let before = ends.partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
+    let start = before.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+    format!("{}{HIDDEN}", path_without_secrets(&path[..start]))
 }
 
 /// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
@@ -160,6 +169,8 @@ fn query_without_secrets(query: &str) -> String {
     let shown: Vec<Cow<str>> = query
         .split('&')
         .map(|pair| match pair.split_once('=') {
+            // The `=` may belong to a URL that the pair contains.
+            Some((key, _)) if holds_a_url_with_secrets(key) => Cow::Borrowed(HIDDEN),
             Some((key, value)) if is_secret(key, value) => Cow::Owned(format!("{key}={HIDDEN}")),
             // A query without a key may be a token or a URL.
             None if looks_random(pair) || holds_a_url_with_secrets(pair) => Cow::Borrowed(HIDDEN),
@@ -293,6 +304,14 @@ mod tests {
         url(&Url::parse(text).expect("a URL"))
     }
 
+    #[test]
+    fn a_long_path_of_a_server_is_shown_at_once() {
+        for part in ["a/", "/", "a//", "https://u:p@x/", "%2F"] {
+            let path = part.repeat(200 * 1024 / part.len());
+            assert!(!shown(&format!("https://h/{path}")).contains("u:p"), "{part}");
+        }
+    }
+
     // This function is long because it is a list of cases.
     #[test]
     fn secrets_are_hidden_and_the_names_of_parameters_stay() {
@@ -332,6 +351,8 @@ mod tests {
             ("https://h/a?https://u:p@x/", "https://h/a?***"),
             ("https://h/get/https://u:p@x/y", "https://h/get/***"),
             ("https://h/get/https%3A%2F%2Fu:p@x%2Fy/z", "https://h/get/***"),
+            ("https://h/a;token=abc/https://u:p@x/", "https://h/a;token=***/***"),
+            ("https://proxy/?https://u:p@x/f?v=1", "https://proxy/?***"),
             ("https://h/get/https://x/y", "https://h/get/https://x/y"),
             ("https://h/a//b?c=d//e", "https://h/a//b?c=d//e"),
             ("https://h/a?name=internationalization", "https://h/a?name=internationalization"),

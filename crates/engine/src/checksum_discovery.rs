@@ -1,5 +1,5 @@
-//! Collects the facts about a file that come from checksum lists and signatures. Lists are given by the user,
-//! or are beside the file on the server.
+//! Collects facts about files from checksum lists and signatures: given ones, and those beside the files.
+//!
 //! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
 //! folder. A wrong signature is a failure. A list with a wrong signature is never used as an unsigned list.
 

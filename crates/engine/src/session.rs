@@ -171,9 +171,10 @@ impl Session {
     /// identifier.
     pub async fn add_all(&self, jobs: Vec<Result<Job, Error>>) -> Vec<JobId> {
         let mut ids = Vec::with_capacity(jobs.len());
-        let Some(sender) = self.jobs().clone() else { return ids };
         let mut jobs = jobs.into_iter();
         while jobs.len() > 0 {
+            // The session may be closed in the meantime.
+            let Some(sender) = self.jobs().clone() else { break };
             let Ok(places) = sender.reserve_many(jobs.len().min(ADDED_MOST)).await else { break };
             // While the lock is held, jobs enter the queue in the order of their identifiers.
             let _order = self.jobs();

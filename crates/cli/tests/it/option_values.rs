@@ -139,3 +139,26 @@ fn the_words_of_a_command_may_be_secrets() {
         "downhaul http://127.0.0.1:1/f --on-complete 'curl ...'\n"
     );
 }
+
+#[test]
+fn a_list_is_not_fetched_over_http_if_keys_are_pinned() {
+    let server = Server::start();
+    let place = Place::new();
+    let pin = format!("sha256//{}=", "A".repeat(43));
+    let list = server.put("/list", b"https://127.0.0.1:9/f\n".to_vec());
+    for args in [&["-i", list.as_str()][..], &["https://127.0.0.1:9/f", "--checksum-file", &list]] {
+        let out = place.run(&[args, &["--pinned-pubkey", &pin]].concat());
+        place.assert_failed(&out, 2, "is an http URL");
+        assert!(server.requests().is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_list_of_urls_that_cannot_be_read_is_shown_without_passwords() {
+    let place = Place::new();
+    for urls in ["http://a/x,,http://u:hush@h/b", ",http://u:hush@h"] {
+        let out = place.run(&["--dry-run", urls]);
+        let all = format!("{}{}", String::from_utf8_lossy(&out.stdout), out.stderr);
+        assert!(!all.contains("hush"), "{all}");
+    }
+}

@@ -59,7 +59,7 @@ kinds! {
     Header           "-H"                     "A header in the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
-    HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
+    HeaderFor        "--header-for"           "A header for a host that redirects or documents lead to.";
     HostRule         "the configuration"      "A header or a login in the settings that is for some hosts only.";
     CookieGiven      "--cookie"               "A cookie in the settings. It has no domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";

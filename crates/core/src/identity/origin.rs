@@ -116,9 +116,7 @@ impl Hashes {
             _ => Relation::Different,
         }
     }
-}
 
-impl Hashes {
     fn of(url: &Url, key: &Key) -> Hashes {
         let mut whole = Cow::Borrowed(url);
         if url.fragment().is_some() || url.password().is_some() {

@@ -73,7 +73,8 @@ pub trait Disk: Send + std::marker::Sync {
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Saves a complete small file under its final name, which must be free. Returns false if that is not
-    /// possible. Then nothing has changed, and [`Disk::open_part`] finds the reason.
+    /// possible. Then there is no new file, though its folder may have been made, and [`Disk::open_part`]
+    /// finds the reason.
     fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
         save_as_part(self, target, identity, data, how)
     }
@@ -127,8 +128,11 @@ fn save_as_part<D: Disk + ?Sized>(
         part.publish(target, how.clone())
     };
     // A partial file that appeared meanwhile is not touched.
-    let is_saved = found.is_none() && save().is_ok();
-    if found.is_none() && !is_saved {
+    if found.is_some() {
+        return false;
+    }
+    let is_saved = save().is_ok();
+    if !is_saved {
         part.discard();
     }
     is_saved

@@ -1,6 +1,7 @@
 //! Presents a source that has responded already.
 //!
-//! Invariant: the response is used once, for the first request for the whole file.
+//! Invariant: the response is used if the first request is a plain one for the whole file. Otherwise it is
+//! dropped.
 
 use super::{Opened, Request, Source};
 use crate::explain::{self, Spent};

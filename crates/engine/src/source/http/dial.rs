@@ -57,7 +57,8 @@ pub(super) struct Dialer {
 impl Dialer {
     /// Creates the dialer.
     ///
-    /// # Errors Returns an error if the settings name a server for DNS over HTTPS that cannot be set up.
+    /// # Errors
+    /// Returns an error if the settings name a server for DNS over HTTPS that cannot be set up.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(Dialer {
             family: settings.family,

@@ -1,6 +1,6 @@
 //! The file behind one URL: sends requests for it, and follows redirects until a response has the file.
 //!
-//! Invariant: no request is sent to a host that asked for a pause until the pause is over.
+//! Invariant: no request is sent to a host whose wait is recorded in [`retry_after`] until the wait is over.
 
 use super::body::HttpResponse;
 use super::{Client, decode, login_gate, proxy, reason, redirect, request, retry_after};

@@ -1,7 +1,8 @@
-//! Records the waits that hosts require (`Retry-After`). Until a wait is over, no request is sent to the
-//! host.
+//! Records the waits that hosts require (`Retry-After`). Until a recorded wait is over, no request is sent to
+//! the host.
 //!
-//! Invariant: the end of a recorded wait is never moved to an earlier time.
+//! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
+//! require a wait, some waits are not recorded.
 
 use crate::clock;
 use crate::trace::RETRY;

@@ -54,12 +54,12 @@ pub(super) fn is_short(certificate: &CertificateDer<'_>) -> bool {
 fn algorithm(scheme: SignatureScheme, key: &PublicKey) -> Option<&'static dyn VerificationAlgorithm> {
     let size = key.rsa_size().unwrap_or(0);
     let is_in = |least| (least..=RSA_MOST).contains(&size);
-    let (is_short, is_usual) = (is_in(RSA_LEAST), is_in(RSA_LEAST_OF_MOST_SCHEMES));
+    let (has_1024, is_usual) = (is_in(RSA_LEAST), is_in(RSA_LEAST_OF_MOST_SCHEMES));
     let found: &dyn VerificationAlgorithm = match (scheme, key.bits.len()) {
-        (SignatureScheme::RSA_PKCS1_SHA256, _) if is_short => {
+        (SignatureScheme::RSA_PKCS1_SHA256, _) if has_1024 => {
             &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
         }
-        (SignatureScheme::RSA_PKCS1_SHA512, _) if is_short => {
+        (SignatureScheme::RSA_PKCS1_SHA512, _) if has_1024 => {
             &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
         }
         (SignatureScheme::RSA_PKCS1_SHA384, _) if is_usual => &signature::RSA_PKCS1_2048_8192_SHA384,

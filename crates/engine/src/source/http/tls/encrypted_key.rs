@@ -1,6 +1,5 @@
 //! Decrypts private keys that need a password: PKCS #8 with PBES2 (RFC 5958, section 3; RFC 8018, section
-//! 6.2).
-//! `openssl genpkey` and `openssl pkcs8` have written this form by default since version 1.1.
+//! 6.2). `openssl genpkey` and `openssl pkcs8` have written this form by default since version 1.1.
 //!
 //! Invariant: neither the password nor the key is in an error.
 

@@ -19,7 +19,9 @@ const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE--
 /// it.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
+    if File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)? as u64 > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
+    }
     Ok(String::from_utf8_lossy(&text).replace('\u{feff}', ""))
 }
 
