@@ -54,7 +54,7 @@ impl HostPattern {
         let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
         let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
         let host = url.host_str().ok_or(FORMS)?.to_string();
-        if is_below && is_public_suffix(&host) {
+        if is_below && is_icann_suffix(&host) {
             return Err(format!(
                 "the names below {host} belong to many owners, because {host} is a public suffix"
             ));
@@ -89,8 +89,10 @@ impl HostPattern {
     }
 }
 
-/// Returns true if ICANN or a registry lets anyone register names below this one (publicsuffix.org).
-fn is_public_suffix(host: &str) -> bool {
+/// Returns true if a registry of ICANN lets anyone register names below this one (publicsuffix.org). The
+/// suffixes of companies, such as `github.io`, do not count, because a limit for all names of a company is
+/// useful.
+fn is_icann_suffix(host: &str) -> bool {
     let suffix = psl::suffix(host.as_bytes());
     suffix
         .is_some_and(|suffix| suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == host.as_bytes())

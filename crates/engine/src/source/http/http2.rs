@@ -153,8 +153,11 @@ impl Connection {
                     write(&self.last_bytes, clock::instant());
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
-                // The library returns the request if it did not send it.
-                Ok(Err(e)) if e.message().is_some() => {
+                // The library returns the request if it did not send it. A server that has not shown that it
+                // has HTTP/2 may have closed the connection for that reason.
+                Ok(Err(e))
+                    if e.message().is_some() && (self.negotiated || self.served.load(Ordering::Relaxed)) =>
+                {
                     return Err(SendError::Leaving(failure::of_request(e.error(), &at)));
                 }
                 Ok(Err(e)) => return Err(self.send_error(e.error(), &at)),

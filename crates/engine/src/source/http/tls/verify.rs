@@ -180,7 +180,13 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         if let Some(must_verify) = self.accepts_any_form(cert) {
-            return any_key::verify(message, cert, dss, must_verify);
+            return match dss.scheme {
+                // TLS 1.3 has no such signatures in handshakes (RFC 8446, section 4.2.3).
+                SignatureScheme::RSA_PKCS1_SHA256
+                | SignatureScheme::RSA_PKCS1_SHA384
+                | SignatureScheme::RSA_PKCS1_SHA512 => Err(CertificateError::BadSignature.into()),
+                _ => any_key::verify(message, cert, dss, must_verify),
+            };
         }
         verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
