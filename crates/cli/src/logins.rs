@@ -100,23 +100,26 @@ pub(crate) fn secret_files(http: &args::Http) -> Vec<(&'static str, PathBuf)> {
     logins.chain(secrets).chain(headers).chain(for_hosts).chain(key).collect()
 }
 
+/// Returns the path of the netrc file of the run. The default file may be missing.
+pub(crate) fn netrc_file(http: &args::Http) -> Option<PathBuf> {
+    http.netrc.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc))
+}
+
 /// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
 /// also write this file, so its entries without a mistake are used.
 fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     let http = &args.options.http;
-    let named = http.netrc.clone();
-    let Some(path) = named.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc)) else {
-        return Ok(None);
-    };
+    let is_named = http.netrc.is_some();
+    let Some(path) = netrc_file(http) else { return Ok(None) };
     let shown = words::file_of_secret(&path);
     let text = match given::read(&path, netrc::LONGEST) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
         Err(e) => {
-            return unusable(format!("the netrc file {shown} cannot be read: {e}"), named.is_some(), notes);
+            return unusable(format!("the netrc file {shown} cannot be read: {e}"), is_named, notes);
         }
     };
-    let netrc = if named.is_some() {
+    let netrc = if is_named {
         let text = String::from_utf8(text).map_err(|_| format!("the netrc file {shown}: it is not UTF-8"))?;
         Netrc::read(&text, &shown).map_err(|mistake| format!("the netrc file {shown}: {mistake}"))?
     } else {

@@ -4,14 +4,16 @@
 //! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name
 //! destroys nothing. No file is both an output and another file of the run.
 
-use crate::args::Args;
+use crate::args::{Args, BodyOption};
 use crate::failed;
 use crate::given;
 use crate::logins;
 use crate::platform;
 use crate::record;
+use crate::settings;
 use crate::words;
 use downhaul_engine::core::credentials::cookies;
+use downhaul_engine::core::signature::Keys;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -42,11 +44,12 @@ const COOKIES: Kind = Kind {
 };
 const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: None };
 
-/// Checks the files that a run writes. `log` is the path of its log, and `config` that of its configuration.
+/// Checks the files that a run writes. `args` are the arguments as they were given: each `@FILE` is still the
+/// name of a file. `log` is the path of the log.
 ///
 /// # Errors
 /// Returns why a file may not be written, in words for the user.
-pub(crate) fn check(args: &Args, log: Option<&Path>, config: Option<&Path>) -> Result<(), String> {
+pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     let options = &args.options;
     let outputs = [
         (RECORD, options.verification.record.as_deref()),
@@ -56,7 +59,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>, config: Option<&Path>) -> R
     ];
     let outputs: Vec<(Kind, &Path)> =
         outputs.into_iter().filter_map(|(kind, path)| Some((kind, path?))).collect();
-    let inputs = inputs(args, config);
+    let inputs = inputs(args);
     for (index, (kind, path)) in outputs.iter().enumerate() {
         let shown = words::path(path);
         let is_replaced = kind.is_ours.is_some();
@@ -86,28 +89,41 @@ pub(crate) fn check(args: &Args, log: Option<&Path>, config: Option<&Path>) -> R
     }
 }
 
-/// Returns the files that the run reads, each with the option that names it.
-fn inputs(args: &Args, config: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
-    let http = &args.options.http;
+/// Returns the files that the run reads, each with the option that names it. The certificates in a folder are
+/// left out, because their names are not known.
+fn inputs(args: &Args) -> Vec<(&'static str, PathBuf)> {
+    let (http, verification) = (&args.options.http, &args.options.verification);
     let text = |text: &Option<String>| text.as_ref().map(PathBuf::from);
     let files = [
-        ("--config", config.map(Path::to_path_buf)),
+        ("--config", args.config.file().map(Path::to_path_buf)),
         ("-i", args.output.input.clone()),
         ("--cookies", http.cookies.clone()),
-        ("--netrc", http.netrc.clone()),
+        ("--netrc", logins::netrc_file(http)),
         ("--cacert", http.cacert.clone()),
+        ("SSL_CERT_FILE", settings::variable("SSL_CERT_FILE").map(PathBuf::from)),
         ("--cert", http.cert.as_ref().map(|cert| cert.file.clone())),
         ("--key", http.key.clone()),
-        ("--checksum-file", text(&args.options.verification.checksum_file)),
-        ("--signed-by", text(&args.options.verification.signed_by)),
+        ("--checksum-file", text(&verification.checksum_file)),
+        ("--signed-by", text(&verification.signed_by)),
     ];
     let files = files.into_iter().filter_map(|(name, path)| Some((name, path?)));
-    files.chain(logins::secret_files(http)).collect()
+    let signed = verification.checksum_file.iter().filter(|_| verification.signed_by.is_some());
+    let signatures = signed.flat_map(|list| Keys::all_list_endings().map(move |end| format!("{list}{end}")));
+    let signatures = signatures.map(|path| ("the signature of --checksum-file", PathBuf::from(path)));
+    let bodies = [("--data", &http.data), ("--json", &http.json)].into_iter();
+    let bodies = bodies.flat_map(|(name, bodies)| bodies.iter().map(move |body| (name, body)));
+    let bodies = bodies.filter_map(|(name, body)| match body {
+        BodyOption::File(path) => Some((name, path.clone())),
+        BodyOption::Text(_) => None,
+    });
+    let of_config = args.config.named_files().map(|path| ("a key of the configuration", path.to_path_buf()));
+    files.chain(signatures).chain(bodies).chain(logins::secret_files(http)).chain(of_config).collect()
 }
 
-/// Returns true if both paths lead to the same regular file, or would if it existed.
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Returns true if both paths lead to the same regular file, or would if it existed. `-` is standard input.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| match fs::metadata(path) {
+        _ if path.as_os_str() == "-" => fs::canonicalize("/dev/stdin").ok(),
         Ok(found) if !found.is_file() => None,
         Ok(_) => fs::canonicalize(path).ok(),
         Err(_) => {

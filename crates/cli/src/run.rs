@@ -13,6 +13,7 @@ use crate::feed::Feed;
 use crate::hooks::Hooks;
 use crate::input::{self, Input, List};
 use crate::logins::{self, NoLogin};
+use crate::outputs;
 use crate::plain_http;
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
@@ -133,7 +134,7 @@ impl Shared {
 /// Downloads the files that the arguments name.
 pub(crate) fn run(args: &Args) -> Exit {
     notes(args);
-    let args = &match with_secrets(args) {
+    let args = &match check_outputs(args).and_then(|()| with_secrets(args)) {
         Ok(args) => args,
         Err(exit) => return exit,
     };
@@ -195,6 +196,14 @@ fn save_cookies(args: &Args) -> Option<Exit> {
     let why = cookies::save(&args.cookies, path).err()?;
     error(&why);
     Some(Exit::Disk)
+}
+
+/// Checks the files that the run writes. This comes before [`with_secrets`], which puts the content of a file
+/// in place of its name.
+fn check_outputs(args: &Args) -> Result<(), Exit> {
+    let to_stdout = args.output.save_as.as_deref().is_some_and(input::is_stdout);
+    let log = settings::output_settings(args, to_stdout).log;
+    outputs::check(args, log.as_deref()).map_err(|why| usage(&why))
 }
 
 /// Returns the arguments with all secrets, which come from files or are typed by the user. Shows the warnings

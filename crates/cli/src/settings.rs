@@ -5,7 +5,6 @@ use crate::args::{self, Args, Color, Progress};
 use crate::asks::{self, Asks};
 use crate::given;
 use crate::logins;
-use crate::outputs;
 use crate::printer::Paint;
 use crate::proxies;
 use crate::record;
@@ -119,7 +118,6 @@ pub(crate) fn resolve(
         }
     }
     let output = output_settings(args, to_stdout);
-    outputs::check(args, output.log.as_deref(), args.config.file())?;
     let defaults = Settings::default();
     if let Some(why) = asks::contradiction(args) {
         return Err(why);

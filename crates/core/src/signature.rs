@@ -36,6 +36,10 @@ const PREHASHED: &[u8] = b"ED";
 /// The beginning of the third line of a signature file.
 const TRUSTED: &str = "trusted comment: ";
 
+/// The endings of signature files for a checksum list, in the order in which they are tried.
+const MINISIGN_LISTS: &[&str] = &[".minisig"];
+const OPENPGP_LISTS: &[&str] = &[".gpg", ".asc", ".sig", ".sign"];
+
 /// The keys whose signatures are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keys {
@@ -68,9 +72,14 @@ impl Keys {
     /// Returns the endings of signature files for a checksum list, in the order in which they are tried.
     pub fn list_endings(&self) -> &'static [&'static str] {
         match self {
-            Keys::Minisign(_) => &[".minisig"],
-            Keys::OpenPgp(_) => &[".gpg", ".asc", ".sig", ".sign"],
+            Keys::Minisign(_) => MINISIGN_LISTS,
+            Keys::OpenPgp(_) => OPENPGP_LISTS,
         }
+    }
+
+    /// Returns the endings of signature files for a checksum list, for keys of any kind.
+    pub fn all_list_endings() -> impl Iterator<Item = &'static str> {
+        MINISIGN_LISTS.iter().chain(OPENPGP_LISTS).copied()
     }
 
     /// Returns the endings of a list that contains its own signature. Such a list can be used instead of the

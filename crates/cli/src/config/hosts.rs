@@ -125,6 +125,7 @@ pub(super) fn read(
                 let all = names().collect::<Vec<_>>().join(", ");
                 return Err(format!("{place}: {name} cannot be set for one host; these can: {all}"));
             };
+            config.named_files.extend(values::named_files(arg, &entry.value));
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
                 // An unset variable must not fail a run that does not need this host.

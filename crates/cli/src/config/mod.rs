@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) notes: Vec<String>,
     /// The path of the configuration file, if there is one. The default file may not exist.
     file: Option<PathBuf>,
+    /// The files that values of keys name in the form `@FILE`.
+    named_files: Vec<PathBuf>,
 }
 
 /// An option that a lower layer sets, with its value.
@@ -138,6 +140,11 @@ impl Config {
     /// Returns the path of the configuration file, if there is one. The default file may not exist.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// Returns the files that values of keys name in the form `@FILE`.
+    pub(crate) fn named_files(&self) -> impl Iterator<Item = &Path> {
+        self.named_files.iter().map(PathBuf::as_path)
     }
 
     /// Returns the rules for hosts.
@@ -237,6 +244,7 @@ impl Config {
         for entry in entries {
             let place = &entry.place;
             let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
+            self.named_files.extend(values::named_files(arg, &entry.value));
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
                 // In an unused section, the environment variable with a secret may be unset.

@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::show;
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest file with a secret, in bytes.
 const LONGEST_SECRET: usize = 64 * 1024;
@@ -165,11 +165,32 @@ fn variable(name: &str) -> Result<String, Unusable> {
     })
 }
 
-fn secret_of(file: &str) -> Result<String, Unusable> {
-    let path = match file.strip_prefix("~/").zip(settings::home()) {
+/// Returns the files that a value names as `@FILE` or `Name: @FILE`.
+pub(super) fn named_files(arg: &Arg, value: &Value) -> Vec<PathBuf> {
+    let values = match value {
+        Value::List(values) => values.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let file = |value: &Value| {
+        let Value::Text(text) = value else { return None };
+        let header = text.split_once(':').filter(|_| secrets::is_called(arg, 0, "HEADER"));
+        let in_header = header.and_then(|(_, value)| value.trim().strip_prefix('@'));
+        Some(below_home(text.strip_prefix('@').or(in_header)?))
+    };
+    let may_name = secrets::may_be_secret(arg);
+    values.iter().filter(|_| may_name).filter_map(file).collect()
+}
+
+/// Returns a path with the home folder in place of `~`.
+fn below_home(file: &str) -> PathBuf {
+    match file.strip_prefix("~/").zip(settings::home()) {
         Some((below, home)) => home.join(below),
         None => Path::new(file).to_path_buf(),
-    };
+    }
+}
+
+fn secret_of(file: &str) -> Result<String, Unusable> {
+    let path = below_home(file);
     let wrong = |why: String| Unusable::Wrong(format!("@{} cannot be used: {why}", show::escaped(file)));
     let bytes = given::read(&path, LONGEST_SECRET).map_err(|e| wrong(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".into()))?;
@@ -180,10 +201,7 @@ fn secret_of(file: &str) -> Result<String, Unusable> {
 fn with_home(arg: &Arg, text: &str) -> String {
     let is_path =
         matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath);
-    match text.strip_prefix("~/").filter(|_| is_path).zip(settings::home()) {
-        Some((below, home)) => home.join(below).to_string_lossy().into_owned(),
-        None => text.into(),
-    }
+    if is_path { below_home(text).to_string_lossy().into_owned() } else { text.into() }
 }
 
 /// Checks a value with the parser of the option.

@@ -11,7 +11,7 @@ pub use list::List;
 pub(crate) use list::{HAS_NO_URL, lines};
 pub use stream::Stream;
 pub use urls::Arguments;
-pub(crate) use urls::split_urls;
+pub(crate) use urls::{is_stdout, split_urls};
 
 use crate::args::Args;
 use crate::survey::Survey;

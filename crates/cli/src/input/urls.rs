@@ -262,17 +262,21 @@ fn misspelt_command(word: &str) -> Option<String> {
     words::misspelt(word, names).map(str::to_string)
 }
 
-/// Paths that mean standard output, as `-` does.
-const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+/// The names of standard output.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Paths of files that a shell opened for the command: `>(command)`.
 const OPENED: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
+/// Returns true if the path of `-o` is a name of standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    STDOUT.iter().any(|name| path.as_os_str() == *name)
+}
+
 fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {
     let text = path.to_string_lossy();
     match text.as_ref() {
-        "-" => Ok(Destination::Stdout),
-        stdout if STDOUT.contains(&stdout) => Ok(Destination::Stdout),
+        _ if is_stdout(path) => Ok(Destination::Stdout),
         "" => Err("-o needs a name".into()),
         // `a/.` is the folder `a`, although the last part of this path is `a`.
         _ if text.ends_with(['/', MAIN_SEPARATOR])

@@ -28,7 +28,7 @@ fn an_output_replaces_no_file_of_another_kind_and_no_input() {
         (&["--log", "jar", "--cookies", "jar"], "it is also the file of --cookies"),
         (&["--failed", "same", "--save-cookies", "same"], "it is also the file of --failed"),
         (&["--failed", "same", "--log", "./same"], "it is also the file of --failed"),
-        (&["--record", "new", "-H", "@new"], "it cannot be read"),
+        (&["--record", "new", "-H", "@new"], "it is also the file of -H"),
     ] {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
@@ -72,6 +72,55 @@ fn an_output_replaces_an_older_file_of_its_kind() {
     }
     let out = place.run(&[&url, "--save-cookies", "link"]);
     assert!(out.status == 2 && out.stderr.contains("a link that another user made"), "{}", out.stderr);
+}
+
+#[test]
+fn a_log_is_not_appended_to_a_file_that_an_option_or_a_variable_names() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    let place = Place::new();
+    place.write("own", "me:hush\n");
+    place.write("sums.minisig", "a signature");
+    place.write("sums", "");
+    let config = "[host.\"h.test\"]\nbearer = \"@own\"\n";
+    place.write("host.toml", config);
+    place.write("proxy.toml", "[profile.x]\nproxy = \"@own\"\n");
+    place.write("header.toml", "header = [\"X-A: @own\"]\n");
+    let key = "RWQBAgMEBQYHqwkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ";
+    let none: &[(&str, &str)] = &[];
+    for (args, variables, of) in [
+        (&["--bearer", "@own"][..], none, "--bearer"),
+        (&["--user", "@own"], none, "--user"),
+        (&["--cookie", "@own"], none, "--cookie"),
+        (&["-H", "@own"], none, "-H"),
+        (&["--proxy-user", "@own"], none, "--proxy-user"),
+        (&["--key-password", "@own"], none, "--key-password"),
+        (&["--data", "@own"], none, "--data"),
+        (&["--json", "a", "--json", "@own"], none, "--json"),
+        (&[], &[("DOWNHAUL_BEARER", "@own")], "--bearer"),
+        (&[], &[("NETRC", "own")], "--netrc"),
+        (&[], &[("SSL_CERT_FILE", "own")], "SSL_CERT_FILE"),
+        (&["--config", "host.toml"], none, "a key of the configuration"),
+        (&["--config", "proxy.toml"], none, "a key of the configuration"),
+        (&["--config", "header.toml"], none, "a key of the configuration"),
+        (
+            &["--checksum-file", "sums", "--signed-by", key, "--log", "sums.minisig"],
+            none,
+            "the signature of --checksum-file",
+        ),
+    ] {
+        let all = [&["--log", "own", url.as_str()], args].concat();
+        let out = finish(place.command(&all).envs(variables.iter().copied()).spawn().expect("starts"));
+        let says = format!("it is also the file of {of}");
+        assert!(out.status == 2 && out.stderr.contains(&says), "{args:?} {variables:?}: {}", out.stderr);
+    }
+    // Standard input may be the file too.
+    let own = std::fs::File::open(place.path().join("own")).expect("it is there");
+    let mut command = place.command(&["--log", "own", "--bearer", "@-", &url]);
+    let out = finish(command.stdin(own).spawn().expect("starts"));
+    assert!(out.status == 2 && out.stderr.contains("it is also the file of --bearer"), "{}", out.stderr);
+    assert_eq!(place.file("own").as_deref(), Some(&b"me:hush\n"[..]));
+    assert!(server.requests().is_empty());
 }
 
 /// Returns the URLs of a list in a file.
