@@ -329,7 +329,7 @@ async fn download(
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
     write_last_output(join(files), LAST_FILES_LIMIT, &shared, &mut signals).await;
     write_last_output(join(outputs), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
-    let closing = closing(&summary, output, shared.ending(), &shared.take_last());
+    let closing = closing(&summary, output, &shared);
     write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
     let early = shared.ending().or(shared.failure());
     if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none()) {
@@ -361,15 +361,16 @@ fn not_started(args: &Args, e: &Error) -> Exit {
 }
 
 /// Returns the text that is written to standard error after the screen has ended.
-fn closing(summary: &Summary, output: &OutputSettings, ending: Option<Exit>, last: &[String]) -> String {
+fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared) -> String {
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
     if output.explain {
         text += &explain::text(summary, output.verbose);
     }
-    last.iter().for_each(|line| text += &format!("{line}\n"));
-    let is_stopped = matches!(ending, Some(Exit::Interrupted | Exit::Terminated));
+    shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
+    let is_stopped = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
     if is_stopped && !output.quiet && output.progress != Shown::Json {
-        text += &messages::stopped(summary);
+        let Total { files, more } = shared.total();
+        text += &messages::stopped(summary, Some(files).filter(|_| !more));
     }
     text
 }

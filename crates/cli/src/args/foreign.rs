@@ -41,7 +41,7 @@ const TABLE: &[Row] = &[
         AnywayFor("-", "downhaul finds by itself where to continue, so leave this option out"),
     ),
     // Options that have another name in downhaul.
-    (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
+    (Some('s'), &["silent", "no-verbose"], None, Instead("use -q for curl's -s; leave out aria2's -s N")),
     (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
     (Some('E'), &["certificate"], Some("FILE"), Instead("use --cert FILE")),
     (None, &["private-key"], Some("FILE"), Instead("use --key FILE")),
@@ -51,7 +51,11 @@ const TABLE: &[Row] = &[
     (Some('P'), &["directory-prefix", "output-dir", "dir"], Some("DIR"), Instead("use -d DIR")),
     (None, &["output-document", "out"], Some("FILE"), Instead("use -o FILE")),
     (None, &["input-file"], Some("FILE"), Instead("use -i FILE")),
-    (None, &["no-clobber"], None, Instead("use --if-exists skip")),
+    (None, &["no-clobber", "skip-existing"], None, Instead("use --if-exists skip")),
+    (Some('z'), &["time-cond", "conditional-get"], Some("FILE"), Instead("use --if-exists update")),
+    (Some('K'), &[], Some("FILE"), Instead("use -i FILE for a list of URLs, and --config FILE for settings")),
+    (None, &["fail-early"], None, Instead("use --on-error exit")),
+    (None, &["no-parent"], None, Anyway),
     (
         Some('n'),
         &[],

@@ -9,7 +9,7 @@ use super::values::{self, BodyOption, CertOption, Header, LoginOption, NumberOrA
 use crate::hooks::Hook;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
-use downhaul_engine::core::job::{ByteRange, Headers};
+use downhaul_engine::core::job::ByteRange;
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
@@ -303,7 +303,7 @@ pub struct Http {
     pub user_agent: Option<String>,
 
     /// Send this URL as the Referer header to the servers of the given URLs
-    #[arg(short = 'e', long, value_name = "URL", value_parser = Headers::referer, hide_short_help = true)]
+    #[arg(short = 'e', long, value_name = "URL", value_parser = values::referer, hide_short_help = true)]
     pub referer: Option<String>,
 
     /// Send this method, not GET (or POST, if there is a body)

@@ -106,6 +106,14 @@ pub(super) fn connections(text: &str) -> Result<NumberOrAuto, String> {
     })
 }
 
+/// Reads a referring page. `-e` sets a proxy in wget.
+pub(super) fn referer(text: &str) -> Result<String, String> {
+    Headers::referer(text).map_err(|why| match text.contains("_proxy=") {
+        true => format!("{why}. For a proxy, use --proxy URL"),
+        false => why,
+    })
+}
+
 pub(super) fn files(text: &str) -> Result<NumberOrAuto, String> {
     number_or_auto(text, 1024)
 }

@@ -316,8 +316,8 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Returns the last line of a run that was stopped.
-pub(crate) fn stopped(summary: &Summary) -> String {
+/// Returns the last line of a run that was stopped. `all` is the number of its files, if that is known.
+pub(crate) fn stopped(summary: &Summary, all: Option<u64>) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let mut text = "Stopped: ".to_string();
     if summary.finished > 0 {
@@ -327,8 +327,10 @@ pub(crate) fn stopped(summary: &Summary) -> String {
     if failed > 0 {
         text += &format!("{failed} failed, ");
     }
-    text += &format!("{} unfinished", files(summary.stopped));
-    text + &match (summary.resumable, summary.stopped) {
+    let ended = summary.finished + summary.skipped + failed;
+    let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
+    text += &format!("{} unfinished", files(unfinished));
+    text + &match (summary.resumable, unfinished) {
         (_, 0) => ".\n".to_string(),
         (0, _) => ", nothing of them could be kept. The same command starts them again.\n".to_string(),
         _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),

@@ -320,6 +320,13 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         (&["--no-check-certificate"], "use --insecure"),
         (&["--check-certificate", "false"], "use --insecure"),
         (&["-e", "robots=off"], "it must be a URL"),
+        (&["-K", "x"], "use -i FILE"),
+        (&["-z", "x"], "use --if-exists update"),
+        (&["--conditional-get=true"], "use --if-exists update"),
+        (&["--skip-existing"], "use --if-exists skip"),
+        (&["--fail-early"], "use --on-error exit"),
+        (&["-s", "4"], "leave out aria2's -s N"),
+        (&["-e", "https_proxy=http://p:1"], "--proxy"),
         // The option is named as it was typed.
         (&["--certificate", "x"], "error: --certificate is an option"),
         (&["-k"], "error: -k is an option"),

@@ -144,3 +144,17 @@ fn large_files_whose_sizes_are_not_known_before_do_not_exceed_the_limit_of_files
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(server.most_open() <= 3, "{} connections", server.most_open());
 }
+
+#[test]
+fn the_last_line_of_a_stopped_run_counts_all_files_of_the_list() {
+    let server = Server::start();
+    let place = Place::new();
+    list(&place, &server, &small(0..3000));
+    let run = place.start(&["-i", "list", "-d", "out"]);
+    common::wait_until("three hundred requests", || server.requests().len() > 300);
+    common::send(Signal::INT, &run);
+    let out = common::finish(run);
+    let line = out.stderr.lines().find(|line| line.starts_with("Stopped: ")).expect("a last line");
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers.iter().take(2).sum::<u64>(), 3000, "{line}");
+}
