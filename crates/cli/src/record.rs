@@ -36,19 +36,22 @@ pub(crate) struct Record {
     /// Unfinished files: the given URL, the URL that answered, and the validator.
     running: HashMap<JobId, (String, String, Option<String>)>,
     entries: BTreeMap<JobId, Entry>,
+    /// The number of files that were not downloaded, because they were there already.
+    skipped: u64,
 }
 
 impl Record {
     pub(crate) fn new(path: &Path, output: &Path) -> Record {
         let (path, output) = (path.to_path_buf(), output.to_path_buf());
-        Record { path, output, running: HashMap::new(), entries: BTreeMap::new() }
+        Record { path, output, running: HashMap::new(), entries: BTreeMap::new(), skipped: 0 }
     }
 
-    /// Reads events until the session is over, and then writes the lock file.
+    /// Reads events until the session is over, and then writes the lock file. Returns a warning if files are
+    /// missing from it.
     ///
     /// # Errors
     /// Returns why the lock file could not be written, in words for the user.
-    pub(crate) fn run(mut self, mut events: EventReader) -> Result<(), String> {
+    pub(crate) fn run(mut self, mut events: EventReader) -> Result<Option<String>, String> {
         loop {
             match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => self.take(&event),
@@ -56,7 +59,13 @@ impl Record {
                 Next::End => break,
             }
         }
-        self.write().map_err(|e| format!("the lock file {} cannot be written: {e}", self.path.display()))
+        self.write().map_err(|e| format!("the lock file {} cannot be written: {e}", self.path.display()))?;
+        let some = match self.skipped {
+            0 => return Ok(None),
+            1 => "1 file was there already, and is".to_string(),
+            n => format!("{n} files were there already, and are"),
+        };
+        Ok(Some(format!("{some} in the lock file only if an earlier run wrote it there")))
     }
 
     fn take(&mut self, event: &Event) {
@@ -70,7 +79,11 @@ impl Record {
                     (*answered, *version) = (url.clone(), validator.clone());
                 }
             }
-            EventKind::Skipped { .. } | EventKind::Failed { .. } => drop(self.running.remove(&job)),
+            EventKind::Skipped { .. } => {
+                self.running.remove(&job);
+                self.skipped += 1;
+            }
+            EventKind::Failed { .. } => drop(self.running.remove(&job)),
             EventKind::Finished { path, bytes, digests, .. } => {
                 let Some((url, answered, validator)) = self.running.remove(&job) else { return };
                 let path = Path::new(path);

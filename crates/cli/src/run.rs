@@ -367,7 +367,8 @@ fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared) -> Strin
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
-    let is_stopped = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
+    let by_signal = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
+    let is_stopped = by_signal || summary.stopped_on_error;
     if is_stopped && !output.quiet && output.progress != Shown::Json {
         let Total { files, more } = shared.total();
         text += &messages::stopped(summary, Some(files).filter(|_| !more));
@@ -382,8 +383,9 @@ fn start_files(args: &Args, session: &Arc<Session>, shared: &Arc<Shared>) -> Vec
     if let Some(path) = &args.options.verification.record {
         let record = Record::new(path, &args.output.folder);
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || {
-            if let Err(why) = record.run(events) {
+        outputs.push(thread::spawn(move || match record.run(events) {
+            Ok(warning) => warning.iter().for_each(|warning| warn(warning)),
+            Err(why) => {
                 error(&why);
                 shared.fail(Exit::Disk);
             }

@@ -135,3 +135,15 @@ fn verify_compares_the_files_on_the_disk() {
         assert!(out.status == 2 && out.stderr.contains(says), "{what}: {}", out.stderr);
     }
 }
+
+#[test]
+fn a_lock_file_without_the_files_that_were_there_already_is_a_warning() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = ["a", "b", "c"].map(|name| server.url(&format!("well_behaved/1000/{name}"))).join("\n");
+    place.write("list", urls);
+    assert_eq!(place.run(&["-i", "list"]).status, 0);
+    std::fs::remove_file(place.path().join("b")).expect("removed");
+    let out = place.run(&["-i", "list", "--record", "new.lock"]);
+    assert!(out.status == 0 && out.stderr.contains("2 files were there already"), "{}", out.stderr);
+}

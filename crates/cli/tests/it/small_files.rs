@@ -146,6 +146,19 @@ fn large_files_whose_sizes_are_not_known_before_do_not_exceed_the_limit_of_files
 }
 
 #[test]
+fn a_run_that_ends_at_the_first_failure_says_what_is_left() {
+    let server = Server::start();
+    let place = Place::new();
+    let files: Vec<String> =
+        ["status/100/missing?status=404".to_string()].into_iter().chain(small(0..3000)).collect();
+    list(&place, &server, &files);
+    let out = place.run(&["-i", "list", "-d", "out", "--on-error", "exit"]);
+    assert_eq!(out.status, 4, "{}", out.stderr);
+    let line = out.stderr.lines().find(|line| line.starts_with("Stopped: ")).expect("a last line");
+    assert!(line.contains("1 failed") && line.contains("unfinished"), "{line}");
+}
+
+#[test]
 fn the_last_line_of_a_stopped_run_counts_all_files_of_the_list() {
     let server = Server::start();
     let place = Place::new();
