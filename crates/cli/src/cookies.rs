@@ -78,7 +78,7 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
 /// Returns why the file cannot be written.
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
-    platform::replace_private(path, text.as_bytes())
+    platform::replace(path, text.as_bytes(), platform::FOR_THE_OWNER)
         .map_err(|e| format!("the cookies could not be saved into {}: {e}", words::path(path)))
 }
 

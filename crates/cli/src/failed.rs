@@ -2,25 +2,37 @@
 //! failed, and those that were stopped or not even started. `-i` can read the list.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is there, so
-//! a script can take an empty list for a success. A line says if a document named the URLs of the file. So a
-//! run with this list sends a secret of the user to no server to which this run did not send it.
+//! a script can take an empty list for a success. What cannot be a line of a list becomes a comment. If FILE
+//! is also the input, it is replaced only by a list of all files that are not there. A line says if a
+//! document named the URLs of the file. So a run with this list sends a secret of the user to no server to
+//! which this run did not send it.
 
+use crate::args::Args;
+use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
+use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{Destination, Job, Url};
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::show::escaped;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The line of one job.
+/// The key of each line, and its value. They show that this file wrote the line.
+const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
+
+/// The beginning of each comment.
+const COMMENT: &str = "# --failed: ";
+
+/// The line of one job. It is a comment if the job is an error.
 pub(crate) struct Line {
-    json: String,
+    text: String,
     /// The name given with `-o`, if a list cannot contain it.
     lost_name: Option<String>,
 }
@@ -46,21 +58,8 @@ struct Files {
     done: BTreeSet<JobId>,
     /// The lines of the jobs that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
-    input: InputState,
-}
-
-/// The state of the input.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum InputState {
-    /// Jobs are read from a file or from the arguments, so the end comes soon.
-    #[default]
-    Reading,
-    /// Jobs are read from a pipe, which may never end.
-    Waiting,
-    /// All jobs were read.
-    Whole,
-    /// The rest of the input was not read.
-    Cut,
+    /// True if all jobs were read. This is `None` until the reader of the input has ended.
+    is_whole: Option<bool>,
 }
 
 impl Pending {
@@ -83,24 +82,9 @@ impl Pending {
         files.rest.len() < REST_MOST
     }
 
-    /// Notes that the input is a pipe.
-    pub(crate) fn may_wait(&self) {
-        self.files().input = InputState::Waiting;
-    }
-
-    /// Returns true if the input is a pipe.
-    pub(crate) fn waits(&self) -> bool {
-        self.files().input == InputState::Waiting
-    }
-
-    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read. Only the first call
-    /// counts.
+    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read.
     pub(crate) fn end(&self, is_whole: bool) {
-        let mut files = self.files();
-        if matches!(files.input, InputState::Reading | InputState::Waiting) {
-            files.input = if is_whole { InputState::Whole } else { InputState::Cut };
-        }
-        drop(files);
+        self.files().is_whole = Some(is_whole);
         self.0.1.notify_all();
     }
 
@@ -112,56 +96,91 @@ impl Pending {
         }
     }
 
-    /// Returns all files that are not there, and the state of the input. Waits for the rest of the input,
-    /// unless it is a pipe.
-    fn all(&self) -> (Vec<Line>, InputState) {
-        let is_reading = |files: &mut Files| files.input == InputState::Reading;
-        let waited = self.0.1.wait_timeout_while(self.files(), LONGEST_WAIT, is_reading);
+    /// Returns all files that are not there, and true if these are the files of the whole input. Waits until
+    /// the reader of the input has ended, but not longer than `wait`.
+    fn all(&self, wait: Duration) -> (Vec<Line>, bool) {
+        let is_reading = |files: &mut Files| files.is_whole.is_none();
+        let waited = self.0.1.wait_timeout_while(self.files(), wait, is_reading);
         let (mut files, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let files = std::mem::take(&mut *files);
-        (files.started.into_values().chain(files.rest).collect(), files.input)
+        (files.started.into_values().chain(files.rest).collect(), files.is_whole == Some(true))
     }
 }
 
-/// Returns true if a line may be one of a list that this file wrote.
+/// Returns true if a line is one of a list that this file wrote.
 pub(crate) fn is_line(text: &str) -> bool {
+    let (key, value) = LISTED_BY;
     let line: Option<Map<String, Value>> = serde_json::from_str(text).ok();
-    line.is_some_and(|keys| keys.contains_key("url") || keys.contains_key("urls"))
+    text.starts_with(COMMENT) || line.is_some_and(|keys| keys.get(key).is_some_and(|by| by == value))
 }
 
-/// Reads events until the run is over, and writes the list. Only the user may read the list, because its URLs
-/// may have passwords. Returns warnings about what the list does not contain.
-///
-/// # Errors
-/// Returns why the list cannot be written, in words for the user.
-pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Result<Vec<String>, String> {
-    loop {
-        let event = match events.next(Duration::from_secs(3600)) {
-            Next::Event(event) => event,
-            Next::Nothing => continue,
-            Next::End => break,
-        };
-        let Some(job) = event.job else { continue };
-        if matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. }) {
-            pending.remove(job);
-        }
+/// The list that is written at the end of the run.
+pub(crate) struct List {
+    path: PathBuf,
+    /// True if the input has the same path.
+    is_input: bool,
+    /// The longest wait for the rest of the input after the run has ended.
+    wait: Duration,
+}
+
+impl List {
+    /// Returns the list of `--failed`, if that option is given. `is_stream` is true if the input may never
+    /// end.
+    pub(crate) fn of(args: &Args, is_stream: bool) -> Option<List> {
+        let path = args.options.failure.failed.clone()?;
+        let is_input = args.output.input.as_deref().is_some_and(|input| outputs::is_same(input, &path));
+        Some(List { path, is_input, wait: if is_stream { Duration::ZERO } else { LONGEST_WAIT } })
     }
-    let (lines, input) = pending.all();
-    let text: String = lines.iter().map(|line| format!("{}\n", line.json)).collect();
-    let shown = path.display();
-    platform::replace_private(path, text.as_bytes())
-        .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
-    let lost_names = lines.into_iter().filter_map(|line| line.lost_name);
-    let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
-    let is_cut = input != InputState::Whole;
-    let cut = is_cut.then(|| format!("--failed {shown}: it lacks the end of the input, which was not read"));
-    Ok(lost_names.map(warning).chain(cut).collect())
+
+    /// Reads events until the run is over, and writes the list. Only the user may read the list, because its
+    /// URLs may have passwords. Returns warnings about what the list does not contain.
+    ///
+    /// # Errors
+    /// Returns why the list is not written, in words for the user.
+    pub(crate) fn run(&self, pending: &Pending, mut events: EventReader) -> Result<Vec<String>, String> {
+        loop {
+            let event = match events.next(Duration::from_secs(3600)) {
+                Next::Event(event) => event,
+                Next::Nothing => continue,
+                Next::End => break,
+            };
+            let Some(job) = event.job else { continue };
+            if matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. }) {
+                pending.remove(job);
+            }
+        }
+        let (lines, is_whole) = pending.all(self.wait);
+        let shown = self.path.display();
+        if self.is_input && !is_whole {
+            return Err(format!(
+                "--failed {shown}: it was not changed, because it is also the input, whose end was not read"
+            ));
+        }
+        let mut text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
+        if !is_whole {
+            text += &format!("{COMMENT}the end of the input was not read\n");
+        }
+        platform::replace(&self.path, text.as_bytes(), platform::FOR_THE_OWNER)
+            .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
+        let lost_names = lines.into_iter().filter_map(|line| line.lost_name);
+        let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
+        let cut = || format!("--failed {shown}: it lacks the end of the input, which was not read");
+        Ok(lost_names.map(warning).chain((!is_whole).then(cut)).collect())
+    }
 }
 
-/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot contain them.
-/// `settings` are the settings of the session.
-pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
+/// Returns a job as a line of a list. An error becomes a comment. `settings` are the settings of the session.
+pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
+    match job {
+        Ok(job) => line_of(job, settings),
+        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost_name: None },
+    }
+}
+
+/// Returns the line of a job. Chunk hashes are left out, because a line cannot contain them.
+fn line_of(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
+    keys.insert(LISTED_BY.0.into(), LISTED_BY.1.into());
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
     match urls.len() {
         1 => keys.insert("url".into(), urls.remove(0)),
@@ -191,7 +210,7 @@ pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
     for (key, value) in &job.extra {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    Line { json: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
+    Line { text: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
 }
 
 /// Returns the path given with `-o` as a name for a list. The error is the path as a text.

@@ -18,7 +18,7 @@ use std::thread;
 use tokio::runtime::Handle;
 
 /// The number of jobs that are passed to the session at a time, if the next jobs can be read without waiting.
-/// For each call, the session wakes once.
+/// For each call, the session wakes once. The jobs of a stream are passed one by one.
 const AT_ONCE: usize = 32;
 
 /// The session of a run, and the data that is added to each of its jobs.
@@ -38,32 +38,29 @@ impl Feed {
         // The end of the program does not wait for this thread, because the thread may be blocked in a read
         // from an empty pipe.
         thread::spawn(move || {
-            if let (Some(pending), Input::Stream(_)) = (self.shared.pending(), &input) {
-                pending.may_wait();
-            }
-            self.pass(input, &runtime);
+            let is_whole = self.pass(input, &runtime);
             if let Some(pending) = self.shared.pending() {
-                // The input may have become unreadable.
-                pending.end(false);
+                pending.end(is_whole);
             }
             self.shared.has_all_files();
             runtime.block_on(self.session.close());
         });
     }
 
-    fn pass(&self, input: Input, runtime: &Handle) {
+    /// Passes the jobs to the session. Returns true if the whole input was read.
+    fn pass(&self, input: Input, runtime: &Handle) -> bool {
         match input {
             Input::Arguments(arguments) => {
                 // These jobs do not come from a list, so they have no line number.
-                self.pass_all(arguments.jobs().map(|job| (0, job)), AT_ONCE, runtime);
+                self.pass_all(arguments.jobs().map(|job| (0, job)), false, runtime).is_some()
             }
             Input::List(list, count) => match list.jobs() {
-                Ok(jobs) => {
-                    let passed = self.pass_all(jobs, AT_ONCE, runtime);
-                    if passed.is_some_and(|passed| passed < count) {
-                        self.lost(&format!("the list {list} became shorter while it was read"));
+                Ok(jobs) => match self.pass_all(jobs, false, runtime) {
+                    Some(read) if read < count => {
+                        self.lost(&format!("the list {list} became shorter while it was read"))
                     }
-                }
+                    read => read.is_some(),
+                },
                 Err(e) => self.lost(&format!("the list {list} cannot be read any more: {e}")),
             },
             Input::Stream(stream) => {
@@ -76,29 +73,29 @@ impl Feed {
                 };
                 let shown = stream.to_string();
                 match stream.jobs() {
-                    Ok(jobs) => drop(self.pass_all(jobs.inspect(warn_once), 1, runtime)),
+                    Ok(jobs) => self.pass_all(jobs.inspect(warn_once), true, runtime).is_some(),
                     Err(e) => self.lost(&format!("the list {shown} cannot be read: {e}")),
                 }
             }
         }
     }
 
-    /// Passes jobs to the session, up to `at_once` at a time, and returns their number. Returns `None` if the
-    /// session ended before all jobs were passed.
+    /// Passes jobs to the session, and returns the number of jobs that were read. If the session ends early,
+    /// keeps the other jobs for `--failed`. Returns `None` if not all jobs were read. A stream may never end.
     fn pass_all(
         &self,
         mut jobs: impl Iterator<Item = AtLine>,
-        at_once: usize,
+        is_stream: bool,
         runtime: &Handle,
     ) -> Option<u64> {
         let pending = self.shared.pending();
-        let mut passed = 0;
+        let at_once = if is_stream { 1 } else { AT_ONCE };
+        let mut read = 0;
         let mut is_warned = false;
         loop {
             let (mut lines, mut some) = (Vec::new(), Vec::new());
             for (_, job) in jobs.by_ref().take(at_once) {
-                let line = job.as_ref().ok().filter(|_| pending.is_some());
-                lines.push(line.map(|job| failed::line(job, &self.settings)));
+                lines.push(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
                     && let Some(warning) =
                         job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
@@ -113,7 +110,7 @@ impl Feed {
                 break;
             }
             let ids = runtime.block_on(self.session.add_all(some));
-            passed += ids.len() as u64;
+            read += ids.len() as u64;
             let is_closed = ids.len() < lines.len();
             let mut lines = lines.into_iter();
             // The zip takes no line beyond those of the jobs that were added.
@@ -123,30 +120,38 @@ impl Feed {
                 }
             }
             if is_closed {
-                self.keep_rest(lines.flatten(), jobs);
-                return None;
+                return self.keep_rest(lines.flatten(), jobs, is_stream).map(|kept| read + kept);
             }
         }
-        if let Some(pending) = pending {
-            pending.end(true);
-        }
-        Some(passed)
+        Some(read)
     }
 
     /// Keeps the jobs that the session did not accept, for `--failed`. `first` has the lines of the first
-    /// ones.
-    fn keep_rest(&self, mut first: impl Iterator<Item = Line>, jobs: impl Iterator<Item = AtLine>) {
-        let Some(pending) = self.shared.pending() else { return };
-        let has_room = first.all(|line| pending.keep(line));
-        let mut lines = jobs.filter_map(|(_, job)| Some(failed::line(&job.ok()?, &self.settings)));
-        // No more of a pipe is read, because it may never end.
-        let is_whole = !pending.waits() && has_room && lines.all(|line| pending.keep(line));
-        pending.end(is_whole);
+    /// ones, and `jobs` are the others. Returns the number of jobs, or `None` if not all of them were kept.
+    fn keep_rest(
+        &self,
+        first: impl Iterator<Item = Line>,
+        jobs: impl Iterator<Item = AtLine>,
+        is_stream: bool,
+    ) -> Option<u64> {
+        let pending = self.shared.pending()?;
+        // No more of a stream is read, because it may never end.
+        let others = jobs.take(if is_stream { 0 } else { usize::MAX });
+        let others = others.map(|(_, job)| failed::line(&job, &self.settings));
+        let mut kept = 0;
+        for line in first.chain(others) {
+            if !pending.keep(line) {
+                return None;
+            }
+            kept += 1;
+        }
+        (!is_stream).then_some(kept)
     }
 
-    /// Reports that a part of a list could not be read, and lets the run end with an error.
-    fn lost(&self, why: &str) {
+    /// Reports that a part of a list could not be read, and lets the run end with an error. Returns false.
+    fn lost(&self, why: &str) -> bool {
         run::error(why);
         self.shared.fail(Exit::Disk);
+        false
     }
 }

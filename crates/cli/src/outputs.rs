@@ -13,13 +13,11 @@ use crate::record;
 use crate::settings;
 use crate::words;
 use downhaul_engine::core::credentials::cookies;
+use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::signature::Keys;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// The longest first line of a list or a lock file, in bytes. Lines of both have some KiB at most.
-const LONGEST_LINE: u64 = 1 << 20;
 
 /// A kind of file that a run writes.
 struct Kind {
@@ -143,12 +141,24 @@ fn is_empty_or(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Resul
     }
 }
 
+/// Returns true if a line is one of a lock file. The other lines are kept when the file is replaced.
 fn is_lock_file(path: &Path) -> io::Result<bool> {
-    first_line(path).map(|line| record::is_line(&line))
+    for line in Lines::new(File::open(path)?) {
+        if record::is_line(&String::from_utf8_lossy(&line?)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
+/// Returns true if all lines are those of a list of `--failed`, because none of them is kept.
 fn is_failed(path: &Path) -> io::Result<bool> {
-    first_line(path).map(|line| failed::is_line(&line))
+    for line in Lines::new(File::open(path)?) {
+        if !failed::is_line(&String::from_utf8_lossy(&line?)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_cookie_file(path: &Path) -> io::Result<bool> {
@@ -158,10 +168,4 @@ fn is_cookie_file(path: &Path) -> io::Result<bool> {
     // curl, wget and extensions of browsers write `# Netscape HTTP Cookie File` or `# HTTP Cookie File`.
     let is_named = first.starts_with('#') && first.contains("http cookie file");
     Ok(is_named || cookies::read(&text).is_ok_and(|(cookies, _)| !cookies.is_empty()))
-}
-
-fn first_line(path: &Path) -> io::Result<String> {
-    let mut line = Vec::new();
-    BufReader::new(File::open(path)?.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
-    Ok(String::from_utf8_lossy(&line).into_owned())
 }

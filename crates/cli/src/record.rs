@@ -1,31 +1,25 @@
 //! Writes the lock file of `--record`, which lists the downloaded files of a run.
 //!
 //! Invariant: the lock file is complete at any time, because a new one replaces it in one step at the end of
-//! the run. Lines of files that this run did not download are kept. Until the end of the run, each file takes
-//! some hundred bytes of memory.
+//! the run. Lines of files that this run did not download are kept, and so are lines of other kinds. Until
+//! the end of the run, each file takes some hundred bytes of memory.
 
 use crate::input;
+use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, EventKind, JobId};
 use downhaul_engine::core::lock_file::Entry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Returns true if a line is one of a lock file.
 pub(crate) fn is_line(text: &str) -> bool {
     Entry::from_json(text).is_some()
-}
-
-/// Returns the path at which the new lock file is written.
-pub(crate) fn beside(path: &Path) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    beside.into()
 }
 
 /// A lock file that will be written.
@@ -112,10 +106,9 @@ impl Record {
 
     /// Replaces the lock file. Links are followed.
     fn write(&self) -> io::Result<()> {
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let new: HashSet<&str> = self.entries.values().map(|entry| entry.out.as_str()).collect();
         let stays =
-            |line: &String| Entry::from_json(line).is_some_and(|entry| !new.contains(entry.out.as_str()));
+            |line: &String| Entry::from_json(line).is_none_or(|entry| !new.contains(entry.out.as_str()));
         let old: Vec<String> = match File::open(&self.path) {
             Ok(file) => input::lines(file).filter(stays).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -124,12 +117,8 @@ impl Record {
         if new.is_empty() {
             return Ok(());
         }
-        let beside = beside(&path);
-        let mut file = BufWriter::new(File::create(&beside)?);
-        for line in old.into_iter().chain(self.entries.values().map(Entry::to_json)) {
-            writeln!(file, "{line}")?;
-        }
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&beside, &path)
+        let lines = old.into_iter().chain(self.entries.values().map(Entry::to_json));
+        let text: String = lines.map(|line| line + "\n").collect();
+        platform::replace(&self.path, text.as_bytes(), platform::FOR_ALL)
     }
 }

@@ -299,10 +299,11 @@ async fn download(
         let _network = network.enter();
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
-    let pending = args.options.failure.failed.is_some().then(Pending::default);
+    let list = failed::List::of(args, input.stream().is_some());
+    let pending = list.is_some().then(Pending::default);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
-    let files = start_files(args, &session, &shared);
+    let files = start_files(args, list, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen();
     let streamed = input.stream().map(ToString::to_string);
@@ -377,7 +378,12 @@ fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared) -> Strin
 }
 
 /// Starts the lock file of `--record` and the list of `--failed`, each on a thread of its own.
-fn start_files(args: &Args, session: &Arc<Session>, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
+fn start_files(
+    args: &Args,
+    list: Option<failed::List>,
+    session: &Arc<Session>,
+    shared: &Arc<Shared>,
+) -> Vec<JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();
     let mut outputs = Vec::new();
     if let Some(path) = &args.options.verification.record {
@@ -391,9 +397,9 @@ fn start_files(args: &Args, session: &Arc<Session>, shared: &Arc<Shared>) -> Vec
             }
         }));
     }
-    if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
+    if let (Some(list), Some(pending)) = (list, shared.pending.clone()) {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || match failed::run(&path, &pending, events) {
+        outputs.push(thread::spawn(move || match list.run(&pending, events) {
             Ok(warnings) => warnings.iter().for_each(|warning| warn(&escaped(warning))),
             Err(why) => {
                 error(&escaped(&why));

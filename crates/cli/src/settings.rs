@@ -7,7 +7,6 @@ use crate::given;
 use crate::logins;
 use crate::printer::Paint;
 use crate::proxies;
-use crate::record;
 use crate::state;
 use downhaul_engine::core::job::{Headers, IfExists};
 use downhaul_engine::core::name::{NameSource, Naming};
@@ -262,7 +261,6 @@ pub(crate) fn resolve(
         .chain(&args.options.failure.failed)
         .chain(&args.options.http.save_cookies)
         .cloned()
-        .chain(args.options.verification.record.as_deref().map(record::beside))
         .collect();
     Ok((settings, output))
 }

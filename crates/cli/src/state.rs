@@ -36,7 +36,7 @@ fn read(path: &Path) -> io::Result<Key> {
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{}", std::process::id()));
-    platform::write_private(&new, &random_bytes())?;
+    platform::write_new(&new, &random_bytes(), platform::FOR_THE_OWNER)?;
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
     linked

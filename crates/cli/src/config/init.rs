@@ -44,7 +44,7 @@ pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
         false => platform::make_private_folder(folder),
     });
     let shown = words::path(&path);
-    match made.and_then(|()| platform::write_private(&path, text().as_bytes())) {
+    match made.and_then(|()| platform::write_new(&path, text().as_bytes(), platform::FOR_THE_OWNER)) {
         Ok(()) => Ok(path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             Err(format!("{shown} exists already and was not changed"))

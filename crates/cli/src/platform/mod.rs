@@ -8,12 +8,12 @@ mod unix;
 #[cfg(not(unix))]
 pub(crate) use other::{
     Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write, write_private,
+    others_may_read, raise_file_limit, who_else_may_write, write_new,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
     Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write, write_private,
+    others_may_read, raise_file_limit, who_else_may_write, write_new,
 };
 
 use std::path::{Path, PathBuf};
@@ -48,12 +48,18 @@ pub(crate) enum Signal {
     Continue,
 }
 
-/// Writes a file that only its user may read. An older file is replaced in one step. Links are followed, and
-/// pipes and devices are written to.
+/// The mode of a file that only its owner may read.
+pub(crate) const FOR_THE_OWNER: u32 = 0o600;
+
+/// The mode of a file that others may read too, unless the umask forbids it.
+pub(crate) const FOR_ALL: u32 = 0o666;
+
+/// Writes a file with this mode. An older file is replaced in one step. Links are followed, and pipes and
+/// devices are written to.
 ///
 /// # Errors
 /// Returns why the file cannot be written.
-pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, bytes);
     }
@@ -62,9 +68,11 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.tmp", std::process::id()));
     let new = PathBuf::from(new);
-    write_private(&new, bytes).and_then(|()| fs::rename(&new, &path)).inspect_err(|_| {
-        // An incomplete file must not stay.
-        let _ = fs::remove_file(&new);
+    write_new(&new, bytes, mode).and_then(|()| fs::rename(&new, &path)).inspect_err(|e| {
+        // An incomplete file must not stay. A file that was there before is not ours.
+        if e.kind() != io::ErrorKind::AlreadyExists {
+            let _ = fs::remove_file(&new);
+        }
     })
 }
 

@@ -55,10 +55,12 @@ pub(crate) fn make_private_folder(path: &std::path::Path) -> std::io::Result<()>
     std::fs::create_dir_all(path)
 }
 
-/// Writes a new file.
-pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a new file. This system has no modes. Returns when its bytes are on the disk.
+pub(crate) fn write_new(path: &std::path::Path, bytes: &[u8], _mode: u32) -> std::io::Result<()> {
     use std::io::Write;
-    std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes)
+    let mut file = std::fs::File::options().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Returns `None`, because the permissions of this system are not checked.

@@ -60,7 +60,28 @@ fn a_lock_file_reproduces_a_set_of_files_exactly_or_fails() {
     // A run that downloads no file does not change the lock file.
     place.run(&[&server.url("d/none"), "--record", "set.lock"]);
     assert_eq!(place.file("set.lock"), Some(record.into_bytes()));
-    assert!(!place.files().iter().any(|name| name.ends_with(".new")));
+    assert!(!place.files().iter().any(|name| name.ends_with(".tmp")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_lock_file_keeps_the_notes_in_the_old_one_and_the_files_beside_it() {
+    let server = Server::start();
+    let place = Place::new();
+    let run = |name: &str| {
+        let out = place.run(&[&server.url(&format!("well_behaved/9/{name}")), "--record", "set.lock"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8")
+    };
+    let own = place.write("own", "mine");
+    std::os::unix::fs::symlink(&own, place.path().join("set.lock.new")).expect("a link");
+    let first = run("f");
+    place.write("set.lock", format!("# a note\n{first}"));
+    let second = run("g");
+    assert!(second.starts_with(&format!("# a note\n{first}")) && second.lines().count() == 3, "{second}");
+    assert_eq!(place.file("own").as_deref(), Some(&b"mine"[..]));
+    let link = std::fs::symlink_metadata(place.path().join("set.lock.new")).expect("it stays");
+    assert!(link.is_symlink());
 }
 
 #[test]

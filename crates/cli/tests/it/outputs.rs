@@ -17,12 +17,28 @@ fn an_output_replaces_no_file_of_another_kind_and_no_input() {
     place.write("c.toml", config);
     place.write("jar", "127.0.0.1\tFALSE\t/\tFALSE\t0\ta\tb\n");
     place.write("list", &url);
+    place.write("json", format!("{{\"url\":\"{url}\"}}\n"));
+    let digest = "ab".repeat(32);
+    place.write(
+        "lock",
+        format!(
+            "{{\"url\":\"{url}\",\"out\":\"f\",\"size\":1,\"date\":\"2026-11-22T07:32:10.123Z\",\"sha256\":\"{digest}\"}}\n"
+        ),
+    );
+    let failed = format!("{{\"listed_by\":\"--failed\",\"url\":\"{url}\"}}\n");
+    place.write("mixed", format!("{failed}{{\"url\":\"{url}\"}}\n"));
+    place.write("noted", format!("# my note\n{failed}"));
     for (args, says) in [
         (&["--failed", "c.toml"][..], "--failed c.toml: it exists, and it is not a list of --failed"),
         (&["--save-cookies", "c.toml"], "it exists, and it is not a cookie file"),
         (&["--record", "c.toml"], "it exists, and it is not a lock file"),
         (&["--failed", "jar"], "it is not a list of --failed"),
         (&["--failed", "list"], "it is not a list of --failed"),
+        (&["--failed", "json"], "it is not a list of --failed"),
+        (&["--failed", "lock"], "it is not a list of --failed"),
+        (&["--failed", "mixed"], "it is not a list of --failed"),
+        (&["--failed", "noted"], "it is not a list of --failed"),
+        (&["--record", "json"], "it is not a lock file"),
         (&["--failed", "c.toml", "--config", "c.toml"], "it is also the file of --config"),
         (&["--log", "./c.toml", "--config", "c.toml"], "--log ./c.toml: it is also the file of --config"),
         (&["--log", "jar", "--cookies", "jar"], "it is also the file of --cookies"),
@@ -34,10 +50,8 @@ fn an_output_replaces_no_file_of_another_kind_and_no_input() {
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
         assert!(out.stderr.contains(says), "{args:?}: {}", out.stderr);
     }
-    assert_eq!(
-        (server.requests().len(), place.files()),
-        (0, vec!["c.toml".into(), "jar".into(), "list".into()])
-    );
+    let files = ["c.toml", "jar", "json", "list", "lock", "mixed", "noted"].map(String::from);
+    assert_eq!((server.requests().len(), place.files()), (0, files.to_vec()));
     assert_eq!(place.file("c.toml").as_deref(), Some(config.as_bytes()));
 }
 
@@ -48,7 +62,10 @@ fn an_output_replaces_an_older_file_of_its_kind() {
     let place = Place::new();
     place.write(
         "list",
-        format!("{{\"url\":\"{bad}\"}}\n{{\"url\":\"{}\"}}\n", server.url("well_behaved/9/g")),
+        format!(
+            "{{\"url\":\"{bad}\",\"listed_by\":\"--failed\"}}\n{{\"url\":\"{}\",\"listed_by\":\"--failed\"}}\n",
+            server.url("well_behaved/9/g")
+        ),
     );
     place.write("jar", "# Netscape HTTP Cookie File\n");
     place.write("empty", "");
@@ -127,7 +144,8 @@ fn a_log_is_not_appended_to_a_file_that_an_option_or_a_variable_names() {
 fn urls(place: &Place, name: &str) -> Vec<String> {
     let list = String::from_utf8(place.file(name).expect("a list")).expect("UTF-8");
     let url = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["url"].to_string();
-    list.lines().map(url).map(|url| url.trim_matches('"').to_string()).collect()
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    lines.map(url).map(|url| url.trim_matches('"').to_string()).collect()
 }
 
 #[test]
@@ -166,4 +184,58 @@ fn the_list_of_failed_files_has_all_files_that_a_stopped_run_lacks() {
     let out = finish(child);
     assert_eq!((out.status, urls(&place, "failed")), (75, vec![slow[0].clone()]), "{}", out.stderr);
     assert!(out.stderr.contains("--failed failed: it lacks the end of the input"), "{}", out.stderr);
+}
+
+#[test]
+fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
+    let server = Server::start();
+    let good = server.url("well_behaved/10/f");
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"f\"><url>{good}</url></file>\
+         <file name=\"../g\"><url>{good}</url></file></metalink>"
+    );
+    let lines = format!("{good}\n\nftp://h.test/a\n");
+    for (input, says) in [(lines, "# --failed: "), (metalink, "# --failed: ")] {
+        let place = Place::new();
+        let out = place.run_with(&["-i", "-", "--failed", "failed"], input.as_bytes());
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert_eq!(place.file("f"), Some(content("f", 10)));
+        let list = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+        assert!(list.lines().count() == 1 && list.starts_with(says), "{list}");
+        // The list can be replaced, and `-i` passes over the comment.
+        let out = place.run(&["-i", "failed"]);
+        assert!(out.stderr.contains("the list failed is empty"), "{}", out.stderr);
+        let out = place.run(&[&good, "--failed", "failed"]);
+        assert_eq!((out.status, place.file("failed")), (0, Some(Vec::new())), "{}", out.stderr);
+    }
+}
+
+/// The rest of a list cannot be kept if the list became shorter while the run read it.
+#[test]
+fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
+    let server = Server::start();
+    // So many lines are neither read at a time, nor do they fit into the queue of the session.
+    let line = |n| {
+        let url = server.url(&format!("slow/2000000/f{n}?rate=50000"));
+        format!("{{\"listed_by\":\"--failed\",\"url\":\"{url}\"}}\n")
+    };
+    let (first, rest): (String, String) = ((0..5).map(line).collect(), (5..3000).map(line).collect());
+    for failed in ["list", "other"] {
+        let place = Place::new();
+        place.write("list", format!("{first}{rest}"));
+        let child = place.start(&["-i", "list", "-j", "1", "-x", "1", "--failed", failed]);
+        place.wait_for_bytes("f0.part", 30_000);
+        place.write("list", &first);
+        send(Signal::INT, &child);
+        let out = finish(child);
+        assert!(out.stderr.contains("the list list became shorter"), "{}", out.stderr);
+        assert_eq!(place.file("list").as_deref(), Some(first.as_bytes()));
+        if failed == "list" {
+            assert!(out.stderr.contains("it is also the input, whose end was not read"), "{}", out.stderr);
+            continue;
+        }
+        assert!(out.stderr.contains("--failed other: it lacks the end of the input"), "{}", out.stderr);
+        let list = String::from_utf8(place.file("other").expect("a list")).expect("UTF-8");
+        assert!(list.ends_with("# --failed: the end of the input was not read\n"), "it says so");
+    }
 }
