@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// The possible ends of a run, in the order of importance. If several apply, the first one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// The command line is not valid.
+    /// A usage error.
     Usage,
     /// The user chose to exit after a failure, or `--on-error exit` ended the run.
     Chosen,
@@ -17,7 +17,7 @@ pub enum Exit {
     Interrupted,
     /// SIGTERM or SIGHUP.
     Terminated,
-    /// The local disk failed.
+    /// A local file or folder cannot be used.
     Disk,
     /// A file failed verification.
     Mismatch,
@@ -31,10 +31,14 @@ pub enum Exit {
 pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Success, 0, "all files are complete and passed their checks"),
     (Exit::Failed, 1, "a file failed, was skipped by the user, or was locked by another run"),
-    (Exit::Usage, 2, "the command line is not valid"),
+    (
+        Exit::Usage,
+        2,
+        "usage error: the command line, the configuration or an input file has a mistake. Nothing was downloaded",
+    ),
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
-    (Exit::Disk, 5, "the local disk failed, is full, or does not allow writing"),
+    (Exit::Disk, 5, "a local file or folder cannot be used, for example because the disk is full"),
     (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP. Run the same command again to resume"),
     (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
 ];

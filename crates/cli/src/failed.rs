@@ -1,11 +1,11 @@
-//! Writes the list of `--failed FILE`. The list has the files that are not there after the run: those that
-//! failed, and those that were stopped or not even started. `-i` can read the list.
+//! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: those that
+//! failed, and those that were stopped or not started. `-i` can read the list.
 //!
-//! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is there, so
-//! a script can take an empty list for a success. What cannot be a line of a list becomes a comment. If FILE
-//! is also the input, it is replaced only by a list of all files that are not there. A line says if a
-//! document named the URLs of the file. So a run with this list sends a secret of the user to no server to
-//! which this run did not send it.
+//! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
+//! so a script can take an empty list for a success. An entry that cannot be a line of a list becomes a
+//! comment. If FILE is also the input, it is replaced only by a list of all files that are not complete. A
+//! line says if a document named the URLs of the file. So a run with this list sends the user's secrets only
+//! to servers to which this run may send them.
 
 use crate::args::Args;
 use crate::outputs;
@@ -45,7 +45,7 @@ const REST_MOST: usize = 1_000_000;
 /// seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// The files of the run that are not there yet.
+/// The files of the run that are not complete yet.
 #[derive(Clone, Default)]
 pub(crate) struct Pending(Arc<(Mutex<Files>, Condvar)>);
 
@@ -54,7 +54,7 @@ pub(crate) struct Pending(Arc<(Mutex<Files>, Condvar)>);
 struct Files {
     /// The lines of the jobs of the session.
     started: BTreeMap<JobId, Line>,
-    /// Jobs that were there before their line was.
+    /// Jobs that were complete before their line was known.
     done: BTreeSet<JobId>,
     /// The lines of the jobs that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
@@ -88,7 +88,7 @@ impl Pending {
         self.0.1.notify_all();
     }
 
-    /// Notes that the file of a job is there.
+    /// Notes that the file of a job is complete.
     fn remove(&self, job: JobId) {
         let mut files = self.files();
         if files.started.remove(&job).is_none() {
@@ -96,8 +96,8 @@ impl Pending {
         }
     }
 
-    /// Returns all files that are not there, and true if these are the files of the whole input. Waits until
-    /// the reader of the input has ended, but not longer than `wait`.
+    /// Returns all files that are not complete, and true if these are the files of the whole input. Waits
+    /// until the reader of the input has ended, but not longer than `wait`.
     fn all(&self, wait: Duration) -> (Vec<Line>, bool) {
         let is_reading = |files: &mut Files| files.is_whole.is_none();
         let waited = self.0.1.wait_timeout_while(self.files(), wait, is_reading);

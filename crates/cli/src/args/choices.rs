@@ -33,7 +33,7 @@ pub enum Names {
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Force only files with a journal to the disk
+    /// Force files of 1 MiB or more, or of unknown size, to the disk
     Auto,
     /// Force all files to the disk
     Always,
@@ -46,7 +46,7 @@ pub enum Sync {
 pub enum OnError {
     /// Ask on the terminal, while other files continue
     Ask,
-    /// Try again, after longer and longer pauses
+    /// Try again, after a pause that grows with each retry
     Retry,
     /// Give up this file, and continue with the others
     Skip,
@@ -66,9 +66,9 @@ pub enum Decode {
 /// `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Send the login when the server requires one, with the strongest scheme that the server offers
+    /// Send the login when the server requires one, by the strongest method that the server offers
     Auto,
-    /// Send the login immediately, with Basic
+    /// Send the login with the first request, by the method Basic
     Basic,
     /// Log in with Digest only, which never sends the password itself
     Digest,
@@ -86,11 +86,11 @@ pub enum Mirrors {
 /// `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
-    /// Compare with all digests that are known
+    /// Compare each file with all digests that are known for it
     Auto,
-    /// Also look for checksum lists beside the file
+    /// Also look for checksum lists beside the file on the server
     Find,
-    /// Require that a checksum list names every file (MD5 is enough)
+    /// Require a digest from a checksum list or from you for every file (MD5 is enough)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,
@@ -101,9 +101,9 @@ pub enum Verify {
 /// `--hsts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hsts {
-    /// Use https for hosts that ask for it
+    /// Use https for hosts that asked for it in this run
     On,
-    /// Use the scheme of the URL
+    /// Use the scheme that the URL has
     Off,
 }
 
@@ -123,23 +123,23 @@ pub enum TlsMin {
 pub enum Progress {
     /// Draw bars on a terminal, and print plain lines elsewhere
     Auto,
-    /// Draw bars
+    /// Draw bars, if standard error is a terminal
     Bars,
-    /// Print a line every few seconds
+    /// Print a line every five seconds
     Plain,
     /// Print events as JSON lines on standard output
     Json,
-    /// Print only results
+    /// Print messages, but no progress
     None,
 }
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// Use colors on a terminal, unless NO_COLOR is set
+    /// Use colours on a terminal, unless NO_COLOR is set
     Auto,
-    /// Always use colors
+    /// Always use colours
     Always,
-    /// Never use colors
+    /// Never use colours
     Never,
 }

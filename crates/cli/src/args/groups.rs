@@ -34,7 +34,7 @@ pub struct Output {
 
     /// Read URLs and names from a list, or from stdin with -
     ///
-    /// LIST is a file or a URL. It has one URL on each line, or JSON lines, or it is a Metalink document.
+    /// LIST is a file or a URL. Each of its lines has a URL or a JSON object, or it is a Metalink file.
     #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as", "glob"])]
     pub input: Option<PathBuf>,
 
@@ -61,17 +61,18 @@ pub struct Output {
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
     pub windows_names: bool,
 
-    /// Set the modification time of each file to the time of the download, not to the server's Last-Modified
+    /// Keep the time of the download as the modification time, and not the server's Last-Modified
     #[arg(long, hide_short_help = true)]
     pub no_mtime: bool,
 
-    /// Store the URL in the extended attribute user.xdg.origin.url of each file
+    /// Store the URL, without secrets, in the extended attribute user.xdg.origin.url of each file
     #[arg(long, hide_short_help = true)]
     pub xattr: bool,
 
     /// Store nothing in extended attributes
     ///
-    /// A later run then needs a request to the server to recognise a file.
+    /// By default, downhaul stores there which URL a file came from. Without this record, a later run
+    /// recognises the file only by a request to the server.
     #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
     pub no_xattr: bool,
 
@@ -101,13 +102,15 @@ pub struct Existing {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
-    /// Download N files at once (auto finds N)
+    /// Download N files at once (or auto)
+    ///
+    /// With auto, downhaul finds the best number.
     ///
     /// [default: 2, and auto for more than 16 files]
     #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]
     pub parallel: Option<NumberOrAuto>,
 
-    /// Use at most N connections for one file (auto finds N)
+    /// Use at most N connections for one file (or auto)
     ///
     /// With auto, downhaul adds connections as long as the download becomes faster.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
@@ -118,12 +121,15 @@ pub struct Work {
     pub max_per_host: u16,
 
     /// Download at most RATE bytes per second (500k, 2M)
+    ///
+    /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Neither use nor store what runs learned about the limits of hosts
+    /// Neither store nor use the limits of hosts
     ///
-    /// By default, a run stores how many connections and requests each host accepts, and later runs use that.
+    /// By default, a run stores how many connections and requests each host accepts, and later runs use these
+    /// numbers.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -150,7 +156,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
-    /// Give up an attempt to connect that takes longer than this
+    /// Give up an attempt to connect that takes longer than this, with the TLS handshake
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
@@ -158,28 +164,30 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
-    /// Give up a transfer that receives fewer than RATE bytes per second over a minute (500, 2k)
+    /// Give up a connection that receives fewer than RATE bytes per second over a minute (500, 2k)
     ///
     /// [default: about 17, which is 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write the files that failed or were not finished to FILE, as a list that -i can read
+    /// Write a list of the files that are not complete after the run to FILE
     ///
-    /// FILE contains the URLs as they were given, with their secrets.
+    /// These are the files that failed, were stopped or were not started. 'downhaul -i FILE' downloads them.
+    /// FILE contains the URLs and headers as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub failed: Option<PathBuf>,
 
     /// Run this command after each downloaded file, without a shell
     ///
-    /// The command gets DOWNHAUL_FILE_PATH, _URL, _BYTES and others in its environment. One command runs at a
-    /// time.
+    /// The command gets DOWNHAUL_FILE_PATH, DOWNHAUL_FILE_URL and other variables in its environment. One
+    /// command runs at a time.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_complete: Option<Hook>,
 
     /// Run this command after each file that failed, without a shell
     ///
-    /// The command gets DOWNHAUL_FILE_URL, _CODE, _REASON and others in its environment.
+    /// The command gets DOWNHAUL_FILE_URL, DOWNHAUL_FILE_CODE, DOWNHAUL_FILE_REASON and other variables in
+    /// its environment.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_error_run: Option<Hook>,
 }
@@ -190,8 +198,9 @@ pub struct Failure {
 pub struct Verification {
     /// Require this digest (sha256:HEX)
     ///
-    /// This option is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one.
-    /// You may leave out the algorithm if the number of digits shows it.
+    /// This option is for a single URL. The algorithm is sha256, sha384, sha512, blake3, blake2b, sha1, md5,
+    /// crc32, crc32c or crc64nvme. The digits alone are read as MD5, SHA-1, SHA-256, SHA-384 or SHA-512,
+    /// depending on their number.
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 
@@ -205,7 +214,7 @@ pub struct Verification {
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub verify: Verify,
 
-    /// Accept an HTML page where the name promises an archive, an image or the like
+    /// Accept a web page even if the name of the file is that of an archive, an image or the like
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 
@@ -216,7 +225,7 @@ pub struct Verification {
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub signed_by: Option<String>,
 
-    /// Choose if mirrors that a server offers are used
+    /// Choose whether to use mirrors that a server offers
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub mirrors: Mirrors,
 
@@ -234,36 +243,38 @@ pub struct Verification {
 pub struct Http {
     /// Send this header ('Name: value'), or those in @FILE
     ///
-    /// Headers are sent to the servers of the given URLs and to no other server. FILE must have one header on
-    /// each line. With FILE, secrets stay out of the list of processes.
+    /// Headers are sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
+    /// FILE must have one header on each line. Other users can see a header on the command line in the list
+    /// of processes, but not a header in FILE.
     #[arg(short = 'H', long = "header", alias = "headers", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
 
     /// Send this header to HOST only, for example after a redirect
     ///
     /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
-    /// redirect or a document leads to HOST.
+    /// redirect, a Metalink file or a fetched list leads to HOST. Over http, it is sent only if the URL of
+    /// the file is a given http URL.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
-    /// Log in to the servers of the given URLs, as NAME or NAME:PASSWORD
+    /// Log in to the origins of the given URLs, as NAME or NAME:PASSWORD
     ///
     /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
-    /// line of a file, which keeps the password out of the list of processes. The login is sent to no other
-    /// server.
+    /// line of FILE, so that other users cannot see the password in the list of processes. The login is sent
+    /// to no other origin (scheme, host and port).
     #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub user: Option<LoginOption>,
 
     /// Send this bearer token, or the one in @FILE
     ///
-    /// The token is sent to the servers of the given URLs and to no other server.
+    /// The token is sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
     #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
     pub bearer: Option<SecretOption>,
 
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
-    /// A login is sent only to the machine that it names, and only if that machine requires a login. A given
-    /// URL, a redirect or a document must lead to the machine.
+    /// The file has logins for hosts. A login is sent only to its host, and only if this host requires a
+    /// login. It is also sent if only a redirect, a Metalink file or a fetched list leads to this host.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -281,8 +292,8 @@ pub struct Http {
 
     /// Use the cookies in FILE, which has the Netscape format
     ///
-    /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts that the
-    /// file states for it. Cookies that servers set are always used within a run.
+    /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts and
+    /// paths that FILE states for it. Cookies that servers set are always used within a run.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cookies: Option<PathBuf>,
 
@@ -302,22 +313,24 @@ pub struct Http {
     #[arg(short = 'A', long, value_name = "TEXT", value_parser = values::header_value, hide_short_help = true)]
     pub user_agent: Option<String>,
 
-    /// Send this URL as the Referer header to the servers of the given URLs
+    /// Send this URL as the Referer header to the origins of the given URLs
     #[arg(short = 'e', long, value_name = "URL", value_parser = values::referer, hide_short_help = true)]
     pub referer: Option<String>,
 
-    /// Send this method, not GET (or POST, if there is a body)
+    /// Use this HTTP method
     ///
-    /// If METHOD is not GET, the file is not resumed, and the request is sent again only after a login, or
-    /// if --retries is given.
+    /// If METHOD is not GET, the file is not resumed, and a failed request is retried only if --retries is
+    /// given.
+    ///
+    /// [default: GET, or POST if there is a body]
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
     pub request: Option<String>,
 
     /// Send this body, or the content of @FILE, with POST
     ///
-    /// The body is sent to the servers of the given URLs and to no other server. Its Content-Type is
-    /// application/x-www-form-urlencoded, unless -H 'Content-Type: ...' gives another one. If this option is
-    /// given several times, the bodies are joined with &, as in curl.
+    /// The body is sent to the origins (scheme, host and port) of the given URLs, and to no other origin. Its
+    /// Content-Type is application/x-www-form-urlencoded, unless -H 'Content-Type: ...' gives another one. If
+    /// this option is given several times, the bodies are joined with &, as in curl.
     #[arg(long, value_name = "BODY", value_parser = values::body, conflicts_with = "json", hide_short_help = true)]
     pub data: Vec<BodyOption>,
 
@@ -372,7 +385,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
-    /// Choose what to do with content that a server compressed although this was not requested
+    /// Choose whether to decode content that a server compressed without being asked
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub decode: Decode,
 
@@ -386,9 +399,10 @@ pub struct Http {
 
     /// Connect through a proxy, such as http://HOST:PORT
     ///
-    /// PROXY is a URL with the scheme http, https, socks4a, socks5 or socks5h. Without a scheme, http is
-    /// used. The default port is 1080 (443 for https). With this option, the proxies of the environment
-    /// (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means that no proxy is used.
+    /// PROXY is a URL with the scheme http, https, socks4a, socks5, socks5h or socks (the same as socks5h).
+    /// Without a scheme, http is used. The default port is 1080 (443 for https). With this option, the
+    /// proxies of the environment (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means
+    /// that no proxy is used.
     ///
     /// [default: $http_proxy, $https_proxy or $all_proxy]
     #[arg(long, value_name = "PROXY", value_parser = values::secret, value_hint = ValueHint::Url)]
@@ -403,15 +417,15 @@ pub struct Http {
     /// Log in to the proxy, as NAME or NAME:PASSWORD
     ///
     /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
-    /// line of a file.
+    /// line of FILE.
     #[arg(long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub proxy_user: Option<LoginOption>,
 
-    /// Send the client certificate in this PEM file to the servers of the given URLs
+    /// Send the client certificate in this PEM file to the origins of the given URLs
     ///
     /// CERT is FILE or, as in curl, FILE:PASSWORD with the password of the key. A colon in the name of FILE
-    /// needs a backslash before it. FILE must also contain the certificates of the chain, and the private key
-    /// unless --key is given.
+    /// needs a backslash before it. FILE must also contain the certificates of the chain. It must contain the
+    /// private key too, unless --key is given.
     #[arg(long, value_name = "CERT", value_parser = values::cert, value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cert: Option<CertOption>,
 
@@ -426,10 +440,11 @@ pub struct Http {
     #[arg(long, value_name = "PASSWORD", value_parser = values::password, hide_short_help = true)]
     pub key_password: Option<SecretOption>,
 
-    /// Require that the servers of the given URLs have one of these public keys
+    /// Require that the hosts of the given URLs have one of these public keys
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
-    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well.
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. An
+    /// http URL of such a host fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
@@ -449,21 +464,19 @@ pub struct Http {
 
     /// Connect to HOST2 and PORT2 in place of HOST1 and PORT1 (HOST1:PORT1:HOST2:PORT2)
     ///
-    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL.
-    ///
-    /// The server must still have a certificate for the host in the URL. The headers are also those for that
-    /// host.
+    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL. The
+    /// server must still have a certificate for the host in the URL, and gets the headers for this host.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
-    /// Connect from this address of the machine, or through this interface (eth0)
+    /// Make connections from this local address, or (on Linux) through this network interface (eth0)
     #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
     pub interface: Option<Interface>,
 
-    /// Resolve names with this server for DNS over HTTPS, not with the system
+    /// Resolve host names with this DNS over HTTPS server, not with the system
     ///
-    /// URL is an https URL (RFC 8484). The system resolves the host name in this URL. This option needs a
-    /// build with the feature doh.
+    /// URL is an https URL (RFC 8484). The system resolves only the host name in this URL, and localhost.
+    /// This option needs a build with the feature doh.
     #[arg(long, alias = "doh-url", value_name = "URL", value_parser = DohServer::parse, hide_short_help = true)]
     pub doh: Option<DohServer>,
 
@@ -471,11 +484,14 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub unix_socket: Option<PathBuf>,
 
-    /// Refuse redirects and named URLs that lead from the internet to private addresses
+    /// Refuse private addresses that a redirect from the internet, a document or a server names
+    ///
+    /// A private address belongs to a private network or to this machine. A document is a Metalink file, or a
+    /// list that is fetched from a URL. URLs with the origin of a given URL are accepted.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 
-    /// Use https for hosts that ask for it (Strict-Transport-Security), within the run
+    /// Choose whether to use https for hosts that ask for it (Strict-Transport-Security)
     #[arg(long, value_name = "WHEN", default_value = "on", hide_short_help = true)]
     pub hsts: Hsts,
 }
@@ -492,13 +508,11 @@ pub struct Reporting {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Show more details, or even more with -vv
-    ///
-    /// -vv also shows what each connection does.
+    /// Show more details (-vv: also those of connections)
     #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// Choose when to use colors
+    /// Choose when to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub color: Color,
 
@@ -519,8 +533,8 @@ pub struct Reporting {
 pub struct Configuration {
     /// Read settings from FILE, or read no file if FILE is none
     ///
-    /// [default: config.toml in the folder downhaul of your configurations ('downhaul config' shows its
-    /// path)]
+    /// [default: downhaul/config.toml in your folder for configurations, such as ~/.config; 'downhaul config'
+    /// shows its path]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config: Option<PathBuf>,
 
@@ -528,7 +542,7 @@ pub struct Configuration {
     #[arg(long, hide_short_help = true)]
     pub dry_run: bool,
 
-    /// Also use the settings in the section [profile.NAME]
+    /// Also use the settings in the section [profile.NAME] of the configuration file
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,
 }

@@ -39,12 +39,13 @@ Examples:
   downhaul -i list.txt -j 8                          download a list, eight files at once
   downhaul URL -o - | tar xz                         write to a pipe
 
-A download is in NAME.part until it is complete. To resume it, run the same command again.
-An existing file is never replaced unless you say so.
+A file of 1 MiB or more is in NAME.part until it is complete. To resume a download, run the same
+command again. An existing file is never replaced unless an option says so.
 
 Exit status:
-  0 all files are there   1 some file failed   2 usage error   3 wrong digest   4 you chose to exit
-  5 the disk failed   75 terminated   130 Ctrl-C";
+  0 all files are complete and passed their checks   1 a file failed   2 usage error
+  3 a file failed verification   4 you chose to exit   5 a local file or folder cannot be used
+  75 stopped by SIGTERM or SIGHUP   130 stopped by Ctrl-C";
 
 const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
        downhaul URLS FILENAMES [OPTIONS]  two lists, separated by commas
@@ -142,37 +143,38 @@ pub enum Command {
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Repair files on the disk, by downloading again what is wrong in them
+    /// Compare files on the disk with a list of digests, and download the wrong ones again
     ///
-    /// If the list is a Metalink document with hashes of chunks, only the wrong chunks are downloaded.
+    /// If the list is a Metalink file with hashes of chunks (parts of a file), only the wrong chunks are
+    /// downloaded.
     Repair(Box<Repair>),
-    /// Show events that --progress json recorded, as a screen would have shown them
+    /// Show a run on the screen again, from its events that --progress json printed
     Replay {
-        /// The recording, or - for standard input
+        /// A file with the events, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Show the events N times as fast
+        /// Show the run N times as fast (gaps of more than two seconds are shortened to two seconds)
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
     },
-    /// Download what a command of another tool downloads
+    /// Download what a command of curl downloads
     ///
-    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'. A
-    /// single argument that begins with 'curl ' is imported too. Options of downhaul can follow. With
+    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'.
+    /// The words import and curl can be left out: downhaul 'curl ...'. Options of downhaul can follow. With
     /// --dry-run, downhaul shows the imported options and downloads nothing.
     #[command(args_override_self = true, max_term_width = 100)]
     Import {
-        /// The tool that the command is for
+        /// The tool of the command, which is always curl
         #[arg(value_parser = ["curl"])]
         tool: String,
-        /// The command [default: standard input]
+        /// The command of curl, in quotes [default: standard input]
         #[arg(value_name = "COMMAND")]
         text: Option<String>,
     },
     /// Show every setting in force, and where it comes from
     ///
-    /// If you give options, the output shows what they would change. 'downhaul config init' writes a
-    /// configuration file as a start.
+    /// With options, the output shows the settings of a run with these options. 'downhaul config init' writes
+    /// a configuration file in which every setting is a comment.
     #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
     Config {
         /// The command, or `None` to show the configuration.
@@ -191,7 +193,7 @@ pub enum Command {
 /// The commands of `downhaul config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Write a configuration file that has every key as a comment
+    /// Write a configuration file in which every setting is a comment
     Init {
         /// Write to FILE [default: the file that is read by default]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

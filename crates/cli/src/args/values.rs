@@ -106,7 +106,8 @@ pub(super) fn connections(text: &str) -> Result<NumberOrAuto, String> {
     })
 }
 
-/// Reads a referring page. `-e` sets a proxy in wget.
+/// Reads the URL of `--referer`. In wget, `-e` can set a proxy, so the error for such a value names
+/// `--proxy`.
 pub(super) fn referer(text: &str) -> Result<String, String> {
     Headers::referer(text).map_err(|why| match text.contains("_proxy=") {
         true => format!("{why}. For a proxy, use --proxy URL"),
@@ -268,7 +269,8 @@ pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
 }
 
 /// Reads `HOST` or `HOST:PORT`. Returns it as URLs have it: in lower case and ASCII, and with brackets around
-/// an IPv6 address. Other forms would match no host, without a word. An error contains no part of the text.
+/// an IPv6 address. Any other form would match no host, and the user would not notice it. An error contains
+/// no part of the text.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     const FORM: &str = "it must be a host or HOST:PORT";
     let is_address = text.parse::<Ipv6Addr>().is_ok();

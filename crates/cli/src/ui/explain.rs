@@ -58,15 +58,15 @@ fn story(file: &FileStory) -> String {
 
 fn stages(spent: &Spent) -> String {
     let all = [
-        ("name", spent.name),
-        ("connect", spent.connect),
-        ("TLS", spent.tls),
-        ("first byte", spent.first_byte),
-        ("body", spent.body),
-        ("of that waiting for the disk", spent.disk),
-        ("of that waiting for the digest", spent.hash),
-        ("verify", spent.verify),
-        ("publish", spent.publish),
+        ("name lookup", spent.name),
+        ("connecting", spent.connect),
+        ("TLS handshake", spent.tls),
+        ("request until response", spent.first_byte),
+        ("receiving the body", spent.body),
+        ("of this waiting for the disk", spent.disk),
+        ("of this waiting for the digest", spent.hash),
+        ("digest after the last byte", spent.verify),
+        ("final name", spent.publish),
     ];
     let felt = all.iter().filter(|(_, time)| *time >= Duration::from_millis(1));
     let shown: Vec<String> =
@@ -77,29 +77,31 @@ fn stages(spent: &Spent) -> String {
 fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
-        Limiter::FirstByte => "waiting for the first byte took longer than all other bytes",
+        Limiter::FirstByte => "the server; the wait for the response was longer than the transfer",
         Limiter::Disk => "the disk",
         Limiter::Processor => "the processor, which computes digests",
-        Limiter::Named => "-x",
-        Limiter::Refused => "the host refuses more connections",
-        Limiter::Punished => "the host is slower with more connections",
-        Limiter::Line => "the line or the server; more connections were not faster",
-        Limiter::EachConnection => "each connection (a limit of the server, or losses on the line)",
+        Limiter::Named => "the number of connections that -x allows",
+        Limiter::Refused => "the host, which refused more connections",
+        Limiter::Punished => "the host, which was slower with more connections",
+        Limiter::Line => "the network or the server; more connections were not faster",
+        Limiter::EachConnection => {
+            "the speed of a connection, which the server limits or lost packets reduce"
+        }
         Limiter::Unknown => {
-            "unknown: it ended before more connections were tried, or the server does not support ranges"
+            "unknown; the file ended before more connections were tried, or it could have only one"
         }
     }
 }
 
 fn line(step: &Step) -> String {
     let why = match step.why {
-        StepReason::FarHost => "responses take long to begin, so several start at once",
-        StepReason::TryMore => "trying more",
-        StepReason::Better => "that is faster",
-        StepReason::NoGain => "more were hardly faster",
-        StepReason::TryFewer => "trying fewer",
-        StepReason::Refused => "the host refused more",
-        StepReason::Collapse => "more made everything slower",
+        StepReason::FarHost => "the host is far away, so several connections start at once",
+        StepReason::TryMore => "trying more connections",
+        StepReason::Better => "this number was faster",
+        StepReason::NoGain => "more connections were hardly faster",
+        StepReason::TryFewer => "trying fewer connections",
+        StepReason::Refused => "the host refused more connections",
+        StepReason::Collapse => "more connections were slower in total",
     };
     let at = match step.goodput {
         none if none <= 0.0 => String::new(),
