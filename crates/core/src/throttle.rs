@@ -90,7 +90,7 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// `X-` before the names. That form is older than the drafts, and its reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     // Most responses have no such header, and then none of the names is looked up.
-    headers.keys().find(|name| name.as_str().contains("rate"))?;
+    headers.keys().find(|name| name.as_str().as_bytes().windows(4).any(|part| part == b"rate"))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
     if structured.is_some() {

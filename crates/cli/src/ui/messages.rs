@@ -102,9 +102,10 @@ impl<'a> Messages<'a> {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
                 }
-                let size = size.map_or("of unknown size".to_string(), units::bytes);
-                let mut lines =
-                    self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)));
+                let mut lines = self.verbose_line(|| {
+                    let size = size.map_or("of unknown size".to_string(), units::bytes);
+                    format!("{} from {}, {size}", escaped(path), escaped(url))
+                });
                 lines.extend(notes.iter().flat_map(|note| self.verbose_line(|| escaped(note).into_owned())));
                 lines
             }

@@ -92,6 +92,9 @@ impl Naming {
     /// Puts the kept folders of the given URL before the name of a file. Folders never come from a redirect,
     /// because the user knows only the given URL.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
+        if self.folders == Folders::Last(0) {
+            return self.given(&file);
+        }
         let mut folders: Vec<&str> = url.path_segments().map(Iterator::collect).unwrap_or_default();
         folders.pop();
         let folders = folders.into_iter().filter_map(|segment| SafeName::from_segment(url, segment));

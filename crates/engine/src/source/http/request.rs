@@ -10,7 +10,7 @@ use http::header::{self, HeaderValue};
 use http::uri::Authority;
 use http::{Request, StatusCode, Uri, Version};
 use http_body_util::Full;
-use url::Url;
+use url::{Position, Url};
 
 /// A request. The body of a GET is empty.
 pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
@@ -109,8 +109,7 @@ pub(super) fn status_line(status: StatusCode) -> String {
 
 /// Returns the host of a URL, and its port if that is not the usual one.
 pub(super) fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(url.port().map_or(host.to_string(), |port| format!("{host}:{port}")))
+    url.has_host().then(|| url[Position::BeforeHost..Position::AfterPort].to_string())
 }
 
 fn value(text: &str) -> Option<HeaderValue> {

@@ -52,7 +52,8 @@ impl Trust {
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
-    usual: Trusted,
+    /// The servers that `--cacert` or `--insecure` trusts. It is `None` without these options.
+    given: Option<Trusted>,
     pinned: Vec<[u8; 32]>,
     insecure: bool,
     insecure_hosts: Vec<String>,
@@ -67,9 +68,10 @@ impl Tls {
     /// Returns an error if a file cannot be read, or does not contain certificates or a key.
     pub(super) fn new(settings: &Settings) -> Result<Tls, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let usual = match settings.insecure {
-            true => Trusted::All,
-            false => Trusted::usual(settings, &provider)?,
+        let given = match &settings.cacert {
+            _ if settings.insecure => Some(Trusted::All),
+            Some(path) => Some(Trusted::by_file(path, provider.clone())?),
+            None => None,
         };
         let identity = settings.client_certificate.as_deref();
         let identity = identity
@@ -83,7 +85,7 @@ impl Tls {
             })
             .transpose()?;
         Ok(Tls {
-            usual,
+            given,
             min: settings.tls_min,
             pinned: settings.pinned_keys.clone(),
             insecure: settings.insecure,
@@ -139,8 +141,14 @@ impl Tls {
             TlsVersion::V12 => &[&TLS13, &TLS12][..],
             TlsVersion::V13 => &[&TLS13],
         };
+        // Reading the certificates of the machine takes some milliseconds, which a run without https saves.
+        let trusted = match &self.given {
+            _ if trust.is_insecure => Trusted::All,
+            Some(given) => given.clone(),
+            None => Trusted::by_machine(&self.provider)?,
+        };
         let verifier = Verifier {
-            trusted: if trust.is_insecure { Trusted::All } else { self.usual.clone() },
+            trusted,
             keys: if trust.is_pinned { self.pinned.clone() } else { Vec::new() },
             provider: self.provider.clone(),
         };

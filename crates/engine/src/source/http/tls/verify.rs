@@ -9,7 +9,6 @@ use super::{any_key, pem};
 use crate::source::http::dial;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::settings::Settings;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -32,15 +31,11 @@ pub(super) enum Trusted {
 }
 
 impl Trusted {
-    /// Returns the servers that are trusted without special rules: the servers that `--cacert` trusts or,
-    /// without this option, the servers that the machine trusts.
+    /// Returns the servers that the machine trusts.
     ///
     /// # Errors
-    /// Returns an error if the file of `--cacert` cannot be read.
-    pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Trusted, Error> {
-        if let Some(path) = &settings.cacert {
-            return read(path, provider.clone());
-        }
+    /// Returns `tls.untrusted` if there are no root certificates.
+    pub(super) fn by_machine(provider: &Arc<CryptoProvider>) -> Result<Trusted, Error> {
         if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
             return Ok(Trusted::Machine(Arc::new(verifier)));
         }
@@ -51,20 +46,23 @@ impl Trusted {
         let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
         Ok(Trusted::Machine(verifier))
     }
-}
 
-/// Reads the certificates in the file of `--cacert`.
-fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
-    let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
-    let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
-    let given = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in &given {
-        roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+    /// Reads the file of `--cacert`.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or contains no certificates.
+    pub(super) fn by_file(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
+        let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
+        let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
+        let given = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &given {
+            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
+        Ok(Trusted::Given(given.into(), authorities))
     }
-    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
-    Ok(Trusted::Given(given.into(), authorities))
 }
 
 /// Checks the certificate of a server, and checks that the server has the private key.
