@@ -104,7 +104,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let repairs = matches!(args.command, Some(Command::Repair(_)));
     let (find, listed, require) = (Verify::Find, Verify::Listed, Verify::Require);
     if repairs && (Asks::is_special(args) || http.range.is_some()) {
-        return Some("a repair downloads by GET what is wrong in whole files".into());
+        return Some("repair cannot be used with --request, --data, --json or --range".into());
     }
     let of_a_certificate =
         [("--key has", http.key.is_some()), ("--key-password decrypts", http.key_password.is_some())];
@@ -114,10 +114,13 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
         ));
     }
     if http.range.is_some() && args.existing.adopt {
-        return Some("--continue adopts the beginning of a whole file, and --range asks for a part".into());
+        return Some("--continue is for whole files, and cannot be used with --range".into());
     }
     if http.range.is_some() && [find, listed, require].contains(&args.options.verification.verify) {
-        return Some("--verify finds digests of whole files, and --range asks for a part".into());
+        return Some(
+            "--verify find, listed and require need digests of whole files, and cannot be used with --range"
+                .into(),
+        );
     }
     None
 }

@@ -15,16 +15,16 @@ const ADVICE: &[(&str, &str)] = &[
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
     ("connect.timeout", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
     ("connect.failed", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
-    ("proxy.invalid", "Correct that variable, or give --proxy. --proxy '' connects without a proxy."),
+    ("proxy.invalid", "Correct the variable, or give --proxy. --proxy '' connects without a proxy."),
     (
         "proxy.unreachable",
         "Check --proxy, or http_proxy and https_proxy. --proxy '' connects without a proxy.",
     ),
     ("proxy.login", "Give the login with --proxy-user NAME:PASSWORD, or --proxy-user @FILE."),
-    ("proxy.refused", "Ask the operator of the proxy. --no-proxy HOST connects to a host without it."),
+    ("proxy.refused", "Ask the operator of the proxy. --no-proxy HOST connects to HOST without the proxy."),
     (
         "proxy.failed",
-        "Check the URL, and that the proxy can reach the host. --no-proxy HOST connects without it.",
+        "Check the URL, and that the proxy can reach the host. --no-proxy HOST connects to HOST without the proxy.",
     ),
     (
         "tls.expired",
@@ -40,11 +40,11 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "tls.client_refused",
-        "--cert FILE --key FILE sends a client certificate to the servers of the given URLs. Ask the owner of the server for one.",
+        "--cert FILE --key FILE sends a client certificate to the origins of the given URLs. Ask the owner of the server for one.",
     ),
     (
         "tls.outdated",
-        "The server needs an update: TLS 1.2 or newer is required, with ECDHE and an AEAD cipher. A server that requires a client certificate (--cert) can fail like this, too.",
+        "The server needs an update: TLS 1.2 or newer is required, with ECDHE and an AEAD cipher. The error can also mean that the server requires a client certificate (--cert).",
     ),
     (
         "tls.pin",
@@ -88,7 +88,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("digest.list", "Check the URL of --checksum-file."),
     (
         "signature.missing",
-        "Nothing was saved. The server must have a signature by that kind of key beside the file or its checksum list.",
+        "Nothing was saved. The server must have a signature for this kind of key (minisign or OpenPGP) beside the file or beside its checksum list.",
     ),
     ("signature.wrong", "Nothing was saved. The file, the signature or the key of --signed-by is wrong."),
     (
@@ -97,7 +97,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "content.pointer",
-        "Ask for the file itself: on GitHub under media.githubusercontent.com/media/, on others /resolve/ or /media/ in place of /raw/. --verify off saves the pointer.",
+        "Request the file itself: on GitHub under media.githubusercontent.com/media/, on other servers with /resolve/ or /media/ instead of /raw/. --verify off saves the pointer.",
     ),
     (
         "resume.refused",
@@ -219,8 +219,8 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     // The names of parameters are shown, and only their values are hidden.
     let is_signed = Url::parse(url).is_ok_and(|url| is_signed(&url));
     (refused && is_signed).then(|| {
-        "The link is signed, and has probably expired. Get a new link: what was downloaded is kept, and is \
-         continued with it."
+        "The link is signed, and has probably expired. Get a new link. The downloaded bytes are kept, and the \
+         download continues with the new link."
             .into()
     })
 }

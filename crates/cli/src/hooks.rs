@@ -28,7 +28,7 @@ impl Hook {
     /// # Errors
     /// Returns what is wrong, in words for the user.
     pub(crate) fn read(text: &str) -> Result<Hook, String> {
-        const SHELL: &str = "no shell runs this command. For one, write \"sh -c '...'\"";
+        const SHELL: &str = "this command runs without a shell. To use a shell, write \"sh -c '...'\"";
         match split_words(text) {
             Ok(Some(words)) if !words.is_empty() => Ok(Hook(words)),
             Ok(Some(_)) => Err("it must be a command".into()),

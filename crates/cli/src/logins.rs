@@ -137,8 +137,11 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
 pub(crate) fn left_out(file: &str, mistakes: &[impl Display]) -> Option<String> {
     let first = mistakes.first()?;
     Some(match mistakes.len() {
-        1 => format!("{file}: {first}. This is left out"),
-        more => format!("{file}: {first}. This is left out, and {} more mistakes", more - 1),
+        1 => format!("{file}: {first}. This entry is left out"),
+        more => format!(
+            "{file}: {first}. This entry is left out, and so are {} more entries with mistakes",
+            more - 1
+        ),
     })
 }
 

@@ -56,10 +56,10 @@ impl Record {
         self.write().map_err(|e| format!("the lock file {} cannot be written: {e}", self.path.display()))?;
         let some = match self.skipped {
             0 => return Ok(None),
-            1 => "1 file was there already, and is".to_string(),
-            n => format!("{n} files were there already, and are"),
+            1 => "1 file existed already, and is".to_string(),
+            n => format!("{n} files existed already, and are"),
         };
-        Ok(Some(format!("{some} in the lock file only if an earlier run wrote it there")))
+        Ok(Some(format!("{some} in the lock file only if an earlier run recorded it")))
     }
 
     fn take(&mut self, event: &Event) {

@@ -99,7 +99,7 @@ pub(crate) fn resolve(
     file_limit: usize,
 ) -> Result<(Settings, OutputSettings), String> {
     if to_stdout && args.options.reporting.progress == Progress::Json {
-        return Err("-o - and --progress json both want standard output".into());
+        return Err("-o - and --progress json both write to standard output".into());
     }
     if to_stdout && args.options.verification.record.is_some() {
         return Err("-o - gives the file no name, and --record needs one".into());

@@ -107,7 +107,7 @@ impl Survey {
 }
 
 /// The warning if digests are given together with `--verify off`.
-pub const NOT_CHECKED: &str = "digests were given with the URLs, and --verify off checks none of them";
+pub const NOT_CHECKED: &str = "digests were given with the URLs, and --verify off verifies none of them";
 
 fn remember(origins: &mut BTreeSet<String>, url: &Url) {
     if origins.len() < ORIGINS_MOST {

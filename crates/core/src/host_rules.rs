@@ -83,7 +83,7 @@ impl HostPattern {
         self.matches(url) && (url.scheme() == "https" || self.scheme.as_deref() == Some("http"))
     }
 
-    /// Returns how precise the pattern is. A higher value is more precise.
+    /// Returns how specific the pattern is. A higher value is more specific.
     fn precision(&self) -> (bool, usize, bool, bool) {
         (!self.is_below, self.host.len(), self.port.is_some(), self.scheme.is_some())
     }
@@ -132,9 +132,9 @@ impl HostOptions {
     }
 }
 
-/// Rules for hosts. If several rules apply to one URL, the most precise one that has the option is used. A
-/// name without `*.` is more precise than a name with it. A longer name is more precise than a shorter one. A
-/// pattern with a port or a scheme is more precise than one without.
+/// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used. A
+/// name without `*.` is more specific than a name with it. A longer name is more specific than a shorter one.
+/// A pattern with a port or a scheme is more specific than one without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 
@@ -145,7 +145,7 @@ impl HostRules {
         HostRules(rules)
     }
 
-    /// Returns all rules, the most precise ones first.
+    /// Returns all rules, the most specific ones first.
     pub fn all(&self) -> &[(HostPattern, HostOptions)] {
         &self.0
     }
@@ -167,7 +167,7 @@ impl HostRules {
     }
 
     /// Returns the headers for this URL. These are the headers of all rules that apply to the URL. If two
-    /// rules have a header of the same name, the header of the more precise rule is used.
+    /// rules have a header of the same name, the header of the more specific rule is used.
     pub fn headers(&self, url: &Url) -> Vec<(&str, &Secret)> {
         let mut headers: Vec<(&str, &Secret)> = Vec::new();
         for options in self.trusting(url) {

@@ -435,7 +435,7 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
     let url = Url::parse(text).map_err(|e| match e {
         // Browsers do not accept a zone in URLs either (such as `%25eth0` in RFC 6874).
         url::ParseError::InvalidIpv6Address if text.contains('%') => {
-            "an IPv6 address in a URL has no zone. Leave out % and what follows it, and give --interface NAME"
+            "an IPv6 address in a URL cannot have a zone. Leave out % and the zone, and give --interface NAME"
                 .to_string()
         }
         // The host ends before the password does.

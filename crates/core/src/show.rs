@@ -144,7 +144,7 @@ fn path_without_urls(path: &str) -> String {
         return format!("/{HIDDEN}");
     }
     let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
-    // Each of the first slashes is followed by the URL, and none of the others is.
+    // The slashes before the URL are followed by a text that contains the URL. The later slashes are not.
     let before = ends.partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
     let start = before.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
     format!("{}{HIDDEN}", path_without_secrets(&path[..start]))

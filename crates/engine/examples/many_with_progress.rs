@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokio::select! {
             summary = &mut add => break summary?,
             _ = tick.tick() => {
-                // The state counts the files that ended, and the samples are about the files in flight.
+                // The state counts the files that have ended. There is a sample for each file in progress.
                 let (state, samples) = (session.state(), session.samples());
                 let bytes = state.bytes + samples.iter().map(|one| one.bytes).sum::<u64>();
                 println!("{} of {} files, {bytes} bytes", state.finished, state.queued);

@@ -199,7 +199,7 @@ impl Work {
         let mut buffer = vec![0; most];
         let read = self.part.read_at(self.hashed, &mut buffer)?;
         if read < most {
-            let missing = format!("{} bytes that were written are not there", most - read);
+            let missing = format!("{} written bytes are missing", most - read);
             return Err(Error::new(ErrorKind::DiskFailed, "", missing));
         }
         self.hashers.update(&[&buffer]);

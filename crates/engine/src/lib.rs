@@ -23,8 +23,8 @@
 //!
 //! # Look at what happens
 //!
-//! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a job
-//! in flight, which a screen can read at any time. With [`OnError::Ask`], a failure becomes a question. A
+//! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a
+//! running job, which a screen can read at any time. With [`OnError::Ask`], a failure becomes a question. A
 //! program answers it with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! ```no_run
@@ -62,7 +62,7 @@
 //! session.set_job_rate_limit(id, Some(100_000));
 //! session.remove(id, Remove::KeepPartial);
 //! session.pause_all();
-//! // Jobs in flight fail with `run.stopped`. A later session resumes their partial files.
+//! // All unfinished jobs fail with `run.stopped`. A later session resumes their partial files.
 //! session.stop();
 //! # }
 //! ```

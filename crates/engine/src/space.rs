@@ -1,4 +1,4 @@
-//! Adds up the space that the files in flight still need. So a disk that is too small for all of them is
+//! Adds up the space that the unfinished files still need. So a disk that is too small for all of them is
 //! detected before it is full.
 
 use crate::disk::{Disk, Part};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A partial file and its final size.
 type Growing = (Arc<dyn Part>, u64);
 
-/// The files in flight that are counted, because their size is known and not small.
+/// The unfinished files that are counted, because their size is known and not small.
 #[derive(Default)]
 pub(crate) struct Space(Mutex<BTreeMap<JobId, Growing>>);
 
@@ -19,7 +19,7 @@ impl Space {
     /// Reserves space for a file of `size` bytes. Blocks, because this reads the free space of the disk.
     ///
     /// # Errors
-    /// Returns `disk.full` if the free space is not enough for all files in flight on that disk.
+    /// Returns `disk.full` if the free space is not enough for all unfinished files on that disk.
     pub(crate) fn reserve(
         &self,
         job: JobId,
@@ -36,8 +36,9 @@ impl Space {
             let others = here.fold(0, |sum: u64, (other, size)| sum.saturating_add(still(other, *size)));
             let needed = others.saturating_add(still(part, size));
             if needed > free {
-                let why =
-                    format!("{needed} bytes are needed, with the other files in flight, and {free} are free");
+                let why = format!(
+                    "{needed} bytes are needed for this file and the other unfinished files, and {free} are free"
+                );
                 return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
             }
         }

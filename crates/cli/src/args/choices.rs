@@ -22,11 +22,11 @@ pub enum IfExists {
 /// `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// Use the name from the server, or else the last part of the URL
+    /// Use the server's name, or else that of the URL after redirects, or else that of the given URL
     Auto,
-    /// Use the last part of the URL
+    /// Use the name at the end of the given URL
     Url,
-    /// Use the name from the server, or else index.html
+    /// Use the server's name, or else that of the URL after redirects (or index.html)
     Server,
 }
 

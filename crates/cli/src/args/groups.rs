@@ -40,7 +40,7 @@ pub struct Output {
 
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
-    /// Ranges can also be [001-100], [a-z], or have a step as in [0-100:10]. In the name that -o gives, #1
+    /// Other forms of ranges are [001-100], [a-z], and [0-100:10] with a step. In the name that -o gives, #1
     /// stands for the value of the first pattern, and #2 for the value of the second one. The URLs of a list
     /// are used as they are.
     #[arg(long, hide_short_help = true)]
@@ -106,7 +106,7 @@ pub struct Work {
     ///
     /// With auto, downhaul finds the best number.
     ///
-    /// [default: 2, and auto for more than 16 files]
+    /// [default: 2; auto for more than 16 files, or if the number of files is unknown]
     #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]
     pub parallel: Option<NumberOrAuto>,
 
@@ -156,7 +156,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
-    /// Give up an attempt to connect that takes longer than this, with the TLS handshake
+    /// Give up a name lookup, an attempt to connect or a TLS handshake that takes longer than this
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
@@ -204,9 +204,10 @@ pub struct Verification {
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 
-    /// Require the digests in this list, such as SHA256SUMS
+    /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
-    /// LIST is a file or a URL.
+    /// LIST is a file or a URL. For a file that LIST does not name, a warning is printed. With --verify
+    /// listed or require, such a file fails if no digest comes from elsewhere.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
@@ -287,6 +288,9 @@ pub struct Http {
     pub auth: Auth,
 
     /// Send these cookies ('NAME=VALUE; NAME=VALUE'), or those in @FILE
+    ///
+    /// The cookies are sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
+    /// @FILE reads them from the first line of FILE.
     #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
     pub cookie: Vec<SecretOption>,
 
@@ -303,7 +307,10 @@ pub struct Http {
     #[arg(long, value_name = "BROWSER", hide_short_help = true)]
     pub cookies_from_browser: Option<String>,
 
-    /// Write all cookies to FILE at the end of the run
+    /// Write the cookies of --cookies and of servers to FILE at the end of the run
+    ///
+    /// The cookies of --cookie are not written. FILE has the form that --cookies reads, and only you can read
+    /// it.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub save_cookies: Option<PathBuf>,
 
@@ -504,7 +511,7 @@ pub struct Reporting {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub progress: Progress,
 
-    /// Show only failures
+    /// Show only failures and warnings
     #[arg(short, long)]
     pub quiet: bool,
 

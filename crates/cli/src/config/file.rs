@@ -81,7 +81,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<(Option<File>, Option<
     let shown = words::path(path);
     let note = platform::who_else_may_write(path).map(|who| format!("{shown}: {who}"));
     if let Some(note) = note.as_ref().filter(|_| !is_named) {
-        return Err(format!("{note}; --config {shown} uses it all the same"));
+        return Err(format!("{note}; --config {shown} uses it nevertheless"));
     }
     let bytes = match given::read(path, LONGEST) {
         Ok(bytes) => bytes,

@@ -67,7 +67,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         // error.
         if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
             return Err(wrong(
-                "a secret must not stand in this file: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
+                "this file must not contain a secret: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
                  place"
                     .into(),
             ));

@@ -218,7 +218,7 @@ impl Reader {
 
     fn finish(mut self) -> Result<Translation, String> {
         if !self.refused.is_empty() {
-            return Err(format!("these options of curl are not known here: {}", self.refused.join(", ")));
+            return Err(format!("downhaul does not know these options of curl: {}", self.refused.join(", ")));
         }
         if self.urls.is_empty() {
             return Err("the command of curl has no URL".into());

@@ -1,8 +1,9 @@
 //! Writes the output of `--progress json`: every event as a line on standard output, and the progress of each
-//! file in flight once a second.
+//! file in progress once a second.
 //!
-//! If the reader is slow, no new file starts. If the reader is gone, nothing more is written, and the
-//! transfers continue. If the disk is full, the transfers continue too, but the run fails at its end.
+//! If the program that reads the output is slow, no new file starts. If it closes the pipe, nothing more is
+//! written, and the downloads continue. If the output is a file and its disk is full, the downloads continue
+//! too, but the run fails at its end.
 
 use super::{EventReader, Next};
 use crate::printer;
@@ -17,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Runs until the session is over.
 ///
 /// # Errors
-/// Returns why some events could not be written. It is not an error if the reader is gone.
+/// Returns why some events could not be written. It is not an error if the reader has closed the pipe.
 pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> {
     let mut due = Instant::now() + EVERY;
     loop {

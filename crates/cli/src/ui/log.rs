@@ -91,7 +91,7 @@ impl Log {
                 ("INFO", text)
             }
             EventKind::Resumed { from, bytes, .. } => {
-                ("INFO", format!("resuming {name} at byte {from}, {bytes} bytes are there"))
+                ("INFO", format!("resuming {name} at byte {from}, {bytes} bytes are on the disk"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 let which = match (*attempt, *of) {

@@ -116,9 +116,11 @@ impl<'a> Messages<'a> {
                 // it happened.
                 if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
-                    return vec![format!("{mark} {name}: resuming, {bytes} are there from an earlier run")];
+                    return vec![format!(
+                        "{mark} {name}: resuming, {bytes} of an earlier run are on the disk"
+                    )];
                 }
-                self.verbose_line(|| format!("{name} continues at {from}, {bytes} are there"))
+                self.verbose_line(|| format!("{name} continues at {from}, {bytes} are on the disk"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 self.known.entry(job).or_default().broke = true;
@@ -151,7 +153,7 @@ impl<'a> Messages<'a> {
             }
             EventKind::Verified { algorithm, digest, source, .. } => {
                 let name = self.name_of(job);
-                self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
+                self.verbose_line(|| format!("{name}: {algorithm} {digest} matches {}", escaped(source)))
             }
             EventKind::Finished { path, proven, warnings, .. } => {
                 self.known.remove(&job);
@@ -333,7 +335,7 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>) -> String {
     text += &format!("{} unfinished", files(unfinished));
     text + &match (summary.resumable, unfinished) {
         (_, 0) => ".\n".to_string(),
-        (0, _) => ", nothing of them could be kept. The same command starts them again.\n".to_string(),
+        (0, _) => ", and no bytes of them were kept. The same command starts them again.\n".to_string(),
         _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),
     }
 }

@@ -477,7 +477,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec![&url, "--parallel", "x"], "auto or a number from 1 to 1024"),
         (vec![&url, "--retries", "-1"], "-1"),
         (vec![&url, "--timeout", "0"], "it must be a time above 0"),
-        (vec![&url, "-o", "-", "--progress", "json"], "both want standard output"),
+        (vec![&url, "-o", "-", "--progress", "json"], "both write to standard output"),
         (vec![&url, &url, "-o", "-"], "-o is for a single URL"),
         (vec![&url, "-H", "nonsense"], "'Name: value'"),
         (vec![&url, "-H", "Range: bytes=0-1"], "set by downhaul itself"),

@@ -217,7 +217,7 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
         assert_eq!(out.stderr.lines().count(), 2, "{}", out.stderr);
         if text.contains("Bearer") {
             assert!(
-                out.stderr.contains("c.toml:1: header: a secret must not stand in this file"),
+                out.stderr.contains("c.toml:1: header: this file must not contain a secret"),
                 "{}",
                 out.stderr
             );

@@ -68,7 +68,7 @@ fn the_free_space_is_checked_for_all_running_files_together() {
     let url = |name: &str| server.url(&format!("capped/8000000/{name}?rate=4000000"));
     let out = disk.place.run(&[&url("one"), &url("two"), "-d", "out"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("with the other files in flight"), "{}", out.stderr);
+    assert!(out.stderr.contains("for this file and the other unfinished files"), "{}", out.stderr);
     assert_eq!(disk.place.files().len(), 1, "one of them fits: {:?}", disk.place.files());
 }
 

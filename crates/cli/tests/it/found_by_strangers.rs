@@ -135,10 +135,13 @@ fn digests_in_json_lines_are_used_in_every_form() {
         place.assert_failed(&out, 3, "the content does not match its digest");
     }
     for (keys, says) in [
-        (r#""digests":{"blake2b_256":"ab"}"#, "the list has `digests.blake2b_256`, which cannot be checked"),
+        (
+            r#""digests":{"blake2b_256":"ab"}"#,
+            "the list has `digests.blake2b_256`, which downhaul cannot verify",
+        ),
         (
             r#""sha":"0123456789012345678901234567890123456789""#,
-            "the list has `sha`, which cannot be checked",
+            "the list has `sha`, which downhaul cannot verify",
         ),
     ] {
         let (place, out) = with_keys(&server, keys, &[]);
@@ -150,7 +153,7 @@ fn digests_in_json_lines_are_used_in_every_form() {
 #[test]
 fn unchecked_digests_are_reported() {
     let server = Server::start();
-    let says = "digests were given with the URLs, and --verify off checks none of them";
+    let says = "digests were given with the URLs, and --verify off verifies none of them";
     let place = Place::new();
     let wrong = format!("{}#sha256={WRONG}", url(&server));
     let out = place.run(&[&wrong, "-o", "f", "--verify", "off"]);
@@ -377,7 +380,7 @@ fn digest_only_sends_no_password_to_a_server_that_wants_basic() {
     ] {
         let before = server.requests().len();
         let out = Place::new().run(&args);
-        assert!(out.status == 1 && out.stderr.contains("only Digest is allowed"), "{args:?}: {}", out.stderr);
+        assert!(out.status == 1 && out.stderr.contains("allows only Digest"), "{args:?}: {}", out.stderr);
         let new = &server.requests()[before..];
         assert!(!new.is_empty() && new.iter().all(|one| one.header("authorization").is_none()), "{args:?}");
     }

@@ -130,7 +130,10 @@ fn what_cannot_be_imported_is_one_clear_line() {
     let place = Place::new();
     for (args, says) in [
         (vec!["curl https://h/a --nonsense hush -F a=hush"], "-F of curl cannot be imported"),
-        (vec!["curl https://h/a --nonsense hush"], "these options of curl are not known here: --nonsense"),
+        (
+            vec!["curl https://h/a --nonsense hush"],
+            "downhaul does not know these options of curl: --nonsense",
+        ),
         (
             vec!["curl -H \"Authorization: $TOKEN\" https://h/a"],
             "it contains $TOKEN, and only a shell knows its value",

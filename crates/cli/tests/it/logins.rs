@@ -200,7 +200,7 @@ fn a_refused_login_is_reported_with_its_source() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&server.url("login/1/f?as=ntlm"), USER[0], USER[1]]);
-    place.assert_failed(&out, 1, "the server wants NTLM, which this login cannot be used for");
+    place.assert_failed(&out, 1, "the server accepts only NTLM, for which this login cannot be used");
     let out = place.run(&[&server.url("status/1/x?status=401"), USER[0], USER[1]]);
     place.assert_failed(&out, 1, "the server does not say how to log in");
     let out = place.run(&[&server.url("login/1/f?as=bearer"), "--bearer", "wrong-1"]);

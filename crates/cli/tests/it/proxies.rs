@@ -250,7 +250,7 @@ fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
         (answer("502 Bad Gateway", ""), "proxy.failed", "502 Bad Gateway"),
         (answer("503 Too Busy", "Retry-After: 100000\r\n"), "proxy.failed", "503 Too Busy"),
         (answer("504 \x1b[31mred", ""), "proxy.failed", "504"),
-        (answer("407 Log In", ""), "proxy.login", "wants a user name and a password"),
+        (answer("407 Log In", ""), "proxy.login", "requires a user name and a password"),
         (Does::Answers(b"SSH-2.0-x\r\n\r\n".to_vec()), "proxy.failed", "did not answer as HTTP proxies do"),
         (Does::Answers(Vec::new()), "proxy.failed", "closed the connection without an answer"),
         (Does::Answers(b"HTTP/1.1 200 O".to_vec()), "proxy.failed", "closed the connection"),
@@ -287,7 +287,7 @@ fn the_error_says_if_a_proxy_does_not_accept_the_login() {
     for (challenge, says) in [
         (negotiate, "accepts logins only by Negotiate, NTLM"),
         (basic, "did not accept the user name and the password"),
-        ("X: y", "does not say in which way"),
+        ("X: y", "does not say how to log in"),
     ] {
         let place = Place::new();
         let proxy = Model::start(Does::Wants("never", challenge), 0);
@@ -511,7 +511,7 @@ fn failures_of_socks_proxies_are_described() {
             "socks5h",
             vec![vec![5, 0xff]],
             "proxy.login",
-            "accepts logins only in a way that downhaul does not have",
+            "accepts logins only in a way that downhaul does not support",
         ),
         ("socks5h", login, "proxy.login", "did not accept the user name and the password"),
         (

@@ -241,7 +241,7 @@ fn files_are_downloaded_through_microsocks_with_a_login() {
         place.run(&["http://127.0.0.1:9/f", "--proxy", &url, "--proxy-user", "ann:wrong", "--retries", "0"]);
     place.assert_failed(&out, 1, "did not accept the user name and the password");
     let out = place.run(&["http://127.0.0.1:9/f", "--proxy", &url, "--retries", "0"]);
-    place.assert_failed(&out, 1, "wants a user name and a password");
+    place.assert_failed(&out, 1, "requires a user name and a password");
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn the_reason_that_a_server_states_is_shown_in_one_line() {
         ("body={\"message\":\"Access%20to%20this%20model%20is%20gated\"}", "Access to this model is gated"),
         ("body=<Error><Message>Request%20has%20expired</Message></Error>", "Request has expired"),
         ("header=X-Error-Message:%20Not%20for%20you", "Not for you"),
-        ("header=cf-mitigated:%20challenge", "Cloudflare demands a browser"),
+        ("header=cf-mitigated:%20challenge", "Cloudflare requires a browser"),
         ("body={\"error\":\"a%5Cu001bb\"}", "403 Forbidden: a"),
         (&format!("body={{\"message\":\"{long}\"}}"), &"x".repeat(200)),
     ] {

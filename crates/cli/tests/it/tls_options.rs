@@ -109,7 +109,7 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
     let redirect = first.url(&format!("redirect/0/f?to={url}"));
     let place = place_with(&authority);
     let out = place.run(&[&[redirect.as_str(), "--on-error", "skip"], &CA[..], &CERT].concat());
-    let says = ["none was sent, because --cert is only for the servers of the given URLs"];
+    let says = ["none was sent, because --cert is only for the origins of the given URLs"];
     assert_refused(&place, &out, "tls.client_refused", &says);
 }
 

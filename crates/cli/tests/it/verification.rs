@@ -423,7 +423,7 @@ fn an_existing_file_is_verified_too() {
     place.write("SUMS", format!("{}  f\n", SHA256.0));
     for proof in [["--checksum", right.as_str()], ["--checksum-file", "SUMS"]] {
         let out = place.run(&[&[url.as_str(), "-o", "f"], &proof[..]].concat());
-        assert_untouched(&place, &out, "already there is not what");
+        assert_untouched(&place, &out, "the existing file does not match");
         assert!(out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
     }
     let out = place.run(&[&url, "-o", "f", "--checksum", &right, "--if-exists", "update"]);
@@ -438,7 +438,7 @@ fn no_command_is_suggested_that_would_fail_to_verify_an_existing_file_again() {
     for (how, helps) in [
         (["--verify", "require"], "Give a digest with --checksum or --checksum-file."),
         (["--verify", "listed"], "Give a list with --checksum-file"),
-        (["--signed-by", key.as_str()], "The server must have a signature by that kind of key"),
+        (["--signed-by", key.as_str()], "The server must have a signature for this kind of key"),
         (["--checksum", wrong_digest().as_str()], "--if-exists overwrite"),
     ] {
         let place = Place::new();

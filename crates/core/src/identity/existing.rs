@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 /// The beginning of the error message for an existing file with a wrong digest. The source of the digest
 /// follows.
-pub const IS_NOT_WHAT: &str = "the file that is already there is not what";
+pub const IS_NOT_WHAT: &str = "the existing file does not match";
 
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,7 +52,7 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     };
     let name = name.trim();
     if Algorithm::is_uncheckable(name) {
-        return Err(format!("{name} cannot be checked; {} can", Algorithm::names()));
+        return Err(format!("{name} is not supported; use one of {}", Algorithm::names()));
     }
     // A name of two letters (`b2`) may mean something other than an algorithm.
     match Algorithm::from_name(name).filter(|_| name.len() > 2) {

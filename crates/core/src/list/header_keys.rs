@@ -21,7 +21,7 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
             (_, None | Some(Value::Null)) => {}
             (None, Some(Value::Object(headers))) => {
                 for (name, value) in headers {
-                    let value = value.as_str().ok_or_else(|| wrong("each value must be a text".into()))?;
+                    let value = value.as_str().ok_or_else(|| wrong("each value must be a string".into()))?;
                     let (name, value) = Headers::check(&name, value).map_err(wrong)?;
                     job.headers.add(name, value);
                 }
@@ -46,13 +46,13 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
                 let (name, value) = Headers::check(name, &value).map_err(wrong)?;
                 job.headers.add(name, value);
             }
-            (Some(_), Some(_)) => return Err(wrong("it must be a text".into())),
+            (Some(_), Some(_)) => return Err(wrong("it must be a string".into())),
         }
     }
     Ok(())
 }
 
-const FORMS: &str = "it must be an object with texts, or an array of texts such as \"Name: value\"";
+const FORMS: &str = "it must be an object with strings, or an array of strings such as \"Name: value\"";
 
 #[cfg(test)]
 mod tests {

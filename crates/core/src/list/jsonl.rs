@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         Some(Value::String(name)) => Destination::Name(
             SafeName::from_person(&name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?,
         ),
-        Some(_) => return Err(bad("`out` must be a text")),
+        Some(_) => return Err(bad("`out` must be a string")),
     };
     // A program that copies URLs from a document into a list says so with this key.
     match keys.remove("named_by") {
@@ -72,7 +72,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     }
     // PyPI states three digests of each file. One strong digest is enough.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
-        job.notes.push(format!("the list has `{}`, which cannot be checked", unused.join("`, `")));
+        job.notes.push(format!("the list has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }
     job.extra = keys;
     Ok(job)
@@ -94,7 +94,7 @@ fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option
                 match one {
                     Value::String(text) => digests.push(pair(name, text)?),
                     Value::Object(object) => within_object(name, object, &mut digests, unused)?,
-                    _ => return Err(bad(format!("`{name}` must have texts or objects"))),
+                    _ => return Err(bad(format!("`{name}` must have strings or objects"))),
                 }
             }
         }
@@ -118,7 +118,7 @@ fn within_object(
             let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
             for value in values.iter().filter(|value| !value.is_null()) {
                 let text = value.as_str();
-                all.push((key, text.ok_or_else(|| bad(format!("`{key}` in `{name}` must be a text")))?));
+                all.push((key, text.ok_or_else(|| bad(format!("`{key}` in `{name}` must be a string")))?));
             }
         }
     }
@@ -155,7 +155,7 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
         (None, Some(Value::Array(urls))) => urls,
         _ => Vec::new(),
     };
-    let needs = || bad("it needs `url` (a text) or `urls` (a list of texts)");
+    let needs = || bad("it needs `url` (a string) or `urls` (an array of strings)");
     let texts = urls.iter().map(|url| url.as_str().map(str::trim).ok_or_else(needs));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let (first, mirrors) = texts.split_first().ok_or_else(needs)?;
@@ -176,13 +176,13 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
     let text = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => text.trim(),
-        Some(_) => return Err(bad(format!("`{name}` must be a text"))),
+        Some(_) => return Err(bad(format!("`{name}` must be a string"))),
     };
     let digest = match algorithm {
         Some(algorithm) => Digest::from_text(algorithm, text)
             .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.size() * 2)))?,
         None if uncheckable => {
-            return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
+            return Err(bad(format!("`{name}` is not supported; use one of {}", Algorithm::names())));
         }
         None if bare == "checksum" => {
             Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?

@@ -170,7 +170,11 @@ impl Plan {
         // the file. If all bytes are from one response, they belong to one state, and the digest itself is
         // wrong or the bytes are damaged.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
-            true => Error::new(ErrorKind::RemoteChanged, self.path(), "its ranges do not belong together"),
+            true => Error::new(
+                ErrorKind::RemoteChanged,
+                self.path(),
+                "its ranges belong to different versions of the file",
+            ),
             false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
         };
         self.failed(now, error);

@@ -294,9 +294,11 @@ fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     match schemes.is_empty() {
         true => "the server does not say how to log in".into(),
         false if allowed == Schemes::Digest => {
-            format!("the server wants {}, and only Digest is allowed", schemes.join(" or "))
+            format!("the server accepts only {}, and --auth digest allows only Digest", schemes.join(" or "))
         }
-        false => format!("the server wants {}, which this login cannot be used for", schemes.join(" or ")),
+        false => {
+            format!("the server accepts only {}, for which this login cannot be used", schemes.join(" or "))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Carries out the commands of the program while the session runs.
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
-//! A command for a lent job calls all lent jobs back, and is carried out when the job is here again. A
+//! A command for a lent job calls all lent jobs back, and is carried out when the job has been given back. A
 //! command for a job that has ended has no effect.
 
 use super::{Director, Ready};

@@ -82,7 +82,7 @@ impl Places {
             return Ok(stays(path, &format!("already exists, {verified}")));
         }
         if lacks_digest && wanted.remote.is_some_and(|remote| !has_strong(wanted, &remote.digests)) {
-            let why = "so the file that is already there cannot be verified";
+            let why = "so the existing file cannot be verified";
             return Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why));
         }
         let known = self.known(there, wanted.identity);
@@ -93,7 +93,7 @@ impl Places {
             return Ok(stays(path, &format!("already exists, {when} (--if-exists update asks the server)")));
         }
         if let Some(tool) = self.disk.unfinished_by(path) {
-            return exists(format!("{tool} has not finished it, according to the control file beside it"));
+            return exists(format!("{tool} has not finished it, as its control file shows"));
         }
         if known == identity::Recognised::OtherUrl {
             return exists(
@@ -102,7 +102,9 @@ impl Places {
         }
         let Some(remote) = wanted.remote else {
             return match wanted.spec.sends {
-                Some(_) => exists("only the file of a plain GET can be compared with the server's".into()),
+                Some(_) => exists(
+                    "only a file that a plain GET downloads can be compared with the server's file".into(),
+                ),
                 None => Ok(Place::Ask(Conditions::default())),
             };
         };
@@ -245,9 +247,9 @@ impl Places {
     /// Keeps the existing file if its digests match. Otherwise its wrong chunks are fetched again.
     fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
-            Ok(Some(verified)) => Ok(Some(stays(path, &format!("is as it should be, {verified}")))),
+            Ok(Some(verified)) => Ok(Some(stays(path, &format!("is correct, {verified}")))),
             Ok(None) if wanted.spec.chunks.is_none() => {
-                let why = "so it is not known which part of the file is wrong";
+                let why = "so downhaul does not know which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
             _ => Ok(None),
@@ -271,7 +273,7 @@ impl Places {
             false => disk::digests(&*self.disk, path, &algorithms)?,
         };
         let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
-            let detail = format!("{} {} says", identity::IS_NOT_WHAT, one.from);
+            let detail = format!("{} {}", identity::IS_NOT_WHAT, one.from);
             Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
         })?;
         match signature {

@@ -10,7 +10,7 @@ pub(crate) enum Signature {}
 
 impl Certificates {
     pub(super) fn read(_file: &[u8]) -> Result<Certificates, &'static str> {
-        Err("it is of OpenPGP, which this build does not have (cargo build --features openpgp)")
+        Err("it is in the format of OpenPGP, which needs a build with --features openpgp")
     }
 
     pub(super) fn signature(&self, _file: &[u8]) -> Result<Signature, String> {

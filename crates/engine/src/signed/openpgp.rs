@@ -405,8 +405,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
 fn strong(key: &impl KeyDetails) -> Result<(), String> {
     let strong = match key.public_params() {
         PublicParams::RSA(params) => {
-            // The parameters begin with the modulus, and the modulus with its length in bits (RFC 9580, 3.2
-            // and 5.5.5.1).
+            // The parameters begin with the modulus, and the modulus with its length in bits (RFC 9580,
+            // sections 3.2 and 5.5.5.1).
             let bytes = params.to_bytes().unwrap_or_default();
             bytes.first_chunk().is_some_and(|&bits| u16::from_be_bytes(bits) >= RSA_LEAST)
         }
@@ -435,7 +435,7 @@ fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> 
 }
 
 /// Returns the time when something expires, in seconds since 1970, or `None` if it never expires. A time of 0
-/// means never (RFC 9580, 5.2.3.13 and 5.2.3.18).
+/// means never (RFC 9580, sections 5.2.3.13 and 5.2.3.18).
 fn end(begin: Timestamp, after: Option<Duration>) -> Option<u64> {
     let after = std::time::Duration::from(after?).as_secs();
     (after > 0).then(|| u64::from(begin.as_secs()) + after)

@@ -10,8 +10,9 @@
 //! gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
-//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread, and
-//! larger files whose first response it received: it reads their bytes until they end.
+//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread. It
+//! also stops the larger files whose first response this thread received, because it reads the bytes of these
+//! responses.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response, or untouched.
 

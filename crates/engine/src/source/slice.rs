@@ -19,9 +19,9 @@ use std::sync::Arc;
 /// # Errors
 /// Returns an error if the settings require a digest or a signature.
 pub(crate) fn check_unverified(settings: &Settings, name: &str) -> Result<(), Error> {
-    let why = |what: &str| format!("{what} whole files, and only a range of this one is wanted");
+    let why = |what: &str| format!("{what} whole files, and only a range of this file was requested");
     if settings.signed_by.is_some() {
-        return Err(Error::new(ErrorKind::SignatureMissing, name, why("signatures are for")));
+        return Err(Error::new(ErrorKind::SignatureMissing, name, why("signatures belong to")));
     }
     let kind = match settings.verify {
         Verify::Require => ErrorKind::DigestMissing,
@@ -78,7 +78,7 @@ impl Slice {
             Span::Whole if first == 0 && remote.size.is_some_and(|size| Some(size) == end) => Span::Whole,
             Span::Whole => return Err(fail(ErrorKind::HttpNoRanges, "")),
             Span::Range(range) => {
-                let wrong = || fail(ErrorKind::HttpRangeWrong, "it sends other bytes");
+                let wrong = || fail(ErrorKind::HttpRangeWrong, "it sent other bytes than the requested ones");
                 let from = range.start.checked_sub(first).ok_or_else(wrong)?;
                 let to = range.end.checked_sub(first).ok_or_else(wrong)?;
                 match wants_all && from == 0 && size == Some(to) {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The Last-Modified of all test files. It is long enough ago to be a strong validator (RFC 9110, 8.8.2.2).
+/// The Last-Modified of all test files. It is long enough ago to be a strong validator (RFC 9110, section
+/// 8.8.2.2).
 pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 
 /// One request and the connection on which it is answered.

@@ -126,7 +126,8 @@ where
     }
 }
 
-/// Returns a GOAWAY frame (RFC 9113, 6.8), which says that this stream and all later ones were not processed.
+/// Returns a GOAWAY frame (RFC 9113, section 6.8), which says that this stream and all later ones were not
+/// processed.
 fn go_away_before(stream: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
     frame.extend(stream.saturating_sub(2).to_be_bytes());
@@ -270,7 +271,7 @@ async fn half_and_reset(
     Ok(())
 }
 
-/// Refuses the stream, once (RFC 9113, 8.7: the request was not processed).
+/// Refuses the stream, once (RFC 9113, section 8.7: the request was not processed).
 fn refused_stream(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -307,7 +308,7 @@ fn longer_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     stream.send_data(body, true)
 }
 
-/// Answers that this file needs HTTP/1.1 (RFC 9113, 7).
+/// Answers that this file needs HTTP/1.1 (RFC 9113, section 7).
 fn not_here(x: &mut Exchange) -> Result<(), h2::Error> {
     x.respond.send_reset(Reason::HTTP_1_1_REQUIRED);
     Ok(())

@@ -266,9 +266,8 @@ impl Verification {
             (None, None) if !chunk.again => ChunkDecision::FromOne,
             (None, Some(_)) if sent.len() > 1 => {
                 let count = sent.len();
-                let disagree = format!(
-                    "{why}, from any of {count} mirrors: the digests and the bytes of the mirrors disagree"
-                );
+                let disagree =
+                    format!("{why}. The bytes of all {count} mirrors were wrong, so the digest may be wrong");
                 ChunkDecision::Fail(Error::new(ErrorKind::DigestPart, path, disagree))
             }
             (None, Some(source)) => {
@@ -280,7 +279,7 @@ impl Verification {
 
     fn wrong_chunk_text(&self, chunk: &Range<u64>) -> String {
         let from = self.chunks.as_ref().map_or("", |chunks| &chunks.hashes().from);
-        format!("bytes {} to {} are not what {from} says", chunk.start, chunk.end.saturating_sub(1))
+        format!("bytes {} to {} do not match {from}", chunk.start, chunk.end.saturating_sub(1))
     }
 
     /// Records that these bytes are fetched again.

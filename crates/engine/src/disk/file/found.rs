@@ -70,10 +70,12 @@ impl PartFile {
             Some(left) => left,
             None => {
                 if let Some(tool) = Files.unfinished_by(target) {
-                    return refuse(format!("the file beside it says that {tool} did not fill it in order"));
+                    return refuse(format!(
+                        "its control file shows that {tool} did not download it in order"
+                    ));
                 }
                 if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
-                    return refuse("it has holes: it was not filled from the beginning".into());
+                    return refuse("it has holes, so it was not downloaded in order".into());
                 }
                 Adopted::prefix(length)
             }
@@ -81,7 +83,7 @@ impl PartFile {
         let Some(mut left) = left else { return Ok(None) };
         left.compare_from(last_that_differs(&old, &left).map_err(|e| failure(&e, target))?);
         if self.copy(target)? != Some(length) {
-            return refuse("it is being changed".into());
+            return refuse("another program is changing it".into());
         }
         self.state().adopted = Some(left.clone());
         Ok(Some(Found::Adopted(left)))
@@ -105,7 +107,7 @@ impl PartFile {
                 let (here, there) = (&mut here[..most], &mut there[..most]);
                 let read = read_full(&old, at, there).map_err(|e| failure(&e, target))?;
                 if range.end > size || read < most || self.read_at(at, here)? < most || here != there {
-                    let why = format!("at byte {at} and after, the server has other bytes");
+                    let why = format!("the server's file has other bytes from byte {at} on");
                     return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
                 }
                 at += most as u64;
@@ -143,7 +145,7 @@ impl PartFile {
                     read_full(&self.file, both.start, &mut there).map_err(|e| failure(&e, &self.path))?;
                 let skip = usize::try_from(both.start - at).unwrap_or(0);
                 if read < there.len() || there[..] != buffer[skip..skip + there.len()] {
-                    let why = format!("at byte {} and after, the server has other bytes", both.start);
+                    let why = format!("the server's file has other bytes from byte {} on", both.start);
                     return Err(Error::new(ErrorKind::ResumeDamaged, self.path.to_string_lossy(), why));
                 }
                 state.agreed.insert(both);

@@ -92,7 +92,7 @@ impl Dialer {
         });
         let mut all = in_turn(wanted.map(|address| SocketAddr::new(address, to.port)));
         if all.is_empty() {
-            let why = "it has no address of the wanted family";
+            let why = "it has no address of the required IP version";
             return Err(Error::new(ErrorKind::DnsUnresolved, to.to_string(), why));
         }
         let failed = self.failed();
@@ -240,7 +240,7 @@ impl Dialer {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let bound = match interface {
             Interface::Address(from) if from.is_ipv4() != address.is_ipv4() => {
-                Err(io::Error::other("it is of the other IP version"))
+                Err(io::Error::other("the local address and the host's address have different IP versions"))
             }
             Interface::Address(from) => socket.bind(SocketAddr::new(*from, 0)),
             Interface::Name(name) => bind_device(&socket, name),

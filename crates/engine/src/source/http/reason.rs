@@ -25,7 +25,7 @@ pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
         |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let challenge = CHALLENGES
         .iter()
-        .find_map(|(name, from)| header(name).map(|action| format!("{from} demands a browser ({action})")));
+        .find_map(|(name, from)| header(name).map(|action| format!("{from} requires a browser ({action})")));
     let text = String::from_utf8_lossy(body);
     let said = challenge
         .or_else(|| HEADERS.iter().find_map(|name| header(name)))
@@ -86,7 +86,7 @@ mod tests {
         headers.insert("x-error-message", HeaderValue::from_static("This model is gated"));
         assert_eq!(of(&headers, b"{}").as_deref(), Some("This model is gated"));
         headers.insert("cf-mitigated", HeaderValue::from_static("challenge"));
-        assert_eq!(of(&headers, b"").as_deref(), Some("Cloudflare demands a browser (challenge)"));
+        assert_eq!(of(&headers, b"").as_deref(), Some("Cloudflare requires a browser (challenge)"));
         let long = format!("{{\"message\": \"{}\"}}", "ä".repeat(1000));
         assert_eq!(of(&HeaderMap::new(), long.as_bytes()).map(|line| line.chars().count()), Some(LONGEST));
     }

@@ -52,7 +52,7 @@ pub(super) fn not_before(wait: Duration) -> String {
         Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
             format!("not before {}", httpdate::fmt_http_date(at))
         }
-        _ => "not in our time".into(),
+        _ => "not within ten years".into(),
     }
 }
 

@@ -117,7 +117,7 @@ impl Tls {
             }
             (ErrorKind::TlsClientRefused, Some(_)) => {
                 error.detail =
-                    "none was sent, because --cert is only for the servers of the given URLs".into();
+                    "none was sent, because --cert is only for the origins of the given URLs".into();
             }
             (ErrorKind::TlsClientRefused, None) => error.detail = "none was sent".into(),
             (ErrorKind::TlsOutdated, _) if self.min == TlsVersion::V13 => {

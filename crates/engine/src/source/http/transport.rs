@@ -148,7 +148,8 @@ impl Connector {
             // The handshake was with the proxy, which gets no client certificate.
             Some(gateway) if route.forwarder().is_some() || gateway.is_named_by(&error) => {
                 if error.kind == ErrorKind::TlsClientRefused {
-                    error.detail = format!("the proxy requires it, and {} gets none", gateway.proxy);
+                    error.detail =
+                        format!("the proxy requires it, and downhaul sends none to {}", gateway.proxy);
                 }
                 error
             }
@@ -238,7 +239,7 @@ impl Connector {
         let config = self.config(trust, Offer::Http1)?;
         let secured = self.secure(stream, &proxy.host, &config, &proxy.to_string()).await;
         secured.map(|stream| Socket::Proxy(Box::new(stream))).map_err(|mut e| {
-            e.detail = format!("this is about the proxy: {}", e.detail);
+            e.detail = format!("the proxy's connection: {}", e.detail);
             e
         })
     }

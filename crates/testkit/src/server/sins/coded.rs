@@ -101,8 +101,8 @@ pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-/// Returns these bytes as brotli without compression (RFC 7932, 9.2: uncompressed meta-blocks), so that no
-/// encoder is needed.
+/// Returns these bytes as brotli without compression (RFC 7932, section 9.2: uncompressed meta-blocks), so
+/// that no encoder is needed.
 fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (n, block) in bytes.chunks(1 << 16).enumerate() {

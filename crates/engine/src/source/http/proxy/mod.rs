@@ -142,7 +142,7 @@ impl Attempt<'_> {
         let proxy = &self.gateway.proxy;
         let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));
         let Some(login) = &proxy.login else {
-            return refused("wants a user name and a password".into());
+            return refused("requires a user name and a password".into());
         };
         if self.challenge.is_some() {
             return refused("did not accept the user name and the password".into());
@@ -184,8 +184,10 @@ fn kind_of_status(status: u16) -> ErrorKind {
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
-        true => "wants a login and does not say in which way".into(),
-        false => format!("accepts logins only by {}, and downhaul has Basic and Digest", schemes.join(", ")),
+        true => "requires a login and does not say how to log in".into(),
+        false => {
+            format!("accepts logins only by {}, and downhaul supports Basic and Digest", schemes.join(", "))
+        }
     }
 }
 

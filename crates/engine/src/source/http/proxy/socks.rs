@@ -69,9 +69,9 @@ async fn log_in(socket: &mut Socket, tunnel: &Tunnel<'_>) -> Result<(), Error> {
                 }
             }
         }
-        (NO_WAY, None) => Err(tunnel.error(ErrorKind::ProxyLogin, "wants a user name and a password")),
+        (NO_WAY, None) => Err(tunnel.error(ErrorKind::ProxyLogin, "requires a user name and a password")),
         _ => {
-            let why = "accepts logins only in a way that downhaul does not have";
+            let why = "accepts logins only in a way that downhaul does not support";
             Err(tunnel.error(ErrorKind::ProxyLogin, why))
         }
     }

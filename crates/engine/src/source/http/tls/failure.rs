@@ -145,7 +145,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         | Bad::ExpiredRevocationListContext { .. }
         | Bad::InvalidOcspResponse => untrusted("it is not known whether it was revoked"),
         Bad::Other(OtherError(other)) => of_other(other.as_ref()),
-        Bad::ApplicationVerificationFailure => untrusted("this machine refuses it"),
+        Bad::ApplicationVerificationFailure => untrusted("the verifier of this machine refuses it"),
         _ => untrusted("it is self-signed, belongs to an authority, or has a form that is not supported"),
     }
 }
