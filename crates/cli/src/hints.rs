@@ -69,13 +69,13 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.no_ranges", "Leave out --range to download the whole file."),
     ("content.coding", "--decode off saves the file as it was sent."),
     ("redirect.too_many", "If the redirects do not form a loop, --max-redirects allows more of them."),
-    ("redirect.private", "Leave out --no-private if you trust the server that redirects."),
+    (
+        "redirect.private",
+        "Leave out --no-private if you trust the server or the document that names this address.",
+    ),
     ("redirect.downgrade", "--allow-downgrade follows the redirect; the download is then not protected."),
     ("remote.changed", "The file is being changed on the server. Try again later."),
-    (
-        "digest.mismatch",
-        "Either the file on the server or the digest is wrong. Nothing was saved. --if-exists overwrite replaces an older file.",
-    ),
+    ("digest.mismatch", "Either the file on the server or the digest is wrong. Nothing was saved."),
     (
         "digest.missing",
         "Give a digest with --checksum or --checksum-file. --verify auto accepts files without one.",
@@ -84,7 +84,7 @@ const ADVICE: &[(&str, &str)] = &[
         "digest.unlisted",
         "Give a list with --checksum-file, or a digest with --checksum. --verify auto accepts files without one.",
     ),
-    ("digest.part", "The server's copy or its digest is damaged. Try another mirror."),
+    ("digest.part", "The file on the server or its digest is wrong. Try another mirror."),
     ("digest.list", "Check the URL of --checksum-file."),
     (
         "signature.missing",
@@ -272,7 +272,7 @@ fn ways_to_log_in_at(host: &str, code: &str) -> String {
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let machine = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     format!(
-        "Put a login for it into a netrc file (machine {machine}), or send a header: --header-for {host} 'Authorization: ...'"
+        "Put a login for this host into a netrc file (machine {machine}), or send a header: --header-for {host} 'Authorization: ...'"
     )
 }
 

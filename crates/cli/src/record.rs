@@ -30,7 +30,7 @@ pub(crate) struct Record {
     /// Unfinished files: the given URL, the URL that answered, and the validator.
     running: HashMap<JobId, (String, String, Option<String>)>,
     entries: BTreeMap<JobId, Entry>,
-    /// The number of files that were not downloaded, because they were there already.
+    /// The number of files that were not downloaded, because they existed already.
     skipped: u64,
 }
 

@@ -179,7 +179,7 @@ kinds! {
     TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep    Fails
         "the server offers only TLS versions or ciphers that are not considered safe";
     TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep    Fails
-        "the server does not speak TLS on this port";
+        "the server does not use TLS on this port";
     TlsFailed         "tls.failed"             Again  Remote  Connection Silent  Keep    May
         "no secure connection could be made";
     NetReset          "net.reset"              Again  Remote  Connection Silent  Keep    May
@@ -187,7 +187,7 @@ kinds! {
     NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep    May
         "no data arrived from the server";
     NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep    May
-        "the transfer was slower than --min-speed";
+        "the connection was slower than --min-speed";
     HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep    Fails
         "the server's response is not valid HTTP";
     HttpVersion       "http.version"           Person Remote  Connection Silent  Keep    Fails

@@ -76,7 +76,7 @@ async fn connections_tls_requests_retries_and_decisions_are_traced_without_secre
         "downhaul::net message=sending the request url=",
         "downhaul::net message=received the head of the response url=",
         "downhaul::retry message=waiting before a retry error=\"http.server\"",
-        "downhaul::concurrency message=gives a connection something to fetch",
+        "downhaul::concurrency message=assigned bytes to a connection",
         "downhaul::disk message=began a journal",
         "downhaul::disk message=forced the file to the disk",
     ] {

@@ -459,7 +459,7 @@ pub struct Http {
     #[arg(long, value_name = "VERSION", default_value = "1.2", hide_short_help = true)]
     pub tls_min: TlsMin,
 
-    /// Accept every certificate, but only from this host (HOST or HOST:PORT)
+    /// Accept every certificate of this host (HOST or HOST:PORT)
     #[arg(long, value_name = "HOST", value_parser = values::host, hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
@@ -494,7 +494,8 @@ pub struct Http {
     /// Refuse private addresses that a redirect from the internet, a document or a server names
     ///
     /// A private address belongs to a private network or to this machine. A document is a Metalink file, or a
-    /// list that is fetched from a URL. URLs with the origin of a given URL are accepted.
+    /// list that is fetched from a URL. A URL in a document or from a server is accepted if it has the origin
+    /// of a given URL.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 

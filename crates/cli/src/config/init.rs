@@ -24,7 +24,7 @@ const SECTIONS: &str = r#"
 #limit-rate = "500k"
 #parallel = 1
 
-# A section [host."NAME"] is for that host only. It can have these keys:
+# The keys of a section [host."NAME"] apply only to the hosts that NAME means. Such a section can have these keys:
 # KEYS.
 #[host."*.example.org"]
 #connections = 2

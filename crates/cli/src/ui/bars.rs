@@ -83,9 +83,7 @@ impl Bars {
             .map(|(sample, name)| self.line(sample, name, name_columns, columns))
             .collect();
         if shown < samples.len() {
-            lines.push(
-                Line::plain(format!("... and {} more being downloaded", samples.len() - shown)).cut(columns),
-            );
+            lines.push(Line::plain(format!("... and {} more files", samples.len() - shown)).cut(columns));
         }
         lines.push(self.whole(samples, columns).cut(columns));
         lines

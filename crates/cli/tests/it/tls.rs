@@ -157,7 +157,7 @@ fn a_server_without_tls_gets_one_request_and_a_clear_error() {
     let (port, connections) = answers_with(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let place = Place::new();
     let out = place.run(&[&format!("https://127.0.0.1:{port}/f")]);
-    place.assert_failed(&out, 1, "the server does not speak TLS on this port");
+    place.assert_failed(&out, 1, "the server does not use TLS on this port");
     assert!(out.stderr.contains("http://") && place.log().contains("[tls.missing]"), "{}", out.stderr);
     assert_eq!(connections.load(Ordering::Relaxed), 1);
     assert_plain(&out);

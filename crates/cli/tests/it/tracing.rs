@@ -20,7 +20,7 @@ fn assert_traced(text: &str, server: &Server) {
         (" #1 net:", " received the head of the response", "status=500"),
         (" #1 net:", " received the head of the response", "status=200"),
         (" #1 retry:", " waiting before a retry", "error=http.server"),
-        (" #1 concurrency:", " gives a connection something to fetch", "host=127.0.0.1"),
+        (" #1 concurrency:", " assigned bytes to a connection", "host=127.0.0.1"),
         (" #1 disk:", " opened the partial file", "f."),
     ] {
         let is_it = |line: &str| line.contains(topic) && line.contains(what) && line.contains(also);

@@ -115,7 +115,7 @@ fn fields(
     for (algorithm, digest) in members {
         match digest {
             Some(digest) => read.push(digest),
-            None => notes.push(format!("the digest {algorithm} in {name} is not supported")),
+            None => notes.push(format!("{algorithm} in {name} is not a digest that downhaul can read")),
         }
     }
     for digest in &read {

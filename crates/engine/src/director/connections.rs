@@ -255,7 +255,7 @@ impl Director {
             from = request.from,
             to = request.to,
             others = running.workers.len(),
-            "gives a connection something to fetch"
+            "assigned bytes to a connection"
         );
         let (go, permission) = oneshot::channel();
         let (end, whole) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default());
@@ -337,7 +337,7 @@ impl Director {
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
-        debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection is done");
+        debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection ended");
         // Two sources at one host are counted like two files, so that each source can keep one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
         // The worker must not write further bytes, because another worker may be assigned to them.

@@ -80,7 +80,7 @@ impl Gateway {
             // Networks with a login page open every tunnel, and then send that page instead of the response.
             error.kind = ErrorKind::ProxyFailed;
             error.detail = format!(
-                "what came through {proxy} is not TLS. The proxy sent it, or the server does not speak TLS on this port"
+                "what came through {proxy} is not TLS. The proxy sent it, or the server does not use TLS on this port"
             );
         } else if !error.detail.contains(&proxy) && !error.at.starts_with(&proxy) {
             let separator = if error.detail.is_empty() { "" } else { ", " };
