@@ -113,7 +113,7 @@ class Stage:
             config.write(f"""
 user root; daemon off; worker_processes 1; pid {work}/{name}.pid; error_log {work}/{name}.log;
 events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root {work}/www;
+http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} root {work}/www;
   default_type application/octet-stream;
   {servers} }}""")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -208,6 +208,13 @@ http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root
         endless = {
             "downhaul -j auto": [f"{self.programs}/downhaul", *list_of_all, "-j", "auto", *events],
             "wget2": ["wget2", "-q", "--max-threads=16", *list_of_all],
+            f"reference, {AT_ONCE} at once": [
+                f"{self.programs}/examples/minimal_files",
+                f"127.0.0.1:{PLAIN}",
+                str(AT_ONCE),
+                "/m",
+                str(self.million),
+            ],
         }
 
         def right(folder):

@@ -1,6 +1,9 @@
 //! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: those that
 //! failed, and those that were stopped or not started. `-i` can read the list.
 //!
+//! The arguments or the list of the run are read again at its end, so that each file takes one bit of memory.
+//! Only the lines of a stream are kept in memory.
+//!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so a script can take an empty list for a success. An entry that cannot be a line of a list becomes a
 //! comment. If FILE is also the input, it is replaced only by a list of all files that are not complete. A
@@ -8,6 +11,7 @@
 //! to servers to which this run may send them.
 
 use crate::args::Args;
+use crate::input::{Arguments, Input, Opened};
 use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
@@ -20,9 +24,10 @@ use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The key of each line, and its value. They show that this file wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
@@ -37,17 +42,16 @@ pub(crate) struct Line {
     lost_name: Option<String>,
 }
 
-/// The most jobs that are read after a run was stopped, to write them into the list. Their lines are kept in
-/// memory, and a pattern such as `[1-9999999999]` may stand for very many jobs.
-const REST_MOST: usize = 1_000_000;
+/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
+/// stand for very many jobs.
+const UNSTARTED_MOST: u64 = 1_000_000;
 
-/// The longest wait for the rest of the input after the run was stopped. Reading a million lines takes some
-/// seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The longest time for writing these. To write a million takes some seconds.
+const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
-/// The files of the run that are not complete yet.
+/// The files of a stream that are not complete yet. A stream cannot be read again, so their lines are kept.
 #[derive(Clone, Default)]
-pub(crate) struct Pending(Arc<(Mutex<Files>, Condvar)>);
+pub(crate) struct Pending(Arc<Mutex<Files>>);
 
 /// The lines are kept here because they may contain secrets, which events do not contain.
 #[derive(Default)]
@@ -58,13 +62,13 @@ struct Files {
     done: BTreeSet<JobId>,
     /// The lines of the jobs that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
-    /// True if all jobs were read. This is `None` until the reader of the input has ended.
-    is_whole: Option<bool>,
+    /// True if all jobs were read.
+    is_whole: bool,
 }
 
 impl Pending {
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the line of a job of the session.
@@ -75,17 +79,14 @@ impl Pending {
         }
     }
 
-    /// Keeps the line of a job that the session did not accept. Returns false if no more lines are kept.
-    pub(crate) fn keep(&self, line: Line) -> bool {
-        let mut files = self.files();
-        files.rest.push(line);
-        files.rest.len() < REST_MOST
+    /// Keeps the line of a job that the session did not accept.
+    pub(crate) fn keep(&self, line: Line) {
+        self.files().rest.push(line);
     }
 
     /// Notes that no more jobs are read. `is_whole` is true if all jobs were read.
     pub(crate) fn end(&self, is_whole: bool) {
-        self.files().is_whole = Some(is_whole);
-        self.0.1.notify_all();
+        self.files().is_whole = is_whole;
     }
 
     /// Notes that the file of a job is complete.
@@ -96,14 +97,52 @@ impl Pending {
         }
     }
 
-    /// Returns all files that are not complete, and true if these are the files of the whole input. Waits
-    /// until the reader of the input has ended, but not longer than `wait`.
-    fn all(&self, wait: Duration) -> (Vec<Line>, bool) {
-        let is_reading = |files: &mut Files| files.is_whole.is_none();
-        let waited = self.0.1.wait_timeout_while(self.files(), wait, is_reading);
-        let (mut files, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let files = std::mem::take(&mut *files);
-        (files.started.into_values().chain(files.rest).collect(), files.is_whole == Some(true))
+    /// Returns all files that are not complete, and true if the whole stream was read. This does not wait for
+    /// the reader of the stream, which may be blocked for ever.
+    fn all(&self) -> (Vec<Line>, bool) {
+        let files = std::mem::take(&mut *self.files());
+        (files.started.into_values().chain(files.rest).collect(), files.is_whole)
+    }
+}
+
+/// The jobs that the list names, if their files are not complete.
+enum Jobs {
+    /// The arguments are read again at the end of the run.
+    Arguments(Arc<Arguments>, Ended),
+    /// A list with this many jobs is read again at the end of the run. It is `None` if it could not be
+    /// opened.
+    List(Option<Opened>, u64, Ended),
+    Stream(Pending),
+}
+
+/// The jobs whose files are complete. Each takes one bit.
+#[derive(Default)]
+struct Ended {
+    bits: Vec<u64>,
+    /// The highest number of a job of the session.
+    last: u64,
+}
+
+impl Ended {
+    fn place(job: u64) -> (usize, u64) {
+        (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
+    }
+
+    /// Notes an event of a job. `is_complete` is true if its file is complete.
+    fn note(&mut self, job: JobId, is_complete: bool) {
+        self.last = self.last.max(job.get());
+        if is_complete {
+            let (at, bit) = Ended::place(job.get());
+            if at >= self.bits.len() {
+                self.bits.resize(at + 1, 0);
+            }
+            self.bits[at] |= bit;
+        }
+    }
+
+    fn has(&self, job: u64) -> bool {
+        let (at, bit) = Ended::place(job);
+        self.bits.get(at).is_some_and(|bits| bits & bit != 0)
     }
 }
 
@@ -119,17 +158,38 @@ pub(crate) struct List {
     path: PathBuf,
     /// True if the input has the same path.
     is_input: bool,
-    /// The longest wait for the rest of the input after the run has ended.
-    wait: Duration,
+    jobs: Jobs,
+    /// The settings of the session.
+    settings: Settings,
+}
+
+/// What is known after the lines were written.
+#[derive(Default)]
+struct Written {
+    /// True if the whole input was read.
+    is_whole: bool,
+    lost_names: Vec<String>,
 }
 
 impl List {
-    /// Returns the list of `--failed`, if that option is given. `is_stream` is true if the input may never
-    /// end.
-    pub(crate) fn of(args: &Args, is_stream: bool) -> Option<List> {
+    /// Returns the list of `--failed`, if that option is given. `settings` are the settings of the session.
+    pub(crate) fn of(args: &Args, input: &Input, settings: &Settings) -> Option<List> {
         let path = args.options.failure.failed.clone()?;
         let is_input = args.output.input.as_deref().is_some_and(|input| outputs::is_same(input, &path));
-        Some(List { path, is_input, wait: if is_stream { Duration::ZERO } else { LONGEST_WAIT } })
+        let jobs = match input {
+            Input::Arguments(arguments) => Jobs::Arguments(arguments.clone(), Ended::default()),
+            Input::List(list, count) => Jobs::List(list.open().ok(), *count, Ended::default()),
+            Input::Stream(_) => Jobs::Stream(Pending::default()),
+        };
+        Some(List { path, is_input, jobs, settings: settings.clone() })
+    }
+
+    /// Returns the jobs of a stream, for its reader.
+    pub(crate) fn pending(&self) -> Option<Pending> {
+        match &self.jobs {
+            Jobs::Stream(pending) => Some(pending.clone()),
+            Jobs::Arguments(..) | Jobs::List(..) => None,
+        }
     }
 
     /// Reads events until the run is over, and writes the list. Only the user may read the list, because its
@@ -137,7 +197,7 @@ impl List {
     ///
     /// # Errors
     /// Returns why the list is not written, in words for the user.
-    pub(crate) fn run(&self, pending: &Pending, mut events: EventReader) -> Result<Vec<String>, String> {
+    pub(crate) fn run(mut self, mut events: EventReader) -> Result<Vec<String>, String> {
         loop {
             let event = match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => event,
@@ -145,27 +205,89 @@ impl List {
                 Next::End => break,
             };
             let Some(job) = event.job else { continue };
-            if matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. }) {
-                pending.remove(job);
+            let is_complete = matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. });
+            match &mut self.jobs {
+                Jobs::Arguments(_, ended) | Jobs::List(_, _, ended) => ended.note(job, is_complete),
+                Jobs::Stream(pending) if is_complete => pending.remove(job),
+                Jobs::Stream(_) => {}
             }
         }
-        let (lines, is_whole) = pending.all(self.wait);
-        let shown = self.path.display();
-        if self.is_input && !is_whole {
+        let List { path, is_input, jobs, settings } = self;
+        let shown = path.display();
+        let (mut written, mut is_refused) = (Written::default(), false);
+        let write = |to: &mut dyn Write| {
+            written = write_lines(jobs, &settings, to)?;
+            is_refused = is_input && !written.is_whole;
+            if is_refused { Err(io::Error::other("the end of the input was not read")) } else { Ok(()) }
+        };
+        let result = platform::replace_with(&path, platform::FOR_THE_OWNER, write);
+        if is_refused {
             return Err(format!(
                 "--failed {shown}: it was not changed, because it is also the input, whose end was not read"
             ));
         }
-        let mut text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
-        if !is_whole {
-            text += &format!("{COMMENT}the end of the input was not read\n");
-        }
-        platform::replace(&self.path, text.as_bytes(), platform::FOR_THE_OWNER)
-            .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
-        let lost_names = lines.into_iter().filter_map(|line| line.lost_name);
+        result.map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
         let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
         let cut = || format!("--failed {shown}: it lacks the end of the input, which was not read");
-        Ok(lost_names.map(warning).chain((!is_whole).then(cut)).collect())
+        let lost_names = written.lost_names.into_iter().map(warning);
+        Ok(lost_names.chain((!written.is_whole).then(cut)).collect())
+    }
+}
+
+/// Writes the lines of the jobs whose files are not complete.
+fn write_lines(jobs: Jobs, settings: &Settings, to: &mut dyn Write) -> io::Result<Written> {
+    let written = match jobs {
+        Jobs::Arguments(arguments, ended) => write_again(arguments.jobs(), u64::MAX, &ended, settings, to)?,
+        Jobs::List(Some(list), count, ended) => {
+            let jobs = list.jobs()?.map(|(_, job)| job);
+            write_again(jobs, count, &ended, settings, to)?
+        }
+        Jobs::List(None, ..) => Written::default(),
+        Jobs::Stream(pending) => {
+            let (lines, is_whole) = pending.all();
+            let mut written = Written { is_whole, ..Written::default() };
+            lines.into_iter().try_for_each(|line| written.write(line, to))?;
+            written
+        }
+    };
+    if !written.is_whole {
+        writeln!(to, "{COMMENT}the end of the input was not read")?;
+    }
+    Ok(written)
+}
+
+/// Reads the input again, and writes the lines. The number of a job is its place in the input. If a list has
+/// fewer jobs than it had, it is not the same list any more.
+fn write_again(
+    jobs: impl Iterator<Item = Result<Job, Error>>,
+    count: u64,
+    ended: &Ended,
+    settings: &Settings,
+    to: &mut dyn Write,
+) -> io::Result<Written> {
+    let (mut written, mut number) = (Written::default(), 0);
+    // The time counts from the first job that was not started.
+    let mut start = Instant::now();
+    for job in jobs {
+        number += 1;
+        if number <= ended.last {
+            start = Instant::now();
+        } else if number - ended.last > UNSTARTED_MOST || start.elapsed() > UNSTARTED_LONGEST {
+            return Ok(written);
+        }
+        if !ended.has(number) {
+            written.write(line(&job, settings), to)?;
+        }
+    }
+    written.is_whole = count == u64::MAX || number >= count;
+    Ok(written)
+}
+
+impl Written {
+    fn write(&mut self, line: Line, to: &mut dyn Write) -> io::Result<()> {
+        self.lost_names.extend(line.lost_name);
+        to.write_all(line.text.as_bytes())?;
+        to.write_all(b"\n")
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::asks::Asks;
 use crate::exit::Exit;
-use crate::failed::{self, Line};
+use crate::failed;
 use crate::input::Input;
 use crate::plain_http;
 use crate::run::{self, Shared};
@@ -80,8 +80,9 @@ impl Feed {
         }
     }
 
-    /// Passes jobs to the session, and returns the number of jobs that were read. If the session ends early,
-    /// keeps the other jobs for `--failed`. Returns `None` if not all jobs were read. A stream may never end.
+    /// Passes jobs to the session, and returns their number. Returns `None` if the session ended early. Then
+    /// the jobs that were read from a stream are kept for `--failed`, and no more are read, because a stream
+    /// may never end.
     fn pass_all(
         &self,
         mut jobs: impl Iterator<Item = AtLine>,
@@ -95,7 +96,7 @@ impl Feed {
         loop {
             let (mut lines, mut some) = (Vec::new(), Vec::new());
             for (_, job) in jobs.by_ref().take(at_once) {
-                lines.push(pending.map(|_| failed::line(&job, &self.settings)));
+                lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
                     && let Some(warning) =
                         job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
@@ -109,43 +110,21 @@ impl Feed {
             if some.is_empty() {
                 break;
             }
+            let number = some.len();
             let ids = runtime.block_on(self.session.add_all(some));
             read += ids.len() as u64;
-            let is_closed = ids.len() < lines.len();
-            let mut lines = lines.into_iter();
-            // The zip takes no line beyond those of the jobs that were added.
-            for (id, line) in ids.into_iter().zip(lines.by_ref()) {
-                if let (Some(pending), Some(line)) = (pending, line) {
-                    pending.insert(id, line);
-                }
+            let is_closed = ids.len() < number;
+            if let Some(pending) = pending {
+                let mut lines = lines.into_iter();
+                // The zip takes no line beyond those of the jobs that were added.
+                ids.into_iter().zip(lines.by_ref()).for_each(|(id, line)| pending.insert(id, line));
+                lines.for_each(|line| pending.keep(line));
             }
             if is_closed {
-                return self.keep_rest(lines.flatten(), jobs, is_stream).map(|kept| read + kept);
+                return None;
             }
         }
         Some(read)
-    }
-
-    /// Keeps the jobs that the session did not accept, for `--failed`. `first` has the lines of the first
-    /// ones, and `jobs` are the others. Returns the number of jobs, or `None` if not all of them were kept.
-    fn keep_rest(
-        &self,
-        first: impl Iterator<Item = Line>,
-        jobs: impl Iterator<Item = AtLine>,
-        is_stream: bool,
-    ) -> Option<u64> {
-        let pending = self.shared.pending()?;
-        // No more of a stream is read, because it may never end.
-        let others = jobs.take(if is_stream { 0 } else { usize::MAX });
-        let others = others.map(|(_, job)| failed::line(&job, &self.settings));
-        let mut kept = 0;
-        for line in first.chain(others) {
-            if !pending.keep(line) {
-                return None;
-            }
-            kept += 1;
-        }
-        (!is_stream).then_some(kept)
     }
 
     /// Reports that a part of a list could not be read, and lets the run end with an error. Returns false.

@@ -12,16 +12,16 @@ pub(crate) fn err(text: &str) {
 
 /// Writes text to standard output, in one call. Returns false if the reader is gone.
 pub(crate) fn out(text: &str) -> bool {
-    write(text).is_ok()
+    write(text.as_bytes()).is_ok()
 }
 
 /// Writes to standard output.
 ///
 /// # Errors
 /// Returns the error of the system.
-pub(crate) fn write(text: &str) -> io::Result<()> {
+pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    out.write_all(bytes).and_then(|()| out.flush())
 }
 
 /// The meaning of a text, which decides its colour.

@@ -47,8 +47,9 @@ use std::time::Duration;
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time limit of `--failed` and `--record` for their files, if a run is stopped. These files are on a
-/// disk, and the rest of a long input must be read for the list of `--failed`.
-const LAST_FILES_LIMIT: Duration = Duration::from_secs(30);
+/// disk, and a long input must be read again for the list of `--failed`. For ten million lines, that takes
+/// about a minute. A second Ctrl-C ends the program immediately.
+const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
 /// State that the threads of a run share.
 #[derive(Default)]
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
     failure: Mutex<Option<Exit>>,
-    /// The jobs that have not ended, for `--failed`.
+    /// The jobs of a stream that have not ended, for `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
@@ -91,7 +92,7 @@ impl Shared {
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the jobs that have not ended, if `--failed` needs them.
+    /// Returns the jobs of a stream that have not ended, if `--failed` needs them.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }
@@ -299,8 +300,8 @@ async fn download(
         let _network = network.enter();
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
-    let list = failed::List::of(args, input.stream().is_some());
-    let pending = list.is_some().then(Pending::default);
+    let list = failed::List::of(args, &input, &settings);
+    let pending = list.as_ref().and_then(failed::List::pending);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files(args, list, &session, &shared);
@@ -397,9 +398,9 @@ fn start_files(
             }
         }));
     }
-    if let (Some(list), Some(pending)) = (list, shared.pending.clone()) {
+    if let Some(list) = list {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || match list.run(&pending, events) {
+        outputs.push(thread::spawn(move || match list.run(events) {
             Ok(warnings) => warnings.iter().for_each(|warning| warn(&escaped(warning))),
             Err(why) => {
                 error(&escaped(&why));

@@ -136,15 +136,7 @@ pub(crate) fn resolve(
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let mut settings = Settings::default();
     settings.output = args.output.folder.clone();
-    settings.naming = Naming {
-        source: match args.output.names {
-            args::Names::Auto => NameSource::Auto,
-            args::Names::Url => NameSource::Url,
-            args::Names::Server => NameSource::Server,
-        },
-        folders: args.output.folders,
-        windows: args.output.windows_names,
-    };
+    settings.naming = naming(args);
     settings.if_exists = match args.existing.if_exists {
         args::IfExists::Check => IfExists::Check,
         args::IfExists::Skip => IfExists::Skip,
@@ -263,6 +255,19 @@ pub(crate) fn resolve(
         .cloned()
         .collect();
     Ok((settings, output))
+}
+
+/// Returns how the files get their names.
+pub(crate) fn naming(args: &Args) -> Naming {
+    Naming {
+        source: match args.output.names {
+            args::Names::Auto => NameSource::Auto,
+            args::Names::Url => NameSource::Url,
+            args::Names::Server => NameSource::Server,
+        },
+        folders: args.output.folders,
+        windows: args.output.windows_names,
+    }
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In

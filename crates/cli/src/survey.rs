@@ -12,9 +12,11 @@ pub(crate) const FEW_AT_ONCE: u16 = 2;
 const FEW_FILES: u64 = 16;
 
 use crate::args::Args;
-use downhaul_engine::core::job::{Job, NamedBy, Url};
+use downhaul_engine::core::job::{Job, NamedBy, Position, Url};
+use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The most origins that are remembered. Only these origins get the headers. Headers are usually meant for a
 /// few hosts only, so this limit hardly ever matters.
@@ -31,17 +33,35 @@ pub struct Survey {
     /// Origins of URLs that a document named.
     named: BTreeSet<String>,
     has_digests: bool,
+    /// The part before the path of the URL that was added last, and its author.
+    last: Option<(String, NamedBy)>,
+    /// The names of the files of a long list.
+    pub(crate) names: Option<ListedNames>,
 }
 
 impl Survey {
     /// Adds a job.
     pub fn add(&mut self, job: &Job) {
         self.has_digests |= !job.expected.is_empty() || job.chunks.is_some();
-        let origins = match job.named_by {
+        job.urls.iter().for_each(|url| self.add_origin(url, job.named_by));
+        if let Some(names) = &mut self.names {
+            names.add(job);
+        }
+    }
+
+    fn add_origin(&mut self, url: &Url, named_by: NamedBy) {
+        // The lines of a list often have the same origin. To compare the texts is faster than to find the
+        // origin.
+        let text = &url[..Position::BeforePath];
+        if self.last.as_ref().is_some_and(|(last, by)| last == text && *by == named_by) {
+            return;
+        }
+        self.last = Some((text.into(), named_by));
+        let origins = match named_by {
             NamedBy::Person => &mut self.given,
             NamedBy::Document => &mut self.named,
         };
-        job.urls.iter().for_each(|url| remember(origins, url));
+        remember(origins, url);
     }
 
     /// Adds the URL of a list. The user gave this URL.
@@ -102,6 +122,7 @@ impl Survey {
             warnings.push(NOT_CHECKED.into());
         }
         settings.header_origins = self.given;
+        settings.listed_names = self.names.map(Arc::new);
         warnings
     }
 }

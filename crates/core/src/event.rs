@@ -217,6 +217,12 @@ impl Event {
     pub fn new(seq: u64, at: u64, job: Option<JobId>, kind: EventKind) -> Self {
         Event { v: VERSION, seq, at, job, kind }
     }
+
+    /// Appends the JSON object to a text, without a line end.
+    pub fn write_json(&self, to: &mut Vec<u8>) {
+        // Serialization fails only for maps whose keys are not text, and an event contains no such map.
+        let _ = serde_json::to_writer(to, self);
+    }
 }
 
 impl EventKind {
@@ -473,11 +479,21 @@ impl Line {
 
 /// Times in RFC 3339 in UTC with milliseconds.
 pub(crate) mod rfc3339 {
+    use crate::calendar::Date;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    /// The first millisecond of the year 10000.
+    const YEAR_10000: u64 = 253_402_300_800_000;
+
     pub fn serialize<S: Serializer>(ms: &u64, to: S) -> Result<S::Ok, S::Error> {
-        let at = i64::try_from(*ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        to.collect_str(&at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+        // The year of a later time has more than four digits, which RFC 3339 does not allow.
+        let ms = if *ms < YEAR_10000 { *ms } else { 0 };
+        let seconds = i64::try_from(ms / 1000).unwrap_or_default();
+        let Date { year, month, day, hour, minute, second } = Date::at(seconds);
+        let ms = ms % 1000;
+        to.collect_str(&format_args!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+        ))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {

@@ -21,7 +21,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-pub use url::Url;
+pub use url::{Position, Url};
 
 /// One file to download.
 #[derive(Clone, PartialEq)]

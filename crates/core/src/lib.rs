@@ -10,7 +10,7 @@
 //!
 //! - [`list`] reads lists of URLs, Metalink documents and checksum lists. A [`job`] is one file to download,
 //!   and [`settings`] are the options of the whole run.
-//! - [`name`] turns remote text into file names.
+//! - [`name`] turns remote text into file names. [`listed_names`] finds names that occur once in a list.
 //! - [`remote`] is what a source says about a file. [`head`] and [`http_response`] read it from HTTP.
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
@@ -46,6 +46,7 @@ pub mod identity;
 pub mod job;
 pub mod journal;
 pub mod list;
+pub mod listed_names;
 pub mod lock_file;
 pub mod name;
 pub mod names;

@@ -11,6 +11,7 @@ use crate::credentials::netrc::Netrc;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, Job, NamedBy};
+use crate::listed_names::ListedNames;
 use crate::name::Naming;
 use crate::names::{ConnectTo, DohServer, Interface, Resolve};
 use crate::proxy::Proxies;
@@ -20,6 +21,7 @@ use crate::signature::Keys;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -135,6 +137,10 @@ pub struct Settings {
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
+    /// The names of all jobs that will be added, if there are very many. With `None`, the session remembers
+    /// the names of all jobs.
+    #[doc(hidden)]
+    pub listed_names: Option<Arc<ListedNames>>,
     /// The proxies. By default there are none.
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
@@ -249,6 +255,7 @@ impl Default for Settings {
             family: Family::Any,
             hosts: None,
             reserved: Vec::new(),
+            listed_names: None,
             proxies: Proxies::default(),
             client_certificate: None,
             client_key: None,

@@ -276,7 +276,9 @@ fn looks_random(value: &str) -> bool {
 /// Returns a text in which each unsafe character is replaced by its code point, such as `\u{1b}`. Control
 /// characters are unsafe, and so are characters that reverse or hide text.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe_to_show) {
+    // Most texts are ASCII, and bytes are compared faster than characters.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !text.chars().any(is_unsafe_to_show) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

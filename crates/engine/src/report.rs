@@ -64,6 +64,14 @@ impl Events {
         Pin::new(self).poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
+    /// Returns true if all events that have arrived were read.
+    pub fn is_empty(&self) -> bool {
+        match &self.from {
+            Receiver::Lossless(events) => events.is_empty(),
+            Receiver::Lossy(events) => events.is_empty(),
+        }
+    }
+
     /// Returns the number of events that were missed since the last call. It is always 0 for a lossless
     /// reader.
     pub fn missed(&self) -> usize {

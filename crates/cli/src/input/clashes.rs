@@ -1,7 +1,8 @@
 //! Finds names that two jobs cannot both have: the same name twice, or a file and a folder of the same name.
 
 use downhaul_engine::core::job::{Destination, Job};
-use downhaul_engine::core::name::{same_file_key, side_files};
+use downhaul_engine::core::listed_names::ListedNames;
+use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, Naming, PART, same_file_key, side_files};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,9 +17,10 @@ const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
 /// The names that were added. They are kept as hashes of 64 bits, so that long lists need little memory. Two
 /// different names with the same hash would be refused like equal names. For a million hashes, the
-/// probability of that is one in 37 million.
+/// probability of that is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
+    /// The names, each with the place of its job.
     seen: HashMap<u64, u64>,
     /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, u64>,
@@ -37,38 +39,100 @@ pub(super) struct Clash {
 impl Names {
     /// Adds the name of a job, if the user gave one.
     pub(super) fn add(&mut self, job: &Job, place: u64) -> Result<(), Clash> {
-        let name = match &job.destination {
-            Destination::Name(name) => name.to_string(),
-            Destination::Path(path) => path.to_string_lossy().into_owned(),
-            Destination::Server | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {
-                return Ok(());
-            }
-        };
+        let Some(name) = given_name(job) else { return Ok(()) };
         let clash =
             |first: &u64, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });
         let path = Path::new(&name);
-        let needed: Vec<u64> = path.ancestors().skip(1).map(|folder| hash(&self.hasher, folder)).collect();
-        if let Some(first) = needed.iter().find_map(|folder| self.seen.get(folder)) {
+        let needed: Vec<&Path> = path.ancestors().skip(1).collect();
+        if let Some(first) = needed.iter().find_map(|folder| self.owner(folder)) {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
         // The names of the side files of an unfinished file are reserved too.
-        for path in [path].into_iter().chain(side_files(path).all()) {
-            let hash = hash(&self.hasher, path);
-            if let Some(first) = self.seen.get(&hash) {
-                return clash(first, SAME);
+        let side = side_files(path);
+        if let Some(first) = self.owner(path).or_else(|| side.all().iter().find_map(|path| self.get(path))) {
+            return clash(first, SAME);
+        }
+        let mut own = side.all().into_iter().chain([path]);
+        if let Some(first) = own.find_map(|path| self.folders.get(&self.hash(path))) {
+            return clash(first, A_FILE_AND_A_FOLDER);
+        }
+        self.seen.insert(self.hash(path), place);
+        // Side files of a very long name cannot be found by their endings.
+        if self.owner(&side.part).is_none() {
+            for path in side.all() {
+                self.seen.insert(self.hash(path), place);
             }
-            if let Some(first) = self.folders.get(&hash) {
-                return clash(first, A_FILE_AND_A_FOLDER);
-            }
-            self.seen.insert(hash, place);
         }
         for folder in needed {
-            self.folders.entry(folder).or_insert(place);
+            self.folders.entry(self.hash(folder)).or_insert(place);
         }
         Ok(())
     }
+
+    /// Returns the place of the job that has this name, or whose side file has it.
+    fn owner(&self, path: &Path) -> Option<&u64> {
+        let text = path.to_str()?;
+        let owners = [PART, JOURNAL, NEW_JOURNAL].into_iter().filter_map(|ending| text.strip_suffix(ending));
+        [text].into_iter().chain(owners).find_map(|path| self.get(Path::new(path)))
+    }
+
+    fn get(&self, path: &Path) -> Option<&u64> {
+        self.seen.get(&self.hash(path))
+    }
+
+    fn hash(&self, path: &Path) -> u64 {
+        self.hasher.hash_one(same_file_key(&path.to_string_lossy()))
+    }
 }
 
-fn hash(hasher: &RandomState, path: &Path) -> u64 {
-    hasher.hash_one(same_file_key(&path.to_string_lossy()))
+/// Finds the jobs of a long list whose names may clash, so that only these are added to [`Names`].
+pub(super) struct Suspects {
+    files: ListedNames,
+    folders: ListedNames,
+    /// True if the list gives a file its name.
+    has_names: bool,
+}
+
+impl Suspects {
+    /// Returns an empty filter for a list of this many bytes.
+    pub(super) fn for_list(bytes: u64) -> Suspects {
+        let none = || ListedNames::for_list(bytes, Naming::default());
+        Suspects { files: none(), folders: none(), has_names: false }
+    }
+
+    /// Adds the name of a job, if the user gave one.
+    pub(super) fn add(&mut self, job: &Job) {
+        let Some(name) = given_name(job) else { return };
+        self.has_names = true;
+        self.files.add_path(&name);
+        folders(&name).for_each(|folder| self.folders.add_path(folder));
+    }
+
+    /// Returns true if some of the jobs that were added have names.
+    pub(super) fn has_names(&self) -> bool {
+        self.has_names
+    }
+
+    /// Returns false if the name of a job clashes with no other one.
+    pub(super) fn may_clash(&self, job: &Job) -> bool {
+        given_name(job).is_some_and(|name| {
+            !self.files.is_only_path(&name)
+                || self.folders.may_have(&name)
+                || folders(&name).any(|folder| self.files.may_have(folder))
+        })
+    }
+}
+
+/// Returns the name that the user gave the file of a job.
+fn given_name(job: &Job) -> Option<String> {
+    match &job.destination {
+        Destination::Name(name) => Some(name.to_string()),
+        Destination::Path(path) => Some(path.to_string_lossy().into_owned()),
+        Destination::Server | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => None,
+    }
+}
+
+/// Returns the folders in a name, such as `a` and `a/b` for `a/b/c`.
+fn folders(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('/').map(|(at, _)| &name[..at])
 }

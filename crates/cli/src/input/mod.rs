@@ -7,22 +7,24 @@ mod stream;
 mod urls;
 
 pub(crate) use glob::looks_like_pattern;
-pub use list::List;
 pub(crate) use list::{HAS_NO_URL, lines};
+pub use list::{List, Opened};
 pub use stream::Stream;
 pub use urls::Arguments;
 pub(crate) use urls::{is_stdout, split_urls};
 
 use crate::args::Args;
+use crate::settings;
 use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::job;
+use std::sync::Arc;
 
 /// The input that the jobs come from.
 #[derive(Debug)]
 pub enum Input {
     /// The arguments.
-    Arguments(Arguments),
+    Arguments(Arc<Arguments>),
     /// A list that was checked, and the number of its jobs. The list is read again during the run.
     List(List, u64),
     /// Standard input, or a pipe. It is read during the run.
@@ -77,12 +79,12 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
             return Ok((Input::Stream(stream), survey));
         }
         let list = fetched.unwrap_or_else(|| List::File(list.clone()));
-        let count = list::check(&list, &mut survey)?;
+        let count = list::check(&list, settings::naming(args), &mut survey)?;
         return Ok((Input::List(list, count), survey));
     }
     let arguments = Arguments::read(args)?;
     arguments.check(&mut survey)?;
-    Ok((Input::Arguments(arguments), survey))
+    Ok((Input::Arguments(Arc::new(arguments)), survey))
 }
 
 #[cfg(test)]

@@ -6,18 +6,23 @@ mod other;
 mod unix;
 
 #[cfg(not(unix))]
+use other::create_new;
+#[cfg(not(unix))]
 pub(crate) use other::{
     Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write, write_new,
+    others_may_read, raise_file_limit, who_else_may_write,
 };
+#[cfg(unix)]
+use unix::create_new;
 #[cfg(unix)]
 pub(crate) use unix::{
     Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write, write_new,
+    others_may_read, raise_file_limit, who_else_may_write,
 };
 
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// The answer to a question for a secret, which the terminal does not show.
 pub(crate) enum Hidden {
@@ -60,20 +65,50 @@ pub(crate) const FOR_ALL: u32 = 0o666;
 /// # Errors
 /// Returns why the file cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, mode, |to| to.write_all(bytes))
+}
+
+/// Writes a file as [`replace`] does. `write` writes its content. If that fails, an older file stays.
+///
+/// # Errors
+/// Returns why the file cannot be written.
+pub(crate) fn replace_with(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return fs::write(path, bytes);
+        return write_to(&File::options().write(true).open(path)?, write);
     }
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.tmp", std::process::id()));
     let new = PathBuf::from(new);
-    write_new(&new, bytes, mode).and_then(|()| fs::rename(&new, &path)).inspect_err(|e| {
+    let file = create_new(&new, mode);
+    let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));
+    written.and_then(|()| fs::rename(&new, &path)).inspect_err(|e| {
         // An incomplete file must not stay. A file that was there before is not ours.
         if e.kind() != io::ErrorKind::AlreadyExists {
             let _ = fs::remove_file(&new);
         }
     })
+}
+
+/// Writes a new file with this mode, and forces it to disk.
+///
+/// # Errors
+/// Returns why the file cannot be written, such as that it exists.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let file = create_new(path, mode)?;
+    write_to(&file, |to| to.write_all(bytes))?;
+    file.sync_all()
+}
+
+fn write_to(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered)?;
+    buffered.flush()
 }
 
 /// Returns the columns and rows of the terminal on standard error, or 80 x 24 if they are unknown.

@@ -55,12 +55,9 @@ pub(crate) fn make_private_folder(path: &std::path::Path) -> std::io::Result<()>
     std::fs::create_dir_all(path)
 }
 
-/// Writes a new file. This system has no modes. Returns when its bytes are on the disk.
-pub(crate) fn write_new(path: &std::path::Path, bytes: &[u8], _mode: u32) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut file = std::fs::File::options().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Creates a new file. The mode has no meaning on this system.
+pub(super) fn create_new(path: &std::path::Path, _mode: u32) -> std::io::Result<std::fs::File> {
+    std::fs::File::options().write(true).create_new(true).open(path)
 }
 
 /// Returns `None`, because the permissions of this system are not checked.

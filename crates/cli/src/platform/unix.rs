@@ -205,11 +205,12 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a new file with this mode. Returns when its bytes are on the disk.
-pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Creates a new file with this mode.
+///
+/// # Errors
+/// Returns why the file cannot be created, such as that it exists.
+pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(mode).open(path)
 }
 
 /// Returns the reason why other users can change a regular file, if they can: one of them owns it, or its

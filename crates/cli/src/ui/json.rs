@@ -5,7 +5,7 @@
 //! written, and the downloads continue. If the output is a file and its disk is full, the downloads continue
 //! too, but the run fails at its end.
 
-use super::{EventReader, Next};
+use super::{AT_ONCE, EventReader, Next};
 use crate::printer;
 use downhaul_engine::Session;
 use downhaul_engine::core::event::{Line, Phase};
@@ -21,16 +21,26 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Returns why some events could not be written. It is not an error if the reader has closed the pipe.
 pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> {
     let mut due = Instant::now() + EVERY;
+    let mut text = Vec::new();
     loop {
         let left = due.saturating_duration_since(Instant::now());
-        let written = match events.next(left) {
-            Next::Event(event) => printer::write(&(Line::Event((*event).clone()).to_json() + "\n")),
+        match events.next(left) {
+            Next::Event(event) => {
+                event.write_json(&mut text);
+                text.push(b'\n');
+            }
             Next::Nothing => {
                 due = Instant::now() + EVERY;
-                samples(session)
+                text.extend(samples(session).into_bytes());
             }
+            // Everything was written after the last event.
             Next::End => return Ok(()),
-        };
+        }
+        if !events.is_empty() && text.len() < AT_ONCE {
+            continue;
+        }
+        let written = printer::write(&text);
+        text.clear();
         if let Err(error) = written {
             // The events are still read, because no new file starts while events wait.
             while !matches!(events.next(EVERY), Next::End) {}
@@ -39,11 +49,11 @@ pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> 
     }
 }
 
-fn samples(session: &Session) -> io::Result<()> {
+/// Returns the lines of progress.
+fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let samples = session.samples();
     let busy = samples.into_iter().filter(|sample| sample.phase != Phase::Asking);
-    let text: String = busy.map(|sample| Line::Progress(at, sample).to_json() + "\n").collect();
-    if text.is_empty() { Ok(()) } else { printer::write(&text) }
+    busy.map(|sample| Line::Progress(at, sample).to_json() + "\n").collect()
 }

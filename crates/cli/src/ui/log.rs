@@ -1,14 +1,15 @@
-//! Writes the log, which has a line for each important event. Each line is appended in one write, so that
-//! several runs can share a file.
+//! Writes the log, which has a line for each important event. Only whole lines are appended, with one write
+//! for the lines of all events that have arrived, so that several runs can share a file.
 //!
 //! A line has the form `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
 use super::units;
-use super::{EventReader, Next};
+use super::{AT_ONCE, EventReader, Next};
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,6 +19,10 @@ use std::time::Duration;
 pub(crate) struct Log {
     file: File,
     zone: TimeZone,
+    /// The lines that are not written yet.
+    lines: String,
+    /// The second of the last line, and its text in local time.
+    second: (i64, String),
     /// The names of unfinished files.
     names: HashMap<JobId, String>,
     /// The first error of a write, if one failed.
@@ -31,7 +36,8 @@ impl Log {
     /// Returns the error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Log { file, zone: TimeZone::system(), names: HashMap::new(), failed: None })
+        let (zone, names) = (TimeZone::system(), HashMap::new());
+        Ok(Log { file, zone, lines: String::new(), second: (i64::MIN, String::new()), names, failed: None })
     }
 
     /// Writes events until the session is over. If the run ended early, the last line gives the reason.
@@ -53,22 +59,40 @@ impl Log {
                 Next::Nothing => {}
                 Next::End => break,
             }
+            if events.is_empty() || self.lines.len() >= AT_ONCE {
+                self.write();
+            }
         }
         if let Some(why) = ending() {
             let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
             self.line(now, "WARNING", why);
         }
+        self.write();
         self.failed.map_or(Ok(()), Err)
     }
 
+    /// Adds a line.
     fn line(&mut self, at: u64, level: &str, message: &str) {
-        let at =
-            i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
-        let at = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
+        let (second, ms) = (i64::try_from(at / 1000).unwrap_or_default(), at % 1000);
+        if self.second.0 != second {
+            let at = Timestamp::from_second(second).unwrap_or_default().to_zoned(self.zone.clone());
+            self.second = (second, at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(self.lines, "{},{ms:03} - {level} - {message}", self.second.1);
+    }
+
+    fn write(&mut self) {
         // An error of the log (such as a full disk) must not fail a file.
-        if let Err(error) = self.file.write_all(format!("{at} - {level} - {message}\n").as_bytes()) {
+        if let Err(error) = self.file.write_all(self.lines.as_bytes()) {
             self.failed.get_or_insert(error);
         }
+        self.lines.clear();
+    }
+
+    /// Returns the name of a file.
+    fn name(&self, job: JobId) -> String {
+        self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"))
     }
 
     /// Returns the level and the text of an event, or `None` if the log does not contain such events.
@@ -76,7 +100,6 @@ impl Log {
     // This function is long because it is one match over all events.
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {
         let job = event.job?;
-        let name = self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"));
         Some(match &event.kind {
             EventKind::Queued { url, .. } => {
                 self.names.insert(job, escaped(url).into_owned());
@@ -91,7 +114,7 @@ impl Log {
                 ("INFO", text)
             }
             EventKind::Resumed { from, bytes, .. } => {
-                ("INFO", format!("resuming {name} at byte {from}, {bytes} bytes are on the disk"))
+                ("INFO", format!("resuming {} at byte {from}, {bytes} bytes are on the disk", self.name(job)))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 let which = match (*attempt, *of) {
@@ -102,17 +125,21 @@ impl Log {
                 let place =
                     if *from == 0 { "from the start".to_string() } else { format!("from byte {from}") };
                 let wait = units::took(*wait);
-                ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
+                (
+                    "WARNING",
+                    format!("retrying {} {place} in {wait} ({which}): {}", self.name(job), why(error)),
+                )
             }
             EventKind::MirrorLeft { url, error, .. } => {
-                ("WARNING", format!("{name}: dropped mirror {}: {}", escaped(url), why(error)))
+                ("WARNING", format!("{}: dropped mirror {}: {}", self.name(job), escaped(url), why(error)))
             }
             EventKind::Question { error, .. } => {
-                ("ERROR", format!("{name}: {}; asking what to do", why(error)))
+                ("ERROR", format!("{}: {}; asking what to do", self.name(job), why(error)))
             }
-            EventKind::Verified { algorithm, digest, source, .. } => {
-                ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))
-            }
+            EventKind::Verified { algorithm, digest, source, .. } => (
+                "INFO",
+                format!("verified {}: {algorithm} {digest} from {}", self.name(job), escaped(source)),
+            ),
             EventKind::Finished { path, bytes, seconds, proven, warnings, .. } => {
                 self.names.remove(&job);
                 let mut text = format!(
@@ -131,6 +158,7 @@ impl Log {
                 ("INFO", format!("skipped {}: {}", escaped(path), escaped(reason)))
             }
             EventKind::Failed { error, retries, .. } => {
+                let name = self.name(job);
                 self.names.remove(&job);
                 let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
                 ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))

@@ -38,6 +38,10 @@ pub(crate) struct EventReader {
 /// If this many events arrive without a pause, they are a flood.
 const FLOOD: u32 = 16;
 
+/// The most bytes of output that are collected before they are written. In a flood, many lines are written at
+/// once.
+const AT_ONCE: usize = 64 * 1024;
+
 /// In a flood, a reader wakes up only a few hundred times a second. Waking it for each event would cost more
 /// than everything else that is done for a small file.
 const NAP: Duration = Duration::from_millis(2);
@@ -45,6 +49,11 @@ const NAP: Duration = Duration::from_millis(2);
 impl EventReader {
     pub(crate) fn new(runtime: &Handle, reader: Events) -> EventReader {
         EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
+    }
+
+    /// Returns true if the next event would have to be waited for. Then the output so far should be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
     }
 
     /// Waits for the next event.

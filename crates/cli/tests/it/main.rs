@@ -18,6 +18,7 @@ mod hooks;
 mod import;
 mod list_headers;
 mod lists;
+mod memory;
 mod metalink;
 #[cfg(unix)]
 mod names;

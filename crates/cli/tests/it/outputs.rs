@@ -210,7 +210,7 @@ fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
     }
 }
 
-/// The rest of a list cannot be kept if the list became shorter while the run read it.
+/// The list is read again at the end of the run. If it became shorter, its end is not known.
 #[test]
 fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
     let server = Server::start();
@@ -228,7 +228,6 @@ fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
         place.write("list", &first);
         send(Signal::INT, &child);
         let out = finish(child);
-        assert!(out.stderr.contains("the list list became shorter"), "{}", out.stderr);
         assert_eq!(place.file("list").as_deref(), Some(first.as_bytes()));
         if failed == "list" {
             assert!(out.stderr.contains("it is also the input, whose end was not read"), "{}", out.stderr);

@@ -52,6 +52,7 @@ impl Director {
     /// Ends a job that never started.
     pub(super) fn fail_unstarted(&mut self, id: JobId, error: &Error) {
         self.reporter.publish(Some(id), EventKind::failed(error));
+        self.places.over(id);
         self.count_failure(error.kind);
     }
 

@@ -13,8 +13,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most names of a folder that are remembered. More names would take many megabytes, and reading them
-/// would take as long as thousands of checks.
+/// The most names of a folder that are remembered, and of all folders together. More names would take many
+/// megabytes, and reading them would take as long as thousands of checks.
 const NAMES_MOST: usize = 200_000;
 
 /// The most folders that are remembered. Files of one folder are usually next to each other in a list.
@@ -34,6 +34,13 @@ struct Seen {
     names: Option<HashSet<u64>>,
     /// The numbers of names such as `name (1).ext`, by the hash of the name without the number.
     numbers: HashMap<u64, Vec<u32>>,
+}
+
+impl Seen {
+    /// Returns the number of names.
+    fn len(&self) -> usize {
+        self.names.as_ref().map_or(0, HashSet::len)
+    }
 }
 
 impl Folders {
@@ -105,7 +112,8 @@ impl Folders {
         if let Some(seen) = all.get(folder.as_os_str()) {
             return seen.clone();
         }
-        if all.len() >= FOLDERS_MOST {
+        let names: usize = all.values().map(|seen| seen.len()).sum();
+        if all.len() >= FOLDERS_MOST || names + seen.len() > NAMES_MOST {
             all.clear();
         }
         let seen = Arc::new(seen);

@@ -10,6 +10,7 @@
 
 mod existing;
 mod folders;
+mod hashes;
 mod taken;
 
 pub(crate) use taken::Reserved;
@@ -24,11 +25,15 @@ use downhaul_core::plan::Place;
 use downhaul_core::remote::Remote;
 use downhaul_core::settings::{Resume, Settings};
 use folders::Folders;
-use std::collections::HashMap;
+use hashes::Hashes;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, ReservedPaths, numbered};
+
+/// The number of a signed file that one job of the run downloads, and of one that several jobs download.
+const ONE: u64 = 1;
+const SEVERAL: u64 = 2;
 
 /// The paths of the files of a run.
 pub(crate) struct Places {
@@ -37,9 +42,9 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files with signed URLs, or with headers of the job that show who asks. The value is true if several
-    /// jobs of the run differ only in these. Then they may decide which file is meant.
-    signed: Mutex<HashMap<[u8; 8], bool>>,
+    /// Files with signed URLs, or with headers of the job that show who asks. The number is [`SEVERAL`] if
+    /// several jobs of the run differ only in these. Then they may decide which file is meant.
+    signed: Mutex<Hashes>,
 }
 
 /// The facts about a job that are needed to choose the path of its file.
@@ -73,11 +78,19 @@ impl Places {
         // The headers and logins of the settings are the same for all jobs.
         let may_differ = first.query().is_some() || !spec.headers.0.is_empty();
         if let Some(file) = may_differ.then(|| self.origin(spec, first).signed_file()).flatten() {
-            self.signed().entry(file).and_modify(|several| *several = true).or_default();
+            let file = u64::from_le_bytes(file);
+            let mut signed = self.signed();
+            let number = if signed.contains(file) { SEVERAL } else { ONE };
+            signed.insert(file, number);
         }
+        let is_only = self.settings.listed_names.as_ref().is_some_and(|names| names.is_only(spec));
         // Two jobs never share a name that the user gave, even if their URLs are equal.
-        let what = if server_chooses { self.what(spec) } else { self.hasher.hash_one(job) };
-        self.taken.reserve(job, &wished, what, may_change)
+        let what = if server_chooses && !is_only { self.what(spec) } else { self.hasher.hash_one(job) };
+        let reserved = self.taken.reserve(job, &wished, what, may_change);
+        if is_only && reserved == Reserved::Path {
+            self.taken.forget_at_end(job);
+        }
+        reserved
     }
 
     /// Returns true if the path of a job's file is known to be free. This reads nothing from the disk.
@@ -105,7 +118,7 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended. Its paths stay reserved.
+    /// Records that a job has ended. Its paths stay reserved, unless no other job of the list can have them.
     pub(crate) fn over(&self, job: JobId) {
         self.taken.over(job);
     }
@@ -177,9 +190,17 @@ impl Places {
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let known = self.known(&there, wanted.identity);
-                Ok((fails || !there.keeps_its_name()) && known != identity::Recognised::OtherUrl)
+                let may_be_taken = there.keeps_its_name() || self.may_be_forgotten(path);
+                Ok((fails || !may_be_taken) && known != identity::Recognised::OtherUrl)
             }),
         }
+    }
+
+    /// Returns true if the file at this path may be that of an earlier job, whose name was forgotten. In rare
+    /// cases it is not. Then a file whose name comes from the server gets a number that it does not need.
+    fn may_be_forgotten(&self, path: &Path) -> bool {
+        let name = path.strip_prefix(&self.settings.output).unwrap_or(path).to_string_lossy();
+        self.settings.listed_names.as_ref().is_some_and(|names| names.may_have(&name))
     }
 
     /// Returns true if a path was free when its folder was read. Reads the folder, if it was not read yet.
@@ -220,7 +241,7 @@ impl Places {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {
             identity::Recognised::SignedDifferently(_)
-                if signed().any(|file| self.signed().get(&file) == Some(&true)) =>
+                if signed().any(|file| self.signed().get(u64::from_le_bytes(file)) == Some(SEVERAL)) =>
             {
                 identity::Recognised::OtherUrl
             }
@@ -228,7 +249,7 @@ impl Places {
         }
     }
 
-    fn signed(&self) -> MutexGuard<'_, HashMap<[u8; 8], bool>> {
+    fn signed(&self) -> MutexGuard<'_, Hashes> {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,6 +5,7 @@
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
 //! responses.
 
+use super::hashes::Hashes;
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
 use std::collections::{HashMap, HashSet};
@@ -32,8 +33,8 @@ pub(crate) enum Reserved {
     Taken,
 }
 
-/// The reserved paths, as hashes. A million files take about forty megabytes. If two different paths have the
-/// same hash, the later file gets a number.
+/// The reserved paths, as hashes. A million files take 18 MiB. If two different paths have the same hash, the
+/// later file gets a number. With a million files, the probability of that is less than one in a million.
 pub(super) struct ReservedPaths {
     names: Mutex<Names>,
     hasher: RandomState,
@@ -45,7 +46,7 @@ pub(super) struct ReservedPaths {
 struct Names {
     /// For the hash of each reserved path, the hash of the download that it was reserved for when the job was
     /// queued. It is 0 for other paths.
-    taken: HashMap<u64, u64>,
+    taken: Hashes,
     /// The hashes of downloads that got a number, with the hash of their path without the number.
     numbered: HashSet<(u64, u64)>,
     /// For each path that was requested more than once, the number that is tried next.
@@ -53,6 +54,10 @@ struct Names {
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
     /// queued.
     by: HashMap<JobId, Vec<PathBuf>>,
+    /// The jobs whose first paths are forgotten when they end.
+    forgotten: HashSet<JobId>,
+    /// True if a path was forgotten.
+    has_forgotten: bool,
 }
 
 impl ReservedPaths {
@@ -79,7 +84,7 @@ impl ReservedPaths {
         if !may_change {
             return Reserved::Taken;
         }
-        if names.taken.get(&base) == Some(&what) || !names.numbered.insert((base, what)) {
+        if names.taken.get(base) == Some(what) || !names.numbered.insert((base, what)) {
             return Reserved::Same;
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
@@ -114,13 +119,26 @@ impl ReservedPaths {
 
     /// Returns true if paths are reserved for more than one job.
     pub(super) fn has_several(&self) -> bool {
+        let names = self.names();
         // The hash 0 stands for the log and similar files, and for further paths of a job.
-        self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
+        names.has_forgotten || names.taken.numbers().filter(|what| *what != 0).take(2).count() > 1
     }
 
-    /// Forgets a job that has ended. Its paths stay reserved.
+    /// Forgets the first path of a job when the job ends, because no other job will ask for it.
+    pub(super) fn forget_at_end(&self, job: JobId) {
+        self.names().forgotten.insert(job);
+    }
+
+    /// Forgets a job that has ended. Its paths stay reserved, unless they are forgotten.
     pub(super) fn over(&self, job: JobId) {
-        self.names().by.remove(&job);
+        let mut names = self.names();
+        let paths = names.by.remove(&job);
+        if names.forgotten.remove(&job)
+            && let Some(first) = paths.iter().flatten().next()
+        {
+            names.taken.remove(self.hash(first));
+            names.has_forgotten = true;
+        }
     }
 
     /// Returns true if no other job has this path or the path of one of its side files. `key` is the key of
@@ -130,7 +148,7 @@ impl ReservedPaths {
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
             // For nearly all files, the name of a side file is the name of the file with an ending.
             let base = key.len();
-            let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
+            let free = |key: &str| !names.taken.contains(self.hasher.hash_one(key));
             let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
             return owners.chain([key.as_str()]).all(free)
                 && ENDINGS.into_iter().all(|ending| {
@@ -144,7 +162,7 @@ impl ReservedPaths {
         let owners = ENDINGS.map(|ending| owner.strip_suffix(ending).map(PathBuf::from));
         let mut all =
             side.all().into_iter().chain([path]).chain(owners.iter().filter_map(|one| one.as_deref()));
-        all.all(|path| !names.taken.contains_key(&self.hash(path)))
+        all.all(|path| !names.taken.contains(self.hash(path)))
     }
 
     fn hash(&self, path: &Path) -> u64 {
@@ -205,6 +223,19 @@ mod tests {
         assert_eq!(path_of(&taken, JobId::new(2)), "config (1).json");
         assert_eq!(path_of(&taken, JobId::new(5)), "./config (2).json");
         assert!(taken.take(JobId::new(1), wished) && !taken.take(JobId::new(2), wished));
+    }
+
+    #[test]
+    fn a_path_is_forgotten_at_the_end_of_its_job_only_if_that_was_asked_for() {
+        let taken = ReservedPaths::new(&[]);
+        let (one, two, path) = (JobId::new(1), JobId::new(2), Path::new("a"));
+        assert_eq!(taken.reserve(one, path, 1, false), Reserved::Path);
+        taken.forget_at_end(one);
+        assert!(!taken.take(two, path) && !taken.has_several());
+        taken.over(one);
+        assert!(taken.take(two, path) && taken.has_several());
+        taken.over(two);
+        assert!(!taken.take(one, path));
     }
 
     #[test]
