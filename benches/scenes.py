@@ -129,6 +129,9 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
     def of_one_file(self):
         capped = f"http://127.0.0.1:{CAPPED}"
         minimal = [f"{self.programs}/examples/minimal", f"127.0.0.1:{PLAIN}", "/large", "out"]
+        # As many connections as cores, because each connection of the reference has a thread.
+        cores = os.cpu_count()
+        references = {f"reference, {n} connection{'s' * (n > 1)}": [*minimal, str(n)] for n in sorted({1, cores})}
         with_sum = {"downhaul": self.one(f"{HTTP}/sum/large")["downhaul"]}
         # Tools with one connection are left out: they all take 42 s.
         several = self.one(f"{capped}/capped/209715200/file?rate=5000000")
@@ -137,10 +140,10 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
         large = self.is_file("large")
         wide = {"tools": self.one(f"{HTTP_FAR}/wide"), "right": self.is_file("wide"), "warm": False}
         return {
-            "large": Scene("1 GiB, plain", {**self.one(f"{HTTP}/large"), "reference": minimal}, large, disk=True),
+            "large": Scene("1 GiB, plain", {**self.one(f"{HTTP}/large"), **references}, large, disk=True),
             "large-tls": Scene("1 GiB, TLS", self.one(f"{HTTPS}/large"), large, disk=True),
             "large-sha256": Scene(
-                "1 GiB, SHA-256 from a header", {**with_sum, "reference, hashing": [*minimal, "sha256"]}, large, disk=True
+                "1 GiB, SHA-256 from a header", {**with_sum, "reference, hashing": [*minimal, "1", "sha256"]}, large, disk=True
             ),
             "capped": Scene("200 MiB at 5 MB/s a connection", several, is_of_size(209715200)),
             "refusing": Scene(

@@ -8,10 +8,11 @@
 //! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before it is on
 //! the disk. If the response has a digest of its own, nothing is reported or recorded in the journal before
 //! the whole body has arrived and matches the digest. The director may move the end of the segment closer at
-//! any time. At most four batches are in memory: one is filled, one is written, one waits for the hasher, and
-//! one is hashed.
+//! any time. At most five batches are in memory: one is filled, two wait to be written or are being written,
+//! and two wait to be hashed or are being hashed.
 
 mod watch;
+mod write_queue;
 mod writer;
 
 use crate::chunk_hash::ChunkCheck;
@@ -35,8 +36,9 @@ use tokio::sync::oneshot;
 use watch::Watch;
 use writer::{QUICK, Writer};
 
-/// The longest time that bytes may wait to be written and reported. It is also the time between checks for
-/// silence. So a slow connection reports its progress to the plan ten times a second.
+/// The time between checks for silence. Bytes are written and reported at the next check at the latest, or at
+/// the one after it if a batch became full in between. So a slow connection reports its progress to the plan
+/// ten times a second.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The number of times that the worker lets other tasks run before it waits for the rest of a small file. The
@@ -61,7 +63,7 @@ pub(crate) struct Go {
     pub(crate) journaled: bool,
     /// The thread for quick writes.
     pub(crate) short_calls: Arc<ShortCalls>,
-    /// The queue of the hasher, if the file is hashed.
+    /// Passes bytes to the hasher, if the file is hashed.
     pub(crate) feed: Option<hashing::Feed>,
 }
 
@@ -200,10 +202,8 @@ async fn receive(
                     writer.finish(report).await?;
                     return Err(e);
                 }
-                // The batch is written and reported immediately, so that the plan has the progress of a slow
-                // connection.
                 let since = clock::instant();
-                writer.finish(report).await?;
+                writer.tick(report).await?;
                 watch.was_away(since);
             }
         }
