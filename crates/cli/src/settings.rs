@@ -49,7 +49,7 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has the limits of hosts (see `--no-learn`).",
+         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`).",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",

@@ -1,36 +1,38 @@
-//! The limits of hosts. These limits are stored for later runs in one small JSON text, `hosts.json`.
+//! What runs learned about hosts: their limits, and the numbers with which later runs start. It is stored in
+//! one small JSON text, `hosts.json`.
 //!
-//! Invariant: the text contains origins (scheme, host, port) and numbers, and nothing else. It has no path,
-//! no user name and no secret, and its length is limited. A limit is used unchanged for the time `FRESH`,
-//! and it is removed after the time `KEPT`.
+//! Invariant: the text contains origins (scheme, host, port), numbers and fixed words, and nothing else. It
+//! has no path, no user name and no secret, and its length is limited. A limit is used unchanged for the time
+//! `FRESH`, and everything is removed after the time `KEPT`.
 
-use crate::concurrency::Learned;
+use crate::concurrency::{Learned, Level, Spoke};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// The version of the format. A text of another version is ignored and replaced.
-const VERSION: u32 = 1;
+/// The version of the format that is written. Version 1 had limits only. A text of a later version is ignored
+/// and replaced.
+const VERSION: u32 = 2;
 
-/// The highest number of hosts that are remembered. The oldest ones are removed first. Few users meet so many
-/// hosts with limits, and the text stays below 100 KiB.
+/// The highest number of hosts that are remembered. The oldest ones are removed first, and those without
+/// limits before those with limits.
 const MOST: usize = 500;
 
-/// The longest text that is read, in bytes. A longer text was not written by downhaul.
+/// The longest text that is read and written, in bytes. A longer text was not written by downhaul.
 pub const LONGEST: u64 = 256 * 1024;
 
 /// After this time a host may have other limits. One more connection than the limit is then tried.
 const FRESH: Duration = Duration::from_secs(86_400);
 
-/// After this time a limit is removed, and a run has to find it again.
+/// After this time an entry is removed, and a run has to find its numbers again.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// The limits of hosts, by origin.
+/// What is known about hosts, by origin.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Hosts(BTreeMap<String, Entry>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     /// The highest number of connections that the host accepts.
@@ -40,6 +42,26 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
     /// The time when the limit was found, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<u64>,
+    /// The numbers with which a run starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<Start>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    /// See [`Learned::best`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<Level>,
+    /// See [`Learned::files`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Level>,
+    /// See [`Learned::http`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<Spoke>,
+    /// The time when these numbers were found, in seconds since 1970.
     at: u64,
 }
 
@@ -60,70 +82,127 @@ impl Hosts {
             return Err("it is too long");
         }
         let text: Text = serde_json::from_slice(text).map_err(|_| "it cannot be understood")?;
-        if text.version != VERSION {
+        if !(1..=VERSION).contains(&text.version) {
             return Err("its format has another version");
         }
-        let mut hosts = Hosts(text.hosts);
-        hosts.0.retain(|origin, entry| is_origin(origin) && entry.is_valid() && entry.age(now) <= KEPT);
-        Ok(hosts)
+        let kept = text.hosts.into_iter().filter(|(origin, _)| is_origin(origin));
+        let kept = kept.map(|(origin, entry)| (origin, entry.without_old(now)));
+        Ok(Hosts(kept.filter(|(_, entry)| *entry != Entry::default() && entry.is_valid()).collect()))
     }
 
-    /// Returns the limits of this origin with which a run starts.
+    /// Returns what a run starts with at this origin.
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
-        let more = usize::from(entry.age(now) > FRESH);
+        let more = usize::from(entry.at.is_some_and(|at| age(at, now) > FRESH));
+        let start = entry.start.unwrap_or_default();
         Learned {
             connections: entry.connections.map(|most| most.saturating_add(more)),
             requests: entry.requests,
+            best: start.best,
+            files: start.files,
+            http: start.http,
         }
     }
 
-    /// Records the limits that a run found.
+    /// Records what a run found. What it did not find stays as it was.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
-        let old = self.0.get(origin);
-        // If the limit of connections is found again within a day, it keeps its date. With a new
-        // date each time, a host that is used every hour would never get one more connection.
-        let is_same_limit = |old: &&Entry| {
-            old.age(now) <= FRESH && old.connections == learned.connections && learned.requests.is_none()
-        };
-        let at = old.filter(is_same_limit).map_or(seconds(now), |old| old.at);
-        let entry = Entry {
-            connections: learned.connections.or(old.and_then(|old| old.connections)),
-            requests: learned
-                .requests
-                .or(old.and_then(|old| old.requests))
-                .map(|rate| (rate * 100.0).round() / 100.0),
-            at,
-        };
-        if is_origin(origin) && entry.is_valid() {
+        let old = self.0.get(origin).copied().unwrap_or_default();
+        let entry = Entry { start: old.start_after(learned, now), ..old.limits_after(learned, now) };
+        if is_origin(origin) && entry != Entry::default() && entry.is_valid() {
             self.0.insert(origin.into(), entry);
         }
         while self.0.len() > MOST {
-            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.at).map(|(origin, _)| origin.clone());
-            oldest.and_then(|origin| self.0.remove(&origin));
+            self.remove_oldest();
         }
     }
 
     /// Returns the content of `hosts.json`.
     pub fn text(&self) -> Vec<u8> {
-        let text = Text { version: VERSION, hosts: self.0.clone() };
-        let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();
-        text.push(b'\n');
-        text
+        let mut hosts = self.clone();
+        loop {
+            let text = Text { version: VERSION, hosts: hosts.0.clone() };
+            let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();
+            text.push(b'\n');
+            if text.len() as u64 <= LONGEST || hosts.0.is_empty() {
+                return text;
+            }
+            hosts.remove_oldest();
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let oldest = self.0.iter().min_by_key(|(_, entry)| (entry.at, entry.start.map(|start| start.at)));
+        let oldest = oldest.map(|(origin, _)| origin.clone());
+        oldest.and_then(|origin| self.0.remove(&origin));
     }
 }
 
 impl Entry {
-    /// Returns the age of the entry. A date in the future is from a wrong clock, so such an entry counts as
-    /// very old.
-    fn age(&self, now: SystemTime) -> Duration {
-        let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.at));
-        at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)
+    /// Returns the entry without its parts that are too old.
+    fn without_old(self, now: SystemTime) -> Entry {
+        let start = self.start.filter(|start| age(start.at, now) <= KEPT);
+        match self.at.is_some_and(|at| age(at, now) <= KEPT) {
+            true => Entry { start, ..self },
+            false => Entry { start, ..Entry::default() },
+        }
+    }
+
+    /// Returns the limits after a run that found these ones.
+    fn limits_after(self, learned: Learned, now: SystemTime) -> Entry {
+        if learned.connections.is_none() && learned.requests.is_none() {
+            return self;
+        }
+        // If the limit of connections is found again within a day, it keeps its date. With a new
+        // date each time, a host that is used every hour would never get one more connection.
+        let is_same_limit = |at: &u64| {
+            age(*at, now) <= FRESH && self.connections == learned.connections && learned.requests.is_none()
+        };
+        let rounded = |rate: f64| (rate * 100.0).round() / 100.0;
+        Entry {
+            connections: learned.connections.or(self.connections),
+            requests: learned.requests.or(self.requests).map(rounded),
+            at: self.at.filter(is_same_limit).or(Some(seconds(now))),
+            ..self
+        }
+    }
+
+    /// Returns the numbers of the next start after a run that found these ones. If they are about the same as
+    /// before, they keep their date for a day, so that not every run writes the file.
+    fn start_after(self, learned: Learned, now: SystemTime) -> Option<Start> {
+        let old = self.start.unwrap_or_default();
+        let level = |old: Option<Level>, new: Option<Level>| match (old, new) {
+            (Some(old), Some(new)) if old.is_similar(&new) => Some(old),
+            (old, new) => new.map(rounded).or(old),
+        };
+        let found = learned.best.is_some() || learned.files.is_some() || learned.http.is_some();
+        let new = Start {
+            best: level(old.best, learned.best),
+            files: level(old.files, learned.files),
+            http: learned.http.or(old.http),
+            ..old
+        };
+        let is_new = new != old || age(old.at, now) > FRESH;
+        if found && is_new { Some(Start { at: seconds(now), ..new }) } else { self.start }
     }
 
     fn is_valid(&self) -> bool {
-        self.connections != Some(0) && self.requests.is_none_or(|rate| rate > 0.0 && rate.is_finite())
+        let start = self.start.unwrap_or_default();
+        self.connections != Some(0)
+            && self.requests.is_none_or(|rate| rate > 0.0 && rate.is_finite())
+            && start.best.iter().chain(&start.files).all(Level::is_valid)
     }
+}
+
+/// Returns a level whose goodput is a whole number.
+fn rounded(level: Level) -> Level {
+    Level { goodput: level.goodput.map(f64::round), ..level }
+}
+
+/// Returns the time since a date in seconds. A date in the future is from a wrong clock, so it counts as very
+/// old.
+fn age(at: u64, now: SystemTime) -> Duration {
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(at));
+    at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)
 }
 
 fn seconds(now: SystemTime) -> u64 {
@@ -147,7 +226,13 @@ mod tests {
     }
 
     fn both_limits() -> Learned {
-        Learned { connections: Some(2), requests: Some(4.5) }
+        Learned { connections: Some(2), requests: Some(4.5), ..Learned::default() }
+    }
+
+    /// Returns a run that found this number of connections with this goodput, and HTTP/2.
+    fn best(number: usize, goodput: f64) -> Learned {
+        let best = Some(Level { number, goodput: Some(goodput), far: true });
+        Learned { best, http: Some(Spoke::Http2), ..Learned::default() }
     }
 
     #[test]
@@ -168,7 +253,7 @@ mod tests {
 
     #[test]
     fn after_a_day_one_more_connection_is_tried_even_if_the_host_is_used_every_hour() {
-        let (mut hosts, limit) = (Hosts::default(), Learned { connections: Some(2), requests: None });
+        let (mut hosts, limit) = (Hosts::default(), Learned { connections: Some(2), ..Learned::default() });
         for hour in 0..30 {
             let now = at(f64::from(hour) / 24.0);
             let known = hosts.known(HOST, now).connections.unwrap_or(2);
@@ -186,7 +271,9 @@ mod tests {
         {
             hosts.learn(wrong, both_limits(), at(0.0));
         }
-        hosts.learn(HOST, Learned { connections: None, requests: Some(f64::NAN) }, at(0.0));
+        hosts.learn(HOST, best(0, 1.0), at(0.0));
+        hosts.learn(HOST, best(1, f64::INFINITY), at(0.0));
+        hosts.learn(HOST, Learned { requests: Some(f64::NAN), ..Learned::default() }, at(0.0));
         assert_eq!(hosts, Hosts::default());
         let planted =
             br#"{"version":1,"hosts":{"https://h/path?token=x":{"connections":1,"at":1728000000}}}"#;
@@ -196,9 +283,62 @@ mod tests {
     #[test]
     fn different_limits_of_two_runs_are_both_kept() {
         let mut hosts = Hosts::default();
-        hosts.learn(HOST, Learned { connections: Some(2), requests: None }, at(0.0));
-        hosts.learn(HOST, Learned { connections: None, requests: Some(4.5) }, at(0.5));
+        hosts.learn(HOST, Learned { connections: Some(2), ..Learned::default() }, at(0.0));
+        hosts.learn(HOST, Learned { requests: Some(4.5), ..Learned::default() }, at(0.5));
         assert_eq!(hosts.known(HOST, at(0.5)), both_limits());
+    }
+
+    #[test]
+    fn a_start_is_kept_for_a_month_and_does_not_touch_the_limits() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, both_limits(), at(0.0));
+        hosts.learn(HOST, best(16, 1e7), at(1.5));
+        let text = hosts.text();
+        let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
+        assert_eq!(known(0.5), both_limits(), "the date of the start is in the future");
+        assert_eq!(known(1.5), Learned { connections: Some(3), requests: Some(4.5), ..best(16, 1e7) });
+        assert_eq!(known(31.0), best(16, 1e7));
+        assert_eq!(known(32.0), Learned::default());
+    }
+
+    #[test]
+    fn a_start_that_is_about_the_same_changes_nothing_for_a_day() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, best(16, 1e7), at(0.0));
+        let first = hosts.clone();
+        hosts.learn(HOST, best(16, 1.2e7), at(0.9));
+        assert_eq!(hosts, first);
+        hosts.learn(HOST, best(16, 1.2e7), at(1.1));
+        assert_ne!(hosts, first, "it gets a new date");
+        assert_eq!(hosts.known(HOST, at(1.1)), first.known(HOST, at(1.1)));
+        hosts.learn(HOST, best(16, 2e7), at(1.2));
+        assert_eq!(hosts.known(HOST, at(1.2)), best(16, 2e7));
+        hosts.learn(HOST, best(8, 2e7), at(1.3));
+        assert_eq!(hosts.known(HOST, at(1.3)), best(8, 2e7));
+    }
+
+    #[test]
+    fn a_text_of_the_first_version_is_read() {
+        let text =
+            br#"{"version":1,"hosts":{"https://example.com:8443":{"connections":2,"requests":4.5,"at":1728000000}}}"#;
+        let hosts = Hosts::read(text, at(0.5)).expect("readable");
+        assert_eq!(hosts.known(HOST, at(0.5)), both_limits());
+        assert_eq!(Hosts::read(&hosts.text(), at(0.5)), Ok(hosts));
+        let later = br#"{"version":3,"hosts":{}}"#;
+        assert!(Hosts::read(later, at(0.0)).is_err());
+    }
+
+    #[test]
+    fn the_longest_text_that_is_written_can_be_read() {
+        let mut hosts = Hosts::default();
+        let long = format!("{0}.{0}.{0}.{0}", "x".repeat(60));
+        for n in 0..MOST {
+            let learned = Learned { files: best(64, 1e9).best, ..both_limits() };
+            hosts.learn(&format!("https://{n}.{long}:12345"), learned, at(0.0));
+            hosts.learn(&format!("https://{n}.{long}:12345"), best(64, 123_456_789_012.0), at(0.0));
+        }
+        let read = Hosts::read(&hosts.text(), at(0.0)).expect("readable");
+        assert!(read.0.len() > MOST / 2, "{}", read.0.len());
     }
 
     #[test]
@@ -210,6 +350,10 @@ mod tests {
         assert_eq!(hosts.0.len(), MOST);
         assert!(!hosts.0.contains_key("https://host0.example"), "the oldest host is removed");
         assert!((hosts.text().len() as u64) < LONGEST);
+        for n in 0..20 {
+            hosts.learn(&format!("https://fast{n}.example"), best(16, 1e7), at(2.0));
+        }
+        assert!(hosts.0.contains_key("https://host20.example"), "a limit is not removed for a start");
     }
 
     proptest! {

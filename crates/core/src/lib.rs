@@ -14,7 +14,7 @@
 //! - [`remote`] is what a source says about a file. [`head`] and [`http_response`] read it from HTTP.
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
-//!   that it gets too many requests. [`hosts`] remembers the limits of hosts.
+//!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
 //! - [`journal`] is the record from which a later run resumes. [`identity`] decides if a file that exists
 //!   already is the wanted one. [`adopt`] reads partial files of other tools.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name

@@ -39,6 +39,8 @@ pub struct Remote {
     pub coding: Option<String>,
     /// True if ranges of the file can be requested, and ranges with equal validators belong together.
     pub can_resume: bool,
+    /// True if the connection is one that many requests share, such as one of HTTP/2.
+    pub is_shared: bool,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
     /// Digests of exactly the bytes of this body, if it is a [`Span::Range`].
@@ -110,6 +112,7 @@ impl Remote {
             coding: None,
             can_resume: false,
             digests: Vec::new(),
+            is_shared: false,
             range_digests: Vec::new(),
             stated_size: None,
             links: Links::default(),

@@ -133,7 +133,8 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// The addresses of a host that connections may use.
     pub family: Family,
-    /// The file in which runs store the limits of hosts. With `None`, the limits are not stored.
+    /// The file in which runs store what they learned about hosts: their limits, and the numbers with which
+    /// later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,

@@ -27,6 +27,8 @@ const FULL_SHARE: u32 = 2;
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
+    /// The changes of the number of files at once, oldest first, if downhaul chose it.
+    pub at_once: Vec<Step>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
     /// The proxies that connections went through, without their logins.

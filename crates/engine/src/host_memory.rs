@@ -1,5 +1,5 @@
-//! Reads and writes the file in which runs remember the limits of hosts ([`downhaul_core::hosts`]). The file
-//! is read at the start of a run and written at the end.
+//! Reads and writes the file in which runs remember what they learned about hosts ([`downhaul_core::hosts`]).
+//! The file is read at the start of a run. It is written at the end, if the run learned something new.
 //!
 //! Invariant: a reader always finds one complete text. One run at a time replaces the file by a rename, and
 //! keeps what other runs wrote in the meantime. If the file cannot be read or written, the run reports that,
@@ -17,10 +17,10 @@ use std::time::Duration;
 /// Writing takes a few milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
-/// The remembered limits of hosts.
+/// What earlier runs learned about hosts.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// The path of the file, or `None` if limits are not stored.
+    /// The path of the file, or `None` if nothing is stored.
     path: Option<PathBuf>,
     hosts: Hosts,
     /// The reason why the file could not be read.
@@ -40,18 +40,20 @@ impl Memory {
         Memory { path: Some(path.into()), hosts, wrong }
     }
 
-    /// Returns the limits with which a run starts for this origin.
+    /// Returns what a run starts with at this origin.
     pub(crate) fn known(&self, origin: &str) -> Learned {
         self.hosts.known(origin, clock::wall())
     }
 
-    /// Writes the limits that the run found. Returns a note for the user, if there is one. Blocks the thread.
+    /// Writes what the run learned, if that is new. Returns a note for the user, if there is one. Blocks the
+    /// thread.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
-        let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else {
-            return self.wrong;
-        };
-        let kept = keep(&path, learned).map_err(|e| format!("could not remember the limits of hosts: {e}"));
-        self.wrong.or(kept.err())
+        let is_new =
+            self.wrong.is_some() || (!learned.is_empty() && after(&self.hosts, learned) != self.hosts);
+        let Some(path) = self.path.filter(|_| is_new) else { return self.wrong };
+        let kept = keep(&path, learned);
+        let failed = |e| format!("could not store what was learned about hosts in {}: {e}", path.display());
+        self.wrong.or(kept.map_err(failed).err())
     }
 }
 
@@ -63,6 +65,15 @@ fn read(path: &Path) -> Result<Hosts, String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Hosts::default()),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// Returns what is known after a run that learned this.
+fn after(hosts: &Hosts, learned: &[(String, Learned)]) -> Hosts {
+    let mut hosts = hosts.clone();
+    for (origin, learned) in learned {
+        hosts.learn(origin, *learned, clock::wall());
+    }
+    hosts
 }
 
 #[expect(clippy::disallowed_methods, reason = "this file is not a download, and is only written here")]
@@ -77,10 +88,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     }
     let lock = private().open(beside(".lock"))?;
     wait_for(&lock)?;
-    let mut hosts = read(path).unwrap_or_default();
-    for (origin, learned) in learned {
-        hosts.learn(origin, *learned, clock::wall());
-    }
+    let hosts = after(&read(path).unwrap_or_default(), learned);
     let new = beside(".new");
     // A run that was killed may have left this file.
     let _ = fs::remove_file(&new);
@@ -113,11 +121,12 @@ fn wait_for(lock: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_core::concurrency::Level;
 
     const HOST: &str = "http://h:81";
 
     fn learned(connections: usize) -> Learned {
-        Learned { connections: Some(connections), requests: None }
+        Learned { connections: Some(connections), ..Learned::default() }
     }
 
     #[test]
@@ -157,6 +166,21 @@ mod tests {
             let mode = fs::metadata(&path).expect("it is there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_run_that_learned_nothing_new_does_not_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.json");
+        let level = |number| Level { number, goodput: Some(1e7), far: true };
+        let best = |number| Learned { best: Some(level(number)), ..Learned::default() };
+        assert_eq!(Memory::read(Some(&path)).keep(&[(HOST.into(), best(16))]), None);
+        let written = || fs::metadata(&path).and_then(|metadata| metadata.modified()).expect("it is there");
+        let before = written();
+        assert_eq!(Memory::read(Some(&path)).keep(&[(HOST.into(), best(16))]), None);
+        assert_eq!(written(), before);
+        assert_eq!(Memory::read(Some(&path)).keep(&[(HOST.into(), best(8))]), None);
+        assert_eq!(Memory::read(Some(&path)).known(HOST), best(8));
     }
 
     #[test]

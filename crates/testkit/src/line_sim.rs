@@ -14,7 +14,7 @@
 mod race;
 mod tcp;
 
-use downhaul_core::concurrency::Step;
+use downhaul_core::concurrency::{Level, Step};
 use race::Race;
 
 /// The longest race (one download over the line), in simulated seconds. After that time, the choice that has
@@ -55,12 +55,14 @@ pub enum Host {
 }
 
 /// What decides the number of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
     /// A fixed number, as soon as the first response has arrived.
     Fixed(usize),
     /// The number that the controller decides.
     Auto,
+    /// The number that the controller decides. It starts at the level that an earlier run found.
+    From(Level),
 }
 
 /// The result of a race.
@@ -72,6 +74,8 @@ pub struct Raced {
     pub connections: f64,
     /// The changes of the controller's target.
     pub steps: Vec<Step>,
+    /// The best number of connections that the controller found.
+    pub best: Option<Level>,
 }
 
 /// Fetches this many bytes over a line. Returns the result.
@@ -89,5 +93,6 @@ pub fn race(line: Line, bytes: f64, choice: Choice, seed: u64) -> Raced {
         race.report();
     }
     let steps = race.controller.steps().to_vec();
-    Raced { goodput: race.got / race.now, connections: in_use / race.now, steps }
+    let best = race.controller.best();
+    Raced { goodput: race.got / race.now, connections: in_use / race.now, steps, best }
 }

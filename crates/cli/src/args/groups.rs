@@ -126,10 +126,10 @@ pub struct Work {
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Neither store nor use the limits of hosts
+    /// Neither store nor use what runs learned about hosts
     ///
-    /// By default, a run stores how many connections and requests each host accepts, and later runs use these
-    /// numbers.
+    /// By default, a run stores how many connections and requests each host accepts, and how many connections
+    /// and files at once were best. The next run starts with these numbers, and still measures.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }

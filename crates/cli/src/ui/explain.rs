@@ -12,7 +12,7 @@ const ENDS: usize = 5;
 
 /// Returns the lines that are shown, each with its line end.
 pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
-    let Explanation { hosts, files, proxies } = &summary.explanation;
+    let Explanation { hosts, at_once, files, proxies } = &summary.explanation;
     let mut out = String::new();
     if !files.is_empty() {
         let which = match files.len() as u64 == summary.finished {
@@ -27,7 +27,13 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     }
     for (host, steps) in hosts {
         out += &format!("Connections to {}:\n", escaped(host));
-        out += &folded(steps.iter().map(line).collect(), verbose);
+        out += &folded(steps.iter().map(|step| line(step, "connections")).collect(), verbose);
+    }
+    if !at_once.is_empty() {
+        out += "Files at once:\n";
+        // The goodput of files is left out, because each file counts for more than its size.
+        let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
+        out += &folded(steps.collect(), verbose);
     }
     if files.is_empty() && hosts.is_empty() {
         out += "Nothing was downloaded, so there is nothing to explain.\n";
@@ -93,19 +99,21 @@ fn limited_by(limit: Limiter) -> &'static str {
     }
 }
 
-fn line(step: &Step) -> String {
+/// Returns the line of a change. `what` is what was counted, in the plural.
+fn line(step: &Step, what: &str) -> String {
     let why = match step.why {
-        StepReason::FarHost => "the host is far away, so several connections start at once",
-        StepReason::TryMore => "trying more connections",
-        StepReason::Better => "this number was faster",
-        StepReason::NoGain => "more connections were hardly faster",
-        StepReason::TryFewer => "trying fewer connections",
-        StepReason::Refused => "the host refused more connections",
-        StepReason::Collapse => "more connections were slower in total",
+        StepReason::FarHost => format!("the host is far away, so several {what} start at once"),
+        StepReason::Remembered => "this number was the best in an earlier run".into(),
+        StepReason::TryMore => format!("trying more {what}"),
+        StepReason::Better => "this number was faster".into(),
+        StepReason::NoGain => format!("more {what} were hardly faster"),
+        StepReason::TryFewer => format!("trying fewer {what}"),
+        StepReason::Refused => format!("the host refused more {what}"),
+        StepReason::Collapse => format!("more {what} were slower in total"),
     };
     let at = match step.goodput {
         none if none <= 0.0 => String::new(),
-        goodput => format!(" ({} connections reached {})", step.from, units::rate(goodput)),
+        goodput => format!(" ({} {what} reached {})", step.from, units::rate(goodput)),
     };
     format!("  after {}: {} -> {}, {why}{at}\n", units::took(step.at.as_secs_f64()), step.from, step.to)
 }

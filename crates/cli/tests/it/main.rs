@@ -43,6 +43,8 @@ mod guards;
 mod heads;
 mod http2;
 #[cfg(unix)]
+mod learning;
+#[cfg(unix)]
 mod leftovers;
 #[cfg(unix)]
 mod login_servers;

@@ -9,6 +9,9 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
+    /// The failures in a row, where failures during one wait count once. Connections that were opened
+    /// together are often refused together.
+    waits: u32,
     until: Duration,
 }
 
@@ -16,12 +19,13 @@ impl Backoff {
     /// Records a failure. `wait` is the time that the host asked for.
     pub(super) fn on_failure(&mut self, now: Duration, wait: Duration) {
         self.failures = self.failures.saturating_add(1);
+        self.waits = self.waits.saturating_add(u32::from(now >= self.until));
         self.until = self.until.max(now.saturating_add(wait.max(self.pause())));
     }
 
     /// Records that a connection works. The next failure is then the first one in a row.
     pub(super) fn on_success(&mut self) {
-        self.failures = 0;
+        (self.failures, self.waits) = (0, 0);
     }
 
     /// Returns the time before which no connection may be opened.
@@ -38,6 +42,6 @@ impl Backoff {
     /// with each further failure in a row, and is at most 13 s. Together, the waits reach 25 s, because a
     /// host that counts requests by the minute may need about 20 s.
     fn pause(&self) -> Duration {
-        Duration::from_millis(50 << self.failures.min(8))
+        Duration::from_millis(50 << self.waits.min(8))
     }
 }

@@ -64,6 +64,8 @@ pub struct Step {
 pub enum StepReason {
     /// The host is far away. A single connection would need seconds to reach its full speed.
     FarHost,
+    /// An earlier run found this number to be the best.
+    Remembered,
     /// More connections are tried.
     TryMore,
     /// Of the two targets that were compared, the other one was better.

@@ -6,7 +6,7 @@
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
 use super::window::{Measurement, MeasurementWindow};
-use super::{Allowance, Observation, Step, StepReason};
+use super::{Allowance, Level, Observation, Step, StepReason};
 use std::time::Duration;
 
 /// The highest number of connections to one host if the user set no number (the default of `--max-per-host`).
@@ -55,6 +55,10 @@ pub struct Controller {
     pub(super) steps_down: bool,
     /// The target above which everything became slower at the last trial. It is 0 if that never happened.
     pub(super) collapsed_above: usize,
+    /// The level of an earlier run, until the first measurement shows if it is still right.
+    pub(super) known: Option<Level>,
+    /// The best target of this run, once it was compared with another one.
+    best: Option<Level>,
     backoff: Backoff,
     pub(super) usage: Usage,
     steps: Vec<Step>,
@@ -74,6 +78,8 @@ pub(super) struct Usage {
     bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,
+    /// True if the host is far away.
+    pub(super) is_far: bool,
 }
 
 impl Controller {
@@ -101,10 +107,35 @@ impl Controller {
             next_trial: Direction::More,
             steps_down: false,
             collapsed_above: 0,
+            known: None,
+            best: None,
             backoff: Backoff::default(),
-            usage: Usage { may_stop, connections: 0, files: 0, bytes: 0, latency_known: false },
+            usage: Usage {
+                may_stop,
+                connections: 0,
+                files: 0,
+                bytes: 0,
+                latency_known: false,
+                is_far: false,
+            },
             steps: Vec::new(),
         }
+    }
+
+    /// Starts at the level that an earlier run found. A controller of files does so at once. A controller of
+    /// connections waits for the first bytes, which show if the host is as far away as it was then. A number
+    /// below the usual first target is not used: if it were wrong, the start would be slow, and if it is
+    /// right, the search finds it soon. Call this before all other functions.
+    pub fn start_at(&mut self, level: Level) {
+        self.known = Some(level);
+        if !self.usage.may_stop {
+            self.set_first_target(Duration::ZERO, Duration::ZERO);
+        }
+    }
+
+    /// Returns the best target so far, if it was compared with another one.
+    pub fn best(&self) -> Option<Level> {
+        self.best
     }
 
     /// Returns the number of connections that there should be.
@@ -161,7 +192,7 @@ impl Controller {
     /// Handles `bytes` more bytes from a host that needs `latency` for the first byte of a response.
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
-        self.start_far_host(now, latency);
+        self.set_first_target(now, latency);
         self.grant_each_file_one(now);
         if self.in_use() < self.target || (self.may_stop() && self.in_use() > self.target) {
             self.window = None;
@@ -201,7 +232,7 @@ impl Controller {
 
     /// Sets the highest target. `limited` is true if the host itself does not accept more connections.
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
-        (self.ceiling, self.limited) = (most.max(1), limited);
+        (self.ceiling, self.limited, self.known) = (most.max(1), limited, None);
         self.end_trial(now);
         self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
@@ -241,12 +272,30 @@ impl Controller {
         self.steps.push(Step { at, from: self.target, to, goodput, why });
     }
 
-    /// Raises the first target for a host that is far away.
-    fn start_far_host(&mut self, now: Duration, latency: Duration) {
-        let known = std::mem::replace(&mut self.usage.latency_known, true);
-        if !known && latency >= FAR && self.target < FAR_TARGET {
-            self.set_target(now, FAR_TARGET, 0.0, StepReason::FarHost);
-            self.steps_down = true;
+    /// Raises the first target when the latency of the host is known: for a host that is far away, and to the
+    /// number that an earlier run found to be the best.
+    fn set_first_target(&mut self, now: Duration, latency: Duration) {
+        if std::mem::replace(&mut self.usage.latency_known, true) {
+            return;
+        }
+        self.usage.is_far = latency >= FAR;
+        let usual = if self.usage.is_far { self.target.max(FAR_TARGET) } else { self.target };
+        self.known = self.known.filter(|level| level.far == self.usage.is_far && level.number > usual);
+        match self.known {
+            Some(level) => self.set_target(now, level.number, 0.0, StepReason::Remembered),
+            None => {
+                self.steps_down = self.target < usual;
+                self.set_target(now, usual, 0.0, StepReason::FarHost);
+            }
+        }
+    }
+
+    /// Records that the target was compared with another one and is the best one so far. `settled` is true if
+    /// no other one is tried for now. With several files, their number affects the comparison.
+    pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
+        if self.usage.files < 2 {
+            let goodput = settled.then_some(goodput);
+            self.best = Some(Level { number: self.target, goodput, far: self.usage.is_far });
         }
     }
 

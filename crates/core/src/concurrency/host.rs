@@ -4,20 +4,13 @@
 //! Invariant: the lowest of their limits applies.
 
 use super::bans::Bans;
+use super::controller::AUTO_MOST;
+use super::learned::{Learned, Spoke};
 use super::requests::RequestRate;
-use super::{Allowance, Controller, Observation, Step};
+use super::{Allowance, Controller, Level, Observation, Step};
 use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Decision};
 use std::time::Duration;
-
-/// The limits of a host. A later run starts with these limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Learned {
-    /// The highest number of connections that the host accepts.
-    pub connections: Option<usize>,
-    /// The highest number of files that the host serves in a second.
-    pub requests: Option<f64>,
-}
 
 /// A failed connection of a file.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +33,27 @@ pub struct Host {
     bans: Bans,
     /// The highest number of connections that the user allows.
     most: usize,
+    /// True if a limit of the user affected the goodput, so that the best target is not known.
+    is_slowed: bool,
+    /// The HTTP version of the last list over https, as an earlier run found it.
+    known_http: Option<Spoke>,
+    /// The HTTP version of the small files of this run. It is HTTP/2 if one of them came over HTTP/2, because
+    /// the first ones may come over HTTP/1.1.
+    http: Option<Spoke>,
 }
 
 impl Host {
-    /// Returns a host that starts with the limits `known` and never gets more than `most` connections.
+    /// Returns a host that starts with what is `known` and never gets more than `most` connections.
     pub fn new(most: usize, known: Learned) -> Self {
         let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
-        let mut host = Host { controller: Controller::new(most), requests, bans, most };
+        let controller = Controller::new(most);
+        let known_http = known.http;
+        let mut host = Host { controller, requests, bans, most, is_slowed: false, known_http, http: None };
         if let Some(connections) = known.connections {
             host.controller.set_ceiling(Duration::ZERO, connections.min(most), true);
+        }
+        if let Some(best) = known.best {
+            host.controller.start_at(best);
         }
         host
     }
@@ -63,10 +68,34 @@ impl Host {
         self.controller.steps()
     }
 
-    /// Returns the limits that this run found, or `None` if it found none.
+    /// Returns what this run found, or `None` if it found nothing.
     pub fn learned(&self) -> Option<Learned> {
-        let learned = Learned { connections: self.bans.learned(), requests: self.requests.learned() };
+        let (connections, requests) = (self.bans.learned(), self.requests.learned());
+        let learned =
+            Learned { connections, requests, best: self.best(), http: self.http(), ..Learned::default() };
         (learned != Learned::default()).then_some(learned)
+    }
+
+    /// Returns the best number of connections, unless a limit of the user decided it.
+    fn best(&self) -> Option<Level> {
+        let is_free = |level: &Level| !self.is_slowed && (level.number < self.most || self.most >= AUTO_MOST);
+        self.controller.best().filter(is_free)
+    }
+
+    /// Returns the HTTP version, if it is worth storing. Without any knowledge, a run expects HTTP/1.1.
+    fn http(&self) -> Option<Spoke> {
+        self.http.filter(|&http| http == Spoke::Http2 || self.known_http == Some(Spoke::Http2))
+    }
+
+    /// Returns true if an earlier run downloaded a list of small files over HTTP/2, and no file of this run
+    /// shows that this is not possible any more.
+    pub fn is_known_for_http2(&self) -> bool {
+        self.http.or(self.known_http) == Some(Spoke::Http2)
+    }
+
+    /// Records that a limit of the user affects the goodput of the host.
+    pub fn on_slowed(&mut self) {
+        self.is_slowed = true;
     }
 
     /// Returns true if the host limits its connections or requests, as this run or an earlier one found out.
@@ -102,8 +131,9 @@ impl Host {
     }
 
     /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was opened
-    /// before, and is used for further files.
-    pub fn on_small_file(&mut self, sent: Duration, done: Duration) {
+    /// before, and is used for further files. `http` is the HTTP version, if downhaul chose it.
+    pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
+        self.http = if self.http == Some(Spoke::Http2) { self.http } else { http };
         self.requests.on_served(done);
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }

@@ -31,6 +31,14 @@
 //! Steps down follow each other without a hold in one case: a far host started with 8 connections, and fewer
 //! were never measured.
 //!
+//! # What an earlier run found
+//!
+//! A [`Level`] is a number that an earlier run found to be the best, with the goodput that it had. If it is
+//! above the usual first target, the target starts there. It is only a start: the first measurement is
+//! compared with the stored goodput. If both are about the same, the line is the same, and a hold of 4 s
+//! follows. Otherwise the level shows nothing, and the search begins, as it does for a far host. A level that
+//! was found near the host is not used if the host is far away now, and the other way round.
+//!
 //! # Bounds
 //! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the
 //! limit that the user set, the number of connections that were open when the host refused one more
@@ -44,6 +52,7 @@ mod bans;
 mod contract;
 mod controller;
 mod host;
+mod learned;
 mod phase;
 mod requests;
 #[cfg(test)]
@@ -52,4 +61,5 @@ mod window;
 
 pub use contract::{Allowance, Observation, Step, StepReason};
 pub use controller::{AUTO_MOST, Controller};
-pub use host::{Host, Learned, Lost};
+pub use host::{Host, Lost};
+pub use learned::{Learned, Level, Spoke};

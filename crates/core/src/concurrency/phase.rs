@@ -43,6 +43,10 @@ const COLLAPSE: f64 = 2.0;
 /// was found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
+/// The length of the first hold if the goodput is as in an earlier run. Two runs then found the same, so the
+/// next trial is less urgent.
+const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
+
 /// The phases. The documentation of the module explains each phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
@@ -101,6 +105,15 @@ impl Controller {
             Phase::Recheck { tried, tried_goodput } if measured.settled => {
                 self.decide_recheck(now, (tried, tried_goodput), measured.goodput);
             }
+            Phase::Ramp if self.known.is_some_and(|level| level.is_confirmed_by(measured.goodput)) => {
+                (self.known, self.next_hold) = (None, CONFIRMED_HOLD);
+                self.hold(now, measured.goodput, Direction::Fewer);
+            }
+            Phase::Ramp if measured.settled && self.known.is_some() => {
+                // The line has changed, so the search begins. Fewer connections were never measured.
+                (self.known, self.steps_down) = (None, true);
+                self.begin_trial(now, measured.goodput);
+            }
             Phase::Ramp | Phase::Hold { .. } if measured.settled => self.begin_trial(now, measured.goodput),
             Phase::Recheck { .. } | Phase::Ramp | Phase::Hold { .. } => {}
         }
@@ -117,6 +130,7 @@ impl Controller {
         let gain = gain(from, before, target, goodput);
         if gain >= if settled { WORTH_IT } else { OBVIOUS } {
             (self.next_hold, self.steps_down) = (HOLD.0, false);
+            self.keep_best(goodput, false);
             if self.may_rise() {
                 let factor = if gain >= NEARLY_IDEAL && target >= FAR_TARGET { 4 } else { 2 };
                 self.try_more(now, target * factor, goodput);
@@ -168,6 +182,7 @@ impl Controller {
             if self.steps_down && self.target > self.least() {
                 // The next trial is compared with the best goodput. Otherwise many small losses could add up
                 // to a large one.
+                self.keep_best(goodput, false);
                 self.try_fewer(now, self.target.div_ceil(2), before);
             } else {
                 self.hold(now, goodput, Direction::More);
@@ -214,6 +229,7 @@ impl Controller {
         self.phase = Phase::Hold { until: now + self.next_hold, goodput };
         self.next_hold = (self.next_hold * 2).min(HOLD.1);
         (self.has_held, self.next_trial, self.window) = (true, next, None);
+        self.keep_best(goodput, true);
     }
 
     /// Ends a trial without a result.

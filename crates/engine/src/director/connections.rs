@@ -11,7 +11,7 @@ use crate::limit::{HostLimits, Limits};
 use crate::source::Request;
 use crate::trace::CONCURRENCY;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
-use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
+use downhaul_core::concurrency::{Allowance, Host, Learned, Level, Lost};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::Job;
@@ -37,11 +37,11 @@ pub(super) struct Connections {
     pub(super) wanted: bool,
     /// The rate limits of rules for hosts.
     pub(super) limits: HostLimits,
-    /// The limits of hosts that earlier runs found.
-    memory: Memory,
-    /// The origin of each host. The limits of a host are stored for later runs under its origin.
+    /// What earlier runs learned about hosts.
+    pub(super) memory: Memory,
+    /// The origin of each host. What is learned about a host is stored for later runs under its origin.
     origins: HashMap<String, String>,
-    /// The limits that this run found for hosts that are not in `hosts` any more.
+    /// What this run learned about hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
     /// The proxies that connections went through, without their logins.
     pub(super) proxies: BTreeSet<String>,
@@ -76,13 +76,14 @@ impl Connections {
         Connections { memory, limits, ..Connections::default() }
     }
 
-    /// Returns the host of that name. A host that is not known yet is created for this origin.
-    pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
+    /// Returns the host of that name. A host that is not known yet is created for this origin. `named` is
+    /// true if the user set the number of connections. An earlier run does not decide it then.
+    pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize, named: bool) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
             let known = self.memory.known(&origin);
             self.origins.insert(name.to_string(), origin);
-            Host::new(most, known)
+            Host::new(most, Learned { best: known.best.filter(|_| !named), ..known })
         })
     }
 
@@ -105,7 +106,7 @@ impl Connections {
         Some(result)
     }
 
-    /// Removes a host without connections if there are many hosts, but keeps the limits that this run found.
+    /// Removes a host without connections if there are many hosts, but keeps what this run learned about it.
     pub(super) fn forget_if_many(&mut self, name: &str) {
         let is_used = self.hosts.get(name).is_none_or(|host| host.in_use() > 0);
         if is_used || self.hosts.len() <= HOSTS_MOST {
@@ -120,13 +121,17 @@ impl Connections {
         self.proxies.extend(proxy.map(ToString::to_string));
     }
 
-    /// Returns the limits for later runs, and the memory for them.
-    pub(super) fn take_learned(&mut self) -> (Memory, Vec<(String, Learned)>) {
-        let hosts = self
-            .hosts
-            .iter()
-            .filter_map(|(name, host)| Some((self.origins.get(name)?.clone(), host.learned()?)));
-        let learned = hosts.chain(std::mem::take(&mut self.learned)).collect();
+    /// Returns what later runs need, and the memory for it. `files` is the best number of files at once.
+    pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
+        let mut learned = std::mem::take(&mut self.learned);
+        // If several hosts sent the files together, the number says nothing about one of them.
+        let files = files.filter(|_| self.origins.len() == 1);
+        for (name, origin) in &self.origins {
+            let of_host = self.hosts.get(name).and_then(Host::learned);
+            if of_host.is_some() || files.is_some() {
+                learned.push((origin.clone(), Learned { files, ..of_host.unwrap_or_default() }));
+            }
+        }
         (std::mem::take(&mut self.memory), learned)
     }
 }
@@ -234,13 +239,9 @@ impl Director {
     // This function is long because a worker and its record have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
         let (reports, settings) = (self.reports.clone(), self.settings.clone());
-        let Some((most, limits)) = self
-            .running
-            .get(&id)
-            .map(|running| (self.most_at_host(&running.spec, source), self.limits_at(running, source)))
-        else {
-            return;
-        };
+        let Some(running) = self.running.get(&id) else { return };
+        let (most, limits) = (self.most_at_host(&running.spec, source), self.limits_at(running, source));
+        let named = self.most_connections(&running.spec).is_some();
         let Some(running) = self.running.get_mut(&id) else { return };
         let host = host_of(&running.spec, source).to_string();
         let Some(opens) = running.sources.get(source).cloned() else { return };
@@ -259,6 +260,7 @@ impl Director {
         );
         let (go, permission) = oneshot::channel();
         let (end, whole) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default());
+        let is_slowed = named || limits.is_set();
         let work = Worker {
             id: worker,
             source: opens,
@@ -280,7 +282,11 @@ impl Director {
         let url = running.spec.urls.get(source);
         let origin = url.map(|url| url.origin().ascii_serialization());
         self.connections.note_proxy(url.and_then(|url| self.settings.proxies.of(url)));
-        self.connections.host(&host, origin, most).on_opened(sent, first);
+        let at_host = self.connections.host(&host, origin, most, named);
+        at_host.on_opened(sent, first);
+        if is_slowed {
+            at_host.on_slowed();
+        }
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(
             worker,

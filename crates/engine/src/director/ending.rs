@@ -6,7 +6,7 @@ use super::running::{Stage, host_of, name_of};
 use super::{Director, Report};
 use crate::explain::{self, Explanation, FileStory};
 use crate::trace::CONCURRENCY;
-use downhaul_core::concurrency::Host;
+use downhaul_core::concurrency::{AUTO_MOST, Controller, Host, Level};
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::plan::Outcome;
@@ -157,9 +157,12 @@ impl Director {
         self.summary.output_closed |= kind == ErrorKind::OutputClosed;
     }
 
-    /// Saves the limits of hosts for later runs.
+    /// Saves what this run learned about hosts for later runs.
     pub(super) async fn remember(&mut self) {
-        let (memory, learned) = self.connections.take_learned();
+        let files = self.files.as_ref().and_then(Controller::best);
+        let is_free = |level: &Level| !self.limit.is_set() && level.number < self.settings.max_per_host;
+        let files = files.filter(|level| is_free(level) || self.settings.max_per_host >= AUTO_MOST);
+        let (memory, learned) = self.connections.take_learned(files);
         let kept = tokio::task::spawn_blocking(move || memory.keep(&learned)).await;
         self.summary.notes.extend(kept.ok().flatten());
     }
@@ -171,6 +174,8 @@ impl Director {
         hosts.retain(|(_, steps)| !steps.is_empty());
         hosts.sort_by(|a, b| a.0.cmp(&b.0));
         self.summary.explanation.hosts = hosts;
+        self.summary.explanation.at_once =
+            self.files.as_ref().map(|files| files.steps().to_vec()).unwrap_or_default();
         self.summary.explanation.proxies =
             std::mem::take(&mut self.connections.proxies).into_iter().collect();
         self.reporter.publish(None, EventKind::summary(&self.reporter.state(), self.clock.now()));

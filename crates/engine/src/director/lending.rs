@@ -15,6 +15,7 @@ use crate::explain::{self, FileStory};
 use crate::small_files::{Finished, Lent, Response, Returned, SMALL, STUCK, SmallFiles, Tools};
 use crate::source::{GivenBy, Responded};
 use crate::trace;
+use downhaul_core::concurrency::{Host, Spoke};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Identity;
@@ -171,7 +172,8 @@ impl Director {
             let Some((_, spec)) = self.queue.peek() else { return false };
             let (name, most) = (host_of(spec, 0).to_string(), self.most_at_host(spec, 0));
             let origin = spec.urls.first().map(|url| url.origin().ascii_serialization());
-            self.connections.host(&name, origin, most);
+            let named = self.most_connections(spec).is_some();
+            self.connections.host(&name, origin, most, named);
             (self.lending.host, self.lending.most) = (name, most);
         }
         let host = self.connections.hosts.get_mut(&self.lending.host);
@@ -186,6 +188,8 @@ impl Director {
     fn ordinary_jobs(&mut self) -> Vec<Lent> {
         let mut jobs = Vec::new();
         let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);
+        let host = self.connections.hosts.get(&self.lending.host);
+        let likely_small = host.is_some_and(Host::is_known_for_http2);
         while jobs.len() < room
             && let Some((id, spec)) = self.queue.peek()
             && self.is_ordinary(id, spec)
@@ -201,7 +205,7 @@ impl Director {
             self.lending.out.insert(id);
             let url = &spec.urls[0];
             let source = self.sources.source(url, GivenBy::of(&self.settings, url, spec.named_by));
-            jobs.push(Lent { id, spec: Arc::new(spec), rules, source, span: trace::job(id) });
+            jobs.push(Lent { id, spec: Arc::new(spec), rules, likely_small, source, span: trace::job(id) });
         }
         jobs
     }
@@ -281,7 +285,7 @@ impl Director {
         self.connections.count.fetch_add(number, Ordering::Relaxed);
         self.connections.count.fetch_sub(before, Ordering::Relaxed);
         let (host, most) = (self.lending.host.clone(), self.lending.most);
-        let host = self.connections.host(&host, None, most);
+        let host = self.connections.host(&host, None, most, false);
         for _ in before..number {
             host.on_opened(now, true);
             self.files.iter_mut().for_each(|files| files.on_opened(false));
@@ -346,13 +350,16 @@ impl Director {
     }
 
     /// Records that a file has its final name, as the end of any other job is recorded.
-    fn on_small_file(&mut self, Finished { id, spec, saved, sent, took, spent }: Finished) {
+    fn on_small_file(&mut self, finished: Finished) {
+        let Finished { id, spec, saved, sent, took, spent, is_shared } = finished;
         let now = self.clock.now();
+        let is_chosen = self.settings.http_version == HttpVersion::Auto && spec.urls[0].scheme() == "https";
+        let http = is_chosen.then_some(if is_shared { Spoke::Http2 } else { Spoke::Http1 });
         self.lending.out.remove(&id);
         drop(self.queue.take_early(id));
         self.lending.unusual = 0;
         self.connections.at_host(host_of(&spec, 0), |host| {
-            host.on_small_file(sent, sent + took);
+            host.on_small_file(sent, sent + took, http);
             saved.observations.into_iter().for_each(|observation| host.on(now, observation));
         });
         if self.summary.explanation.wants(took) {

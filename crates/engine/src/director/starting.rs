@@ -37,9 +37,20 @@ impl Director {
         match job {
             Ok(mut spec) => {
                 spec.forget_whole();
+                self.start_at_known_files(&spec);
                 self.reserve(id, spec);
             }
             Err(error) => self.fail_unstarted(id, &error),
+        }
+    }
+
+    /// Starts with the number of files at once that an earlier run found at the host of the first job.
+    fn start_at_known_files(&mut self, spec: &Job) {
+        if let Some(files) = self.files.as_mut().filter(|_| self.queue.arrived() == 1)
+            && let Some(url) = spec.urls.first()
+            && let Some(level) = self.connections.memory.known(&url.origin().ascii_serialization()).files
+        {
+            files.start_at(level);
         }
     }
 

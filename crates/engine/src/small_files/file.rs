@@ -81,8 +81,8 @@ pub(super) async fn download(
     if let Some(saved) = saving.and_then(|saving| on_disk(saves, || saving.run(&opened.remote))) {
         let took = tools.clock.now().saturating_sub(sent);
         spent.publish = since.elapsed();
-        let (id, spec) = (lent.id, lent.spec);
-        return Returned::Finished(Box::new(Finished { id, spec, saved, sent, took, spent }));
+        let (id, spec, is_shared) = (lent.id, lent.spec, opened.remote.is_shared);
+        return Returned::Finished(Box::new(Finished { id, spec, saved, sent, took, spent, is_shared }));
     }
     Returned::Responded(Box::new(Response { job: lent, response: Ok(opened), sent, done, spent }))
 }
@@ -119,8 +119,8 @@ type Answer = (Opened, Option<Vec<Bytes>>);
 /// Requests the file. If the file is small, its bytes are returned too. The body of the response begins with
 /// them again, so that the director can continue with the response.
 async fn respond(lent: &Lent, meter: &Meter) -> (Result<Answer, Error>, Spent) {
-    let request =
-        Request { size: listed_size(&lent.spec), headers: headers_of(&lent.spec), ..Request::EVERYTHING };
+    let (size, likely_small) = (listed_size(&lent.spec), lent.likely_small);
+    let request = Request { size, likely_small, headers: headers_of(&lent.spec), ..Request::EVERYTHING };
     let (opened, mut spent) = explain::measured(lent.source.open(request)).await;
     let (remote, mut body) = match opened {
         Ok(Opened { remote, body }) => (remote, body),

@@ -67,6 +67,8 @@ pub(crate) struct Lent {
     pub(crate) id: JobId,
     pub(crate) spec: Arc<Job>,
     pub(crate) rules: Rules,
+    /// See [`Request::likely_small`](crate::source::Request::likely_small).
+    pub(crate) likely_small: bool,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) span: Span,
 }
@@ -106,6 +108,8 @@ pub(crate) struct Finished {
     /// The time from the request to the final name.
     pub(crate) took: Duration,
     pub(crate) spent: Spent,
+    /// True if the connection is one that many requests share.
+    pub(crate) is_shared: bool,
 }
 
 /// Everything that the threads use.

@@ -93,6 +93,9 @@ pub struct Request {
     pub to: Option<u64>,
     /// The size of the whole file as a list states it. It is a hint, and may be wrong.
     pub size: Option<u64>,
+    /// True if the file is probably small, as the files of an earlier list from this host were. It is a hint,
+    /// and may be wrong.
+    pub likely_small: bool,
     /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
     /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
@@ -109,8 +112,16 @@ pub struct Request {
 
 impl Request {
     /// The request for the whole file.
-    pub const EVERYTHING: Request =
-        Request { from: 0, to: None, size: None, about: None, answered_at: None, headers: None, sends: None };
+    pub const EVERYTHING: Request = Request {
+        from: 0,
+        to: None,
+        size: None,
+        likely_small: false,
+        about: None,
+        answered_at: None,
+        headers: None,
+        sends: None,
+    };
 
     /// Returns a request for the bytes from `from` to before `to`.
     pub fn range(from: u64, to: Option<u64>) -> Request {

@@ -103,6 +103,9 @@ impl Race {
             ranges_work: false,
             not_before: 0.0,
         };
+        if let Choice::From(level) = choice {
+            race.controller.start_at(level);
+        }
         race.open(bytes);
         race
     }
@@ -117,8 +120,8 @@ impl Race {
                 Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
                 // The first response shows if the host serves ranges. Until then, only one connection
                 // requests a range.
-                Choice::Auto if !self.ranges_work && self.connections.len() > receiving => 0,
-                Choice::Auto => {
+                _ if !self.ranges_work && self.connections.len() > receiving => 0,
+                Choice::Auto | Choice::From(_) => {
                     let allowance = self.controller.allowance(AUTO_MOST, false);
                     if self.now < allowance.not_before.as_secs_f64() { 0 } else { allowance.worth }
                 }
@@ -135,8 +138,7 @@ impl Race {
     /// Stops the slowest connections if there are more than the target, in the same way as a plan. A
     /// connection that is about to end its segment counts as stopped.
     pub(super) fn stop_surplus(&mut self) {
-        let surplus =
-            if self.choice == Choice::Auto { self.controller.allowance(AUTO_MOST, false).surplus } else { 0 };
+        let surplus = if self.is_fixed() { 0 } else { self.controller.allowance(AUTO_MOST, false).surplus };
         let ends =
             self.connections.iter().filter(|one| one.begun && one.left <= one.rate * WORTH_SPLITTING).count();
         let surplus = surplus.saturating_sub(ends);
@@ -157,6 +159,10 @@ impl Race {
             self.free += self.connections.swap_remove(slowest).left;
             self.closed();
         }
+    }
+
+    fn is_fixed(&self) -> bool {
+        matches!(self.choice, Choice::Fixed(_))
     }
 
     fn closed(&mut self) {

@@ -67,7 +67,7 @@ impl Place {
         self.state.path()
     }
 
-    /// Returns the file in which runs store the limits of hosts.
+    /// Returns the file in which runs store what they learned about hosts.
     pub fn hosts(&self) -> PathBuf {
         self.state.path().join("downhaul/hosts.json")
     }

@@ -3,9 +3,10 @@
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https. A
 //! file counts as small if its list states a small size. If no list states its size, it counts as small if
-//! the last files of its origin were small. For many small files, one shared connection saves handshakes. For
-//! a large file, such a connection is slow, because all segments would share one congestion window. If HTTP/2
-//! fails before the head of a response, no file fails, because the same request is sent over HTTP/1.1.
+//! the last files of its origin were small, or if an earlier run had a list of small files from its host. For
+//! many small files, one shared connection saves handshakes. For a large file, such a connection is slow,
+//! because all segments would share one congestion window. If HTTP/2 fails before the head of a response, no
+//! file fails, because the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -80,6 +81,8 @@ pub(super) struct Dispatcher {
 struct Origin {
     /// The number of small files in a row.
     small_files: AtomicU32,
+    /// True if a file was large, or had no known size.
+    has_large_files: AtomicBool,
     /// True if the origin does not support HTTP/2, or if HTTP/2 failed there.
     unusable: Arc<AtomicBool>,
     connection: Mutex<Option<SharedConnection>>,
@@ -238,7 +241,8 @@ impl Dispatcher {
         let http2_only = self.http2_only();
         let unusable = origin.unusable.load(Ordering::Relaxed);
         let mut current = origin.connection();
-        let known = request.size.map(|size| size <= SMALL_FILE);
+        let likely = request.likely_small && !origin.has_large_files.load(Ordering::Relaxed);
+        let known = request.size.map(|size| size <= SMALL_FILE).or(likely.then_some(true));
         let small =
             known.unwrap_or_else(|| origin.small_files.load(Ordering::Relaxed) >= SMALL_FILES_IN_A_ROW);
         if !http2_only && (unusable || !request.is_for_everything() || !small) {
@@ -252,9 +256,10 @@ impl Dispatcher {
         }
         if let Some(shared) = &*current {
             match shared.clone().now_or_never() {
-                // The HTTP/2 connection is still being opened. If no list states the size, the origin has
-                // already served files over HTTP/1.1, and such a connection is faster than waiting. Otherwise
-                // there may be no connection yet, and opening one for HTTP/1.1 is not faster.
+                // The HTTP/2 connection is still being opened. If the file is only assumed to be small, the
+                // origin has already served files over HTTP/1.1, and such a connection is faster than
+                // waiting. Otherwise there may be no connection yet, and opening one for HTTP/1.1 is not
+                // faster.
                 None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = http2_only || connection.streams() < STREAMS_MOST;
@@ -348,6 +353,7 @@ impl Origin {
             self.small_files.fetch_add(1, Ordering::Relaxed);
         } else {
             self.small_files.store(0, Ordering::Relaxed);
+            self.has_large_files.store(true, Ordering::Relaxed);
             *self.connection() = None;
         }
     }

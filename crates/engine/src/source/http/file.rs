@@ -226,6 +226,7 @@ impl HttpFile {
             return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
         }
         remote.dropped = response.take_dropped();
+        remote.is_shared = response.version() == http::Version::HTTP_2;
         let mut opened = Opened { remote, body: Box::pin(response.into_body()) };
         if client.settings.decode {
             opened = decode::decode(opened, client.settings.verify)?;

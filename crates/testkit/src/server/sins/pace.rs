@@ -76,9 +76,10 @@ pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Sends `?rate=N` bytes a second over each connection, for all of its requests together. `?sha256=1` adds
-/// the digest, and `?link=VALUE` a Link header.
+/// the digest, and `?link=VALUE` a Link header. With `?wait=MS`, each response begins after this time.
 pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    x.sleep(Duration::from_millis(x.number("wait").unwrap_or(0)));
     let digest = x.request.query("sha256").map(|_| sha256(&shared_content(&x.name, x.size)));
     let link = x.request.query("link");
     let mut more: Vec<(&str, &str)> = Vec::new();

@@ -1,0 +1,180 @@
+//! What a run learns about a host, and how the next run starts with it.
+
+use crate::common::{Out, Place, finish};
+use downhaul_testkit::content;
+use downhaul_testkit::server::tls::{Authority, Flaw};
+use downhaul_testkit::server::{Request, Server};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+/// Large enough for several connections.
+const SIZE: u64 = 24_000_000;
+
+/// The rate of each connection, in bytes a second.
+const RATE: u64 = 1_000_000;
+
+/// The time in milliseconds before each response. With it, the host is a far one on every machine, and a run
+/// without any knowledge starts with eight connections.
+const WAIT: u64 = 20;
+
+/// The words of `--explain` for a number that an earlier run found.
+const REMEMBERED: &str = "the best in an earlier run";
+
+fn url(server: &Server, name: &str) -> String {
+    server.url(&format!("capped/{SIZE}/{name}?rate={RATE}&wait={WAIT}&token=secret"))
+}
+
+/// Downloads a file and asserts that it is exact.
+fn get(place: &Place, server: &Server, name: &str, more: &[&str]) -> Out {
+    let out = place.run(&[&[url(server, name).as_str(), "-o", name, "--explain"], more].concat());
+    place.assert_exact(&out, name, &content(name, SIZE));
+    out
+}
+
+fn connections<'a>(requests: impl Iterator<Item = &'a Request>) -> usize {
+    requests.map(|one| one.connection).collect::<BTreeSet<_>>().len()
+}
+
+/// Returns the number of connections in the file.
+fn number(place: &Place, server: &Server) -> u64 {
+    let text: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.hosts()).expect("a file")).expect("JSON");
+    let origin = server.url("").trim_end_matches('/').to_string();
+    text["hosts"][origin]["start"]["best"]["number"].as_u64().expect("a number")
+}
+
+/// Stores that this number of connections was the best.
+fn plant(place: &Place, server: &Server, number: u64) {
+    let origin = server.url("").trim_end_matches('/').to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let best = serde_json::json!({ "number": number, "goodput": 8e6, "far": true });
+    let text =
+        serde_json::json!({ "version": 2, "hosts": { origin: { "start": { "best": best, "at": now } } } });
+    fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");
+    fs::write(place.hosts(), text.to_string()).expect("writes");
+}
+
+#[test]
+fn the_next_run_opens_the_best_number_of_connections_at_once() {
+    let (server, place) = (Server::start(), Place::new());
+    let out = get(&place, &server, "first", &[]);
+    assert!(out.stderr.contains("1 -> 8,") && !out.stderr.contains(REMEMBERED), "{}", out.stderr);
+    let best = number(&place, &server);
+    assert!(best >= 16, "{best}: {}", out.stderr);
+    let out = get(&place, &server, "second", &[]);
+    assert!(out.stderr.contains(&format!("1 -> {best}, this number was {REMEMBERED}")), "{}", out.stderr);
+    assert!(connections(server.requests_for("/second?").iter()) > 8, "{}", out.stderr);
+}
+
+#[test]
+fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
+    let (server, place) = (Server::start(), Place::new());
+    plant(&place, &server, 16);
+    assert!(get(&place, &server, "used", &["--max-per-host", "12"]).stderr.contains("1 -> 12, this number"));
+    let before = fs::read(place.hosts()).expect("a file");
+    for (name, more) in [("a", &["--no-learn"][..]), ("b", &["-x", "3"])] {
+        let out = get(&place, &server, name, more);
+        assert!(!out.stderr.contains(REMEMBERED), "{more:?}: {}", out.stderr);
+        assert_eq!(fs::read(place.hosts()).expect("a file"), before, "{more:?}");
+    }
+}
+
+#[test]
+fn no_learn_in_the_configuration_has_the_same_effect() {
+    let (server, place) = (Server::start(), Place::new());
+    plant(&place, &server, 16);
+    place.write("c.toml", "no-learn = true\n");
+    let out = get(&place, &server, "a", &["--config", "c.toml"]);
+    assert!(!out.stderr.contains(REMEMBERED), "{}", out.stderr);
+}
+
+#[test]
+fn a_refusal_has_precedence_over_what_an_earlier_run_found() {
+    let (server, place) = (Server::start(), Place::new());
+    plant(&place, &server, 16);
+    let url = server.url(&format!("refuses_the_fifth/{SIZE}/f?rate=3000000&how=503"));
+    let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
+    place.assert_exact(&out, "f", &content("f", SIZE));
+    assert!(server.requests().len() < 60, "{} requests", server.requests().len());
+    assert_ne!(number(&place, &server), 16);
+}
+
+#[test]
+fn the_file_has_the_origin_and_no_other_text() {
+    let (server, place) = (Server::start(), Place::new());
+    let with_login = url(&server, "first").replace("http://", "http://someone:word@");
+    let out = place.run(&[&with_login, "-o", "first"]);
+    place.assert_exact(&out, "first", &content("first", SIZE));
+    let text = fs::read_to_string(place.hosts()).expect("a file");
+    assert!(text.contains(server.url("").trim_end_matches('/')), "{text}");
+    for secret in ["someone", "word", "secret", "capped", "first", "token"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    let mode = fs::metadata(place.hosts()).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn two_runs_at_once_lose_nothing() {
+    let (one, other, place) = (Server::start(), Server::start(), Place::new());
+    let runs = [(&one, "one"), (&other, "other")];
+    let runs = runs.map(|(server, name)| place.start(&[&url(server, name), "-o", name, "--log", "none"]));
+    for run in runs {
+        assert_eq!(finish(run).status, 0);
+    }
+    assert!(number(&place, &one) > 1);
+    assert!(number(&place, &other) > 1);
+}
+
+#[test]
+fn a_run_that_learns_nothing_new_writes_no_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let small = server.url("well_behaved/1000/small");
+    let out = place.run(&[&small]);
+    place.assert_exact(&out, "small", &content("small", 1000));
+    assert!(!place.hosts().exists());
+    plant(&place, &server, 16);
+    let inode = || fs::metadata(place.hosts()).expect("a file").ino();
+    let before = inode();
+    let out = place.run(&[&small, "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "small", &content("small", 1000));
+    assert_eq!(inode(), before);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_a_note_and_no_failure() {
+    let (server, place) = (Server::start(), Place::new());
+    fs::write(place.state().join("downhaul"), "a file in place of the folder").expect("writes");
+    let out = get(&place, &server, "f", &[]);
+    assert!(out.stderr.contains("hosts.json"), "{}", out.stderr);
+    let out = get(&place, &server, "g", &["--no-learn"]);
+    assert!(!out.stderr.contains("hosts.json"), "{}", out.stderr);
+}
+
+#[test]
+fn a_list_of_small_files_from_a_host_with_http2_starts_with_one_connection() {
+    let (authority, place) = (Authority::default(), Place::new());
+    place.write("ca.pem", authority.pem());
+    let server = Server::start_h2(Some(authority.config(Flaw::None)));
+    let download = |folder: &str, more: &[&str]| {
+        let url = |n: u32| server.url(&format!("well_behaved/{}/{folder}{n}", n * 311));
+        let list: String = (0..100).map(|n| url(n) + "\n").collect();
+        place.write("list", list);
+        let args = ["-i", "list", "-d", folder, "--cacert", "ca.pem"];
+        let out = place.run(&[&args[..], more].concat());
+        for n in 0..100_u32 {
+            let (path, name) = (format!("{folder}/{folder}{n}"), format!("{folder}{n}"));
+            place.assert_exact(&out, &path, &content(&name, u64::from(n) * 311));
+        }
+        let requests = server.requests_for(&format!("/{folder}"));
+        let over_http1 = requests.iter().filter(|one| one.version == 1).count();
+        (over_http1, connections(requests.iter()))
+    };
+    let (over_http1, _) = download("first", &[]);
+    assert!(over_http1 >= 8, "HTTP/2 is used when the first files were small: {over_http1}");
+    assert_eq!(download("second", &[]), (0, 1));
+    assert!(download("third", &["--no-learn"]).0 >= 8);
+    assert_eq!(download("fourth", &["--http1"]).0, 100);
+    assert_eq!(download("fifth", &[]), (0, 1), "with --http1, nothing is learned about HTTP/2");
+}

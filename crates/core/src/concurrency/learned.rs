@@ -1,0 +1,74 @@
+//! What a run learned about a host: its limits, and the numbers with which later runs start.
+//!
+//! Invariant: these types are stored, so they have numbers and fixed words, and no path and no name.
+
+use serde::{Deserialize, Serialize};
+
+/// A goodput between these shares of the stored one confirms it. On a shared line the goodput of two runs
+/// differs by a fifth to a third. A line of another kind differs by more.
+const CONFIRMED: (f64, f64) = (0.7, 1.5);
+
+/// Two measurements are stored as one if their goodput differs by less than this share. Otherwise each run
+/// would write the file.
+const SIMILAR: f64 = 0.25;
+
+/// The limits of a host, and the numbers that were best. A later run starts with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Learned {
+    /// The highest number of connections that the host accepts.
+    pub connections: Option<usize>,
+    /// The highest number of files that the host serves in a second.
+    pub requests: Option<f64>,
+    /// The number of connections that was best for large files.
+    pub best: Option<Level>,
+    /// The number of files at once that was best for a list of files.
+    pub files: Option<Level>,
+    /// The HTTP version of the last list of small files over https.
+    pub http: Option<Spoke>,
+}
+
+/// A number of connections, or of files at once, that a run compared with others and found to be the best.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// The number.
+    pub number: usize,
+    /// The goodput with this number, in bytes a second. It is `None` if the run ended before it had compared
+    /// all numbers, so that another number may be better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<f64>,
+    /// True if the host was far away. A number that was found near a host says nothing about a far one.
+    pub far: bool,
+}
+
+/// An HTTP version that a host spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spoke {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2.
+    #[serde(rename = "2")]
+    Http2,
+}
+
+impl Level {
+    /// Returns true if the number is at least 1 and the goodput is a positive number.
+    pub fn is_valid(&self) -> bool {
+        self.number > 0 && self.goodput.is_none_or(|goodput| goodput > 0.0 && goodput.is_finite())
+    }
+
+    /// Returns true if this goodput shows that the line is the same as when the level was found.
+    pub(super) fn is_confirmed_by(&self, goodput: f64) -> bool {
+        self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
+    }
+
+    /// Returns true if the other level differs so little that it need not be stored.
+    pub(crate) fn is_similar(&self, other: &Level) -> bool {
+        let is_near = match (self.goodput, other.goodput) {
+            (Some(one), Some(other)) => (one - other).abs() <= one * SIMILAR,
+            (one, other) => one == other,
+        };
+        is_near && (self.number, self.far) == (other.number, other.far)
+    }
+}
