@@ -3,7 +3,7 @@
 //!
 //! This file is long because it connects all of these parts.
 
-use crate::args::{Args, MORE_INFORMATION};
+use crate::args::{Args, Lists, MORE_INFORMATION};
 use crate::asks::Asks;
 use crate::certificates;
 use crate::cookies;
@@ -256,11 +256,11 @@ fn list_at_url(
     resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,
 ) -> Option<Result<(List, Resolved), Exit>> {
     let url = input::list_url(args)?;
-    Some(resolve(false).and_then(|resolved| Ok((fetch_list(&resolved.0, url)?, resolved))))
+    Some(resolve(false).and_then(|resolved| Ok((fetch_list(&resolved.0, url, &args.lists)?, resolved))))
 }
 
 /// Fetches the list at a URL, before the run starts.
-fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
+fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exit> {
     let url = job::parse_url(url).map_err(|e| usage(&escaped(&e.to_string())))?;
     certificates::check(url.scheme() == "https", settings).map_err(|why| usage(&why))?;
     plain_http::check_lists(&[&url], settings).map_err(|why| usage(&why))?;
@@ -281,7 +281,7 @@ fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
     // The engine returns no text for these statuses, since object stores answer 403 for a missing object.
     let none = "the server has no such document, or forbids access to it (404, 410 or 403)";
     let text = text.ok_or_else(|| failed(none, Exit::Failed))?;
-    Ok(List::Fetched(url.clone(), text.into()))
+    Ok(List::fetched(url.clone(), text.into(), lists))
 }
 
 /// Runs the session, and returns how it ended.

@@ -35,6 +35,8 @@ pub struct Survey {
     has_digests: bool,
     /// The part before the path of the URL that was added last, and its author.
     last: Option<(String, NamedBy)>,
+    /// Warnings about the list.
+    pub(crate) warnings: Vec<String>,
     /// The names of the files of a long list.
     pub(crate) names: Option<ListedNames>,
 }
@@ -87,7 +89,7 @@ impl Survey {
 
     /// Adds the origins that may get the headers to the settings. Returns warnings for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings;
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();
         if let Some(ChecksumList::Url(url)) = &settings.checksums {
             let origin = url.origin().ascii_serialization();

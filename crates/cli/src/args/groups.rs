@@ -7,9 +7,12 @@ use super::choices::{
 };
 use super::values::{self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use crate::hooks::Hook;
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
-use downhaul_engine::core::job::ByteRange;
+use downhaul_engine::core::job::{ByteRange, Url};
+use downhaul_engine::core::list::form;
+use downhaul_engine::core::list::table::Columns;
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
@@ -34,7 +37,8 @@ pub struct Output {
 
     /// Read URLs and names from a list, or from stdin with -
     ///
-    /// LIST is a file or a URL. Each of its lines has a URL or a JSON object, or it is a Metalink file.
+    /// LIST is a file or a URL. It has a URL or a JSON object in each line, or it is a CSV or TSV table, a
+    /// JSON array, a Metalink file, or a list of another program (see --list-format).
     #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as", "glob"])]
     pub input: Option<PathBuf>,
 
@@ -79,6 +83,40 @@ pub struct Output {
     /// Choose which files to force to the disk before they get their final name
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub sync: Sync,
+}
+
+/// The options for lists.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Lists")]
+pub struct Lists {
+    /// State the form of the list, which is otherwise recognised
+    ///
+    /// lines also means JSON lines. json also means a JSON array. aria2 means an input file of aria2, curl
+    /// means a configuration file of curl, bagit means fetch.txt of BagIt, and datapackage also means
+    /// RO-Crate.
+    #[arg(long, value_name = "FORM", value_parser = PossibleValuesParser::new(form::NAMES), hide_short_help = true)]
+    pub list_format: Option<String>,
+
+    /// Say which columns of a table have the URLs and other facts
+    ///
+    /// The form is KEY=COLUMN, with commas between several pairs, as in url=fastq_ftp,md5=fastq_md5. KEY is
+    /// url, out, size, the name of a digest algorithm, or any other key of a JSON line. Columns with common
+    /// names, such as link and filename, are found without this option.
+    #[arg(long, value_name = "COLUMNS", value_parser = Columns::read, hide_short_help = true)]
+    pub columns: Option<Columns>,
+
+    /// Resolve relative paths in a data package or an RO-Crate against URL
+    ///
+    /// For a list that is fetched, the default is the URL of the list.
+    #[arg(long, value_name = "URL", value_parser = values::url, hide_short_help = true)]
+    pub base: Option<Url>,
+
+    /// Leave out the lines of a list that have mistakes
+    ///
+    /// A warning says which lines these are. Without this option, a list with a mistake is refused as a
+    /// whole.
+    #[arg(long, hide_short_help = true)]
+    pub skip_bad_lines: bool,
 }
 
 /// The options for existing files.

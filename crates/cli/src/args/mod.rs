@@ -12,7 +12,7 @@ pub use choices::{
     Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
 pub(crate) use foreign::is_foreign;
-pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
+pub use groups::{Configuration, Existing, Failure, Http, Lists, Output, Reporting, Verification, Work};
 use mistakes::not_read;
 pub(crate) use repeats::without_overridden;
 pub use values::{BodyOption, Header, LoginOption, SecretOption};
@@ -86,6 +86,10 @@ pub struct Args {
     /// The options for names and folders.
     #[command(flatten)]
     pub output: Output,
+
+    /// The options for lists.
+    #[command(flatten)]
+    pub lists: Lists,
 
     /// The options for existing files.
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use downhaul_engine::core::digest::{Algorithm, Digest};
-use downhaul_engine::core::job::{Body, Headers, Sends, Url};
+use downhaul_engine::core::job::{Body, Headers, Sends, Url, parse_given};
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::Resolve;
 use downhaul_engine::core::secret::{Login, Secret};
@@ -125,6 +125,10 @@ fn number_or_auto(text: &str, most: u16) -> Result<NumberOrAuto, String> {
         _ if text == "auto" => Ok(None),
         _ => Err(format!("it must be auto or a number from 1 to {most}")),
     }
+}
+
+pub(super) fn url(text: &str) -> Result<Url, String> {
+    parse_given(text).map(|(url, _)| url).map_err(|e| e.to_string())
 }
 
 pub(super) fn folders(text: &str) -> Result<Folders, String> {

@@ -17,6 +17,9 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("json", "it is about one download"),
     ("range", "it is about one download"),
     ("input", "it names what to download"),
+    ("list-format", "it describes one list"),
+    ("columns", "it describes one list"),
+    ("base", "it describes one list"),
     ("checksum", "it is the digest of one file"),
     ("header-for", "write the header into a section [host.\"NAME\"]"),
 ];

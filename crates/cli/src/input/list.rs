@@ -1,16 +1,20 @@
 //! Reads lists of jobs from files and fetched documents. Each list is read twice: first to check it, and then
 //! again during the run.
 //!
-//! Invariant: a list file that has a mistake is refused as a whole, before any request. To check a long list
-//! takes three filters of limited size, and memory for the names that may clash.
+//! Invariant: a list file that has a mistake is refused as a whole, before any request, unless lines with
+//! mistakes are left out (`--skip-bad-lines`). To check a long list takes three filters of limited size, and
+//! memory for the names that may clash.
 
 use super::clashes::{Clash, Names, SAME, Suspects};
+use super::packed::{plain_name, unpacked};
+use crate::args::Lists;
+use crate::run::warn;
 use crate::survey::Survey;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::list::{
-    self, AtLine,
-    metalink::{self, Metalink},
+    AtLine,
+    form::{self, Facts},
     text::{Lines, Text},
 };
 use downhaul_engine::core::listed_names::ListedNames;
@@ -19,12 +23,8 @@ use downhaul_engine::core::show;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-
-/// The number of bytes at the beginning of a list file that are searched for the root element of a Metalink
-/// document. Comments may come before it.
-const BEGINNING: u64 = 8 * 1024;
 
 /// The most mistakes in a list that are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
@@ -32,21 +32,57 @@ const MISTAKES_SHOWN: usize = 10;
 /// A list of this many bytes or more is long. The names of a shorter list take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
+/// The content of a packed list may be this many times as long as the file.
+const PACKED: u64 = 16;
+
 /// Says why a list has no jobs.
 pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
 
 /// A list that can be read twice.
 #[derive(Debug, Clone)]
-pub enum List {
-    /// A file.
+pub struct List {
+    from: From,
+    facts: Arc<Facts>,
+    /// True if lines with mistakes are left out (`--skip-bad-lines`).
+    skips: bool,
+}
+
+/// The place of a list.
+#[derive(Debug, Clone)]
+enum From {
     File(PathBuf),
     /// The content that was fetched from this URL.
     Fetched(Url, Arc<[u8]>),
 }
 
+/// Returns the facts about a list that the user gave. `name` is the file name of the list.
+pub(super) fn facts(options: &Lists, name: String) -> Facts {
+    let Lists { list_format, columns, base, .. } = options;
+    let columns = columns.clone().unwrap_or_default();
+    Facts { form: list_format.clone(), name, columns, base: base.clone() }
+}
+
 impl List {
-    /// Returns the jobs of the list, each with its line number. A Metalink document is recognised by the name
-    /// of the file or by its root element.
+    /// Returns the list in a file.
+    pub(super) fn file(path: PathBuf, options: &Lists) -> List {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = plain_name(&name).to_string();
+        List { facts: Arc::new(facts(options, name)), from: From::File(path), skips: options.skip_bad_lines }
+    }
+
+    /// Returns the list that was fetched from a URL. The name in a URL may be wrong, so only the content
+    /// decides about its form. Relative paths begin at the URL.
+    pub(crate) fn fetched(url: Url, text: Arc<[u8]>, options: &Lists) -> List {
+        let facts = facts(options, String::new());
+        let base = Some(facts.base.clone().unwrap_or_else(|| url.clone()));
+        List {
+            facts: Arc::new(Facts { base, ..facts }),
+            from: From::Fetched(url, text),
+            skips: options.skip_bad_lines,
+        }
+    }
+
+    /// Returns the jobs of the list, each with its line number.
     ///
     /// # Errors
     /// Returns an error if the list cannot be read.
@@ -59,14 +95,17 @@ impl List {
     /// # Errors
     /// Returns an error if the list cannot be opened.
     pub fn open(&self) -> io::Result<Opened> {
-        let (text, bytes): (Box<dyn Read + Send>, u64) = match self {
-            List::File(path) => {
+        let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.from {
+            From::File(path) => {
                 let file = File::open(path)?;
                 let bytes = file.metadata()?.len();
                 (Box::new(file), bytes)
             }
-            List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), text.len() as u64),
+            From::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), text.len() as u64),
         };
+        let (text, was_packed) = unpacked(text)?;
+        // URLs in lists often shrink to a tenth.
+        let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened { list: self.clone(), text, bytes })
     }
 }
@@ -75,6 +114,7 @@ impl List {
 pub struct Opened {
     list: List,
     text: Box<dyn Read + Send>,
+    /// The length of the content, which is only estimated for a packed list.
     bytes: u64,
 }
 
@@ -84,33 +124,25 @@ impl Opened {
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
-        let path = match &self.list {
-            List::File(path) => path,
-            // The name in a URL may be wrong, so only the root element counts.
-            List::Fetched(..) => Path::new(""),
-        };
+        let List { from, facts, skips } = &self.list;
         let mut text = Text::new(self.text);
         let mut beginning = Vec::new();
-        text.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
-        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
-        let whole = Cursor::new(beginning).chain(text);
-        if !is_metalink {
-            let is_fetched = matches!(self.list, List::Fetched(..));
-            let jobs = read_list(whole).map(move |(number, mut job)| {
-                // A line of a list file may say itself that a document named its URLs.
-                if let Ok(job) = &mut job
-                    && is_fetched
-                {
+        text.by_ref().take(form::BEGINNING as u64).read_to_end(&mut beginning)?;
+        let form = facts.form(&beginning);
+        let jobs = form.jobs(Cursor::new(beginning).chain(text), facts)?;
+        let all: Box<dyn Iterator<Item = AtLine>> = match from {
+            _ if form.is_document() => Box::new(distinct(jobs)),
+            // A line of a list file may say itself that a document named its URLs.
+            From::File(_) => Box::new(jobs),
+            From::Fetched(..) => Box::new(jobs.map(|(number, mut job)| {
+                if let Ok(job) = &mut job {
                     job.named_by = NamedBy::Document;
                 }
                 (number, job)
-            });
-            return Ok(Jobs { of_a_document: false, all: Box::new(jobs) });
-        }
-        let mut document = Vec::new();
-        whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
-        Ok(Jobs { of_a_document: true, all: Box::new(read_document(document)) })
+            })),
+        };
+        let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));
+        Ok(Jobs { of_a_document: form.is_document(), skips: *skips, warns: false, all })
     }
 }
 
@@ -119,6 +151,10 @@ pub struct Jobs {
     /// True for a Metalink document. Such a document is usually written by someone else, so a mistake in one
     /// file is no reason to refuse the other files.
     pub(super) of_a_document: bool,
+    /// True if lines with mistakes are left out.
+    pub(super) skips: bool,
+    /// True if a warning names each line that is left out.
+    pub(super) warns: bool,
     pub(super) all: Box<dyn Iterator<Item = AtLine>>,
 }
 
@@ -126,48 +162,50 @@ impl Iterator for Jobs {
     type Item = AtLine;
 
     fn next(&mut self) -> Option<AtLine> {
-        self.all.next()
+        let Jobs { skips, warns, .. } = *self;
+        self.all.find(|(_, job)| match job {
+            Err(error) if skips && warns => {
+                warn(&format!("left out: {}", show::escaped(&error.to_string())));
+                false
+            }
+            job => !skips || job.is_ok(),
+        })
     }
 }
 
-/// Reads the files of a Metalink document. If two files have the same name, the later one is an error.
-pub(super) fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
+/// Returns the jobs of a document. If two files have the same name, the later one is an error.
+pub(super) fn distinct(jobs: impl Iterator<Item = AtLine>) -> impl Iterator<Item = AtLine> {
     let mut seen = Names::default();
-    Metalink::new(document).map(move |(line, job)| {
+    jobs.map(move |(line, job)| {
         let job = job.and_then(|job| match seen.add(&job, line) {
             Ok(()) => Ok(job),
             Err(Clash { name, first, what }) => {
+                let other =
+                    if first == 0 { "an earlier file".into() } else { format!("the file of line {first}") };
                 let why = match what {
-                    SAME => format!("the file of line {first} has this name too"),
-                    _ => format!("it and the file of line {first} would {what}"),
+                    SAME => format!("{other} has this name too"),
+                    _ => format!("it and {other} would {what}"),
                 };
                 Err(Error::new(ErrorKind::NameTaken, name, why))
             }
         });
-        (line, job.map_err(|error| at_line(line, error)))
+        (line, job)
     })
 }
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            List::File(path) => path.display().fmt(f),
-            List::Fetched(url, _) => f.write_str(&show::url(url)),
+        match &self.from {
+            From::File(path) => path.display().fmt(f),
+            From::Fetched(url, _) => f.write_str(&show::url(url)),
         }
     }
 }
 
-/// Reads the jobs of a list, line by line. A bad line is an error. If the reader fails, the list ends.
-pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
-    (1..).zip(Lines::new(reader)).filter_map(|(number, line)| {
-        let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
-        let job = line.map_err(unread).and_then(|line| list::line(&line));
-        job.map_err(|error| at_line(number, error)).transpose().map(|job| (number, job))
-    })
-}
-
-fn at_line(number: u64, mut error: Error) -> Error {
+/// Adds the number of the line to an error. The number 0 stands for no line.
+pub(super) fn at_line(number: u64, mut error: Error) -> Error {
     error.detail = match error.detail.as_str() {
+        _ if number == 0 => error.detail,
         "" => format!("line {number}"),
         detail => format!("line {number}: {detail}"),
     };
@@ -186,7 +224,7 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
 /// list, and fail one by one.
 pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<u64, String> {
     let unreadable = |e| format!("the list {list} cannot be read: {e}");
-    if let List::Fetched(url, _) = list {
+    if let From::Fetched(url, _) = &list.from {
         survey.add_list(url);
     }
     let opened = list.open().map_err(unreadable)?;
@@ -196,12 +234,17 @@ pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<
     // A document is read into the memory as a whole, so it is never that long.
     let mut suspects = (bytes >= LONG && !of_a_document).then(|| Suspects::for_list(bytes));
     survey.names = suspects.is_some().then(|| ListedNames::for_list(bytes, naming));
-    let mut mistakes = Mistakes::default();
+    let (mut mistakes, mut skipped) = (Mistakes::default(), Mistakes::default());
     let mut seen = Names::default();
     let mut count = 0;
-    for (number, job) in jobs {
+    // Mistakes are counted here, even if they are left out later.
+    for (number, job) in jobs.all {
         if let Ok(job) = &job {
             survey.add(job);
+        }
+        if let Some(error) = job.as_ref().err().filter(|_| list.skips) {
+            skipped.add(Err(show::escaped(&error.to_string()).into_owned()));
+            continue;
         }
         let checked = match (job, &mut suspects) {
             (Ok(_), _) if of_a_document => Ok(()),
@@ -225,7 +268,12 @@ pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<
             }
         }
     }
-    mistakes.result(list)?;
+    mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
+    if let Err(all) = skipped.result() {
+        survey
+            .warnings
+            .push(format!("lines of the list {list} were left out because they have mistakes:{all}"));
+    }
     match (count, of_a_document) {
         (0, true) => Err(format!("the list {list} is empty: the document has no file")),
         (0, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
@@ -260,7 +308,8 @@ impl Mistakes {
         }
     }
 
-    fn result(self, list: &List) -> Result<(), String> {
+    /// Returns the mistakes as lines, if there are any.
+    fn result(self) -> Result<(), String> {
         let Mistakes { first: mut shown, count } = self;
         if count == 0 {
             return Ok(());
@@ -268,6 +317,6 @@ impl Mistakes {
         if count > shown.len() {
             shown.push(format!("... and {} more", count - shown.len()));
         }
-        Err(format!("the list {list} has mistakes:\n  {}", shown.join("\n  ")))
+        Err(format!("\n  {}", shown.join("\n  ")))
     }
 }

@@ -3,6 +3,7 @@
 mod clashes;
 mod glob;
 mod list;
+mod packed;
 mod stream;
 mod urls;
 
@@ -73,12 +74,12 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
                     .into(),
             );
         }
-        let opened =
-            Stream::open(list).map_err(|e| format!("the list {} cannot be read: {e}", words::path(list)))?;
+        let opened = Stream::open(list, &args.lists)
+            .map_err(|e| format!("the list {} cannot be read: {e}", words::path(list)))?;
         if let Some(stream) = opened {
             return Ok((Input::Stream(stream), survey));
         }
-        let list = fetched.unwrap_or_else(|| List::File(list.clone()));
+        let list = fetched.unwrap_or_else(|| List::file(list.clone(), &args.lists));
         let count = list::check(&list, settings::naming(args), &mut survey)?;
         return Ok((Input::List(list, count), survey));
     }
@@ -89,11 +90,9 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
 
 #[cfg(test)]
 mod tests {
-    use super::list::read_list;
     use super::*;
     use clap::Parser;
     use downhaul_engine::core::job::Destination;
-    use downhaul_engine::core::list::text;
 
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
@@ -190,12 +189,5 @@ mod tests {
             let error = jobs(args).expect_err(says);
             assert!(error.contains(says), "{args:?}: {error}");
         }
-    }
-
-    #[test]
-    fn list_lines_that_are_too_long_are_skipped_with_an_error() {
-        let text = format!("http://h/a\n#{}\nhttp://h/b\n", "x".repeat(text::LONGEST_LINE * 2));
-        let all: Vec<_> = read_list(text.as_bytes()).map(|(number, job)| (number, job.is_ok())).collect();
-        assert_eq!(all, [(1, true), (2, false), (3, true)]);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Invariant: the input is opened once, and each job is returned as soon as its line has arrived.
 
-use super::list::{Jobs, read_document, read_list};
+use super::list::{Jobs, at_line, distinct, facts};
+use super::packed::unpacked;
+use crate::args::Lists;
 use crate::words;
-use downhaul_engine::core::list::{metalink, text::Text};
+use downhaul_engine::core::list::{AtLine, form::Facts, text::Text};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -16,6 +18,8 @@ pub struct Stream {
     /// `None` is standard input.
     file: Option<File>,
     shown: String,
+    facts: Facts,
+    skips: bool,
 }
 
 impl Stream {
@@ -24,9 +28,10 @@ impl Stream {
     ///
     /// # Errors
     /// Returns an error if the list cannot be opened.
-    pub(super) fn open(path: &Path) -> io::Result<Option<Stream>> {
+    pub(super) fn open(path: &Path, options: &Lists) -> io::Result<Option<Stream>> {
+        let (facts, skips) = (facts(options, String::new()), options.skip_bad_lines);
         if path.as_os_str() == "-" {
-            return Ok(Some(Stream { file: None, shown: "on standard input".into() }));
+            return Ok(Some(Stream { file: None, shown: "on standard input".into(), facts, skips }));
         }
         // On some systems, a reader of these paths continues where the previous reader stopped, even in a
         // regular file.
@@ -36,27 +41,26 @@ impl Stream {
             return Ok(None);
         }
         let shown = words::path(path);
-        Ok(Some(Stream { file: Some(File::open(path)?), shown }))
+        Ok(Some(Stream { file: Some(File::open(path)?), shown, facts, skips }))
     }
 
-    /// Returns the jobs of the list, each with its line number. The list is a document if it begins with `<`,
-    /// as no URL does.
+    /// Returns the jobs of the list, each with its line number.
     ///
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
-        let reader: Box<dyn Read> = match self.file {
+        let reader: Box<dyn Read + Send> = match self.file {
             Some(file) => Box::new(file),
             None => Box::new(io::stdin()),
         };
-        let mut text = Text::new(reader);
+        let mut text = Text::new(unpacked(reader)?.0);
         // This reads only the bytes that have arrived, so that the first lines are used immediately.
-        if !text.fill_buf()?.trim_ascii_start().starts_with(b"<") {
-            return Ok(Jobs { of_a_document: false, all: Box::new(read_list(text)) });
-        }
-        let mut document = Vec::new();
-        text.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
-        Ok(Jobs { of_a_document: true, all: Box::new(read_document(document)) })
+        let form = self.facts.form(text.fill_buf()?);
+        let jobs = form.jobs(text, &self.facts)?;
+        let all: Box<dyn Iterator<Item = AtLine>> =
+            if form.is_document() { Box::new(distinct(jobs)) } else { Box::new(jobs) };
+        let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));
+        Ok(Jobs { of_a_document: form.is_document(), skips: self.skips, warns: true, all })
     }
 }
 

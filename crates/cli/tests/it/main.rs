@@ -16,6 +16,7 @@ mod header_file;
 #[cfg(unix)]
 mod hooks;
 mod import;
+mod list_forms;
 mod list_headers;
 mod lists;
 mod memory;

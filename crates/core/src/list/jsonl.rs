@@ -30,7 +30,11 @@ const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
-    let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+    job(serde_json::from_str(text).map_err(|e| bad(e.to_string()))?)
+}
+
+/// Returns the job of an object.
+pub(super) fn job(mut keys: Map<String, Value>) -> Result<Job, Error> {
     let mut job = urls(&mut keys)?;
     // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
@@ -55,6 +59,13 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         Some(_) => return Err(bad("`named_by` must be \"document\"")),
     }
     header_keys::take(&mut keys, &mut job)?;
+    take_digests(&mut keys, &mut job, "the list")?;
+    job.extra = keys;
+    Ok(job)
+}
+
+/// Moves the digests of an object to its job. `from` says in words for the user where they were found.
+pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &str) -> Result<(), Error> {
     let mut unused = Vec::new();
     for name in keys.keys().cloned().collect::<Vec<_>>() {
         let value = keys.get(&name).unwrap_or(&Value::Null);
@@ -67,15 +78,14 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         }
         for digest in digests {
             keys.remove(&name);
-            job.expect(digest, "the list").map_err(bad)?;
+            job.expect(digest, from).map_err(bad)?;
         }
     }
     // PyPI states three digests of each file. One strong digest is enough.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
-        job.notes.push(format!("the list has `{}`, which downhaul cannot verify", unused.join("`, `")));
+        job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }
-    job.extra = keys;
-    Ok(job)
+    Ok(())
 }
 
 /// Returns the digests of a key whose value is an object or an array of digests. The names of unsupported
@@ -162,6 +172,14 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     let mut job = Job::given(first)?;
     mirrors.iter().try_for_each(|url| job.add_mirror(url))?;
     Ok(job)
+}
+
+/// Returns true if a key is for a digest, or seems to be.
+pub(super) fn is_digest(name: &str) -> bool {
+    let bare = bare(name);
+    Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))).is_some()
+        || ANY_ALGORITHM.contains(&bare.as_str())
+        || looks_like_a_digest(name)
 }
 
 /// Returns the digest in the value of a key, or `None` if the key is not for digests or has no value.

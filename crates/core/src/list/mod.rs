@@ -6,11 +6,18 @@
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
+pub mod aria2;
+pub mod array;
+pub mod bagit;
 pub mod checksums;
+pub mod curl;
+pub mod described;
+pub mod form;
 mod header_keys;
 mod jsonl;
 mod lines;
 pub mod metalink;
+pub mod table;
 pub mod text;
 
 use crate::error::{Error, ErrorKind};

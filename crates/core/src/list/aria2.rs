@@ -1,0 +1,251 @@
+//! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
+//! file, such as ` out=NAME`. Scripts write these files.
+//!
+//! Options that mean the same here are used. A note names each of the others once.
+
+use super::text::Lines;
+use super::{AtLine, line};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::job::{Destination, Headers, IfExists, Job};
+use crate::name::SafeName;
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// Returns true if a text begins as an input file of aria2 does: after the first URL, an indented line has an
+/// option.
+pub fn begins(beginning: &str) -> bool {
+    let mut lines = beginning.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let is_first_plain = lines.next().is_some_and(|first| !first.starts_with([' ', '\t']));
+    is_first_plain && lines.any(|line| option(line).is_some())
+}
+
+/// Returns the name and the value of the option in an indented line.
+fn option(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.strip_prefix([' ', '\t'])?.trim_start().split_once('=')?;
+    let is_name =
+        name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) && !name.is_empty();
+    is_name.then_some((name, value.trim()))
+}
+
+/// The jobs of an input file, each with the number of the line of its URLs.
+pub struct Entries<R> {
+    lines: Lines<R>,
+    /// The number of the line that was read last.
+    number: u64,
+    /// The job whose options are being read.
+    current: Option<Entry>,
+    /// The options that a note has named.
+    noted: BTreeSet<String>,
+}
+
+/// A job and its options so far.
+struct Entry {
+    line: u64,
+    job: Result<Job, Error>,
+    folder: Option<String>,
+    name: Option<String>,
+}
+
+impl<R: Read> Entries<R> {
+    /// Reads an input file.
+    pub fn new(text: R) -> Entries<R> {
+        Entries { lines: Lines::new(text), number: 0, current: None, noted: BTreeSet::new() }
+    }
+
+    /// Applies the option of a line to the current job.
+    fn apply(&mut self, name: &str, value: &str) {
+        let Some(entry) = &mut self.current else { return };
+        let Ok(job) = &mut entry.job else { return };
+        let applied = match name {
+            "dir" | "out" => {
+                let place = if name == "dir" { &mut entry.folder } else { &mut entry.name };
+                *place = Some(value.into());
+                Ok(())
+            }
+            "checksum" => {
+                Digest::from_pair(value).and_then(|digest| job.expect(digest, "the list")).map_err(bad)
+            }
+            "header" => Headers::read(value).map(|(name, value)| job.headers.add(name, value)).map_err(bad),
+            "referer" => add_header(job, "Referer", Headers::referer(value)),
+            "user-agent" => add_header(job, "User-Agent", Ok(value.into())),
+            // aria2 opens as many connections as the smaller one of the two allows.
+            "split" | "max-connection-per-server" => number(value).map(|most| {
+                let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+                job.connections = Some(job.connections.map_or(most, |other| other.min(most)));
+            }),
+            "max-download-limit" => {
+                number(value).map(|rate| job.limit_rate = Some(rate).filter(|rate| *rate > 0))
+            }
+            "allow-overwrite" if value == "true" => {
+                job.if_exists = Some(IfExists::Overwrite);
+                Ok(())
+            }
+            _ => {
+                if self.noted.insert(name.into()) {
+                    job.notes.push(format!("the option `{name}` of aria2 has no meaning here"));
+                }
+                Ok(())
+            }
+        };
+        if let Err(mut error) = applied {
+            error.detail = format!("`{name}` in line {}: {}", self.number, error.detail);
+            entry.job = Err(error);
+        }
+    }
+
+    /// Handles a line. Returns the job before it, if the line begins another one.
+    fn read(&mut self, bytes: &[u8]) -> Option<AtLine> {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        if let Some((name, value)) = option(text).filter(|_| self.current.is_some()) {
+            self.apply(name, value);
+            return None;
+        }
+        let job = line(bytes).transpose()?;
+        let entry = Entry { line: self.number, job, folder: None, name: None };
+        self.current.replace(entry).map(Entry::end)
+    }
+}
+
+impl Entry {
+    /// Returns the job with its name.
+    fn end(self) -> AtLine {
+        let Entry { line, job, folder, name } = self;
+        let job = job.and_then(|mut job| {
+            if folder.is_none() && name.is_none() {
+                return Ok(job);
+            }
+            // aria2 accepts absolute folders. Here all files are below the output folder.
+            let folder = folder.unwrap_or_default();
+            let folder = folder.trim_matches('/');
+            let name = name.unwrap_or_else(|| SafeName::from_url(&job.urls[0]).to_string());
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let safe =
+                SafeName::from_person(&path).map_err(|why| Error::new(ErrorKind::NameUnsafe, &path, why))?;
+            job.destination = Destination::Name(safe);
+            Ok(job)
+        });
+        (line, job)
+    }
+}
+
+impl<R: Read> Iterator for Entries<R> {
+    type Item = AtLine;
+
+    fn next(&mut self) -> Option<AtLine> {
+        loop {
+            let Some(bytes) = self.lines.next() else { return self.current.take().map(Entry::end) };
+            self.number += 1;
+            let before = match bytes {
+                Ok(bytes) => self.read(&bytes),
+                Err(e) => {
+                    let entry =
+                        Entry { line: self.number, job: Err(bad(e.to_string())), folder: None, name: None };
+                    self.current.replace(entry).map(Entry::end)
+                }
+            };
+            if before.is_some() {
+                return before;
+            }
+        }
+    }
+}
+
+fn add_header(job: &mut Job, name: &str, value: Result<String, String>) -> Result<(), Error> {
+    let (name, value) = value.and_then(|value| Headers::check(name, &value)).map_err(bad)?;
+    job.headers.add(name, value);
+    Ok(())
+}
+
+/// Reads a number with `K` or `M` (units of 1024, as in aria2).
+fn number(text: &str) -> Result<u64, Error> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number.ok_or_else(|| bad("it must be a number, which K or M may follow"))
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ListLine, "", why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Vec<(u64, Result<Job, String>)> {
+        Entries::new(text.as_bytes()).map(|(line, job)| (line, job.map_err(|e| e.to_string()))).collect()
+    }
+
+    #[test]
+    fn the_options_of_a_file_are_used() {
+        let text = [
+            "# by a script",
+            "http://h/a.deb\thttps://m/a.deb",
+            "  out=a_1.deb",
+            "  dir=/var/cache/x/",
+            "  checksum=sha-256=SHA256",
+            "",
+            "  header=X-A: 1",
+            "\theader=X-B: 2",
+            "  referer=http://h/",
+            "  user-agent=me",
+            "  split=8",
+            "  max-connection-per-server=4",
+            "  max-download-limit=2M",
+            "  allow-overwrite=true",
+            "  gid=0",
+            "http://h/b?x",
+            "  dir=d",
+            "http://h/c",
+            "  gid=1",
+        ];
+        let text = text.join("\n").replace("SHA256", &"ab".repeat(32));
+        assert!(begins(&text));
+        let all = read(&text);
+        assert_eq!(all.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 16, 18]);
+        let jobs: Vec<&Job> = all.iter().map(|(_, job)| job.as_ref().expect("a job")).collect();
+        let name = |job: &Job| match &job.destination {
+            Destination::Name(name) => name.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!((name(jobs[0]), name(jobs[1])), ("var/cache/x/a_1.deb".into(), "d/b".into()));
+        assert_eq!((jobs[0].urls.len(), jobs[0].expected.len(), jobs[0].connections), (2, 1, Some(4)));
+        assert_eq!((jobs[0].limit_rate, jobs[0].if_exists), (Some(2 << 20), Some(IfExists::Overwrite)));
+        let headers: Vec<&str> = jobs[0].headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(headers, ["X-A", "X-B", "Referer", "User-Agent"]);
+        assert_eq!((jobs[0].notes.len(), jobs[2].notes.len()), (1, 0), "the note about gid comes once");
+        assert_eq!(jobs[2].destination, Destination::Server);
+    }
+
+    #[test]
+    fn mistakes_are_errors_of_their_file_alone() {
+        let text = "http://h/a\n  checksum=md5=zz\n  out=a\nftp://h/b\n  out=b\nhttp://h/c\n  out=../c\nhttp://h/d\n  split=many\nhttp://h/e\n";
+        let says = ["`checksum` in line 2", "ftp", "leads out", "`split` in line 9", ""];
+        let all = read(text);
+        assert_eq!(all.len(), says.len());
+        for ((_, job), says) in all.iter().zip(says) {
+            match job {
+                Ok(_) => assert_eq!(says, ""),
+                Err(error) => assert!(!says.is_empty() && error.contains(says), "{says}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn other_lists_are_no_input_files() {
+        for text in ["", "http://h/a\nhttp://h/b\n", "  http://h/a?x=1\n", "http://h/a\n  http://h/b?x=1\n"] {
+            assert!(!begins(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_causes_a_panic(text in "(http://h/a| out=|dir=|[ \t\n/.=a#]){0,30}") {
+            prop_assert!(read(&text).len() <= text.lines().count());
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads configuration files of curl (`-K`) as lists: their URLs, the names of the files, and the headers.
+//!
+//! curl sends the headers of a section with each request of the section, and gives the first name to the
+//! first URL. So a section is read as a whole. `next` ends a section. Notes name the options that have no
+//! meaning here.
+
+use super::AtLine;
+use crate::error::{Error, ErrorKind};
+use crate::job::{Destination, Headers, Job};
+use crate::name::SafeName;
+
+/// The longest file that is read, in bytes. A URL and its name take about a hundred bytes, so it may have
+/// 600,000 files.
+pub const LONGEST: usize = 64 * 1024 * 1024;
+
+/// Returns true if a text begins as such a file does: its first option is `url`, or an option that often
+/// comes before it.
+pub fn begins(beginning: &str) -> bool {
+    let first = beginning.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some((name, value)) = first.and_then(option) else { return false };
+    match name {
+        "url" => !value.is_empty(),
+        "output" | "o" | "header" | "H" | "user-agent" | "A" | "referer" | "e" => {
+            first.is_some_and(|first| {
+                first.starts_with('-')
+                    || first.trim_start_matches(name).trim_start().starts_with(['=', ':', '"'])
+            })
+        }
+        "remote-name" | "O" | "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" => {
+            value.is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// Returns the name and the value of the option in a line. A line has one option.
+fn option(line: &str) -> Option<(&str, String)> {
+    let line = line.trim();
+    let dashes = line.bytes().take_while(|byte| *byte == b'-').count();
+    let line = &line[dashes.min(2)..];
+    let is_short = dashes == 1;
+    let end = match is_short {
+        true => line.chars().next()?.len_utf8(),
+        false => line.find(|c: char| c.is_whitespace() || matches!(c, '=' | ':' | '"')).unwrap_or(line.len()),
+    };
+    let (name, rest) = line.split_at(end);
+    let rest = rest.trim_start();
+    let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
+    (!name.is_empty()).then(|| (name, value(rest)))
+}
+
+/// Returns a value without its quotation marks. A value without them ends at the first blank.
+fn value(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return text.split_whitespace().next().unwrap_or_default().into();
+    };
+    let mut value = String::new();
+    let mut characters = quoted.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' => break,
+            '\\' => match characters.next() {
+                Some('t') => value.push('\t'),
+                Some('n') => value.push('\n'),
+                Some('r') => value.push('\r'),
+                Some('v') => value.push('\u{b}'),
+                Some(other) => value.push(other),
+                None => {}
+            },
+            c => value.push(c),
+        }
+    }
+    value
+}
+
+/// The options of one section so far.
+#[derive(Default)]
+struct Section {
+    urls: Vec<(u64, String)>,
+    /// The names, in order. `None` stands for the name in the URL.
+    names: Vec<Option<String>>,
+    headers: Headers,
+    unused: Vec<String>,
+    mistake: Option<Error>,
+}
+
+/// Returns the jobs of a file, each with the number of the line of its URL.
+///
+/// # Errors
+/// Returns `list.line` if the text is not UTF-8.
+pub fn jobs(text: &[u8]) -> Result<Vec<AtLine>, Error> {
+    let text = str::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
+    let (mut jobs, mut section) = (Vec::new(), Section::default());
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match option(line) {
+            Some(("next" | ":", _)) => jobs.extend(std::mem::take(&mut section).end()),
+            Some((name, value)) => section.add(number, name, value),
+            None => section.mistake = Some(bad(format!("line {number} has no option"))),
+        }
+    }
+    jobs.extend(section.end());
+    Ok(jobs)
+}
+
+impl Section {
+    fn add(&mut self, number: u64, name: &str, value: String) {
+        let read = match name {
+            "url" => {
+                self.urls.push((number, value));
+                return;
+            }
+            "output" | "o" => {
+                self.names.push(Some(value));
+                return;
+            }
+            "remote-name" | "O" => {
+                self.names.push(None);
+                return;
+            }
+            "header" | "H" => Headers::read(&value),
+            "referer" | "e" => Headers::referer(&value).map(|value| ("Referer".into(), value)),
+            "user-agent" | "A" => Headers::check("User-Agent", &value),
+            // These options say what downhaul does anyway.
+            "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" | "show-error" | "S"
+            | "fail" | "f" | "create-dirs" | "parallel-max" | "compressed" | "remote-time" | "R" => return,
+            other => {
+                if !self.unused.iter().any(|one| one == other) {
+                    self.unused.push(other.into());
+                }
+                return;
+            }
+        };
+        match read {
+            Ok((name, value)) => self.headers.add(name, value),
+            Err(why) => self.mistake = Some(bad(format!("`{name}` in line {number}: {why}"))),
+        }
+    }
+
+    /// Returns the jobs of the section.
+    fn end(self) -> Vec<AtLine> {
+        let Section { urls, names, headers, unused, mistake } = self;
+        let mut names = names.into_iter();
+        let mut jobs = Vec::new();
+        for (line, url) in urls {
+            let name = names.next().flatten();
+            let job = match &mistake {
+                Some(mistake) => Err(mistake.clone()),
+                None => job(&url, name.as_deref(), &headers),
+            };
+            jobs.push((line, job));
+        }
+        if let Some((_, Ok(first))) = jobs.first_mut()
+            && !unused.is_empty()
+        {
+            let shown = unused.join("`, `");
+            first.notes.push(format!("the options `{shown}` of curl in the list have no meaning here"));
+        }
+        jobs
+    }
+}
+
+fn job(url: &str, name: Option<&str>, headers: &Headers) -> Result<Job, Error> {
+    let mut job = Job::given(url)?;
+    if let Some(name) = name {
+        let safe = SafeName::from_person(name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?;
+        job.destination = Destination::Name(safe);
+    }
+    job.headers = headers.clone();
+    Ok(job)
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ListLine, "", why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The line, the URL, the name and the number of headers of a job.
+    type Shown = (u64, Result<(String, String, usize), String>);
+
+    fn read(text: &str) -> Vec<Shown> {
+        let shown = |job: Job| {
+            let name = match &job.destination {
+                Destination::Name(name) => name.to_string(),
+                _ => String::new(),
+            };
+            (job.urls[0].to_string(), name, job.headers.iter().count())
+        };
+        let jobs = jobs(text.as_bytes()).expect("UTF-8").into_iter();
+        jobs.map(|(line, job)| (line, job.map(shown).map_err(|e| e.to_string()))).collect()
+    }
+
+    fn of(line: u64, url: &str, name: &str, headers: usize) -> Shown {
+        (line, Ok((url.into(), name.into(), headers)))
+    }
+
+    #[test]
+    fn urls_get_their_names_in_order_and_the_headers_of_their_section() {
+        let text = "# by a script\nurl = \"http://h/a?x=\\\"1\"\noutput=\"a \\\\ b\"\n--url http://h/b # note\n-O\n\
+                    header: \"X-A: 1\"\nuser-agent me\nnext\nurl=h.example/c\no c\n";
+        assert!(begins(text));
+        assert_eq!(
+            read(text),
+            [
+                of(2, "http://h/a?x=%221", "a \\ b", 2),
+                of(4, "http://h/b", "", 2),
+                of(9, "https://h.example/c", "c", 0),
+            ]
+        );
+        assert_eq!(read("-O\nurl http://h/a\ninsecure\n"), [of(2, "http://h/a", "", 0)]);
+    }
+
+    #[test]
+    fn mistakes_are_errors_of_their_section() {
+        let text = "url=http://h/a\nheader=\"no colon\"\nnext\nurl=http://h/b\nurl=ftp://h/c\n";
+        let all = read(text);
+        assert!(all[0].1.as_ref().is_err_and(|error| error.contains("`header` in line 2")), "{all:?}");
+        assert!(all[1].1.is_ok() && all[2].1.is_err(), "{all:?}");
+    }
+
+    #[test]
+    fn other_lists_are_no_configurations() {
+        for text in [
+            "",
+            "url,md5\nhttp://h/a,",
+            "url\nhttp://h/a",
+            "http://h/a",
+            "output.example/x",
+            "o",
+            "{\"url\":1}",
+        ] {
+            assert!(!begins(text), "{text}");
+        }
+        for text in
+            ["url http://h/a", "-O", "remote-name\n", "output = x", "--header \"a: b\"", "\n# x\nurl: h/a"]
+        {
+            assert!(begins(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_causes_a_panic(text in "(url|output|next|http://h/|[-=: \"\\\\\na#]){0,40}") {
+            begins(&text);
+            let _ = jobs(text.as_bytes());
+        }
+    }
+}

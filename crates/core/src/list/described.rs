@@ -1,0 +1,201 @@
+//! Reads documents that describe a set of files: `datapackage.json` of Frictionless Data, and
+//! `ro-crate-metadata.json` of RO-Crate.
+//!
+//! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
+//! made safe. The path of a file may be relative to the address of the document.
+
+use super::jsonl;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::job::{Destination, Job, NamedBy};
+use crate::name::SafeName;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so it may
+/// describe 100,000 files.
+pub const LONGEST: usize = 64 * 1024 * 1024;
+
+/// Returns true if a text seems to be one of these documents. They are objects with keys that no line of a
+/// list has.
+pub fn begins(beginning: &str) -> bool {
+    let text = beginning.trim_start();
+    let is_object = text.starts_with('{') && !text.lines().next().unwrap_or_default().contains("\"url");
+    let has = |key: &str| text.contains(&format!("\"{key}\""));
+    is_object && ((has("@context") && has("@graph")) || has("resources"))
+}
+
+/// Returns the jobs of a document. Relative paths begin at `base`.
+///
+/// # Errors
+/// Returns `list.line` if the text is not such a document.
+pub fn jobs(document: &[u8], base: Option<&Url>) -> Result<Vec<Result<Job, Error>>, Error> {
+    let document: Value = serde_json::from_slice(document).map_err(|e| bad(e.to_string()))?;
+    let list = |key: &str| document.get(key).and_then(Value::as_array);
+    match (list("resources"), list("@graph")) {
+        (Some(resources), _) => Ok(resources.iter().flat_map(|one| resource(one, base)).collect()),
+        (None, Some(graph)) => Ok(graph.iter().filter_map(|one| entity(one, base)).collect()),
+        (None, None) => Err(bad("it has neither `resources` nor `@graph`")),
+    }
+}
+
+/// Returns the jobs of a data resource (Data Package, version 2). Its data may be divided into several files,
+/// and only the data of a single file has the digest and the size of the resource.
+fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
+    let paths: Vec<&str> = match resource.get("path") {
+        Some(Value::String(path)) => vec![path],
+        Some(Value::Array(paths)) => paths.iter().filter_map(Value::as_str).collect(),
+        _ => resource.get("url").and_then(Value::as_str).into_iter().collect(),
+    };
+    let is_single = paths.len() == 1;
+    let one = |path: &&str| {
+        let mut job = at(path, base)?;
+        if is_single {
+            job.size = resource.get("bytes").and_then(Value::as_u64);
+            if let Some(hash) = resource.get("hash").and_then(Value::as_str) {
+                // A hash without an algorithm is MD5.
+                let digest =
+                    if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
+                let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
+                expected.map_err(|why| Error::new(ErrorKind::ListFile, "", format!("`hash`: {why}")))?;
+            }
+        }
+        Ok(job)
+    };
+    paths.iter().map(one).collect()
+}
+
+/// Returns the job of a data entity, if it is a file on the web (RO-Crate 1.1, section "Data Entities").
+fn entity(entity: &Value, base: Option<&Url>) -> Option<Result<Job, Error>> {
+    let keys = entity.as_object()?;
+    let types = keys.get("@type")?;
+    let is =
+        |name: &str| types == name || types.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    if !is("File") && !is("MediaObject") {
+        return None;
+    }
+    let text = |key: &str| keys.get(key).and_then(Value::as_str);
+    let id = text("@id")?;
+    let address = text("contentUrl").filter(|_| !is_absolute(id)).unwrap_or(id);
+    Some(at(address, base).and_then(|mut job| {
+        let size = keys.get("contentSize");
+        job.size = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.trim().parse().ok()));
+        if !is_absolute(id) {
+            job.destination = Destination::Name(name(id.trim_start_matches("./"))?);
+        }
+        let digests = jsonl::take_digests(&mut Map::clone(keys), &mut job, "the RO-Crate");
+        digests.map_err(|error| Error { kind: ErrorKind::ListFile, ..error })?;
+        Ok(job)
+    }))
+}
+
+/// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path is also
+/// the name of the file.
+fn at(address: &str, base: Option<&Url>) -> Result<Job, Error> {
+    let mut job = if is_absolute(address) {
+        Job::given(address)?
+    } else {
+        let lacks = "its path is relative. Give the address of the document with --base";
+        let base = base.ok_or_else(|| Error::new(ErrorKind::UrlInvalid, address, lacks))?;
+        let url =
+            base.join(address).map_err(|e| Error::new(ErrorKind::UrlInvalid, address, e.to_string()))?;
+        let name = name(address.trim_start_matches("./"))?;
+        Job::new(url).with_destination(Destination::Name(name))
+    };
+    job.named_by = NamedBy::Document;
+    Ok(job)
+}
+
+fn is_absolute(address: &str) -> bool {
+    crate::job::has_scheme(address)
+}
+
+fn name(path: &str) -> Result<SafeName, Error> {
+    SafeName::from_publisher(path).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ListLine, "", why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Returns the URL, the name, the size and the number of digests of each job.
+    fn read(document: &str, base: &str) -> Vec<(String, String, Option<u64>, usize)> {
+        assert!(begins(document));
+        let base = Url::parse(base).ok();
+        let jobs = jobs(document.as_bytes(), base.as_ref()).expect("a document");
+        let shown = |job: Job| {
+            assert_eq!(job.named_by, NamedBy::Document);
+            let name = match &job.destination {
+                Destination::Name(name) => name.to_string(),
+                _ => String::new(),
+            };
+            (job.urls[0].to_string(), name, job.size, job.expected.len())
+        };
+        jobs.into_iter().map(|job| shown(job.expect("a job"))).collect()
+    }
+
+    #[test]
+    fn the_files_of_a_data_package_are_read() {
+        let document = r#"{"name": "set", "resources": [
+            {"name": "a", "path": "https://h/a.csv", "bytes": 3, "hash": "sha256:SHA256"},
+            {"name": "b", "path": "data/b.csv", "hash": "MD5"},
+            {"name": "c", "path": ["c1.csv", "c2.csv"], "bytes": 9, "hash": "MD5"},
+            {"name": "inline", "data": [1]}
+        ]}"#;
+        let document = document.replace("SHA256", &"ab".repeat(32)).replace("MD5", &"cd".repeat(16));
+        assert_eq!(
+            read(&document, "https://h/set/datapackage.json"),
+            [
+                ("https://h/a.csv".into(), String::new(), Some(3), 1),
+                ("https://h/set/data/b.csv".into(), "data/b.csv".into(), None, 1),
+                ("https://h/set/c1.csv".into(), "c1.csv".into(), None, 0),
+                ("https://h/set/c2.csv".into(), "c2.csv".into(), None, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_files_of_an_ro_crate_are_read() {
+        let document = r#"{"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [
+            {"@id": "./", "@type": "Dataset"},
+            {"@id": "https://h/a.bin", "@type": "File", "contentSize": "12", "sha256": "SHA256", "name": "A"},
+            {"@id": "data/b.bin", "@type": ["File", "SoftwareSourceCode"], "contentSize": 7},
+            {"@id": "c.bin", "@type": "File", "contentUrl": "https://m/x/c"}
+        ]}"#;
+        let document = document.replace("SHA256", &"ab".repeat(32));
+        assert_eq!(
+            read(&document, "https://h/set/ro-crate-metadata.json"),
+            [
+                ("https://h/a.bin".into(), String::new(), Some(12), 1),
+                ("https://h/set/data/b.bin".into(), "data/b.bin".into(), Some(7), 0),
+                ("https://m/x/c".into(), "c.bin".into(), None, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error() {
+        let one = |document: &str| {
+            let all = jobs(document.as_bytes(), None).and_then(|mut all| all.remove(0));
+            all.expect_err(document).to_string()
+        };
+        assert!(one(r#"{"resources":[{"path":"a.csv"}]}"#).contains("--base"));
+        assert!(one(r#"{"resources":[{"path":"http://h/a","hash":"sha256:zz"}]}"#).contains("`hash`"));
+        assert!(one(r#"{"resources":[{"path":"ftp://h/a"}]}"#).contains("ftp"));
+        assert!(one("{}").contains("neither"));
+        assert!(!begins(r#"{"url":"http://h/a","resources":1}"#) && !begins("http://h/a"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_causes_a_panic(text in "\\PC{0,80}") {
+            begins(&text);
+            let _ = jobs(text.as_bytes(), None);
+        }
+    }
+}

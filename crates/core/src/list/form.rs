@@ -1,0 +1,210 @@
+//! Recognises the form of a list by its content and its name, and reads its jobs.
+//!
+//! Invariant: a list in the form of lines is recognised by its first bytes alone, so that a pipe is read as
+//! its lines arrive.
+
+use super::table::{self, Columns, Table};
+use super::text::Lines;
+use super::{AtLine, aria2, array, bagit, curl, described, line, metalink};
+use crate::error::{Error, ErrorKind};
+use std::io::{self, BufRead, Read};
+use url::Url;
+
+/// The number of bytes at the beginning of a list by which its form is recognised. Comments may come before
+/// the root element of a Metalink document.
+pub const BEGINNING: usize = 8 * 1024;
+
+/// The form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Lines with URLs and names, and JSON lines.
+    Lines,
+    /// A JSON array.
+    Array,
+    /// A table, with the character that separates its cells.
+    Table(u8),
+    /// An input file of aria2.
+    Aria2,
+    /// A configuration file of curl.
+    Curl,
+    /// `fetch.txt` of BagIt.
+    BagIt,
+    /// A data package, or an RO-Crate.
+    Described,
+    /// A Metalink document.
+    Metalink,
+}
+
+/// The names of the forms (`--list-format`).
+pub const NAMES: [&str; 9] =
+    ["lines", "json", "csv", "tsv", "aria2", "curl", "bagit", "datapackage", "metalink"];
+
+/// Facts about a list, besides its text.
+#[derive(Debug, Default, Clone)]
+pub struct Facts {
+    /// The name of the form, if the user gave one: one of [`NAMES`].
+    pub form: Option<String>,
+    /// The file name of the list, or an empty text.
+    pub name: String,
+    /// The columns of a table that the user named.
+    pub columns: Columns,
+    /// The address at which relative paths begin.
+    pub base: Option<Url>,
+}
+
+impl Facts {
+    /// Returns the form of a list that begins with these bytes.
+    pub fn form(&self, beginning: &[u8]) -> Form {
+        let text = String::from_utf8_lossy(beginning);
+        let ending = self.name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+        let separator = |otherwise| table::separator(&text, &self.columns).unwrap_or(otherwise);
+        match self.form.as_deref() {
+            Some("json") if text.trim_start().starts_with('[') => return Form::Array,
+            Some("lines" | "json") => return Form::Lines,
+            Some("csv") => return Form::Table(separator(b',')),
+            Some("tsv") => return Form::Table(b'\t'),
+            Some("aria2") => return Form::Aria2,
+            Some("curl") => return Form::Curl,
+            Some("bagit") => return Form::BagIt,
+            Some("datapackage") => return Form::Described,
+            Some("metalink") => return Form::Metalink,
+            _ => {}
+        }
+        match &*ending {
+            "meta4" | "metalink" => return Form::Metalink,
+            "csv" => return Form::Table(separator(b',')),
+            "tsv" | "tab" => return Form::Table(separator(b'\t')),
+            _ => {}
+        }
+        // Columns that the user named are those of a table.
+        let table = table::separator(&text, &self.columns);
+        let named = Some(b',').filter(|_| self.columns != Columns::default());
+        match table.or(named) {
+            _ if metalink::begins(beginning) => Form::Metalink,
+            _ if array::begins(&text) => Form::Array,
+            _ if described::begins(&text) => Form::Described,
+            Some(separator) => Form::Table(separator),
+            None if curl::begins(&text) => Form::Curl,
+            None if bagit::begins(&text) => Form::BagIt,
+            None if aria2::begins(&text) => Form::Aria2,
+            None => Form::Lines,
+        }
+    }
+}
+
+impl Form {
+    /// Returns true for a document that someone else usually wrote. A mistake in one of its files is no
+    /// reason to refuse the other files.
+    pub fn is_document(self) -> bool {
+        matches!(self, Form::Metalink | Form::Described | Form::BagIt)
+    }
+
+    /// Returns the jobs of a list, each with the number of its line, or with 0 if it has no line of its own.
+    ///
+    /// # Errors
+    /// Returns an error if the text cannot be read.
+    pub fn jobs<'r>(
+        self,
+        text: impl BufRead + 'r,
+        facts: &Facts,
+    ) -> io::Result<Box<dyn Iterator<Item = AtLine> + 'r>> {
+        Ok(match self {
+            Form::Lines => Box::new(lines(text)),
+            Form::Array => Box::new(array::Array::new(text)),
+            Form::Table(separator) => match Table::new(text, separator, &facts.columns) {
+                Ok(table) => Box::new(table),
+                Err(error) => Box::new([(1, Err(error))].into_iter()),
+            },
+            Form::Aria2 => Box::new(aria2::Entries::new(text)),
+            Form::BagIt => Box::new(bagit::jobs(text)),
+            Form::Curl => Box::new(whole(curl::jobs(&document(text, curl::LONGEST)?)).into_iter()),
+            Form::Described => {
+                let jobs = described::jobs(&document(text, described::LONGEST)?, facts.base.as_ref());
+                Box::new(whole(jobs.map(|jobs| jobs.into_iter().map(|job| (0, job)).collect())).into_iter())
+            }
+            // A document that is too long is an error of the reader.
+            Form::Metalink => {
+                let mut all = Vec::new();
+                text.take(metalink::LONGEST as u64 + 1).read_to_end(&mut all)?;
+                Box::new(metalink::Metalink::new(all))
+            }
+        })
+    }
+}
+
+/// Reads the jobs of lines. A bad line is an error. If the reader fails, the list ends.
+fn lines(text: impl Read) -> impl Iterator<Item = AtLine> {
+    (1..).zip(Lines::new(text)).filter_map(|(number, bytes)| {
+        let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
+        let job = bytes.map_err(unread).and_then(|bytes| line(&bytes));
+        job.transpose().map(|job| (number, job))
+    })
+}
+
+/// Reads a document as a whole.
+fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    text.take(longest as u64 + 1).read_to_end(&mut all)?;
+    if all.len() > longest {
+        let why = format!("it is longer than {} MiB", longest >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(all)
+}
+
+/// Returns the jobs of a document, or the error that it cannot be read.
+fn whole(jobs: Result<Vec<AtLine>, Error>) -> Vec<AtLine> {
+    jobs.unwrap_or_else(|error| vec![(0, Err(error))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_recognised_by_their_content_and_their_name() {
+        for (name, text, form) in [
+            ("", "http://h/a x\n", Form::Lines),
+            ("", "{\"url\":\"http://h/a\"}\n", Form::Lines),
+            ("", "[::1]:80/a\n", Form::Lines),
+            ("", "", Form::Lines),
+            ("a.txt", "# note\nurl.example/a b,c\n", Form::Lines),
+            ("", "[{\"url\":\"http://h/a\"}]", Form::Array),
+            ("", "url\tname\nhttp://h/a\tx", Form::Table(b'\t')),
+            ("", "\"Name\";\"Link\"\nx;http://h/a", Form::Table(b';')),
+            ("list.CSV", "a,b\n1,2\n", Form::Table(b',')),
+            ("", "http://h/a\n  out=b\n", Form::Aria2),
+            ("", "url = \"http://h/a\"\noutput = \"b\"\n", Form::Curl),
+            ("fetch.txt", "http://h/a 12 data/a\n", Form::BagIt),
+            ("", "{\n \"resources\": [{\"path\": \"http://h/a\"}]\n}", Form::Described),
+            ("", "<?xml version=\"1.0\"?><metalink/>", Form::Metalink),
+            ("a.meta4", "", Form::Metalink),
+        ] {
+            let facts = Facts { name: name.into(), ..Facts::default() };
+            assert_eq!(facts.form(text.as_bytes()), form, "{name} {text}");
+        }
+        let named = |form: &str| Facts { form: Some(form.into()), ..Facts::default() }.form(b"[]");
+        let forms = NAMES.map(named);
+        assert_eq!(forms.iter().filter(|form| **form == Form::Lines).count(), 1, "{forms:?}");
+        let facts = Facts { columns: Columns::read("url=a").expect("columns"), ..Facts::default() };
+        assert_eq!(facts.form(b"b\ta\n1\thttp://h/a"), Form::Table(b'\t'));
+    }
+
+    #[test]
+    fn the_jobs_of_each_form_are_read() {
+        for text in [
+            "http://h/a",
+            "[\"http://h/a\"]",
+            "url,x\nhttp://h/a,1",
+            "http://h/a\n  gid=1",
+            "url=http://h/a",
+            "http://h/a - data/a",
+            "{\"resources\":[{\"path\":\"http://h/a\"}]}",
+        ] {
+            let facts = Facts::default();
+            let form = facts.form(text.as_bytes());
+            let jobs: Vec<AtLine> = form.jobs(text.as_bytes(), &facts).expect("a list").collect();
+            assert!(matches!(&jobs[..], [(_, Ok(job))] if job.urls[0].as_str() == "http://h/a"), "{form:?}");
+        }
+    }
+}
