@@ -11,7 +11,7 @@
 //! to servers to which this run may send them.
 
 use crate::args::Args;
-use crate::input::{Arguments, Input, Opened};
+use crate::input::{Arguments, Checked, Input, Opened};
 use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
@@ -178,7 +178,9 @@ impl List {
         let is_input = args.output.input.as_deref().is_some_and(|input| outputs::is_same(input, &path));
         let jobs = match input {
             Input::Arguments(arguments) => Jobs::Arguments(arguments.clone(), Ended::default()),
-            Input::List(list, count) => Jobs::List(list.open().ok(), *count, Ended::default()),
+            Input::List(Checked { list, count, .. }) => {
+                Jobs::List(list.open().ok(), *count, Ended::default())
+            }
             Input::Stream(_) => Jobs::Stream(Pending::default()),
         };
         Some(List { path, is_input, jobs, settings: settings.clone() })

@@ -54,15 +54,18 @@ impl Feed {
                 // These jobs do not come from a list, so they have no line number.
                 self.pass_all(arguments.jobs().map(|job| (0, job)), false, runtime).is_some()
             }
-            Input::List(list, count) => match list.jobs() {
-                Ok(jobs) => match self.pass_all(jobs, false, runtime) {
-                    Some(read) if read < count => {
-                        self.lost(&format!("the list {list} became shorter while it was read"))
-                    }
-                    read => read.is_some(),
-                },
-                Err(e) => self.lost(&format!("the list {list} cannot be read any more: {e}")),
-            },
+            Input::List(checked) => {
+                let count = checked.count;
+                match checked.jobs() {
+                    (list, Ok(jobs)) => match self.pass_all(jobs, false, runtime) {
+                        Some(read) if read < count => {
+                            self.lost(&format!("the list {list} became shorter while it was read"))
+                        }
+                        read => read.is_some(),
+                    },
+                    (list, Err(e)) => self.lost(&format!("the list {list} cannot be read any more: {e}")),
+                }
+            }
             Input::Stream(stream) => {
                 let mut warned = self.settings.verify != Verify::Off;
                 let warn_once = |(_, job): &AtLine| {

@@ -1,5 +1,5 @@
-//! Reads lists of jobs from files and fetched documents. Each list is read twice: first to check it, and then
-//! again during the run.
+//! Reads lists of jobs from files and fetched documents. Each list is checked before the run. The jobs of a
+//! short list are kept meanwhile, and a longer list is read again during the run.
 //!
 //! Invariant: a list file that has a mistake is refused as a whole, before any request, unless lines with
 //! mistakes are left out (`--skip-bad-lines`). To check a long list takes three filters of limited size, and
@@ -28,6 +28,9 @@ use std::sync::Arc;
 
 /// The most mistakes in a list that are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
+
+/// A list of at most this many bytes is short. It has about 15,000 URLs, whose jobs take about 10 MB.
+const SHORT: u64 = 512 * 1024;
 
 /// A list of this many bytes or more is long. The names of a shorter list take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
@@ -217,12 +220,36 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
     Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
 }
 
-/// Checks a list before the run, and adds its jobs to the survey. Returns their number.
+/// A list that was checked.
+#[derive(Debug)]
+pub struct Checked {
+    pub(crate) list: List,
+    /// The number of its jobs.
+    pub(crate) count: u64,
+    /// The jobs of a short list.
+    kept: Option<Vec<AtLine>>,
+}
+
+impl Checked {
+    /// Returns the jobs of the list, and the list itself.
+    ///
+    /// # Errors
+    /// Returns an error if the list cannot be read again.
+    pub(crate) fn jobs(self) -> (List, io::Result<Box<dyn Iterator<Item = AtLine>>>) {
+        let jobs: io::Result<Box<dyn Iterator<Item = AtLine>>> = match self.kept {
+            Some(kept) => Ok(Box::new(kept.into_iter())),
+            None => self.list.jobs().map(|jobs| Box::new(jobs) as _),
+        };
+        (self.list, jobs)
+    }
+}
+
+/// Checks a list before the run, and adds its jobs to the survey.
 ///
 /// # Errors
 /// Returns every mistake with its line number. In a Metalink document, wrong files are not mistakes of the
 /// list, and fail one by one.
-pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<u64, String> {
+pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<Checked, String> {
     let unreadable = |e| format!("the list {list} cannot be read: {e}");
     if let From::Fetched(url, _) = &list.from {
         survey.add_list(url);
@@ -231,6 +258,7 @@ pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<
     let bytes = opened.bytes;
     let jobs = opened.jobs().map_err(unreadable)?;
     let of_a_document = jobs.of_a_document;
+    let mut kept = (bytes <= SHORT).then(Vec::new);
     // A document is read into the memory as a whole, so it is never that long.
     let mut suspects = (bytes >= LONG && !of_a_document).then(|| Suspects::for_list(bytes));
     survey.names = suspects.is_some().then(|| ListedNames::for_list(bytes, naming));
@@ -246,39 +274,53 @@ pub(super) fn check(list: &List, naming: Naming, survey: &mut Survey) -> Result<
             skipped.add(Err(show::escaped(&error.to_string()).into_owned()));
             continue;
         }
-        let checked = match (job, &mut suspects) {
-            (Ok(_), _) if of_a_document => Ok(()),
-            (Err(e), _) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
+        let checked = match &job {
+            Ok(_) if of_a_document => Ok(()),
+            Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
             // Errors quote names. The list may not be the user's own, so control characters are escaped.
-            (Err(e), _) => Err(show::escaped(&e.to_string()).into_owned()),
-            (Ok(job), Some(suspects)) => {
-                suspects.add(&job);
-                Ok(())
-            }
-            (Ok(job), None) => add_name(&mut seen, &job, number),
+            Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
+            Ok(job) => match &mut suspects {
+                Some(suspects) => {
+                    suspects.add(job);
+                    Ok(())
+                }
+                None => add_name(&mut seen, job, number),
+            },
         };
-        count += u64::from(checked.is_ok());
-        mistakes.add(checked);
-    }
-    // A long list is read once more, because only now it is known which names may clash.
-    if let Some(suspects) = suspects.filter(Suspects::has_names) {
-        for (number, job) in list.jobs().map_err(unreadable)? {
-            if let Some(job) = job.ok().filter(|job| suspects.may_clash(job)) {
-                mistakes.add(add_name(&mut seen, &job, number));
+        if checked.is_ok() {
+            count += 1;
+            if let Some(kept) = &mut kept {
+                kept.push((number, job));
             }
         }
+        mistakes.add(checked);
+    }
+    if let Some(suspects) = suspects.filter(Suspects::has_names) {
+        add_suspects(&list, &suspects, &mut seen, &mut mistakes).map_err(unreadable)?;
     }
     mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
-    if let Err(all) = skipped.result() {
-        survey
-            .warnings
-            .push(format!("lines of the list {list} were left out because they have mistakes:{all}"));
-    }
+    let left_out = |all| format!("lines of the list {list} were left out because they have mistakes:{all}");
+    survey.warnings.extend(skipped.result().map_err(left_out).err());
     match (count, of_a_document) {
         (0, true) => Err(format!("the list {list} is empty: the document has no file")),
         (0, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
-        _ => Ok(count),
+        _ => Ok(Checked { list, count, kept }),
     }
+}
+
+/// Adds the names of a long list that may clash. The list is read once more, because only now it is known
+/// which these are.
+fn add_suspects(
+    list: &List,
+    suspects: &Suspects,
+    seen: &mut Names,
+    mistakes: &mut Mistakes,
+) -> io::Result<()> {
+    let jobs = list.jobs()?.filter_map(|(number, job)| Some((number, job.ok()?)));
+    for (number, job) in jobs.filter(|(_, job)| suspects.may_clash(job)) {
+        mistakes.add(add_name(seen, &job, number));
+    }
+    Ok(())
 }
 
 /// Adds the name of a job.

@@ -8,8 +8,8 @@ mod stream;
 mod urls;
 
 pub(crate) use glob::looks_like_pattern;
+pub use list::{Checked, List, Opened};
 pub(crate) use list::{HAS_NO_URL, lines};
-pub use list::{List, Opened};
 pub use stream::Stream;
 pub use urls::Arguments;
 pub(crate) use urls::{is_stdout, split_urls};
@@ -26,8 +26,8 @@ use std::sync::Arc;
 pub enum Input {
     /// The arguments.
     Arguments(Arc<Arguments>),
-    /// A list that was checked, and the number of its jobs. The list is read again during the run.
-    List(List, u64),
+    /// A list that was checked.
+    List(Checked),
     /// Standard input, or a pipe. It is read during the run.
     Stream(Stream),
 }
@@ -37,7 +37,7 @@ impl Input {
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Input::Arguments(arguments) => Some(arguments.count()),
-            Input::List(_, count) => Some(*count),
+            Input::List(checked) => Some(checked.count),
             Input::Stream(_) => None,
         }
     }
@@ -80,8 +80,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
             return Ok((Input::Stream(stream), survey));
         }
         let list = fetched.unwrap_or_else(|| List::file(list.clone(), &args.lists));
-        let count = list::check(&list, settings::naming(args), &mut survey)?;
-        return Ok((Input::List(list, count), survey));
+        return Ok((Input::List(list::check(list, settings::naming(args), &mut survey)?), survey));
     }
     let arguments = Arguments::read(args)?;
     arguments.check(&mut survey)?;

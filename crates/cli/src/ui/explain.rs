@@ -104,6 +104,7 @@ fn line(step: &Step, what: &str) -> String {
     let why = match step.why {
         StepReason::FarHost => format!("the host is far away, so several {what} start at once"),
         StepReason::Remembered => "this number was the best in an earlier run".into(),
+        StepReason::Arrived => format!("the first {what} arrived"),
         StepReason::TryMore => format!("trying more {what}"),
         StepReason::Better => "this number was faster".into(),
         StepReason::NoGain => format!("more {what} were hardly faster"),

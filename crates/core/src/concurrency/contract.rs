@@ -66,6 +66,8 @@ pub enum StepReason {
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
+    /// As many files have arrived as were allowed at once.
+    Arrived,
     /// More connections are tried.
     TryMore,
     /// Of the two targets that were compared, the other one was better.

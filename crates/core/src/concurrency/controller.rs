@@ -24,6 +24,11 @@ const FAR: Duration = Duration::from_millis(10);
 /// steps.
 pub(super) const FAR_TARGET: usize = 8;
 
+/// Up to this many files at once, the number doubles each time that as many files have arrived as are allowed
+/// at once. So it is reached after 12 files, and a host that refuses is found with few of them. People
+/// usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
+const FILES_QUICKLY: usize = 16;
+
 /// The number of steps that are kept for `--explain`. The first steps are the ramp, and the last steps are
 /// the result.
 const STEPS_MOST: usize = 64;
@@ -41,6 +46,10 @@ pub struct Controller {
     /// set a number.
     limited: bool,
     pub(super) target: usize,
+    /// As long as the target is lower than this, it doubles without a measurement.
+    quickly_to: usize,
+    /// The files that arrived since the target was doubled.
+    arrived: usize,
     pub(super) phase: Phase,
     /// The current measurement.
     pub(super) window: Option<MeasurementWindow>,
@@ -92,7 +101,8 @@ impl Controller {
     /// Returns a controller of the number of files at once. Its target starts at `least` and is never above
     /// `most`. It never stops a file that has begun.
     pub fn for_files(least: usize, most: usize) -> Self {
-        Controller::starting_at(least, most.max(least), false)
+        let most = most.max(least);
+        Controller { quickly_to: FILES_QUICKLY.min(most), ..Controller::starting_at(least, most, false) }
     }
 
     fn starting_at(target: usize, ceiling: usize, may_stop: bool) -> Self {
@@ -100,6 +110,8 @@ impl Controller {
             ceiling,
             limited: false,
             target,
+            quickly_to: 0,
+            arrived: 0,
             phase: Phase::Ramp,
             window: None,
             next_hold: HOLD.0,
@@ -193,6 +205,7 @@ impl Controller {
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
         self.set_first_target(now, latency);
+        self.double(now);
         self.grant_each_file_one(now);
         if self.in_use() < self.target || (self.may_stop() && self.in_use() > self.target) {
             self.window = None;
@@ -232,7 +245,7 @@ impl Controller {
 
     /// Sets the highest target. `limited` is true if the host itself does not accept more connections.
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
-        (self.ceiling, self.limited, self.known) = (most.max(1), limited, None);
+        (self.ceiling, self.limited, self.known, self.quickly_to) = (most.max(1), limited, None, 0);
         self.end_trial(now);
         self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
@@ -287,6 +300,19 @@ impl Controller {
                 self.steps_down = self.target < usual;
                 self.set_target(now, usual, 0.0, StepReason::FarHost);
             }
+        }
+    }
+
+    /// Doubles the number of files at once if as many files have arrived as are allowed at once. A
+    /// measurement would take 0.2 s, in which a near host can send thousands of small files.
+    fn double(&mut self, now: Duration) {
+        if self.target >= self.quickly_to || self.phase != Phase::Ramp {
+            return;
+        }
+        self.arrived += 1;
+        if self.arrived >= self.target {
+            self.arrived = 0;
+            self.set_target(now, (self.target * 2).min(self.quickly_to), 0.0, StepReason::Arrived);
         }
     }
 

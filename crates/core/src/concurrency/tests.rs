@@ -286,6 +286,21 @@ fn a_known_level_is_not_above_the_limits() {
 }
 
 #[test]
+fn the_number_of_files_doubles_while_the_first_files_arrive() {
+    let mut files = Controller::for_files(4, 64);
+    let targets: Vec<usize> = (0..40)
+        .map(|_| {
+            files.on_progress(Duration::ZERO, 10_000, Duration::ZERO);
+            files.target()
+        })
+        .collect();
+    assert_eq!((targets[2], targets[3], targets[10], targets[11], targets[39]), (4, 8, 8, 16, 16));
+    let mut files = Controller::for_files(4, 10);
+    (0..40).for_each(|_| files.on_progress(Duration::ZERO, 10_000, Duration::ZERO));
+    assert_eq!(files.target(), 10);
+}
+
+#[test]
 fn a_number_of_files_starts_at_a_known_level() {
     let mut files = Controller::for_files(4, 64);
     files.start_at(Level { number: 32, goodput: Some(1e6), far: false });

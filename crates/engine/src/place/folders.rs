@@ -62,9 +62,13 @@ impl Folders {
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
-        let own = format!("{name}.{tag}{PART}");
-        let all = [name.to_string(), format!("{name}{PART}"), format!("{name}{JOURNAL}"), own];
-        all.iter().all(|name| !names.contains(&self.hash(name)))
+        let mut all = name.to_string();
+        let mut is_free = |endings: &[&str]| {
+            all.truncate(name.len());
+            all.extend(endings.iter().copied());
+            !names.contains(&self.hash(&all))
+        };
+        is_free(&[]) && is_free(&[PART]) && is_free(&[JOURNAL]) && is_free(&[".", &tag, PART])
     }
 
     /// Returns true if the folder of a path was read.
