@@ -1,5 +1,5 @@
 //! Reads JSON arrays of objects, such as exports of databases: `[{"url": "..."}, ...]`. Each object is read
-//! as a JSON line is ([`super::jsonl`]). A text in place of an object is a URL.
+//! as a JSON line is (`jsonl`). A text in place of an object is a URL.
 //!
 //! Invariant: the memory in use is limited to one element, whose length is limited.
 

@@ -1,4 +1,5 @@
-//! Reads jobs from lists, one line at a time. Even a very long list needs only the memory for one line.
+//! Reads jobs from lists. [`form`] recognises the form of a list. Lines, tables and arrays are read one job at
+//! a time, so even a very long list of these forms needs only the memory for one job.
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
@@ -6,12 +7,12 @@
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
-pub mod aria2;
-pub mod array;
-pub mod bagit;
+mod aria2;
+mod array;
+mod bagit;
 pub mod checksums;
-pub mod curl;
-pub mod described;
+mod curl;
+mod described;
 pub mod form;
 mod header_keys;
 mod jsonl;

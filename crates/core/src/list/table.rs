@@ -1,6 +1,6 @@
 //! Reads tables: CSV and TSV files whose first row has the names of the columns.
 //!
-//! Each row is read as a JSON line is ([`super::jsonl`]): the names of the columns are the keys. Common names
+//! Each row is read as a JSON line is (`jsonl`): the names of the columns are the keys. Common names
 //! of columns, such as `link` and `filename`, stand for the keys `url` and `out`. If the cell with the URL
 //! has several URLs (`a;b`), the row has several jobs, and its other cells have one value for each of them.
 //! The reports of the European Nucleotide Archive have this form.
