@@ -61,8 +61,8 @@ impl Again {
     }
 }
 
-/// Returns the names of the program and of its command, and the definition and the arguments of that command.
-/// If no command was given, the definition and the arguments are those of the program.
+/// Returns the names of the program and of its subcommand, and the definition and the arguments of that
+/// subcommand. If no subcommand was given, the definition and the arguments are those of the program.
 pub(crate) fn innermost<'c>(
     mut command: &'c Command,
     mut matches: &'c ArgMatches,

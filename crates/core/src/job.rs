@@ -300,7 +300,8 @@ impl fmt::Debug for Job {
 pub enum NamedBy {
     /// The user. The headers and credentials of the user are sent to the origins of these URLs.
     Person,
-    /// A document that someone else may have written: a Metalink document, or a list that was fetched. The
+    /// A document that someone else may have written: a list in a form such as Metalink
+    /// ([`Form::is_document`](crate::list::form::Form::is_document)), or any list that was fetched. The
     /// headers are sent only to origins that the user also named
     /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
     Document,

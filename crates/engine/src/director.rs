@@ -362,7 +362,7 @@ impl Director {
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
                     }
-                    self.reporter.publish(Some(id), fact);
+                    self.reporter.tell(Some(id), fact);
                 }
                 Action::Finish(outcome) => self.finish(id, outcome),
             }

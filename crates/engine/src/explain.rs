@@ -52,8 +52,8 @@ pub struct FileStory {
     pub limit: Limiter,
 }
 
-/// The time that a file spent in each stage. The first five are sums over its connections, which work at the
-/// same time.
+/// The time that a file spent in each stage. The times from `name` to `body` are sums over its connections,
+/// which work at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Finding the host's addresses.

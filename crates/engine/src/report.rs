@@ -104,7 +104,8 @@ impl Reporter {
         Reporter { clock, broadcast: Mutex::default(), meters: Mutex::default() }
     }
 
-    pub(crate) fn publish(&self, job: Option<JobId>, kind: EventKind) {
+    /// Sends an event to all readers.
+    pub(crate) fn tell(&self, job: Option<JobId>, kind: EventKind) {
         let mut broadcast = lock(&self.broadcast);
         broadcast.seq += 1;
         let event = Arc::new(Event::new(broadcast.seq, wall_ms(), job, kind));
@@ -238,7 +239,7 @@ impl Meter {
         self.ahead.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Records that the bytes are on the disk, or that the worker was dropped.
+    /// Records that the bytes were written, or that the worker was dropped.
     pub(crate) fn gave(&self, bytes: usize) {
         self.ahead.fetch_sub(bytes as u64, Ordering::Relaxed);
     }

@@ -89,7 +89,7 @@ pub struct Output {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Lists")]
 pub struct Lists {
-    /// State the form of the list, which is otherwise recognised
+    /// State the form of the list, which is otherwise recognised by its name and content
     ///
     /// lines also means JSON lines. json also means a JSON array. aria2 means an input file of aria2, curl
     /// means a configuration file of curl, bagit means fetch.txt of BagIt, and datapackage also means
@@ -291,8 +291,8 @@ pub struct Http {
     /// Send this header to HOST only, for example after a redirect
     ///
     /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
-    /// redirect, a Metalink file or a fetched list leads to HOST. Over http, it is sent only if the URL of
-    /// the file is a given http URL.
+    /// redirect, or a document such as a Metalink file or a fetched list leads to HOST. Over http, it is sent
+    /// only if the URL of the file is a given http URL.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
@@ -313,7 +313,8 @@ pub struct Http {
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
     /// The file has logins for hosts. A login is sent only to its host, and only if this host requires a
-    /// login. It is also sent if only a redirect, a Metalink file or a fetched list leads to this host.
+    /// login. It is also sent if only a redirect, or a document such as a Metalink file or a fetched
+    /// list, leads to this host.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -476,8 +477,8 @@ pub struct Http {
 
     /// Read the private key of the client certificate from this PEM file
     ///
-    /// If the key is encrypted and --key-password is not given, downhaul asks for the password on the
-    /// terminal.
+    /// If the key is encrypted, --key-password or --cert FILE:PASSWORD gives the password. Otherwise
+    /// downhaul asks for it on the terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
@@ -509,8 +510,8 @@ pub struct Http {
 
     /// Connect to HOST2 and PORT2 in place of HOST1 and PORT1 (HOST1:PORT1:HOST2:PORT2)
     ///
-    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL. The
-    /// server must still have a certificate for the host in the URL, and gets the headers for this host.
+    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL. The host
+    /// in the URL still decides which certificate is valid, and which headers and logins are sent.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
@@ -531,9 +532,9 @@ pub struct Http {
 
     /// Refuse private addresses that a redirect from the internet, a document or a server names
     ///
-    /// A private address belongs to a private network or to this machine. A document is a Metalink file, or a
-    /// list that is fetched from a URL. A URL in a document or from a server is accepted if it has the origin
-    /// of a given URL.
+    /// A private address belongs to a private network or to this machine. A document is a Metalink file, a
+    /// fetch.txt of BagIt, a data package, an RO-Crate, or a list that is fetched from a URL. A URL in a
+    /// document or from a server is accepted if it has the origin of a given URL.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 

@@ -1,9 +1,9 @@
-//! Reads lists of jobs from files and fetched documents. Each list is checked before the run. The jobs of a
-//! short list are kept meanwhile, and a longer list is read again during the run.
+//! Reads lists of jobs from files, and lists that were fetched. Each list is checked before the run. The jobs
+//! of a short list are kept meanwhile, and a longer list is read again during the run.
 //!
-//! Invariant: a list file that has a mistake is refused as a whole, before any request, unless lines with
-//! mistakes are left out (`--skip-bad-lines`). To check a long list takes three filters of limited size, and
-//! memory for the names that may clash.
+//! Invariant: a list that has a mistake is refused as a whole, before any request, unless lines with mistakes
+//! are left out (`--skip-bad-lines`) or the mistake concerns one file of a document. To check a long list
+//! takes three filters of limited size, and memory for the names that may clash.
 
 use super::clashes::{Clash, Names, SAME, Suspects};
 use super::packed::{plain_name, unpacked};
@@ -35,13 +35,13 @@ const SHORT: u64 = 512 * 1024;
 /// A list of this many bytes or more is long. The names of a shorter list take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// The content of a packed list may be this many times as long as the file.
+/// The content of a packed list is assumed to be this many times as long as the file. It is usually shorter.
 const PACKED: u64 = 16;
 
-/// Says why a list has no jobs.
-pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
+/// The reason why a list has no jobs, in words for the user.
+pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
 
-/// A list that can be read twice.
+/// A list that can be read more than once.
 #[derive(Debug, Clone)]
 pub struct List {
     from: From,
@@ -107,7 +107,7 @@ impl List {
             From::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), text.len() as u64),
         };
         let (text, was_packed) = unpacked(text)?;
-        // URLs in lists often shrink to a tenth.
+        // Packing often makes a list ten times shorter.
         let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened { list: self.clone(), text, bytes })
     }
@@ -151,12 +151,12 @@ impl Opened {
 
 /// The jobs of a list, each with its line number.
 pub struct Jobs {
-    /// True for a Metalink document. Such a document is usually written by someone else, so a mistake in one
-    /// file is no reason to refuse the other files.
+    /// True if the list has the form of a document ([`Form::is_document`](form::Form::is_document)). A
+    /// mistake in one file is then no reason to refuse the other files.
     pub(super) of_a_document: bool,
     /// True if lines with mistakes are left out.
     pub(super) skips: bool,
-    /// True if a warning names each line that is left out.
+    /// True if each line that is left out causes a warning when it is read.
     pub(super) warns: bool,
     pub(super) all: Box<dyn Iterator<Item = AtLine>>,
 }
@@ -205,7 +205,7 @@ impl fmt::Display for List {
     }
 }
 
-/// Adds the number of the line to an error. The number 0 stands for no line.
+/// Adds the number of the line to an error. The number 0 means that the error belongs to no line.
 pub(super) fn at_line(number: u64, mut error: Error) -> Error {
     error.detail = match error.detail.as_str() {
         _ if number == 0 => error.detail,
@@ -247,8 +247,8 @@ impl Checked {
 /// Checks a list before the run, and adds its jobs to the survey.
 ///
 /// # Errors
-/// Returns every mistake with its line number. In a Metalink document, wrong files are not mistakes of the
-/// list, and fail one by one.
+/// Returns the mistakes with their line numbers. In a document, a mistake in one file is not a mistake of the
+/// list. Only that file fails, during the run.
 pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<Checked, String> {
     let unreadable = |e| format!("the list {list} cannot be read: {e}");
     if let From::Fetched(url, _) = &list.from {
@@ -259,7 +259,7 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
     let jobs = opened.jobs().map_err(unreadable)?;
     let of_a_document = jobs.of_a_document;
     let mut kept = (bytes <= SHORT).then(Vec::new);
-    // A document is read into the memory as a whole, so it is never that long.
+    // `Jobs` finds equal names in a document itself ([`distinct`]).
     let mut suspects = (bytes >= LONG && !of_a_document).then(|| Suspects::for_list(bytes));
     survey.names = suspects.is_some().then(|| ListedNames::for_list(bytes, naming));
     let (mut mistakes, mut skipped) = (Mistakes::default(), Mistakes::default());
@@ -308,8 +308,8 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
     }
 }
 
-/// Adds the names of a long list that may clash. The list is read once more, because only now it is known
-/// which these are.
+/// Adds the names of a long list that may clash. They are known only after all lines were read, so the list
+/// is read once more.
 fn add_suspects(
     list: &List,
     suspects: &Suspects,

@@ -9,8 +9,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The first bytes of a Zstandard frame (RFC 8878, section 3.1.1).
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Returns the content of a list, and true if it was packed. A pipe is read only as far as its first bytes
-/// have arrived.
+/// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the bytes
+/// that have arrived.
 ///
 /// # Errors
 /// Returns an error if the list cannot be read.
@@ -26,7 +26,7 @@ pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
     Ok((Box::new(list), false))
 }
 
-/// Returns the name of a list without the ending that says how it was packed.
+/// Returns the name of a list without the ending of a packed file (`.gz` or `.zst`).
 pub(super) fn plain_name(name: &str) -> &str {
     let is_packing = |ending: &str| ["gz", "zst"].iter().any(|one| ending.eq_ignore_ascii_case(one));
     name.rsplit_once('.').filter(|(_, ending)| is_packing(ending)).map_or(name, |(plain, _)| plain)

@@ -1,6 +1,7 @@
 //! Reads lists that can be read only once: standard input, pipes and devices.
 //!
-//! Invariant: the input is opened once, and each job is returned as soon as its line has arrived.
+//! Invariant: the input is opened once. If it has the form of lines, each job is returned as soon as its line
+//! has arrived.
 
 use super::list::{Jobs, at_line, distinct, facts};
 use super::packed::unpacked;
@@ -15,7 +16,7 @@ use std::path::Path;
 /// A list that can be read only once.
 #[derive(Debug)]
 pub struct Stream {
-    /// `None` is standard input.
+    /// The pipe or the device, or `None` for standard input.
     file: Option<File>,
     shown: String,
     facts: Facts,

@@ -17,9 +17,9 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     if !files.is_empty() {
         let which = match files.len() as u64 == summary.finished {
             true => String::new(),
-            false => format!(", of the {} that took longest", files.len()),
+            false => format!(" for the {} files that took longest", files.len()),
         };
-        out += &format!("Where the time went{which} (over all connections of a file together):\n");
+        out += &format!("Where the time went{which} (sums over all connections of a file):\n");
     }
     out += &folded(files.iter().map(story).collect(), verbose);
     for proxy in proxies {
@@ -31,7 +31,8 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     }
     if !at_once.is_empty() {
         out += "Files at once:\n";
-        // The goodput of files is left out, because each file counts for more than its size.
+        // The goodput is left out, because it is no real speed. For the number of files, each file counts as
+        // its size plus 16 KiB (`FILE_COUNTS` in the engine).
         let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
         out += &folded(steps.collect(), verbose);
     }
@@ -69,8 +70,8 @@ fn stages(spent: &Spent) -> String {
         ("TLS handshake", spent.tls),
         ("request until response", spent.first_byte),
         ("receiving the body", spent.body),
-        ("of this waiting for the disk", spent.disk),
-        ("of this waiting for the digest", spent.hash),
+        ("of the body: waiting for the disk", spent.disk),
+        ("of the body: waiting for the digest", spent.hash),
         ("digest after the last byte", spent.verify),
         ("final name", spent.publish),
     ];
@@ -91,7 +92,7 @@ fn limited_by(limit: Limiter) -> &'static str {
         Limiter::Punished => "the host, which was slower with more connections",
         Limiter::Line => "the network or the server; more connections were not faster",
         Limiter::EachConnection => {
-            "the speed of a connection, which the server limits or lost packets reduce"
+            "the speed of each connection; the server limits it, or the network loses packets"
         }
         Limiter::Unknown => {
             "unknown; the file ended before more connections were tried, or it could have only one"

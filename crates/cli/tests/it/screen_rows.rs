@@ -353,7 +353,7 @@ fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() 
     let list = server.put("/list", other.url("login/1000/g?as=basic") + "\n");
     let place = Place::new();
     let out = place.run(&["-i", &list, "--on-error", "skip"]);
-    place.assert_failed(&out, 1, "no file URL of this server was given");
+    place.assert_failed(&out, 1, "no URL of a file on this server was given");
     place.assert_failed(&out, 1, &format!("[host.\"http://{host}\"]"));
 }
 

@@ -1,25 +1,29 @@
 //! Hosts that ban a client for too many connections. Such a host closes all connections of the client, and
 //! refuses new ones for a while.
 //!
-//! A failure is treated as a ban if connections were added a moment before, and if the failed file had
-//! received bytes. The limit is then the number of connections that received bytes before the new connections
-//! were added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
+//! A refusal or a broken connection counts as a ban if connections were added at most ten seconds before, and
+//! if the failed file had received bytes. If each added connection was the first one of its file, only a
+//! refusal counts. While a ban lasts, every refusal and every broken connection belongs to it.
 //!
-//! Invariant: a limit is never raised. A limit is removed only if it is old, if the host banned the client
-//! only once, and if the host closed connections but never refused one.
+//! After a ban, the limit is the number of connections that received bytes before the new connections were
+//! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
+//!
+//! Invariant: a limit is never raised. A limit is removed only if this run found it more than a minute ago,
+//! if the host banned the client only once, if it closed connections but never refused one, and if no ban
+//! lasts.
 
 use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
 /// A failure within this time after connections were added may be caused by the new connections. Programs
-/// that find clients to ban in log files need some seconds.
+/// that search log files for clients to ban need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first wait and the longest one. The wait doubles if another failure follows a wait.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A limit is removed after this time if the host never refused a connection. Connections that only broke may
+/// A limit is removed after this time, unless it is confirmed or a ban lasts. Connections that only broke may
 /// be the fault of the network.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
@@ -31,10 +35,11 @@ const NOTICED: Duration = Duration::from_millis(300);
 /// The bans of a host so far.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    /// The number of open connections that have received bytes. `most_flowing` is its highest value so far.
+    /// The number of open connections that have received bytes. `most_flowing` is the highest value of
+    /// `flowing` so far. A new ban sets it to the limit.
     flowing: usize,
     most_flowing: usize,
-    /// The highest number of open connections at one time.
+    /// The highest number of open connections at one time. A new ban sets it to the limit.
     most: usize,
     growth: Option<Growth>,
     /// The time when a connection was last closed in the middle of a response.
@@ -45,11 +50,11 @@ pub(super) struct Bans {
     count: u32,
 }
 
-/// An increase of the connections above any earlier number, after bytes had arrived.
+/// An increase of the connections above [`Bans::most`], after bytes had arrived.
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,
-    /// The highest number of connections that had received bytes before the increase.
+    /// The value of [`Bans::most_flowing`] before the increase.
     flowed: usize,
     /// True if the file of the new connection had another connection already.
     further: bool,
@@ -60,7 +65,8 @@ struct Growth {
 struct Limit {
     most: usize,
     since: Duration,
-    /// True if the host refused more connections, or banned the client twice.
+    /// True if the host refused more connections, if it banned the client twice, or if an earlier run found
+    /// the limit.
     confirmed: bool,
 }
 
@@ -116,7 +122,8 @@ impl Bans {
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// Records a failure that is treated as a ban. Returns how long the file waits.
+    /// Records a failure that counts as a ban, or that belongs to the ban that lasts. Returns how long the
+    /// file waits.
     pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_refusal(kind);
         match &mut self.ban {
@@ -143,7 +150,7 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // If each added connection is the first one of its file, only a refusal is treated as a ban, because
+        // If each added connection is the first one of its file, only a refusal counts as a ban, because
         // a broken connection may be an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)

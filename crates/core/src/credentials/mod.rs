@@ -49,7 +49,7 @@ macro_rules! kinds {
 }
 
 /// The reason why no login is sent to a server that only a document or `--checksum-file` names.
-pub const NOT_GIVEN: &str = "no file URL of this server was given";
+pub const NOT_GIVEN: &str = "no URL of a file on this server was given";
 
 kinds! {
     Userinfo         "the URL"                "A user name and a password in a URL.";
@@ -59,7 +59,7 @@ kinds! {
     Header           "-H"                     "A header in the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
-    HeaderFor        "--header-for"           "A header for a host that redirects or documents lead to.";
+    HeaderFor        "--header-for"           "A header for one host, to which a given URL, a redirect or a document may lead.";
     HostRule         "the configuration"      "A header or a login in the settings that is for some hosts only.";
     CookieGiven      "--cookie"               "A cookie in the settings. It has no domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";

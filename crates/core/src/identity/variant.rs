@@ -16,9 +16,9 @@ pub struct Variant {
     /// A hash of the facts that choose the content: the server, the method, the body, the range, the headers
     /// and the name of the login. Requests with different hashes get different files.
     pub(super) content: Option<String>,
-    /// A hash of the facts that show who asks: tokens, the cookies of `--cookie`, the user agent and the
-    /// referring page. They change from day to day, so only the server can say if another visitor gets the
-    /// same file.
+    /// A hash of the facts that show who asks, such as tokens, the cookies of `--cookie`, and the headers
+    /// `Authorization` and `User-Agent`. They change from day to day, so only the server can say if another
+    /// visitor gets the same file.
     pub(super) visitor: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
 //! file, such as ` out=NAME`. Scripts write these files.
 //!
-//! Options that mean the same here are used. A note names each of the others once.
+//! The options for which a [`Job`] has a field are used. A note names each of the others once.
 
 use super::text::Lines;
 use super::{AtLine, line};
@@ -12,8 +12,8 @@ use crate::name::SafeName;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-/// Returns true if a text begins as an input file of aria2 does: after the first URL, an indented line has an
-/// option.
+/// Returns true if a text begins like an input file of aria2: after comments and blank lines, its first line
+/// is not indented, and an indented line that follows has an option.
 pub fn begins(beginning: &str) -> bool {
     let mut lines = beginning.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let is_first_plain = lines.next().is_some_and(|first| !first.starts_with([' ', '\t']));
@@ -35,7 +35,7 @@ pub struct Entries<R> {
     number: u64,
     /// The job whose options are being read.
     current: Option<Entry>,
-    /// The options that a note has named.
+    /// The options that notes have named.
     noted: BTreeSet<String>,
 }
 
@@ -69,7 +69,7 @@ impl<R: Read> Entries<R> {
             "header" => Headers::read(value).map(|(name, value)| job.headers.add(name, value)).map_err(bad),
             "referer" => add_header(job, "Referer", Headers::referer(value)),
             "user-agent" => add_header(job, "User-Agent", Ok(value.into())),
-            // aria2 opens as many connections as the smaller one of the two allows.
+            // aria2 opens at most as many connections as the smaller of these two numbers.
             "split" | "max-connection-per-server" => number(value).map(|most| {
                 let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
                 job.connections = Some(job.connections.map_or(most, |other| other.min(most)));
@@ -108,14 +108,14 @@ impl<R: Read> Entries<R> {
 }
 
 impl Entry {
-    /// Returns the job with its name.
+    /// Returns the job with its name, and the number of its line.
     fn end(self) -> AtLine {
         let Entry { line, job, folder, name } = self;
         let job = job.and_then(|mut job| {
             if folder.is_none() && name.is_none() {
                 return Ok(job);
             }
-            // aria2 accepts absolute folders. Here all files are below the output folder.
+            // aria2 accepts absolute folders. downhaul saves all files of a list below the output folder.
             let folder = folder.unwrap_or_default();
             let folder = folder.trim_matches('/');
             let name = name.unwrap_or_else(|| SafeName::from_url(&job.urls[0]).to_string());

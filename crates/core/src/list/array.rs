@@ -1,5 +1,5 @@
 //! Reads JSON arrays of objects, such as exports of databases: `[{"url": "..."}, ...]`. Each object is read
-//! as a JSON line is (`jsonl`). A text in place of an object is a URL.
+//! like a JSON line (`jsonl`). An element that is a string is a URL.
 //!
 //! Invariant: the memory in use is limited to one element, whose length is limited.
 
@@ -10,8 +10,8 @@ use crate::job::Job;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
-/// Returns true if a text begins with an array of objects or texts. The host of a URL without a scheme may
-/// begin with the same bracket.
+/// Returns true if a text begins with an array of objects or strings. A line may begin with `[` too, if it is
+/// a URL without a scheme whose host is an IPv6 address.
 pub fn begins(beginning: &str) -> bool {
     let inside = beginning.trim_start().strip_prefix('[').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['{', '"', ']']))
@@ -35,7 +35,7 @@ impl<R: BufRead> Array<R> {
     /// the array.
     fn read_element(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
-        // The bracket at the beginning and each comma are followed by an element.
+        // An element may follow the bracket at the beginning, and each comma.
         let mut may_follow = false;
         loop {
             match self.peek()? {
@@ -77,7 +77,7 @@ impl<R: BufRead> Array<R> {
         Err(bad("the end of the array is missing"))
     }
 
-    /// Reads the end of the array. Nothing but blanks may follow.
+    /// Reads the end of the array. Only blanks may follow it.
     fn end(&mut self) -> io::Result<()> {
         self.take();
         while let Some(byte) = self.peek()? {
@@ -128,7 +128,7 @@ fn job(element: &[u8]) -> Result<Job, Error> {
     match serde_json::from_slice(element) {
         Ok(Value::Object(keys)) => jsonl::job(keys),
         Ok(Value::String(url)) => Job::given(url.trim()),
-        Ok(_) => Err(bad("it must be an object or a text")),
+        Ok(_) => Err(bad("it must be an object or a string")),
         Err(e) => Err(bad(e.to_string())),
     }
 }

@@ -7,8 +7,8 @@ use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
 use std::io::Read;
 
-/// Returns true if the first line of a text has the form of `fetch.txt`. All files of a bag are below
-/// `data/`.
+/// Returns true if the first line of a text has the form of `fetch.txt`. The files in it are always below
+/// `data/` (RFC 8493, section 2.2.3).
 pub fn begins(beginning: &str) -> bool {
     let first = beginning.lines().find(|line| !line.trim().is_empty());
     first.and_then(parts).is_some_and(|(_, length, name)| {
@@ -43,9 +43,9 @@ fn job(line: &str) -> Result<Option<Job>, Error> {
     // Someone else wrote the bag.
     job.named_by = NamedBy::Document;
     if length != "-" {
-        job.size = Some(length.parse().map_err(|_| bad(format!("`{length}` is no length")))?);
+        job.size = Some(length.parse().map_err(|_| bad(format!("`{length}` is not a length")))?);
     }
-    // These characters are encoded, and no others (RFC 8493, section 2.2.3).
+    // Only CR, LF and `%` are percent-encoded (RFC 8493, section 2.2.3). A CR or an LF becomes `_`.
     let name = ["%0D", "%0d", "%0A", "%0a"].iter().fold(name.to_string(), |name, end| name.replace(end, "_"));
     let name = name.replace("%25", "%");
     let safe =
@@ -80,7 +80,7 @@ mod tests {
             (name_of(second), second.size, second.named_by),
             ("data/b".into(), None, NamedBy::Document)
         );
-        assert!(length.to_string().contains("`many` is no length") && name.kind == ErrorKind::NameUnsafe);
+        assert!(length.to_string().contains("`many` is not a length") && name.kind == ErrorKind::NameUnsafe);
     }
 
     proptest! {

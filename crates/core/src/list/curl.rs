@@ -1,8 +1,8 @@
 //! Reads configuration files of curl (`-K`) as lists: their URLs, the names of the files, and the headers.
 //!
 //! curl sends the headers of a section with each request of the section, and gives the first name to the
-//! first URL. So a section is read as a whole. `next` ends a section. Notes name the options that have no
-//! meaning here.
+//! first URL. So a section is read as a whole. `next` ends a section. Notes name the options that are
+//! not used.
 
 use super::AtLine;
 use crate::error::{Error, ErrorKind};
@@ -13,7 +13,7 @@ use crate::name::SafeName;
 /// 600,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text begins as such a file does: its first option is `url`, or an option that often
+/// Returns true if a text begins like such a file: its first option is `url`, or an option that often
 /// comes before it.
 pub fn begins(beginning: &str) -> bool {
     let first = beginning.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -77,7 +77,8 @@ fn value(text: &str) -> String {
 #[derive(Default)]
 struct Section {
     urls: Vec<(u64, String)>,
-    /// The names, in order. `None` stands for the name in the URL.
+    /// The names, in order. `None` stands for `remote-name`, so that the name comes from the server or the
+    /// URL.
     names: Vec<Option<String>>,
     headers: Headers,
     unused: Vec<String>,
@@ -124,7 +125,7 @@ impl Section {
             "header" | "H" => Headers::read(&value),
             "referer" | "e" => Headers::referer(&value).map(|value| ("Referer".into(), value)),
             "user-agent" | "A" => Headers::check("User-Agent", &value),
-            // These options say what downhaul does anyway.
+            // downhaul always does what these options request, or they do not change which bytes are saved.
             "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" | "show-error" | "S"
             | "fail" | "f" | "create-dirs" | "parallel-max" | "compressed" | "remote-time" | "R" => return,
             other => {
@@ -140,7 +141,7 @@ impl Section {
         }
     }
 
-    /// Returns the jobs of the section.
+    /// Returns the jobs of the section. A mistake in the section is the error of each of them.
     fn end(self) -> Vec<AtLine> {
         let Section { urls, names, headers, unused, mistake } = self;
         let mut names = names.into_iter();

@@ -2,7 +2,7 @@
 //! `ro-crate-metadata.json` of RO-Crate.
 //!
 //! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
-//! made safe. The path of a file may be relative to the address of the document.
+//! made safe. The path of a file may be relative to the URL of the document.
 
 use super::jsonl;
 use crate::digest::Digest;
@@ -16,8 +16,8 @@ use url::Url;
 /// describe 100,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text seems to be one of these documents. They are objects with keys that no line of a
-/// list has.
+/// Returns true if a text seems to be one of these documents: an object with the keys of such a document. If
+/// the first line has a key that begins with `url`, the text has JSON lines.
 pub fn begins(beginning: &str) -> bool {
     let text = beginning.trim_start();
     let is_object = text.starts_with('{') && !text.lines().next().unwrap_or_default().contains("\"url");
@@ -53,7 +53,8 @@ fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
         if is_single {
             job.size = resource.get("bytes").and_then(Value::as_u64);
             if let Some(hash) = resource.get("hash").and_then(Value::as_str) {
-                // A hash without an algorithm is MD5.
+                // In the standard, a hash without an algorithm is an MD5. The length of a longer one tells
+                // its algorithm.
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
@@ -65,7 +66,7 @@ fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
     paths.iter().map(one).collect()
 }
 
-/// Returns the job of a data entity, if it is a file on the web (RO-Crate 1.1, section "Data Entities").
+/// Returns the job of an entity, if the entity is a file (RO-Crate 1.1, section "Data Entities").
 fn entity(entity: &Value, base: Option<&Url>) -> Option<Result<Job, Error>> {
     let keys = entity.as_object()?;
     let types = keys.get("@type")?;
@@ -95,7 +96,7 @@ fn at(address: &str, base: Option<&Url>) -> Result<Job, Error> {
     let mut job = if is_absolute(address) {
         Job::given(address)?
     } else {
-        let lacks = "its path is relative. Give the address of the document with --base";
+        let lacks = "its path is relative. Give the URL of the document with --base";
         let base = base.ok_or_else(|| Error::new(ErrorKind::UrlInvalid, address, lacks))?;
         let url =
             base.join(address).map_err(|e| Error::new(ErrorKind::UrlInvalid, address, e.to_string()))?;

@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead, Read};
 use url::Url;
 
-/// The number of bytes at the beginning of a list by which its form is recognised. Comments may come before
-/// the root element of a Metalink document.
+/// The form of a list is recognised by this many bytes at its beginning. Comments may come before the root
+/// element of a Metalink document.
 pub const BEGINNING: usize = 8 * 1024;
 
 /// The form of a list.
@@ -48,7 +48,7 @@ pub struct Facts {
     pub name: String,
     /// The columns of a table that the user named.
     pub columns: Columns,
-    /// The address at which relative paths begin.
+    /// The URL at which relative paths begin.
     pub base: Option<Url>,
 }
 
@@ -76,7 +76,7 @@ impl Facts {
             "tsv" | "tab" => return Form::Table(separator(b'\t')),
             _ => {}
         }
-        // Columns that the user named are those of a table.
+        // If the user named columns, the list is a table.
         let table = table::separator(&text, &self.columns);
         let named = Some(b',').filter(|_| self.columns != Columns::default());
         match table.or(named) {
@@ -93,8 +93,8 @@ impl Facts {
 }
 
 impl Form {
-    /// Returns true for a document that someone else usually wrote. A mistake in one of its files is no
-    /// reason to refuse the other files.
+    /// Returns true for a form whose lists someone else usually writes. A mistake in the entry of one file is
+    /// then no reason to refuse the other files.
     pub fn is_document(self) -> bool {
         matches!(self, Form::Metalink | Form::Described | Form::BagIt)
     }
@@ -122,7 +122,7 @@ impl Form {
                 let jobs = described::jobs(&document(text, described::LONGEST)?, facts.base.as_ref());
                 Box::new(whole(jobs.map(|jobs| jobs.into_iter().map(|job| (0, job)).collect())).into_iter())
             }
-            // A document that is too long is an error of the reader.
+            // If the document is too long, `Metalink` returns an error.
             Form::Metalink => {
                 let mut all = Vec::new();
                 text.take(metalink::LONGEST as u64 + 1).read_to_end(&mut all)?;
@@ -132,7 +132,7 @@ impl Form {
     }
 }
 
-/// Reads the jobs of lines. A bad line is an error. If the reader fails, the list ends.
+/// Returns the jobs of lines. A line with a mistake is an error.
 fn lines(text: impl Read) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(|(number, bytes)| {
         let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());

@@ -1,5 +1,5 @@
-//! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. The lists of aria2 and wget have this
-//! form, without names.
+//! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. The lists of wget, and those of aria2
+//! without options, have this form, without names.
 
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Destination, Job};

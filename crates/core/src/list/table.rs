@@ -1,9 +1,9 @@
 //! Reads tables: CSV and TSV files whose first row has the names of the columns.
 //!
-//! Each row is read as a JSON line is (`jsonl`): the names of the columns are the keys. Common names
-//! of columns, such as `link` and `filename`, stand for the keys `url` and `out`. If the cell with the URL
-//! has several URLs (`a;b`), the row has several jobs, and its other cells have one value for each of them.
-//! The reports of the European Nucleotide Archive have this form.
+//! Each row is read like a JSON line (`jsonl`): the names of the columns are the keys. Common names of
+//! columns, such as `link` and `filename`, stand for the keys `url` and `out`. If the cell with the URL has
+//! several URLs (`a;b`), the row has several jobs, and its other cells have one value for each of them. The
+//! reports of the European Nucleotide Archive have this form.
 //!
 //! Invariant: the memory in use is limited to one row, whose length is limited.
 
@@ -18,7 +18,8 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// The characters that may separate cells. Spreadsheets of countries with a decimal comma write semicolons.
+/// The characters that may separate cells. Spreadsheet programs write semicolons in countries where a comma
+/// is the decimal mark.
 const SEPARATORS: [u8; 4] = *b"\t,;|";
 
 /// Separates the values of one cell.
@@ -28,8 +29,9 @@ const URL: &str = "url";
 const OUT: &str = "out";
 const SIZE: &str = "size";
 
-/// Names of columns (see [`form`]) and the keys that they stand for. The first name of a key that occurs in a
-/// table is used. A column with another of these names is copied like any other column.
+/// The keys, each with the names of columns (see [`form`]) that stand for it. Of the names of a key, the
+/// first one in this list that the table has is used. A column with another of these names is read like any
+/// other column.
 const NAMES: &[(&str, &[&str])] = &[
     (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),
@@ -41,7 +43,7 @@ const NAMES: &[(&str, &[&str])] = &[
 pub struct Columns(Vec<(String, String)>);
 
 impl Columns {
-    /// Reads `url=fastq_ftp,md5=fastq_md5`: the key, and the name of the column.
+    /// Reads pairs of a key and the name of a column, such as `url=fastq_ftp,md5=fastq_md5`.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.
@@ -62,7 +64,8 @@ impl Columns {
         Ok(columns)
     }
 
-    /// Returns the keys of the columns with these names, and the first column that is lacking.
+    /// Returns the key of each column of a table, and the first column of `--columns` that the table does not
+    /// have. `names` are the names of the columns.
     fn keys(&self, names: &StringRecord) -> (Vec<String>, Option<&str>) {
         let mut keys: Vec<String> = names.iter().map(|name| plain_name(name).to_string()).collect();
         let mut is_known = vec![false; keys.len()];
@@ -91,12 +94,12 @@ fn key_of(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(_, forms)| forms.contains(&form.as_str())).map(|(key, _)| *key)
 }
 
-/// Returns the name of a column in a form that is the same for `Download URL` and `download_url`.
+/// Returns a form of the name of a column that is the same for `Download URL` and `download_url`.
 fn form(name: &str) -> String {
     bare(name).replace(' ', "")
 }
 
-/// Returns the name of a column without the mark of a comment, as in `#accession`.
+/// Returns the name of a column without blanks around it and without `#` before it, as in `#accession`.
 fn plain_name(name: &str) -> &str {
     name.trim().trim_start_matches('#').trim_start()
 }
@@ -109,11 +112,12 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
         let mut row = StringRecord::new();
         let is_read = reader(first.as_bytes(), *separator).read_record(&mut row).is_ok();
         let has_url = is_read && columns.keys(&row).0.iter().any(|key| key == URL);
-        // A comment with one word is no table.
+        // Such a line is a comment, and not the first row of a table.
         let is_comment = row.len() == 1 && first.starts_with('#');
         (has_url && !is_comment).then_some((row.len(), *separator))
     };
-    // Of two separators with the same number of cells, both have one cell.
+    // The separator that gives the most cells is used. If the row has only one cell, all of them give the
+    // same result.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
@@ -131,7 +135,7 @@ pub struct Table<R> {
     since: Rc<Cell<usize>>,
     /// The key of each column.
     keys: Vec<String>,
-    /// The other jobs of the last row.
+    /// The jobs of the last row that were not returned yet.
     waiting: VecDeque<AtLine>,
     over: bool,
 }
@@ -140,7 +144,8 @@ impl<R: Read> Table<R> {
     /// Reads the first row.
     ///
     /// # Errors
-    /// Returns `list.line` if the row cannot be read, or if a column is lacking.
+    /// Returns `list.line` if the row cannot be read, if no column has URLs, or if a column of `--columns` is
+    /// missing.
     pub fn new(text: R, separator: u8, columns: &Columns) -> Result<Table<R>, Error> {
         let since = Rc::<Cell<usize>>::default();
         let mut rows =
@@ -181,7 +186,7 @@ impl<R: Read> Table<R> {
         }
     }
 
-    /// Returns the objects of a row, one for each of its URLs. A row without content has none.
+    /// Returns the objects of a row, one for each of its URLs. A row without content and a comment have none.
     fn objects(&self, mut row: StringRecord) -> Result<Vec<Map<String, Value>>, Error> {
         row.trim();
         let is_comment = row.len() == 1 && row.iter().all(|cell| cell.starts_with('#'));
@@ -237,12 +242,12 @@ impl<R: Read> Iterator for Table<R> {
     }
 }
 
-/// Returns the values of a cell. A blank value at the end does not count.
+/// Returns the values of a cell. A separator at its end is ignored.
 fn values(cell: &str) -> Vec<&str> {
     cell.strip_suffix(VALUES).unwrap_or(cell).split(VALUES).map(str::trim).collect()
 }
 
-/// Returns the URLs of a cell. A URL itself may have a semicolon.
+/// Returns the URLs of a cell. If one of its values is no URL, the whole cell is one URL that has semicolons.
 fn urls(cell: &str) -> Vec<&str> {
     let values = values(cell);
     let is_url = |text: &&str| job::has_scheme(text) || job::without_scheme(text).is_some();
@@ -261,8 +266,8 @@ fn unreadable(error: &csv::Error) -> String {
     }
 }
 
-/// A text whose rows are not too long, and whose lines all end with LF. The reader of rows counts only such
-/// lines.
+/// Passes a text on with LF as the only line end, and with a line end after the last line, because the reader
+/// of rows counts only such lines. Fails if a row is too long.
 struct Limited<R> {
     text: R,
     since: Rc<Cell<usize>>,

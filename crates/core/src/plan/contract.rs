@@ -159,13 +159,13 @@ pub enum Input {
         /// The facts about the file from the source.
         remote: Box<Remote>,
     },
-    /// A worker has written all bytes of its segment below `upto` to the disk.
+    /// A worker has written all bytes of its segment below `upto` to the partial file.
     Wrote {
         /// The worker.
         worker: WorkerId,
         /// The offset after the last byte.
         upto: u64,
-        /// True if none of these bytes was on the disk before. Otherwise, a dropped worker or another worker
+        /// True if none of these bytes had been written before. Otherwise, a dropped worker or another worker
         /// with the same segment wrote some of these bytes.
         fresh: bool,
     },
@@ -173,7 +173,7 @@ pub enum Input {
     Ended {
         /// The worker.
         worker: WorkerId,
-        /// The result of the worker.
+        /// `Ok` if the body or the segment ended, or else the error.
         result: Result<(), Error>,
     },
     /// A claim of the journal was compared with the disk.
@@ -196,7 +196,7 @@ pub enum Input {
         number: u32,
         /// The chunk that the action had.
         chunk: Range<u64>,
-        /// True if the digest matches.
+        /// True if the digest matches, or the error if the chunk could not be read.
         good: Result<bool, Error>,
     },
     /// The result of `Discard`.
@@ -205,7 +205,7 @@ pub enum Input {
         number: u32,
         /// The ranges that the action had.
         ranges: Vec<Range<u64>>,
-        /// The result of the action.
+        /// `Ok` if the bytes were discarded, or else the error.
         result: Result<(), Error>,
     },
     /// The job has more sources, with these origins.

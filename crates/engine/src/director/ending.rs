@@ -51,7 +51,7 @@ pub struct Summary {
 impl Director {
     /// Ends a job that never started.
     pub(super) fn fail_unstarted(&mut self, id: JobId, error: &Error) {
-        self.reporter.publish(Some(id), EventKind::failed(error));
+        self.reporter.tell(Some(id), EventKind::failed(error));
         self.places.over(id);
         self.count_failure(error.kind);
     }
@@ -178,7 +178,7 @@ impl Director {
             self.files.as_ref().map(|files| files.steps().to_vec()).unwrap_or_default();
         self.summary.explanation.proxies =
             std::mem::take(&mut self.connections.proxies).into_iter().collect();
-        self.reporter.publish(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
+        self.reporter.tell(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
         std::mem::take(&mut self.summary)
     }
 }

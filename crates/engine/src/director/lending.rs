@@ -367,7 +367,7 @@ impl Director {
             let (name, bytes) = (name_of(&saved.path), saved.bytes);
             self.summary.explanation.add(FileStory { name, bytes, took, connections: 1, spent, limit });
         }
-        saved.events.into_iter().for_each(|event| self.reporter.publish(Some(id), event));
+        saved.events.into_iter().for_each(|event| self.reporter.tell(Some(id), event));
         self.places.over(id);
         self.count_finished(saved.bytes);
     }

@@ -33,7 +33,7 @@ impl Director {
             Ok(job) => EventKind::queued(job),
             Err(error) => EventKind::queued_without_job(error),
         };
-        self.reporter.publish(Some(id), queued);
+        self.reporter.tell(Some(id), queued);
         match job {
             Ok(mut spec) => {
                 spec.forget_whole();
@@ -64,7 +64,7 @@ impl Director {
             Reserved::Same => {
                 let path = SafeName::from_url(&spec.urls[0]).to_string();
                 let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                self.reporter.publish(Some(id), EventKind::skipped(path, reason));
+                self.reporter.tell(Some(id), EventKind::skipped(path, reason));
                 self.summary.skipped += 1;
             }
             Reserved::Taken => {

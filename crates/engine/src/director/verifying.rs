@@ -1,8 +1,8 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: each request for a check has a number, and the result has the same number. A result about bytes
-//! that were discarded meanwhile is ignored.
+//! Invariant: checks of journal entries and of chunks, and discards, have the number of the state of the
+//! partial file. The result has the same number, and the plan ignores a result about an earlier state.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};
@@ -41,7 +41,7 @@ impl Director {
     pub(super) fn start_verifier(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
-        // Bytes that are written in order are hashed while they are written.
+        // An output that is written in order computes the digests itself ([`Part::digests`]).
         if algorithms.is_empty() || running.spec.destination.is_in_order() {
             return;
         }
@@ -66,7 +66,7 @@ impl Director {
         });
     }
 
-    /// Discards written bytes. If some of them were hashed, the hashing starts again.
+    /// Discards written bytes. The hashing of the file starts again.
     pub(super) fn discard(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.advance(Stage::incomplete);
@@ -151,7 +151,8 @@ impl Director {
     }
 }
 
-/// Returns how a file is published. `modified` is the modification time in its last accepted response.
+/// Returns the options for publishing a file. `modified` is the modification time in its last accepted
+/// response.
 pub(crate) fn publishing(
     settings: &Settings,
     spec: &Job,
@@ -175,8 +176,8 @@ pub(crate) fn publishing(
 
 /// Returns true if the content must be checked, because the name of the file or the given URL promises
 /// something other than an HTML page. If the user gave a name that may be that of a page, only this name is
-/// considered. A URL of a text promises no page if the file has the name of a page only because of a redirect
-/// or a header.
+/// considered. The content must also be checked if the given URL ends like a text (`.txt`) and only a
+/// redirect or a header gave the file the name of a page (`.html`).
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
     let (by_url, by_name) = (content::promise(spec.urls[0].path()), content::promise(at));

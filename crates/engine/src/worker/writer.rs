@@ -2,8 +2,9 @@
 //! reports the written bytes.
 //!
 //! Invariant: the batches of a worker are written one after the other, in the order in which they arrived.
-//! Bytes are reported and recorded only after they are on the disk. After [`Writer::hold_back`], nothing is
-//! reported before [`Writer::release`].
+//! Bytes are reported and recorded only after they were written to the partial file. After
+//! [`Writer::hold_back`], nothing is reported before [`Writer::release`], unless the output cannot take bytes
+//! back.
 
 use super::Go;
 use super::write_queue::WriteQueue;
@@ -25,8 +26,8 @@ use tracing::{Span, debug};
 /// is worth the switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
-/// The memory for the batches of all workers together. It is three quarters of the 64 MiB that all buffers
-/// may take. The remaining quarter is for reading.
+/// The memory for the batches of all workers together. The read buffers of connections take up to
+/// 16 MiB more (`source/http/transport.rs`).
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
 /// The number of batches of one worker that may wait to be written, or are being written. With two, the
@@ -53,7 +54,7 @@ const BATCH_BUFFERS: usize = 1024;
 /// Writes of up to this many bytes are quick: they take microseconds, since memory is copied at some GB/s.
 pub(super) const QUICK: u64 = 64 * 1024;
 
-/// What is known of a batch once it is written.
+/// The result of writing a batch.
 struct Wrote {
     /// The number of its bytes.
     bytes: usize,
@@ -270,8 +271,8 @@ impl Writer {
     }
 
     /// Holds reports back from now on, until the whole response is verified. A worker that was dropped may
-    /// have left bytes in this segment that were never verified. These bytes are discarded, if the output
-    /// allows that.
+    /// have left bytes in this segment that were never verified. These bytes are discarded. If the output
+    /// cannot take bytes back, this function changes nothing.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());

@@ -72,7 +72,8 @@ impl Block {
         true
     }
 
-    /// Adds groups of hexadecimal digits. Returns true if the text has such groups and nothing else.
+    /// Adds groups of hexadecimal digits. Returns false, and adds nothing, if the text has anything else, or
+    /// if the digest would have too many digits.
     fn takes_groups(&mut self, text: &str) -> bool {
         let bytes =
             |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());

@@ -1,9 +1,9 @@
 //! Decides what follows a failure of the job.
 //!
 //! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. Four
-//! decisions cost no retry: to pause because a host asked for it, to start again if only bytes of an earlier
-//! run are lost, to continue after progress, and to use a mirror that was not tried yet. Every other attempt
-//! costs a retry.
+//! decisions cost no retry: to pause because a host asked for it or limits its clients, to start again if
+//! only bytes of an earlier run are lost, to continue after progress, and to use a mirror that was not tried
+//! yet. Every other attempt costs a retry.
 
 mod budget;
 mod pauses;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// ([`RetryPolicy::decide_on_last_mirror`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
-    /// Wait because the host asked for a pause, and then continue. This costs no retry.
+    /// Wait because the host asked for a pause or limits its clients, and then continue. This costs no retry.
     Pause { wait: Duration },
     /// Start again at once, because only bytes of an earlier run are lost. This costs no retry.
     StartAgain,

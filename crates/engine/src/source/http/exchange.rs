@@ -1,6 +1,7 @@
 //! Sends a request with the secrets that are allowed on it, and answers the challenges of the server.
 //!
-//! Invariant: a login that the server has not accepted yet is in one request at a time.
+//! Invariant: a login that the server has not accepted yet is in one request at a time. This holds for the
+//! first 256 servers at which a run logs in (see `login_gate.rs`).
 
 use super::body::HttpResponse;
 use super::{Client, request};
@@ -13,8 +14,8 @@ use downhaul_core::show;
 use tracing::debug;
 
 /// The most times that one request is sent while the server requires a login. The first request has the login
-/// that was accepted before. The next one answers a challenge. Two more answer with new nonces, in case the
-/// previous nonce is too old.
+/// that the server accepted before, a login that is sent at once with Basic, or no login. The next one
+/// answers a challenge. Two more answer with new nonces, in case the previous nonce is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {

@@ -6,6 +6,8 @@
 //!
 //! A login that the server has not accepted yet is in one request at a time, so that the refusals of a wrong
 //! login are counted before it is sent again ([`Gates::hold`]).
+//!
+//! Both rules hold for the first [`SERVERS_MOST`] servers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -106,7 +106,8 @@ impl Tls {
         }
     }
 
-    /// Adds to an error the setting that may be its cause.
+    /// Explains an error by the setting that may be its cause. The detail of the error is then replaced. If
+    /// the server may have refused the client certificate, the error becomes `tls.client_refused`.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
         if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
             error.kind = ErrorKind::TlsClientRefused;
@@ -131,7 +132,8 @@ impl Tls {
     /// Returns the settings for connections to servers that are trusted by these rules.
     ///
     /// # Errors
-    /// Returns `tls.failed` if these settings cannot be made.
+    /// Returns `tls.failed` if these settings cannot be made, or `tls.untrusted` if there are no root
+    /// certificates.
     pub(super) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = made.get(&trust) {

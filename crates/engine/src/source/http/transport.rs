@@ -40,8 +40,8 @@ use url::{Host, Url};
 /// also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The memory for the read buffers of all connections together. It is a quarter of the 64 MiB that all
-/// buffers of a session may take. The other three quarters are for the batches of workers.
+/// The memory for the read buffers of all connections together. The batches of workers take up to 48 MiB more
+/// (`worker/writer.rs`).
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
 /// The smallest limit for a read. So a response head of up to this length can always be read, even with many
