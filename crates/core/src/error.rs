@@ -140,6 +140,8 @@ kinds! {
         "only http and https are supported";
     ListLine          "list.line"              Never  Request Connection Silent  Keep    Fails
         "this line of the list cannot be understood";
+    ListUnreadable    "list.unreadable"        Never  Request Connection Silent  Keep    Fails
+        "the list cannot be read to its end";
     ListFile          "list.file"              Never  Request Connection Silent  Keep    Fails
         "this file of the list cannot be downloaded";
     NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep    Fails

@@ -126,7 +126,9 @@ pub fn not_a_url(text: &str) -> String {
     // A password may have any character, so all text before the last `@` may be part of one.
     let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
     let scheme = scheme.rsplit('@').next().unwrap_or_default();
-    let before_query = rest.split(['?', '#']).next().unwrap_or_default();
+    // A text without a scheme may be a setting, such as `password=...`.
+    let ends: &[char] = if scheme.is_empty() { &['?', '#', '='] } else { &['?', '#'] };
+    let before_query = rest.split(ends).next().unwrap_or_default();
     shorten(&format!("{scheme}{before_query}"), 100)
 }
 

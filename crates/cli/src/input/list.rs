@@ -93,6 +93,11 @@ impl List {
         self.open()?.jobs()
     }
 
+    /// Returns true if the job of this error is left out. The rest of a list that cannot be read is no line.
+    fn skips(&self, error: &Error) -> bool {
+        self.skips && error.kind != ErrorKind::ListUnreadable
+    }
+
     /// Opens the list, so that it can be read later, even if it is moved or removed in the meantime.
     ///
     /// # Errors
@@ -167,6 +172,7 @@ impl Iterator for Jobs {
     fn next(&mut self) -> Option<AtLine> {
         let Jobs { skips, warns, .. } = *self;
         self.all.find(|(_, job)| match job {
+            Err(error) if error.kind == ErrorKind::ListUnreadable => true,
             Err(error) if skips && warns => {
                 warn(&format!("left out: {}", show::escaped(&error.to_string())));
                 false
@@ -258,8 +264,8 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
     let bytes = opened.bytes;
     let jobs = opened.jobs().map_err(unreadable)?;
     let of_a_document = jobs.of_a_document;
-    let mut kept = (bytes <= SHORT).then(Vec::new);
-    // `Jobs` finds equal names in a document itself ([`distinct`]).
+    let (is_short, mut kept) = (bytes <= SHORT, Vec::new());
+    // A document is read into the memory as a whole, so it is never that long.
     let mut suspects = (bytes >= LONG && !of_a_document).then(|| Suspects::for_list(bytes));
     survey.names = suspects.is_some().then(|| ListedNames::for_list(bytes, naming));
     let (mut mistakes, mut skipped) = (Mistakes::default(), Mistakes::default());
@@ -270,13 +276,13 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
         if let Ok(job) = &job {
             survey.add(job);
         }
-        if let Some(error) = job.as_ref().err().filter(|_| list.skips) {
+        if let Some(error) = job.as_ref().err().filter(|error| list.skips(error)) {
             skipped.add(Err(show::escaped(&error.to_string()).into_owned()));
             continue;
         }
         let checked = match &job {
             Ok(_) if of_a_document => Ok(()),
-            Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
+            Err(e) if of_a_document && !concerns_all(e) => Ok(()),
             // Errors quote names. The list may not be the user's own, so control characters are escaped.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
             Ok(job) => match &mut suspects {
@@ -289,9 +295,7 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
         };
         if checked.is_ok() {
             count += 1;
-            if let Some(kept) = &mut kept {
-                kept.push((number, job));
-            }
+            kept.extend(is_short.then_some((number, job)));
         }
         mistakes.add(checked);
     }
@@ -299,17 +303,26 @@ pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<C
         add_suspects(&list, &suspects, &mut seen, &mut mistakes).map_err(unreadable)?;
     }
     mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
-    let left_out = |all| format!("lines of the list {list} were left out because they have mistakes:{all}");
-    survey.warnings.extend(skipped.result().map_err(left_out).err());
-    match (count, of_a_document) {
-        (0, true) => Err(format!("the list {list} is empty: the document has no file")),
-        (0, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
-        _ => Ok(Checked { list, count, kept }),
+    let skipped = skipped.result().err();
+    match (count, skipped, of_a_document) {
+        (0, Some(all), _) => Err(format!("every line of the list {list} has a mistake:{all}")),
+        (0, None, true) => Err(format!("the list {list} is empty: the document has no file")),
+        (0, None, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
+        (_, skipped, _) => {
+            let why = "were left out because they have mistakes";
+            survey.warnings.extend(skipped.map(|all| format!("lines of the list {list} {why}:{all}")));
+            Ok(Checked { list, count, kept: is_short.then_some(kept) })
+        }
     }
 }
 
-/// Adds the names of a long list that may clash. They are known only after all lines were read, so the list
-/// is read once more.
+/// Returns true if an error of a document is no mistake of one of its files alone.
+fn concerns_all(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::ListLine | ErrorKind::ListUnreadable)
+}
+
+/// Adds the names of a long list that may clash. The list is read once more, because only now it is known
+/// which these are.
 fn add_suspects(
     list: &List,
     suspects: &Suspects,

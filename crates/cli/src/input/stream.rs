@@ -7,7 +7,11 @@ use super::list::{Jobs, at_line, distinct, facts};
 use super::packed::unpacked;
 use crate::args::Lists;
 use crate::words;
-use downhaul_engine::core::list::{AtLine, form::Facts, text::Text};
+use downhaul_engine::core::list::{
+    AtLine,
+    form::{Facts, Form},
+    text::Text,
+};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -55,9 +59,19 @@ impl Stream {
             None => Box::new(io::stdin()),
         };
         let mut text = Text::new(unpacked(reader)?.0);
-        // This reads only the bytes that have arrived, so that the first lines are used immediately.
-        let form = self.facts.form(text.fill_buf()?);
-        let jobs = form.jobs(text, &self.facts)?;
+        // No more is read than is needed to recognise the form, so that the first lines are used immediately.
+        let mut beginning = Vec::new();
+        loop {
+            let some = text.fill_buf()?;
+            beginning.extend_from_slice(some);
+            let (number, is_all) = (some.len(), some.is_empty());
+            text.consume(number);
+            if Form::is_recognised_by(&beginning, is_all) {
+                break;
+            }
+        }
+        let form = self.facts.form(&beginning);
+        let jobs = form.jobs(io::Cursor::new(beginning).chain(text), &self.facts)?;
         let all: Box<dyn Iterator<Item = AtLine>> =
             if form.is_document() { Box::new(distinct(jobs)) } else { Box::new(jobs) };
         let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));

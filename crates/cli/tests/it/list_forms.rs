@@ -1,10 +1,11 @@
 //! Lists in the forms that other programs write: tables, JSON arrays, input files of aria2, configuration
 //! files of curl, bags, data packages and RO-Crates.
 
-use crate::common::{Out, Place};
+use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::io::Write;
+use std::process::Stdio;
 
 const SIZE: u64 = 1000;
 
@@ -172,6 +173,59 @@ fn lines_with_mistakes_are_refused_or_left_out() {
             assert_files(&place, &out, &[("a", "a"), ("b", "b")]);
             assert!(out.stderr.contains("left out") && out.stderr.contains("ftp"), "{}", out.stderr);
         }
+    }
+}
+
+#[test]
+fn a_list_never_decides_that_a_file_is_replaced() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let list = server.put("/d/list", format!("{a}\n  out=mine\n  allow-overwrite=true\n").into_bytes());
+    for existing in ["check", "skip", "error"] {
+        let place = Place::new();
+        place.write("mine", "mine");
+        place.run(&["-i", &list, "--if-exists", existing]);
+        assert_eq!(place.file("mine").as_deref(), Some(&b"mine"[..]), "{existing}");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_never_lost() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let place = Place::new();
+    place.write("open.csv", format!("url,out\n{a},\"a.bin\n{b},b.bin\n"));
+    for args in [&["-i", "open.csv"][..], &["-i", "open.csv", "--skip-bad-lines"]] {
+        let out = place.run(args);
+        assert_eq!((out.status, server.requests().len()), (2, 0), "{}", out.stderr);
+        assert!(out.stderr.contains("line 2: a quotation begins here and has no end"), "{}", out.stderr);
+    }
+    place.write("bad.csv", "url\nnonsense\nftp://h/a\n");
+    let out = place.run(&["-i", "bad.csv", "--skip-bad-lines"]);
+    assert_eq!(out.status, 2);
+    assert!(out.stderr.contains("every line of the list bad.csv has a mistake"), "{}", out.stderr);
+}
+
+#[test]
+fn the_form_of_a_list_from_a_slow_pipe_is_recognised() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let array = format!("[\n{{\"url\":\"{a}\",\"out\":\"x\"}}\n]\n");
+    let table = format!("\nurl,out\n{a},x\n");
+    let curl = format!("# a note\nurl = \"{a}\"\noutput = x\n");
+    let package = format!("{{\n\"name\": \"set\",\n\"resources\": [{{\"path\": \"{a}\"}}]}}");
+    for (list, name) in [(array, "x"), (table, "x"), (curl, "x"), (package, "a")] {
+        let place = Place::new();
+        let mut command = place.command(&["-i", "-", "-d", "out"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        for part in list.split_inclusive('\n') {
+            pipe.write_all(part.as_bytes()).expect("writes");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        drop(pipe);
+        let out = finish(child);
+        assert_files(&place, &out, &[(name, "a")]);
     }
 }
 

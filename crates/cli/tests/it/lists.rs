@@ -296,7 +296,7 @@ fn a_list_in_a_pipe_is_read_once_and_an_empty_one_is_an_error() {
         }
         let place = Place::new();
         let out = place.run_with(&["-i", list], b"# nothing\n");
-        assert!(out.status == 2 && out.stderr.contains("is empty: it has nothing but"), "{}", out.stderr);
+        assert!(out.status == 2 && out.stderr.contains("is empty: it has no URL"), "{}", out.stderr);
     }
     let place = Place::new();
     let out = place.run(&["-i", "/dev/null"]);

@@ -7,10 +7,10 @@ use super::text::Lines;
 use super::{AtLine, line};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::job::{Destination, Headers, IfExists, Job};
+use crate::job::{Destination, Headers, Job};
 use crate::name::SafeName;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 
 /// Returns true if a text begins like an input file of aria2: after comments and blank lines, its first line
 /// is not indented, and an indented line that follows has an option.
@@ -77,13 +77,10 @@ impl<R: Read> Entries<R> {
             "max-download-limit" => {
                 number(value).map(|rate| job.limit_rate = Some(rate).filter(|rate| *rate > 0))
             }
-            "allow-overwrite" if value == "true" => {
-                job.if_exists = Some(IfExists::Overwrite);
-                Ok(())
-            }
+            // Someone else may have written the list, so it cannot decide that files are replaced.
             _ => {
                 if self.noted.insert(name.into()) {
-                    job.notes.push(format!("the option `{name}` of aria2 has no meaning here"));
+                    job.notes.push(format!("the option `{name}` of aria2 in the list is ignored"));
                 }
                 Ok(())
             }
@@ -139,8 +136,12 @@ impl<R: Read> Iterator for Entries<R> {
             let before = match bytes {
                 Ok(bytes) => self.read(&bytes),
                 Err(e) => {
-                    let entry =
-                        Entry { line: self.number, job: Err(bad(e.to_string())), folder: None, name: None };
+                    let kind = match e.kind() {
+                        io::ErrorKind::InvalidData => ErrorKind::ListLine,
+                        _ => ErrorKind::ListUnreadable,
+                    };
+                    let job = Err(Error::new(kind, "", e.to_string()));
+                    let entry = Entry { line: self.number, job, folder: None, name: None };
                     self.current.replace(entry).map(Entry::end)
                 }
             };
@@ -214,10 +215,10 @@ mod tests {
         };
         assert_eq!((name(jobs[0]), name(jobs[1])), ("var/cache/x/a_1.deb".into(), "d/b".into()));
         assert_eq!((jobs[0].urls.len(), jobs[0].expected.len(), jobs[0].connections), (2, 1, Some(4)));
-        assert_eq!((jobs[0].limit_rate, jobs[0].if_exists), (Some(2 << 20), Some(IfExists::Overwrite)));
+        assert_eq!((jobs[0].limit_rate, jobs[0].if_exists), (Some(2 << 20), None));
         let headers: Vec<&str> = jobs[0].headers.iter().map(|(name, _)| name).collect();
         assert_eq!(headers, ["X-A", "X-B", "Referer", "User-Agent"]);
-        assert_eq!((jobs[0].notes.len(), jobs[2].notes.len()), (1, 0), "the note about gid comes once");
+        assert_eq!((jobs[0].notes.len(), jobs[2].notes.len()), (2, 0), "the note about gid comes once");
         assert_eq!(jobs[2].destination, Destination::Server);
     }
 

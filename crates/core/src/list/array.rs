@@ -118,7 +118,8 @@ impl<R: BufRead> Iterator for Array<R> {
             }
             Err(e) => {
                 self.over = true;
-                Some((self.line, Err(bad(e.to_string()))))
+                let why = format!("line {}: {e}", self.line);
+                Some((0, Err(Error::new(ErrorKind::ListUnreadable, "", why))))
             }
         }
     }
@@ -172,11 +173,16 @@ mod tests {
                 2,
                 "it needs `url`",
             ),
-            ("[{\"url\":\"http://h/a\"}\n", 2, 2, "the end of the array is missing"),
-            ("[{\"url\":\"http://h/a\"}\n{\"url\":\"http://h/b\"}]", 2, 2, "not an array of objects"),
-            ("[\"http://h/a\"]\nx", 2, 2, "something follows"),
-            ("[,\"http://h/a\"]", 1, 1, "not an array of objects"),
-            ("[\"http://h/a", 1, 1, "the end of the array is missing"),
+            ("[{\"url\":\"http://h/a\"}\n", 2, 0, "the end of the array is missing"),
+            (
+                "[{\"url\":\"http://h/a\"}\n{\"url\":\"http://h/b\"}]",
+                2,
+                0,
+                "line 2: this is not an array of objects",
+            ),
+            ("[\"http://h/a\"]\nx", 2, 0, "something follows"),
+            ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects"),
+            ("[\"http://h/a", 1, 0, "the end of the array is missing"),
         ] {
             let all = read(text);
             let error = all.iter().find(|(_, job)| job.is_err()).expect(text);

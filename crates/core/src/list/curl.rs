@@ -6,31 +6,20 @@
 
 use super::AtLine;
 use crate::error::{Error, ErrorKind};
-use crate::job::{Destination, Headers, Job};
+use crate::job::{self, Destination, Headers, Job};
 use crate::name::SafeName;
 
 /// The longest file that is read, in bytes. A URL and its name take about a hundred bytes, so it may have
 /// 600,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text begins like such a file: its first option is `url`, or an option that often
-/// comes before it.
+/// Returns true if a text begins as such a file does: its first line is no URL, and one of its lines has the
+/// option `url`.
 pub fn begins(beginning: &str) -> bool {
-    let first = beginning.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let Some((name, value)) = first.and_then(option) else { return false };
-    match name {
-        "url" => !value.is_empty(),
-        "output" | "o" | "header" | "H" | "user-agent" | "A" | "referer" | "e" => {
-            first.is_some_and(|first| {
-                first.starts_with('-')
-                    || first.trim_start_matches(name).trim_start().starts_with(['=', ':', '"'])
-            })
-        }
-        "remote-name" | "O" | "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" => {
-            value.is_empty()
-        }
-        _ => false,
-    }
+    let lines = || beginning.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_url = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
+    let has_url = |line| option(line).is_some_and(|(name, value)| name == "url" && is_url(&value));
+    lines().next().is_some_and(|first| !is_url(first)) && lines().any(has_url)
 }
 
 /// Returns the name and the value of the option in a line. A line has one option.
@@ -73,6 +62,44 @@ fn value(text: &str) -> String {
     value
 }
 
+/// Options that change what curl downloads, or where it is saved. If they were ignored, another file would be
+/// saved as if it were the right one.
+const CHANGES: &[&str] = &[
+    "request",
+    "X",
+    "data",
+    "d",
+    "data-raw",
+    "data-binary",
+    "data-ascii",
+    "data-urlencode",
+    "json",
+    "form",
+    "F",
+    "form-string",
+    "range",
+    "r",
+    "user",
+    "u",
+    "cookie",
+    "b",
+    "oauth2-bearer",
+    "netrc-file",
+    "upload-file",
+    "T",
+    "head",
+    "I",
+    "get",
+    "G",
+    "url-query",
+    "output-dir",
+    "config",
+    "K",
+    "unix-socket",
+    "resolve",
+    "connect-to",
+];
+
 /// The options of one section so far.
 #[derive(Default)]
 struct Section {
@@ -98,6 +125,9 @@ pub fn jobs(text: &[u8]) -> Result<Vec<AtLine>, Error> {
             continue;
         }
         match option(line) {
+            _ if job::has_scheme(line) => {
+                jobs.push((number, Err(bad("a URL needs the option `url`"))));
+            }
             Some(("next" | ":", _)) => jobs.extend(std::mem::take(&mut section).end()),
             Some((name, value)) => section.add(number, name, value),
             None => section.mistake = Some(bad(format!("line {number} has no option"))),
@@ -128,6 +158,11 @@ impl Section {
             // downhaul always does what these options request, or they do not change which bytes are saved.
             "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" | "show-error" | "S"
             | "fail" | "f" | "create-dirs" | "parallel-max" | "compressed" | "remote-time" | "R" => return,
+            other if CHANGES.contains(&other) => {
+                let why = format!("line {number}: the option `{other}` changes what is downloaded");
+                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
+                return;
+            }
             other => {
                 if !self.unused.iter().any(|one| one == other) {
                     self.unused.push(other.into());
@@ -158,13 +193,18 @@ impl Section {
             && !unused.is_empty()
         {
             let shown = unused.join("`, `");
-            first.notes.push(format!("the options `{shown}` of curl in the list have no meaning here"));
+            first.notes.push(format!("the options `{shown}` of curl in the list are ignored"));
         }
         jobs
     }
 }
 
 fn job(url: &str, name: Option<&str>, headers: &Headers) -> Result<Job, Error> {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = path.find('/').map_or("", |start| &path[start..]);
+    if path.contains(['{', '[']) {
+        return Err(bad("curl expands patterns in URLs, and a list cannot have patterns"));
+    }
     let mut job = Job::given(url)?;
     if let Some(name) = name {
         let safe = SafeName::from_person(name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?;
@@ -228,22 +268,35 @@ mod tests {
 
     #[test]
     fn other_lists_are_no_configurations() {
-        for text in [
-            "",
-            "url,md5\nhttp://h/a,",
-            "url\nhttp://h/a",
-            "http://h/a",
-            "output.example/x",
-            "o",
-            "{\"url\":1}",
-        ] {
+        for text in
+            ["", "url,md5\nhttp://h/a,", "url\nhttp://h/a", "http://h/a\nurl=http://h/b", "-O", "{\"url\":1}"]
+        {
             assert!(!begins(text), "{text}");
         }
-        for text in
-            ["url http://h/a", "-O", "remote-name\n", "output = x", "--header \"a: b\"", "\n# x\nurl: h/a"]
-        {
+        for text in [
+            "url http://h/a",
+            "fail\nlocation\nurl=h.example/a",
+            "-k\n--url http://h/a",
+            "\n# x\nurl: h.example/a",
+        ] {
             assert!(begins(text), "{text}");
         }
+    }
+
+    #[test]
+    fn options_that_change_the_file_are_mistakes() {
+        for option in ["request = POST", "--data x=1", "user = a:b", "range 0-3", "output-dir = sub"] {
+            let all = read(&format!("url=http://h/a\n{option}\nnext\nurl=http://h/b\n"));
+            let says = all[0].1.as_ref().expect_err(option);
+            assert!(
+                says.contains("changes what is downloaded") && !says.contains("a:b") && all[1].1.is_ok(),
+                "{says}"
+            );
+        }
+        assert!(
+            read("url = \"http://h/{a,b}\"\n")[0].1.is_err() && read("url=http://[::1]/a\n")[0].1.is_ok()
+        );
+        assert!(read("url=http://h/a\nhttp://h/b\n").iter().any(|(line, job)| *line == 2 && job.is_err()));
     }
 
     proptest! {

@@ -8,21 +8,44 @@ use super::jsonl;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy};
-use crate::name::SafeName;
+use crate::name::{SafeName, unescaped};
 use serde_json::{Map, Value};
 use url::Url;
+
+/// The keys of these documents whose values are arrays of files.
+const KEYS: [&str; 2] = ["\"resources\"", "\"@graph\""];
 
 /// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so it may
 /// describe 100,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text seems to be one of these documents: an object with the keys of such a document. If
-/// the first line has a key that begins with `url`, the text has JSON lines.
+/// Returns true if a text seems to be one of these documents: an object with the key `resources` or `@graph`,
+/// whose value is an array.
 pub fn begins(beginning: &str) -> bool {
     let text = beginning.trim_start();
-    let is_object = text.starts_with('{') && !text.lines().next().unwrap_or_default().contains("\"url");
-    let has = |key: &str| text.contains(&format!("\"{key}\""));
-    is_object && ((has("@context") && has("@graph")) || has("resources"))
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if std::mem::take(&mut is_escaped) => {}
+            b'\\' if in_text => is_escaped = true,
+            b'"' => {
+                in_text = !in_text;
+                let is_key = |key: &str| {
+                    let rest = text.get(at..).and_then(|rest| rest.strip_prefix(key));
+                    let value = rest.and_then(|rest| rest.trim_start().strip_prefix(':'));
+                    value.is_some_and(|value| value.trim_start().starts_with('['))
+                };
+                if in_text && depth == 1 && KEYS.into_iter().any(is_key) {
+                    return true;
+                }
+            }
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ if depth == 0 && !byte.is_ascii_whitespace() => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Returns the jobs of a document. Relative paths begin at `base`.
@@ -58,7 +81,7 @@ fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
-                expected.map_err(|why| Error::new(ErrorKind::ListFile, "", format!("`hash`: {why}")))?;
+                expected.map_err(|why| Error::new(ErrorKind::ListFile, *path, format!("`hash`: {why}")))?;
             }
         }
         Ok(job)
@@ -77,17 +100,33 @@ fn entity(entity: &Value, base: Option<&Url>) -> Option<Result<Job, Error>> {
     }
     let text = |key: &str| keys.get(key).and_then(Value::as_str);
     let id = text("@id")?;
-    let address = text("contentUrl").filter(|_| !is_absolute(id)).unwrap_or(id);
+    // A part of the crate itself is no file on the web.
+    if id.starts_with('#') {
+        return None;
+    }
+    let content = keys.get("contentUrl").and_then(first_text).filter(|_| !is_absolute(id));
+    let address = content.unwrap_or(id);
     Some(at(address, base).and_then(|mut job| {
         let size = keys.get("contentSize");
         job.size = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.trim().parse().ok()));
         if !is_absolute(id) {
-            job.destination = Destination::Name(name(id.trim_start_matches("./"))?);
+            // The identifier is a URI, in which blanks are encoded.
+            job.destination = Destination::Name(name(&unescaped(id.trim_start_matches("./")))?);
         }
         let digests = jsonl::take_digests(&mut Map::clone(keys), &mut job, "the RO-Crate");
-        digests.map_err(|error| Error { kind: ErrorKind::ListFile, ..error })?;
+        digests.map_err(|error| Error { kind: ErrorKind::ListFile, at: id.into(), ..error })?;
         Ok(job)
     }))
+}
+
+/// Returns a text, the identifier of an object, or the first one of an array.
+fn first_text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Object(object) => object.get("@id")?.as_str(),
+        Value::Array(all) => all.first().and_then(first_text),
+        _ => None,
+    }
 }
 
 /// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path is also
@@ -190,6 +229,8 @@ mod tests {
         assert!(one(r#"{"resources":[{"path":"ftp://h/a"}]}"#).contains("ftp"));
         assert!(one("{}").contains("neither"));
         assert!(!begins(r#"{"url":"http://h/a","resources":1}"#) && !begins("http://h/a"));
+        assert!(begins(r#"{"url":"http://h/a","x":{"resources":[1]},"resources" : [{"path":"a"}]}"#));
+        assert!(!begins(r#"{"url":"http://h/a","x":{"resources":[1]}}"#));
     }
 
     proptest! {

@@ -70,6 +70,11 @@ impl Facts {
             Some("metalink") => return Form::Metalink,
             _ => {}
         }
+        match &*self.name.to_ascii_lowercase() {
+            "datapackage.json" | "ro-crate-metadata.json" => return Form::Described,
+            "fetch.txt" => return Form::BagIt,
+            _ => {}
+        }
         match &*ending {
             "meta4" | "metalink" => return Form::Metalink,
             "csv" => return Form::Table(separator(b',')),
@@ -93,8 +98,29 @@ impl Facts {
 }
 
 impl Form {
-    /// Returns true for a form whose lists someone else usually writes. A mistake in the entry of one file is
-    /// then no reason to refuse the other files.
+    /// Returns true if the bytes at the beginning of a list are enough to recognise its form. If it is false,
+    /// more bytes are read first. `is_all` is true if no more bytes follow.
+    pub fn is_recognised_by(beginning: &[u8], is_all: bool) -> bool {
+        let text = String::from_utf8_lossy(beginning);
+        let first = text.split_inclusive(['\n', '\r']).find(|line| {
+            let line = line.trim_start();
+            !line.is_empty() && !line.starts_with('#')
+        });
+        let is_begun = match first.map(str::trim_start) {
+            None => false,
+            Some(first) if first.starts_with('<') => metalink::begins(beginning),
+            Some(first) if first.starts_with('[') => {
+                text.split_once('[').is_some_and(|(_, inside)| !inside.trim().is_empty())
+            }
+            // The keys of a document may follow in other lines.
+            Some(first) if first.trim_end() == "{" => described::begins(&text),
+            Some(first) => first.ends_with(['\n', '\r']),
+        };
+        is_all || is_begun || beginning.len() >= BEGINNING
+    }
+
+    /// Returns true for a document that someone else usually wrote. A mistake in one of its files is no
+    /// reason to refuse the other files.
     pub fn is_document(self) -> bool {
         matches!(self, Form::Metalink | Form::Described | Form::BagIt)
     }
@@ -113,7 +139,7 @@ impl Form {
             Form::Array => Box::new(array::Array::new(text)),
             Form::Table(separator) => match Table::new(text, separator, &facts.columns) {
                 Ok(table) => Box::new(table),
-                Err(error) => Box::new([(1, Err(error))].into_iter()),
+                Err(error) => Box::new([(0, Err(error))].into_iter()),
             },
             Form::Aria2 => Box::new(aria2::Entries::new(text)),
             Form::BagIt => Box::new(bagit::jobs(text)),
@@ -135,7 +161,11 @@ impl Form {
 /// Returns the jobs of lines. A line with a mistake is an error.
 fn lines(text: impl Read) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(|(number, bytes)| {
-        let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
+        // Lines that are too long are skipped, and any other error ends the list.
+        let unread = |e: io::Error| match e.kind() {
+            io::ErrorKind::InvalidData => Error::new(ErrorKind::ListLine, "", e.to_string()),
+            _ => Error::new(ErrorKind::ListUnreadable, "", e.to_string()),
+        };
         let job = bytes.map_err(unread).and_then(|bytes| line(&bytes));
         job.transpose().map(|job| (number, job))
     })
@@ -154,7 +184,7 @@ fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
 
 /// Returns the jobs of a document, or the error that it cannot be read.
 fn whole(jobs: Result<Vec<AtLine>, Error>) -> Vec<AtLine> {
-    jobs.unwrap_or_else(|error| vec![(0, Err(error))])
+    jobs.unwrap_or_else(|error| vec![(0, Err(Error { kind: ErrorKind::ListUnreadable, ..error }))])
 }
 
 #[cfg(test)]

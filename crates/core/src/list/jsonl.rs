@@ -1,5 +1,5 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events. `header_keys` reads the keys with headers.
+//! events, except for values of keys such as `password`. `header_keys` reads the keys with headers.
 //!
 //! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. It is never ignored
 //! silently.
@@ -25,8 +25,21 @@ const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
 /// Keys for the digits in an object that describes one digest.
 const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
 
+/// Words in the names of keys whose values are secrets.
+const SECRETS: [&str; 9] = [
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "secret",
+    "apikey",
+    "accesstoken",
+    "authtoken",
+    "bearer",
+];
+
 /// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
-const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
+const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
@@ -60,6 +73,9 @@ pub(super) fn job(mut keys: Map<String, Value>) -> Result<Job, Error> {
     }
     header_keys::take(&mut keys, &mut job)?;
     take_digests(&mut keys, &mut job, "the list")?;
+    for (_, value) in keys.iter_mut().filter(|(name, _)| is_for_a_secret(name)) {
+        *value = HIDDEN.into();
+    }
     job.extra = keys;
     Ok(job)
 }
@@ -172,6 +188,12 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     let mut job = Job::given(first)?;
     mirrors.iter().try_for_each(|url| job.add_mirror(url))?;
     Ok(job)
+}
+
+/// Returns true if the name of an unknown key says that its value is a secret. Such values are not copied.
+fn is_for_a_secret(name: &str) -> bool {
+    let bare = bare(name).replace(' ', "");
+    SECRETS.iter().any(|word| bare.contains(word))
 }
 
 /// Returns true if a key is for a digest, or seems to be.

@@ -1,6 +1,5 @@
 //! Reads jobs from lists. [`form`] recognises the form of a list. Lines, tables and arrays are read one job
-//! at a time, so even a very long list of these forms needs only the memory for one job. Metalink documents,
-//! data packages, RO-Crates and configuration files of curl are read as a whole, and their length is limited.
+//! at a time, so even a very long list of these forms needs only the memory for one job.
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
@@ -19,6 +18,7 @@ mod header_keys;
 mod jsonl;
 mod lines;
 pub mod metalink;
+mod rows;
 pub mod table;
 pub mod text;
 

@@ -5,18 +5,15 @@
 //! several URLs (`a;b`), the row has several jobs, and its other cells have one value for each of them. The
 //! reports of the European Nucleotide Archive have this form.
 //!
-//! Invariant: the memory in use is limited to one row, whose length is limited.
+//! Invariant: every row with content is a job or a mistake.
 
-use super::text::LONGEST_LINE;
+use super::rows::Rows;
 use super::{AtLine, bare, jsonl};
 use crate::error::{Error, ErrorKind};
 use crate::job;
-use csv::{ByteRecord, ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{self, Read};
-use std::rc::Rc;
+use std::io::BufRead;
 
 /// The characters that may separate cells. Spreadsheet programs write semicolons in countries where a comma
 /// is the decimal mark.
@@ -24,6 +21,9 @@ const SEPARATORS: [u8; 4] = *b"\t,;|";
 
 /// Separates the values of one cell.
 const VALUES: char = ';';
+
+/// The longest name of a column in bytes. Longer texts in a first row are data.
+const NAME_MOST: usize = 100;
 
 const URL: &str = "url";
 const OUT: &str = "out";
@@ -33,7 +33,7 @@ const SIZE: &str = "size";
 /// first one in this list that the table has is used. A column with another of these names is read like any
 /// other column.
 const NAMES: &[(&str, &[&str])] = &[
-    (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "href"]),
+    (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),
     (SIZE, &["size", "bytes", "filesize"]),
 ];
@@ -64,15 +64,14 @@ impl Columns {
         Ok(columns)
     }
 
-    /// Returns the key of each column of a table, and the first column of `--columns` that the table does not
-    /// have. `names` are the names of the columns.
-    fn keys(&self, names: &StringRecord) -> (Vec<String>, Option<&str>) {
-        let mut keys: Vec<String> = names.iter().map(|name| plain_name(name).to_string()).collect();
+    /// Returns the keys of the columns with these names, and the first column that is lacking.
+    fn keys(&self, names: &[String]) -> (Vec<String>, Option<&str>) {
+        let mut keys: Vec<String> = names.iter().map(|name| key_of_digest(plain_name(name))).collect();
         let mut is_known = vec![false; keys.len()];
         let mut lacking = None;
         for (key, column) in &self.0 {
-            let is_it = |name: &&str| plain_name(name).eq_ignore_ascii_case(column);
-            match names.iter().position(|name| is_it(&name)) {
+            let is_it = |name: &String| form(plain_name(name)) == form(column);
+            match names.iter().position(is_it) {
                 Some(at) => (keys[at], is_known[at]) = (key.clone(), true),
                 None => lacking = lacking.or(Some(column.as_str())),
             }
@@ -99,7 +98,14 @@ fn form(name: &str) -> String {
     bare(name).replace(' ', "")
 }
 
-/// Returns the name of a column without blanks around it and without `#` before it, as in `#accession`.
+/// Returns the key for a column with digests, such as `sha256` for `SHA 256` and `md5hex` for `MD5 (hex)`.
+/// Other names stay as they are.
+fn key_of_digest(name: &str) -> String {
+    let letters: String = form(name).chars().filter(char::is_ascii_alphanumeric).collect();
+    if jsonl::is_digest(&letters) { letters } else { name.to_string() }
+}
+
+/// Returns the name of a column without the mark of a comment, as in `#accession`.
 fn plain_name(name: &str) -> &str {
     name.trim().trim_start_matches('#').trim_start()
 }
@@ -107,90 +113,82 @@ fn plain_name(name: &str) -> &str {
 /// Returns the character that separates the cells, if a text begins with the first row of a table that has a
 /// column for URLs.
 pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
-    let first = beginning.lines().find(|line| !line.trim().is_empty())?;
+    if let Some([separator]) =
+        beginning.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::as_bytes)
+    {
+        return Some(*separator);
+    }
     let number = |separator: &u8| {
-        let mut row = StringRecord::new();
-        let is_read = reader(first.as_bytes(), *separator).read_record(&mut row).is_ok();
-        let has_url = is_read && columns.keys(&row).0.iter().any(|key| key == URL);
-        // Such a line is a comment, and not the first row of a table.
-        let is_comment = row.len() == 1 && first.starts_with('#');
-        (has_url && !is_comment).then_some((row.len(), *separator))
+        let rows = Rows::new(beginning.as_bytes(), *separator).filter_map(|(_, row)| row.ok());
+        let row = rows.filter(|row| !is_comment(row)).find(|row| !is_of_excel(row))?;
+        let has_url = columns.keys(&row).0.iter().any(|key| key == URL);
+        (has_url && row.iter().all(|cell| is_name(cell))).then_some((row.len(), *separator))
     };
     // The separator that gives the most cells is used. If the row has only one cell, all of them give the
     // same result.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
-fn reader<R: Read>(text: R, separator: u8) -> csv::Reader<R> {
-    ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(text)
+/// Returns true for a row that is one cell with a comment.
+fn is_comment(row: &[String]) -> bool {
+    matches!(row, [only] if only.starts_with('#'))
 }
 
-/// The number of the line in which a row begins, and the object of each of its jobs.
-type Row = (u64, Result<Vec<Map<String, Value>>, Error>);
+/// Returns true for the row by which Excel learns the separator of a table (`sep=;`).
+fn is_of_excel(row: &[String]) -> bool {
+    matches!(row, [first] | [first, _] if first.starts_with("sep="))
+}
+
+/// Returns true if a cell may be the name of a column. Names are shown in messages, so a cell that may have a
+/// secret, such as a URL or a header, is no name.
+fn is_name(cell: &str) -> bool {
+    cell.len() <= NAME_MOST && !cell.contains([':', '=', '@', '{', '/'])
+}
 
 /// The jobs of a table, each with the number of the line in which its row begins.
 pub struct Table<R> {
-    rows: csv::Reader<Limited<R>>,
-    /// The bytes that were read since the last row.
-    since: Rc<Cell<usize>>,
+    rows: Rows<R>,
     /// The key of each column.
     keys: Vec<String>,
     /// The jobs of the last row that were not returned yet.
     waiting: VecDeque<AtLine>,
-    over: bool,
 }
 
-impl<R: Read> Table<R> {
+impl<R: BufRead> Table<R> {
     /// Reads the first row.
     ///
     /// # Errors
-    /// Returns `list.line` if the row cannot be read, if no column has URLs, or if a column of `--columns` is
-    /// missing.
+    /// Returns `list.unreadable` if the row cannot be read, or if a column is lacking.
     pub fn new(text: R, separator: u8, columns: &Columns) -> Result<Table<R>, Error> {
-        let since = Rc::<Cell<usize>>::default();
-        let mut rows =
-            reader(Limited { text, since: since.clone(), after_cr: false, within_line: false }, separator);
-        let mut names = StringRecord::new();
-        rows.read_record(&mut names).map_err(|e| bad(unreadable(&e)))?;
+        let mut rows = Rows::new(text, separator);
+        let unusable =
+            |line, why: String| Error::new(ErrorKind::ListUnreadable, "", format!("line {line}: {why}"));
+        let (line, names) = loop {
+            match rows.next() {
+                None => return Err(unusable(1, "the table is empty".into())),
+                Some((_, Err(error))) => return Err(Error { kind: ErrorKind::ListUnreadable, ..error }),
+                Some((_, Ok(row))) if is_comment(&row) || is_of_excel(&row) => {}
+                Some((line, Ok(row))) => break (line, row),
+            }
+        };
+        if !names.iter().all(|name| is_name(name)) {
+            return Err(unusable(line, "the first row of a table must have the names of its columns".into()));
+        }
         let (keys, lacking) = columns.keys(&names);
-        let found = names.iter().collect::<Vec<_>>().join(", ");
+        let found = names.join(", ");
         if let Some(lacking) = lacking {
-            return Err(bad(format!("line 1: there is no column `{lacking}`. The columns are: {found}")));
+            return Err(unusable(line, format!("there is no column `{lacking}`. The columns are: {found}")));
         }
         if !keys.iter().any(|key| key == URL) {
-            return Err(bad(format!(
-                "line 1: no column has the URLs. Name it with --columns url=COLUMN. The columns are: {found}"
-            )));
+            let why = "no column has the URLs. Name it with --columns url=COLUMN. The columns are";
+            return Err(unusable(line, format!("{why}: {found}")));
         }
-        Ok(Table { rows, since, keys, waiting: VecDeque::new(), over: false })
+        Ok(Table { rows, keys, waiting: VecDeque::new() })
     }
 
-    /// Reads a row. Returns `None` at the end of the table.
-    fn read_row(&mut self) -> Option<Row> {
-        let mut row = ByteRecord::new();
-        self.since.set(0);
-        let read = self.rows.read_byte_record(&mut row);
-        // Blank lines before the row do not belong to it, but line ends within its cells do.
-        let within = row.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        let line = self.rows.position().line().saturating_sub(1 + within);
-        match read {
-            Ok(false) => None,
-            Ok(true) => {
-                let row = StringRecord::from_byte_record(row).map_err(|_| bad("it is not UTF-8"));
-                Some((line, row.and_then(|row| self.objects(row))))
-            }
-            Err(e) => {
-                self.over = true;
-                Some((line, Err(bad(unreadable(&e)))))
-            }
-        }
-    }
-
-    /// Returns the objects of a row, one for each of its URLs. A row without content and a comment have none.
-    fn objects(&self, mut row: StringRecord) -> Result<Vec<Map<String, Value>>, Error> {
-        row.trim();
-        let is_comment = row.len() == 1 && row.iter().all(|cell| cell.starts_with('#'));
-        if is_comment || row.iter().all(str::is_empty) {
+    /// Returns the objects of a row, one for each of its URLs. A row without content has none.
+    fn objects(&self, row: &[String]) -> Result<Vec<Map<String, Value>>, Error> {
+        if is_comment(row) || row.iter().all(String::is_empty) {
             return Ok(Vec::new());
         }
         if row.iter().skip(self.keys.len()).any(|cell| !cell.is_empty()) {
@@ -200,7 +198,7 @@ impl<R: Read> Table<R> {
                 self.keys.len()
             )));
         }
-        let cells = || self.keys.iter().zip(row.iter()).filter(|(key, _)| !key.is_empty());
+        let cells = || self.keys.iter().zip(row).filter(|(key, _)| !key.is_empty());
         let url = cells().find(|(key, _)| *key == URL).map_or("", |(_, cell)| cell);
         if url.is_empty() {
             return Err(bad("it has no URL"));
@@ -213,12 +211,12 @@ impl<R: Read> Table<R> {
             if number > 1 && several.len() != number && is_read {
                 return Err(bad(format!("`{key}` has {} values, and `{URL}` has {number}", several.len())));
             }
-            let is_split = several.len() == number && (number > 1 || is_read);
+            let is_split = several.len() == number && (number > 1 || (is_read && key != OUT));
             for (at, object) in objects.iter_mut().enumerate() {
-                let text = several.get(at).filter(|_| is_split).unwrap_or(&cell);
+                let text = several.get(at).filter(|_| is_split).map_or(cell.as_str(), |text| *text);
                 let value = match text.parse::<u64>() {
                     Ok(size) if key == SIZE => size.into(),
-                    _ => Value::from(*text),
+                    _ => Value::from(text),
                 };
                 object.insert(key.clone(), value);
             }
@@ -227,13 +225,13 @@ impl<R: Read> Table<R> {
     }
 }
 
-impl<R: Read> Iterator for Table<R> {
+impl<R: BufRead> Iterator for Table<R> {
     type Item = AtLine;
 
     fn next(&mut self) -> Option<AtLine> {
-        while self.waiting.is_empty() && !self.over {
-            let (line, objects) = self.read_row()?;
-            match objects {
+        while self.waiting.is_empty() {
+            let (line, row) = self.rows.next()?;
+            match row.and_then(|row| self.objects(&row)) {
                 Ok(objects) => self.waiting.extend(objects.into_iter().map(|keys| (line, jsonl::job(keys)))),
                 Err(error) => self.waiting.push_back((line, Err(error))),
             }
@@ -256,55 +254,6 @@ fn urls(cell: &str) -> Vec<&str> {
 
 fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why.into())
-}
-
-fn unreadable(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Io(e) => e.to_string(),
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".into(),
-        _ => error.to_string(),
-    }
-}
-
-/// Passes a text on with LF as the only line end, and with a line end after the last line, because the reader
-/// of rows counts only such lines. Fails if a row is too long.
-struct Limited<R> {
-    text: R,
-    since: Rc<Cell<usize>>,
-    /// True if the last byte was CR. An LF that follows belongs to the same line end.
-    after_cr: bool,
-    /// True if the last line has no end yet.
-    within_line: bool,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.since.get() > LONGEST_LINE {
-            let why = "the row is longer than 1 MiB. Is the end of a quotation missing?";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        loop {
-            let read = self.text.read(into)?;
-            let mut kept = 0;
-            for at in 0..read {
-                let byte = into[at];
-                if !(std::mem::replace(&mut self.after_cr, byte == b'\r') && byte == b'\n') {
-                    into[kept] = if byte == b'\r' { b'\n' } else { byte };
-                    kept += 1;
-                }
-            }
-            self.since.set(self.since.get() + kept);
-            if read == 0 && std::mem::replace(&mut self.within_line, false) && !into.is_empty() {
-                into[0] = b'\n';
-                return Ok(1);
-            }
-            // Zero bytes would mean the end of the text.
-            if kept > 0 || read == 0 {
-                self.within_line = kept > 0 && into[kept - 1] != b'\n';
-                return Ok(kept);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -412,7 +361,62 @@ mod tests {
         let text = format!("url\nhttp://h/a\n\"http://h/b\n{}", "http://h/c\n".repeat(300_000));
         let all = read(&text, "");
         assert_eq!(all.len(), 2);
-        assert!(all[1].1.as_ref().is_err_and(|error| error.contains("Is the end of a quotation missing?")));
+        assert!(
+            all[1]
+                .1
+                .as_ref()
+                .is_err_and(|error| error.contains("line 3: a quotation begins here and has no end"))
+        );
+    }
+
+    #[test]
+    fn no_row_is_lost_by_quotation_marks() {
+        let text = "url,out\nhttp://h/a,\"a\" \nhttp://h/b,\"b\"x\nhttp://h/c,5\" disk\nhttp://h/d,\"d\"\"\n1\"\nhttp://h/e,\"e\n";
+        let says: Vec<(u64, Result<String, String>)> = read(text, "")
+            .into_iter()
+            .map(|(line, job)| (line, job.map(|job| job.urls[0].to_string())))
+            .collect();
+        let [(2, Ok(_)), (3, Err(after)), (4, Ok(_)), (5, Ok(_)), (0, Err(open))] = &says[..] else {
+            panic!("{says:?}");
+        };
+        assert!(after.contains("text follows the end of a quotation"), "{after}");
+        assert!(open.contains("line 7: a quotation begins here and has no end"), "{open}");
+        // Many programs write tables with tabs without quotations.
+        let text = "url\tout\ttitle\nhttp://h/a\ta\t\"Effect of x\nhttp://h/b\t\"b\"\t\"\"\"y\"\"\"\n";
+        assert_eq!(jobs(text, ""), [of(2, "http://h/a", "a"), of(3, "http://h/b", "b")]);
+    }
+
+    #[test]
+    fn digests_are_compared_however_their_column_is_spelled() {
+        for name in
+            ["SHA 256", "sha256 checksum", "SHA-256 (hex)", "Checksum (SHA256)", "file_sha256", "Sha256Sum"]
+        {
+            let text = format!("url,{name}\nhttp://h/a,{}\n", "ab".repeat(32));
+            let (_, job) = read(&text, "").remove(0);
+            assert_eq!(job.expect(name).expected.len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_names_of_the_columns_is_skipped() {
+        for text in ["sep=;\nurl;x\nhttp://h/a;1\n", "# a note\n\nurl,x\nhttp://h/a,1\n"] {
+            let all = jobs(text, "");
+            assert_eq!((all.len(), all[0].1.as_str()), (1, "http://h/a"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_first_row_without_names_is_not_shown() {
+        for text in [
+            "http://h/a?token=hush,a.bin\n",
+            "http://u:hush@h/b,b\n",
+            "{\"url\":\"http://h/a\",\"headers\":{\"Authorization\":\"hush\"}}\n",
+            "Authorization: Bearer hush,x\n",
+        ] {
+            assert_eq!(separator(text, &Columns::default()), None);
+            let error = Table::new(text.as_bytes(), b',', &Columns::default()).err().expect("no names");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
     }
 
     #[test]

@@ -1,0 +1,184 @@
+//! Reads the rows of tables (RFC 4180).
+//!
+//! This reader is strict where a lenient one would lose rows: text after the end of a quotation, and a
+//! quotation without an end, are mistakes. In a table with tabs, quotation marks count only if they enclose a
+//! whole cell, because many programs write such tables without quotations.
+//!
+//! Invariant: the memory in use is limited to one row, whose length is limited.
+
+use super::text::LONGEST_LINE;
+use crate::error::{Error, ErrorKind};
+use std::io::{self, BufRead};
+
+/// The rows of a table. Blank lines are skipped.
+pub(super) struct Rows<R> {
+    text: R,
+    separator: u8,
+    /// The number of the line that is read.
+    line: u64,
+    /// True if the last byte was CR. An LF that follows belongs to the same line end.
+    after_cr: bool,
+    over: bool,
+}
+
+/// The number of the line in which a row begins, and its cells.
+pub(super) type Row = (u64, Result<Vec<String>, Error>);
+
+/// The place of the next byte.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    CellBegins,
+    InCell,
+    /// The value is the line in which the quotation begins.
+    InQuotation(u64),
+    /// The last byte was a quotation mark within a quotation.
+    AfterMark(u64),
+}
+
+/// A row that is being read.
+#[derive(Default)]
+struct Cells {
+    done: Vec<Vec<u8>>,
+    cell: Vec<u8>,
+    length: usize,
+    mistake: Option<&'static str>,
+}
+
+impl<R: BufRead> Rows<R> {
+    pub(super) fn new(text: R, separator: u8) -> Rows<R> {
+        Rows { text, separator, line: 1, after_cr: false, over: false }
+    }
+
+    /// Reads the next row that is not blank.
+    fn read(&mut self) -> Result<Option<(u64, Cells)>, Error> {
+        let (mut first, mut cells, mut place) = (self.line, Cells::default(), Place::CellBegins);
+        loop {
+            let byte = self.next_byte().map_err(|e| unreadable(self.line, e.to_string()))?;
+            let is_end = matches!(byte, None | Some(b'\n'));
+            if let (Place::InQuotation(begun), None) = (place, byte) {
+                return Err(unreadable(begun, "a quotation begins here and has no end".into()));
+            }
+            if is_end && !matches!(place, Place::InQuotation(_)) {
+                cells.end_cell();
+                if !cells.is_blank() {
+                    return Ok(Some((first, cells)));
+                }
+                if byte.is_none() {
+                    return Ok(None);
+                }
+                (first, cells, place) = (self.line, Cells::default(), Place::CellBegins);
+                continue;
+            }
+            let Some(byte) = byte else { return Ok(None) };
+            cells.length += 1;
+            if cells.length > LONGEST_LINE {
+                return Err(match place {
+                    Place::InQuotation(begun) => {
+                        unreadable(begun, "a quotation begins here and has no end within 1 MiB".into())
+                    }
+                    _ => unreadable(first, "the row is longer than 1 MiB".into()),
+                });
+            }
+            place = self.after(byte, place, &mut cells);
+        }
+    }
+
+    /// Adds a byte to a row. Returns the place of the next byte.
+    fn after(&self, byte: u8, place: Place, cells: &mut Cells) -> Place {
+        match (place, byte) {
+            (Place::InQuotation(begun), b'"') => Place::AfterMark(begun),
+            (Place::AfterMark(begun), b'"') => {
+                cells.cell.push(byte);
+                Place::InQuotation(begun)
+            }
+            (Place::CellBegins, b'"') if self.separator != b'\t' => {
+                cells.cell.clear();
+                Place::InQuotation(self.line)
+            }
+            (Place::CellBegins | Place::InCell | Place::AfterMark(_), byte) if byte == self.separator => {
+                cells.end_cell();
+                Place::CellBegins
+            }
+            (Place::AfterMark(begun), byte) => {
+                if !byte.is_ascii_whitespace() {
+                    cells.mistake = Some("text follows the end of a quotation");
+                }
+                Place::AfterMark(begun)
+            }
+            (place, byte) => {
+                cells.cell.push(byte);
+                match place {
+                    Place::CellBegins if !byte.is_ascii_whitespace() => Place::InCell,
+                    place => place,
+                }
+            }
+        }
+    }
+
+    /// Returns the next byte. All line ends become LF.
+    fn next_byte(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            let Some(byte) = self.text.fill_buf()?.first().copied() else { return Ok(None) };
+            self.text.consume(1);
+            if std::mem::replace(&mut self.after_cr, byte == b'\r') && byte == b'\n' {
+                continue;
+            }
+            let is_end = matches!(byte, b'\r' | b'\n');
+            self.line += u64::from(is_end);
+            return Ok(Some(if is_end { b'\n' } else { byte }));
+        }
+    }
+}
+
+impl Cells {
+    fn end_cell(&mut self) {
+        self.done.push(std::mem::take(&mut self.cell));
+    }
+
+    fn is_blank(&self) -> bool {
+        matches!(&self.done[..], [only] if only.iter().all(u8::is_ascii_whitespace))
+    }
+
+    /// Returns the cells as texts without blanks around them.
+    fn texts(self, separator: u8) -> Result<Vec<String>, Error> {
+        let bad = |why: &str| Error::new(ErrorKind::ListLine, "", why);
+        if let Some(why) = self.mistake {
+            return Err(bad(why));
+        }
+        let text = |cell: Vec<u8>| {
+            let text = String::from_utf8(cell).map_err(|_| bad("it is not UTF-8"))?;
+            let text = text.trim();
+            let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            Ok(match inside.filter(|_| separator == b'\t') {
+                Some(inside) => inside.replace("\"\"", "\""),
+                None => text.to_string(),
+            })
+        };
+        self.done.into_iter().map(text).collect()
+    }
+}
+
+impl<R: BufRead> Iterator for Rows<R> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        if self.over {
+            return None;
+        }
+        match self.read() {
+            Ok(row) => {
+                self.over = row.is_none();
+                row.map(|(line, cells)| (line, cells.texts(self.separator)))
+            }
+            Err(error) => {
+                self.over = true;
+                Some((0, Err(error)))
+            }
+        }
+    }
+}
+
+/// Returns the error that ends a table.
+fn unreadable(line: u64, why: String) -> Error {
+    Error::new(ErrorKind::ListUnreadable, "", format!("line {line}: {why}"))
+}
