@@ -59,6 +59,18 @@ pub fn look(beginning: &[u8]) -> Look {
     if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
         return Look::LfsPointer;
     }
+    if !may_be_a_page(beginning) { Look::Other } else { look_at_text(beginning) }
+}
+
+/// Returns false if the first byte after blanks shows that a file is no page. Most files that are looked at
+/// have random bytes, which take long to decode.
+fn may_be_a_page(beginning: &[u8]) -> bool {
+    let first = beginning.iter().find(|byte| !matches!(byte, b'\t'..=b'\r' | b' '));
+    // Blanks of other languages begin with C2 and E1 to E3 in UTF-8, and byte order marks with EF, FE and FF.
+    first.is_none_or(|byte| matches!(byte, b'<' | 0xc2 | 0xe1..=0xe3 | 0xef | 0xfe | 0xff))
+}
+
+fn look_at_text(beginning: &[u8]) -> Look {
     let text = match Encoding::for_bom(beginning) {
         Some((encoding, mark)) => encoding.decode_without_bom_handling(&beginning[mark..]).0,
         None => String::from_utf8_lossy(beginning),
@@ -156,6 +168,18 @@ mod tests {
         fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in "(<!--|<\\?|<html|\u{feff})?.{0,9}") {
             look(&bytes);
             look(&[tag.as_bytes(), &bytes].concat());
+        }
+
+        #[test]
+        fn the_first_byte_changes_no_result(
+            blanks in "[\\s\u{feff}]{0,3}",
+            tag in "(<html>|<p>|<!--|x)?",
+            bytes in proptest::collection::vec(any::<u8>(), 0..9),
+            first in any::<bool>(),
+        ) {
+            let (tag, text) = (tag.as_bytes(), blanks.as_bytes());
+            let all = if first { [text, tag, &bytes].concat() } else { [&bytes, text, tag].concat() };
+            prop_assert_eq!(look(&all), look_at_text(&all));
         }
     }
 }

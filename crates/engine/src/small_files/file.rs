@@ -258,8 +258,11 @@ impl Saving<'_> {
         let buffers: Vec<&[u8]> = self.whole.iter().map(|some| &**some).collect();
         hashers.update(&buffers);
         if promises_data(&self.path.to_string_lossy(), &self.lent.spec, settings) {
-            let beginning: Vec<u8> =
-                buffers.iter().copied().flatten().copied().take(content::ENOUGH).collect();
+            let mut beginning = Vec::with_capacity(content::ENOUGH);
+            for some in &buffers {
+                let room = content::ENOUGH - beginning.len();
+                beginning.extend_from_slice(&some[..some.len().min(room)]);
+            }
             let look = Some(content::look(&beginning));
             self.plan.on(now, Input::Found(Findings { look, ..Findings::default() }));
         }
