@@ -254,6 +254,7 @@ mod tests {
             &pin,
             "h:80:127.0.0.1",
             "h:80:g:81",
+            "url=a",
         ];
         for under in ["", "repair"] {
             let mut command = crate::args::command();

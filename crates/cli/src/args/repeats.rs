@@ -25,6 +25,7 @@ use Repeated::{Last, Refused, Warned};
 
 const TABLE: &[(&[&str], Repeated)] = &[
     (&["input"], Refused("write all URLs into one list")),
+    (&["columns"], Refused("write commas between the pairs")),
     (&["checksum"], Refused("give the strongest digest only")),
     (&["checksum-file"], Refused("join the lists into one file")),
     (&["signed-by"], Refused("give one key, or one file with all OpenPGP keys")),
@@ -34,6 +35,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
     (
         &[
             "save-as",
+            "base",
             "failed",
             "on-complete",
             "on-error-run",
@@ -53,6 +55,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
     (
         &[
             "output",
+            "list-format",
             "names",
             "folders",
             "sync",

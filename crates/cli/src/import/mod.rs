@@ -232,14 +232,14 @@ mod tests {
     #[test]
     fn what_cannot_be_imported_is_named_without_its_value() {
         for (text, says) in [
-            ("curl h/a --nonsense hush -?", "not known here: --nonsense, -?"),
+            ("curl h/a --nonsense hush -?", "does not know these options of curl: --nonsense, -?"),
             ("curl -F a=hush h/a", "-F of curl cannot be imported"),
             ("curl -I h/a", "-I of curl cannot be imported"),
             ("curl h/a --next h/b", "--next of curl cannot be imported"),
             ("curl -L", "has no URL"),
             ("curl h/a -o", "-o lacks its value"),
             ("curl -C 5 h/a", "only '-C -' can"),
-            ("curl --user=hush h/a", "not known here: --user"),
+            ("curl --user=hush h/a", "does not know these options of curl: --user"),
             ("curl -u @hush h/a", "begins with @"),
             ("curl h/a ; curl h/b", "import each command separately"),
             ("curl h/a,https://b/c", "after a comma"),
