@@ -96,7 +96,7 @@ fn signatures_of_files_are_verified() {
 #[test]
 fn the_signature_of_a_large_file_over_several_connections_is_verified() {
     let (server, _) = serve(&[]);
-    let url = server.url("capped/12000000/file?rate=8000000");
+    let url = server.url("capped/12000000/file?rate=3000000");
     let beside = |signature: &str| server.put("/capped/12000000/file.asc", fixture(signature));
     beside("large.sig");
     let (place, out) = over_old(&url, "author.asc", &["-x4"]);
