@@ -44,15 +44,15 @@ pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
 /// A list that can be read more than once.
 #[derive(Debug, Clone)]
 pub struct List {
-    from: From,
+    content: Content,
     facts: Arc<Facts>,
     /// True if lines with mistakes are left out (`--skip-bad-lines`).
     skips: bool,
 }
 
-/// The place of a list.
+/// The content of a list.
 #[derive(Debug, Clone)]
-enum From {
+enum Content {
     File(PathBuf),
     /// The content that was fetched from this URL.
     Fetched(Url, Arc<[u8]>),
@@ -70,7 +70,11 @@ impl List {
     pub(super) fn file(path: PathBuf, options: &Lists) -> List {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = plain_name(&name).to_string();
-        List { facts: Arc::new(facts(options, name)), from: From::File(path), skips: options.skip_bad_lines }
+        List {
+            facts: Arc::new(facts(options, name)),
+            content: Content::File(path),
+            skips: options.skip_bad_lines,
+        }
     }
 
     /// Returns the list that was fetched from a URL. The name in a URL may be wrong, so only the content
@@ -80,7 +84,7 @@ impl List {
         let base = Some(facts.base.clone().unwrap_or_else(|| url.clone()));
         List {
             facts: Arc::new(Facts { base, ..facts }),
-            from: From::Fetched(url, text),
+            content: Content::Fetched(url, text),
             skips: options.skip_bad_lines,
         }
     }
@@ -103,13 +107,13 @@ impl List {
     /// # Errors
     /// Returns an error if the list cannot be opened.
     pub fn open(&self) -> io::Result<Opened> {
-        let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.from {
-            From::File(path) => {
+        let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.content {
+            Content::File(path) => {
                 let file = File::open(path)?;
                 let bytes = file.metadata()?.len();
                 (Box::new(file), bytes)
             }
-            From::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), text.len() as u64),
+            Content::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), text.len() as u64),
         };
         let (text, was_packed) = unpacked(text)?;
         // Packing often makes a list ten times shorter.
@@ -132,17 +136,17 @@ impl Opened {
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
-        let List { from, facts, skips } = &self.list;
+        let List { content, facts, skips } = &self.list;
         let mut text = Text::new(self.text);
         let mut beginning = Vec::new();
         text.by_ref().take(form::BEGINNING as u64).read_to_end(&mut beginning)?;
         let form = facts.form(&beginning);
         let jobs = form.jobs(Cursor::new(beginning).chain(text), facts)?;
-        let all: Box<dyn Iterator<Item = AtLine>> = match from {
+        let all: Box<dyn Iterator<Item = AtLine>> = match content {
             _ if form.is_document() => Box::new(distinct(jobs)),
             // A line of a list file may say itself that a document named its URLs.
-            From::File(_) => Box::new(jobs),
-            From::Fetched(..) => Box::new(jobs.map(|(number, mut job)| {
+            Content::File(_) => Box::new(jobs),
+            Content::Fetched(..) => Box::new(jobs.map(|(number, mut job)| {
                 if let Ok(job) = &mut job {
                     job.named_by = NamedBy::Document;
                 }
@@ -204,9 +208,9 @@ pub(super) fn distinct(jobs: impl Iterator<Item = AtLine>) -> impl Iterator<Item
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.from {
-            From::File(path) => path.display().fmt(f),
-            From::Fetched(url, _) => f.write_str(&show::url(url)),
+        match &self.content {
+            Content::File(path) => path.display().fmt(f),
+            Content::Fetched(url, _) => f.write_str(&show::url(url)),
         }
     }
 }
@@ -257,7 +261,7 @@ impl Checked {
 /// list. Only that file fails, during the run.
 pub(super) fn check(list: List, naming: Naming, survey: &mut Survey) -> Result<Checked, String> {
     let unreadable = |e| format!("the list {list} cannot be read: {e}");
-    if let From::Fetched(url, _) = &list.from {
+    if let Content::Fetched(url, _) = &list.content {
         survey.add_list(url);
     }
     let opened = list.open().map_err(unreadable)?;

@@ -77,6 +77,10 @@ impl<R: Read> Entries<R> {
             "max-download-limit" => {
                 number(value).map(|rate| job.limit_rate = Some(rate).filter(|rate| *rate > 0))
             }
+            // Without the proxy, the file would be requested directly.
+            "all-proxy" | "http-proxy" | "https-proxy" if !value.is_empty() => {
+                Err(bad("a list cannot have it. Use --proxy"))
+            }
             // Someone else may have written the list, so it cannot decide that files are replaced.
             _ => {
                 if self.noted.insert(name.into()) {
@@ -224,8 +228,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_errors_of_their_file_alone() {
-        let text = "http://h/a\n  checksum=md5=zz\n  out=a\nftp://h/b\n  out=b\nhttp://h/c\n  out=../c\nhttp://h/d\n  split=many\nhttp://h/e\n";
-        let says = ["`checksum` in line 2", "ftp", "leads out", "`split` in line 9", ""];
+        let text = "http://h/a\n  checksum=md5=zz\n  out=a\nftp://h/b\n  out=b\nhttp://h/c\n  out=../c\nhttp://h/d\n  split=many\nhttp://h/f\n  all-proxy=p:1\nhttp://h/e\n";
+        let says = ["`checksum` in line 2", "ftp", "leads out", "`split` in line 9", "Use --proxy", ""];
         let all = read(text);
         assert_eq!(all.len(), says.len());
         for ((_, job), says) in all.iter().zip(says) {

@@ -62,42 +62,42 @@ fn value(text: &str) -> String {
     value
 }
 
-/// Options that change what curl downloads, or where it is saved. If they were ignored, another file would be
-/// saved as if it were the right one.
-const CHANGES: &[&str] = &[
-    "request",
-    "X",
-    "data",
-    "d",
-    "data-raw",
-    "data-binary",
-    "data-ascii",
-    "data-urlencode",
-    "json",
-    "form",
-    "F",
-    "form-string",
-    "range",
-    "r",
-    "user",
-    "u",
-    "cookie",
-    "b",
-    "oauth2-bearer",
-    "netrc-file",
-    "upload-file",
-    "T",
-    "head",
-    "I",
-    "get",
-    "G",
-    "url-query",
-    "output-dir",
-    "config",
-    "K",
-    "unix-socket",
-    "resolve",
-    "connect-to",
+/// Options that change neither which file is downloaded nor through which servers, and that downhaul does not
+/// read. A note names them. Every other option that is not read is a mistake: without it, another file could
+/// be saved as if it were the right one, or a proxy could be passed by.
+const HARMLESS: &[&str] = &[
+    "connect-timeout",
+    "fail-early",
+    "globoff",
+    "g",
+    "http1.1",
+    "http2",
+    "insecure",
+    "k",
+    "keepalive-time",
+    "limit-rate",
+    "max-redirs",
+    "max-time",
+    "m",
+    "no-progress-meter",
+    "parallel-immediate",
+    "progress-bar",
+    "retry",
+    "retry-all-errors",
+    "retry-connrefused",
+    "retry-delay",
+    "retry-max-time",
+    "speed-limit",
+    "Y",
+    "speed-time",
+    "y",
+    "tcp-nodelay",
+    "tlsv1.2",
+    "tlsv1.3",
+    "verbose",
+    "v",
+    "write-out",
+    "w",
 ];
 
 /// The options of one section so far.
@@ -158,15 +158,15 @@ impl Section {
             // downhaul always does what these options request, or they do not change which bytes are saved.
             "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" | "show-error" | "S"
             | "fail" | "f" | "create-dirs" | "parallel-max" | "compressed" | "remote-time" | "R" => return,
-            other if CHANGES.contains(&other) => {
-                let why = format!("line {number}: the option `{other}` changes what is downloaded");
-                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
-                return;
-            }
-            other => {
+            other if HARMLESS.contains(&other) => {
                 if !self.unused.iter().any(|one| one == other) {
                     self.unused.push(other.into());
                 }
+                return;
+            }
+            other => {
+                let why = format!("line {number}: a list cannot have the option `{other}` of curl");
+                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
                 return;
             }
         };
@@ -176,9 +176,13 @@ impl Section {
         }
     }
 
-    /// Returns the jobs of the section. A mistake in the section is the error of each of them.
+    /// Returns the jobs of the section. A mistake in the section is the error of each of them, or the only
+    /// item if the section has no URL.
     fn end(self) -> Vec<AtLine> {
         let Section { urls, names, headers, unused, mistake } = self;
+        if urls.is_empty() {
+            return mistake.into_iter().map(|mistake| (0, Err(mistake))).collect();
+        }
         let mut names = names.into_iter();
         let mut jobs = Vec::new();
         for (line, url) in urls {
@@ -255,7 +259,7 @@ mod tests {
                 of(9, "https://h.example/c", "c", 0),
             ]
         );
-        assert_eq!(read("-O\nurl http://h/a\ninsecure\n"), [of(2, "http://h/a", "", 0)]);
+        assert_eq!(read("-O\nurl http://h/a\nverbose\n"), [of(2, "http://h/a", "", 0)]);
     }
 
     #[test]
@@ -285,17 +289,27 @@ mod tests {
 
     #[test]
     fn options_that_change_the_file_are_mistakes() {
-        for option in ["request = POST", "--data x=1", "user = a:b", "range 0-3", "output-dir = sub"] {
+        for option in [
+            "request = POST",
+            "--data x=1",
+            "user = a:b",
+            "range 0-3",
+            "output-dir = sub",
+            "proxy = p:1",
+            "new-one",
+        ] {
             let all = read(&format!("url=http://h/a\n{option}\nnext\nurl=http://h/b\n"));
             let says = all[0].1.as_ref().expect_err(option);
             assert!(
-                says.contains("changes what is downloaded") && !says.contains("a:b") && all[1].1.is_ok(),
+                says.contains("a list cannot have the option") && !says.contains("a:b") && all[1].1.is_ok(),
                 "{says}"
             );
         }
         assert!(
             read("url = \"http://h/{a,b}\"\n")[0].1.is_err() && read("url=http://[::1]/a\n")[0].1.is_ok()
         );
+        assert!(read("user = a:b\n").iter().all(|(_, job)| job.is_err()) && read("user = a:b\n").len() == 1);
+        assert!(read("url=http://h/a\nretry = 3\n")[0].1.is_ok());
         assert!(read("url=http://h/a\nhttp://h/b\n").iter().any(|(line, job)| *line == 2 && job.is_err()));
     }
 

@@ -198,10 +198,14 @@ fn is_for_a_secret(name: &str) -> bool {
 
 /// Returns true if a key is for a digest, or seems to be.
 pub(super) fn is_digest(name: &str) -> bool {
+    is_readable_digest(name) || looks_like_a_digest(name)
+}
+
+/// Returns true if the value of a key is read as a digest.
+pub(super) fn is_readable_digest(name: &str) -> bool {
     let bare = bare(name);
     Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))).is_some()
         || ANY_ALGORITHM.contains(&bare.as_str())
-        || looks_like_a_digest(name)
 }
 
 /// Returns the digest in the value of a key, or `None` if the key is not for digests or has no value.

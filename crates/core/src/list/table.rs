@@ -102,7 +102,7 @@ fn form(name: &str) -> String {
 /// Other names stay as they are.
 fn key_of_digest(name: &str) -> String {
     let letters: String = form(name).chars().filter(char::is_ascii_alphanumeric).collect();
-    if jsonl::is_digest(&letters) { letters } else { name.to_string() }
+    if jsonl::is_readable_digest(&letters) { letters } else { name.to_string() }
 }
 
 /// Returns the name of a column without the mark of a comment, as in `#accession`.
@@ -183,6 +183,11 @@ impl<R: BufRead> Table<R> {
             let why = "no column has the URLs. Name it with --columns url=COLUMN. The columns are";
             return Err(unusable(line, format!("{why}: {found}")));
         }
+        let is_again = |(at, key): &(usize, &String)| is_read(key) && keys[..*at].contains(key);
+        if let Some((_, key)) = keys.iter().enumerate().find(is_again) {
+            let why = format!("two columns stand for `{key}`. Rename one of them. The columns are: {found}");
+            return Err(unusable(line, why));
+        }
         Ok(Table { rows, keys, waiting: VecDeque::new() })
     }
 
@@ -207,11 +212,10 @@ impl<R: BufRead> Table<R> {
         let mut objects = vec![Map::new(); number];
         for (key, cell) in cells().filter(|(_, cell)| !cell.is_empty()) {
             let several = if key == URL { urls(cell) } else { values(cell) };
-            let is_read = matches!(&**key, URL | OUT | SIZE) || jsonl::is_digest(key);
-            if number > 1 && several.len() != number && is_read {
+            if number > 1 && several.len() != number && is_read(key) {
                 return Err(bad(format!("`{key}` has {} values, and `{URL}` has {number}", several.len())));
             }
-            let is_split = several.len() == number && (number > 1 || (is_read && key != OUT));
+            let is_split = several.len() == number && (number > 1 || (is_read(key) && key != OUT));
             for (at, object) in objects.iter_mut().enumerate() {
                 let text = several.get(at).filter(|_| is_split).map_or(cell.as_str(), |text| *text);
                 let value = match text.parse::<u64>() {
@@ -238,6 +242,11 @@ impl<R: BufRead> Iterator for Table<R> {
         }
         self.waiting.pop_front()
     }
+}
+
+/// Returns true if a key has a meaning of its own, so that its value is not only copied.
+fn is_read(key: &str) -> bool {
+    matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key)
 }
 
 /// Returns the values of a cell. A separator at its end is ignored.
@@ -301,6 +310,8 @@ mod tests {
             [of(2, "http://h/a,b", ""), of(4, "http://h/c", "")]
         );
         // The other columns are copied.
+        let (_, job) = read("url,tag_hash_x,a\nhttp://h/a,1,2\n", "").remove(0);
+        assert!(job.expect("a job").extra.contains_key("tag_hash_x"), "its name stays");
         let (_, job) = read("url,sample,bytes\nhttp://h/a,s 1,12\n", "").remove(0);
         let extra = job.expect("a job").extra;
         assert_eq!((extra.get("sample"), extra.get("size")), (Some(&"s 1".into()), Some(&12.into())));
@@ -436,6 +447,12 @@ mod tests {
         let columns = Columns::read("url=c").expect("columns");
         let error = Table::new("a,url\n1,2".as_bytes(), b',', &columns).err().expect("no column");
         assert!(error.to_string().contains("no column `c`. The columns are: a, url"), "{error}");
+        // Of two digests, one would be lost.
+        let error = Table::new("url,MD5,md5 (hex),x\n".as_bytes(), b',', &Columns::default());
+        assert!(error.is_ok(), "they have different keys");
+        let error =
+            Table::new("url,md5,MD5 \n".as_bytes(), b',', &Columns::read("md5=MD5").expect("columns"));
+        assert!(error.is_err_and(|error| error.to_string().contains("two columns stand for `md5`")));
         for bad in ["", "url", "url=", "url=a,link=b", "url=a,md5=a"] {
             assert!(Columns::read(bad).is_err(), "{bad}");
         }

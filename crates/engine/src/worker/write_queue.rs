@@ -4,6 +4,7 @@
 //! again for the next one.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Write = Box<dyn FnOnce() + Send>;
@@ -28,7 +29,9 @@ impl WriteQueue {
             let queue = self.clone();
             tokio::task::spawn_blocking(move || {
                 while let Some(write) = queue.next() {
-                    write();
+                    // A write that panics drops its result, so that its worker fails. The next writes still
+                    // run.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(write));
                 }
             });
         }
@@ -61,6 +64,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
+        queue.run(|| panic!("a write that panics"));
         let (done, all) = tokio::sync::oneshot::channel();
         queue.run(move || done.send(()).expect("a receiver"));
         all.await.expect("is sent");
