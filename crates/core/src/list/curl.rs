@@ -165,7 +165,7 @@ impl Section {
                 return;
             }
             other => {
-                let why = format!("line {number}: a list cannot have the option `{other}` of curl");
+                let why = format!("a list cannot have the option `{other}` of curl (in line {number})");
                 self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
                 return;
             }
