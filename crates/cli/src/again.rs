@@ -53,9 +53,10 @@ impl Again {
             _ => return Again::Unshown,
         };
         given.options.retain(|(long, _)| repair.get_arguments().any(|arg| arg.get_long() == Some(long)));
-        let Some(list) = matches.get_raw("input").and_then(|mut values| values.next_back()?.to_str()) else {
-            return Again::Unshown;
-        };
+        // A repair is for one list.
+        let lists: Vec<_> = matches.get_raw("input").into_iter().flatten().collect();
+        let [list] = lists[..] else { return Again::Unshown };
+        let Some(list) = list.to_str() else { return Again::Unshown };
         given.positionals.push(list.into());
         given.into_command(vec![command.get_name().into(), repair.get_name().into()])
     }
@@ -372,6 +373,10 @@ mod tests {
         assert_eq!(
             again(&[&format!("http://h/a#sha256={digest}"), "-H", "@my headers"]),
             Some(format!("downhaul 'http://h/a#sha256={digest}' -H '@my headers'"))
+        );
+        assert_eq!(
+            again(&["-i", "l", "http://h/a", "-i", "m", "--replace", "ftp://=https://"]),
+            Some("downhaul http://h/a -i l -i m --replace ftp://=https://".into())
         );
         assert_eq!(again(&["repair", "l", "-j", "4"]), Some("downhaul repair l -j 4".into()));
         for unshown in [

@@ -11,19 +11,20 @@
 //! to servers to which this run may send them.
 
 use crate::args::Args;
-use crate::input::{Arguments, Checked, Input, Opened};
+use crate::input::{Arguments, Checked, Input, Opened, Part};
 use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{Destination, Job, Url};
+use downhaul_engine::core::list::option_keys;
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,70 +50,85 @@ const UNSTARTED_MOST: u64 = 1_000_000;
 /// The longest time for writing these. To write a million takes some seconds.
 const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
-/// The files of a stream that are not complete yet. A stream cannot be read again, so their lines are kept.
+/// What is known about the jobs of a run. The thread that passes the jobs to the session, and the reader of
+/// events, both add to it.
 #[derive(Clone, Default)]
-pub(crate) struct Pending(Arc<Mutex<Files>>);
+pub(crate) struct Pending(Arc<Mutex<Known>>);
 
-/// The lines are kept here because they may contain secrets, which events do not contain.
 #[derive(Default)]
-struct Files {
-    /// The lines of the jobs of the session.
+struct Known {
+    ended: Ended,
+    parts: Vec<PartSoFar>,
+}
+
+/// A part of the input that was begun.
+#[derive(Default)]
+struct PartSoFar {
+    /// The number of jobs of the session before this part.
+    before: u64,
+    /// The lines of the jobs of a stream that have not ended. A stream cannot be read again. The lines are
+    /// kept here because they may contain secrets, which events do not contain.
     started: BTreeMap<JobId, Line>,
-    /// Jobs that were complete before their line was known.
-    done: BTreeSet<JobId>,
-    /// The lines of the jobs that the session did not accept, because the run was stopped.
+    /// The lines of the jobs of a stream that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
-    /// True if all jobs were read.
+    /// True if all jobs of the part were read.
     is_whole: bool,
 }
 
 impl Pending {
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the line of a job of the session.
-    pub(crate) fn insert(&self, job: JobId, line: Line) {
-        let mut files = self.files();
-        if !files.done.remove(&job) {
-            files.started.insert(job, line);
+    /// Notes that a part of the input begins after this number of jobs of the session. Parts begin in order.
+    pub(crate) fn begin(&self, part: usize, before: u64) {
+        let mut known = self.known();
+        known.parts.resize_with(part, PartSoFar::default);
+        known.parts.push(PartSoFar { before, ..PartSoFar::default() });
+    }
+
+    /// Keeps the line of a job of a stream.
+    pub(crate) fn insert(&self, part: usize, job: JobId, line: Line) {
+        let mut known = self.known();
+        if !known.ended.has(job.get())
+            && let Some(part) = known.parts.get_mut(part)
+        {
+            part.started.insert(job, line);
         }
     }
 
-    /// Keeps the line of a job that the session did not accept.
-    pub(crate) fn keep(&self, line: Line) {
-        self.files().rest.push(line);
-    }
-
-    /// Notes that no more jobs are read. `is_whole` is true if all jobs were read.
-    pub(crate) fn end(&self, is_whole: bool) {
-        self.files().is_whole = is_whole;
-    }
-
-    /// Notes that the file of a job is complete.
-    fn remove(&self, job: JobId) {
-        let mut files = self.files();
-        if files.started.remove(&job).is_none() {
-            files.done.insert(job);
+    /// Keeps the line of a job of a stream that the session did not accept.
+    pub(crate) fn keep(&self, part: usize, line: Line) {
+        if let Some(part) = self.known().parts.get_mut(part) {
+            part.rest.push(line);
         }
     }
 
-    /// Returns all files that are not complete, and true if the whole stream was read. This does not wait for
-    /// the reader of the stream, which may be blocked for ever.
-    fn all(&self) -> (Vec<Line>, bool) {
-        let files = std::mem::take(&mut *self.files());
-        (files.started.into_values().chain(files.rest).collect(), files.is_whole)
+    /// Notes that no more jobs of a part are read. `is_whole` is true if all of them were read.
+    pub(crate) fn end(&self, part: usize, is_whole: bool) {
+        if let Some(part) = self.known().parts.get_mut(part) {
+            part.is_whole = is_whole;
+        }
+    }
+
+    /// Notes an event of a job. `is_complete` is true if its file is complete.
+    fn note(&self, job: JobId, is_complete: bool) {
+        let mut known = self.known();
+        known.ended.note(job, is_complete);
+        if is_complete {
+            known.parts.iter_mut().for_each(|part| drop(part.started.remove(&job)));
+        }
     }
 }
 
-/// The jobs that the list names, if their files are not complete.
+/// The jobs of a part of the input, which the list names if their files are not complete.
 enum Jobs {
     /// The arguments are read again at the end of the run.
-    Arguments(Arc<Arguments>, Ended),
+    Arguments(Arc<Arguments>),
     /// A list with this many jobs is read again at the end of the run. It is `None` if it could not be
     /// opened.
-    List(Option<Opened>, u64, Ended),
-    Stream(Pending),
+    List(Option<Opened>, u64),
+    Stream,
 }
 
 /// The jobs whose files are complete. Each takes one bit.
@@ -128,7 +144,6 @@ impl Ended {
         (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
     }
 
-    /// Notes an event of a job. `is_complete` is true if its file is complete.
     fn note(&mut self, job: JobId, is_complete: bool) {
         self.last = self.last.max(job.get());
         if is_complete {
@@ -156,9 +171,11 @@ pub(crate) fn is_line(text: &str) -> bool {
 /// The list that is written at the end of the run.
 pub(crate) struct List {
     path: PathBuf,
-    /// True if the input has the same path.
+    /// True if a list of the input has the same path.
     is_input: bool,
-    jobs: Jobs,
+    /// The parts of the input.
+    parts: Vec<Jobs>,
+    pending: Pending,
     /// The settings of the session.
     settings: Settings,
 }
@@ -175,23 +192,19 @@ impl List {
     /// Returns the list of `--failed`, if that option is given. `settings` are the settings of the session.
     pub(crate) fn of(args: &Args, input: &Input, settings: &Settings) -> Option<List> {
         let path = args.options.failure.failed.clone()?;
-        let is_input = args.output.input.as_deref().is_some_and(|input| outputs::is_same(input, &path));
-        let jobs = match input {
-            Input::Arguments(arguments) => Jobs::Arguments(arguments.clone(), Ended::default()),
-            Input::List(Checked { list, count, .. }) => {
-                Jobs::List(list.open().ok(), *count, Ended::default())
-            }
-            Input::Stream(_) => Jobs::Stream(Pending::default()),
+        let is_input = args.output.input.iter().any(|input| outputs::is_same(input, &path));
+        let jobs = |part: &Part| match part {
+            Part::Arguments(arguments) => Jobs::Arguments(arguments.clone()),
+            Part::List(Checked { list, count, .. }) => Jobs::List(list.open().ok(), *count),
+            Part::Stream(_) => Jobs::Stream,
         };
-        Some(List { path, is_input, jobs, settings: settings.clone() })
+        let parts = input.parts.iter().map(jobs).collect();
+        Some(List { path, is_input, parts, pending: Pending::default(), settings: settings.clone() })
     }
 
-    /// Returns the jobs of a stream, for its reader.
-    pub(crate) fn pending(&self) -> Option<Pending> {
-        match &self.jobs {
-            Jobs::Stream(pending) => Some(pending.clone()),
-            Jobs::Arguments(..) | Jobs::List(..) => None,
-        }
+    /// Returns what the thread that passes the jobs to the session must add to.
+    pub(crate) fn pending(&self) -> Pending {
+        self.pending.clone()
     }
 
     /// Reads events until the run is over, and writes the list. Only the user may read the list, because its
@@ -199,7 +212,7 @@ impl List {
     ///
     /// # Errors
     /// Returns why the list is not written, in words for the user.
-    pub(crate) fn run(mut self, mut events: EventReader) -> Result<Vec<String>, String> {
+    pub(crate) fn run(self, mut events: EventReader) -> Result<Vec<String>, String> {
         loop {
             let event = match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => event,
@@ -208,17 +221,15 @@ impl List {
             };
             let Some(job) = event.job else { continue };
             let is_complete = matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. });
-            match &mut self.jobs {
-                Jobs::Arguments(_, ended) | Jobs::List(_, _, ended) => ended.note(job, is_complete),
-                Jobs::Stream(pending) if is_complete => pending.remove(job),
-                Jobs::Stream(_) => {}
-            }
+            self.pending.note(job, is_complete);
         }
-        let List { path, is_input, jobs, settings } = self;
+        let List { path, is_input, parts, pending, settings } = self;
+        // This does not wait for the reader of a stream, which may be blocked for ever.
+        let known = std::mem::take(&mut *pending.known());
         let shown = path.display();
         let (mut written, mut is_refused) = (Written::default(), false);
         let write = |to: &mut dyn Write| {
-            written = write_lines(jobs, &settings, to)?;
+            written = write_lines(parts, known, &settings, to)?;
             is_refused = is_input && !written.is_whole;
             if is_refused { Err(io::Error::other("the end of the input was not read")) } else { Ok(()) }
         };
@@ -237,51 +248,73 @@ impl List {
 }
 
 /// Writes the lines of the jobs whose files are not complete.
-fn write_lines(jobs: Jobs, settings: &Settings, to: &mut dyn Write) -> io::Result<Written> {
-    let written = match jobs {
-        Jobs::Arguments(arguments, ended) => write_again(arguments.jobs(), u64::MAX, &ended, settings, to)?,
-        Jobs::List(Some(list), count, ended) => {
-            let jobs = list.jobs()?.map(|(_, job)| job);
-            write_again(jobs, count, &ended, settings, to)?
-        }
-        Jobs::List(None, ..) => Written::default(),
-        Jobs::Stream(pending) => {
-            let (lines, is_whole) = pending.all();
-            let mut written = Written { is_whole, ..Written::default() };
-            lines.into_iter().try_for_each(|line| written.write(line, to))?;
-            written
-        }
-    };
-    if !written.is_whole {
-        writeln!(to, "{COMMENT}the end of the input was not read")?;
-    }
-    Ok(written)
-}
-
-/// Reads the input again, and writes the lines. The number of a job is its place in the input. If a list has
-/// fewer jobs than it had, it is not the same list any more.
-fn write_again(
-    jobs: impl Iterator<Item = Result<Job, Error>>,
-    count: u64,
-    ended: &Ended,
+fn write_lines(
+    parts: Vec<Jobs>,
+    known: Known,
     settings: &Settings,
     to: &mut dyn Write,
 ) -> io::Result<Written> {
-    let (mut written, mut number) = (Written::default(), 0);
-    // The time counts from the first job that was not started.
-    let mut start = Instant::now();
+    let Known { ended, parts: so_far } = known;
+    let mut so_far = so_far.into_iter();
+    let mut all = Written { is_whole: true, lost_names: Vec::new() };
+    for jobs in parts {
+        // No job of a part that was not begun is complete.
+        let not_begun = || PartSoFar { before: u64::MAX, ..PartSoFar::default() };
+        let part = so_far.next().unwrap_or_else(not_begun);
+        let written = match jobs {
+            Jobs::Arguments(arguments) => {
+                write_again(arguments.jobs(), u64::MAX, (part.before, &ended), settings, to)?
+            }
+            Jobs::List(Some(list), count) => {
+                let jobs = list.jobs()?.map(|(_, job)| job);
+                write_again(jobs, count, (part.before, &ended), settings, to)?
+            }
+            Jobs::List(None, _) => Written::default(),
+            Jobs::Stream => {
+                let mut written = Written { is_whole: part.is_whole, ..Written::default() };
+                let lines = part.started.into_values().chain(part.rest);
+                lines.into_iter().try_for_each(|line| written.write(line, to))?;
+                written
+            }
+        };
+        all.is_whole &= written.is_whole;
+        all.lost_names.extend(written.lost_names);
+    }
+    if !all.is_whole {
+        writeln!(to, "{COMMENT}the end of the input was not read")?;
+    }
+    Ok(all)
+}
+
+/// Reads a part of the input again, and writes the lines. The number of a job is its place in the input,
+/// which begins with `before` other jobs. If a list has fewer jobs than it had, it is not the same list any
+/// more.
+fn write_again(
+    jobs: impl Iterator<Item = Result<Job, Error>>,
+    count: u64,
+    (before, ended): (u64, &Ended),
+    settings: &Settings,
+    to: &mut dyn Write,
+) -> io::Result<Written> {
+    let (mut written, mut place) = (Written::default(), 0_u64);
+    // The time and the number count from the first job that was not started.
+    let (mut start, mut unstarted) = (Instant::now(), 0);
     for job in jobs {
-        number += 1;
+        place += 1;
+        let number = before.saturating_add(place);
         if number <= ended.last {
             start = Instant::now();
-        } else if number - ended.last > UNSTARTED_MOST || start.elapsed() > UNSTARTED_LONGEST {
-            return Ok(written);
+        } else {
+            unstarted += 1;
+            if unstarted > UNSTARTED_MOST || start.elapsed() > UNSTARTED_LONGEST {
+                return Ok(written);
+            }
         }
         if !ended.has(number) {
             written.write(line(&job, settings), to)?;
         }
     }
-    written.is_whole = count == u64::MAX || number >= count;
+    written.is_whole = count == u64::MAX || place >= count;
     Ok(written)
 }
 
@@ -320,6 +353,7 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
     if let Some(Ok(name)) = &name {
         keys.insert("out".into(), name.as_str().into());
     }
+    keys.extend(options(job));
     let is_of_the_user = |url: &Url| settings.sends_headers_to(url, job.named_by);
     if !job.urls.iter().all(is_of_the_user) {
         keys.insert("named_by".into(), "document".into());
@@ -331,10 +365,26 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
     if !job.headers.0.is_empty() {
         keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
-    for (key, value) in &job.extra {
+    // A column of a table may have the name of an option without being one.
+    for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
     Line { text: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
+}
+
+/// Returns the keys for the options of a job.
+fn options(job: &Job) -> Map<String, Value> {
+    let dir = job.folder.as_ref().map(|folder| Value::from(folder.as_str()));
+    let priority = Some(job.priority).filter(|priority| *priority != 0);
+    let all = [
+        ("dir", dir),
+        ("connections", job.connections.map(Value::from)),
+        ("limit_rate", job.limit_rate.map(Value::from)),
+        ("if_exists", job.if_exists.map(|what| what.name().into())),
+        ("priority", priority.map(Value::from)),
+        ("credentials", job.login_of.as_deref().map(Value::from)),
+    ];
+    all.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
 }
 
 /// Returns the path given with `-o` as a name for a list. The error is the path as a text.

@@ -6,7 +6,8 @@
 use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::failed;
-use crate::input::Input;
+use crate::input::{Input, Part};
+use crate::logins;
 use crate::plain_http;
 use crate::run::{self, Shared};
 use crate::survey;
@@ -38,35 +39,55 @@ impl Feed {
         // The end of the program does not wait for this thread, because the thread may be blocked in a read
         // from an empty pipe.
         thread::spawn(move || {
-            let is_whole = self.pass(input, &runtime);
-            if let Some(pending) = self.shared.pending() {
-                pending.end(is_whole);
-            }
+            self.pass(input, &runtime);
             self.shared.has_all_files();
             runtime.block_on(self.session.close());
         });
     }
 
-    /// Passes the jobs to the session. Returns true if the whole input was read.
-    fn pass(&self, input: Input, runtime: &Handle) -> bool {
-        match input {
-            Input::Arguments(arguments) => {
-                // These jobs do not come from a list, so they have no line number.
-                self.pass_all(arguments.jobs().map(|job| (0, job)), false, runtime).is_some()
+    /// Passes the parts of the input to the session, one after the other.
+    fn pass(&self, input: Input, runtime: &Handle) {
+        let mut added = 0;
+        for (number, part) in input.parts.into_iter().enumerate() {
+            let of_part = OfPart { number, is_stream: matches!(part, Part::Stream(_)) };
+            if let Some(pending) = self.shared.pending() {
+                pending.begin(number, added);
             }
-            Input::List(checked) => {
+            let passed = self.pass_part(part, of_part, runtime);
+            if let Some(pending) = self.shared.pending() {
+                pending.end(number, passed.is_whole);
+            }
+            added += passed.added;
+            if passed.is_closed {
+                break;
+            }
+        }
+    }
+
+    /// Passes the jobs of a part to the session.
+    fn pass_part(&self, part: Part, of_part: OfPart, runtime: &Handle) -> Passed {
+        match part {
+            Part::Arguments(arguments) => {
+                // These jobs do not come from a list, so they have no line number.
+                self.pass_all(arguments.jobs().map(|job| (0, job)), of_part, runtime)
+            }
+            Part::List(checked) => {
                 let count = checked.count;
                 match checked.jobs() {
-                    (list, Ok(jobs)) => match self.pass_all(jobs, false, runtime) {
-                        Some(read) if read < count => {
-                            self.lost(&format!("the list {list} became shorter while it was read"))
+                    (list, Ok(jobs)) => {
+                        let passed = self.pass_all(jobs, of_part, runtime);
+                        if !passed.is_closed && passed.added < count {
+                            return self.lost(
+                                passed.added,
+                                &format!("the list {list} became shorter while it was read"),
+                            );
                         }
-                        read => read.is_some(),
-                    },
-                    (list, Err(e)) => self.lost(&format!("the list {list} cannot be read any more: {e}")),
+                        passed
+                    }
+                    (list, Err(e)) => self.lost(0, &format!("the list {list} cannot be read any more: {e}")),
                 }
             }
-            Input::Stream(stream) => {
+            Part::Stream(stream) => {
                 let mut warned = self.settings.verify != Verify::Off;
                 let warn_once = |(_, job): &AtLine| {
                     if !warned && job.as_ref().is_ok_and(|job| !job.expected.is_empty()) {
@@ -76,25 +97,24 @@ impl Feed {
                 };
                 let shown = stream.to_string();
                 match stream.jobs() {
-                    Ok(jobs) => self.pass_all(jobs.inspect(warn_once), true, runtime).is_some(),
-                    Err(e) => self.lost(&format!("the list {shown} cannot be read: {e}")),
+                    Ok(jobs) => self.pass_all(jobs.inspect(warn_once), of_part, runtime),
+                    Err(e) => self.lost(0, &format!("the list {shown} cannot be read: {e}")),
                 }
             }
         }
     }
 
-    /// Passes jobs to the session, and returns their number. Returns `None` if the session ended early. Then
-    /// the jobs that were read from a stream are kept for `--failed`, and no more are read, because a stream
-    /// may never end.
+    /// Passes jobs to the session. If the session ends early, the jobs that were read from a stream are kept
+    /// for `--failed`, and no more are read, because a stream may never end.
     fn pass_all(
         &self,
         mut jobs: impl Iterator<Item = AtLine>,
-        is_stream: bool,
+        OfPart { number, is_stream }: OfPart,
         runtime: &Handle,
-    ) -> Option<u64> {
-        let pending = self.shared.pending();
+    ) -> Passed {
+        let pending = self.shared.pending().filter(|_| is_stream);
         let at_once = if is_stream { 1 } else { AT_ONCE };
-        let mut read = 0;
+        let mut passed = Passed { added: 0, is_closed: false, is_whole: true };
         let mut is_warned = false;
         loop {
             let (mut lines, mut some) = (Vec::new(), Vec::new());
@@ -108,32 +128,51 @@ impl Feed {
                     run::warn(&warning);
                 }
                 let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
+                let job = job.and_then(|job| logins::with_login_of(job, &self.settings));
                 some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
             }
             if some.is_empty() {
-                break;
+                return passed;
             }
-            let number = some.len();
+            let asked = some.len();
             let ids = runtime.block_on(self.session.add_all(some));
-            read += ids.len() as u64;
-            let is_closed = ids.len() < number;
+            passed.added += ids.len() as u64;
+            let is_closed = ids.len() < asked;
             if let Some(pending) = pending {
                 let mut lines = lines.into_iter();
                 // The zip takes no line beyond those of the jobs that were added.
-                ids.into_iter().zip(lines.by_ref()).for_each(|(id, line)| pending.insert(id, line));
-                lines.for_each(|line| pending.keep(line));
+                ids.into_iter().zip(lines.by_ref()).for_each(|(id, line)| pending.insert(number, id, line));
+                lines.for_each(|line| pending.keep(number, line));
             }
             if is_closed {
-                return None;
+                return Passed { is_closed, is_whole: false, ..passed };
             }
         }
-        Some(read)
     }
 
-    /// Reports that a part of a list could not be read, and lets the run end with an error. Returns false.
-    fn lost(&self, why: &str) -> bool {
+    /// Reports that a part of a list could not be read, and lets the run end with an error. `added` is the
+    /// number of jobs that were added before.
+    fn lost(&self, added: u64, why: &str) -> Passed {
         run::error(why);
         self.shared.fail(Exit::Disk);
-        false
+        Passed { added, is_closed: false, is_whole: false }
     }
+}
+
+/// A part of the input.
+#[derive(Clone, Copy)]
+struct OfPart {
+    /// Its place in the input, from 0.
+    number: usize,
+    /// True if it is read during the run.
+    is_stream: bool,
+}
+
+/// The jobs of a part that were passed to the session.
+struct Passed {
+    added: u64,
+    /// True if the session ended early.
+    is_closed: bool,
+    /// True if the whole part was read.
+    is_whole: bool,
 }

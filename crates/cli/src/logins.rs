@@ -10,6 +10,8 @@ use crate::settings;
 use crate::words;
 use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::credentials::netrc::{self, Netrc};
+use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::job::{Headers, Job};
 use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
@@ -166,6 +168,46 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
         args::Auth::Basic => Schemes::Basic,
         args::Auth::Digest => Schemes::Digest,
     };
+}
+
+/// Adds the login that a line of a list requests to the headers of its job. The line has the name of a
+/// section for hosts or of an entry in the netrc file. The headers are sent only to the origins of this line.
+///
+/// # Errors
+/// Returns `list.line` if there is no such login, or if it may not be sent to the URLs of the job.
+pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Error> {
+    let Some(name) = job.login_of.take() else { return Ok(job) };
+    let bad = |why: String| Err(Error::new(ErrorKind::ListLine, "", format!("`credentials`: {why}")));
+    let section = settings.for_hosts.all().iter().find(|(pattern, _)| pattern.to_string() == name);
+    let (user, bearer, headers) = match section {
+        Some((_, options)) => (options.user.clone(), options.bearer.clone(), options.headers.clone()),
+        None => {
+            let login = settings.netrc.as_ref().and_then(|netrc| netrc.login_of(&name));
+            (login, None, Headers::default())
+        }
+    };
+    if user.is_none() && bearer.is_none() && headers.0.is_empty() {
+        return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
+    }
+    // As for the hosts of a section, others on the network could read the login.
+    if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
+    {
+        return bad(format!("the login of [host.\"{name}\"] is not sent over http"));
+    }
+    if user.is_some() && settings.schemes == Schemes::Digest {
+        return bad("with --auth digest, no password is sent".into());
+    }
+    for (name, value) in headers.0 {
+        job.headers.0.push((name, value));
+    }
+    if (user.is_some() || bearer.is_some()) && job.headers.has("Authorization") {
+        return bad("the line or the section has a header Authorization too".into());
+    }
+    Ok(match (user, bearer) {
+        (Some(login), _) => job.with_credentials(&login.user, login.password.expose()),
+        (None, Some(token)) => job.with_header("Authorization", format!("Bearer {}", token.expose())),
+        (None, None) => job,
+    })
 }
 
 /// Reads the files of logins in a section for hosts. Nothing is asked on the terminal, because a run may not

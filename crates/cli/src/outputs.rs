@@ -94,7 +94,6 @@ fn inputs(args: &Args) -> Vec<(&'static str, PathBuf)> {
     let text = |text: &Option<String>| text.as_ref().map(PathBuf::from);
     let files = [
         ("--config", args.config.file().map(Path::to_path_buf)),
-        ("-i", args.output.input.clone()),
         ("--cookies", http.cookies.clone()),
         ("--netrc", logins::netrc_file(http)),
         ("--cacert", http.cacert.clone()),
@@ -115,7 +114,14 @@ fn inputs(args: &Args) -> Vec<(&'static str, PathBuf)> {
         BodyOption::Text(_) => None,
     });
     let of_config = args.config.named_files().map(|path| ("a key of the configuration", path.to_path_buf()));
-    files.chain(signatures).chain(bodies).chain(logins::secret_files(http)).chain(of_config).collect()
+    let lists = args.output.input.iter().map(|list| ("-i", list.clone()));
+    files
+        .chain(lists)
+        .chain(signatures)
+        .chain(bodies)
+        .chain(logins::secret_files(http))
+        .chain(of_config)
+        .collect()
 }
 
 /// Returns true if both paths lead to the same regular file, or would if it existed. `-` is standard input.

@@ -149,8 +149,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     let resolve = |to_stdout| {
         settings::resolve(args, to_stdout, terminal.is_some(), file_limit).map_err(|why| usage(&why))
     };
-    let (fetched, resolved) = match list_at_url(args, &resolve).transpose() {
-        Ok(before) => before.unzip(),
+    let (fetched, resolved) = match lists_at_urls(args, &resolve) {
+        Ok(before) => before,
         Err(exit) => return exit,
     };
     let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
@@ -249,14 +249,18 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 
 type Resolved = (Settings, OutputSettings);
 
-/// Fetches the list, if it is at a URL. Returns the list together with the settings. The settings are
-/// resolved only once, because some of the files that they come from may be pipes.
-fn list_at_url(
+/// Fetches the lists that are at URLs. If there are any, returns the settings too. They are resolved only
+/// once, because some of the files that they come from may be pipes.
+fn lists_at_urls(
     args: &Args,
     resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,
-) -> Option<Result<(List, Resolved), Exit>> {
-    let url = input::list_url(args)?;
-    Some(resolve(false).and_then(|resolved| Ok((fetch_list(&resolved.0, url, &args.lists)?, resolved))))
+) -> Result<(Vec<List>, Option<Resolved>), Exit> {
+    if input::list_urls(args).next().is_none() {
+        return Ok((Vec::new(), None));
+    }
+    let resolved = resolve(false)?;
+    let lists = input::list_urls(args).map(|url| fetch_list(&resolved.0, url, &args.lists));
+    Ok((lists.collect::<Result<_, _>>()?, Some(resolved)))
 }
 
 /// Fetches the list at a URL, before the run starts.
@@ -301,7 +305,7 @@ async fn download(
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
     let list = failed::List::of(args, &input, &settings);
-    let pending = list.as_ref().and_then(failed::List::pending);
+    let pending = list.as_ref().map(failed::List::pending);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files(args, list, &session, &shared);

@@ -66,9 +66,11 @@ impl Survey {
         remember(origins, url);
     }
 
-    /// Adds the URL of a list. The user gave this URL.
-    pub fn add_list(&mut self, url: &Url) {
-        remember(&mut self.given, url);
+    /// Adds the URL of a list, if it has one. The user gave this URL.
+    pub fn add_list(&mut self, url: Option<&Url>) {
+        if let Some(url) = url {
+            remember(&mut self.given, url);
+        }
     }
 
     /// Checks if downhaul can use the proxy of each URL of the run. Proxies that no URL needs are not

@@ -39,6 +39,8 @@ pub struct Job {
     pub assumed_https: bool,
     /// The destination of the file.
     pub destination: Destination,
+    /// The folder of the file, below the output folder, if the server or the URL gives the name of the file.
+    pub folder: Option<SafeName>,
     /// Digests that the file must have, such as digests from a list.
     pub expected: Vec<Expected>,
     /// Digests that the chunks of the file must have, from a list.
@@ -57,6 +59,9 @@ pub struct Job {
     /// (scheme, host, port) of `urls` and to no other origins. They are not sent with requests for checksum
     /// lists and signatures beside the file.
     pub headers: Headers,
+    /// The name of a host whose login a line of a list requests: a section for hosts, or an entry of the
+    /// netrc file. The program adds the login to `headers`. A session does not read this field.
+    pub login_of: Option<String>,
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.
     pub sends: Option<Sends>,
@@ -80,6 +85,7 @@ impl Job {
             named_by: NamedBy::Person,
             assumed_https: false,
             destination: Destination::Server,
+            folder: None,
             expected: Vec::new(),
             chunks: None,
             size: None,
@@ -87,6 +93,7 @@ impl Job {
             limit_rate: None,
             if_exists: None,
             headers: Headers::default(),
+            login_of: None,
             sends: None,
             range: None,
             priority: 0,
@@ -409,6 +416,28 @@ pub enum IfExists {
     Update,
     /// Fail, and change nothing.
     Error,
+}
+
+impl IfExists {
+    /// The values, each with its name in options and lists.
+    const NAMES: [(IfExists, &str); 6] = [
+        (IfExists::Check, "check"),
+        (IfExists::Skip, "skip"),
+        (IfExists::Overwrite, "overwrite"),
+        (IfExists::Rename, "rename"),
+        (IfExists::Update, "update"),
+        (IfExists::Error, "error"),
+    ];
+
+    /// Returns the value with this name.
+    pub fn from_name(name: &str) -> Option<IfExists> {
+        IfExists::NAMES.iter().find(|(_, other)| *other == name).map(|(value, _)| *value)
+    }
+
+    /// Returns the name of the value.
+    pub fn name(self) -> &'static str {
+        IfExists::NAMES.iter().find(|(value, _)| *value == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// Reads a URL that can be downloaded over HTTP.

@@ -19,12 +19,12 @@
 //!   already is the wanted one. [`adopt`] reads partial files of other tools.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
-//! - [`credentials`] decides which secret may be sent where.
+//! - [`credentials`] decides which secret may be sent where. [`curl_options`] says what options of curl mean.
 //! - [`calendar`] computes times from dates.
 //! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
-//! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.
+//! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`show`] escapes text
 //!   and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
@@ -34,6 +34,7 @@ pub mod calendar;
 pub mod concurrency;
 pub mod content;
 pub mod credentials;
+pub mod curl_options;
 pub mod digest;
 pub mod error;
 pub mod event;
@@ -53,6 +54,7 @@ pub mod names;
 pub mod plan;
 pub mod proxy;
 pub mod ranges;
+pub mod rate;
 pub mod remote;
 pub mod retry;
 pub mod secret;

@@ -133,7 +133,7 @@ impl SafeName {
     }
 
     /// Returns the same name below these folders.
-    fn below(&self, folders: &[SafeName]) -> SafeName {
+    pub(crate) fn below(&self, folders: &[SafeName]) -> SafeName {
         let all = folders.iter().chain([self]).map(SafeName::as_str);
         SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
     }

@@ -7,12 +7,12 @@ use super::choices::{
 };
 use super::values::{self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use crate::hooks::Hook;
-use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::job::{ByteRange, Url};
-use downhaul_engine::core::list::form;
-use downhaul_engine::core::list::table::Columns;
+use downhaul_engine::core::list::addresses::Replacement;
+use downhaul_engine::core::list::columns::Columns;
+use downhaul_engine::core::list::form::Stated;
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
@@ -39,8 +39,8 @@ pub struct Output {
     ///
     /// LIST is a file or a URL. It has a URL or a JSON object in each line, or it is a CSV or TSV table, a
     /// JSON array, a Metalink file, or a list of another program (see --list-format).
-    #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as", "glob"])]
-    pub input: Option<PathBuf>,
+    #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with = "save_as")]
+    pub input: Vec<PathBuf>,
 
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
@@ -94,22 +94,31 @@ pub struct Lists {
     /// lines also means JSON lines. json also means a JSON array. aria2 means an input file of aria2, curl
     /// means a configuration file of curl, bagit means fetch.txt of BagIt, and datapackage also means
     /// RO-Crate.
-    #[arg(long, value_name = "FORM", value_parser = PossibleValuesParser::new(form::NAMES), hide_short_help = true)]
-    pub list_format: Option<String>,
+    #[arg(long, value_name = "FORM", value_parser = values::list_format(), hide_short_help = true)]
+    pub list_format: Option<Stated>,
 
     /// Say which columns of a table have the URLs and other facts
     ///
     /// The form is KEY=COLUMN, with commas between several pairs, as in url=fastq_ftp,md5=fastq_md5. KEY is
     /// url, out, size, the name of a digest algorithm, or any other key of a JSON line. Columns with common
-    /// names, such as link and filename, are found without this option.
+    /// names, such as link and filename, are found without this option. KEY= means that no column has the
+    /// fact. A COLUMN with a comma must be in quotation marks.
     #[arg(long, value_name = "COLUMNS", value_parser = Columns::read, hide_short_help = true)]
     pub columns: Option<Columns>,
 
-    /// Resolve relative paths in a data package or an RO-Crate against URL
+    /// Resolve relative addresses in lists against URL
     ///
-    /// For a list that is fetched, the default is the URL of the list.
+    /// Every address without a scheme is then relative. For a data package or an RO-Crate that is fetched,
+    /// the default is its URL.
     #[arg(long, value_name = "URL", value_parser = values::url, hide_short_help = true)]
     pub base: Option<Url>,
+
+    /// Replace a text in every address of a list (can be repeated)
+    ///
+    /// In each address, the first place that has FROM gets the text TO, as with ftp://=https://. FROM ends at
+    /// the first =.
+    #[arg(long, value_name = "FROM=TO", value_parser = Replacement::read, hide_short_help = true)]
+    pub replace: Vec<Replacement>,
 
     /// Leave out the lines of a list that have mistakes
     ///

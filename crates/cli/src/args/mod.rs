@@ -313,7 +313,7 @@ impl Args {
     /// Returns the arguments of the download that repairs the files of a list.
     pub fn repairing(&self, repair: &Repair) -> Args {
         let Repair { list, folder, options } = repair.clone();
-        let output = Output { input: Some(list), folder, ..self.output.clone() };
+        let output = Output { input: vec![list], folder, ..self.output.clone() };
         Args { urls: Vec::new(), output, options, ..self.clone() }
     }
 }

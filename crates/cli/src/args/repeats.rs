@@ -24,7 +24,6 @@ enum Repeated {
 use Repeated::{Last, Refused, Warned};
 
 const TABLE: &[(&[&str], Repeated)] = &[
-    (&["input"], Refused("write all URLs into one list")),
     (&["columns"], Refused("write commas between the pairs")),
     (&["checksum"], Refused("give the strongest digest only")),
     (&["checksum-file"], Refused("join the lists into one file")),

@@ -1,10 +1,12 @@
 //! Reads the values of options. Every error is a phrase that says what the value must be.
 
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use downhaul_engine::core::digest::{Algorithm, Digest};
 use downhaul_engine::core::job::{Body, Headers, Sends, Url, parse_given};
+use downhaul_engine::core::list::form::Stated;
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::Resolve;
+use downhaul_engine::core::rate;
 use downhaul_engine::core::secret::{Login, Secret};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -185,22 +187,15 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())
 }
 
-/// Reads bytes per second: `500`, `2k`, `1.5M`, `2MB/s`. The units are powers of 1024, as in curl, wget and
-/// aria2.
+/// Reads the name of a form of lists.
+pub(super) fn list_format() -> impl TypedValueParser<Value = Stated> {
+    let names = PossibleValuesParser::new(Stated::NAMES.map(|(name, _)| name));
+    names.try_map(|name| Stated::from_name(&name).ok_or("it is not a form of lists"))
+}
+
+/// Reads bytes per second: `500`, `2k`, `1.5M`, `2MB/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
-    let bad = || "it must be a number with an optional k, M or G, such as 500k or 2MB/s".to_string();
-    let amount = text.strip_suffix("/s").or_else(|| text.strip_suffix("/S")).unwrap_or(text);
-    let number = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: f64 = match amount[number.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" | "kib" => 1024.0,
-        "m" | "mb" | "mib" => 1024.0 * 1024.0,
-        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(bad()),
-    };
-    let bytes = number.trim_end().parse::<f64>().map_err(|_| bad())? * factor;
-    // Above 2^53 (about 9e15), an f64 is not exact. No line is that fast.
-    if (0.0..9e15).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
+    rate::read(text)
 }
 
 pub(crate) fn header_option(text: &str) -> Result<Header, String> {

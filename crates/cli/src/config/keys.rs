@@ -20,6 +20,7 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("list-format", "it describes one list"),
     ("columns", "it describes one list"),
     ("base", "it describes one list"),
+    ("replace", "it describes one list"),
     ("checksum", "it is the digest of one file"),
     ("header-for", "write the header into a section [host.\"NAME\"]"),
 ];

@@ -1,7 +1,7 @@
 //! Makes the body or the query of a request from the data of a command of curl.
 
-use super::options::Data;
 use crate::given;
+use downhaul_engine::core::curl_options::Data;
 use downhaul_engine::core::show;
 use std::path::Path;
 

@@ -4,9 +4,10 @@
 //! note only if it changes nothing, for example because downhaul always does what the option requests.
 
 use super::body;
-use super::options::{self, Data, Scheme, To};
+use super::headers;
 use super::shell::Split;
 use crate::input;
+use downhaul_engine::core::curl_options::{self, Data, Scheme, To};
 use std::path::Path;
 
 /// A translated command.
@@ -82,11 +83,11 @@ impl Reader {
     }
 
     fn long(&mut self, name: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
-        let found = options::TABLE.iter().find(|(_, names, ..)| names.contains(&name));
+        let found = curl_options::TABLE.iter().find(|(_, names, ..)| names.contains(&name));
         // In curl, each flag has an opposite that begins with `--no-`.
         let negates = name
             .strip_prefix("no-")
-            .is_some_and(|name| options::TABLE.iter().any(|row| row.1.contains(&name)));
+            .is_some_and(|name| curl_options::TABLE.iter().any(|row| row.1.contains(&name)));
         let Some((_, _, takes_value, to)) = found else {
             match negates {
                 true => self.left_out(&format!("--{name}")),
@@ -104,7 +105,7 @@ impl Reader {
     fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         for (at, letter) in letters.char_indices() {
             let name = format!("-{letter}");
-            let Some((_, _, takes_value, to)) = options::TABLE.iter().find(|row| row.0 == Some(letter))
+            let Some((_, _, takes_value, to)) = curl_options::TABLE.iter().find(|row| row.0 == Some(letter))
             else {
                 // The unknown option may take a value, so the letters after it cannot be read.
                 self.refused.push(name);
@@ -192,7 +193,7 @@ impl Reader {
     fn header(&mut self, header: &str) {
         let name = header.split([':', ';']).next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_ours =
-            options::OURS.contains(&name.as_str()) || options::OF_THE_MESSAGE.contains(&name.as_str());
+            headers::OURS.contains(&name.as_str()) || headers::OF_THE_MESSAGE.contains(&name.as_str());
         // Browsers show the pseudo-headers of HTTP/2 (such as `:authority`) among the headers, so users paste
         // them too.
         let is_pseudo = header.starts_with(':');

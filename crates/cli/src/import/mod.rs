@@ -3,7 +3,7 @@
 
 mod body;
 mod curl;
-mod options;
+mod headers;
 mod shell;
 
 use crate::args;
@@ -195,12 +195,14 @@ mod tests {
 
     #[test]
     fn every_option_becomes_one_that_exists() {
+        use downhaul_engine::core::curl_options;
+
         let command = crate::args::command();
         let has = |name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
-        for (_, names, _, to) in options::TABLE {
+        for (_, names, _, to) in curl_options::TABLE {
             let becomes = match to {
-                options::To::Flag(name) | options::To::Option(name) => vec![*name],
-                options::To::Words(words) => words
+                curl_options::To::Flag(name) | curl_options::To::Option(name) => vec![*name],
+                curl_options::To::Words(words) => words
                     .iter()
                     .map(|word| word.trim_start_matches('-').split('=').next().unwrap_or_default())
                     .collect(),

@@ -1,6 +1,6 @@
 //! Finds names that two jobs cannot both have: the same name twice, or a file and a folder of the same name.
 
-use downhaul_engine::core::job::{Destination, Job};
+use downhaul_engine::core::job::{Destination, Job, Url};
 use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, Naming, PART, same_file_key, side_files};
 use downhaul_engine::core::show;
@@ -15,15 +15,25 @@ pub(super) const SAME: &str = "have the same name";
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
+/// The place of a job in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number of the list, from 1. It is 0 for arguments.
+    pub(super) list: usize,
+    /// The number of the line, or of the argument.
+    pub(super) line: u64,
+}
+
 /// The names that were added. They are kept as hashes of 64 bits, so that long lists need little memory. Two
 /// different names with the same hash would be refused like equal names. For a million hashes, the
 /// probability of that is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
-    /// The names, each with the place of its job.
-    seen: HashMap<u64, u64>,
+    /// The names, each with the place of its job and a hash of what it downloads. The hash is 0 for the names
+    /// of side files.
+    seen: HashMap<u64, (Place, u64)>,
     /// The folders in the names, each with the place of the first job that needs it.
-    folders: HashMap<u64, u64>,
+    folders: HashMap<u64, Place>,
     hasher: RandomState,
 }
 
@@ -31,17 +41,24 @@ pub(super) struct Names {
 pub(super) struct Clash {
     pub(super) name: String,
     /// The place of the earlier job in the input.
-    pub(super) first: u64,
+    pub(super) first: Place,
     /// Describes the clash. The text follows the word `would`.
     pub(super) what: &'static str,
 }
 
 impl Names {
-    /// Adds the name of a job, if the user gave one.
-    pub(super) fn add(&mut self, job: &Job, place: u64) -> Result<(), Clash> {
+    /// Adds the name of a job, if the user gave one. Two jobs of lists may have the same name if they
+    /// download the same file, because only the first one is fetched.
+    pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
+        let what = self.what(job);
+        let of_lists = |(first, other): &(Place, u64)| *other == what && (first.list, place.list) != (0, 0);
+        let is_same = self.seen.get(&self.hash(Path::new(&name))).is_some_and(of_lists);
+        if is_same && matches!(job.destination, Destination::Name(_)) {
+            return Ok(());
+        }
         let clash =
-            |first: &u64, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });
+            |first: &Place, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });
         let path = Path::new(&name);
         let needed: Vec<&Path> = path.ancestors().skip(1).collect();
         if let Some(first) = needed.iter().find_map(|folder| self.owner(folder)) {
@@ -56,11 +73,11 @@ impl Names {
         if let Some(first) = own.find_map(|path| self.folders.get(&self.hash(path))) {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
-        self.seen.insert(self.hash(path), place);
+        self.seen.insert(self.hash(path), (place, what));
         // Side files of a very long name cannot be found by their endings.
         if self.owner(&side.part).is_none() {
             for path in side.all() {
-                self.seen.insert(self.hash(path), place);
+                self.seen.insert(self.hash(path), (place, 0));
             }
         }
         for folder in needed {
@@ -70,14 +87,23 @@ impl Names {
     }
 
     /// Returns the place of the job that has this name, or whose side file has it.
-    fn owner(&self, path: &Path) -> Option<&u64> {
+    fn owner(&self, path: &Path) -> Option<&Place> {
         let text = path.to_str()?;
         let owners = [PART, JOURNAL, NEW_JOURNAL].into_iter().filter_map(|ending| text.strip_suffix(ending));
         [text].into_iter().chain(owners).find_map(|path| self.get(Path::new(path)))
     }
 
-    fn get(&self, path: &Path) -> Option<&u64> {
-        self.seen.get(&self.hash(path))
+    fn get(&self, path: &Path) -> Option<&Place> {
+        self.seen.get(&self.hash(path)).map(|(place, _)| place)
+    }
+
+    /// Returns a hash of what a job downloads, which is not 0.
+    fn what(&self, job: &Job) -> u64 {
+        let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
+        let digests: Vec<String> = job.expected.iter().map(|one| one.digest.to_string()).collect();
+        let headers: Vec<(&str, &str)> =
+            job.headers.iter().map(|(name, value)| (name, value.expose())).collect();
+        self.hasher.hash_one((urls, digests, job.size, headers)).max(1)
     }
 
     fn hash(&self, path: &Path) -> u64 {

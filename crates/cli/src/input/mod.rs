@@ -1,15 +1,22 @@
 //! Turns arguments and lists into jobs. Finds all mistakes that can be found before the first request.
+//!
+//! The input of a run has one or more parts: the arguments, and each list of `-i`. Their jobs are numbered in
+//! this order.
 
+mod check;
 mod clashes;
 mod glob;
 mod list;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod stream;
 mod urls;
 
+pub use check::Checked;
 pub(crate) use glob::looks_like_pattern;
-pub use list::{Checked, List, Opened};
-pub(crate) use list::{HAS_NO_URL, lines};
+pub(crate) use list::lines;
+pub use list::{List, Opened};
 pub use stream::Stream;
 pub use urls::Arguments;
 pub(crate) use urls::{is_stdout, split_urls};
@@ -19,11 +26,21 @@ use crate::settings;
 use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::job;
+use std::path::Path;
 use std::sync::Arc;
 
-/// The input that the jobs come from.
+/// The reason why a list has no jobs, in words for the user.
+pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
+
+/// The input that the jobs come from, in the order of the jobs.
 #[derive(Debug)]
-pub enum Input {
+pub struct Input {
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One part of the input.
+#[derive(Debug)]
+pub enum Part {
     /// The arguments.
     Arguments(Arc<Arguments>),
     /// A list that was checked.
@@ -35,56 +52,95 @@ pub enum Input {
 impl Input {
     /// Returns the number of jobs, if it is known before the run.
     pub(crate) fn count(&self) -> Option<u64> {
-        match self {
-            Input::Arguments(arguments) => Some(arguments.count()),
-            Input::List(checked) => Some(checked.count),
-            Input::Stream(_) => None,
-        }
+        self.parts.iter().map(Part::count).try_fold(0_u64, |all, count| Some(all.saturating_add(count?)))
     }
 
     /// Returns true if the bytes of the file go to standard output.
     pub(crate) fn is_for_stdout(&self) -> bool {
-        matches!(self, Input::Arguments(arguments) if arguments.is_for_stdout())
+        let is_it = |part: &Part| matches!(part, Part::Arguments(arguments) if arguments.is_for_stdout());
+        self.parts.iter().any(is_it)
     }
 
-    /// Returns the list, if it is read during the run.
+    /// Returns the first list that is read during the run.
     pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Stream(stream) => Some(stream),
+            Part::Arguments(_) | Part::List(..) => None,
+        })
+    }
+}
+
+impl Part {
+    /// Returns the number of jobs, if it is known before the run.
+    pub(crate) fn count(&self) -> Option<u64> {
         match self {
-            Input::Stream(stream) => Some(stream),
-            Input::Arguments(_) | Input::List(..) => None,
+            Part::Arguments(arguments) => Some(arguments.count()),
+            Part::List(checked) => Some(checked.count),
+            Part::Stream(_) => None,
         }
     }
 }
 
-/// Returns the URL of the list, if the list is given by a URL.
-pub fn list_url(args: &Args) -> Option<&str> {
-    args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
+/// Returns the URLs of the lists that are given by URLs.
+pub fn list_urls(args: &Args) -> impl Iterator<Item = &str> {
+    args.output.input.iter().filter_map(|list| list_url(list))
 }
 
-/// Returns the jobs of the arguments, and the survey of their URLs. `fetched` is the list at [`list_url`].
+fn list_url(list: &Path) -> Option<&str> {
+    list.to_str().filter(|list| job::has_scheme(list))
+}
+
+/// A list that was given, before it is checked.
+enum Given {
+    List(List),
+    Stream(Stream),
+}
+
+/// Returns the jobs of the arguments and the lists, and the survey of their URLs. `fetched` has the lists at
+/// [`list_urls`], in this order.
 ///
 /// # Errors
 /// Returns what is wrong, in words for the user. It is a usage error.
-pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String> {
+pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     let mut survey = Survey::default();
-    if let Some(list) = &args.output.input {
-        if args.options.verification.checksum.is_some() {
-            return Err(
-                "--checksum is for a single URL. For a list, use --checksum-file or digests in the list"
-                    .into(),
-            );
-        }
-        let opened = Stream::open(list, &args.lists)
-            .map_err(|e| format!("the list {} cannot be read: {e}", words::path(list)))?;
-        if let Some(stream) = opened {
-            return Ok((Input::Stream(stream), survey));
-        }
-        let list = fetched.unwrap_or_else(|| List::file(list.clone(), &args.lists));
-        return Ok((Input::List(list::check(list, settings::naming(args), &mut survey)?), survey));
+    let has_lists = !args.output.input.is_empty();
+    if has_lists && args.options.verification.checksum.is_some() {
+        return Err(
+            "--checksum is for a single URL. For a list, use --checksum-file or digests in the list".into()
+        );
     }
-    let arguments = Arguments::read(args)?;
-    arguments.check(&mut survey)?;
-    Ok((Input::Arguments(Arc::new(arguments)), survey))
+    let is_only_lists = has_lists && args.urls.is_empty();
+    let arguments = if is_only_lists { None } else { Some(Arc::new(Arguments::read(args)?)) };
+    let mut fetched = fetched.into_iter();
+    let mut given = Vec::new();
+    for path in &args.output.input {
+        let list = list_url(path).and_then(|_| fetched.next()).map(Given::List);
+        given.push(match list {
+            Some(list) => list,
+            None => opened(path, args)?,
+        });
+    }
+    let lists = given.iter().filter_map(|one| match one {
+        Given::List(list) => Some(list.clone()),
+        Given::Stream(_) => None,
+    });
+    let lists: Vec<List> = lists.collect();
+    let has_streams = lists.len() < given.len();
+    let checked = check::all(arguments.as_deref(), lists, has_streams, settings::naming(args), &mut survey)?;
+    let mut checked = checked.into_iter();
+    let lists = given.into_iter().filter_map(|one| match one {
+        Given::List(_) => checked.next().map(Part::List),
+        Given::Stream(stream) => Some(Part::Stream(stream)),
+    });
+    let parts = arguments.map(Part::Arguments).into_iter().chain(lists).collect();
+    Ok((Input { parts }, survey))
+}
+
+/// Opens a list that is not fetched.
+fn opened(path: &Path, args: &Args) -> Result<Given, String> {
+    let stream = Stream::open(path, &args.lists)
+        .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;
+    Ok(stream.map_or_else(|| Given::List(List::file(path.into(), &args.lists)), Given::Stream))
 }
 
 #[cfg(test)]
@@ -95,8 +151,8 @@ mod tests {
 
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
-        match of(&args, None)?.0 {
-            Input::Arguments(arguments) => Ok(arguments
+        match of(&args, Vec::new())?.0.parts.remove(0) {
+            Part::Arguments(arguments) => Ok(arguments
                 .jobs()
                 .map(|job| {
                     let job = job.expect("it was checked");

@@ -1,13 +1,28 @@
 //! Unpacks lists that were compressed with gzip or Zstandard. They are recognised by their first bytes.
 
 use flate2::bufread::MultiGzDecoder;
-use std::io::{self, BufReader, Cursor, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek};
 
 /// The first bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The first bytes of a Zstandard frame (RFC 8878, section 3.1.1).
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The first bytes of a Parquet file.
+const PARQUET: [u8; 4] = *b"PAR1";
+
+/// Returns true if a file is a Parquet file. The file is read from its beginning later.
+///
+/// # Errors
+/// Returns an error if the file cannot be read.
+pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    file.take(PARQUET.len() as u64).read_to_end(&mut beginning)?;
+    file.rewind()?;
+    Ok(beginning == PARQUET)
+}
 
 /// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the bytes
 /// that have arrived.
@@ -19,6 +34,10 @@ pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
     let mut beginning = Vec::new();
     // No line with a URL is as short as this.
     list.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut beginning)?;
+    if beginning == PARQUET {
+        let why = "a Parquet file must be on the disk, because it is read from its end. Save it first";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
     let (is_gzip, is_zstandard) = (beginning.starts_with(&GZIP), beginning == ZSTANDARD);
     let whole = BufReader::new(Cursor::new(beginning).chain(list));
     Ok(match (is_gzip, is_zstandard) {

@@ -3,9 +3,12 @@
 //! Invariant: the input is opened once. If it has the form of lines, each job is returned as soon as its line
 //! has arrived.
 
+use super::check::left_out;
 use super::list::{Jobs, at_line, distinct, facts};
 use super::packed::unpacked;
 use crate::args::Lists;
+use crate::platform;
+use crate::run::warn;
 use crate::words;
 use downhaul_engine::core::list::{
     AtLine,
@@ -15,7 +18,14 @@ use downhaul_engine::core::list::{
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
+use std::iter;
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The longest time that the program waits for the line after the first URL. That line may have an option of
+/// aria2. A program that writes such a list writes both lines at almost the same time.
+const AFTER_THE_URL: Duration = Duration::from_millis(200);
 
 /// A list that can be read only once.
 #[derive(Debug)]
@@ -54,11 +64,13 @@ impl Stream {
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
+        let waits = self.file.as_ref().map(File::try_clone).transpose()?;
         let reader: Box<dyn Read + Send> = match self.file {
             Some(file) => Box::new(file),
             None => Box::new(io::stdin()),
         };
-        let mut text = Text::new(unpacked(reader)?.0);
+        let (text, is_packed) = unpacked(reader)?;
+        let mut text = Text::new(text);
         // No more is read than is needed to recognise the form, so that the first lines are used immediately.
         let mut beginning = Vec::new();
         loop {
@@ -66,7 +78,10 @@ impl Stream {
             beginning.extend_from_slice(some);
             let (number, is_all) = (some.len(), some.is_empty());
             text.consume(number);
-            if Form::is_recognised_by(&beginning, is_all) {
+            let may_be_aria2 = || !is_all && !is_packed && is_one_url(&beginning);
+            if Form::is_recognised_by(&beginning, is_all)
+                && !(may_be_aria2() && platform::has_input_within(waits.as_ref(), AFTER_THE_URL))
+            {
                 break;
             }
         }
@@ -74,9 +89,24 @@ impl Stream {
         let jobs = form.jobs(io::Cursor::new(beginning).chain(text), &self.facts)?;
         let all: Box<dyn Iterator<Item = AtLine>> =
             if form.is_document() { Box::new(distinct(jobs)) } else { Box::new(jobs) };
-        let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));
+        let (shown, without_url) = (self.shown, self.facts.without_url.clone());
+        let end = iter::from_fn(move || {
+            let note = left_out(without_url.swap(0, Ordering::Relaxed), &shown);
+            note.iter().for_each(|note| warn(note));
+            None
+        });
+        let all = all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error))));
+        let all = Box::new(all.chain(end));
         Ok(Jobs { of_a_document: form.is_document(), skips: self.skips, warns: true, all })
     }
+}
+
+/// Returns true if a text has one line so far, apart from comments and blank lines, and if this line may be
+/// the URL of an input file of aria2.
+fn is_one_url(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines.next().is_some_and(|line| !line.starts_with(['{', '[', ' ', '\t'])) && lines.next().is_none()
 }
 
 impl fmt::Display for Stream {

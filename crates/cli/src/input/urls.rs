@@ -1,9 +1,7 @@
 //! Reads URLs and names from the arguments.
 
-use super::clashes::{Clash, Names};
 use super::glob::{self, Pattern};
 use crate::args::{self, Args};
-use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::error::{Error, ErrorKind};
@@ -14,7 +12,7 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 /// The most jobs that are checked before the run. A mistake in a later job fails only that job, as in a list
 /// on standard input. Checking this many jobs takes some milliseconds.
-const CHECKED_MOST: usize = 10_000;
+pub(super) const CHECKED_MOST: usize = 10_000;
 
 /// The URLs and names among the arguments. Jobs are made one after the other, because patterns can stand for
 /// very many of them.
@@ -106,20 +104,13 @@ impl Arguments {
         matches!(self.naming, Naming::One(Destination::Stdout))
     }
 
-    /// Checks the first jobs, and adds them to the survey.
+    /// Checks the first jobs with this function, which gets their numbers too.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.
-    pub(super) fn check(&self, survey: &mut Survey) -> Result<(), String> {
-        let mut seen = Names::default();
-        for (number, job) in (1..).zip(self.try_jobs().take(CHECKED_MOST)) {
-            let job = job?;
-            survey.add(&job);
-            seen.add(&job, number).map_err(|Clash { name, first, what }| {
-                format!("files {first} and {number} would {what}: {name}")
-            })?;
-        }
-        Ok(())
+    pub(super) fn check(&self, check: &mut dyn FnMut(u64, &Job) -> Result<(), String>) -> Result<(), String> {
+        let mut jobs = (1..).zip(self.try_jobs().take(CHECKED_MOST));
+        jobs.try_for_each(|(number, job)| check(number, &job?))
     }
 
     /// Returns the jobs, one after the other.

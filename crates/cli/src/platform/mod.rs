@@ -9,15 +9,15 @@ mod unix;
 use other::create_new;
 #[cfg(not(unix))]
 pub(crate) use other::{
-    Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write,
+    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
+    make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
 };
 #[cfg(unix)]
 use unix::create_new;
 #[cfg(unix)]
 pub(crate) use unix::{
-    Signals, Terminal, ask_hidden, is_in_front, is_link_of_another_user, make_private_folder,
-    others_may_read, raise_file_limit, who_else_may_write,
+    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
+    make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
 };
 
 use std::fs::{self, File};

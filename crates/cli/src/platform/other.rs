@@ -21,6 +21,11 @@ impl Terminal {
     }
 }
 
+/// Returns false, because a pipe cannot be asked if it has bytes.
+pub(crate) fn has_input_within(_pipe: Option<&std::fs::File>, _time: std::time::Duration) -> bool {
+    false
+}
+
 /// Asks a question whose answer the terminal does not show. It is not implemented here.
 pub(crate) fn ask_hidden(_question: &str) -> Hidden {
     Hidden::NoTerminal

@@ -6,9 +6,11 @@ use rustix::process::{Resource, getpgrp, getrlimit, setrlimit};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 /// The controlling terminal. Answers are read from it, even if standard input is something else.
@@ -83,6 +85,17 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.cook();
     }
+}
+
+/// Returns true if bytes can be read from a pipe within this time, or if the pipe has ended. `None` is
+/// standard input.
+pub(crate) fn has_input_within(pipe: Option<&File>, time: Duration) -> bool {
+    let stdin = io::stdin();
+    let fd = pipe.map_or(stdin.as_fd(), AsFd::as_fd);
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let nanoseconds = time.subsec_nanos().into();
+    let limit = Timespec { tv_sec: time.as_secs().try_into().unwrap_or(0), tv_nsec: nanoseconds };
+    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 
 /// Asks a question on the terminal, and reads a line without showing it. Backspace and Ctrl-U work. Ctrl-C is

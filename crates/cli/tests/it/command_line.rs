@@ -489,7 +489,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec![&url, "--continue", "--no-resume"], "cannot be used with"),
         (vec!["http://ann:p#x@h/a"], "In a password, write # as %23"),
         (vec!["-i", "missing"], "cannot be read"),
-        (vec!["-i", "old", "--glob"], "cannot be used with"),
+        (vec!["-i", "old", "-o", "x"], "cannot be used with"),
         (vec![&url, "--save-cookies", "-"], "it must be the name of a file"),
         (vec![&url, "--failed", "-"], "it must be the name of a file"),
         (vec![&url, "--record", "-"], "it must be the name of a file"),
@@ -497,7 +497,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec!["-i", "-", "--data", "@-"], "only once, and -i - and --data @- both read it"),
         (vec!["repair", "-", "-u", "@/dev/stdin"], "only once, and - and -u @/dev/stdin both read it"),
         (vec!["verify", "--header-for", "h", "X: y"], "this command has no option --header-for"),
-        (vec!["-i", "old", &url], "cannot be used with"),
+        (vec!["-i", "old", &url], "the list old has mistakes"),
         (vec!["-i", "empty"], "is empty"),
         (vec!["-i", "latin1"], "line 1: it is not UTF-8"),
         (vec!["-i", "twice"], "lines 1 and 3 would have the same name: x"),
@@ -506,7 +506,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         place.write("old", "precious");
         place.write("empty", "# nothing\n");
         place.write("latin1", b"http://h/\xe4\n");
-        place.write("twice", format!("{url} x\n\n{url} x\n"));
+        place.write("twice", format!("{url} x\n\n{url}?2 x\n"));
         let before = place.files();
         let out = place.run(&args);
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);

@@ -1,5 +1,5 @@
-//! Lists in the forms that other programs write: tables, JSON arrays, input files of aria2, configuration
-//! files of curl, bags, data packages and RO-Crates.
+//! Lists in the forms that programs write: tables and JSON arrays. Also how the form of a list is recognised,
+//! and lists that are packed.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
@@ -7,15 +7,15 @@ use downhaul_testkit::{content, sha256};
 use std::io::Write;
 use std::process::Stdio;
 
-const SIZE: u64 = 1000;
+pub(crate) const SIZE: u64 = 1000;
 
 /// Puts a small file at `/d/NAME`, and returns its URL.
-fn put(server: &Server, name: &str) -> String {
+pub(crate) fn put(server: &Server, name: &str) -> String {
     server.put(&format!("/d/{name}"), content(name, SIZE))
 }
 
 /// Downloads a list from a file of this name, and from standard input.
-fn both_ways(name: &str, list: &str, args: &[&str]) -> [(Place, Out); 2] {
+pub(crate) fn both_ways(name: &str, list: &str, args: &[&str]) -> [(Place, Out); 2] {
     let (of_a_file, of_stdin) = (Place::new(), Place::new());
     of_a_file.write(name, list);
     let first = of_a_file.run(&[&["-i", name, "-d", "out"], args].concat());
@@ -24,7 +24,7 @@ fn both_ways(name: &str, list: &str, args: &[&str]) -> [(Place, Out); 2] {
 }
 
 /// Checks that each of these files has the content that the server has under the same or another name.
-fn assert_files(place: &Place, out: &Out, files: &[(&str, &str)]) {
+pub(crate) fn assert_files(place: &Place, out: &Out, files: &[(&str, &str)]) {
     assert_eq!(out.status, 0, "{}", out.stderr);
     for (path, name) in files {
         place.assert_exact(out, &format!("out/{path}"), &content(name, SIZE));
@@ -95,63 +95,6 @@ fn a_json_array_is_a_list() {
 }
 
 #[test]
-fn an_input_file_of_aria2_is_a_list() {
-    let server = Server::start();
-    let (a, b) = (put(&server, "a"), put(&server, "b"));
-    let digest = sha256(&content("a", SIZE));
-    let list = format!(
-        "{a}\n out=a_1.0_all.deb\n dir=/var/cache/apt\n checksum=sha-256={digest}\n gid=0123456789abcdef\n{b}\n"
-    );
-    for (place, out) in both_ways("aria2.list", &list, &[]) {
-        assert_files(&place, &out, &[("var/cache/apt/a_1.0_all.deb", "a"), ("b", "b")]);
-        assert!(out.stderr.contains("sha-256 from the list"), "{}", out.stderr);
-    }
-}
-
-#[test]
-fn a_configuration_file_of_curl_is_a_list() {
-    let server = Server::start();
-    let (a, b) = (put(&server, "a"), put(&server, "b"));
-    let list = format!(
-        "# two files\nurl = \"{a}\"\noutput = \"x y\"\nheader = \"X-Test: 1\"\nurl = {b}\nremote-name\n"
-    );
-    for (place, out) in both_ways("curl.txt", &list, &[]) {
-        assert_files(&place, &out, &[("x y", "a"), ("b", "b")]);
-    }
-    assert!(server.requests().iter().all(|request| request.header("x-test").is_some()));
-}
-
-#[test]
-fn a_bag_a_data_package_and_an_ro_crate_are_lists() {
-    let server = Server::start();
-    let (a, b) = (put(&server, "a"), put(&server, "b"));
-    let digest = sha256(&content("a", SIZE));
-    let bag = format!("{a} {SIZE} data/a\n{b} - data/x/b\n");
-    let package = format!(
-        "{{\n\"resources\": [{{\"path\": \"{a}\", \"bytes\": {SIZE}, \"hash\": \"sha256:{digest}\"}}, {{\"path\": \"b\"}}]}}"
-    );
-    let part = format!(
-        "{{\"@id\": \"{a}\", \"@type\": \"File\", \"contentSize\": \"{SIZE}\", \"sha256\": \"{digest}\"}}"
-    );
-    let crate_ = format!(
-        "{{\n\"@context\": \"https://w3id.org/ro/crate/1.1/context\",\n\"@graph\": [{part}, {{\"@id\": \"b\", \"@type\": \"File\"}}]}}"
-    );
-    for (name, list, files) in [
-        ("fetch.txt", bag, [("data/a", "a"), ("data/x/b", "b")]),
-        ("datapackage.json", package, [("a", "a"), ("b", "b")]),
-        ("ro-crate-metadata.json", crate_, [("a", "a"), ("b", "b")]),
-    ] {
-        for (place, out) in both_ways(name, &list, &["--base", &server.url("d/list")]) {
-            assert_files(&place, &out, &files);
-        }
-        // Relative paths in a list that is fetched begin at its URL.
-        let url = server.put(&format!("/d/{name}"), list.into_bytes());
-        let place = Place::new();
-        assert_files(&place, &place.run(&["-i", &url, "-d", "out"]), &files);
-    }
-}
-
-#[test]
 fn lines_with_mistakes_are_refused_or_left_out() {
     let server = Server::start();
     let (a, b) = (put(&server, "a"), put(&server, "b"));
@@ -173,19 +116,6 @@ fn lines_with_mistakes_are_refused_or_left_out() {
             assert_files(&place, &out, &[("a", "a"), ("b", "b")]);
             assert!(out.stderr.contains("left out") && out.stderr.contains("ftp"), "{}", out.stderr);
         }
-    }
-}
-
-#[test]
-fn a_list_never_decides_that_a_file_is_replaced() {
-    let server = Server::start();
-    let a = put(&server, "a");
-    let list = server.put("/d/list", format!("{a}\n  out=mine\n  allow-overwrite=true\n").into_bytes());
-    for existing in ["check", "skip", "error"] {
-        let place = Place::new();
-        place.write("mine", "mine");
-        place.run(&["-i", &list, "--if-exists", existing]);
-        assert_eq!(place.file("mine").as_deref(), Some(&b"mine"[..]), "{existing}");
     }
 }
 
@@ -213,8 +143,9 @@ fn the_form_of_a_list_from_a_slow_pipe_is_recognised() {
     let array = format!("[\n{{\"url\":\"{a}\",\"out\":\"x\"}}\n]\n");
     let table = format!("\nurl,out\n{a},x\n");
     let curl = format!("# a note\nurl = \"{a}\"\noutput = x\n");
+    let aria2 = format!("# a note\n{a}\n  out=x\n");
     let package = format!("{{\n\"name\": \"set\",\n\"resources\": [{{\"path\": \"{a}\"}}]}}");
-    for (list, name) in [(array, "x"), (table, "x"), (curl, "x"), (package, "a")] {
+    for (list, name) in [(array, "x"), (table, "x"), (curl, "x"), (aria2, "x"), (package, "a")] {
         let place = Place::new();
         let mut command = place.command(&["-i", "-", "-d", "out"]);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
@@ -258,5 +189,67 @@ fn a_packed_list_is_unpacked() {
         cut.write(name, &packed[..packed.len() - 5]);
         let out = cut.run(&["-i", name]);
         assert_eq!(out.status, 2, "{}", out.stderr);
+    }
+}
+
+#[test]
+fn rows_of_a_report_without_a_url_are_counted_and_left_out() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let list = format!("run\tfastq_ftp\tfastq_md5\nE1\t\t\nE2\t{a}\t\nE3\t\t\n");
+    for (place, out) in both_ways("report.tsv", &list, &["--columns", "url=fastq_ftp,md5=fastq_md5"]) {
+        assert_files(&place, &out, &[("a", "a")]);
+        assert!(
+            out.stderr.contains("2 rows of the list") && out.stderr.matches("no URL").count() == 1,
+            "{}",
+            out.stderr
+        );
+    }
+}
+
+#[test]
+fn rows_that_are_the_same_are_one_file() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let digest = sha256(&content("a", SIZE));
+    let list = format!("url,name,sha256\n{a},x,{digest}\n{b},y,\n{a},x,{digest}\n");
+    for (place, out) in both_ways("list.csv", &list, &[]) {
+        assert_files(&place, &out, &[("x", "a"), ("y", "b")]);
+        assert!(out.stderr.contains("fetched once"), "{}", out.stderr);
+    }
+    assert_eq!(server.requests_for("/d/a").len(), 2);
+    // With another digest or another URL, it is not the same file.
+    for other in [format!("{a},x,\n"), format!("{b},x,{digest}\n")] {
+        let place = Place::new();
+        place.write("list.csv", format!("url,name,sha256\n{a},x,{digest}\n{other}"));
+        let out = place.run(&["-i", "list.csv"]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains("lines 2 and 3 would have the same name: x"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_column_with_a_comma_can_be_named_and_the_column_for_names_can_be_left_out() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let list = format!("\"Link, raw\",name\n{a},\"Some title: of a book?\"\n");
+    for (place, out) in both_ways("list.csv", &list, &["--columns", "url=\"Link, raw\",name="]) {
+        assert_files(&place, &out, &[("a", "a")]);
+    }
+}
+
+#[test]
+fn the_limit_of_a_fetched_list_counts_unpacked_bytes() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    for (comments, status) in [(15, 0), (17, 2)] {
+        let list = format!("{}{a}\n", format!("# {}\n", "x".repeat(1021)).repeat(comments << 10));
+        let packed = zstd::encode_all(list.as_bytes(), 1).expect("packs");
+        assert!(packed.len() < 1 << 20);
+        let url = server.put(&format!("/d/list{comments}"), packed);
+        let place = Place::new();
+        let out = place.run(&["-i", &url, "-d", "out"]);
+        assert_eq!(out.status, status, "{}", out.stderr);
+        assert_eq!(out.stderr.contains("more than 16 MiB"), status == 2, "{}", out.stderr);
     }
 }

@@ -16,8 +16,11 @@ mod header_file;
 #[cfg(unix)]
 mod hooks;
 mod import;
+mod list_documents;
 mod list_forms;
 mod list_headers;
+mod list_options;
+mod list_tools;
 mod lists;
 mod memory;
 mod metalink;
@@ -26,6 +29,9 @@ mod names;
 mod option_values;
 #[cfg(unix)]
 mod outputs;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod several_lists;
 
 // The network, and servers that misbehave.
 #[cfg(unix)]

@@ -108,7 +108,7 @@ fn names_in_a_long_list_that_cannot_both_be_used_are_found_before_the_first_requ
     ] {
         let place = Place::new();
         let comments = comments();
-        place.write("list", format!("{url} {one}\n{url} z\n{comments}{url} {other}\n"));
+        place.write("list", format!("{url} {one}\n{url} z\n{comments}{url}?2 {other}\n"));
         let out = place.run(&["-i", "list", "-d", "out"]);
         let lines = format!("lines 1 and {} {says}", comments.lines().count() + 3);
         assert_eq!(out.status, 2, "{}", out.stderr);

@@ -50,9 +50,9 @@ fn an_option_that_is_given_twice_is_refused_or_the_last_one_is_used() {
     }
     let place = Place::new();
     place.write("list", &url);
-    let out = place.run(&["-i", "list", "-i", "list"]);
+    let out = place.run(&["-i", "list", "--columns", "url=a", "--columns", "url=b"]);
     assert_eq!(out.status, 2, "{}", out.stderr);
-    let says = "--input can be given only once: write all URLs into one list";
+    let says = "--columns can be given only once: write commas between the pairs";
     assert!(out.stderr.contains(says), "{}", out.stderr);
     assert_eq!(server.requests().len(), seen, "no request was sent");
     // A script that appends options relies on the last one.

@@ -69,6 +69,16 @@ impl Netrc {
         let place = entry.machine.as_ref().map_or("default".into(), |machine| format!("machine {machine}"));
         Some((login, format!("{place} in {}", self.path)))
     }
+
+    /// Returns the login of the machine with this name. The entry `default` is not used.
+    pub fn login_of(&self, machine: &str) -> Option<Login> {
+        let login = match host(machine)? {
+            Host::Domain(name) => self.login(&Host::Domain(&name), None, false),
+            Host::Ipv4(address) => self.login(&Host::Ipv4(address), None, false),
+            Host::Ipv6(address) => self.login(&Host::Ipv6(address), None, false),
+        };
+        login.map(|(login, _)| login)
+    }
 }
 
 const NO_HOST: &str = "the word after machine is not a host";

@@ -3,8 +3,9 @@
 //!
 //! The options for which a [`Job`] has a field are used. A note names each of the others once.
 
+use super::addresses::Addresses;
 use super::text::Lines;
-use super::{AtLine, line};
+use super::{AtLine, bad, line_with, option_keys};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Headers, Job};
@@ -31,6 +32,7 @@ fn option(line: &str) -> Option<(&str, &str)> {
 /// The jobs of an input file, each with the number of the line of its URLs.
 pub struct Entries<R> {
     lines: Lines<R>,
+    addresses: Addresses,
     /// The number of the line that was read last.
     number: u64,
     /// The job whose options are being read.
@@ -49,8 +51,8 @@ struct Entry {
 
 impl<R: Read> Entries<R> {
     /// Reads an input file.
-    pub fn new(text: R) -> Entries<R> {
-        Entries { lines: Lines::new(text), number: 0, current: None, noted: BTreeSet::new() }
+    pub fn new(text: R, addresses: Addresses) -> Entries<R> {
+        Entries { lines: Lines::new(text), addresses, number: 0, current: None, noted: BTreeSet::new() }
     }
 
     /// Applies the option of a line to the current job.
@@ -102,7 +104,7 @@ impl<R: Read> Entries<R> {
             self.apply(name, value);
             return None;
         }
-        let job = line(bytes).transpose()?;
+        let job = line_with(bytes, &self.addresses).transpose()?;
         let entry = Entry { line: self.number, job, folder: None, name: None };
         self.current.replace(entry).map(Entry::end)
     }
@@ -113,17 +115,14 @@ impl Entry {
     fn end(self) -> AtLine {
         let Entry { line, job, folder, name } = self;
         let job = job.and_then(|mut job| {
-            if folder.is_none() && name.is_none() {
-                return Ok(job);
+            if let Some(name) = name {
+                let safe = SafeName::from_person(&name);
+                let safe = safe.map_err(|why| Error::new(ErrorKind::NameUnsafe, &name, why))?;
+                job.destination = Destination::Name(safe);
             }
-            // aria2 accepts absolute folders. downhaul saves all files of a list below the output folder.
-            let folder = folder.unwrap_or_default();
-            let folder = folder.trim_matches('/');
-            let name = name.unwrap_or_else(|| SafeName::from_url(&job.urls[0]).to_string());
-            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            let safe =
-                SafeName::from_person(&path).map_err(|why| Error::new(ErrorKind::NameUnsafe, &path, why))?;
-            job.destination = Destination::Name(safe);
+            if let Some(folder) = folder {
+                option_keys::set_folder(&mut job, &folder)?;
+            }
             Ok(job)
         });
         (line, job)
@@ -172,17 +171,15 @@ fn number(text: &str) -> Result<u64, Error> {
     number.ok_or_else(|| bad("it must be a number, which K or M may follow"))
 }
 
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<(u64, Result<Job, String>)> {
-        Entries::new(text.as_bytes()).map(|(line, job)| (line, job.map_err(|e| e.to_string()))).collect()
+        Entries::new(text.as_bytes(), Addresses::default())
+            .map(|(line, job)| (line, job.map_err(|e| e.to_string())))
+            .collect()
     }
 
     #[test]
@@ -217,7 +214,8 @@ mod tests {
             Destination::Name(name) => name.to_string(),
             other => format!("{other:?}"),
         };
-        assert_eq!((name(jobs[0]), name(jobs[1])), ("var/cache/x/a_1.deb".into(), "d/b".into()));
+        assert_eq!((name(jobs[0]), name(jobs[1])), ("var/cache/x/a_1.deb".into(), "Server".into()));
+        assert_eq!(jobs[1].folder.as_ref().map(SafeName::as_str), Some("d"));
         assert_eq!((jobs[0].urls.len(), jobs[0].expected.len(), jobs[0].connections), (2, 1, Some(4)));
         assert_eq!((jobs[0].limit_rate, jobs[0].if_exists), (Some(2 << 20), None));
         let headers: Vec<&str> = jobs[0].headers.iter().map(|(name, _)| name).collect();

@@ -3,8 +3,9 @@
 //!
 //! Invariant: the memory in use is limited to one element, whose length is limited.
 
+use super::addresses::Addresses;
 use super::text::LONGEST_LINE;
-use super::{AtLine, jsonl};
+use super::{AtLine, bad, jsonl};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub fn begins(beginning: &str) -> bool {
 /// The jobs of an array, each with the number of the line in which its element begins.
 pub struct Array<R> {
     text: R,
+    addresses: Addresses,
     line: u64,
     is_begun: bool,
     over: bool,
@@ -27,8 +29,8 @@ pub struct Array<R> {
 
 impl<R: BufRead> Array<R> {
     /// Reads an array from this text.
-    pub fn new(text: R) -> Array<R> {
-        Array { text, line: 1, is_begun: false, over: false }
+    pub fn new(text: R, addresses: Addresses) -> Array<R> {
+        Array { text, addresses, line: 1, is_begun: false, over: false }
     }
 
     /// Returns the text of the next element, and the number of its first line. Returns `None` at the end of
@@ -114,7 +116,7 @@ impl<R: BufRead> Iterator for Array<R> {
         match self.read_element() {
             Ok(element) => {
                 self.over = element.is_none();
-                element.map(|(line, element)| (line, job(&element)))
+                element.map(|(line, element)| (line, job(&element, &self.addresses)))
             }
             Err(e) => {
                 self.over = true;
@@ -125,17 +127,13 @@ impl<R: BufRead> Iterator for Array<R> {
     }
 }
 
-fn job(element: &[u8]) -> Result<Job, Error> {
+fn job(element: &[u8], addresses: &Addresses) -> Result<Job, Error> {
     match serde_json::from_slice(element) {
-        Ok(Value::Object(keys)) => jsonl::job(keys),
-        Ok(Value::String(url)) => Job::given(url.trim()),
+        Ok(Value::Object(keys)) => jsonl::job(keys, addresses),
+        Ok(Value::String(url)) => addresses.job(url.trim()),
         Ok(_) => Err(bad("it must be an object or a string")),
         Err(e) => Err(bad(e.to_string())),
     }
-}
-
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why.into())
 }
 
 #[cfg(test)]
@@ -148,7 +146,7 @@ mod tests {
             Ok(job) => Ok(job.urls[0].to_string()),
             Err(error) => Err(error.detail),
         };
-        Array::new(text.as_bytes()).map(|(line, job)| (line, shown(job))).collect()
+        Array::new(text.as_bytes(), Addresses::default()).map(|(line, job)| (line, shown(job))).collect()
     }
 
     #[test]
@@ -160,7 +158,7 @@ mod tests {
         let urls: Vec<&str> = all.iter().map(|(_, url)| url.as_deref().expect("a URL")).collect();
         assert_eq!((lines, urls), (vec![2, 4, 4], vec!["http://h/a,%7D]%22", "http://h/b", "http://h/c"]));
         assert_eq!((read("[]"), read(" [ ] ")), (Vec::new(), Vec::new()));
-        let mut empty = Array::new("[]".as_bytes());
+        let mut empty = Array::new("[]".as_bytes(), Addresses::default());
         assert!(empty.next().is_none() && empty.next().is_none());
     }
 
@@ -203,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_causes_a_panic(text in "[\\[\\]{}\",:a\\\\ \n]{0,80}") {
-            prop_assert!(Array::new(text.as_bytes()).count() <= text.len() + 1);
+            prop_assert!(Array::new(text.as_bytes(), Addresses::default()).count() <= text.len() + 1);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Reads `fetch.txt` of BagIt (RFC 8493, section 2.2.3): lines of the form `URL LENGTH FILENAME`.
 
-use super::AtLine;
+use super::addresses::Addresses;
 use super::text::Lines;
+use super::{AtLine, bad};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
@@ -25,21 +26,22 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Returns the jobs of a text, each with the number of its line.
-pub fn jobs(text: impl Read) -> impl Iterator<Item = AtLine> {
-    (1..).zip(Lines::new(text)).filter_map(|(number, line)| {
+pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
+    (1..).zip(Lines::new(text)).filter_map(move |(number, line)| {
         let line = line.map_err(|e| bad(e.to_string()));
-        let job = line.and_then(|line| job(str::from_utf8(&line).map_err(|_| bad("it is not UTF-8"))?));
+        let text = |line: Vec<u8>| String::from_utf8(line).map_err(|_| bad("it is not UTF-8"));
+        let job = line.and_then(text).and_then(|line| job(&line, &addresses));
         job.transpose().map(|job| (number, job))
     })
 }
 
 /// Returns the job of a line. A blank line has none.
-fn job(line: &str) -> Result<Option<Job>, Error> {
+fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     if line.trim().is_empty() {
         return Ok(None);
     }
     let (url, length, name) = parts(line).ok_or_else(|| bad("the form is URL LENGTH FILENAME"))?;
-    let mut job = Job::given(url)?;
+    let mut job = addresses.job(url)?;
     // Someone else wrote the bag.
     job.named_by = NamedBy::Document;
     if length != "-" {
@@ -54,10 +56,6 @@ fn job(line: &str) -> Result<Option<Job>, Error> {
     Ok(Some(job))
 }
 
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +65,7 @@ mod tests {
     fn the_lines_of_a_bag_are_read() {
         let text = "http://h/a 12 data/x/a b%25.txt\n\nhttps://h/b\t-  data/b\nhttp://h/c many data/c\nhttp://h/d 1 ../d\n";
         assert!(begins(text) && !begins("http://h/a 12 x\n") && !begins("http://h/a data/x") && !begins(""));
-        let all: Vec<AtLine> = jobs(text.as_bytes()).collect();
+        let all: Vec<AtLine> = jobs(text.as_bytes(), Addresses::default()).collect();
         let [(1, Ok(first)), (3, Ok(second)), (4, Err(length)), (5, Err(name))] = &all[..] else {
             panic!("{all:?}");
         };
@@ -87,7 +85,7 @@ mod tests {
         #[test]
         fn no_text_causes_a_panic(text in "\\PC{0,80}") {
             begins(&text);
-            jobs(text.as_bytes()).for_each(drop);
+            jobs(text.as_bytes(), Addresses::default()).for_each(drop);
         }
     }
 }

@@ -4,10 +4,13 @@
 //! first URL. So a section is read as a whole. `next` ends a section. Notes name the options that are
 //! not used.
 
-use super::AtLine;
+use super::addresses::Addresses;
+use super::{AtLine, bad, folder};
+use crate::curl_options::{self, To};
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Destination, Headers, Job};
 use crate::name::SafeName;
+use crate::rate;
 
 /// The longest file that is read, in bytes. A URL and its name take about a hundred bytes, so it may have
 /// 600,000 files.
@@ -18,24 +21,44 @@ pub const LONGEST: usize = 64 * 1024 * 1024;
 pub fn begins(beginning: &str) -> bool {
     let lines = || beginning.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let is_url = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
-    let has_url = |line| option(line).is_some_and(|(name, value)| name == "url" && is_url(&value));
+    let has_url = |line| options(line).iter().any(|(name, value)| name == "url" && is_url(value));
     lines().next().is_some_and(|first| !is_url(first)) && lines().any(has_url)
 }
 
-/// Returns the name and the value of the option in a line. A line has one option.
-fn option(line: &str) -> Option<(&str, String)> {
+/// Returns the names and the values of the options in a line. A line has one option, or several options of
+/// one letter without values before it, such as `-sSo NAME`.
+fn options(line: &str) -> Vec<(String, String)> {
     let line = line.trim();
     let dashes = line.bytes().take_while(|byte| *byte == b'-').count();
-    let line = &line[dashes.min(2)..];
-    let is_short = dashes == 1;
-    let end = match is_short {
-        true => line.chars().next()?.len_utf8(),
-        false => line.find(|c: char| c.is_whitespace() || matches!(c, '=' | ':' | '"')).unwrap_or(line.len()),
-    };
-    let (name, rest) = line.split_at(end);
+    let text = &line[dashes.min(2)..];
+    if dashes == 1 {
+        return letters(text);
+    }
+    let end = text.find(|c: char| c.is_whitespace() || matches!(c, '=' | ':' | '"')).unwrap_or(text.len());
+    let (name, after) = text.split_at(end);
+    // A colon alone is the short name of `next`.
+    let name = if name.is_empty() && text == ":" { text } else { name };
+    (!name.is_empty()).then(|| (name.into(), value_after(after))).into_iter().collect()
+}
+
+/// Returns the options in a word of letters. Only the last one may have a value.
+fn letters(text: &str) -> Vec<(String, String)> {
+    let mut options = Vec::new();
+    for (at, letter) in text.char_indices().take_while(|(_, letter)| !letter.is_whitespace()) {
+        let has_value = curl_options::row(letter.encode_utf8(&mut [0; 4])).is_none_or(|row| row.2);
+        let value = has_value.then(|| value_after(&text[at + letter.len_utf8()..]));
+        options.push((letter.to_string(), value.unwrap_or_default()));
+        if has_value {
+            break;
+        }
+    }
+    options
+}
+
+/// Returns the value in the text after the name of an option.
+fn value_after(rest: &str) -> String {
     let rest = rest.trim_start();
-    let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
-    (!name.is_empty()).then(|| (name, value(rest)))
+    value(rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
 }
 
 /// Returns a value without its quotation marks. A value without them ends at the first blank.
@@ -62,43 +85,30 @@ fn value(text: &str) -> String {
     value
 }
 
-/// Options that change neither which file is downloaded nor through which servers, and that downhaul does not
-/// read. A note names them. Every other option that is not read is a mistake: without it, another file could
-/// be saved as if it were the right one, or a proxy could be passed by.
-const HARMLESS: &[&str] = &[
-    "connect-timeout",
-    "fail-early",
-    "globoff",
-    "g",
-    "http1.1",
-    "http2",
-    "insecure",
-    "k",
-    "keepalive-time",
-    "limit-rate",
-    "max-redirs",
-    "max-time",
-    "m",
-    "no-progress-meter",
-    "parallel-immediate",
-    "progress-bar",
-    "retry",
-    "retry-all-errors",
-    "retry-connrefused",
-    "retry-delay",
-    "retry-max-time",
-    "speed-limit",
-    "Y",
-    "speed-time",
-    "y",
-    "tcp-nodelay",
-    "tlsv1.2",
-    "tlsv1.3",
-    "verbose",
-    "v",
-    "write-out",
-    "w",
-];
+/// What a list does with an option.
+enum Use {
+    /// It is read, or it requests what downhaul does anyway.
+    Silent,
+    /// It changes neither which file is downloaded nor through which servers. A note names it.
+    Noted,
+    /// Without it, another file could be saved as if it were the right one, or a proxy could be passed by.
+    Mistake,
+}
+
+/// Returns what a list does with an option that [`Section::add`] does not read.
+fn use_of(name: &str) -> Use {
+    let positive = || name.strip_prefix("no-").and_then(curl_options::row);
+    match curl_options::row(name).map(|row| row.3) {
+        // `--decode auto` has no effect on which file is meant, and `parallel-max` has none on files.
+        Some(To::Anyway | To::Words(["--decode=auto"]) | To::Option("parallel")) => Use::Silent,
+        Some(To::LeftOut | To::Flag(_) | To::Words(_)) => Use::Noted,
+        Some(To::Option(
+            "max-time" | "connect-timeout" | "timeout" | "min-speed" | "retries" | "max-redirects",
+        )) => Use::Noted,
+        None if positive().is_some() => Use::Noted,
+        _ => Use::Mistake,
+    }
+}
 
 /// The options of one section so far.
 #[derive(Default)]
@@ -108,6 +118,11 @@ struct Section {
     /// URL.
     names: Vec<Option<String>>,
     headers: Headers,
+    folder: Option<SafeName>,
+    /// The highest rate of each file, in bytes a second.
+    rate: Option<u64>,
+    /// True if the URLs have no patterns.
+    has_no_patterns: bool,
     unused: Vec<String>,
     mistake: Option<Error>,
 }
@@ -116,7 +131,7 @@ struct Section {
 ///
 /// # Errors
 /// Returns `list.line` if the text is not UTF-8.
-pub fn jobs(text: &[u8]) -> Result<Vec<AtLine>, Error> {
+pub fn jobs(text: &[u8], addresses: &Addresses) -> Result<Vec<AtLine>, Error> {
     let text = str::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
     let (mut jobs, mut section) = (Vec::new(), Section::default());
     for (number, line) in (1..).zip(text.lines()) {
@@ -124,102 +139,132 @@ pub fn jobs(text: &[u8]) -> Result<Vec<AtLine>, Error> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match option(line) {
-            _ if job::has_scheme(line) => {
-                jobs.push((number, Err(bad("a URL needs the option `url`"))));
+        if job::has_scheme(line) {
+            jobs.push((number, Err(bad("a URL needs the option `url`"))));
+            continue;
+        }
+        let options = options(line);
+        if options.is_empty() {
+            section.mistake = Some(bad(format!("line {number} has no option")));
+        }
+        for (name, value) in options {
+            match &*name {
+                "next" | ":" => jobs.extend(std::mem::take(&mut section).end(addresses)),
+                name => section.add(number, name, value),
             }
-            Some(("next" | ":", _)) => jobs.extend(std::mem::take(&mut section).end()),
-            Some((name, value)) => section.add(number, name, value),
-            None => section.mistake = Some(bad(format!("line {number} has no option"))),
         }
     }
-    jobs.extend(section.end());
+    jobs.extend(section.end(addresses));
     Ok(jobs)
 }
 
 impl Section {
+    /// Adds an option in the line of this number.
     fn add(&mut self, number: u64, name: &str, value: String) {
-        let read = match name {
-            "url" => {
+        let header = |header: Result<(String, String), String>, headers: &mut Headers| {
+            header.map(|(name, value)| headers.add(name, value)).map_err(bad)
+        };
+        let read = match curl_options::row(name).map(|row| row.3) {
+            Some(To::GivenUrl) => {
                 self.urls.push((number, value));
-                return;
+                Ok(())
             }
-            "output" | "o" => {
+            Some(To::Output) => {
                 self.names.push(Some(value));
-                return;
+                Ok(())
             }
-            "remote-name" | "O" => {
+            Some(To::RemoteName) => {
                 self.names.push(None);
-                return;
+                Ok(())
             }
-            "header" | "H" => Headers::read(&value),
-            "referer" | "e" => Headers::referer(&value).map(|value| ("Referer".into(), value)),
-            "user-agent" | "A" => Headers::check("User-Agent", &value),
-            // downhaul always does what these options request, or they do not change which bytes are saved.
-            "remote-name-all" | "parallel" | "Z" | "location" | "L" | "silent" | "s" | "show-error" | "S"
-            | "fail" | "f" | "create-dirs" | "parallel-max" | "compressed" | "remote-time" | "R" => return,
-            other if HARMLESS.contains(&other) => {
-                if !self.unused.iter().any(|one| one == other) {
-                    self.unused.push(other.into());
-                }
-                return;
+            Some(To::NoPatterns) => {
+                self.has_no_patterns = true;
+                Ok(())
             }
-            other => {
-                let why = format!("a list cannot have the option `{other}` of curl (in line {number})");
-                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
+            Some(To::Header) => header(Headers::read(&value), &mut self.headers),
+            Some(To::Referer) => {
+                header(Headers::referer(&value).map(|value| ("Referer".into(), value)), &mut self.headers)
+            }
+            Some(To::Option("user-agent")) => header(Headers::check("User-Agent", &value), &mut self.headers),
+            Some(To::Option("limit-rate")) => {
+                rate::read(&value).map(|rate| self.rate = Some(rate)).map_err(bad)
+            }
+            // The option that names the folder of the files.
+            Some(To::Option("output")) => folder(&value).map(|folder| self.folder = folder),
+            _ => {
+                self.add_unread(number, name);
                 return;
             }
         };
-        match read {
-            Ok((name, value)) => self.headers.add(name, value),
-            Err(why) => self.mistake = Some(bad(format!("`{name}` in line {number}: {why}"))),
+        if let Err(error) = read {
+            let why = format!("`{name}` in line {number}: {}", error.detail);
+            self.mistake = Some(Error { detail: why, ..error });
+        }
+    }
+
+    /// Adds an option that is not read.
+    fn add_unread(&mut self, number: u64, name: &str) {
+        match use_of(name) {
+            Use::Silent => {}
+            Use::Noted => {
+                if !self.unused.iter().any(|one| one == name) {
+                    self.unused.push(name.into());
+                }
+            }
+            Use::Mistake => {
+                let why = format!("a list cannot have the option `{name}` of curl (in line {number})");
+                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
+            }
         }
     }
 
     /// Returns the jobs of the section. A mistake in the section is the error of each of them, or the only
     /// item if the section has no URL.
-    fn end(self) -> Vec<AtLine> {
-        let Section { urls, names, headers, unused, mistake } = self;
+    fn end(mut self, addresses: &Addresses) -> Vec<AtLine> {
+        let urls = std::mem::take(&mut self.urls);
         if urls.is_empty() {
-            return mistake.into_iter().map(|mistake| (0, Err(mistake))).collect();
+            return self.mistake.into_iter().map(|mistake| (0, Err(mistake))).collect();
         }
-        let mut names = names.into_iter();
+        let mut names = std::mem::take(&mut self.names).into_iter();
         let mut jobs = Vec::new();
         for (line, url) in urls {
             let name = names.next().flatten();
-            let job = match &mistake {
+            let job = match &self.mistake {
                 Some(mistake) => Err(mistake.clone()),
-                None => job(&url, name.as_deref(), &headers),
+                None => self.job(&url, name.as_deref(), addresses),
             };
             jobs.push((line, job));
         }
         if let Some((_, Ok(first))) = jobs.first_mut()
-            && !unused.is_empty()
+            && !self.unused.is_empty()
         {
-            let shown = unused.join("`, `");
+            let shown = self.unused.join("`, `");
             first.notes.push(format!("the options `{shown}` of curl in the list are ignored"));
         }
         jobs
     }
-}
 
-fn job(url: &str, name: Option<&str>, headers: &Headers) -> Result<Job, Error> {
-    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = path.find('/').map_or("", |start| &path[start..]);
-    if path.contains(['{', '[']) {
-        return Err(bad("curl expands patterns in URLs, and a list cannot have patterns"));
+    /// Returns the job of a URL of the section.
+    fn job(&self, url: &str, name: Option<&str>, addresses: &Addresses) -> Result<Job, Error> {
+        let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let path = path.find('/').map_or("", |start| &path[start..]);
+        if !self.has_no_patterns && path.contains(['{', '[']) {
+            return Err(bad("curl expands patterns in URLs, and a list cannot have patterns"));
+        }
+        let mut job = addresses.job(url)?;
+        if let Some(name) = name {
+            let safe = SafeName::from_person(name);
+            let safe = safe.map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?;
+            let below = self.folder.as_ref().map(|folder| safe.below(std::slice::from_ref(folder)));
+            job.destination = Destination::Name(below.unwrap_or(safe));
+        } else {
+            job.folder = self.folder.clone();
+        }
+        job.headers = self.headers.clone();
+        // In curl, the limit 0 is no limit.
+        job.limit_rate = self.rate.filter(|rate| *rate > 0);
+        Ok(job)
     }
-    let mut job = Job::given(url)?;
-    if let Some(name) = name {
-        let safe = SafeName::from_person(name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?;
-        job.destination = Destination::Name(safe);
-    }
-    job.headers = headers.clone();
-    Ok(job)
-}
-
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why.into())
 }
 
 #[cfg(test)]
@@ -238,7 +283,7 @@ mod tests {
             };
             (job.urls[0].to_string(), name, job.headers.iter().count())
         };
-        let jobs = jobs(text.as_bytes()).expect("UTF-8").into_iter();
+        let jobs = jobs(text.as_bytes(), &Addresses::default()).expect("UTF-8").into_iter();
         jobs.map(|(line, job)| (line, job.map(shown).map_err(|e| e.to_string()))).collect()
     }
 
@@ -288,16 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_the_rate_and_letters_in_one_word_are_read() {
+        let text = "url=http://h/{a}\n-gso x\noutput-dir = /sub/\nurl=http://h/b\nlimit-rate 2M\n";
+        let all = jobs(text.as_bytes(), &Addresses::default()).expect("UTF-8");
+        let jobs: Vec<&Job> = all.iter().map(|(_, job)| job.as_ref().expect("a job")).collect();
+        assert_eq!(jobs[0].destination.given_name().as_deref(), Some("sub/x"));
+        assert_eq!(jobs[1].folder.as_ref().map(SafeName::as_str), Some("sub"));
+        assert_eq!((jobs[0].limit_rate, jobs[0].notes.len()), (Some(2 << 20), 0));
+    }
+
+    #[test]
     fn options_that_change_the_file_are_mistakes() {
-        for option in [
-            "request = POST",
-            "--data x=1",
-            "user = a:b",
-            "range 0-3",
-            "output-dir = sub",
-            "proxy = p:1",
-            "new-one",
-        ] {
+        for option in
+            ["request = POST", "--data x=1", "user = a:b", "range 0-3", "-sr 0-3", "proxy = p:1", "new-one"]
+        {
             let all = read(&format!("url=http://h/a\n{option}\nnext\nurl=http://h/b\n"));
             let says = all[0].1.as_ref().expect_err(option);
             assert!(
@@ -317,7 +366,7 @@ mod tests {
         #[test]
         fn no_text_causes_a_panic(text in "(url|output|next|http://h/|[-=: \"\\\\\na#]){0,40}") {
             begins(&text);
-            let _ = jobs(text.as_bytes());
+            let _ = jobs(text.as_bytes(), &Addresses::default());
         }
     }
 }

@@ -4,13 +4,13 @@
 //! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
 //! made safe. The path of a file may be relative to the URL of the document.
 
-use super::jsonl;
+use super::addresses::Addresses;
+use super::{bad, jsonl};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::job::{Destination, Job, NamedBy};
+use crate::job::{Destination, Job, NamedBy, parse_url};
 use crate::name::{SafeName, unescaped};
 use serde_json::{Map, Value};
-use url::Url;
 
 /// The keys of these documents whose values are arrays of files.
 const KEYS: [&str; 2] = ["\"resources\"", "\"@graph\""];
@@ -48,31 +48,42 @@ pub fn begins(beginning: &str) -> bool {
     false
 }
 
-/// Returns the jobs of a document. Relative paths begin at `base`.
+/// Returns the jobs of a document.
 ///
 /// # Errors
 /// Returns `list.line` if the text is not such a document.
-pub fn jobs(document: &[u8], base: Option<&Url>) -> Result<Vec<Result<Job, Error>>, Error> {
+pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Error>>, Error> {
     let document: Value = serde_json::from_slice(document).map_err(|e| bad(e.to_string()))?;
     let list = |key: &str| document.get(key).and_then(Value::as_array);
     match (list("resources"), list("@graph")) {
-        (Some(resources), _) => Ok(resources.iter().flat_map(|one| resource(one, base)).collect()),
-        (None, Some(graph)) => Ok(graph.iter().filter_map(|one| entity(one, base)).collect()),
+        (Some(resources), _) => {
+            let numbered = (1..).zip(resources);
+            Ok(numbered.flat_map(|(number, one)| resource(number, one, addresses)).collect())
+        }
+        (None, Some(graph)) => Ok(graph.iter().filter_map(|one| entity(one, addresses)).collect()),
         (None, None) => Err(bad("it has neither `resources` nor `@graph`")),
     }
 }
 
 /// Returns the jobs of a data resource (Data Package, version 2). Its data may be divided into several files,
 /// and only the data of a single file has the digest and the size of the resource.
-fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
-    let paths: Vec<&str> = match resource.get("path") {
-        Some(Value::String(path)) => vec![path],
-        Some(Value::Array(paths)) => paths.iter().filter_map(Value::as_str).collect(),
-        _ => resource.get("url").and_then(Value::as_str).into_iter().collect(),
+fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<Job, Error>> {
+    let named = |error: Error| Error { detail: format!("resource {number}: {}", error.detail), ..error };
+    let wrong = |why: &str| Err(named(Error::new(ErrorKind::ListFile, "", why)));
+    let paths = match resource.get("path").or_else(|| resource.get("url")) {
+        Some(Value::Array(paths)) if !paths.is_empty() => paths.as_slice(),
+        Some(path) if path.is_string() => std::slice::from_ref(path),
+        // The resource contains its data.
+        None if resource.get("data").is_some() => return Vec::new(),
+        None => return vec![wrong("it has neither `path` nor `data`")],
+        Some(_) => return vec![wrong("`path` must be a string or an array of strings")],
     };
     let is_single = paths.len() == 1;
-    let one = |path: &&str| {
-        let mut job = at(path, base)?;
+    let one = |path: &Value| {
+        let Some(path) = path.as_str() else {
+            return wrong("`path` must be a string or an array of strings");
+        };
+        let mut job = at(path, addresses).map_err(named)?;
         if is_single {
             job.size = resource.get("bytes").and_then(Value::as_u64);
             if let Some(hash) = resource.get("hash").and_then(Value::as_str) {
@@ -81,7 +92,8 @@ fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
-                expected.map_err(|why| Error::new(ErrorKind::ListFile, *path, format!("`hash`: {why}")))?;
+                expected
+                    .map_err(|why| named(Error::new(ErrorKind::ListFile, path, format!("`hash`: {why}"))))?;
             }
         }
         Ok(job)
@@ -90,7 +102,7 @@ fn resource(resource: &Value, base: Option<&Url>) -> Vec<Result<Job, Error>> {
 }
 
 /// Returns the job of an entity, if the entity is a file (RO-Crate 1.1, section "Data Entities").
-fn entity(entity: &Value, base: Option<&Url>) -> Option<Result<Job, Error>> {
+fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     let keys = entity.as_object()?;
     let types = keys.get("@type")?;
     let is =
@@ -106,7 +118,7 @@ fn entity(entity: &Value, base: Option<&Url>) -> Option<Result<Job, Error>> {
     }
     let content = keys.get("contentUrl").and_then(first_text).filter(|_| !is_absolute(id));
     let address = content.unwrap_or(id);
-    Some(at(address, base).and_then(|mut job| {
+    Some(at(address, addresses).and_then(|mut job| {
         let size = keys.get("contentSize");
         job.size = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.trim().parse().ok()));
         if !is_absolute(id) {
@@ -131,14 +143,15 @@ fn first_text(value: &Value) -> Option<&str> {
 
 /// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path is also
 /// the name of the file.
-fn at(address: &str, base: Option<&Url>) -> Result<Job, Error> {
+fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
+    let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {
         Job::given(address)?
     } else {
         let lacks = "its path is relative. Give the URL of the document with --base";
-        let base = base.ok_or_else(|| Error::new(ErrorKind::UrlInvalid, address, lacks))?;
-        let url =
-            base.join(address).map_err(|e| Error::new(ErrorKind::UrlInvalid, address, e.to_string()))?;
+        let base = addresses.base().ok_or_else(|| Error::new(ErrorKind::UrlInvalid, address, lacks))?;
+        let invalid = |e: url::ParseError| Error::new(ErrorKind::UrlInvalid, address, e.to_string());
+        let url = parse_url(base.join(address).map_err(invalid)?.as_str())?;
         let name = name(address.trim_start_matches("./"))?;
         Job::new(url).with_destination(Destination::Name(name))
     };
@@ -154,20 +167,17 @@ fn name(path: &str) -> Result<SafeName, Error> {
     SafeName::from_publisher(path).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
 }
 
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use url::Url;
 
     /// Returns the URL, the name, the size and the number of digests of each job.
     fn read(document: &str, base: &str) -> Vec<(String, String, Option<u64>, usize)> {
         assert!(begins(document));
-        let base = Url::parse(base).ok();
-        let jobs = jobs(document.as_bytes(), base.as_ref()).expect("a document");
+        let addresses = Addresses::new(Vec::new(), Url::parse(base).ok());
+        let jobs = jobs(document.as_bytes(), &addresses).expect("a document");
         let shown = |job: Job| {
             assert_eq!(job.named_by, NamedBy::Document);
             let name = match &job.destination {
@@ -221,13 +231,21 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_an_error() {
         let one = |document: &str| {
-            let all = jobs(document.as_bytes(), None).and_then(|mut all| all.remove(0));
+            let all = jobs(document.as_bytes(), &Addresses::default()).and_then(|mut all| all.remove(0));
             all.expect_err(document).to_string()
         };
         assert!(one(r#"{"resources":[{"path":"a.csv"}]}"#).contains("--base"));
         assert!(one(r#"{"resources":[{"path":"http://h/a","hash":"sha256:zz"}]}"#).contains("`hash`"));
         assert!(one(r#"{"resources":[{"path":"ftp://h/a"}]}"#).contains("ftp"));
         assert!(one("{}").contains("neither"));
+        for path in ["5", "[]", "null", "[5]", "\"../../x\"", "\"mailto:a@b\""] {
+            let document =
+                format!(r#"{{"resources":[{{"path":"http://h/a"}},{{"name":"b","path":{path}}}]}}"#);
+            let addresses = Addresses::new(Vec::new(), Url::parse("http://h/d/").ok());
+            let all = jobs(document.as_bytes(), &addresses).expect("a document");
+            let [Ok(_), Err(error)] = &all[..] else { panic!("{path}: {all:?}") };
+            assert!(error.to_string().contains("resource 2: "), "{path}: {error}");
+        }
         assert!(!begins(r#"{"url":"http://h/a","resources":1}"#) && !begins("http://h/a"));
         assert!(begins(r#"{"url":"http://h/a","x":{"resources":[1]},"resources" : [{"path":"a"}]}"#));
         assert!(!begins(r#"{"url":"http://h/a","x":{"resources":[1]}}"#));
@@ -237,7 +255,7 @@ mod tests {
         #[test]
         fn no_text_causes_a_panic(text in "\\PC{0,80}") {
             begins(&text);
-            let _ = jobs(text.as_bytes(), None);
+            let _ = jobs(text.as_bytes(), &Addresses::default());
         }
     }
 }

@@ -3,11 +3,15 @@
 //! Invariant: a list in the form of lines is recognised by its first bytes alone, so that a pipe is read as
 //! its lines arrive.
 
-use super::table::{self, Columns, Table};
+use super::addresses::Addresses;
+use super::columns::Columns;
+use super::table::{self, Table};
 use super::text::Lines;
-use super::{AtLine, aria2, array, bagit, curl, described, line, metalink};
+use super::{AtLine, aria2, array, bagit, curl, described, line_with, metalink};
 use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use url::Url;
 
 /// The form of a list is recognised by this many bytes at its beginning. Comments may come before the root
@@ -35,50 +39,92 @@ pub enum Form {
     Metalink,
 }
 
-/// The names of the forms (`--list-format`).
-pub const NAMES: [&str; 9] =
-    ["lines", "json", "csv", "tsv", "aria2", "curl", "bagit", "datapackage", "metalink"];
+/// A form that the user stated (`--list-format`). It may stand for several forms, which the content
+/// distinguishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stated {
+    /// Lines, and JSON lines.
+    Lines,
+    /// JSON lines, or an array.
+    Json,
+    /// A table with commas, or with the separator that is found.
+    Csv,
+    /// A table with tabs.
+    Tsv,
+    /// An input file of aria2.
+    Aria2,
+    /// A configuration file of curl.
+    Curl,
+    /// `fetch.txt` of BagIt.
+    BagIt,
+    /// A data package or an RO-Crate.
+    DataPackage,
+    /// A Metalink document.
+    Metalink,
+}
+
+impl Stated {
+    /// All forms, each with its name.
+    pub const NAMES: [(&'static str, Stated); 9] = [
+        ("lines", Stated::Lines),
+        ("json", Stated::Json),
+        ("csv", Stated::Csv),
+        ("tsv", Stated::Tsv),
+        ("aria2", Stated::Aria2),
+        ("curl", Stated::Curl),
+        ("bagit", Stated::BagIt),
+        ("datapackage", Stated::DataPackage),
+        ("metalink", Stated::Metalink),
+    ];
+
+    /// Returns the form with this name.
+    pub fn from_name(name: &str) -> Option<Stated> {
+        Stated::NAMES.iter().find(|(other, _)| *other == name).map(|(_, form)| *form)
+    }
+}
 
 /// Facts about a list, besides its text.
 #[derive(Debug, Default, Clone)]
 pub struct Facts {
-    /// The name of the form, if the user gave one: one of [`NAMES`].
-    pub form: Option<String>,
+    /// The form, if the user stated one.
+    pub form: Option<Stated>,
     /// The file name of the list, or an empty text.
     pub name: String,
     /// The columns of a table that the user named.
     pub columns: Columns,
-    /// The URL at which relative paths begin.
-    pub base: Option<Url>,
+    /// The rules for the addresses in the list.
+    pub addresses: Addresses,
+    /// The URL of a list that was fetched. Relative paths in a document begin there.
+    pub url: Option<Url>,
+    /// The number of rows of a table that were left out because they have no URL. Reading adds to it.
+    pub without_url: Arc<AtomicU64>,
 }
 
 impl Facts {
     /// Returns the form of a list that begins with these bytes.
     pub fn form(&self, beginning: &[u8]) -> Form {
         let text = String::from_utf8_lossy(beginning);
-        let ending = self.name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
         let separator = |otherwise| table::separator(&text, &self.columns).unwrap_or(otherwise);
-        match self.form.as_deref() {
-            Some("json") if text.trim_start().starts_with('[') => return Form::Array,
-            Some("lines" | "json") => return Form::Lines,
-            Some("csv") => return Form::Table(separator(b',')),
-            Some("tsv") => return Form::Table(b'\t'),
-            Some("aria2") => return Form::Aria2,
-            Some("curl") => return Form::Curl,
-            Some("bagit") => return Form::BagIt,
-            Some("datapackage") => return Form::Described,
-            Some("metalink") => return Form::Metalink,
-            _ => {}
+        if let Some(stated) = self.form {
+            return match stated {
+                Stated::Json if text.trim_start().starts_with('[') => Form::Array,
+                Stated::Lines | Stated::Json => Form::Lines,
+                Stated::Csv => Form::Table(separator(b',')),
+                Stated::Tsv => Form::Table(b'\t'),
+                Stated::Aria2 => Form::Aria2,
+                Stated::Curl => Form::Curl,
+                Stated::BagIt => Form::BagIt,
+                Stated::DataPackage => Form::Described,
+                Stated::Metalink => Form::Metalink,
+            };
         }
-        match &*self.name.to_ascii_lowercase() {
-            "datapackage.json" | "ro-crate-metadata.json" => return Form::Described,
-            "fetch.txt" => return Form::BagIt,
-            _ => {}
-        }
-        match &*ending {
-            "meta4" | "metalink" => return Form::Metalink,
-            "csv" => return Form::Table(separator(b',')),
-            "tsv" | "tab" => return Form::Table(separator(b'\t')),
+        let name = self.name.to_ascii_lowercase();
+        match (&*name, name.rsplit_once('.').map_or("", |(_, ending)| ending)) {
+            ("datapackage.json" | "ro-crate-metadata.json", _) => return Form::Described,
+            ("fetch.txt", _) => return Form::BagIt,
+            (_, "meta4" | "metalink") => return Form::Metalink,
+            (_, "csv") => return Form::Table(separator(b',')),
+            (_, "tsv" | "tab") => return Form::Table(separator(b'\t')),
             _ => {}
         }
         // If the user named columns, the list is a table.
@@ -134,39 +180,46 @@ impl Form {
         text: impl BufRead + 'r,
         facts: &Facts,
     ) -> io::Result<Box<dyn Iterator<Item = AtLine> + 'r>> {
+        let addresses = facts.addresses.clone();
         Ok(match self {
-            Form::Lines => Box::new(lines(text)),
-            Form::Array => Box::new(array::Array::new(text)),
-            Form::Table(separator) => match Table::new(text, separator, &facts.columns) {
+            Form::Lines => Box::new(lines(text, addresses)),
+            Form::Array => Box::new(array::Array::new(text, addresses)),
+            Form::Table(separator) => match Table::new(text, separator, facts) {
                 Ok(table) => Box::new(table),
                 Err(error) => Box::new([(0, Err(error))].into_iter()),
             },
-            Form::Aria2 => Box::new(aria2::Entries::new(text)),
-            Form::BagIt => Box::new(bagit::jobs(text)),
-            Form::Curl => Box::new(whole(curl::jobs(&document(text, curl::LONGEST)?)).into_iter()),
+            Form::Aria2 => Box::new(aria2::Entries::new(text, addresses)),
+            Form::BagIt => Box::new(bagit::jobs(text, addresses)),
+            Form::Curl => {
+                let jobs = curl::jobs(&document(text, curl::LONGEST)?, &addresses);
+                Box::new(whole(jobs).into_iter())
+            }
             Form::Described => {
-                let jobs = described::jobs(&document(text, described::LONGEST)?, facts.base.as_ref());
+                let jobs = described::jobs(
+                    &document(text, described::LONGEST)?,
+                    &addresses.or_base(facts.url.as_ref()),
+                );
                 Box::new(whole(jobs.map(|jobs| jobs.into_iter().map(|job| (0, job)).collect())).into_iter())
             }
             // If the document is too long, `Metalink` returns an error.
             Form::Metalink => {
                 let mut all = Vec::new();
                 text.take(metalink::LONGEST as u64 + 1).read_to_end(&mut all)?;
-                Box::new(metalink::Metalink::new(all))
+                Box::new(metalink::Metalink::new(all).with_addresses(addresses))
             }
         })
     }
 }
 
 /// Returns the jobs of lines. A line with a mistake is an error.
-fn lines(text: impl Read) -> impl Iterator<Item = AtLine> {
-    (1..).zip(Lines::new(text)).filter_map(|(number, bytes)| {
+fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
+    (1..).zip(Lines::new(text)).filter_map(move |(number, bytes)| {
         // Lines that are too long are skipped, and any other error ends the list.
         let unread = |e: io::Error| match e.kind() {
             io::ErrorKind::InvalidData => Error::new(ErrorKind::ListLine, "", e.to_string()),
             _ => Error::new(ErrorKind::ListUnreadable, "", e.to_string()),
         };
-        let job = bytes.map_err(unread).and_then(|bytes| line(&bytes));
+        let job = bytes.map_err(unread).and_then(|bytes| line_with(&bytes, &addresses));
         job.transpose().map(|job| (number, job))
     })
 }
@@ -213,8 +266,8 @@ mod tests {
             let facts = Facts { name: name.into(), ..Facts::default() };
             assert_eq!(facts.form(text.as_bytes()), form, "{name} {text}");
         }
-        let named = |form: &str| Facts { form: Some(form.into()), ..Facts::default() }.form(b"[]");
-        let forms = NAMES.map(named);
+        let named = |(name, _)| Facts { form: Stated::from_name(name), ..Facts::default() }.form(b"[]");
+        let forms = Stated::NAMES.map(named);
         assert_eq!(forms.iter().filter(|form| **form == Form::Lines).count(), 1, "{forms:?}");
         let facts = Facts { columns: Columns::read("url=a").expect("columns"), ..Facts::default() };
         assert_eq!(facts.form(b"b\ta\n1\thttp://h/a"), Form::Table(b'\t'));

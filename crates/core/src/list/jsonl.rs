@@ -1,10 +1,12 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events, except for values of keys such as `password`. `header_keys` reads the keys with headers.
+//! events, except for values of keys such as `password`. `header_keys` reads the keys with headers, and
+//! `option_keys` those with options.
 //!
 //! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. It is never ignored
 //! silently.
 
-use super::{bare, header_keys};
+use super::addresses::Addresses;
+use super::{bad, bare, header_keys, option_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy};
@@ -42,13 +44,23 @@ const SECRETS: [&str; 9] = [
 const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
 /// Reads a trimmed line that begins with `{`.
-pub(super) fn parse(text: &str) -> Result<Job, Error> {
-    job(serde_json::from_str(text).map_err(|e| bad(e.to_string()))?)
+pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Job, Error> {
+    job(serde_json::from_str(text).map_err(|e| bad(e.to_string()))?, addresses)
 }
 
 /// Returns the job of an object.
-pub(super) fn job(mut keys: Map<String, Value>) -> Result<Job, Error> {
-    let mut job = urls(&mut keys)?;
+pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
+    let options = option_keys::split(&mut keys);
+    job_with(keys, options, addresses)
+}
+
+/// Returns the job of an object, without the keys in it that are options, and of an object with options.
+pub(super) fn job_with(
+    mut keys: Map<String, Value>,
+    options: Map<String, Value>,
+    addresses: &Addresses,
+) -> Result<Job, Error> {
+    let mut job = urls(&mut keys, addresses)?;
     // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
@@ -70,6 +82,10 @@ pub(super) fn job(mut keys: Map<String, Value>) -> Result<Job, Error> {
         None | Some(Value::Null) => {}
         Some(Value::String(by)) if by == "document" => job.named_by = NamedBy::Document,
         Some(_) => return Err(bad("`named_by` must be \"document\"")),
+    }
+    option_keys::apply(options, &mut job)?;
+    if job.named_by == NamedBy::Document {
+        job = option_keys::of_a_document(job)?;
     }
     header_keys::take(&mut keys, &mut job)?;
     take_digests(&mut keys, &mut job, "the list")?;
@@ -175,7 +191,7 @@ fn looks_like_a_digest(name: &str) -> bool {
 }
 
 /// Returns a job for the URLs in `url` or `urls`.
-fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
+fn urls(keys: &mut Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
     let urls = match (keys.remove("url"), keys.remove("urls")) {
         (Some(url), None) => vec![url],
         (None, Some(Value::Array(urls))) => urls,
@@ -185,8 +201,8 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     let texts = urls.iter().map(|url| url.as_str().map(str::trim).ok_or_else(needs));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let (first, mirrors) = texts.split_first().ok_or_else(needs)?;
-    let mut job = Job::given(first)?;
-    mirrors.iter().try_for_each(|url| job.add_mirror(url))?;
+    let mut job = addresses.job(first)?;
+    mirrors.iter().try_for_each(|url| addresses.add_mirror(&mut job, url))?;
     Ok(job)
 }
 
@@ -241,8 +257,4 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
 fn within(bare: &str) -> &str {
     let before = AROUND.iter().find_map(|word| bare.strip_prefix(word)).unwrap_or(bare);
     AROUND.iter().find_map(|word| before.strip_suffix(word)).unwrap_or(before)
-}
-
-fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why)
 }

@@ -1,21 +1,22 @@
 //! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. The lists of wget, and those of aria2
 //! without options, have this form, without names.
 
+use super::addresses::Addresses;
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Destination, Job};
 use crate::name::SafeName;
 
 /// Reads a trimmed line that is not empty.
-pub(super) fn parse(text: &str) -> Result<Job, Error> {
+pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Job, Error> {
     let (first, mut rest) = next_word(text);
-    let mut job = Job::given(first)?;
+    let mut job = addresses.job(first)?;
     // A URL after a TAB is a mirror. Anything else is the name.
     while let Some(after_tab) = rest.strip_prefix('\t') {
         let (word, beyond) = next_word(after_tab.trim_start());
         if !job::has_scheme(word) {
             break;
         }
-        job.add_mirror(word)?;
+        addresses.add_mirror(&mut job, word)?;
         rest = beyond;
     }
     let name = rest.trim();

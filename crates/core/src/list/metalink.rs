@@ -20,6 +20,7 @@ pub use xml::LONGEST;
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::list::AtLine;
+use crate::list::addresses::Addresses;
 use file::{File, Leaf};
 use format::{Element, Root};
 use quick_xml::events::BytesStart;
@@ -41,6 +42,7 @@ const LONGEST_TEXT: usize = 64 * 1024;
 /// If the document cannot be read further, the last item is `list.line`.
 pub struct Metalink {
     document: Document,
+    addresses: Addresses,
     /// The buffer for tokens.
     buffer: Vec<u8>,
     root: Option<Root>,
@@ -64,6 +66,7 @@ impl Metalink {
     pub fn new(document: Vec<u8>) -> Metalink {
         Metalink {
             document: Document::new(document),
+            addresses: Addresses::default(),
             buffer: Vec::new(),
             root: None,
             path: Vec::new(),
@@ -72,6 +75,12 @@ impl Metalink {
             files: 0,
             over: false,
         }
+    }
+
+    /// Sets the rules for the URLs in the document.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Addresses) -> Metalink {
+        Metalink { addresses, ..self }
     }
 
     /// Reads up to the end of the next `file` element. After an error, the rest of the document cannot be
@@ -160,7 +169,10 @@ impl Metalink {
         match place {
             Element::Hash | Element::PieceHash | Element::Size | Element::Url => {
                 if let (Some((leaf, text)), Some(file)) = (self.leaf.take(), &mut self.file) {
-                    file.add(&leaf, text.trim());
+                    let text = text.trim();
+                    let is_url = matches!(leaf, Leaf::Url(_));
+                    let url = is_url.then(|| self.addresses.replaced(text));
+                    file.add(&leaf, url.as_deref().unwrap_or(text));
                 }
                 None
             }

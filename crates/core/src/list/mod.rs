@@ -7,10 +7,12 @@
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
+pub mod addresses;
 mod aria2;
 mod array;
 mod bagit;
 pub mod checksums;
+pub mod columns;
 mod curl;
 mod described;
 pub mod form;
@@ -18,12 +20,15 @@ mod header_keys;
 mod jsonl;
 mod lines;
 pub mod metalink;
+pub mod option_keys;
 mod rows;
 pub mod table;
 pub mod text;
 
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::name::SafeName;
+use addresses::Addresses;
 
 /// The number of a line, and the job or the error in this line.
 pub type AtLine = (u64, Result<Job, Error>);
@@ -36,7 +41,11 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// # Errors
 /// Returns `list.line`, `url.*` or `name.unsafe`. The caller adds the number of the line.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
-    let bad = |why| Error::new(ErrorKind::ListLine, "", why);
+    line_with(bytes, &Addresses::default())
+}
+
+/// Reads one line of a list whose addresses follow these rules.
+fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| bad("it is not UTF-8 (UTF-16 needs a byte order mark at its beginning)"))?;
     if text.contains('\0') {
@@ -47,7 +56,24 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
     }
-    if text.starts_with('{') { jsonl::parse(text).map(Some) } else { lines::parse(text).map(Some) }
+    match text.starts_with('{') {
+        true => jsonl::parse(text, addresses).map(Some),
+        false => lines::parse(text, addresses).map(Some),
+    }
+}
+
+/// Returns the folder that a list gives for a file. An absolute folder is created below the output folder.
+fn folder(text: &str) -> Result<Option<SafeName>, Error> {
+    let text = text.trim();
+    if text.split('/').all(|part| part.is_empty() || part == ".") {
+        return Ok(None);
+    }
+    let folder = SafeName::from_person(text.trim_matches('/'));
+    folder.map(Some).map_err(|why| Error::new(ErrorKind::NameUnsafe, text, why))
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ListLine, "", why.into())
 }
 
 /// Returns the name of a key in a form that is the same for `user_agent`, `user-agent` and `userAgent`.

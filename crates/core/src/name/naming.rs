@@ -60,10 +60,19 @@ impl Naming {
                 _,
             ) => None,
             (Destination::Name(name), _) => Some(self.given(name)),
-            (Destination::Server, None) => Some(self.by_url(given)),
+            (Destination::Server, None) => Some(self.in_folder_of(spec, self.by_url(given))),
             (Destination::Server, Some(remote)) => {
-                Some(self.by_response(given, &remote.url, remote.name.as_ref()))
+                let name = self.by_response(given, &remote.url, remote.name.as_ref());
+                Some(self.in_folder_of(spec, name))
             }
+        }
+    }
+
+    /// Puts the folder of a job before the name of its file.
+    fn in_folder_of(&self, spec: &Job, name: SafeName) -> SafeName {
+        match &spec.folder {
+            Some(folder) => name.below(&[self.given(folder)]),
+            None => name,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::identity::Identity;
-use downhaul_core::job::Job;
+use downhaul_core::job::{Job, NamedBy};
 use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
@@ -62,7 +62,8 @@ impl Director {
                 self.catch_up(id);
             }
             Reserved::Same => {
-                let path = SafeName::from_url(&spec.urls[0]).to_string();
+                let by_url = || SafeName::from_url(&spec.urls[0]).to_string();
+                let path = spec.destination.given_name().unwrap_or_else(by_url);
                 let reason = "is in the list already, from the same URL: it is fetched once".to_string();
                 self.reporter.tell(Some(id), EventKind::skipped(path, reason));
                 self.summary.skipped += 1;
@@ -156,7 +157,11 @@ impl Director {
             return Some(1);
         }
         let of_host = || self.settings.for_hosts.connections(spec.urls.first()?);
-        spec.connections.or_else(of_host).or(self.settings.connections)
+        let of_settings = || of_host().or(self.settings.connections);
+        let most = spec.connections.or_else(of_settings)?;
+        // A list that someone else wrote can only lower the number of the user.
+        let limit = of_settings().filter(|_| spec.named_by == NamedBy::Document);
+        Some(limit.map_or(most, |limit| most.min(limit)))
     }
 
     pub(super) fn has_room(&self) -> bool {

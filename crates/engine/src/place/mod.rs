@@ -84,8 +84,9 @@ impl Places {
             signed.insert(file, number);
         }
         let is_only = self.settings.listed_names.as_ref().is_some_and(|names| names.is_only(spec));
-        // Two jobs never share a name that the user gave, even if their URLs are equal.
-        let what = if server_chooses && !is_only { self.what(spec) } else { self.hasher.hash_one(job) };
+        // Two jobs never share a path of `-o`, even if their URLs are equal.
+        let may_be_same = !is_only && !matches!(spec.destination, Destination::Path(_));
+        let what = if may_be_same { self.what(spec) } else { self.hasher.hash_one(job) };
         let reserved = self.taken.reserve(job, &wished, what, may_change);
         if is_only && reserved == Reserved::Path {
             self.taken.forget_at_end(job);

@@ -81,10 +81,13 @@ impl ReservedPaths {
             names.take(job, wished, base, what);
             return Reserved::Path;
         }
+        if names.taken.get(base) == Some(what) {
+            return Reserved::Same;
+        }
         if !may_change {
             return Reserved::Taken;
         }
-        if names.taken.get(base) == Some(what) || !names.numbered.insert((base, what)) {
+        if !names.numbered.insert((base, what)) {
             return Reserved::Same;
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
@@ -219,6 +222,7 @@ mod tests {
         assert_eq!(taken.reserve(JobId::new(5), Path::new("./config.json"), 13, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(6), wished, 14, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(7), Path::new("log"), 15, false), Reserved::Taken);
+        assert_eq!(taken.reserve(JobId::new(8), wished, 11, false), Reserved::Same);
         assert_eq!(path_of(&taken, JobId::new(1)), "config.json");
         assert_eq!(path_of(&taken, JobId::new(2)), "config (1).json");
         assert_eq!(path_of(&taken, JobId::new(5)), "./config (2).json");

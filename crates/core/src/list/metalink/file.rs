@@ -208,6 +208,8 @@ impl File {
             sends: None,
             range: None,
             headers: Headers::default(),
+            folder: None,
+            login_of: None,
             priority: 0,
         })
     }

@@ -1,8 +1,9 @@
-//! Lists the options of curl, with their translations.
+//! Lists the options of curl, with their translations. A pasted command of curl and a configuration file of
+//! curl that is used as a list are read with this table.
 
 /// The translation of an option.
 #[derive(Clone, Copy)]
-pub(super) enum To {
+pub enum To {
     /// downhaul always does what the option requests, so the option is not needed.
     Anyway,
     /// The option makes no difference for a download. It is left out with a note.
@@ -18,48 +19,78 @@ pub(super) enum To {
     /// The option `--proxy`. The text is the scheme of the proxy's URL.
     Proxy(&'static str),
     // The following options need more than a new name.
+    /// A URL.
     GivenUrl,
+    /// A login.
     User,
     /// A way to log in that the command allows.
     Scheme(Scheme),
+    /// URLs have no patterns.
     NoPatterns,
+    /// A file for cookies.
     CookieJar,
+    /// The name of a file.
     Output,
+    /// The name comes from the URL.
     RemoteName,
+    /// A header.
     Header,
+    /// Cookies, or a file with them.
     Cookie,
+    /// The method of the request.
     Method,
+    /// The body of the request.
     Data(Data),
+    /// The body becomes the query of the URL.
     Get,
+    /// A part of the query of the URL.
     UrlQuery,
+    /// The header `Referer`.
     Referer,
+    /// The offset at which the file is continued.
     Continue,
 }
 
 /// A way to log in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub enum Scheme {
+    /// HTTP Basic.
     Basic,
+    /// HTTP Digest.
     Digest,
+    /// The strongest way that the server offers.
     Any,
 }
 
 /// The way in which the value of an option becomes the body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Data {
+pub enum Data {
     /// `@FILE` is read without line ends.
     Text,
     /// `@FILE` is read as it is.
     Binary,
+    /// `@` has no special meaning.
     Raw,
+    /// The value is percent-encoded.
     UrlEncoded,
+    /// The value is JSON.
     Json,
 }
 
 /// The short name, the long names, true if the option takes a value, and the translation.
-pub(super) type Row = (Option<char>, &'static [&'static str], bool, To);
+pub type Row = (Option<char>, &'static [&'static str], bool, To);
 
-pub(super) const TABLE: &[Row] = &[
+/// Returns the row of an option without its dashes. A name of one letter is a short name.
+pub fn row(name: &str) -> Option<&'static Row> {
+    let mut letters = name.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) => TABLE.iter().find(|row| row.0 == Some(letter)),
+        _ => TABLE.iter().find(|row| row.1.contains(&name)),
+    }
+}
+
+/// All options that downhaul knows.
+pub const TABLE: &[Row] = &[
     (None, &["url"], true, To::GivenUrl),
     (Some('o'), &["output"], true, To::Output),
     (Some('O'), &["remote-name"], false, To::RemoteName),
@@ -199,23 +230,3 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["preproxy"], true, To::Refused("two proxies, one behind the other, are not supported")),
     (None, &["socks4"], true, To::Refused("SOCKS 4 is supported only as socks4a://, for example with -x")),
 ];
-
-/// Headers that downhaul sets itself, or that would change which bytes are downloaded. They are left out.
-pub(super) const OURS: [&str; 13] = [
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
-    "proxy-connection",
-    "range",
-    "te",
-];
-
-/// More headers like [`OURS`], which decide the form of the message.
-pub(super) const OF_THE_MESSAGE: [&str; 3] = ["trailer", "transfer-encoding", "upgrade"];

@@ -1,0 +1,21 @@
+//! Lists the headers of an imported command that are left out.
+
+/// Headers that downhaul sets itself, or that would change which bytes are downloaded. They are left out.
+pub(super) const OURS: [&str; 13] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "te",
+];
+
+/// More headers like [`OURS`], which decide the form of the message.
+pub(super) const OF_THE_MESSAGE: [&str; 3] = ["trailer", "transfer-encoding", "upgrade"];

@@ -1,0 +1,80 @@
+//! Lists that describe a set of files: bags, data packages and RO-Crates.
+
+use crate::common::Place;
+use crate::list_forms::{SIZE, assert_files, both_ways, put};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+
+#[test]
+fn a_bag_a_data_package_and_an_ro_crate_are_lists() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let digest = sha256(&content("a", SIZE));
+    let bag = format!("{a} {SIZE} data/a\n{b} - data/x/b\n");
+    let package = format!(
+        "{{\n\"resources\": [{{\"path\": \"{a}\", \"bytes\": {SIZE}, \"hash\": \"sha256:{digest}\"}}, {{\"path\": \"b\"}}]}}"
+    );
+    let part = format!(
+        "{{\"@id\": \"{a}\", \"@type\": \"File\", \"contentSize\": \"{SIZE}\", \"sha256\": \"{digest}\"}}"
+    );
+    let crate_ = format!(
+        "{{\n\"@context\": \"https://w3id.org/ro/crate/1.1/context\",\n\"@graph\": [{part}, {{\"@id\": \"b\", \"@type\": \"File\"}}]}}"
+    );
+    for (name, list, files) in [
+        ("fetch.txt", bag, [("data/a", "a"), ("data/x/b", "b")]),
+        ("datapackage.json", package, [("a", "a"), ("b", "b")]),
+        ("ro-crate-metadata.json", crate_, [("a", "a"), ("b", "b")]),
+    ] {
+        for (place, out) in both_ways(name, &list, &["--base", &server.url("d/list")]) {
+            assert_files(&place, &out, &files);
+        }
+        // Relative paths in a list that is fetched begin at its URL.
+        let url = server.put(&format!("/d/{name}"), list.into_bytes());
+        let place = Place::new();
+        assert_files(&place, &place.run(&["-i", &url, "-d", "out"]), &files);
+    }
+}
+
+/// The other files of a document are downloaded.
+#[test]
+fn a_mistake_in_a_document_fails_the_file_that_has_it() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let wrong = "0".repeat(64);
+    let bag = |bad: &str| format!("{a} {SIZE} data/a\n{bad}\n");
+    let package = |bad: &str| format!("{{\n\"resources\": [{{\"path\": \"{a}\"}}, {bad}]}}");
+    let graph = |bad: &str| {
+        let context = "\"@context\": \"https://w3id.org/ro/crate/1.1/context\"";
+        format!("{{{context},\n\"@graph\": [{{\"@id\": \"{a}\", \"@type\": \"File\"}}, {bad}]}}")
+    };
+    let entity = |id: &str, more: &str| format!("{{\"@id\": \"{id}\", \"@type\": \"File\"{more}}}");
+    for (name, list, status, says) in [
+        ("fetch.txt", bag(&format!("{a}?2 {SIZE} ../b")), 1, "leads out"),
+        ("fetch.txt", bag(&format!("{a}?2 9 data/b")), 3, "size"),
+        ("datapackage.json", package("{\"path\": 5}"), 1, "resource 2: `path` must be a string"),
+        ("datapackage.json", package("{\"path\": \"../../b\"}"), 1, "resource 2: "),
+        (
+            "datapackage.json",
+            package(&format!("{{\"path\": \"{a}?2\", \"hash\": \"sha256:{wrong}\"}}")),
+            3,
+            "sha-256",
+        ),
+        ("datapackage.json", package("{\"name\": \"b\"}"), 1, "resource 2: it has neither `path` nor `data`"),
+        ("ro-crate-metadata.json", graph(&entity("../b", "")), 1, "../b"),
+        (
+            "ro-crate-metadata.json",
+            graph(&entity(&format!("{a}?2"), &format!(", \"sha256\": \"{wrong}\""))),
+            3,
+            "sha-256",
+        ),
+    ] {
+        server.put("/d/a?2", content("a", SIZE));
+        let place = Place::new();
+        place.write(name, &list);
+        let out = place.run(&["-i", name, "-d", "out", "--base", &server.url("d/list"), "--retries", "0"]);
+        assert!(out.status == status && out.stderr.contains(says), "{list}\n{}: {}", out.status, out.stderr);
+        let is_there =
+            ["out/a", "out/data/a"].iter().any(|path| place.file(path) == Some(content("a", SIZE)));
+        assert!(is_there, "{list}\n{}", out.stderr);
+    }
+}

@@ -1,0 +1,114 @@
+//! Several lists in one run, also together with URLs.
+
+use crate::common::{Place, events};
+use crate::list_forms::{SIZE, put};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+#[test]
+fn the_files_of_urls_and_of_several_lists_are_downloaded_in_this_order() {
+    let server = Server::start();
+    let urls = ["1/f", "2/f", "3/f", "4/f", "5/f"].map(|name| put(&server, name));
+    let fetched = server.put("/d/list", format!("{}\n", urls[3]).into_bytes());
+    let place = Place::new();
+    place.write("one.txt", format!("{}\n", urls[1]));
+    place.write("two.csv", format!("id,link\n7,{}\n", urls[2]));
+    let args = [&urls[0], "-i", "one.txt", "-i", "two.csv", "-i", &fetched, "-i", "-", "-d", "out"];
+    let args = [&args[..], &["--progress", "json", "--record", "lock", "-j", "1"]].concat();
+    let out = place.run_with(&args, format!("{}\n", urls[4]).as_bytes());
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let queued = events(&out).into_iter().filter(|event| event["kind"] == "queued");
+    let queued: Vec<String> = queued.map(|event| event["url"].as_str().expect("a URL").to_string()).collect();
+    assert_eq!(queued, urls);
+    for (number, name) in ["f", "f (1)", "f (2)", "f (3)", "f (4)"].into_iter().enumerate() {
+        let there = place.file(&format!("out/{name}"));
+        assert_eq!(there, Some(content(&format!("{}/f", number + 1), SIZE)), "{name}");
+    }
+    assert_eq!(String::from_utf8_lossy(&place.file("lock").expect("a lock file")).lines().count(), 5);
+}
+
+#[test]
+fn the_list_of_failed_files_has_those_of_all_parts_in_their_order() {
+    let server = Server::start();
+    let good = ["a", "b", "c"].map(|name| put(&server, name));
+    let bad = ["x", "y", "z", "w"].map(|name| server.url(&format!("d/{name}")));
+    let place = Place::new();
+    place.write("one", format!("{}\n{}\n", good[1], bad[1]));
+    place.write("two", format!("{}\n", bad[3]));
+    let args = [&good[0], &bad[0], "-i", "one", "-i", "-", "-i", "two"].map(|arg| arg.to_string());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let args = [&args[..], &["-d", "out", "--failed", "failed", "--retries", "0"]].concat();
+    let out = place.run_with(&args, format!("{}\n{}\n", bad[2], good[2]).as_bytes());
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let failed = || String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+    let listed: Vec<String> = failed()
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect(line)["url"].as_str().expect(line).into()
+        })
+        .collect();
+    assert_eq!(listed, bad);
+    for name in ["x", "y", "z", "w"] {
+        server.put(&format!("/d/{name}"), content(name, SIZE));
+    }
+    let out = place.run(&["-i", "failed", "-d", "out", "--failed", "failed"]);
+    assert!(out.status == 0 && failed().is_empty(), "{}", out.stderr);
+    assert_eq!(
+        place.files().iter().filter(|path| path.starts_with("out/")).count(),
+        7,
+        "{:?}",
+        place.files()
+    );
+}
+
+#[test]
+fn the_mistakes_of_all_lists_are_reported_before_the_first_request() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let place = Place::new();
+    place.write("one", format!("{a} x\nftp://h/a\n"));
+    place.write("two", format!("{a}?2 y\n{a}?3 x\n"));
+    let out = place.run(&["-i", "one", "-i", "two"]);
+    assert_eq!((out.status, server.requests().len()), (2, 0), "{}", out.stderr);
+    for says in
+        ["the list one has mistakes:", "line 2: ", "line 2 and line 1 of one would have the same name: x"]
+    {
+        assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    let out = place.run(&[&format!("{a}?4"), "y", "-i", "two"]);
+    assert!(
+        out.stderr.contains("line 1 and file 1 of the arguments would have the same name: y"),
+        "{}",
+        out.stderr
+    );
+}
+
+#[test]
+fn standard_input_is_one_list_only() {
+    let out = Place::new().run(&["-i", "-", "-i", "/dev/stdin"]);
+    let says = "standard input can be read only once, and -i - and -i /dev/stdin both read it";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+}
+
+/// The names in a long list are not all remembered.
+#[test]
+fn names_of_arguments_and_lists_clash_also_if_a_list_is_long() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    let place = Place::new();
+    let lines: String = (0..80_000).map(|n| format!("{a}?{n:050} {n}\n")).collect();
+    assert!(lines.len() > 4 << 20);
+    place.write("long", &lines);
+    place.write("short", format!("{a} 49999\n"));
+    for (args, says) in [
+        (
+            &[&*a, "777", "-i", "long"][..],
+            "line 778 and file 1 of the arguments would have the same name: 777",
+        ),
+        (&["-i", "long", "-i", "short"], "line 1 and line 50000 of long would have the same name: 49999"),
+    ] {
+        let out = place.run(args);
+        assert_eq!((out.status, server.requests().len()), (2, 0), "{}", out.stderr);
+        assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+}

@@ -1,0 +1,146 @@
+//! [`Addresses`]: decides which URL an address in a list stands for (`--replace` and `--base`).
+
+use crate::error::{Error, ErrorKind};
+use crate::job::{self, Job};
+use crate::show;
+use std::borrow::Cow;
+use std::sync::Arc;
+use url::Url;
+
+/// What is known about the addresses in a list.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    replacements: Arc<[Replacement]>,
+    base: Option<Url>,
+}
+
+/// A text that is replaced in each address, and the text that takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    from: String,
+    to: String,
+}
+
+impl Replacement {
+    /// Reads `FROM=TO`. FROM ends at the first `=`.
+    ///
+    /// # Errors
+    /// Returns the required form, in words for the user.
+    pub fn read(text: &str) -> Result<Replacement, String> {
+        let (from, to) = text
+            .split_once('=')
+            .filter(|(from, _)| !from.is_empty())
+            .ok_or("the form is FROM=TO, such as ftp://=https://")?;
+        Ok(Replacement { from: from.into(), to: to.into() })
+    }
+}
+
+impl Addresses {
+    /// Returns rules for addresses. The replacements are made in this order. Relative addresses begin at
+    /// `base`. Without it, an address without a scheme must begin with the name of a host.
+    pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
+        Addresses { replacements: replacements.into(), base }
+    }
+
+    /// Returns these rules with another base, if they have none.
+    #[must_use]
+    pub(super) fn or_base(&self, base: Option<&Url>) -> Addresses {
+        Addresses { base: self.base.as_ref().or(base).cloned(), ..self.clone() }
+    }
+
+    /// Returns the URL at which relative addresses begin.
+    pub(super) fn base(&self) -> Option<&Url> {
+        self.base.as_ref()
+    }
+
+    /// Returns an address after the replacements. Each replacement changes the first place that has its text.
+    pub(super) fn replaced<'t>(&self, address: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(address);
+        for Replacement { from, to } in self.replacements.iter() {
+            if text.contains(from.as_str()) {
+                text = text.replacen(from.as_str(), to, 1).into();
+            }
+        }
+        text
+    }
+
+    /// Returns the job for an address.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Job::given`].
+    pub(super) fn job(&self, address: &str) -> Result<Job, Error> {
+        let address = self.absolute(address)?;
+        Job::given(&address)
+    }
+
+    /// Adds a mirror to a job.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Job::given`].
+    pub(super) fn add_mirror(&self, job: &mut Job, address: &str) -> Result<(), Error> {
+        let address = self.absolute(address)?;
+        job.add_mirror(&address)
+    }
+
+    /// Returns true if each of these texts seems to be an address of a file.
+    pub(super) fn are_addresses(&self, texts: &[&str]) -> bool {
+        let has_host = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
+        let all = || texts.iter().map(|text| self.replaced(text));
+        // A URL may have semicolons, and what follows such a semicolon is no relative address.
+        all().all(|text| has_host(&text))
+            || self.base.is_some() && all().all(|text| !text.is_empty() && !job::has_scheme(&text))
+    }
+
+    fn absolute<'t>(&self, address: &'t str) -> Result<Cow<'t, str>, Error> {
+        let address = self.replaced(address);
+        match &self.base {
+            Some(base) if !job::has_scheme(&address) => {
+                let url = base.join(&address).map_err(|e| {
+                    let shown = show::not_a_url(&address);
+                    Error::new(ErrorKind::UrlInvalid, shown, e.to_string())
+                })?;
+                Ok(String::from(url).into())
+            }
+            _ => Ok(address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(replacements: &[&str], base: Option<&str>) -> Addresses {
+        let replacements = replacements.iter().map(|one| Replacement::read(one).expect(one)).collect();
+        Addresses::new(replacements, base.map(|base| Url::parse(base).expect(base)))
+    }
+
+    #[test]
+    fn an_address_is_replaced_and_then_read_relative_to_the_base() {
+        let ftp = rules(&["ftp://=https://", "/old/=/new/"], None);
+        let based = rules(&["X=d"], Some("https://h.example/set/list"));
+        for (rules, address, url) in [
+            (&ftp, "ftp://h/old/a/old/b", Ok("https://h/new/a/old/b")),
+            (&ftp, "h.example/old/a", Ok("https://h.example/new/a")),
+            (&ftp, "a", Err(ErrorKind::UrlInvalid)),
+            (&based, "X.e/a b", Ok("https://h.example/set/d.e/a%20b")),
+            (&based, "/a", Ok("https://h.example/a")),
+            (&based, "http://m/a", Ok("http://m/a")),
+            (&based, "ftp://m/a", Err(ErrorKind::UrlScheme)),
+            (&based, "mailto:a@b", Err(ErrorKind::UrlInvalid)),
+        ] {
+            let job = rules.job(address).map(|job| job.urls[0].to_string()).map_err(|error| error.kind);
+            assert_eq!(job, url.map(String::from), "{address}");
+        }
+        for bad in ["", "a", "=b"] {
+            assert!(Replacement::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_semicolon_may_belong_to_a_url() {
+        let (none, based) = (rules(&[], None), rules(&[], Some("http://h/")));
+        assert!(none.are_addresses(&["http://h/a", "h.example/b"]) && based.are_addresses(&["a", "b/c"]));
+        assert!(!none.are_addresses(&["http://h/a", "v=1"]) && !based.are_addresses(&["http://h/a", "v=1"]));
+    }
+}

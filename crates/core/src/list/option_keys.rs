@@ -1,0 +1,147 @@
+//! Reads the keys of a JSON line that are options of the job in this line.
+//!
+//! Invariant: such a key is used or is an error. It is never copied to events.
+
+use super::{bad, bare, folder};
+use crate::error::Error;
+use crate::job::{Destination, IfExists, Job, NamedBy};
+use crate::rate;
+use serde_json::{Map, Value};
+
+/// The most connections for one file, as for `--connections`.
+const CONNECTIONS_MOST: u64 = 256;
+
+/// The keys, each in the form that [`bare`] returns.
+const NAMES: [&str; 7] =
+    ["dir", "connections", "limitrate", "ratelimit", "ifexists", "priority", "credentials"];
+
+/// Returns true if a key is an option of a job.
+pub fn is_option(key: &str) -> bool {
+    NAMES.contains(&bare(key).as_str())
+}
+
+/// Moves the keys that are options to an object of their own.
+pub(super) fn split(keys: &mut Map<String, Value>) -> Map<String, Value> {
+    let names: Vec<String> = keys.keys().filter(|key| is_option(key)).cloned().collect();
+    names.into_iter().filter_map(|name| keys.remove_entry(&name)).collect()
+}
+
+/// Sets the options of a job. The job has its destination already.
+pub(super) fn apply(options: Map<String, Value>, job: &mut Job) -> Result<(), Error> {
+    for (key, value) in options {
+        if value.is_null() {
+            continue;
+        }
+        let wrong = |why: &str| bad(format!("`{key}`: {why}"));
+        let text = match &value {
+            Value::String(text) => text.trim().to_string(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(wrong("it must be a string or a number")),
+        };
+        match bare(&key).as_str() {
+            "dir" => set_folder(job, &text)?,
+            "connections" => {
+                let number = text.parse().ok().filter(|number| (1..=CONNECTIONS_MOST).contains(number));
+                let number = number.ok_or_else(|| wrong("it must be a number from 1 to 256"))?;
+                job.connections = usize::try_from(number).ok();
+            }
+            "limitrate" | "ratelimit" => {
+                let rate = rate::read(&text).map_err(|why| wrong(&why))?;
+                job.limit_rate = Some(rate).filter(|rate| *rate > 0);
+            }
+            "ifexists" => {
+                let what = IfExists::from_name(&text);
+                let needs = || wrong("it must be check, skip, overwrite, rename, update or error");
+                job.if_exists = Some(what.ok_or_else(needs)?);
+            }
+            "priority" => job.priority = text.parse().map_err(|_| wrong("it must be a whole number"))?,
+            _ => {
+                let is_name = !text.is_empty() && !text.contains(['@', '/']) || text.starts_with("http");
+                job.login_of = Some(text).filter(|_| is_name);
+                if job.login_of.is_none() {
+                    return Err(wrong("it must be the name of a host, and not a login"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts the file of a job into a folder below the output folder.
+pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
+    let Some(folder) = folder(text)? else { return Ok(()) };
+    match &mut job.destination {
+        Destination::Name(name) => *name = name.below(&[folder]),
+        _ => job.folder = Some(folder),
+    }
+    Ok(())
+}
+
+/// Returns a job whose URLs come from a list that someone else may have written. Such a list cannot decide
+/// that files are replaced or accepted unseen, and it gets no logins of the user.
+///
+/// # Errors
+/// Returns `list.line` if the list requests a login.
+pub fn of_a_document(mut job: Job) -> Result<Job, Error> {
+    job.named_by = NamedBy::Document;
+    if job.login_of.is_some() {
+        return Err(bad("`credentials`: only a list on your disk or on standard input can choose a login"));
+    }
+    if job.if_exists.take().is_some() {
+        job.notes.push("`if_exists` is ignored, since someone else may have written the list".into());
+    }
+    Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::line;
+
+    fn job(keys: &str) -> Result<Job, String> {
+        let job = line(format!(r#"{{"url":"http://h/a",{keys}}}"#).as_bytes()).map_err(|e| e.to_string())?;
+        Ok(job.expect("a job"))
+    }
+
+    #[test]
+    fn options_are_set_and_not_copied() {
+        let keys = r#""connections":4,"limit_rate":"2M","if-exists":"skip","priority":"-3","credentials":"h.example","dir":"/a/b/","x":1"#;
+        let job = job(keys).expect("a job");
+        assert_eq!((job.connections, job.limit_rate, job.priority), (Some(4), Some(2 << 20), -3));
+        assert_eq!((job.if_exists, job.login_of.as_deref()), (Some(IfExists::Skip), Some("h.example")));
+        assert_eq!(job.folder.as_ref().map(ToString::to_string).as_deref(), Some("a/b"));
+        assert_eq!(job.extra.len(), 1);
+        let with_name = self::job(r#""dir":"./a","out":"b/c","connections":null"#).expect("a job");
+        let Destination::Name(name) = &with_name.destination else { panic!("{with_name:?}") };
+        assert_eq!((name.as_str(), with_name.folder, with_name.connections), ("a/b/c", None, None));
+        assert_eq!(self::job(r#""dir":"./""#).expect("a job").folder, None);
+    }
+
+    #[test]
+    fn an_option_that_cannot_be_used_is_an_error() {
+        for keys in [
+            r#""connections":0"#,
+            r#""connections":"many""#,
+            r#""connections":[1]"#,
+            r#""limit_rate":"fast""#,
+            r#""if_exists":"replace""#,
+            r#""priority":"high""#,
+            r#""credentials":"me:hush@h""#,
+            r#""credentials":"""#,
+            r#""dir":"../x""#,
+        ] {
+            let why = job(keys).expect_err(keys);
+            assert!(!why.contains("hush"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_someone_else_decides_less() {
+        let mine = job(r#""if_exists":"overwrite","priority":1"#).expect("a job");
+        let theirs = of_a_document(mine).expect("a job");
+        assert_eq!((theirs.if_exists, theirs.priority, theirs.notes.len()), (None, 1, 1));
+        assert!(of_a_document(job(r#""credentials":"h""#).expect("a job")).is_err());
+        let stated = job(r#""if_exists":"overwrite","named_by":"document""#).expect("a job");
+        assert_eq!(stated.if_exists, None);
+    }
+}
