@@ -21,7 +21,8 @@ pub enum Exit {
     Disk,
     /// A file failed verification.
     Mismatch,
-    /// A file failed, was skipped by the user, or was locked by another run.
+    /// A file failed (even if the user then chose to skip it), another run was working on it, or the reader
+    /// of standard output closed the pipe.
     Failed,
     /// All files are complete.
     Success,
@@ -30,7 +31,12 @@ pub enum Exit {
 /// The exit statuses and their meanings. `docs/exit.md` and the man page are made from this table.
 pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Success, 0, "all files are complete and passed their checks"),
-    (Exit::Failed, 1, "a file failed, was skipped by the user, or was locked by another run"),
+    (
+        Exit::Failed,
+        1,
+        "a file failed (even if you then chose to skip it), another run was working on it, or the reader of \
+         `-o -` closed the pipe",
+    ),
     (
         Exit::Usage,
         2,
@@ -49,7 +55,9 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns how a run ended, if no signal stopped it. The failures in the summary decide the result.
+    /// Returns the end that the summary of a run shows. Signals and other reasons to end a run early are not
+    /// in the summary. If the reader of the output closed the pipe, the result is [`Exit::Failed`]. Otherwise
+    /// the failures decide the result.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,
@@ -70,7 +78,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Ends the program immediately, after the second Ctrl-C.
+/// Ends the program immediately, because a signal arrived while the run was stopping or wrote its last
+/// output.
 #[expect(clippy::disallowed_methods, reason = "the only place that ends the program at once")]
 pub(crate) fn at_once(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.status()))

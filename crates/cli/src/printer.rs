@@ -1,5 +1,6 @@
 //! Writes to standard output and standard error. A closed pipe or terminal must not stop a transfer, so
-//! errors are ignored here. The print macros of std would panic after an error.
+//! errors of standard error are ignored, and errors of standard output are returned. The print macros of std
+//! would panic after an error.
 
 use std::io::{self, Write};
 
@@ -10,7 +11,8 @@ pub(crate) fn err(text: &str) {
     let _ = err.flush();
 }
 
-/// Writes text to standard output, in one call. Returns false if the reader is gone.
+/// Writes text to standard output, in one call. Returns false if it cannot be written, for example because
+/// the reader is gone.
 pub(crate) fn out(text: &str) -> bool {
     write(text.as_bytes()).is_ok()
 }
@@ -24,7 +26,7 @@ pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// The meaning of a text, which decides its colour.
+/// The meaning of a text, which decides its style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Success,
@@ -39,9 +41,10 @@ pub(crate) enum Style {
 }
 
 impl Style {
-    /// Returns the code of the colour (ECMA-48, SGR). Only the eight colours that every theme defines for
-    /// light and dark screens are used. Yellow, cyan and white are never bold, because many terminals show
-    /// these colours too bright for a light screen if they are bold.
+    /// Returns the code of the style (ECMA-48, SGR): a colour, perhaps in bold, or faint text. Only the eight
+    /// basic colours are used, because every theme of a terminal chooses them so that they are readable.
+    /// Yellow and cyan are never bold, because many terminals show bold text in these colours too bright for
+    /// a light screen.
     fn code(self) -> &'static str {
         match self {
             Style::Success => "32",

@@ -471,8 +471,8 @@ fn start_outputs(
     outputs
 }
 
-/// Writes the last output on a thread of its own. A run that was stopped waits at most for `limit`. A second
-/// Ctrl-C ends the program.
+/// Writes the last output on a thread of its own. A run that was stopped waits at most for `limit`. Ctrl-C,
+/// SIGTERM and SIGHUP end the program during this time.
 async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,
@@ -495,7 +495,7 @@ async fn write_last_output(
     }
 }
 
-/// Ends the program after the second Ctrl-C.
+/// Resets the terminal, and ends the program immediately.
 fn leave_at_once(exit: Exit) -> ! {
     if let Some(mut terminal) = Terminal::open() {
         terminal.reset();

@@ -7,13 +7,13 @@ pub struct Date {
     pub year: i64,
     /// The month, from 1 to 12.
     pub month: i64,
-    /// The day of the month, from 1.
+    /// The day of the month, from 1 to 31.
     pub day: i64,
-    /// The hour.
+    /// The hour, from 0 to 23.
     pub hour: i64,
-    /// The minute.
+    /// The minute, from 0 to 59.
     pub minute: i64,
-    /// The second.
+    /// The second, from 0 to 59.
     pub second: i64,
 }
 
@@ -21,7 +21,8 @@ impl Date {
     /// Returns the date that is this many seconds after the beginning of 1970-01-01.
     pub fn at(seconds: i64) -> Date {
         let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        // Years begin in March here, and eras of 400 years begin with the year 0.
+        // Years begin in March here, so that the 29th of February is the last day of a year. An era is a
+        // period of 400 years, after which the calendar repeats. Era 0 begins with the year 0.
         let days = days + 719_468;
         let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -213,7 +213,7 @@ kinds! {
     HttpStatus        "http.status"            Person Remote  Connection Refuses Keep    Fails
         "the server answered with an unusable status";
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard May
-        "the server does not support ranges, so the file starts again";
+        "the server sent the whole file instead of the requested range";
     HttpNoRanges      "http.no_ranges"         Person Remote  Connection Refuses Keep    Fails
         "the server sends no ranges, and --range needs them";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard May
@@ -241,7 +241,7 @@ kinds! {
     RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep    May
         "the server now sends something other than the file, such as a login page";
     ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep    Fails
-        "nothing shows that the partial file belongs to this file";
+        "nothing shows that the bytes of the partial file belong to the server's file";
     ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep    Fails
         "the partial file is not a beginning of the server's file";
     ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep    Fails

@@ -24,11 +24,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// The size of the largest simulated file. It is large enough that progress makes all retries available again
-/// several times.
+/// Every simulated file is smaller than this, except in [`World::large`]. The limit is so high that the bytes
+/// that arrive can make all retries available again several times.
 const LARGEST: u64 = 400_000;
 
-/// The size of most files. It is small, so that a test can simulate many of them.
+/// Most files are smaller than this, so that a test can simulate many of them.
 const COMMON: u64 = 100_000;
 
 /// The sizes that the plan uses, reduced for these files.
@@ -41,31 +41,31 @@ const SIZES: Sizes = Sizes {
     window_is_memory: false,
 };
 
-/// The files of a server, and how it answers requests. Everything depends on a seed.
+/// All versions of one file on a server, and how the server answers requests. Everything depends on a seed.
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) rng: Rng,
     /// The versions of the file, in order. The server never goes back to an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
-    /// The chance that the server misbehaves for a request, in percent.
+    /// The chance, in percent, that a request fails, or that its range is wrong or its body is cut.
     sins_percent: u8,
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
-    /// `Some` if responses have a digest of the file. The value is true if this digest is right.
+    /// `Some` if responses with the whole file have a digest of it. It is true if this digest is right.
     pub(crate) digest: Option<bool>,
     /// True if ranges have digests of their own.
     digests_ranges: bool,
-    /// True if a list states digests of the file or of its chunks. If there are also several sources, one of
-    /// them may send a wrong byte from time to time.
+    /// True if a list states digests of the file or of its chunks. In this case, one source (even the only
+    /// one) may send a wrong byte from time to time.
     pub(crate) known: bool,
     /// True if the digests in the list are wrong, so that no source has a file with these digests.
     list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
     wrong_source: Option<usize>,
-    /// True if requests for a range get a page or an error message from time to time, instead of the file.
+    /// True if most requests for a range get a page or an error message instead of the file.
     sends_pages: bool,
 }
 
@@ -79,7 +79,7 @@ enum Validator {
 /// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// What the source says about the file, or the error if there is no response.
+    /// What the source says about the file, or the error if there is no usable response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,

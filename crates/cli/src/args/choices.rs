@@ -13,7 +13,7 @@ pub enum IfExists {
     Overwrite,
     /// Save the new file as NAME (1)
     Rename,
-    /// Replace the file if the server has another version
+    /// Replace the file, unless it is known to be the same as the server's file
     Update,
     /// Fail, and keep the file
     Error,
@@ -66,9 +66,9 @@ pub enum Decode {
 /// `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Send the login when the server requires one, by the strongest method that the server offers
+    /// Send the login when the server requires one, with the strongest scheme that the server offers
     Auto,
-    /// Send the login with the first request, by the method Basic
+    /// Send the login with the first request, with the scheme Basic
     Basic,
     /// Log in with Digest only, which never sends the password itself
     Digest,
@@ -90,7 +90,8 @@ pub enum Verify {
     Auto,
     /// Also look for checksum lists beside the file on the server
     Find,
-    /// Require a digest from a checksum list or from you for every file (MD5 is enough)
+    /// Require for every file a digest from a checksum list, its URL, a list of URLs or an option (MD5 is
+    /// enough)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,
@@ -123,9 +124,9 @@ pub enum TlsMin {
 pub enum Progress {
     /// Draw bars on a terminal, and print plain lines elsewhere
     Auto,
-    /// Draw bars, if standard error is a terminal
+    /// Draw bars on every terminal (also with TERM=dumb), and print plain lines elsewhere
     Bars,
-    /// Print a line every five seconds
+    /// Print a line about each running file every five seconds
     Plain,
     /// Print events as JSON lines on standard output
     Json,

@@ -45,8 +45,8 @@ pub struct Output {
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
     /// Other forms of ranges are [001-100], [a-z], and [0-100:10] with a step. In the name that -o gives, #1
-    /// stands for the value of the first pattern, and #2 for the value of the second one. The URLs of a list
-    /// are used as they are.
+    /// stands for the value of the first pattern, and #2 for the value of the second one. The URLs in
+    /// lists are not expanded.
     #[arg(long, hide_short_help = true)]
     pub glob: bool,
 
@@ -89,11 +89,12 @@ pub struct Output {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Lists")]
 pub struct Lists {
-    /// State the form of the list, which is otherwise recognised by its name and content
+    /// State the form of the list
     ///
-    /// lines also means JSON lines. json also means a JSON array. aria2 means an input file of aria2, curl
-    /// means a configuration file of curl, bagit means fetch.txt of BagIt, and datapackage also means
-    /// RO-Crate.
+    /// Without this option, the form is recognised by the content of the list or the name of its file. FORM
+    /// is lines (URLs or JSON objects, one on each line), json (a JSON array, or JSON objects on lines), csv
+    /// or tsv (tables), aria2 (an input file of aria2), curl (a configuration file of curl), bagit
+    /// (fetch.txt), datapackage (datapackage.json or RO-Crate) or metalink.
     #[arg(long, value_name = "FORM", value_parser = values::list_format(), hide_short_help = true)]
     pub list_format: Option<Stated>,
 
@@ -122,8 +123,9 @@ pub struct Lists {
 
     /// Leave out the lines of a list that have mistakes
     ///
-    /// A warning says which lines these are. Without this option, a list with a mistake is refused as a
-    /// whole.
+    /// A warning says which lines these are. Without this option, nothing is downloaded if a list in a file
+    /// or at a URL has a mistake. On standard input and in documents such as Metalink, a mistake fails only
+    /// the file that it concerns.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
 }
@@ -151,7 +153,7 @@ pub struct Existing {
 pub struct Work {
     /// Download N files at once (or auto)
     ///
-    /// With auto, downhaul finds the best number.
+    /// With auto, downhaul starts with 4 files, and finds the best number up to 16.
     ///
     /// [default: 2; auto for more than 16 files, or if the number of files is unknown]
     #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]
@@ -159,7 +161,8 @@ pub struct Work {
 
     /// Use at most N connections for one file (or auto)
     ///
-    /// With auto, downhaul adds connections as long as the download becomes faster.
+    /// With auto, downhaul adds connections as long as the download becomes faster. It also tries if fewer
+    /// connections are as fast.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
     pub connections: NumberOrAuto,
 
@@ -176,7 +179,8 @@ pub struct Work {
     /// Neither store nor use what runs learned about hosts
     ///
     /// By default, a run stores how many connections and requests each host accepts, and how many connections
-    /// and files at once were best. The next run starts with these numbers, and still measures.
+    /// and files at once were best. The next run does not exceed these limits. It starts with the best
+    /// numbers, and still measures.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -217,7 +221,7 @@ pub struct Failure {
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write a list of the files that are not complete after the run to FILE
+    /// Write to FILE a list of the files that are not complete after the run
     ///
     /// These are the files that failed, were stopped or were not started. 'downhaul -i FILE' downloads them.
     /// FILE contains the URLs and headers as they were given, with their secrets.
@@ -254,7 +258,8 @@ pub struct Verification {
     /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
     /// LIST is a file or a URL. For a file that LIST does not name, a warning is printed. With --verify
-    /// listed or require, such a file fails if no digest comes from elsewhere.
+    /// listed or require, such a file fails, unless you, its URL or the list of -i gave another digest of it
+    /// (for require, a strong one).
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
@@ -301,7 +306,7 @@ pub struct Http {
     ///
     /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
     /// redirect, or a document such as a Metalink file or a fetched list leads to HOST. Over http, it is sent
-    /// only if the URL of the file is a given http URL.
+    /// only if the URL of the file is an http URL that you gave.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
@@ -322,8 +327,9 @@ pub struct Http {
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
     /// The file has logins for hosts. A login is sent only to its host, and only if this host requires a
-    /// login. It is also sent if only a redirect, or a document such as a Metalink file or a fetched
-    /// list, leads to this host.
+    /// login. It is also sent if only a redirect, or a document such as a Metalink file or a fetched list,
+    /// leads to this host. Over http, it is sent only if the URL of the file is an http URL that you gave.
+    /// The entry default is used for the given URLs only.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -374,8 +380,8 @@ pub struct Http {
 
     /// Use this HTTP method
     ///
-    /// If METHOD is not GET, the file is not resumed, and a failed request is retried only if --retries is
-    /// given.
+    /// If METHOD is not GET, or if there is a body, the file is not resumed, and a failed request is retried
+    /// only if --retries is given.
     ///
     /// [default: GET, or POST if there is a body]
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
@@ -454,7 +460,7 @@ pub struct Http {
 
     /// Connect through a proxy, such as http://HOST:PORT
     ///
-    /// PROXY is a URL with the scheme http, https, socks4a, socks5, socks5h or socks (the same as socks5h).
+    /// PROXY is a URL with the scheme http, https, socks4a, socks5, socks5h or socks (which means socks5h).
     /// Without a scheme, http is used. The default port is 1080 (443 for https). With this option, the
     /// proxies of the environment (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means
     /// that no proxy is used.
@@ -486,12 +492,15 @@ pub struct Http {
 
     /// Read the private key of the client certificate from this PEM file
     ///
-    /// If the key is encrypted, --key-password or --cert FILE:PASSWORD gives the password. Otherwise
-    /// downhaul asks for it on the terminal.
+    /// If the key is encrypted, its password comes from --key-password or from --cert FILE:PASSWORD. If
+    /// neither gives it, downhaul asks for it on the terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
     /// Decrypt the private key with this password, or the one in @FILE
+    ///
+    /// This password is used even if --cert FILE:PASSWORD gives another one. If the key is encrypted and
+    /// neither option gives a password, downhaul asks for it on the terminal.
     #[arg(long, value_name = "PASSWORD", value_parser = values::password, hide_short_help = true)]
     pub key_password: Option<SecretOption>,
 
@@ -539,11 +548,12 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub unix_socket: Option<PathBuf>,
 
-    /// Refuse private addresses that a redirect from the internet, a document or a server names
+    /// Refuse private addresses to which public hosts, documents or servers lead
     ///
-    /// A private address belongs to a private network or to this machine. A document is a Metalink file, a
-    /// fetch.txt of BagIt, a data package, an RO-Crate, or a list that is fetched from a URL. A URL in a
-    /// document or from a server is accepted if it has the origin of a given URL.
+    /// A private address belongs to a private network or to this machine. It is refused if a public host
+    /// redirects to it, if a document names it, or if a server names it as a mirror. A document is a Metalink
+    /// file, a fetch.txt of BagIt, a data package, an RO-Crate, or a list that is fetched from a URL. A URL
+    /// in a document is accepted if it has the origin of a given URL.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 
@@ -576,9 +586,9 @@ pub struct Reporting {
     #[arg(long, hide_short_help = true)]
     pub explain: bool,
 
-    /// Append successes, errors and retries to this log, or write no log if FILE is none
+    /// Append starts, successes, errors and retries to this log, or write no log if FILE is none
     ///
-    /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
+    /// [default: $DOWNHAUL_LOG; if it is not set, download_log.txt, or no log with -o -]
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub log: Option<PathBuf>,
 }

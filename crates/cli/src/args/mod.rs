@@ -48,8 +48,8 @@ Exit status:
   75 stopped by SIGTERM or SIGHUP   130 stopped by Ctrl-C";
 
 const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
-       downhaul URLS FILENAMES [OPTIONS]  two lists, separated by commas
-       downhaul -i LIST [OPTIONS]         a list of URLs; - is standard input";
+       downhaul URLS FILENAMES [OPTIONS]  two comma-separated lists of equal length
+       downhaul -i LIST [OPTIONS]         LIST has URLs; - is standard input";
 
 /// Download files in parallel, verify them, and resume what was interrupted
 #[derive(Debug, Clone, Parser)]
@@ -70,8 +70,9 @@ pub struct Args {
 
     /// URLs to download
     ///
-    /// Each argument can contain several URLs, separated by commas. If there are exactly two arguments, the
-    /// second one can contain the names of the files, separated by commas.
+    /// Each argument can contain several URLs, separated by commas. If there are exactly two arguments and
+    /// the second one is not a URL, it contains the names of the files, separated by commas. If it can be
+    /// both, write https:// before a URL, or ./ before a name.
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 

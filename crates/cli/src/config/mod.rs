@@ -48,7 +48,8 @@ pub(crate) struct Config {
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The path of the configuration file, if there is one. The default file may not exist.
+    /// The path that the configuration is read from. At the default path, there may be no file. It is `None`
+    /// with `--config none`, and if the user has no folder for configurations.
     file: Option<PathBuf>,
     /// The files that values of keys name in the form `@FILE`.
     named_files: Vec<PathBuf>,
@@ -126,8 +127,9 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
-    /// Returns the name of an option at the beginning of a message about its value. This is the option
-    /// itself, such as `--user`, or the key or the environment variable that sets the option.
+    /// Returns the name of an option for the beginning of a message about its value. If the option is on the
+    /// command line or has its default value, this is the option itself, such as `--user`. Otherwise it is
+    /// the environment variable that sets the option, or the place and the name of the key.
     pub(crate) fn called(&self, option: &str) -> String {
         let name = option.trim_start_matches('-');
         match self.settings.iter().find(|setting| setting.name == name).map(|setting| &setting.origin) {
@@ -137,7 +139,8 @@ impl Config {
         }
     }
 
-    /// Returns the path of the configuration file, if there is one. The default file may not exist.
+    /// Returns the path that the configuration is read from. At the default path, there may be no file.
+    /// Returns `None` with `--config none`, and if the user has no folder for configurations.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -152,8 +155,8 @@ impl Config {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())
     }
 
-    /// Adds a layer below the layers that were added before. Leaves out settings that the command line or a
-    /// higher layer already has, and settings that such an option excludes.
+    /// Adds a layer below the layers that were added before. Leaves out a setting if the command line or a
+    /// higher layer sets the same option, or sets an option that excludes it.
     ///
     /// # Errors
     /// Returns an error if two settings of the layer exclude each other.

@@ -5,10 +5,11 @@ use downhaul_engine::core::curl_options::Data;
 use downhaul_engine::core::show;
 use std::path::Path;
 
-/// The longest file of `-d @FILE`, in bytes. It becomes a word of the command line.
+/// The longest file of `-d @FILE`, in bytes. Its content becomes a word of the command line.
 const LONGEST: usize = 16 << 20;
 
-/// Returns the body that curl sends, or `@FILE`.
+/// Returns the value of `--data` or `--json` for the body that curl sends. This is the body itself, or
+/// `@FILE` if the body is a single file that is sent unchanged.
 ///
 /// # Errors
 /// Returns why the data cannot be imported, without its content.
@@ -46,10 +47,14 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 }
 
 /// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes in the file.
+///
+/// # Errors
+/// Returns why the file cannot be imported. Standard input cannot be imported, because it is read after the
+/// translation, and then nothing is left out.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(
-            "-d @- cannot be imported, because standard input is read later: use --data-binary @-".into()
+            "-d @- cannot be imported, because curl leaves out line ends there and downhaul does not: use --data-binary @-".into()
         );
     }
     let bytes = given::read(Path::new(file), LONGEST)

@@ -30,7 +30,9 @@ fn errors() {
         "# Errors\n\nGenerated from `crates/core/src/error.rs`. The codes are stable, so scripts may rely on \
          them.\n\n*Retried* says if downhaul tries again: `yes` (automatically, up to `--retries` times), `if you choose \
          to` (only if you choose to retry when downhaul asks), or `no` (never). *Status* is the exit status that \
-         the failure leads to (see [exit.md](exit.md)).\n\n| code | meaning | retried | status |\n|---|---|---|---|\n",
+         the failure leads to (see [exit.md](exit.md)). If a run is stopped, the status depends on what stopped it. It \
+         is 1 if the run ends because the retries of another file are used up (`Maximum retries reached`).\n\n\
+         | code | meaning | retried | status |\n|---|---|---|---|\n",
     );
     for kind in ErrorKind::ALL {
         let retry = match kind.retry() {
@@ -41,9 +43,9 @@ fn errors() {
         let status = match kind.blame() {
             // The exit status depends on what stopped the run.
             Blame::Stopped => {
-                let [first, second, last] =
-                    [Exit::Chosen, Exit::Terminated, Exit::Interrupted].map(Exit::status);
-                format!("{first}, {second} or {last}")
+                let [closed, first, second, last] =
+                    [Exit::Failed, Exit::Chosen, Exit::Terminated, Exit::Interrupted].map(Exit::status);
+                format!("{closed}, {first}, {second} or {last}")
             }
             blame => {
                 let mut summary = Summary::default();

@@ -19,16 +19,16 @@ const SLOWEST: f64 = 0.1;
 /// The factor by which a refusal lowers the rate.
 const DECREASE: f64 = 0.5;
 
-/// The increase in each second, in requests a second. Below one request a second, this is the increase for
-/// each file.
+/// The increase in each second, in requests a second, if files are served at the full rate. If the rate is
+/// below one request a second, this is the increase for each file.
 const INCREASE: f64 = 1.0;
 
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host refuses a file without giving a reason, and had sent bytes at most this long before, downhaul
-/// assumes that the host got too many requests. The time is longer than the gap between two files at common
-/// limits, and shorter than the restart of a server.
+/// If a host refuses a file with status 425, 429 or 503, states no time to wait, and had sent bytes at most
+/// this long before, downhaul assumes that the host got too many requests. The time is longer than the gap
+/// between two files at common limits, and shorter than the restart of a server.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -36,7 +36,7 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// The time before which no request is sent.
+    /// The time before which no further file is requested. Requests for files that have begun do not wait.
     next: Duration,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
@@ -51,12 +51,12 @@ pub(super) struct RequestRate {
 }
 
 impl RequestRate {
-    /// Returns the rate for a host whose limit an earlier run found.
+    /// Returns the rate for a host. `rate` is the limit that an earlier run found, if there is one.
     pub(super) fn known(rate: Option<f64>) -> Self {
         RequestRate { rate: rate.map(|rate| rate.max(SLOWEST)), ..RequestRate::default() }
     }
 
-    /// Returns the limit in requests a second, if this run reached it.
+    /// Returns the limit in requests a second, if a refusal in this run set or lowered it.
     pub(super) fn learned(&self) -> Option<f64> {
         self.rate.filter(|_| self.lowered.is_some())
     }

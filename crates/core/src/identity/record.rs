@@ -15,20 +15,22 @@ pub struct Record {
     pub origin: Hashes,
     /// The size of the file in bytes.
     pub size: u64,
-    /// The date of the last change on the disk, in seconds and nanoseconds since the Unix epoch.
+    /// The modification time of the file on the disk, in seconds and nanoseconds since the Unix epoch. It is
+    /// often the server's Last-Modified.
     pub modified: (i64, u32),
     /// The time when the file was complete, in seconds since the Unix epoch.
     pub at: u64,
-    /// The validator that the server sent with the file.
+    /// The validator that the server sent with the file. It is [`Validator::Unknown`] if its entity tag is
+    /// longer than 128 bytes.
     pub validator: Validator,
 }
 
 /// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
 const FORMAT: u8 = 2;
 
-/// The longest entity tag that is recorded, in bytes. A record should fit into the inode of a file, where
-/// about 60 bytes are free (ext4 with inodes of 256 bytes). Servers of static files use tags of 15 to 40
-/// bytes.
+/// The longest entity tag that is recorded, in bytes. Servers of static files use tags of 15 to 40 bytes.
+/// With most of these, a record fits into the inode of its file, where about 60 bytes are free (ext4 with
+/// inodes of 256 bytes). Longer records need a block of their own.
 const LONGEST_TAG: usize = 128;
 
 impl Record {
@@ -49,13 +51,15 @@ impl Record {
 
     /// Returns the record as it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Without a record, a later run does not recognise the file. This does no other harm.
+        // If this fails, the record cannot be read, and a later run does not recognise the file. This does no
+        // other harm.
         let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
         bytes.insert(0, FORMAT);
         bytes
     }
 
-    /// Reads what [`Record::to_bytes`] returned. Returns `None` for any other bytes.
+    /// Reads what [`Record::to_bytes`] returned. Returns `None` if the bytes have another format or cannot be
+    /// decoded.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (format, rest) = bytes.split_first()?;
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }

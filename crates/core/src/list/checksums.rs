@@ -21,15 +21,16 @@ pub struct Checksums {
     /// The entries, sorted by the last parts of their names.
     entries: Vec<Entry>,
     unread: usize,
-    /// Lines that could not be read but contain a text as long as a digest.
+    /// The lines that could not be read but contain a word that is as long as a digest.
     unread_digests: Vec<String>,
 }
 
 /// One digest of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The unescaped name of the file in the list. It may be a path. It is empty if the line has only a
-    /// digest.
+    /// The name of the file in the list. It may be a path. Its escapes are decoded, and the backslashes of a
+    /// Windows path are replaced by slashes. It is empty if the line has no name, or only a name for standard
+    /// input (`-`).
     pub name: String,
     /// The digest of the file.
     pub digest: Digest,
@@ -42,14 +43,14 @@ pub enum Named {
     As(Vec<Digest>),
     /// The list does not name the file.
     Not,
-    /// The list names several files of that name in different folders.
+    /// The list names several files of that name in different folders, and none of them has the wanted path.
     Several,
 }
 
 impl Checksums {
-    /// Reads a list. `name` is the file name of the list. If digests of several algorithms have the same
-    /// length, this name decides the algorithm: the digests in `B2SUMS` and `B3SUMS` are as long as SHA-2
-    /// digests.
+    /// Reads a list. `name` is the file name of the list. If a line does not name its algorithm, and digests
+    /// of several algorithms have this length, the name of the list decides: the digests in `B2SUMS` and
+    /// `B3SUMS` are as long as SHA-2 digests.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -66,8 +67,8 @@ impl Checksums {
         Checksums { entries, unread, unread_digests }
     }
 
-    /// Returns how many lines could not be read, such as the lines of a signature around the list, and
-    /// digests of unknown algorithms.
+    /// Returns the number of lines that could not be read, such as the lines of a signature around the list,
+    /// and lines with digests of unknown algorithms. An entry that spans several lines counts once.
     pub fn unread(&self) -> usize {
         self.unread
     }

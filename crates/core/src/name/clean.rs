@@ -1,7 +1,7 @@
 //! Makes one component of a path safe, and makes it acceptable for Windows.
 //!
-//! Invariant: [`component`] and [`for_windows`] return one component of 1 to [`LONGEST`] bytes. If a function
-//! is applied to its own result, it changes nothing.
+//! Invariant: [`component`] and [`for_windows`] return one component of 1 to [`LONGEST`] bytes. If one of
+//! these functions is applied to its own result, it changes nothing.
 
 use super::endings::split_extension;
 use super::{LONGEST, cut_bytes, mark};
@@ -11,18 +11,21 @@ use crate::show;
 /// Paths, and Namespaces").
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
-/// Names of devices on Windows, with any extension (the same page; `conin$` and `conout$` belong to the
-/// console).
+/// Names of devices on Windows, in lower case. A name of a device with an extension means the device too (the
+/// page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] adds the ports
+/// `com` and `lpt`, whose names end with a digit.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// The character that replaces characters that are not allowed in a name.
 const INSTEAD: char = '_';
 
-/// Returns one safe component for a name that a server chose, or `None` if the name has only dots and blanks.
+/// Returns one safe component for a name that a server chose. Returns `None` if the name is empty or has only
+/// dots and blanks.
 ///
-/// These characters are replaced: both slashes (a backslash leads to another folder on Windows), the
-/// characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning. Therefore the file is not
-/// hidden, and other programs do not read its name as an option.
+/// Blanks at both ends are removed. These characters are replaced: slashes, backslashes (on Windows they lead
+/// to another folder), the characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning.
+/// Therefore the file is not hidden, and other programs do not read its name as an option. A name that is too
+/// long is cut.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
     if text.chars().all(|c| c == '.' || c.is_whitespace()) {
@@ -36,7 +39,8 @@ pub(super) fn component(text: &str) -> Option<String> {
 }
 
 /// Returns a component that Windows accepts. Forbidden characters are replaced. Dots and blanks at the end
-/// are replaced too: Windows removes them, so two names could mean the same file. Names of devices get a `_`.
+/// are replaced too: Windows removes them, so two names could mean the same file. A `_` is put before the
+/// name of a device. A name that becomes too long is cut.
 pub(super) fn for_windows(component: &str) -> String {
     let forbidden = |c: char| NOT_ON_WINDOWS.contains(&c) || c.is_control();
     let allowed: String = component.chars().map(|c| if forbidden(c) { INSTEAD } else { c }).collect();
@@ -54,8 +58,8 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || numbered.is_some_and(is_port)
 }
 
-/// Returns the name if it fits. Otherwise, cuts the name before its extension and adds a hash of the `whole`
-/// name.
+/// Returns the name if it has at most [`LONGEST`] bytes. A longer name is cut before its extension, and a
+/// hash of `whole` is added there. `whole` is the name before it was made safe.
 fn fitted(name: String, whole: &str) -> String {
     if name.len() <= LONGEST {
         return name;

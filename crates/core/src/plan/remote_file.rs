@@ -1,28 +1,30 @@
 //! The known facts about the file on the server: its present state, and the first response.
 //!
-//! Invariant: a response that cannot be a version of the file is never stored as its present state.
+//! Invariant: if a response cannot be a version of the file ([`FirstResponse::differs`]), it is never stored
+//! as the present state of the file.
 
 use crate::journal::Start;
 use crate::remote::{Remote, Validator};
 use url::Url;
 
-/// If the size of a later response is below the size of the first response divided by this number, the later
-/// response is not a version of the file. It is an error message or a web page, for example. The sizes of two
-/// versions of one file differ by less.
+/// If a later response states a size below that of the first response divided by this number, downhaul takes
+/// it for something other than the file, such as an error message or a web page. The sizes of two versions of
+/// a file usually differ by less.
 const FAR_SMALLER: u64 = 16;
 
-/// The file as the server has it.
+/// The file as the server has it, according to the response or the journal with which the download started.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     pub(super) start: Start,
-    /// True if ranges of the file may be joined.
+    /// True if ranges of the file can be requested. Ranges are joined only if a validator or a digest also
+    /// shows that they belong together.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
     /// True if the server says that the file is a web page.
     pub(super) html: bool,
-    /// True if the event `started` was sent for the file.
+    /// True if the event `started` was sent since the file last started.
     pub(super) announced: bool,
-    /// The URL that sent the first accepted response of this run.
+    /// The URL that sent the first accepted response of this run since the file last started.
     pub(super) answered: Option<Url>,
 }
 
@@ -44,12 +46,14 @@ impl RemoteFile {
     }
 }
 
-/// The facts about the file in the first response.
+/// The facts about the file in the first response. If the download continues from an earlier run, the journal
+/// states the size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
     /// True if the file is a web page. It is `None` if the response was in an earlier run, because a journal
     /// does not record this.
     pub(super) html: Option<bool>,
+    /// The size in bytes, if the response stated it.
     pub(super) size: Option<u64>,
 }
 

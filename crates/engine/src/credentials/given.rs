@@ -17,7 +17,7 @@ pub(crate) struct Given {
     pub(super) lacks_password: bool,
 }
 
-/// A request that needs secrets.
+/// A request, with the facts that decide which secrets it may carry.
 #[derive(Clone, Copy)]
 pub(crate) struct Asking<'a> {
     /// The URL of the file.
@@ -51,7 +51,8 @@ impl Given {
         Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
-    /// Returns true if a document or a server named the URL, and the user gave no URL of its origin.
+    /// Returns true if a server named the URL, or if a document named it and the user gave no URL of its
+    /// origin.
     pub(crate) fn is_named_by_others(&self) -> bool {
         self.by != GivenBy::User
     }

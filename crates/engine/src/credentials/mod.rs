@@ -54,7 +54,8 @@ pub(crate) struct Peer {
     /// True if the user gave a URL of this host, for this file or another one. Pinned keys apply to such
     /// hosts, also if a redirect or a document leads to them.
     pub(crate) is_given_host: bool,
-    /// True if a public host led to the server. The server must then not be at a private address.
+    /// True if the server must not be at a private address, because a document, a server, or a redirect of a
+    /// host that is not known to be private led to it.
     pub(crate) is_guarded: bool,
 }
 

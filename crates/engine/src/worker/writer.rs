@@ -60,7 +60,7 @@ struct Wrote {
     bytes: usize,
     /// The offset in the file after its last byte.
     upto: u64,
-    /// True if none of its bytes had been written before.
+    /// True if the whole batch was written, and none of its bytes had been written before.
     fresh: bool,
     /// The records for the journal, if they are held back.
     records: Vec<u8>,
@@ -190,15 +190,17 @@ impl Writer {
                 debug!(target: DISK, from = batch.offset, to = upto, ?took, "a write was slow");
             }
             let mut records = Vec::new();
-            // If another worker wrote some of the bytes first, the record of that worker contains them.
+            // If another worker wrote some of the bytes first, or if the segment was cut, there is no claim
+            // for the whole batch. The bytes that only this batch has are then not in the journal, and a
+            // later run fetches them again.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.buffers.iter().for_each(|bytes| crc.update(bytes));
                 let record = journal::claim(Claim { start: batch.offset, end: upto, crc: crc.value() });
                 if held_back { records = record } else { part.record(generation, &record)? }
             }
-            // The hasher reads bytes back from the disk later, if another worker wrote some of them first, or
-            // if they are not verified yet.
+            // If the batch is not fresh or not verified yet, the hasher reads its bytes back from the disk
+            // later.
             if let Some(feed) = feed.filter(|_| fresh && !held_back) {
                 feed.give(batch);
             }
@@ -206,8 +208,8 @@ impl Writer {
         }
     }
 
-    /// Waits until another batch may be passed on. Only batches that are not hashed yet can cause a wait,
-    /// because fewer than [`WRITING`] are not written yet.
+    /// Waits until another batch may be passed on. The caller has waited until fewer than [`WRITING`] batches
+    /// are being written, so this function waits only for the hasher.
     async fn room(&self) -> Result<OwnedSemaphorePermit, Error> {
         let since = clock::instant();
         let room = self.room.clone();
@@ -295,7 +297,8 @@ impl Writer {
     /// Discards the bytes, because the response is incomplete or wrong.
     ///
     /// # Errors
-    /// Returns `output.started` if the wrong bytes were already passed on to the output.
+    /// Returns `output.started` if the digest of a chunk shows that its bytes are wrong, and they were
+    /// already passed on to the output. Returns errors of the disk, too.
     pub(super) async fn take_back(
         &mut self,
         why: Option<&Error>,

@@ -1,5 +1,6 @@
-//! The list of all sins. A sin is a kind of misbehaviour, and each sin has a script of the same name. A
-//! script answers one request and returns true if the connection stays open.
+//! The list of all sins. A sin is a kind of misbehaviour. Each sin over HTTP/1.1 has a script of the same
+//! name here, which answers one request and returns true if the connection stays open. The sins over HTTP/2
+//! (`h2_...`) are in `h2.rs`.
 //!
 //! A script that misbehaves only once checks the number of earlier requests for the same target. The query of
 //! the URL has the parameters of a script. In comments, `?rate=N` means the parameter `rate`.
@@ -113,7 +114,8 @@ pub fn names() -> Vec<&'static str> {
     SINS.iter().map(|(name, _)| *name).chain(h2::SINS.iter().copied()).collect()
 }
 
-/// Answers with the script of this name, or with 404 if there is none.
+/// Answers with the script of this name, or with 404 if there is no such sin. Over HTTP/1.1, the sins of
+/// HTTP/2 do not misbehave.
 pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     match SINS.iter().find(|(name, _)| *name == sin) {
         Some((_, script)) => script(&mut exchange),
@@ -122,7 +124,7 @@ pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers with a file that has its own content.
+/// Answers with the bytes that a test stored at this path.
 pub(super) fn answer_with(bytes: &[u8], mut exchange: Exchange) -> io::Result<bool> {
     exchange.respond("200 OK", &[], bytes)
 }

@@ -20,7 +20,8 @@ fn three(inner: &str) -> String {
     format!("<metalink version=\"3.0\" xmlns=\"{NAMESPACE_3}\"><files>{inner}</files></metalink>")
 }
 
-/// Returns a text for each file: `LINE NAME: URLS; DIGESTS` or `LINE error`.
+/// Returns a text for each file: `LINE NAME: URLS; DIGESTS` or `LINE ERROR`. If the document states a size or
+/// chunk hashes, the text ends with `; SIZE bytes` and ` NUMBER x LENGTH ALGORITHM`.
 fn read(document: &str) -> Vec<String> {
     Metalink::new(document.into()).map(|(line, job)| format!("{line} {}", shown(job))).collect()
 }

@@ -138,9 +138,9 @@ impl Dialer {
         self.connect_to(to, self.resolve(to).await?).await
     }
 
-    /// Connects to `to`. Connections for the `host` of a URL lead to this host and port. Private addresses
-    /// are not used if a public host led to `host` (`is_guarded`), or if `host` itself was reached at a
-    /// public address before.
+    /// Connects to `to`. Connections for the `host` of a URL lead to this host and port. If private addresses
+    /// are refused, they are not used if `is_guarded` is true, or if `host` itself was reached at a public
+    /// address before.
     ///
     /// # Errors
     /// Returns `redirect.private`, or the errors of [`Dialer::connect`].

@@ -178,8 +178,8 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL. `is_guarded` is true if a document, or a host that is not known to be
-    /// private, led to this URL.
+    /// Sends one request to one URL. `is_guarded` is true if a document, a server, or a redirect of a host
+    /// that is not known to be private led to this URL.
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();

@@ -20,8 +20,8 @@ pub(super) struct Route {
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
-    /// True if a public host or a document led to this server. The connection must then not lead to a private
-    /// address.
+    /// True if a document, a server, or a redirect of a host that is not known to be private led to this
+    /// server. The connection must then not lead to a private address.
     is_guarded: bool,
 }
 
@@ -50,12 +50,12 @@ impl Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
     }
 
-    /// Returns the same route, for a request that a public host led to.
+    /// Returns the same route, for a request that must not lead to a private address.
     pub(super) fn guarded(self) -> Route {
         Route { is_guarded: true, ..self }
     }
 
-    /// Returns true if a public host led to the server of the route.
+    /// Returns true if the connection must not lead to a private address.
     pub(super) fn is_guarded(&self) -> bool {
         self.is_guarded
     }

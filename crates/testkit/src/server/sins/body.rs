@@ -1,4 +1,5 @@
-//! Scripts that misbehave in the body: the body ends at the wrong place, or it is interrupted.
+//! Scripts for unusual bodies: the body ends at the wrong place, is interrupted, or has a framing that makes
+//! its end hard to find. Some of these bodies follow HTTP, but not every client can read them.
 
 use crate::server::exchange::Exchange;
 use crate::shared_content;
@@ -17,7 +18,8 @@ pub(super) fn truncated_body_always(x: &mut Exchange) -> io::Result<bool> {
     x.only(1000, &[])
 }
 
-/// Once, sends half of the body. Ranges are ignored.
+/// Once, sends half of the announced bytes and then closes the connection. Ranges are ignored in every
+/// response.
 pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool> {
     let (size, etag, body) = (x.size.to_string(), x.etag(), x.content());
     let bytes = if x.visit == 0 { x.half() } else { body.len() };
@@ -26,7 +28,8 @@ pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool
     Ok(false)
 }
 
-/// Once, leaves out the last chunk of a chunked body.
+/// Once, sends half of the file as one chunk of a chunked body, and then closes the connection without the
+/// last chunk.
 pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -52,6 +55,7 @@ pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Sends the file in chunks, with extensions of chunks and a trailer.
 pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     let body = x.content();
     x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
@@ -80,7 +84,7 @@ pub(super) fn body_longer_than_announced(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])?;
     x.wire.write_all(b"surplus HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX")?;
     x.wire.flush()?;
-    // The connection stays open, because the client must close it.
+    // The connection stays open for two seconds, so that the client is the first to close it.
     x.sleep(Duration::from_secs(2));
     Ok(false)
 }
@@ -90,7 +94,7 @@ pub(super) fn no_length(x: &mut Exchange) -> io::Result<bool> {
     x.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 }
 
-/// Does not state the length in the first response. Ranges are served.
+/// Sends the file slowly and without a length, if the whole file is requested. Ranges are served as usual.
 pub(super) fn grows(x: &mut Exchange) -> io::Result<bool> {
     if x.is_continued() {
         return x.file(&[]);

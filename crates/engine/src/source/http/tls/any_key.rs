@@ -1,6 +1,7 @@
 //! Checks that a server has the private key of its certificate, for certificates that the TLS library does
-//! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. Such certificates
-//! are used only if every certificate is trusted, or if the user gave the certificate.
+//! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. If every certificate
+//! is trusted (`--insecure`), both kinds are accepted. A certificate of X.509 version 1 is also accepted if
+//! it is in the file of `--cacert` itself and its key is not a short RSA key.
 
 use super::certificate::{self, PublicKey};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -8,19 +9,21 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
-/// The lengths of keys of elliptic curves, as points without compression (SEC 1, section 2.3.3).
+/// The lengths in bytes of keys of elliptic curves, as points without compression (SEC 1, section 2.3.3).
 const P256: usize = 65;
 const P384: usize = 97;
 const P521: usize = 133;
 
 /// The sizes of RSA keys in bits for which the cryptographic library verifies signatures. Most schemes, such
-/// as those of TLS 1.3 (PSS), need a key of at least `RSA_LEAST_OF_MOST_SCHEMES`.
+/// as those of TLS 1.3 (PSS), need a key of at least [`RSA_LEAST_OF_MOST_SCHEMES`]. Only PKCS #1 signatures
+/// with SHA-256 or SHA-512 are verified with keys from [`RSA_LEAST`] on.
 const RSA_LEAST: usize = 1024;
 const RSA_LEAST_OF_MOST_SCHEMES: usize = 2048;
 const RSA_MOST: usize = 8192;
 
-/// Verifies the signature of a handshake. If the library cannot verify a signature of this kind, the server
-/// is accepted, unless `must_verify` is true.
+/// Verifies the signature of a handshake. If the library cannot verify signatures of this scheme by this key,
+/// or if the certificate has no readable key, the server is accepted without a check, unless `must_verify` is
+/// true.
 ///
 /// # Errors
 /// Returns an error if the signature is wrong, or if it must be verified and cannot be.
@@ -43,14 +46,15 @@ pub(super) fn verify(
     }
 }
 
-/// Returns true for RSA keys for which the library does not verify signatures of most schemes.
+/// Returns true if the certificate has an RSA key of less than 2048 bits.
 pub(super) fn is_short(certificate: &CertificateDer<'_>) -> bool {
     let size = certificate::public_key(certificate).and_then(|key| key.rsa_size());
     size.is_some_and(|size| size < RSA_LEAST_OF_MOST_SCHEMES)
 }
 
-/// Returns the algorithm that verifies signatures of a scheme by a key, if the library has it. With TLS 1.2,
-/// the scheme does not determine the curve.
+/// Returns the algorithm that verifies signatures of a scheme by a key, or `None` if the library has no such
+/// algorithm. With TLS 1.2, an ECDSA scheme determines only the hash, so the length of the key shows the
+/// curve.
 fn algorithm(scheme: SignatureScheme, key: &PublicKey) -> Option<&'static dyn VerificationAlgorithm> {
     let size = key.rsa_size().unwrap_or(0);
     let is_in = |least| (least..=RSA_MOST).contains(&size);
