@@ -1,8 +1,8 @@
 //! Writes the command that runs the same download again.
 //!
 //! Invariant: the command contains every argument that clap found on the command line, and nothing else. Only
-//! secret values are left out. New options therefore need no change in this file. The repeated run never
-//! verifies less than the first one.
+//! secret values, and options of other tools that change nothing, are left out. New options therefore need no
+//! change in this file. The repeated run never verifies less than the first one.
 
 use crate::args::is_foreign;
 use crate::secrets;
@@ -14,8 +14,8 @@ use downhaul_engine::core::show;
 /// The command that runs the same download again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
-    /// The command cannot be shown, because part of it is secret or cannot be pasted, or because the list
-    /// came from standard input.
+    /// The command cannot be shown, because part of it is secret or cannot be pasted, or because something
+    /// was read from standard input or from a pipe.
     #[default]
     Unshown,
     /// The command for a POSIX shell, and the names of the headers and options whose values were left out.
@@ -23,7 +23,7 @@ pub(crate) enum Again {
 }
 
 impl Again {
-    /// Returns the command line that the user gave.
+    /// Returns the command that is equal to the command line of the user, except for what is left out.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let (words, command, matches) = innermost(command, matches);
         match Given::of(command, matches, false) {
@@ -45,7 +45,8 @@ impl Again {
     }
 
     /// Returns the command that repairs the files in the list of `-i`. The command has all given options that
-    /// `repair` also accepts. Returns `Unshown` if no list was given, or if the command cannot be shown.
+    /// `repair` also accepts. Returns `Unshown` unless exactly one list and no URL was given, and if the
+    /// command cannot be shown.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {

@@ -40,8 +40,7 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
 }
 
 /// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. If RFC 9530 has a name for the algorithm, that name comes first. Names are compared in their
-/// [`bare`] form.
+/// shown. For SHA-2, this is the name in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -91,7 +90,7 @@ impl Algorithm {
         TABLE.iter().map(|(algorithm, _, _)| *algorithm)
     }
 
-    /// Returns the name that is shown, as in RFC 9530: `sha-256`.
+    /// Returns the name that is shown, such as `sha-256`.
     pub fn name(self) -> &'static str {
         self.row().1[0]
     }

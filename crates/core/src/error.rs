@@ -1,8 +1,8 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! The [`ErrorKind`] alone decides:
+//! The [`ErrorKind`] decides:
 //!
-//! - if a failure is retried ([`Retry`]);
+//! - if a failure is retried ([`Retry`]), except for failures with [`Error::again`];
 //! - what has to be repaired ([`Blame`], which gives the exit status);
 //! - what the failure affects ([`Scope`]);
 //! - what the failure shows about its source ([`SourceVerdict`]);
@@ -15,10 +15,11 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Decides if a failure is retried.
+/// Decides if a failure is retried. `--on-error` can say that the user is asked before each retry, or that
+/// there are no retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The failure is retried without a question, because the next attempt may succeed.
+    /// The failure is retried, because the next attempt may succeed.
     Again,
     /// The failure is retried only if the user says so, because the same would happen again unless something
     /// is changed.
@@ -54,11 +55,11 @@ pub enum Scope {
 /// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// Nothing, because it may have been an accident.
+    /// Nothing, because it may have been an accident, or because the source is not the cause.
     Silent,
-    /// The host refuses on purpose: it accepts no more connections, or no more requests of this kind.
+    /// The host refuses on purpose: it accepts no more connections, or it does not send the file.
     Refuses,
-    /// The source has other bytes than the other sources, or cannot send ranges of the file.
+    /// The source seems to have other bytes, or does not send the requested range of the file.
     Differs,
 }
 
@@ -323,7 +324,7 @@ pub struct Error {
     pub detail: String,
     /// The pause that the host needs before the next request, if any.
     pub pause: Option<Pause>,
-    /// True if this failure is retried without a question, although other failures of its kind are not. There
+    /// True if this failure is retried as [`Retry::Again`], although its kind has [`Retry::Person`]. There
     /// are two reasons: after a redirect another server may answer, or the user named this status
     /// (`--retry-on`).
     pub again: bool,
@@ -332,7 +333,7 @@ pub struct Error {
     pub size: Option<u64>,
 }
 
-/// A pause that a host needs. It does not count as a failure.
+/// A pause that a host needs. A limited number of pauses does not count as retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// The length of the pause, from the moment of the failure.
@@ -351,7 +352,8 @@ pub enum Why {
     /// The host refused the request without naming a time, but it serves other connections. This shows that
     /// the host got too many requests at once.
     Shared,
-    /// The host has refused all requests since connections were added.
+    /// The host seems to ban this client: it has refused requests or closed connections since connections
+    /// were added.
     Banned,
 }
 

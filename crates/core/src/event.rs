@@ -68,7 +68,7 @@ pub enum EventKind {
     /// A job was added. It waits for its turn.
     #[non_exhaustive]
     Queued {
-        /// The URL of the file, without secrets.
+        /// The URL of the file, without secrets. If there are several mirrors, it is the first one.
         url: String,
         /// True if the URL was given without a scheme, and https was assumed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -79,7 +79,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The first usable response arrived, and its bytes follow.
+    /// A usable response arrived, and its bytes follow from the start of the file. If the file starts again,
+    /// there is another event of this kind.
     #[non_exhaustive]
     Started {
         /// The URL of the response, without secrets.
@@ -120,8 +121,8 @@ pub enum EventKind {
         /// The offset of the first byte that will be requested. It is 0 if the file starts again.
         from: u64,
     },
-    /// One of several sources is not used any more. It failed, is slow, has a different file, or sent wrong
-    /// bytes.
+    /// One of several sources is not used any more. It failed, is many times slower than another one, has a
+    /// different file, or sent wrong bytes.
     #[non_exhaustive]
     MirrorLeft {
         /// The URL of the source, without secrets.
@@ -152,10 +153,10 @@ pub enum EventKind {
     Finished {
         /// The path of the file.
         path: String,
-        /// The size of the file.
+        /// The size of the file in bytes.
         bytes: u64,
-        /// The number of bytes that were received for the file in this run. After a resume it is lower than
-        /// `bytes`. It is higher if bytes were fetched twice.
+        /// The number of bytes that were received for the file in this run. It is lower than `bytes` if
+        /// earlier bytes were used, and higher if bytes were fetched twice.
         #[serde(default)]
         fetched: u64,
         /// The length of a chunk in bytes, if digests of chunks were known.
@@ -163,8 +164,8 @@ pub enum EventKind {
         chunk_length: Option<u64>,
         /// The time since the first request, in seconds.
         seconds: f64,
-        /// The method by which the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of
-        /// transfer only`.
+        /// The method by which the file was verified, such as `sha-256 from X-Checksum-SHA256` or `signed by
+        /// KEY`. If it was not verified, this is `size only` or `end of transfer only`.
         proven: String,
         /// The digests that were computed, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -173,12 +174,12 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
-    /// The file was not downloaded, because a download was not necessary.
+    /// The file was not downloaded, because the existing file of this name is kept.
     #[non_exhaustive]
     Skipped {
         /// The path of the file that exists already.
         path: String,
-        /// The reason: `already exists`.
+        /// The reason, such as `already exists` or `is up to date`.
         reason: String,
     },
     /// The file could not be downloaded.
@@ -188,7 +189,8 @@ pub enum EventKind {
         error: Failure,
         /// The number of retries that were used.
         retries: u32,
-        /// True if the retries were used up while the user was present. The run then ends.
+        /// True if the retries were used up while the user was present. No new file starts then, and the run
+        /// ends when the files in progress have ended.
         exhausted: bool,
     },
     /// The run is over.
@@ -242,7 +244,7 @@ impl EventKind {
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
     }
 
-    /// Returns the event for a file that was not downloaded because a download was not necessary.
+    /// Returns the event for a file that was not downloaded, because the existing file is kept.
     pub fn skipped(path: impl Into<String>, reason: impl Into<String>) -> Self {
         EventKind::Skipped { path: path.into(), reason: reason.into() }
     }
@@ -321,7 +323,7 @@ pub enum Phase {
     Asking,
     /// The last bytes are hashed, and the file is moved to its final name.
     Finishing,
-    /// The partial file of an earlier run is compared with its journal.
+    /// The partial file of an earlier run is compared with its journal. Meanwhile, missing bytes may arrive.
     Checking,
     /// The job is paused.
     Paused,

@@ -32,7 +32,7 @@ pub struct Job {
     /// after the mirrors before it have failed. The file then starts again, because the mirrors may have
     /// different bytes.
     pub urls: Vec<Url>,
-    /// The author of the URLs. This decides which URLs get the headers in the settings.
+    /// The author of the URLs. This decides which URLs get the headers and logins in the settings.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
@@ -309,8 +309,9 @@ pub enum NamedBy {
     Person,
     /// A document that someone else may have written: a list in a form such as Metalink
     /// ([`Form::is_document`](crate::list::form::Form::is_document)), or any list that was fetched. The
-    /// headers are sent only to origins that the user also named
-    /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
+    /// headers and credentials of the user are sent only to origins that the user also named
+    /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)). Those that the user gave
+    /// for a host by name are also sent to this host.
     Document,
 }
 
@@ -406,13 +407,15 @@ pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
     /// wanted file. Otherwise fail.
     Check,
-    /// Keep the file and do not download, even if it is another file.
+    /// Keep the file and do not download, even if it is another file. If a digest was given that the file
+    /// does not have, fail.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
     /// Download to the next free name of the form `name (1).ext`.
     Rename,
-    /// Download and replace the file if its size, date or digest differs from the server's file.
+    /// Download and replace the file, unless a given digest or the server's answer shows that it is the same
+    /// file. An equal size alone is not enough.
     Update,
     /// Fail, and change nothing.
     Error,

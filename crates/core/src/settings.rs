@@ -77,7 +77,8 @@ pub struct Settings {
     pub mirrors: bool,
     /// True if the downloaded files are recorded in a lock file. Each of these files then needs a digest.
     pub record: bool,
-    /// The number of retries of a file after failures.
+    /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
+    /// again.
     pub retries: u32,
     /// HTTP statuses that are retried in the same way as a failure of the server. Without this setting they
     /// are not retried. An example is 404.
@@ -86,9 +87,11 @@ pub struct Settings {
     pub on_error: OnError,
     /// The longest time without data from the server, before its response and within the body.
     pub timeout: Duration,
-    /// The longest time for connecting and for the TLS handshake.
+    /// The longest time for a name lookup, for an attempt to connect, and for a TLS handshake (for each of
+    /// them).
     pub connect_timeout: Duration,
-    /// The longest time for one file, including all retries.
+    /// The longest time for one file, including all retries. The time in which a question is open or the job
+    /// is paused does not count.
     pub max_time: Option<Duration>,
     /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails in
     /// the same way as a transfer without data.
@@ -277,7 +280,7 @@ impl Default for Settings {
 
 macro_rules! setters {
     ($($setter:ident $field:ident $type:ty,)*) => {
-        /// Setters. There is one for each field.
+        /// Setters. There is one for each documented field.
         impl Settings {$(
             #[doc = concat!("Sets [`", stringify!($field), "`](Settings::", stringify!($field), ").")]
             #[must_use]
@@ -356,9 +359,10 @@ setters! {
 /// The reaction to a failed file (`--on-error`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user. The file waits, and other files continue.
+    /// Asks the user after each failure that may be retried. The file waits, and other files continue.
     Ask,
-    /// Retries without asking, and waits longer each time.
+    /// Retries without asking after failures that may pass, and waits longer each time. After other failures,
+    /// gives this file up.
     Retry,
     /// Gives this file up.
     Skip,
@@ -411,7 +415,7 @@ pub enum Verify {
     /// Like [`Verify::Find`], but a file fails if no checksum list names it. The list may be a given one or
     /// one beside the file. A digest from the user or from the list of jobs is accepted too. MD5 is enough.
     Listed,
-    /// Like [`Verify::Find`], but a file fails if no strong digest is known for it.
+    /// Like [`Verify::Find`], but a file fails if neither a strong digest nor a signature is known for it.
     Require,
     /// Nothing is verified.
     Off,
@@ -465,7 +469,7 @@ pub enum TlsVersion {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for small files over https, if the server supports HTTP/2. HTTP/1.1 for everything else.
+    /// HTTP/2 for many small files over https, if the server supports HTTP/2. HTTP/1.1 for everything else.
     Auto,
     /// HTTP/1.1 only.
     One,

@@ -1,7 +1,8 @@
 //! Makes text safe to show: [`url()`] removes secrets from a URL, and [`escaped`] replaces characters that
-//! could move the cursor or reverse a line.
+//! could move the cursor, or reverse or hide text.
 //!
-//! Invariant: all text from outside passes through here before it reaches the screen, the log or the events.
+//! Invariant: every URL passes through [`url()`] before it reaches the screen, the log or the events. All
+//! other text from outside passes through [`escaped`] before it reaches the screen or the log.
 
 use std::borrow::Cow;
 use url::Url;
@@ -70,16 +71,17 @@ const HARMLESS_WORDS: &[&str] = &[
     "passenger",
 ];
 
-/// A URL within a URL may be encoded this many times. The link of a mail filter, which contains the link of
-/// another filter, is encoded twice or three times.
+/// A URL within a URL is read if it is percent-encoded up to this many times. A text that is encoded more
+/// often counts as a secret. The link of a mail filter, which contains the link of another filter, is encoded
+/// twice or three times.
 const ENCODED_MOST: usize = 5;
 
 /// This many URLs within a URL are read. If there are more, the text counts as a secret, since a server could
 /// otherwise slow the program down.
 const NESTED_MOST: usize = 16;
 
-/// A longer path that contains a URL with secrets is hidden as a whole. Links in use are shorter than this
-/// many bytes, and a server could otherwise slow the program down.
+/// If a path of more than this many bytes contains a URL with secrets, the whole path is hidden. Links in use
+/// are shorter, and a server could otherwise slow the program down.
 const PATH_READ_MOST: usize = 8 * 1024;
 
 /// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
@@ -87,8 +89,8 @@ const PATH_READ_MOST: usize = 8 * 1024;
 /// shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
-/// Returns a URL without its secrets: userinfo, fragment, and the values of secret parameters, in the query
-/// and in the path (`;token=...`). The names of parameters stay.
+/// Returns a URL without its secrets: userinfo, fragment, the values of secret parameters in the query and in
+/// the path (`;token=...`), and URLs with secrets within this URL. The names of parameters stay.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     let has_parameters = url.path().contains(';');
@@ -257,7 +259,8 @@ fn is_url_with_secrets(text: &str) -> bool {
     })
 }
 
-/// Returns true if a value looks random: a UUID, or a long sequence of letters and digits of mixed kinds.
+/// Returns true if a value looks random: a UUID, a sequence of at least [`RANDOM_RUN`] letters and digits of
+/// mixed kinds, or a sequence of at least 40 letters.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     let uuid = decoded.len() == 36
@@ -294,7 +297,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns true for a control character (Unicode category Cc), a line or paragraph separator, and a format
+/// Returns true for a control character (Unicode category Cc), a line or paragraph separator, or a format
 /// character that is invisible or changes the direction of text (UAX #9, and similar characters).
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()

@@ -24,8 +24,8 @@
 //! # Look at what happens
 //!
 //! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a
-//! running job, which a screen can read at any time. With [`OnError::Ask`], a failure becomes a question. A
-//! program answers it with [`Session::answer`]. Other jobs continue in the meantime.
+//! running job, which a screen can read at any time. With [`OnError::Ask`], a failure that may be retried
+//! becomes a question. A program answers it with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) {

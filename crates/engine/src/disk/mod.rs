@@ -5,8 +5,8 @@
 //! Standard output and pipes (`in_order.rs`) and the simulated disk of the testkit implement these traits
 //! too.
 //!
-//! Invariant: a final name appears only through [`Part::publish`]. Until then, an older file of that name is
-//! unchanged.
+//! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
+//! file of that name is unchanged.
 
 pub(crate) mod file;
 pub(crate) mod in_order;
@@ -48,7 +48,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Returns true if the partial file of `target` belongs to a URL that this job does not have.
+    /// Returns true if the partial file of `target` with the usual name belongs to another job, or if nothing
+    /// shows that downhaul made it.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }
@@ -64,8 +65,8 @@ pub trait Disk: Send + std::marker::Sync {
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
     /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
-    /// resumed. Nothing in the file is changed before [`Part::begin`]. If the partial file of the usual name
-    /// belongs to another URL, that file is not changed, and the job gets a partial file of another name.
+    /// resumed. Nothing in the file is changed before [`Part::begin`]. If [`Disk::is_anothers`] is true, the
+    /// partial file of the usual name is not changed, and the job gets a partial file of another name.
     ///
     /// # Errors
     /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool (with
@@ -277,7 +278,8 @@ pub trait Part: Send + std::marker::Sync {
     /// Gives the file its final name, in one step.
     ///
     /// # Errors
-    /// Returns `file.exists`, or an error of the system.
+    /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` if it is not
+    /// continued ([`Publishing::continues`]), or an error of the system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes the file and its journal, as far as possible.

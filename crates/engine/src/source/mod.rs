@@ -87,7 +87,7 @@ pub trait Source: Send + Sync {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// Offset of the first byte.
+    /// The offset of the first byte.
     pub from: u64,
     /// The offset after the last byte, or `None` for all bytes from `from` on.
     pub to: Option<u64>,
@@ -123,7 +123,7 @@ impl Request {
         sends: None,
     };
 
-    /// Returns a request for the bytes from `from` to before `to`.
+    /// Returns a request for the bytes `from..to`, or for all bytes from `from` on if `to` is `None`.
     pub fn range(from: u64, to: Option<u64>) -> Request {
         Request { from, to, ..Request::EVERYTHING }
     }
