@@ -6,9 +6,9 @@
 //! here. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
-//! never dropped. The line is read, or the whole response is refused. Otherwise an incomplete body, or the
-//! body of another response, could be used as the file (RFC 9112, section 11: response splitting and request
-//! smuggling).
+//! never dropped. The line is read, or the whole response is refused. Without this rule, an incomplete body
+//! or the body of another response could be used as the file (RFC 9112, section 11: response splitting and
+//! request smuggling).
 
 mod plain;
 

@@ -2,8 +2,9 @@
 //! one small JSON text, `hosts.json`.
 //!
 //! Invariant: the text contains origins (scheme, host, port), numbers and fixed words, and nothing else. It
-//! has no path, no user name and no secret, and its length is limited. A limit is used unchanged for the time
-//! `FRESH`, and everything is removed after the time `KEPT`.
+//! has no path, no user name and no secret, and its length is limited. A run starts with the stored limits.
+//! After the time `FRESH`, it starts with one more connection, and after the time `KEPT`, everything is
+//! removed.
 
 use crate::concurrency::{Learned, Level, Spoke};
 use serde::{Deserialize, Serialize};

@@ -30,8 +30,8 @@ pub struct Ended {
     pub seen: Seen,
 }
 
-/// What happened during a download. Tests assert these numbers. Otherwise a simulation in which nothing
-/// happens would pass without testing anything.
+/// What happened during a download. Tests assert these numbers, so that a simulation in which nothing happens
+/// does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Requests that were made.

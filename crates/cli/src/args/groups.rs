@@ -179,7 +179,7 @@ pub struct Work {
     /// Neither store nor use what runs learned about hosts
     ///
     /// By default, a run stores how many connections and requests each host accepts, and how many connections
-    /// and files at once were best. The next run does not exceed these limits. It starts with the best
+    /// and files at once were best. The next run keeps to these limits at first. It starts with the best
     /// numbers, and still measures.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,

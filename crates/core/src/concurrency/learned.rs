@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// differs by a fifth to a third. A line of another kind differs by more.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
-/// Two measurements are stored as one if their goodput differs by less than this share. Otherwise each run
-/// would write the file.
+/// If the goodput of two measurements differs by at most this share of the first one, the second one is not
+/// stored. Without this rule, each run would write the file.
 const SIMILAR: f64 = 0.25;
 
 /// The limits of a host, and the numbers that were best. A later run starts with them.

@@ -14,30 +14,31 @@
 //!
 //! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
 //!   connections are tried.
-//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least a twelfth of the
-//!   ideal gain, and then even more connections are tried. Otherwise the old target returns, and `Recheck`
-//!   follows.
+//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 8 % of the ideal
+//!   gain, and then even more connections are tried. If the goodput grew by less, the old target returns, and
+//!   `Recheck` follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
 //!   follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the earlier
-//!   goodput. Otherwise the old target returns. `Hold` follows in both cases.
+//!   goodput. If it is less, the old target returns. `Hold` follows in both cases.
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or at once
-//!   if the goodput fell below 85 %.
+//!   if the goodput fell below 85 % of its value at the start of the hold.
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
 //! as many.
 //!
-//! Steps down follow each other without a hold in one case: a far host started with 8 connections, and fewer
-//! were never measured.
+//! Steps down follow each other without a hold in two cases, in which fewer connections were never measured:
+//! a far host started with 8 connections, or the target started at a number of an earlier run, and the line
+//! has changed since.
 //!
 //! # What an earlier run found
 //!
 //! A [`Level`] is a number that an earlier run found to be the best, with the goodput that it had. If it is
 //! above the usual first target, the target starts there. It is only a start: the first measurement is
 //! compared with the stored goodput. If both are about the same, the line is the same, and a hold of 4 s
-//! follows. Otherwise the level shows nothing, and the search begins, as it does for a far host. A level that
-//! was found near the host is not used if the host is far away now, and the other way round.
+//! follows. If they differ, the level shows nothing, and the search begins, as it does for a far host. A
+//! level that was found near the host is not used if the host is far away now, and the other way round.
 //!
 //! # Bounds
 //! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the

@@ -180,7 +180,7 @@ impl Controller {
             self.hold(now, goodput.max(before), Direction::More);
         } else if settled && goodput >= enough {
             if self.steps_down && self.target > self.least() {
-                // The next trial is compared with the best goodput. Otherwise many small losses could add up
+                // The next trial is compared with the best goodput, so that many small losses cannot add up
                 // to a large one.
                 self.keep_best(goodput, false);
                 self.try_fewer(now, self.target.div_ceil(2), before);

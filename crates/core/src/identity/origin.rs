@@ -37,8 +37,8 @@ const CONTENT: &str = "downhaul-content";
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Otherwise, each of
-/// these names has many other meanings.
+/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Without these two,
+/// each of the names has many other meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 

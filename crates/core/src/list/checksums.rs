@@ -101,8 +101,8 @@ impl Checksums {
     }
 
     /// Returns the digests in a list without names (such as `NAME.sha256`), if all these digests can belong
-    /// to one file. This is possible only if each digest has a different algorithm. Otherwise returns an
-    /// empty list.
+    /// to one file. This is possible only if each digest has a different algorithm. If an entry has a name,
+    /// or if two digests have the same algorithm, returns an empty list.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;

@@ -16,8 +16,8 @@ const AT_ONCE: usize = 4;
 /// accident.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if the connections of another source are faster by this factor. Otherwise the slow
-/// source would still send its segments after all other segments are complete.
+/// A source is dropped if the connections of another source are faster by this factor. If such a slow source
+/// stayed, it would still send its segments after all other segments are complete.
 const SLOW: f64 = 8.0;
 
 /// The reason why a source is not used.

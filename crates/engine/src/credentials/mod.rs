@@ -270,8 +270,8 @@ impl Store {
     /// without a challenge. With `--auth digest`, no login is sent with Basic.
     ///
     /// # Errors
-    /// Returns why a login that must be sent with Basic cannot be sent. Otherwise the server might send
-    /// another file, without the login.
+    /// Returns why a login that must be sent with Basic cannot be sent. The request is not sent without this
+    /// login, because the server might then send another file.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Result<Option<(HeaderValue, How)>, Refused> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = match self.settings.schemes {

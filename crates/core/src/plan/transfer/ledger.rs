@@ -311,8 +311,8 @@ impl SegmentLedger {
         self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
-    /// Releases a silent worker. The next worker is given more time. Otherwise a slow server could never send
-    /// its response.
+    /// Releases a silent worker. The next worker is given more time, so that a slow server can send its
+    /// response.
     pub(super) fn release_silent(&mut self, worker: WorkerId) {
         self.patience = self.patience.max(SILENCE) * 2;
         self.release(worker);
