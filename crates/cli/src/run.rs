@@ -48,7 +48,7 @@ const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time limit of `--failed` and `--record` for their files, if a run is stopped. These files are on a
 /// disk, and a long input must be read again for the list of `--failed`. For ten million lines, that takes
-/// about a minute. A second Ctrl-C ends the program immediately.
+/// about a minute. A second signal ends the program immediately.
 const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
 /// State that the threads of a run share.
@@ -223,7 +223,7 @@ pub(crate) fn notes(args: &Args) {
     args.config.notes.iter().for_each(|note| warn(note));
 }
 
-/// Starts the runtime for signals and timers. This runtime has its own thread, so that a second Ctrl-C is
+/// Starts the runtime for signals and timers. This runtime has its own thread, so that a second signal is
 /// handled even if the threads for the network are busy.
 fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {

@@ -34,15 +34,15 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
          either, the log is `download_log.txt`, but with `-o -` there is no log.",
     ),
     ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
-    ("TERM", "If it is `dumb`, there are no bars and no colours."),
+    ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),
     (
         "LC_ALL, LC_CTYPE, LANG",
-        "The first of them that is set states the encoding of the terminal. If the encoding is not UTF-8, bars are drawn in ASCII.",
+        "The first of them that is set states the encoding of the terminal. If it is not UTF-8, or if none is set, bars are drawn in ASCII.",
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "They name the proxy for `http` URLs, for `https` URLs, and for both, unless `--proxy` is given. `HTTP_PROXY` is \
-         ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
+        "They name the proxy for `http` URLs, for `https` URLs, and for URLs for which these two name none, unless `--proxy` is given. \
+         `HTTP_PROXY` is ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "They name trusted certificates, which replace those of the system."),

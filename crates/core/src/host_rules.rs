@@ -1,8 +1,8 @@
 //! Options for some hosts only. This file decides which hosts a rule applies to, and which rule is used if
 //! several apply.
 //!
-//! Invariant: the headers of a rule are sent only to hosts that match its pattern, and only over https. They
-//! are sent over http only if the pattern begins with `http://`.
+//! Invariant: the headers and logins of a rule are sent only to hosts that match its pattern. They are sent
+//! over https, or over http if the pattern begins with `http://`.
 
 use crate::job::Headers;
 use crate::proxy::Proxy;
@@ -78,7 +78,7 @@ impl HostPattern {
         is_host && is_port && self.scheme.as_deref().is_none_or(|scheme| scheme == url.scheme())
     }
 
-    /// Returns true if the headers of the rule may be sent to this URL.
+    /// Returns true if the headers and logins of the rule may be sent to this URL.
     pub fn trusts(&self, url: &Url) -> bool {
         self.matches(url) && (url.scheme() == "https" || self.scheme.as_deref() == Some("http"))
     }
@@ -134,7 +134,7 @@ impl HostOptions {
 
 /// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used. A
 /// name without `*.` is more specific than a name with it. A longer name is more specific than a shorter one.
-/// A pattern with a port or a scheme is more specific than one without.
+/// If both are equal, a pattern with a port or a scheme is more specific than one without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 
@@ -196,7 +196,8 @@ impl HostRules {
         self.0.iter().filter(|(pattern, _)| pattern.trusts(url)).map(|(_, options)| options)
     }
 
-    /// Returns a rule whose headers are not sent to this URL because its scheme is http.
+    /// Returns the pattern of a rule whose headers or logins are not sent to this URL because the scheme of
+    /// the URL is http.
     pub fn held_back(&self, url: &Url) -> Option<&HostPattern> {
         let is_held = |(pattern, options): &&(HostPattern, HostOptions)| {
             pattern.matches(url) && !pattern.trusts(url) && options.has_secrets()

@@ -32,7 +32,7 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 
-/// `--user`.
+/// `--user` and `--proxy-user`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginOption {
     /// A user name and its password.

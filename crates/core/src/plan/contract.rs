@@ -165,8 +165,8 @@ pub enum Input {
         worker: WorkerId,
         /// The offset after the last byte.
         upto: u64,
-        /// True if none of these bytes had been written before. Otherwise, a dropped worker or another worker
-        /// with the same segment wrote some of these bytes.
+        /// True if the worker wrote all of these bytes, and none of them had been written before. It is false
+        /// if another worker with the same segment wrote some of them, or if the segment was cut.
         fresh: bool,
     },
     /// A worker has ended, because its body or its segment ended, or because the worker failed.
@@ -307,7 +307,7 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// A download was not necessary.
+    /// The file was not downloaded, because the existing file is kept.
     Skipped,
     /// The job failed.
     Failed {
@@ -317,7 +317,8 @@ pub enum Outcome {
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
-        /// True if a later run can resume from the written bytes. Otherwise the written bytes are useless.
+        /// True if a later run can resume from the written bytes. If it is false, the written bytes are
+        /// useless.
         resumable: bool,
     },
 }
