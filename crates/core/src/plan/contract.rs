@@ -317,8 +317,7 @@ pub enum Outcome {
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
-        /// True if a later run can resume from the written bytes. If it is false, the written bytes are
-        /// useless.
+        /// True if a later run can resume from the written bytes.
         resumable: bool,
     },
 }
