@@ -39,14 +39,16 @@ impl Feed {
         // The end of the program does not wait for this thread, because the thread may be blocked in a read
         // from an empty pipe.
         thread::spawn(move || {
-            self.pass(input, &runtime);
-            self.shared.has_all_files();
+            if self.pass(input, &runtime) {
+                self.shared.has_all_files();
+            }
             runtime.block_on(self.session.close());
         });
     }
 
-    /// Passes the parts of the input to the session, one after the other.
-    fn pass(&self, input: Input, runtime: &Handle) {
+    /// Passes the parts of the input to the session, one after the other. Returns false if the session ended
+    /// before.
+    fn pass(&self, input: Input, runtime: &Handle) -> bool {
         let mut added = 0;
         for (number, part) in input.parts.into_iter().enumerate() {
             let of_part = OfPart { number, is_stream: matches!(part, Part::Stream(_)) };
@@ -59,9 +61,10 @@ impl Feed {
             }
             added += passed.added;
             if passed.is_closed {
-                break;
+                return false;
             }
         }
+        true
     }
 
     /// Passes the jobs of a part to the session.

@@ -114,7 +114,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.is_device", "Choose another name. Only -o writes to a pipe or a device."),
     ("folder.is_file", "Choose another folder with -d or other names, or move the file."),
-    ("file.locked", "Wait for the other run, or choose another name."),
+    ("file.locked", "--if-locked wait waits for the other run. Another name avoids it."),
     ("name.taken", "Give the files different names."),
     ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
     ("disk.permission", "Choose a folder that you may write to, with -d."),

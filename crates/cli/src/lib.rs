@@ -31,6 +31,7 @@ mod record;
 mod run;
 mod secrets;
 mod settings;
+mod shards;
 mod state;
 mod stdin;
 mod survey;

@@ -87,6 +87,11 @@ impl Shared {
         self.more.store(count.is_none(), Ordering::Relaxed);
     }
 
+    /// Returns true if more files may follow.
+    fn has_more(&self) -> bool {
+        self.more.load(Ordering::Relaxed)
+    }
+
     /// Notes that no more files follow.
     pub(crate) fn has_all_files(&self) {
         self.more.store(false, Ordering::Relaxed);
@@ -154,7 +159,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
-    let (what, (input, survey)) = match asked {
+    let (what, (input, mut survey)) = match asked {
         Ok(asked) => asked,
         Err(why) => return usage(&why),
     };
@@ -169,8 +174,10 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(resolved) => resolved,
         Err(exit) => return exit,
     };
-    if let Some(hint) = settings::folder_hint(args) {
-        printer::err(&format!("note: {hint}\n"));
+    settings::folder_hint(args).iter().for_each(|hint| printer::err(&format!("note: {hint}\n")));
+    let shards = survey.shards.take();
+    if let Err(exit) = shards.as_ref().map_or(Ok(()), |shards| shards.begin(args)) {
+        return exit;
     }
     settings.single = input.count() == Some(1);
     survey::choose_parallel(args, input.count(), &mut settings);
@@ -184,6 +191,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let asked = (input, what);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
+    let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
@@ -310,7 +318,7 @@ async fn download(
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files(args, list, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
-    let mut signals = Signals::listen();
+    let mut signals = Signals::listen(args.options.ending.stop_with_parent);
     let streamed = input.stream().map(ToString::to_string);
     Feed { session: session.clone(), shared: shared.clone(), settings, asks }.start(input);
 
@@ -325,6 +333,9 @@ async fn download(
                     }
                     shared.end(exit);
                     session.stop();
+                    if exit == Exit::Terminated {
+                        tokio::spawn(leave_after(args.options.ending.grace));
+                    }
                 } else {
                     shared.repaint.store(true, Ordering::Relaxed);
                 }
@@ -338,10 +349,13 @@ async fn download(
     let closing = closing(&summary, output, &shared);
     write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
     let early = shared.ending().or(shared.failure());
-    if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none()) {
+    let is_shard = args.lists.shard.is_some();
+    if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none() && !is_shard) {
         return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
     }
-    let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure()];
+    // The reader of the events has ended before the whole input was read.
+    let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.has_more());
+    let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
 }
 
@@ -450,8 +464,17 @@ fn start_outputs(
     if output.progress == Shown::Json {
         let (events, session) = (EventReader::new(&runtime, session.events()), session.clone());
         let shared = shared.clone();
+        let keeps_going = args.options.ending.keep_going;
         outputs.push(thread::spawn(move || {
-            if let Err(why) = json::run(events, &session) {
+            let gone = || {
+                if !keeps_going {
+                    error("the program that reads the events has ended, so the run stops. --keep-going continues");
+                    // If all files are complete, the run is a success.
+                    shared.end(Exit::Success);
+                    session.stop();
+                }
+            };
+            if let Err(why) = json::run(events, &session, gone) {
                 error(&format!("not all events could be written to standard output: {why}"));
                 shared.fail(Exit::Disk);
             }
@@ -495,6 +518,13 @@ async fn write_last_output(
     }
 }
 
+/// Ends the program if it has not ended after the time that `--grace` allows.
+async fn leave_after(grace: Duration) {
+    tokio::time::sleep(grace).await;
+    warn("not everything could be written within the time of --grace");
+    leave_at_once(Exit::Terminated)
+}
+
 /// Resets the terminal, and ends the program immediately.
 fn leave_at_once(exit: Exit) -> ! {
     if let Some(mut terminal) = Terminal::open() {
@@ -503,7 +533,7 @@ fn leave_at_once(exit: Exit) -> ! {
     exit::at_once(exit)
 }
 
-fn usage(why: &str) -> Exit {
+pub(crate) fn usage(why: &str) -> Exit {
     error(why);
     printer::err(MORE_INFORMATION);
     Exit::Usage

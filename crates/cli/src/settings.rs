@@ -8,7 +8,7 @@ use crate::logins;
 use crate::printer::Paint;
 use crate::proxies;
 use crate::state;
-use downhaul_engine::core::job::{Headers, IfExists};
+use downhaul_engine::core::job::Headers;
 use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{
@@ -137,14 +137,8 @@ pub(crate) fn resolve(
     let mut settings = Settings::default();
     settings.output = args.output.folder.clone();
     settings.naming = naming(args);
-    settings.if_exists = match args.existing.if_exists {
-        args::IfExists::Check => IfExists::Check,
-        args::IfExists::Skip => IfExists::Skip,
-        args::IfExists::Overwrite => IfExists::Overwrite,
-        args::IfExists::Rename => IfExists::Rename,
-        args::IfExists::Update => IfExists::Update,
-        args::IfExists::Error => IfExists::Error,
-    };
+    settings.if_exists = args.existing.if_exists.into();
+    settings.if_locked = args.existing.if_locked.into();
     settings.keep_mtime = !args.output.no_mtime;
     settings.attributes = match (args.output.no_xattr, args.output.xattr) {
         (true, _) => Attributes::None,

@@ -12,6 +12,7 @@ pub(crate) const FEW_AT_ONCE: u16 = 2;
 const FEW_FILES: u64 = 16;
 
 use crate::args::Args;
+use crate::shards::Shards;
 use downhaul_engine::core::job::{Job, NamedBy, Position, Url};
 use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
@@ -39,6 +40,8 @@ pub struct Survey {
     pub(crate) warnings: Vec<String>,
     /// The names of the files of a long list.
     pub(crate) names: Option<ListedNames>,
+    /// The shard of this run, if the user chose one.
+    pub(crate) shards: Option<Shards>,
 }
 
 impl Survey {
@@ -64,6 +67,12 @@ impl Survey {
             NamedBy::Document => &mut self.named,
         };
         remember(origins, url);
+    }
+
+    /// Returns true if the next job of a list belongs to the shard of this run. `position` is the number of
+    /// jobs before it in its list, and `job` is `None` for a line that has a mistake.
+    pub(crate) fn is_mine(&mut self, position: u64, job: Option<&Job>) -> bool {
+        self.shards.as_mut().is_none_or(|shards| shards.add(position, job))
     }
 
     /// Adds the URL of a list, if it has one. The user gave this URL.

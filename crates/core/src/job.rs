@@ -443,6 +443,17 @@ impl IfExists {
     }
 }
 
+/// The handling of a file that another run is working on (`--if-locked`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfLocked {
+    /// Fail with `file.locked`.
+    Fail,
+    /// Wait until the other run has ended its work, and look at the file again.
+    Wait,
+    /// Leave the file to the other run, and do not download it.
+    Skip,
+}
+
 /// Reads a URL that can be downloaded over HTTP.
 ///
 /// # Errors

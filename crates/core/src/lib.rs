@@ -59,6 +59,7 @@ pub mod remote;
 pub mod retry;
 pub mod secret;
 pub mod settings;
+pub mod shard;
 pub mod show;
 pub mod signature;
 pub mod throttle;

@@ -10,7 +10,7 @@ use crate::credentials::cookies::Cookies;
 use crate::credentials::netrc::Netrc;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
-use crate::job::{Headers, IfExists, Job, NamedBy};
+use crate::job::{Headers, IfExists, IfLocked, Job, NamedBy};
 use crate::listed_names::ListedNames;
 use crate::name::Naming;
 use crate::names::{ConnectTo, DohServer, Interface, Resolve};
@@ -42,6 +42,8 @@ pub struct Settings {
     pub naming: Naming,
     /// The handling of an existing file that has the final name.
     pub if_exists: IfExists,
+    /// The handling of a file that another run is working on.
+    pub if_locked: IfLocked,
     /// Gives a finished file the date in the server's Last-Modified.
     pub keep_mtime: bool,
     /// The extended attributes of a finished file.
@@ -212,6 +214,7 @@ impl Default for Settings {
             output: PathBuf::from("."),
             naming: Naming::default(),
             if_exists: IfExists::Check,
+            if_locked: IfLocked::Fail,
             keep_mtime: true,
             attributes: Attributes::Record,
             key: Key::default(),
@@ -296,6 +299,7 @@ setters! {
     with_output output impl Into<PathBuf>,
     with_naming naming Naming,
     with_if_exists if_exists IfExists,
+    with_if_locked if_locked IfLocked,
     with_keep_mtime keep_mtime bool,
     with_attributes attributes Attributes,
     with_key key Key,

@@ -195,7 +195,7 @@ pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};
 pub use downhaul_core::error::{Error, ErrorKind};
 pub use downhaul_core::event::{Event, EventKind, Failure, JobId, Phase, Progress, State};
-pub use downhaul_core::job::{Destination, IfExists, Job};
+pub use downhaul_core::job::{Destination, IfExists, IfLocked, Job};
 pub use downhaul_core::name::SafeName;
 pub use downhaul_core::plan::Answer;
 pub use downhaul_core::settings::{HttpVersion, OnError, Resume, Settings, Verify};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind, Pause, Why};
 use downhaul_core::identity::{Key, Origin};
-use downhaul_core::job::ChunkHashes;
+use downhaul_core::job::{ChunkHashes, IfLocked};
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::remote::{self, Remote, Span};
 use downhaul_core::settings::{OnError, Verify};
@@ -179,6 +179,7 @@ impl World {
             retries: self.rng.u32(0..6),
             sends_once: false,
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
+            if_locked: IfLocked::Fail,
             max_time: None,
             verify: Verify::Auto,
             record: false,
@@ -244,8 +245,7 @@ impl World {
             self.version += 1;
         }
         let file = self.versions[self.version].clone();
-        let size = file.len() as u64;
-        let sins = self.rng.u8(0..100) < self.sins_percent;
+        let (size, sins) = (file.len() as u64, self.rng.u8(0..100) < self.sins_percent);
         if sins && self.rng.bool() {
             return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
         }

@@ -8,7 +8,7 @@ use downhaul_core::concurrency::Allowance;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{Conditions, Origin};
-use downhaul_core::job::ChunkHashes;
+use downhaul_core::job::{ChunkHashes, IfLocked};
 use downhaul_core::journal::{Claim, Start};
 use downhaul_core::plan::{Action, Answer, Input, Leftover, Place, Plan, Rules, Sizes};
 use downhaul_core::remote::{Remote, Validator};
@@ -54,6 +54,7 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
         retries: u32::from(choices.byte() % 4),
         sends_once: false,
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
+        if_locked: choices.one_of(&[IfLocked::Fail, IfLocked::Wait, IfLocked::Skip]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
         verify: Verify::Auto,
         record: false,

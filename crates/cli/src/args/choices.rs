@@ -1,6 +1,7 @@
 //! Options with a fixed set of words as values. `--help` and the completions show these texts for each word.
 
 use clap::ValueEnum;
+use downhaul_engine::core::job;
 
 /// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +18,61 @@ pub enum IfExists {
     Update,
     /// Fail, and keep the file
     Error,
+}
+
+impl From<IfExists> for job::IfExists {
+    fn from(chosen: IfExists) -> Self {
+        match chosen {
+            IfExists::Check => job::IfExists::Check,
+            IfExists::Skip => job::IfExists::Skip,
+            IfExists::Overwrite => job::IfExists::Overwrite,
+            IfExists::Rename => job::IfExists::Rename,
+            IfExists::Update => job::IfExists::Update,
+            IfExists::Error => job::IfExists::Error,
+        }
+    }
+}
+
+/// `--if-locked`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfLocked {
+    /// Fail, with the exit status 1
+    Fail,
+    /// Wait until the other run has ended, and then look at the file again
+    Wait,
+    /// Leave the file to the other run. It counts as skipped
+    Skip,
+}
+
+impl From<IfLocked> for job::IfLocked {
+    fn from(chosen: IfLocked) -> Self {
+        match chosen {
+            IfLocked::Fail => job::IfLocked::Fail,
+            IfLocked::Wait => job::IfLocked::Wait,
+            IfLocked::Skip => job::IfLocked::Skip,
+        }
+    }
+}
+
+/// `--shard-by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShardBy {
+    /// Divide by a hash of the URL and the name, which stays the same if lines are appended
+    Job,
+    /// Divide by the position in the list: one line for each shard in turn
+    Line,
+    /// Divide by the host, so that each host gets requests from one run only
+    Host,
+}
+
+impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
+    fn from(chosen: ShardBy) -> Self {
+        match chosen {
+            ShardBy::Job => Self::Job,
+            ShardBy::Line => Self::Line,
+            ShardBy::Host => Self::Host,
+        }
+    }
 }
 
 /// `--names`.

@@ -3,9 +3,12 @@
 //! This file is long because it is the list of all options, each with its help.
 
 use super::choices::{
-    Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+    Auth, Color, Decode, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, ShardBy, Sync, TlsMin,
+    Verify,
 };
-use super::values::{self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
+use super::values::{
+    self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption, ShardOption,
+};
 use crate::hooks::Hook;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
@@ -128,6 +131,18 @@ pub struct Lists {
     /// the file that it concerns.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
+
+    /// Download only shard K of N of the list
+    ///
+    /// Several runs, each with another K from 1 to N, download the whole list. With auto, a task of Slurm or
+    /// of torchrun finds out its K and N. With auto/N, a task of Kubernetes finds out its K. A shard that is
+    /// done is not downloaded again.
+    #[arg(long, value_name = "K/N", value_parser = values::shard, hide_short_help = true)]
+    pub shard: Option<ShardOption>,
+
+    /// Choose what divides a list into shards
+    #[arg(long, value_name = "WHAT", default_value = "job", hide_short_help = true)]
+    pub shard_by: ShardBy,
 }
 
 /// The options for existing files.
@@ -137,6 +152,10 @@ pub struct Existing {
     /// Choose what to do if the file exists already
     #[arg(long, value_name = "WHAT", default_value = "check")]
     pub if_exists: IfExists,
+
+    /// Choose what to do if another run is working on the file
+    #[arg(long, value_name = "WHAT", default_value = "fail", hide_short_help = true)]
+    pub if_locked: IfLocked,
 
     /// Continue a file that another tool left unfinished
     #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
@@ -241,6 +260,28 @@ pub struct Failure {
     /// its environment.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_error_run: Option<Hook>,
+}
+
+/// The options for how a run ends.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Ending")]
+pub struct Ending {
+    /// End at most this long after SIGTERM or SIGHUP (25, 2m)
+    ///
+    /// After the signal, no new file is requested, and the received bytes are saved for the next run. The
+    /// exit status is 75. Usually, this takes less than a second.
+    #[arg(long, value_name = "SECS", default_value = "25", value_parser = values::time, hide_short_help = true)]
+    pub grace: Duration,
+
+    /// End as after SIGTERM if the program that started downhaul ends
+    #[arg(long, hide_short_help = true)]
+    pub stop_with_parent: bool,
+
+    /// Continue if the program that reads the events of --progress json ends
+    ///
+    /// By default, the run stops then, as after SIGTERM, with the exit status 1.
+    #[arg(long, hide_short_help = true)]
+    pub keep_going: bool,
 }
 
 /// The options for verification.

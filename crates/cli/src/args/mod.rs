@@ -8,14 +8,14 @@ mod mistakes;
 mod repeats;
 mod values;
 
-pub use choices::{
-    Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
-};
+pub use choices::{Auth, Color, Decode, Hsts, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
 pub(crate) use foreign::is_foreign;
-pub use groups::{Configuration, Existing, Failure, Http, Lists, Output, Reporting, Verification, Work};
+pub use groups::{
+    Configuration, Ending, Existing, Failure, Http, Lists, Output, Reporting, Verification, Work,
+};
 use mistakes::not_read;
 pub(crate) use repeats::without_overridden;
-pub use values::{BodyOption, Header, LoginOption, SecretOption};
+pub use values::{BodyOption, Header, LoginOption, SecretOption, ShardOption};
 pub(crate) use values::{cert_parts, cookies, header_option, host, login, token};
 
 use crate::again::Again;
@@ -233,6 +233,10 @@ pub struct Options {
     /// The options for failures.
     #[command(flatten)]
     pub failure: Failure,
+
+    /// The options for how a run ends.
+    #[command(flatten)]
+    pub ending: Ending,
 
     /// The options for verification.
     #[command(flatten)]

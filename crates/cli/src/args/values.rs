@@ -141,6 +141,33 @@ pub(super) fn folders(text: &str) -> Result<Folders, String> {
     }
 }
 
+/// The value of `--shard`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardOption {
+    /// The number of the shard, and the number of all shards.
+    Fixed(u64, u64),
+    /// The number of all shards, if it is given. The environment has the number of the shard.
+    Auto(Option<u64>),
+}
+
+/// Reads `K/N`, `auto` or `auto/N`.
+pub(super) fn shard(text: &str) -> Result<ShardOption, String> {
+    let number = |text: &str| text.trim().parse::<u64>().ok().filter(|&number| number > 0);
+    let (shard, of) = match text.split_once('/') {
+        Some((shard, of)) => (shard.trim(), Some(of)),
+        None => (text.trim(), None),
+    };
+    match (shard, of.map(number)) {
+        ("auto", None) => Ok(ShardOption::Auto(None)),
+        ("auto", Some(Some(of))) => Ok(ShardOption::Auto(Some(of))),
+        (shard, Some(Some(of))) => match number(shard) {
+            Some(shard) if shard <= of => Ok(ShardOption::Fixed(shard, of)),
+            _ => Err(format!("K must be a number from 1 to {of}")),
+        },
+        _ => Err("it must be K/N, such as 3/8, or auto, or auto/N".into()),
+    }
+}
+
 /// Reads a number of retries. "No limit" is stored as the greatest number, which no run reaches.
 pub(super) fn retries(text: &str) -> Result<u32, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -31,7 +31,7 @@ const LONG: u64 = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) list: List,
-    /// The number of its jobs.
+    /// The number of its jobs in the shard of this run.
     pub(crate) count: u64,
     /// The jobs of a short list.
     kept: Option<Vec<AtLine>>,
@@ -116,7 +116,10 @@ struct Checks<'s> {
 struct First {
     list: List,
     of_a_document: bool,
+    /// The number of jobs in all shards.
     count: u64,
+    /// The number of jobs in the shard of this run.
+    of_shard: u64,
     kept: Option<Vec<AtLine>>,
     mistakes: Mistakes,
     skipped: Mistakes,
@@ -138,7 +141,7 @@ impl Checks<'_> {
     /// later.
     fn first_pass(&mut self, number: usize, list: List, is_short: bool, jobs: Jobs) -> First {
         let of_a_document = jobs.of_a_document;
-        let (mut kept, mut count) = (Vec::new(), 0);
+        let (mut kept, mut count, mut of_shard) = (Vec::new(), 0, 0);
         let (mut mistakes, mut skipped) = (Mistakes::default(), Mistakes::default());
         for (line, job) in jobs.all {
             if let Ok(job) = &job {
@@ -162,12 +165,14 @@ impl Checks<'_> {
                 },
             };
             if checked.is_ok() {
+                let is_mine = self.survey.is_mine(count, job.as_ref().ok());
                 count += 1;
-                kept.extend(is_short.then_some((line, job)));
+                of_shard += u64::from(is_mine);
+                kept.extend((is_short && is_mine).then_some((line, job)));
             }
             mistakes.add(checked);
         }
-        First { list, of_a_document, count, kept: is_short.then_some(kept), mistakes, skipped }
+        First { list, of_a_document, count, of_shard, kept: is_short.then_some(kept), mistakes, skipped }
     }
 
     /// Ends the check of a list, after all lists were read once.
@@ -175,7 +180,7 @@ impl Checks<'_> {
     /// # Errors
     /// Returns the mistakes of the list, in words for the user.
     fn end(&mut self, number: usize, first: First) -> Result<Checked, String> {
-        let First { list, of_a_document, count, kept, mut mistakes, skipped } = first;
+        let First { list, of_a_document, count, of_shard, kept, mut mistakes, skipped } = first;
         if !of_a_document && self.suspects.as_ref().is_some_and(Suspects::has_names) {
             self.add_suspects(number, &list, &mut mistakes).map_err(|e| unreadable(&list, &e))?;
         }
@@ -190,7 +195,8 @@ impl Checks<'_> {
                 let skipped = skipped.map(|all| format!("lines of the list {list} {why}:{all}"));
                 self.survey.warnings.extend(skipped);
                 self.survey.warnings.extend(left_out(without_url, &list.to_string()));
-                Ok(Checked { list, count, kept })
+                let shard = self.survey.shards.as_ref().map(|shards| shards.shard);
+                Ok(Checked { list: list.with_shard(shard), count: of_shard, kept })
             }
         }
     }

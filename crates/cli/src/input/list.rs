@@ -18,10 +18,12 @@ use downhaul_engine::core::list::{
     metalink, option_keys,
     text::{Lines, Text},
 };
+use downhaul_engine::core::shard::Shard;
 use downhaul_engine::core::show;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +38,8 @@ pub struct List {
     facts: Arc<Facts>,
     /// True if lines with mistakes are left out (`--skip-bad-lines`).
     skips: bool,
+    /// The part of the jobs that the list has for this run (`--shard`).
+    shard: Option<Shard>,
 }
 
 /// The content of a list.
@@ -66,6 +70,7 @@ impl List {
             facts: Arc::new(facts(options, name)),
             content: Content::File(path),
             skips: options.skip_bad_lines,
+            shard: None,
         }
     }
 
@@ -76,6 +81,7 @@ impl List {
             facts: Arc::new(Facts { url: Some(url.clone()), ..facts(options, String::new()) }),
             content: Content::Fetched(url, text),
             skips: options.skip_bad_lines,
+            shard: None,
         }
     }
 
@@ -85,6 +91,11 @@ impl List {
     /// Returns an error if the list cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         self.open()?.jobs()
+    }
+
+    /// Returns the list with the jobs of a shard only. Without a shard, it has all jobs.
+    pub(super) fn with_shard(self, shard: Option<Shard>) -> List {
+        List { shard, ..self }
     }
 
     /// Returns the URL of a list that was fetched.
@@ -192,11 +203,12 @@ impl Opened {
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
-        let List { content, facts, skips } = &self.list;
+        let List { content, facts, skips, shard } = &self.list;
+        let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };
         #[cfg(feature = "parquet")]
         if let Some(parquet) = self.parquet {
             let all = parquet.jobs(facts).map(|(row, job)| (row, job.map_err(|error| at_line(row, error))));
-            return Ok(Jobs { of_a_document: false, skips: *skips, warns: false, all: Box::new(all) });
+            return Ok(jobs_of(false, Box::new(all)));
         }
         let mut text = Text::new(self.text);
         let mut beginning = Vec::new();
@@ -212,7 +224,7 @@ impl Opened {
             }
         };
         let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));
-        Ok(Jobs { of_a_document: form.is_document(), skips: *skips, warns: false, all })
+        Ok(jobs_of(form.is_document(), all))
     }
 }
 
@@ -226,12 +238,20 @@ pub struct Jobs {
     /// True if each line that is left out causes a warning when it is read.
     pub(super) warns: bool,
     pub(super) all: Box<dyn Iterator<Item = AtLine>>,
+    /// The shard to which the returned jobs belong.
+    pub(super) shard: Option<Shard>,
+    /// The number of jobs that were read, in all shards.
+    pub(super) position: u64,
 }
 
-impl Iterator for Jobs {
-    type Item = AtLine;
+impl Jobs {
+    /// Returns no jobs yet. The fields `all`, `of_a_document` and `warns` are set by the caller.
+    pub(super) fn new(skips: bool, shard: Option<Shard>) -> Jobs {
+        Jobs { of_a_document: false, skips, warns: false, all: Box::new(iter::empty()), shard, position: 0 }
+    }
 
-    fn next(&mut self) -> Option<AtLine> {
+    /// Returns the next job of all shards.
+    fn next_of_all(&mut self) -> Option<AtLine> {
         let Jobs { skips, warns, .. } = *self;
         self.all.find(|(_, job)| match job {
             Err(error) if error.kind == ErrorKind::ListUnreadable => true,
@@ -241,6 +261,21 @@ impl Iterator for Jobs {
             }
             job => !skips || job.is_ok(),
         })
+    }
+}
+
+impl Iterator for Jobs {
+    type Item = AtLine;
+
+    fn next(&mut self) -> Option<AtLine> {
+        loop {
+            let (line, job) = self.next_of_all()?;
+            let position = self.position;
+            self.position += 1;
+            if self.shard.is_none_or(|shard| shard.has(position, job.as_ref().ok())) {
+                return Some((line, job));
+            }
+        }
     }
 }
 

@@ -23,9 +23,11 @@ pub(crate) use urls::{is_stdout, split_urls};
 
 use crate::args::Args;
 use crate::settings;
+use crate::shards::Shards;
 use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::job;
+use downhaul_engine::core::shard::Shard;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -103,11 +105,16 @@ enum Given {
 /// Returns what is wrong, in words for the user. It is a usage error.
 pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     let mut survey = Survey::default();
+    survey.shards = Shards::of(&args.lists, settings::variable)?;
+    let shard = survey.shards.as_ref().map(|shards| shards.shard);
     let has_lists = !args.output.input.is_empty();
     if has_lists && args.options.verification.checksum.is_some() {
         return Err(
             "--checksum is for a single URL. For a list, use --checksum-file or digests in the list".into()
         );
+    }
+    if shard.is_some() && !args.urls.is_empty() {
+        return Err("--shard divides the lists of -i, and not the URLs in the arguments".into());
     }
     let is_only_lists = has_lists && args.urls.is_empty();
     let arguments = if is_only_lists { None } else { Some(Arc::new(Arguments::read(args)?)) };
@@ -117,7 +124,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
         let list = list_url(path).and_then(|_| fetched.next()).map(Given::List);
         given.push(match list {
             Some(list) => list,
-            None => opened(path, args)?,
+            None => opened(path, args, shard)?,
         });
     }
     let lists = given.iter().filter_map(|one| match one {
@@ -137,8 +144,8 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
 }
 
 /// Opens a list that is not fetched.
-fn opened(path: &Path, args: &Args) -> Result<Given, String> {
-    let stream = Stream::open(path, &args.lists)
+fn opened(path: &Path, args: &Args, shard: Option<Shard>) -> Result<Given, String> {
+    let stream = Stream::open(path, &args.lists, shard)
         .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;
     Ok(stream.map_or_else(|| Given::List(List::file(path.into(), &args.lists)), Given::Stream))
 }

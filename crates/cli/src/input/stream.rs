@@ -15,6 +15,7 @@ use downhaul_engine::core::list::{
     form::{Facts, Form},
     text::Text,
 };
+use downhaul_engine::core::shard::Shard;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -35,6 +36,8 @@ pub struct Stream {
     shown: String,
     facts: Facts,
     skips: bool,
+    /// The part of the jobs that is for this run (`--shard`).
+    shard: Option<Shard>,
 }
 
 impl Stream {
@@ -43,10 +46,10 @@ impl Stream {
     ///
     /// # Errors
     /// Returns an error if the list cannot be opened.
-    pub(super) fn open(path: &Path, options: &Lists) -> io::Result<Option<Stream>> {
+    pub(super) fn open(path: &Path, options: &Lists, shard: Option<Shard>) -> io::Result<Option<Stream>> {
         let (facts, skips) = (facts(options, String::new()), options.skip_bad_lines);
         if path.as_os_str() == "-" {
-            return Ok(Some(Stream { file: None, shown: "on standard input".into(), facts, skips }));
+            return Ok(Some(Stream { file: None, shown: "on standard input".into(), facts, skips, shard }));
         }
         // On some systems, a reader of these paths continues where the previous reader stopped, even in a
         // regular file.
@@ -56,7 +59,7 @@ impl Stream {
             return Ok(None);
         }
         let shown = words::path(path);
-        Ok(Some(Stream { file: Some(File::open(path)?), shown, facts, skips }))
+        Ok(Some(Stream { file: Some(File::open(path)?), shown, facts, skips, shard }))
     }
 
     /// Returns the jobs of the list, each with its line number.
@@ -97,7 +100,7 @@ impl Stream {
         });
         let all = all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error))));
         let all = Box::new(all.chain(end));
-        Ok(Jobs { of_a_document: form.is_document(), skips: self.skips, warns: true, all })
+        Ok(Jobs { of_a_document: form.is_document(), warns: true, all, ..Jobs::new(self.skips, self.shard) })
     }
 }
 

@@ -43,7 +43,8 @@ pub(crate) fn raise_file_limit() -> usize {
 pub(crate) struct Signals;
 
 impl Signals {
-    pub(crate) fn listen() -> Signals {
+    /// Begins to handle Ctrl-C. The end of the parent is not noticed on this system.
+    pub(crate) fn listen(_stop_with_parent: bool) -> Signals {
         Signals
     }
 

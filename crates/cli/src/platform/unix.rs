@@ -162,6 +162,10 @@ pub(crate) fn raise_file_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
+/// The time between two looks at the parent. A new run may start on the same files about a second after the
+/// end of the parent, and until then this run has stopped.
+const PARENT_CHECKED: Duration = Duration::from_millis(250);
+
 /// The signals that this program handles. Signals that were ignored when the program started (nohup,
 /// background jobs) stay ignored.
 pub(crate) struct Signals {
@@ -169,12 +173,16 @@ pub(crate) struct Signals {
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
+    /// The process that started the program, if its end is noticed.
+    parent: Option<rustix::process::Pid>,
     /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
     _file_size: Option<Stream>,
 }
 
 impl Signals {
-    pub(crate) fn listen() -> Signals {
+    /// Begins to handle signals. If `stop_with_parent` is true, the end of the process that started the
+    /// program counts as SIGTERM.
+    pub(crate) fn listen(stop_with_parent: bool) -> Signals {
         let ignored = ignored();
         let stream = |kind: SignalKind| {
             let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
@@ -185,6 +193,7 @@ impl Signals {
             terminate: stream(SignalKind::terminate()),
             hangup: stream(SignalKind::hangup()),
             go_on: stream(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
+            parent: stop_with_parent.then(rustix::process::getppid).flatten(),
             _file_size: stream(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())),
         }
     }
@@ -201,8 +210,20 @@ impl Signals {
             () = one(&mut self.terminate) => Signal::Terminate,
             () = one(&mut self.hangup) => Signal::Terminate,
             () = one(&mut self.go_on) => Signal::Continue,
+            () = end_of(&mut self.parent) => Signal::Terminate,
         }
     }
+}
+
+/// Returns when a process that started this one has ended. The system then gives this process another parent.
+/// That is the only sign which all systems have, and it belongs to no thread of the parent.
+async fn end_of(parent: &mut Option<rustix::process::Pid>) {
+    let Some(started_by) = *parent else { return std::future::pending().await };
+    while rustix::process::getppid() == Some(started_by) {
+        tokio::time::sleep(PARENT_CHECKED).await;
+    }
+    // The end of the parent is reported once.
+    *parent = None;
 }
 
 /// Returns the mask of ignored signals. Without unsafe code, the mask is known only on Linux. On other

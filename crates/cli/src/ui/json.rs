@@ -2,8 +2,8 @@
 //! file in progress once a second.
 //!
 //! If the program that reads the output is slow, no new file starts. If it closes the pipe, nothing more is
-//! written, and the downloads continue. If the output is a file and its disk is full, the downloads continue
-//! too, but the run fails at its end.
+//! written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk is full,
+//! the downloads continue, but the run fails at its end.
 
 use super::{AT_ONCE, EventReader, Next};
 use crate::printer;
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant, SystemTime};
 /// The time between two lines of progress. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until the session is over.
+/// Runs until the session is over. Calls `gone` if the reader has closed the pipe, which is no error.
 ///
 /// # Errors
-/// Returns why some events could not be written. It is not an error if the reader has closed the pipe.
-pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> {
+/// Returns why some events could not be written.
+pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce()) -> io::Result<()> {
     let mut due = Instant::now() + EVERY;
     let mut text = Vec::new();
     loop {
@@ -42,9 +42,13 @@ pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> 
         let written = printer::write(&text);
         text.clear();
         if let Err(error) = written {
+            let is_gone = error.kind() == io::ErrorKind::BrokenPipe;
+            if is_gone {
+                gone();
+            }
             // The events are still read, because no new file starts while events wait.
             while !matches!(events.next(EVERY), Next::End) {}
-            return if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
+            return if is_gone { Ok(()) } else { Err(error) };
         }
     }
 }

@@ -32,6 +32,8 @@ mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod several_lists;
+#[cfg(unix)]
+mod shards;
 
 // The network, and servers that misbehave.
 #[cfg(unix)]

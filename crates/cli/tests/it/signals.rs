@@ -141,9 +141,9 @@ fn a_closed_standard_output_ends_the_run_quietly() {
 }
 
 #[test]
-fn closed_readers_of_events_or_messages_stop_no_transfer() {
+fn closed_readers_of_messages_or_of_events_with_keep_going_stop_no_transfer() {
     let server = Server::start();
-    for args in [&["--progress", "json"][..], &[]] {
+    for args in [&["--progress", "json", "--keep-going"][..], &[]] {
         let place = Place::new();
         let list: String =
             (0..20).map(|n| format!("{} {n}\n", server.url(&format!("slow/5000/{n}?rate=100000")))).collect();

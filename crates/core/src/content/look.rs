@@ -62,12 +62,11 @@ pub fn look(beginning: &[u8]) -> Look {
     if !may_be_a_page(beginning) { Look::Other } else { look_at_text(beginning) }
 }
 
-/// Returns false if the first byte after blanks shows that a file is no page. Most files that are looked at
-/// have random bytes, which take long to decode.
+/// Returns false if the first character after blanks shows that a file is no page. Most files that are looked
+/// at have random bytes, which take long to decode.
 fn may_be_a_page(beginning: &[u8]) -> bool {
-    let first = beginning.iter().find(|byte| !matches!(byte, b'\t'..=b'\r' | b' '));
-    // Blanks of other languages begin with C2 and E1 to E3 in UTF-8, and byte order marks with EF, FE and FF.
-    first.is_none_or(|byte| matches!(byte, b'<' | 0xc2 | 0xe1..=0xe3 | 0xef | 0xfe | 0xff))
+    let valid = || beginning.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    Encoding::for_bom(beginning).is_some() || valid().trim_start().starts_with('<')
 }
 
 fn look_at_text(beginning: &[u8]) -> Look {

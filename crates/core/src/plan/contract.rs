@@ -8,7 +8,7 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
 use crate::identity::{Conditions, Origin};
-use crate::job::ChunkHashes;
+use crate::job::{ChunkHashes, IfLocked};
 use crate::journal::{Claim, Start};
 use crate::remote::Remote;
 use crate::settings::{OnError, Verify};
@@ -23,8 +23,7 @@ pub type WorkerId = u32;
 pub enum Action {
     /// Check if the wanted name is free, before any request is sent. The answer is `Looked`.
     Look {
-        /// The facts about the file from a server, if a request has compared the existing file with the
-        /// server's file.
+        /// The facts from a server, if a request has compared the existing file with the server's file.
         remote: Option<Box<Remote>>,
     },
     /// Start a worker that requests only the facts about the file from a source, and no bytes. The answer is
@@ -49,8 +48,7 @@ pub enum Action {
     /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
     /// true. The answer is `Begun`.
     Begin(Begin),
-    /// Compare the partial file of an earlier run with its journal. The answer is `ClaimChecked` for each
-    /// claim, and then `JournalChecked`.
+    /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
         /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
         /// action repeats it.
@@ -335,6 +333,8 @@ pub struct Rules {
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
+    /// The handling of a file that another run is working on.
+    pub if_locked: IfLocked,
     /// The longest time for the job, including all retries.
     pub max_time: Option<Duration>,
     /// The required verification.

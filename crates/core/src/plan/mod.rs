@@ -42,7 +42,9 @@
 //!
 //! ```text
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
-//!               |   ^    <-> Asking        the user decides
+//!    ^          |   ^    <-> Asking        the user decides
+//!    +--------- Locked                     another run works on the file (--if-locked wait)
+//!               |   ^
 //!               v   |
 //!        Placing, Beginning                the first response names the file, or starts it again
 //!               |
@@ -124,6 +126,10 @@ enum State {
         /// True if the host asked for the wait. Meanwhile, another job may run in place of this one.
         for_host: bool,
     },
+    /// Another run is working on the file. The job looks at the file again at this time.
+    Locked {
+        until: Duration,
+    },
     /// The user has been asked about this failure since this time.
     Asking {
         error: Error,
@@ -155,6 +161,8 @@ pub struct Plan {
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,
+    /// True if another run was working on the file, and this was reported.
+    was_locked: bool,
     /// The time since which the job is paused.
     paused: Option<Duration>,
     stopped: bool,
@@ -174,13 +182,13 @@ impl Plan {
             asking: None,
             path: None,
             resumes: false,
+            was_locked: false,
             paused: None,
             stopped: false,
         };
         plan.transfer.align_to(plan.verification.chunk_length());
         if rules.look_first {
-            plan.state = State::Looking;
-            plan.actions.push_back(Action::Look { remote: None });
+            plan.look();
         }
         plan
     }
@@ -197,7 +205,18 @@ impl Plan {
         {
             self.state = State::Transferring;
         }
-        let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
+        if let State::Locked { until } = self.state
+            && self.actions.is_empty()
+            && self.paused.is_none()
+            && now >= until
+        {
+            self.look();
+        }
+        let mut timer = match self.state {
+            State::Waiting { until, .. } => Some(until),
+            State::Locked { until } => Some(until).filter(|_| self.paused.is_none()),
+            _ => None,
+        };
         if self.state == State::Transferring && self.actions.is_empty() {
             match self.paused {
                 None => timer = self.schedule(now, allowances),
@@ -306,15 +325,19 @@ impl Plan {
     }
 
     /// Returns true if another job may run in place of this one, because the user is being asked about this
-    /// job, or because the host of this job asked for a pause.
+    /// job, because the host of this job asked for a pause, or because another run is working on the file.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Asking { .. } | State::Waiting { for_host: true, .. }) || self.is_paused()
+        let waits = matches!(
+            self.state,
+            State::Asking { .. } | State::Waiting { for_host: true, .. } | State::Locked { .. }
+        );
+        waits || self.is_paused()
     }
 
     /// Returns true if the job is paused and has no connections left. Placing, verifying and publishing a
     /// file are not interrupted.
     pub fn is_paused(&self) -> bool {
-        let halted = matches!(self.state, State::Transferring | State::Waiting { .. });
+        let halted = matches!(self.state, State::Transferring | State::Waiting { .. } | State::Locked { .. });
         self.paused.is_some() && halted && !self.transfer.is_active()
     }
 
@@ -388,6 +411,22 @@ impl Plan {
         }
         let terms = Terms { joinable, mixes, sources };
         self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)
+    }
+
+    /// Waits until another run may have ended its work on the file. Only the first wait is reported.
+    fn wait_for_lock(&mut self, now: Duration, error: &Error, wait: Duration) {
+        if !self.was_locked {
+            self.was_locked = true;
+            self.tell_retry(error, 0, wait, 0);
+        }
+        self.retry.add_idle_time(wait);
+        self.state = State::Locked { until: now.saturating_add(wait) };
+    }
+
+    /// Looks at the path before any request.
+    fn look(&mut self) {
+        self.state = State::Looking;
+        self.actions.push_back(Action::Look { remote: None });
     }
 
     fn published(&mut self, now: Duration, path: String) {
@@ -486,12 +525,13 @@ impl Plan {
         }
     }
 
-    /// Returns the time when `--max-time` ends the job. The time in which a question to the user is open does
-    /// not count. Publishing is not interrupted.
+    /// Returns the time when `--max-time` ends the job. The time in which a question to the user is open, or
+    /// in which another run is working on the file, does not count. Publishing is not interrupted.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,
             State::Looking
+            | State::Locked { .. }
             | State::Asking { .. }
             | State::Verifying
             | State::Publishing { .. }

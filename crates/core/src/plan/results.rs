@@ -301,6 +301,8 @@ impl Plan {
             FailureDecision::Continue { wait } => self.wait(now, &error, 0, wait, false),
             FailureDecision::Retry { wait } => self.try_again(now, &error, wait),
             FailureDecision::StartAgain => self.start_again(&error),
+            FailureDecision::WaitForLock { wait } => self.wait_for_lock(now, &error, wait),
+            FailureDecision::LeaveToOtherRun => self.skip(error.at, error.kind.meaning().into()),
             FailureDecision::NextMirror => {
                 // The mirror may have different bytes.
                 self.forget();

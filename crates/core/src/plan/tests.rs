@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http_response;
+use crate::job::IfLocked;
 use crate::remote::Remote;
 use crate::settings::OnError;
 use crate::settings::Verify;
@@ -18,6 +19,7 @@ fn rules() -> Rules {
         retries: 1,
         sends_once: false,
         on_error: OnError::Retry,
+        if_locked: IfLocked::Fail,
         max_time: None,
         verify: Verify::Auto,
         record: false,
@@ -227,4 +229,65 @@ fn a_valid_response_to_a_probe_is_used_although_the_first_connection_broke_befor
     let actions = steps(&mut plan, NOW * 2);
     let accepted = Action::Accept { worker: 2, skip: 0, at: from, end: Some(to) };
     assert!(actions.contains(&accepted), "{actions:?}");
+}
+
+/// Returns a plan whose partial file another run has locked.
+fn locked(if_locked: IfLocked) -> Plan {
+    let mut plan = Plan::new(Rules { if_locked, look_first: true, ..rules() });
+    assert_eq!(steps(&mut plan, NOW), [Action::Look { remote: None }]);
+    lock(&mut plan, NOW);
+    plan
+}
+
+/// The path is free, the partial file exists, and another run has locked it.
+fn lock(plan: &mut Plan, now: Duration) {
+    plan.on(now, Input::Looked(Ok(Place::Free { path: "f".into(), left: true })));
+    assert_eq!(steps(plan, now), [Action::Place { remote: None, begin: None }]);
+    plan.on(now, Input::Placed(Err(Error::new(ErrorKind::FileLocked, "f", "")), None));
+}
+
+#[test]
+fn a_job_waits_for_another_run_without_a_request_and_skips_the_file_that_the_run_finished() {
+    let mut plan = locked(IfLocked::Wait);
+    let told = steps(&mut plan, NOW);
+    assert!(matches!(told[..], [Action::Tell(EventKind::Retrying { .. })]), "{told:?}");
+    assert!(plan.is_idle());
+    for turn in 2..10 {
+        let now = NOW * turn;
+        assert_eq!(steps(&mut plan, now), [Action::Look { remote: None }]);
+        lock(&mut plan, now);
+        assert_eq!(steps(&mut plan, now), [], "only the first wait is reported");
+    }
+    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
+    plan.on(LATER, Input::Looked(Ok(Place::Taken { path: "f".into(), reason: "exists".into() })));
+    assert_eq!(steps(&mut plan, LATER).last(), Some(&Action::Finish(Outcome::Skipped)));
+}
+
+#[test]
+fn a_job_continues_the_file_that_another_run_left_unfinished() {
+    let mut plan = locked(IfLocked::Wait);
+    steps(&mut plan, NOW);
+    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
+    plan.on(LATER, Input::Looked(Ok(Place::Free { path: "f".into(), left: false })));
+    assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
+}
+
+#[test]
+fn a_job_that_waits_for_another_run_can_be_paused_and_stopped() {
+    let mut plan = locked(IfLocked::Wait);
+    steps(&mut plan, NOW);
+    plan.on(NOW, Input::Pause(true));
+    assert_eq!(steps(&mut plan, LATER), []);
+    assert!(plan.is_paused());
+    plan.on(LATER, Input::Pause(false));
+    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
+    plan.on(LATER, Input::Stop);
+    assert!(matches!(steps(&mut plan, LATER).last(), Some(Action::Finish(Outcome::Failed { .. }))));
+}
+
+#[test]
+fn a_job_leaves_its_file_to_another_run() {
+    let mut plan = locked(IfLocked::Skip);
+    let actions = steps(&mut plan, NOW);
+    assert_eq!(actions.last(), Some(&Action::Finish(Outcome::Skipped)), "{actions:?}");
 }

@@ -170,7 +170,8 @@ impl Director {
                             small,
                             mark: settings.attributes != Attributes::None,
                         };
-                        let (part, found) = disk.open_part(&path, how)?;
+                        let opened = disk.open_part(&path, how);
+                        let (part, found) = opened.inspect_err(|error| places.on_failure(&path, error))?;
                         (Some(Arc::from(part)), found)
                     }
                 };

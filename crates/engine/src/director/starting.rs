@@ -139,6 +139,7 @@ impl Director {
             retries: self.settings.retries,
             sends_once: spec.sends.is_some() && self.settings.retries == 0,
             on_error: self.on_error,
+            if_locked: self.settings.if_locked,
             max_time: self.settings.max_time,
             verify: self.settings.verify,
             record: self.settings.record,

@@ -164,6 +164,7 @@ pub(crate) fn publishing(
     Publishing {
         size: plan.size().unwrap_or_default(),
         replace: matches!(if_exists, IfExists::Overwrite | IfExists::Update) || resume == Resume::Repair,
+        accepts_same: matches!(if_exists, IfExists::Check | IfExists::Skip),
         continues: resume == Resume::Adopt,
         modified: modified.filter(|_| settings.keep_mtime),
         sync: settings.sync,

@@ -161,6 +161,9 @@ pub struct Publishing {
     pub size: u64,
     /// True if an existing file is replaced. Otherwise it is kept, and publishing fails.
     pub replace: bool,
+    /// True if an existing file with the same bytes counts as the published one. Another run may have saved
+    /// it.
+    pub accepts_same: bool,
     /// True if an existing file is replaced only by a file that continues it. Such a file has all bytes of
     /// the existing file, or all bytes that its control file marks as complete. Otherwise publishing fails
     /// with `resume.damaged`.

@@ -1,8 +1,8 @@
 //! Remembers which names a folder contained when the first file of the run was placed there. Reading a folder
 //! once replaces three checks for each file.
 //!
-//! Invariant: a path that is reported as free was free when its folder was read. If a file appears there
-//! later, publishing the new file fails.
+//! Invariant: a path that is reported as free was free when its folder was read, and no job has found since
+//! then that another run uses it. If a file appears there later, publishing the new file fails.
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
@@ -25,6 +25,8 @@ pub(super) struct Folders {
     hasher: RandomState,
     /// The folders by their paths, as texts: the hash of a path takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
+    /// The hashes of the paths that another run uses, although they were free. Few paths are.
+    occupied: Mutex<HashSet<u64>>,
 }
 
 /// The names that were in a folder.
@@ -45,7 +47,7 @@ impl Seen {
 
 impl Folders {
     pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        Folders { disk, hasher: RandomState::new(), seen: Mutex::default() }
+        Folders { disk, hasher: RandomState::new(), seen: Mutex::default(), occupied: Mutex::default() }
     }
 
     /// Returns true if it is known that neither a path nor its partial file existed. This reads nothing from
@@ -54,6 +56,11 @@ impl Folders {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
         let seen = self.seen().get(folder.as_os_str()).cloned();
         let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
+        let occupied = self.occupied();
+        if !occupied.is_empty() && occupied.contains(&self.hasher.hash_one(path)) {
+            return false;
+        }
+        drop(occupied);
         if names.is_empty() {
             return true;
         }
@@ -69,6 +76,11 @@ impl Folders {
             !names.contains(&self.hash(&all))
         };
         is_free(&[]) && is_free(&[PART]) && is_free(&[JOURNAL]) && is_free(&[".", &tag, PART])
+    }
+
+    /// Records that another run uses this path.
+    pub(super) fn occupy(&self, path: &Path) {
+        self.occupied().insert(self.hasher.hash_one(path));
     }
 
     /// Returns true if the folder of a path was read.
@@ -127,6 +139,10 @@ impl Folders {
 
     fn hash(&self, name: &str) -> u64 {
         self.hasher.hash_one(same_file_key(name))
+    }
+
+    fn occupied(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.occupied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<OsString, Arc<Seen>>> {

@@ -111,6 +111,13 @@ impl Places {
         self.folders.is_free(path, identity)
     }
 
+    /// Records that another run uses a path, if the failure to open its partial file shows that.
+    pub(crate) fn on_failure(&self, path: &Path, error: &Error) {
+        if error.kind == ErrorKind::FileLocked {
+            self.folders.occupy(path);
+        }
+    }
+
     /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks the thread.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;

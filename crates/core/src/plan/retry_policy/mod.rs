@@ -1,9 +1,9 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. Four
+//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. Five
 //! decisions cost no retry: to pause because a host asked for it or limits its clients, to start again if
-//! only bytes of an earlier run are lost, to continue after progress, and to use a mirror that was not tried
-//! yet. Every other attempt costs a retry.
+//! only bytes of an earlier run are lost, to continue after progress, to use a mirror that was not tried yet,
+//! and to wait for another run that is working on the file. Every other attempt costs a retry.
 
 mod budget;
 mod pauses;
@@ -11,10 +11,15 @@ mod pauses;
 use super::Rules;
 use super::sources::Sources;
 use crate::error::{Blame, Error, ErrorKind, Retry, WrittenBytes};
+use crate::job::IfLocked;
 use crate::settings::OnError;
 use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
+
+/// The time after which a file that another run is working on is looked at again, which takes a few system
+/// calls.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// The reaction to a failure of the job, unless the dropped mirrors are used again
 /// ([`RetryPolicy::decide_on_last_mirror`]).
@@ -28,6 +33,10 @@ pub(super) enum FailureDecision {
     Continue { wait: Duration },
     /// Start again with the next mirror. This costs no retry.
     NextMirror,
+    /// Wait because another run is working on the file, and then look at the file again. This costs no retry.
+    WaitForLock { wait: Duration },
+    /// Leave the file to the other run that is working on it. The job counts as skipped.
+    LeaveToOtherRun,
     /// Try again. The retry is already counted.
     Retry { wait: Duration },
     /// Ask the user. `left` is the number of retries that are left.
@@ -64,6 +73,7 @@ pub(super) struct RetryPolicy {
     retries: u32,
     sends_once: bool,
     on_error: OnError,
+    if_locked: IfLocked,
     max_time: Option<Duration>,
     budget: Budget,
     pauses: Pauses,
@@ -77,6 +87,7 @@ impl RetryPolicy {
             retries: rules.retries,
             sends_once: rules.sends_once,
             on_error: rules.on_error,
+            if_locked: rules.if_locked,
             max_time: rules.max_time,
             budget: Budget::new(rules.retries, rules.seed),
             pauses: Pauses::default(),
@@ -92,6 +103,13 @@ impl RetryPolicy {
         situation: Situation,
         sources: &mut Sources,
     ) -> FailureDecision {
+        match (error.kind, self.if_locked) {
+            (ErrorKind::FileLocked, IfLocked::Wait) => {
+                return FailureDecision::WaitForLock { wait: LOCK_WAIT };
+            }
+            (ErrorKind::FileLocked, IfLocked::Skip) => return FailureDecision::LeaveToOtherRun,
+            _ => {}
+        }
         let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
         if let Some(wait) = pause {
             return FailureDecision::Pause { wait };

@@ -25,6 +25,7 @@ fn policy(retries: u32, on_error: OnError) -> RetryPolicy {
         retries,
         sends_once: false,
         on_error,
+        if_locked: IfLocked::Fail,
         max_time: None,
         budget: Budget::new(retries, 1),
         pauses: Pauses::default(),
@@ -44,6 +45,8 @@ fn each_failure_has_one_decision() {
         FailureDecision::StartAgain => "start again",
         FailureDecision::Continue { .. } => "continue",
         FailureDecision::NextMirror => "next mirror",
+        FailureDecision::WaitForLock { .. } => "wait for the lock",
+        FailureDecision::LeaveToOtherRun => "leave to the other run",
         FailureDecision::Retry { .. } => "retry",
         FailureDecision::Ask { .. } => "ask",
         FailureDecision::GiveUp { exhausted: true, .. } => "give up, exhausted",
@@ -62,6 +65,7 @@ fn each_failure_has_one_decision() {
         (error(ErrorKind::NetReset), OnError::Ask, 0, 1, NOTHING_WRITTEN, "give up, exhausted"),
         (error(ErrorKind::NetReset), OnError::Exit, 1, 1, NOTHING_WRITTEN, "stop all"),
         (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, NOTHING_WRITTEN, "give up"),
+        (error(ErrorKind::FileLocked), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
     ] {
         let mut policy = policy(retries, on_error);
         let decision = policy.decide(Duration::from_secs(1), &error, situation, &mut sources(mirrors));

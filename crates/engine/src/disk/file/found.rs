@@ -99,21 +99,40 @@ impl PartFile {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
         let left = by_control_file(target, length)?.unwrap_or_else(|| Adopted::prefix(length));
-        let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
         for range in left.iter().flat_map(Adopted::ranges) {
-            let mut at = range.start;
-            while at < range.end {
-                let most = usize::try_from(range.end - at).unwrap_or(READ).min(READ);
-                let (here, there) = (&mut here[..most], &mut there[..most]);
-                let read = read_full(&old, at, there).map_err(|e| failure(&e, target))?;
-                if range.end > size || read < most || self.read_at(at, here)? < most || here != there {
-                    let why = format!("the server's file has other bytes from byte {at} on");
-                    return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
-                }
-                at += most as u64;
+            let is_beyond = range.end > size;
+            let differs =
+                if is_beyond { Some(range.start) } else { self.difference(&old, range.clone(), target)? };
+            if let Some(at) = differs {
+                let why = format!("the server's file has other bytes from byte {at} on");
+                return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
             }
         }
         Ok(true)
+    }
+
+    /// Returns true if there is a file at `target` that has the same bytes as this one.
+    pub(super) fn is_same(&self, target: &Path, size: u64) -> Result<bool, Error> {
+        let Some(other) = open_if_there(target)? else { return Ok(false) };
+        let length = other.metadata().map_err(|e| failure(&e, target))?.len();
+        Ok(length == size && self.difference(&other, 0..size, target)?.is_none())
+    }
+
+    /// Compares a range of this file with the same range of another file, which is at `target`. Returns the
+    /// offset of a block that differs, if there is one.
+    fn difference(&self, other: &File, range: Range<u64>, target: &Path) -> Result<Option<u64>, Error> {
+        let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
+        let mut at = range.start;
+        while at < range.end {
+            let most = usize::try_from(range.end - at).unwrap_or(READ).min(READ);
+            let (here, there) = (&mut here[..most], &mut there[..most]);
+            let read = read_full(other, at, there).map_err(|e| failure(&e, target))?;
+            if read < most || self.read_at(at, here)? < most || here != there {
+                return Ok(Some(at));
+            }
+            at += most as u64;
+        }
+        Ok(None)
     }
 
     /// Begins the partial file with a copy of the file under the final name. Returns the length of that file,

@@ -123,6 +123,20 @@ impl PartFile {
     fn is_ours(&self, meta: &Metadata) -> bool {
         platform::is_at(meta, &self.path).unwrap_or(false)
     }
+
+    /// Handles a file that appeared under the final name during the download.
+    ///
+    /// # Errors
+    /// Returns `file.exists`, unless the file is accepted because it has the same bytes.
+    fn meet(&self, target: &Path, how: &Publishing) -> Result<(), Error> {
+        if how.accepts_same && self.is_same(target, how.size)? {
+            debug!(target: DISK, path = %target.display(), "kept the same file of another run");
+            self.discard();
+            return Ok(());
+        }
+        let why = "it appeared during the download";
+        Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), why))
+    }
 }
 
 impl Part for PartFile {
@@ -267,24 +281,22 @@ impl Part for PartFile {
         let renamed =
             if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
-            Ok(()) => {
-                debug!(target: DISK, path = %target.display(), "gave the file its name");
-                state.gone = true;
-                if state.journal.take().is_some() {
-                    remove(&self.journal);
-                }
-                if how.sync == Sync::Always {
-                    platform::sync_folder(target).map_err(|e| failure(&e, target))?;
-                }
-                Ok(())
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                drop(state);
+                return self.meet(target, &how);
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
-                ErrorKind::FileExists,
-                target.to_string_lossy(),
-                "it appeared during the download",
-            )),
-            Err(e) => Err(failure(&e, target)),
+            Err(e) => return Err(failure(&e, target)),
         }
+        debug!(target: DISK, path = %target.display(), "gave the file its name");
+        state.gone = true;
+        if state.journal.take().is_some() {
+            remove(&self.journal);
+        }
+        if how.sync == Sync::Always {
+            platform::sync_folder(target).map_err(|e| failure(&e, target))?;
+        }
+        Ok(())
     }
 
     fn discard(&self) {

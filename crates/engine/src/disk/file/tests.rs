@@ -20,7 +20,15 @@ fn how(resume: Resume) -> Opening<'static> {
 }
 
 fn plainly(size: u64) -> Publishing {
-    Publishing { size, replace: false, continues: false, modified: None, sync: Sync::Auto, attach: None }
+    Publishing {
+        size,
+        replace: false,
+        accepts_same: false,
+        continues: false,
+        modified: None,
+        sync: Sync::Auto,
+        attach: None,
+    }
 }
 
 fn open(target: &Path) -> (Box<dyn Part>, Option<Found>) {

@@ -1,0 +1,315 @@
+//! The shard of a run (`--shard`): which one it is, how many jobs it has, and the files that say which shards
+//! of a list are done.
+//!
+//! Invariant: the file of a shard is written last, in one step, and only if every file of the shard is
+//! complete. A folder has such files of one list and one number of shards only.
+
+use crate::args::{self, Args, ShardOption};
+use crate::exit::Exit;
+use crate::platform;
+use crate::printer;
+use crate::run;
+use downhaul_engine::core::job::Job;
+use downhaul_engine::core::shard::{ListDigest, Shard};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The folder of those files, below the output folder.
+const FOLDER: &str = ".downhaul-shards";
+
+/// The shard of a run, and the jobs of the list that were added so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shards {
+    pub(crate) shard: Shard,
+    digest: ListDigest,
+    /// The number of jobs in all lists.
+    jobs: u64,
+    /// The number of jobs in this shard.
+    of_shard: u64,
+}
+
+/// The content of the file of a shard that is done.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Done {
+    shard: u64,
+    of: u64,
+    by: String,
+    /// The digest of the jobs of the whole list.
+    list: String,
+    files: u64,
+}
+
+impl Shards {
+    /// Returns the shard that the options choose, if they choose one. `variable` returns the value of an
+    /// environment variable.
+    ///
+    /// # Errors
+    /// Returns why it is not known which shard this is, in words for the user.
+    pub(crate) fn of(
+        lists: &args::Lists,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Shards>, String> {
+        let Some(option) = lists.shard else { return Ok(None) };
+        let (number, of) = match option {
+            ShardOption::Fixed(number, of) => (number, of),
+            ShardOption::Auto(of) => automatic(of, variable).map_err(|why| format!("--shard auto: {why}"))?,
+        };
+        let shard = Shard::new(number, of, lists.shard_by.into())
+            .ok_or_else(|| format!("--shard: there is no shard {number} of {of}: K is from 1 to {of}"))?;
+        Ok(Some(Shards { shard, digest: ListDigest::default(), jobs: 0, of_shard: 0 }))
+    }
+
+    /// Adds the next job of a list, and returns true if it belongs to this shard. `position` is the number of
+    /// jobs before it in its list, and `job` is `None` for a line that has a mistake.
+    pub(crate) fn add(&mut self, position: u64, job: Option<&Job>) -> bool {
+        let is_mine = self.shard.has(position, job);
+        self.digest.add(job);
+        self.of_shard += u64::from(is_mine);
+        self.jobs += 1;
+        is_mine
+    }
+
+    /// Begins a run of this shard, and shows how many jobs it has. The jobs of a list on standard input are
+    /// not known before the run.
+    ///
+    /// # Errors
+    /// Returns the exit status if the run must not begin: an earlier run completed the shard, or the folder
+    /// has shards of another list.
+    pub(crate) fn begin(&self, args: &Args) -> Result<(), Exit> {
+        if self.jobs == 0 {
+            return Ok(());
+        }
+        let is_done = self.is_done(&args.output.folder).map_err(|why| run::usage(&why))?;
+        if !args.options.reporting.quiet {
+            let done = if is_done { " are complete since an earlier run" } else { "" };
+            printer::err(&format!("{}{done}\n", self.message()));
+        }
+        if is_done { Err(Exit::Success) } else { Ok(()) }
+    }
+
+    /// Ends a run of this shard. Notes on the disk that every file is complete, if the run was a success.
+    /// Returns the exit status of the run.
+    pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
+        if exit != Exit::Success || self.jobs == 0 {
+            return exit;
+        }
+        let written = self.write_done(&args.output.folder).inspect_err(|why| run::error(why));
+        written.map_or(Exit::Disk, |()| exit)
+    }
+
+    /// Returns a message with the numbers of jobs.
+    fn message(&self) -> String {
+        let (number, of) = (self.shard.number(), self.shard.of());
+        format!("shard {number} of {of}: {} of {} files", self.of_shard, self.jobs)
+    }
+
+    /// Returns true if an earlier run completed this shard of the list below `folder`.
+    ///
+    /// # Errors
+    /// Returns a message if the folder has files of another list or of another number of shards, or if they
+    /// cannot be read.
+    fn is_done(&self, folder: &Path) -> Result<bool, String> {
+        let markers = folder.join(FOLDER);
+        let unreadable = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", markers.display());
+        let entries = match fs::read_dir(&markers) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(unreadable(&e)),
+        };
+        let own = self.done();
+        let mut is_done = false;
+        for entry in entries {
+            let path = entry.map_err(|e| unreadable(&e))?.path();
+            // A killed run may have left an incomplete file of another name.
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let bytes = fs::read(&path).map_err(|e| unreadable(&e))?;
+            let done: Done = serde_json::from_slice(&bytes)
+                .map_err(|e| format!("{} does not say which shard is done: {e}", path.display()))?;
+            if (done.of, &done.by) != (own.of, &own.by) {
+                let Done { shard, of, by, .. } = done;
+                return Err(format!(
+                    "{} is for shard {shard} of {of} (by {by}), and this run is shard {} of {} (by {}). Use the \
+                     same shards as before, another folder, or remove {}",
+                    path.display(),
+                    own.shard,
+                    own.of,
+                    own.by,
+                    markers.display()
+                ));
+            }
+            if done.list != own.list {
+                return Err(format!(
+                    "{} is for another list, or for the list before it was changed. Use another folder, or remove \
+                     {} to download what is missing",
+                    path.display(),
+                    markers.display()
+                ));
+            }
+            is_done |= done.shard == own.shard;
+        }
+        Ok(is_done)
+    }
+
+    /// Writes the file that says that this shard is done.
+    ///
+    /// # Errors
+    /// Returns a message if the file cannot be written.
+    fn write_done(&self, folder: &Path) -> Result<(), String> {
+        let path = self.path(folder);
+        let bytes = serde_json::to_vec(&self.done()).unwrap_or_default();
+        let made = fs::create_dir_all(folder.join(FOLDER));
+        made.and_then(|()| platform::replace(&path, &bytes, platform::FOR_ALL)).map_err(|e| {
+            format!("{} cannot be written, so the shard is not marked as done: {e}", path.display())
+        })
+    }
+
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(FOLDER).join(format!("{}.json", self.shard.number()))
+    }
+
+    fn done(&self) -> Done {
+        Done {
+            shard: self.shard.number(),
+            of: self.shard.of(),
+            by: self.shard.by().name().into(),
+            list: self.digest.hex(),
+            files: self.of_shard,
+        }
+    }
+}
+
+/// Returns the number of this task and the number of all tasks, as the system that started the task states
+/// them. `of` is the number of shards, if the user stated it.
+fn automatic(of: Option<u64>, variable: impl Fn(&str) -> Option<String>) -> Result<(u64, u64), String> {
+    let number = |name: &str| -> Result<Option<u64>, String> {
+        let Some(text) = variable(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| format!("the value of {name} is no number: {text}"))
+    };
+    if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
+        let array = Array {
+            id,
+            first: number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(id),
+            last: number("SLURM_ARRAY_TASK_MAX")?.unwrap_or(id),
+            step: number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1),
+            tasks: number("SLURM_ARRAY_TASK_COUNT")?.unwrap_or(1),
+        };
+        return array.shard(of);
+    }
+    if let Some(index) = number("JOB_COMPLETION_INDEX")? {
+        let of = of.ok_or("Kubernetes does not state the number of tasks. Use --shard auto/N, with the number of completions")?;
+        return Ok((index.saturating_add(1), of));
+    }
+    match (number("RANK")?, number("WORLD_SIZE")?, of) {
+        (Some(rank), Some(size), None) => Ok((rank.saturating_add(1), size)),
+        (Some(rank), Some(size), Some(of)) if size == of => Ok((rank.saturating_add(1), of)),
+        (Some(_), Some(size), Some(of)) => Err(format!("WORLD_SIZE is {size}, and auto/{of} needs {of} tasks")),
+        (Some(rank), None, Some(of)) => Ok((rank.saturating_add(1), of)),
+        (Some(_), None, None) => Err("RANK is set, and WORLD_SIZE is not. Use --shard auto/N".into()),
+        (None, ..) => Err(
+            "no task number is known. It is read from SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, or RANK and \
+             WORLD_SIZE. Elsewhere, use --shard K/N"
+                .into(),
+        ),
+    }
+}
+
+/// A job array of Slurm, as its environment variables state it.
+struct Array {
+    id: u64,
+    first: u64,
+    last: u64,
+    step: u64,
+    tasks: u64,
+}
+
+impl Array {
+    /// Returns the shard of this task. The ids of a whole array count from its first one. A part of an array
+    /// that is submitted again states neither the first id nor the number of tasks of the whole array.
+    fn shard(&self, of: Option<u64>) -> Result<(u64, u64), String> {
+        let Array { id, first, last, step, tasks } = *self;
+        let is_whole = first <= 1 && last.saturating_sub(first) / step + 1 == tasks;
+        let from_first = id.saturating_sub(first) / step + 1;
+        match of {
+            None if is_whole => Ok((from_first, tasks)),
+            None => Err(format!(
+                "this array seems to be a part of another one ({tasks} tasks with ids from {first} to {last}). Use \
+                 --shard auto/N, with the number of shards of the whole array"
+            )),
+            Some(of) if is_whole && tasks == of => Ok((from_first, of)),
+            // The ids of the whole array were 0 to N - 1, or 1 to N.
+            Some(of) if step == 1 && first == 0 && last < of => Ok((id + 1, of)),
+            Some(of) if step == 1 && last == of => Ok((id, of)),
+            Some(of) => Err(format!(
+                "the ids {first} to {last} do not show if the ids of all {of} shards begin with 0 or with 1. Use \
+                 --shard $((SLURM_ARRAY_TASK_ID + 1))/{of} if they begin with 0, or --shard \
+                 $SLURM_ARRAY_TASK_ID/{of} if they begin with 1"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn automatic_in(of: Option<u64>, variables: &[(&str, &str)]) -> Result<(u64, u64), String> {
+        automatic(of, |name| {
+            variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_string())
+        })
+    }
+
+    fn slurm(
+        of: Option<u64>,
+        id: u64,
+        first: u64,
+        last: u64,
+        tasks: u64,
+        step: u64,
+    ) -> Result<(u64, u64), String> {
+        let values = [id, first, last, tasks, step].map(|value| value.to_string());
+        let names = ["ID", "MIN", "MAX", "COUNT", "STEP"].map(|name| format!("SLURM_ARRAY_TASK_{name}"));
+        let all: Vec<_> =
+            names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        automatic_in(of, &all)
+    }
+
+    #[test]
+    fn a_whole_array_of_slurm_needs_no_number() {
+        assert_eq!(slurm(None, 0, 0, 7, 8, 1), Ok((1, 8)));
+        assert_eq!(slurm(None, 7, 0, 7, 8, 1), Ok((8, 8)));
+        assert_eq!(slurm(None, 1, 1, 8, 8, 1), Ok((1, 8)));
+        assert_eq!(slurm(None, 8, 1, 8, 8, 1), Ok((8, 8)));
+        assert_eq!(slurm(None, 4, 0, 14, 8, 2), Ok((3, 8)));
+        assert_eq!(slurm(Some(8), 7, 0, 7, 8, 1), Ok((8, 8)));
+    }
+
+    #[test]
+    fn a_part_of_an_array_has_the_shards_of_the_whole_one_or_is_refused() {
+        for (id, first, last, tasks) in [(3, 3, 7, 2), (3, 3, 4, 2), (5, 5, 5, 1)] {
+            let refused = slurm(None, id, first, last, tasks, 1).expect_err("a part");
+            assert!(refused.contains("auto/N"), "{refused}");
+        }
+        // The whole array had 8 tasks. An id 0 or 8 shows where its ids began.
+        assert_eq!(slurm(Some(8), 3, 0, 3, 2, 1), Ok((4, 8)));
+        assert_eq!(slurm(Some(8), 3, 3, 8, 2, 1), Ok((3, 8)));
+        let refused = slurm(Some(8), 3, 3, 7, 2, 1).expect_err("ambiguous");
+        assert!(refused.contains("--shard $((SLURM_ARRAY_TASK_ID + 1))/8"), "{refused}");
+        assert!(slurm(Some(8), 3, 1, 3, 2, 1).is_err());
+        assert!(slurm(Some(4), 3, 0, 7, 8, 1).is_err(), "more tasks than shards");
+    }
+
+    #[test]
+    fn other_systems_state_the_task_in_their_own_variables() {
+        assert_eq!(automatic_in(Some(5), &[("JOB_COMPLETION_INDEX", "0")]), Ok((1, 5)));
+        assert!(automatic_in(None, &[("JOB_COMPLETION_INDEX", "0")]).is_err());
+        assert_eq!(automatic_in(None, &[("RANK", "3"), ("WORLD_SIZE", "4")]), Ok((4, 4)));
+        assert!(automatic_in(Some(5), &[("RANK", "3"), ("WORLD_SIZE", "4")]).is_err());
+        assert!(automatic_in(None, &[("RANK", "3")]).is_err());
+        assert!(automatic_in(None, &[("RANK", "x"), ("WORLD_SIZE", "4")]).is_err());
+        assert!(automatic_in(Some(3), &[]).is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! Tests of several runs that share a list or a folder: shards, files that another run works on, and how such
+//! runs end.
+
+use crate::common::{Place, events, finish, poll, send, wait_until};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use rustix::process::Signal;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// The time within which a stopped run must have ended, even on a busy machine.
+const ENDS: Duration = Duration::from_secs(10);
+
+/// Writes a list with this many files, and returns their names.
+fn listed(place: &Place, server: &Server, files: usize) -> Vec<String> {
+    let names: Vec<String> = (0..files).map(|n| format!("f{n}")).collect();
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("{}\n", server.put(&format!("/{name}"), name.as_bytes()))).collect();
+    place.write("list", lines.concat());
+    names
+}
+
+fn is_shared(name: &str) -> bool {
+    name.starts_with('f')
+}
+
+#[test]
+fn the_shards_of_a_list_together_have_every_file_once() {
+    for by in ["job", "line", "host"] {
+        let (server, place) = (Server::start(), Place::new());
+        let names = listed(&place, &server, 40);
+        for number in 1..=3 {
+            let shard = format!("{number}/3");
+            let out = place.run(&["-i", "list", "-d", "all", "--shard", &shard, "--shard-by", by]);
+            assert_eq!(out.status, 0, "{}", out.stderr);
+        }
+        for name in &names {
+            assert_eq!(place.file(&format!("all/{name}")).as_deref(), Some(name.as_bytes()), "{by}");
+        }
+        assert_eq!(server.requests().len(), names.len(), "{by}: each file was requested once");
+    }
+}
+
+#[test]
+fn a_file_stays_in_its_shard_if_lines_are_appended() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 20);
+    let run = |folder: &str| {
+        let out = place.run(&["-i", "list", "-d", folder, "--shard", "2/4"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        place
+            .files()
+            .into_iter()
+            .filter_map(|file| Some(file.strip_prefix(folder)?.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let before: Vec<_> = run("a").into_iter().filter(|file| is_shared(&file[1..])).collect();
+    listed(&place, &server, 60);
+    let after = run("b");
+    assert!(!before.is_empty() && before.iter().all(|file| after.contains(file)), "{before:?} {after:?}");
+    assert!(after.len() > before.len());
+}
+
+#[test]
+fn a_shard_that_is_done_is_not_run_again_and_another_list_is_refused() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 12);
+    let run = |shard: &str| place.run(&["-i", "list", "-d", "all", "--shard", shard]);
+    assert_eq!(run("1/2").status, 0);
+    let requests = server.requests().len();
+    fs::remove_dir_all(place.path().join("all")).err();
+    let out = run("1/2");
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    // The folder with the marks was removed too, so the shard ran again.
+    assert!(server.requests().len() > requests);
+    let requests = server.requests().len();
+    let out = run("1/2");
+    assert_eq!((out.status, server.requests().len()), (0, requests), "{}", out.stderr);
+    assert!(out.stderr.contains("are complete since an earlier run"), "{}", out.stderr);
+    let refused = |shard: &str, says: &str| {
+        let out = run(shard);
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    };
+    refused("1/3", "is for shard 1 of 2");
+    listed(&place, &server, 13);
+    refused("1/2", "is for another list");
+    refused("2/2", "is for another list");
+    assert_eq!(server.requests().len(), requests);
+}
+
+#[test]
+fn a_shard_with_a_failed_file_is_not_done() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 4);
+    let list = format!(
+        "{}{}\n",
+        fs::read_to_string(place.path().join("list")).expect("a list"),
+        server.url("missing")
+    );
+    place.write("list", list);
+    let run = || place.run(&["-i", "list", "-d", "all", "--shard", "1/1", "--retries", "0"]);
+    assert_eq!(run().status, 1);
+    server.put("/missing", "found");
+    let out = run();
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("all/missing").as_deref(), Some(&b"found"[..]));
+}
+
+#[test]
+fn a_task_finds_its_shard_in_the_environment() {
+    let (server, place) = (Server::start(), Place::new());
+    let names = listed(&place, &server, 20);
+    for id in ["0", "1"] {
+        let mut command = place.command(&["-i", "list", "-d", "all", "--shard", "auto"]);
+        for (name, value) in [("ID", id), ("MIN", "0"), ("MAX", "1"), ("COUNT", "2"), ("STEP", "1")] {
+            command.env(format!("SLURM_ARRAY_TASK_{name}"), value);
+        }
+        let out = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts"));
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert!(out.stderr.contains(&format!("shard {} of 2", id.parse::<u32>().expect("a number") + 1)));
+    }
+    assert!(names.iter().all(|name| place.file(&format!("all/{name}")).is_some()));
+    let out = place.run(&["-i", "list", "--shard", "auto"]);
+    assert!(out.status == 2 && out.stderr.contains("no task number is known"), "{}", out.stderr);
+}
+
+#[test]
+fn a_list_on_standard_input_is_divided_too_and_leaves_no_mark() {
+    let (server, place) = (Server::start(), Place::new());
+    let names = listed(&place, &server, 20);
+    let list = fs::read(place.path().join("list")).expect("a list");
+    for shard in ["1/2", "2/2", "2/2"] {
+        let out = place.run_with(&["-i", "-", "-d", "all", "--shard", shard], &list);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert!(names.iter().all(|name| place.file(&format!("all/{name}")).is_some()));
+    assert!(!place.path().join("all/.downhaul-shards").exists());
+}
+
+#[test]
+fn values_that_are_no_shard_are_usage_errors() {
+    let place = Place::new();
+    for (value, says) in
+        [("0/3", "from 1 to 3"), ("4/3", "from 1 to 3"), ("3", "K/N"), ("1/0", "K/N"), ("a/b", "K/N")]
+    {
+        place.assert_failed(&place.run(&["http://h/a", "--shard", value]), 2, says);
+    }
+}
+
+const SIZE: u64 = 6_000_000;
+
+#[test]
+fn a_run_waits_for_the_file_of_another_run_and_skips_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let out = place.run(&[&url, "-o", "f", "--if-locked", "wait", "--progress", "json"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let kinds: Vec<_> =
+        events(&out).iter().filter_map(|event| event["kind"].as_str().map(String::from)).collect();
+    assert!(kinds.iter().any(|kind| kind == "skipped"), "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| *kind == "retrying").count(), 1, "the wait is reported once");
+    place.assert_exact(&finish(first), "f", &content("file", SIZE));
+    assert_eq!(server.requests().len(), 1, "the second run requested nothing");
+}
+
+#[test]
+fn a_run_that_waits_continues_the_file_if_the_other_run_is_killed() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let second = place.start(&[&url, "-o", "f", "--if-locked", "wait"]);
+    std::thread::sleep(Duration::from_millis(500));
+    send(Signal::KILL, &first);
+    finish(first);
+    place.assert_exact(&finish(second), "f", &content("file", SIZE));
+}
+
+#[test]
+fn a_run_leaves_the_file_of_another_run_alone() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let out = place.run(&[&url, "-o", "f", "--if-locked", "skip"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    place.assert_exact(&finish(first), "f", &content("file", SIZE));
+}
+
+#[test]
+fn two_copies_of_one_list_in_one_folder_do_not_harm_each_other() {
+    let (server, place) = (Server::start(), Place::new());
+    let mut list = String::new();
+    for n in 0..6 {
+        list += &format!("{}\n", server.url(&format!("capped/1500000/big{n}?rate=3000000")));
+        list += &format!("{}\n", server.put(&format!("/small{n}"), content(&format!("small{n}"), 5000)));
+    }
+    place.write("list", list);
+    let args = ["-i", "list", "-d", "all", "-j4", "--if-locked", "wait"];
+    let (first, second) = (place.start(&args), place.start(&args));
+    for out in [finish(first), finish(second)] {
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    for n in 0..6 {
+        assert_eq!(place.file(&format!("all/big{n}")), Some(content(&format!("big{n}"), 1_500_000)));
+        assert_eq!(place.file(&format!("all/small{n}")), Some(content(&format!("small{n}"), 5000)));
+    }
+    let left: Vec<_> = place.files().into_iter().filter(|file| file.contains(".part")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn a_run_ends_with_the_program_that_started_it_and_the_next_run_continues() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
+    let program = place.command(&[]).get_program().to_string_lossy().into_owned();
+    let script = format!("{program} {url} -o f -x1 --stop-with-parent & echo $! > pid; wait");
+    let mut shell = place.command(&[]);
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(place.path())
+        .envs(shell.env("X", "").get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh starts");
+    place.wait_for_bytes("f.part", 1_000_000);
+    let pid = fs::read_to_string(place.path().join("pid")).expect("the number of the process");
+    shell.kill().expect("it runs");
+    shell.wait().expect("it ends");
+    let lives =
+        || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(poll(ENDS, || (!lives()).then_some(())).is_some(), "it did not end");
+    let out = place.run(&[&url, "-o", "f"]);
+    place.assert_exact(&out, "f", &content("file", SIZE));
+    assert!(out.stderr.contains("resum"), "{}", out.stderr);
+}
+
+#[test]
+fn a_run_stops_if_the_reader_of_its_events_ends_unless_it_keeps_going() {
+    for (more, status) in [(&[][..], 1), (&["--keep-going"][..], 0)] {
+        let (server, place) = (Server::start(), Place::new());
+        let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+        let args = [&[url.as_str(), "-o", "f", "-x1", "--progress", "json"], more].concat();
+        let mut run = place.start(&args);
+        place.wait_for_bytes("f.part", 500_000);
+        drop(run.stdout.take());
+        let began = Instant::now();
+        let out = finish(run);
+        assert_eq!(out.status, status, "{}", out.stderr);
+        if status == 0 {
+            place.assert_exact(&out, "f", &content("file", SIZE));
+        } else {
+            assert!(out.stderr.contains("--keep-going"), "{}", out.stderr);
+            assert!(began.elapsed() < ENDS && place.files().contains(&"f.part".to_string()));
+        }
+    }
+}
+
+#[test]
+fn a_run_ends_within_the_grace_even_if_its_last_output_hangs() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
+    // Nothing reads this pipe, so the list of failed files cannot be written.
+    let pipe = place.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    let run = place.start(&[&url, "-o", "f", "-x1", "--failed", "pipe", "--grace", "2"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let began = Instant::now();
+    send(Signal::TERM, &run);
+    let out = finish(run);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert!(began.elapsed() < ENDS);
+    wait_until("the partial file is there", || place.files().contains(&"f.part".to_string()));
+}
+
+#[test]
+fn the_list_of_failed_files_has_files_of_the_shard_only() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines: String = (0..30).map(|n| format!("{} f{n}\n", server.url(&format!("missing{n}")))).collect();
+    place.write("list", lines);
+    let mut all = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        let out =
+            place.run(&["-i", "list", "-d", "all", "--shard", shard, "--retries", "0", "--failed", "rest"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let rest = String::from_utf8(place.file("rest").expect("a list")).expect("text");
+        let number = rest.lines().filter(|line| line.starts_with('{')).count();
+        assert!(
+            (1..30).contains(&number) && out.stderr.contains(&format!("{number} of 30 files")),
+            "{}",
+            out.stderr
+        );
+        all.extend(rest.lines().map(String::from));
+        fs::remove_file(place.path().join("rest")).expect("it is there");
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 30);
+}

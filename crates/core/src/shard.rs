@@ -1,0 +1,193 @@
+//! Divides the jobs of a list among several runs, such as the tasks of a cluster (`--shard K/N`).
+//!
+//! Invariant: every job belongs to exactly one of the N shards. A job always belongs to the same shard, on
+//! every machine and in every version of downhaul, and also if lines are appended to the list.
+
+use crate::job::{Destination, Job};
+
+/// What decides to which shard a job belongs (`--shard-by`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardBy {
+    /// A hash of the URL and the name of the file.
+    Job,
+    /// The position of the job in the list.
+    Line,
+    /// A hash of the host in the URL, so that only one run sends requests to a host.
+    Host,
+}
+
+impl ShardBy {
+    /// Returns the word that the command line and the files of finished shards use.
+    pub fn name(self) -> &'static str {
+        match self {
+            ShardBy::Job => "job",
+            ShardBy::Line => "line",
+            ShardBy::Host => "host",
+        }
+    }
+}
+
+/// One of several shards of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    number: u64,
+    of: u64,
+    by: ShardBy,
+}
+
+impl Shard {
+    /// Returns the shard with this number, from 1 to `of`. Returns `None` for other numbers.
+    pub fn new(number: u64, of: u64, by: ShardBy) -> Option<Shard> {
+        (1..=of).contains(&number).then_some(Shard { number, of, by })
+    }
+
+    /// Returns the number of the shard, from 1 on.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns the number of all shards.
+    pub fn of(&self) -> u64 {
+        self.of
+    }
+
+    /// Returns what decides to which shard a job belongs.
+    pub fn by(&self) -> ShardBy {
+        self.by
+    }
+
+    /// Returns true if a job belongs to this shard. `position` is the number of jobs before it in the list.
+    /// `job` is `None` for a line that has a mistake, whose position decides.
+    pub fn has(&self, position: u64, job: Option<&Job>) -> bool {
+        let value = match (self.by, job) {
+            (ShardBy::Line, _) | (_, None) => position,
+            (ShardBy::Job, Some(job)) => number(hash_of(job)),
+            (ShardBy::Host, Some(job)) => {
+                let host = job.urls.first().and_then(|url| url.host_str()).unwrap_or_default();
+                number(blake3::hash(host.as_bytes()))
+            }
+        };
+        value % self.of == self.number - 1
+    }
+}
+
+/// A digest of all jobs of a list. It differs if a URL, a name or a digest in the list differs, or if their
+/// order does.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ListDigest([u8; 32]);
+
+impl ListDigest {
+    /// Adds the next job. `job` is `None` for a line that has a mistake.
+    pub fn add(&mut self, job: Option<&Job>) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.0);
+        if let Some(job) = job {
+            hasher.update(hash_of(job).as_bytes());
+            for url in job.urls.iter().skip(1) {
+                hasher.update(url.as_str().as_bytes()).update(b"\n");
+            }
+            for expected in &job.expected {
+                hasher.update(expected.digest.to_string().as_bytes()).update(b"\n");
+            }
+        }
+        self.0 = *hasher.finalize().as_bytes();
+    }
+
+    /// Returns the digest in hexadecimal.
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+}
+
+/// Returns a hash of the first URL of a job, and of its name. Secrets in the URL cannot be read from it.
+fn hash_of(job: &Job) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(job.urls.first().map_or("", |url| url.as_str()).as_bytes()).update(b"\n");
+    if let Destination::Name(name) = &job.destination {
+        hasher.update(name.as_str().as_bytes());
+    }
+    hasher.finalize()
+}
+
+fn number(hash: blake3::Hash) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::parse_url;
+    use crate::name::SafeName;
+    use proptest::prelude::*;
+
+    fn job(url: &str) -> Job {
+        Job::new(parse_url(url).expect("a URL"))
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_belongs_to_exactly_one_shard(
+            name in "[a-z]{1,9}", host in 0..50_u32, position in 0..1_000_u64, of in 1..40_u64
+        ) {
+            let job = job(&format!("http://h{host}/{name}"));
+            for by in [ShardBy::Job, ShardBy::Line, ShardBy::Host] {
+                for job in [Some(&job), None] {
+                    let shards = (1..=of).filter_map(|number| Shard::new(number, of, by));
+                    prop_assert_eq!(shards.filter(|shard| shard.has(position, job)).count(), 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_stays_in_its_shard_in_all_versions() {
+        let shard_of = |by, job: &Job| {
+            (1..=8).find(|&number| Shard::new(number, 8, by).is_some_and(|shard| shard.has(11, Some(job))))
+        };
+        let plain = job("https://example.com/a.iso");
+        let named = Job {
+            destination: Destination::Name(SafeName::from_person("x").expect("a name")),
+            ..plain.clone()
+        };
+        let found = [ShardBy::Job, ShardBy::Line, ShardBy::Host]
+            .map(|by| (shard_of(by, &plain), shard_of(by, &named)));
+        assert_eq!(found, [(Some(3), Some(1)), (Some(4), Some(4)), (Some(5), Some(5))]);
+    }
+
+    #[test]
+    fn numbers_outside_of_the_range_are_no_shards() {
+        for (number, of) in [(0, 3), (4, 3), (1, 0), (0, 0)] {
+            assert_eq!(Shard::new(number, of, ShardBy::Job), None, "{number}/{of}");
+        }
+    }
+
+    #[test]
+    fn jobs_of_one_host_belong_to_one_shard() {
+        for number in 1..=5 {
+            let shard = Shard::new(number, 5, ShardBy::Host).expect("a shard");
+            let has = |name| shard.has(0, Some(&job(&format!("http://one.example/{name}"))));
+            assert!((0..50).all(|name| has(name) == has(0)));
+        }
+    }
+
+    #[test]
+    fn another_list_has_another_digest() {
+        let digest = |urls: &[&str]| {
+            let mut digest = ListDigest::default();
+            urls.iter().for_each(|url| digest.add(Some(&job(url)).filter(|_| !url.ends_with("none"))));
+            digest.hex()
+        };
+        let all = [
+            digest(&[]),
+            digest(&["http://h/a"]),
+            digest(&["http://h/b"]),
+            digest(&["http://h/a", "http://h/b"]),
+            digest(&["http://h/b", "http://h/a"]),
+            digest(&["http://h/a", "http://h/none"]),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(digest(&["http://h/a"]), all[1]);
+    }
+}
