@@ -1,0 +1,40 @@
+"""downhaul downloads many files at once, resumes and verifies them.
+
+::
+
+    import downhaul
+
+    for file in downhaul.download(["https://example.com/a.bin"], to="data"):
+        print(file.path, file.bytes, file.verified)
+
+docs/python.md describes the package.
+"""
+
+from importlib.metadata import version as _version
+
+from ._download import AsyncDownloads, Downloads, adownload, download
+from ._errors import DownloadError
+from ._file import File
+from ._options import JobOptions, Options
+from ._progress import Progress
+from ._program import cli, program
+from ._session import FileProgress, Job, Session, Summary
+
+__version__ = _version("downhaul")
+__all__ = [
+    "AsyncDownloads",
+    "DownloadError",
+    "Downloads",
+    "File",
+    "FileProgress",
+    "Job",
+    "JobOptions",
+    "Options",
+    "Progress",
+    "Session",
+    "Summary",
+    "adownload",
+    "cli",
+    "download",
+    "program",
+]

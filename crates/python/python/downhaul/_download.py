@@ -1,0 +1,349 @@
+"""`download` and `adownload`: a row for each URL, as the files end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Union
+
+from . import _input, _progress
+from ._downhaul import Core
+from ._file import File, file
+from ._options import Options, StrPath, core_options
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from ._downhaul import Row
+
+# The most files that are added and have no row yet. It is more than a session downloads at once, and little
+# enough that an endless input needs little memory.
+_AHEAD = 1024
+
+# The most rows that are taken at once.
+_ROWS = 256
+
+# Rows that are there wait at most this long for an input that gives its items slowly.
+_SLOW_INPUT = 0.02
+
+# How long a stopped session may take to put its partial files in order.
+_STOP = 2.0
+
+AsyncInput = Union[_input.Input, AsyncIterable[_input.Item]]
+
+
+class _Run:
+    """What the two kinds of downloads share: a session, its input, and the rows that are ready."""
+
+    def __init__(
+        self,
+        jobs: Iterator[_input.Given],
+        total: int | None,
+        to: StrPath,
+        progress: _progress.ProgressOption,
+        options: Options,
+    ) -> None:
+        settings = core_options(to, options)
+        # A checksum list without names belongs to the only file of a run.
+        settings["single"] = total == 1
+        self.core = Core(settings, False)
+        self.rows = self.core.rows()
+        self.meter = _progress.meter(progress, total)
+        self.total = total
+        self.ready: deque[File] = deque()
+        self.ended = 0
+        self._jobs = jobs
+        self._added = 0
+        self._open: dict[int, _input.Given] = {}
+        self._is_closed = False
+
+    @property
+    def room(self) -> int:
+        """How many files may be added now."""
+        return _AHEAD - len(self._open)
+
+    def feed(self) -> None:
+        """Adds files, as far as there is room, and for a short time."""
+        if self._is_closed or self.room < _AHEAD // 4:
+            return
+        until, batch = time.monotonic() + _SLOW_INPUT, []
+        for given in islice(self._jobs, self.room):
+            batch.append(given)
+            if time.monotonic() >= until:
+                break
+        else:
+            # The input may have ended exactly where the room did. Then the next call adds nothing.
+            if len(batch) < self.room:
+                self._add(batch)
+                self.close_input()
+                return
+        self._add(batch)
+
+    def add(self, given: _input.Given) -> None:
+        self._add([given])
+
+    def _add(self, batch: list[_input.Given]) -> None:
+        if batch:
+            self.core.add_all([one.core for one in batch])
+        for one in batch:
+            self._added += 1
+            self._open[self._added] = one
+
+    def close_input(self) -> None:
+        """Ends the session when the files that were added have ended."""
+        self._is_closed = True
+        self.core.close()
+
+    def wait(self) -> float:
+        """Returns how long to wait for rows, before there is something else to do."""
+        if not self._is_closed and self.room:
+            return _SLOW_INPUT
+        return _progress.EVERY if self.meter else 0.5
+
+    def take(self, rows: list[Row]) -> None:
+        """Makes rows ready."""
+        for row in rows:
+            given = self._open.pop(row["number"], None)
+            url, item = (None, None) if given is None else (given.url, given.item)
+            self.ready.append(file(row, url, item))
+        if self.meter and self.meter.is_due:
+            self.meter.update(self.core.totals())
+
+    def next(self) -> File:
+        """Returns the first row that is ready."""
+        self.ended += 1
+        if self.meter:
+            self.meter.hide()
+        return self.ready.popleft()
+
+    def over(self) -> None:
+        """Ends the progress."""
+        if self.meter:
+            self.meter.close(self.core.totals())
+            self.meter = None
+
+    def stop(self) -> None:
+        """Stops the session. A later run continues its partial files."""
+        self.core.stop()
+        self.ready.clear()
+        self._is_closed = True
+        self._open.clear()
+
+    def __repr__(self) -> str:
+        of = "" if self.total is None else f" of {self.total}"
+        return f"{self.ended}{of} files"
+
+
+class Downloads(Iterator[File]):
+    """The rows of a download, one for each URL. `download` returns it."""
+
+    def __init__(self, run: _Run, raise_on_error: bool) -> None:
+        self._run: _Run | None = None
+        self._shown = run
+        self._raise_on_error = raise_on_error
+        self._is_read = False
+        # The first files are on their way before the first row is asked for.
+        run.feed()
+        self._run = run
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> File:
+        run = self._run
+        self._is_read = True
+        if run is None:
+            raise StopIteration
+        try:
+            while not run.ready:
+                run.feed()
+                rows = run.rows.next(run.wait(), _ROWS)
+                if rows is None:
+                    run.over()
+                    self._run = None
+                    raise StopIteration
+                run.take(rows)
+            row = run.next()
+            if self._raise_on_error:
+                row.raise_for_error()
+            return row
+        except StopIteration:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stops the downloads that have not ended. The same call continues them later."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.stop()
+            run.core.wait(_STOP)
+            run.meter = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_run", None) is None:
+            return
+        if not self._is_read:
+            warnings.warn(
+                "download() stopped, because nothing read its rows: "
+                "`for file in downhaul.download(...)` or `list(downhaul.download(...))`",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Downloads: {self._shown!r}{'' if self._run else ', over'}>"
+
+
+class AsyncDownloads(AsyncIterator[File]):
+    """The rows of a download, one for each URL. `adownload` returns it."""
+
+    def __init__(self, run: _Run, items: AsyncIterable[Any] | None, raise_on_error: bool) -> None:
+        self._run: _Run | None = run
+        self._shown = run
+        self._items = items
+        self._raise_on_error = raise_on_error
+        # One thread waits for rows, so that others of the event loop are not kept busy.
+        self._thread = ThreadPoolExecutor(1, "downhaul")
+        self._feeder: asyncio.Task[None] | None = None
+        self._has_room = asyncio.Event()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> File:
+        run = self._run
+        if run is None:
+            raise StopAsyncIteration
+        loop = asyncio.get_running_loop()
+        if self._items is not None and self._feeder is None:
+            self._feeder = loop.create_task(self._feed(run, self._items))
+        try:
+            while not run.ready:
+                if self._feeder is None:
+                    run.feed()
+                elif self._feeder.done():
+                    self._feeder.result()
+                rows = await loop.run_in_executor(self._thread, run.rows.next, run.wait(), _ROWS)
+                if rows is None:
+                    run.over()
+                    self._run = None
+                    self._thread.shutdown(wait=False)
+                    raise StopAsyncIteration
+                run.take(rows)
+                if run.room:
+                    self._has_room.set()
+            row = run.next()
+            if self._raise_on_error:
+                row.raise_for_error()
+            return row
+        except StopAsyncIteration:
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _feed(self, run: _Run, items: AsyncIterable[Any]) -> None:
+        """Adds the items of an asynchronous input."""
+        async for item in items:
+            run.add(_input.job(item))
+            while not run.room:
+                self._has_room.clear()
+                await self._has_room.wait()
+        run.close_input()
+
+    async def aclose(self) -> None:
+        """Stops the downloads that have not ended. The same call continues them later."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if self._feeder is not None:
+            self._feeder.cancel()
+        run.stop()
+        until = time.monotonic() + _STOP
+        while not run.core.wait(0) and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+        run.meter = None
+        self._thread.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        run = getattr(self, "_run", None)
+        if run is not None:
+            run.stop()
+            self._thread.shutdown(wait=False)
+
+    def __repr__(self) -> str:
+        return f"<AsyncDownloads: {self._shown!r}{'' if self._run else ', over'}>"
+
+
+def download(
+    urls: _input.Input,
+    to: StrPath = ".",
+    *,
+    progress: _progress.ProgressOption = None,
+    raise_on_error: bool = False,
+    columns: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> Downloads:
+    """Downloads files, and yields a row for each URL when its file is complete, or has failed.
+
+    `urls` is a URL, or URLs and dictionaries with the keys of a JSON line (docs/lists.md), or a table of pandas,
+    polars or pyarrow, whose columns are found by their names or by `columns={"url": "NAME", "md5": "NAME"}`.
+    The input is read as needed, so it may be endless.
+
+    `to` is the folder. `progress` is True, False, None (a bar if a person is there), or a function that gets a
+    `Progress`. The rows come in the order in which the files end.
+
+    Raises nothing for a file, unless `raise_on_error` is true: the row has the error. To stop early, leave the
+    loop, or call `close()`. The same call continues the files later.
+    """
+    run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
+    return Downloads(run, raise_on_error)
+
+
+def adownload(
+    urls: AsyncInput,
+    to: StrPath = ".",
+    *,
+    progress: _progress.ProgressOption = None,
+    raise_on_error: bool = False,
+    columns: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> AsyncDownloads:
+    """Like `download`, for `async for`. The URLs may come from an asynchronous iterable."""
+    if isinstance(urls, AsyncIterable):
+        return AsyncDownloads(_Run(iter(()), None, to, progress, options), urls, raise_on_error)
+    run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
+    return AsyncDownloads(run, None, raise_on_error)

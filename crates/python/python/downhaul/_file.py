@@ -1,0 +1,142 @@
+"""The row that a download yields for each URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from ._errors import DownloadError
+
+if TYPE_CHECKING:
+    from ._downhaul import Row
+
+Status = Literal["finished", "skipped", "failed"]
+
+# What the library says about a file that it could not compare with a digest or a signature.
+_NOT_VERIFIED = ("size only", "end of transfer only")
+
+
+@dataclass(frozen=True, repr=False)
+class File:
+    """What became of one URL."""
+
+    url: str
+    """The URL as it was given."""
+    status: Status
+    """``finished``; ``skipped``, if the file was there already; or ``failed``."""
+    path: Path | None = None
+    """The file. None if it failed."""
+    bytes: int | None = None
+    """The size of the file. None if it failed."""
+    verified: str | None = None
+    """How the content was verified, such as ``sha-256 from Repr-Digest``. None if no digest was known."""
+    error: DownloadError | None = None
+    """Why it failed. None if it did not."""
+    final_url: str | None = None
+    """The URL of the response after redirects, without secrets."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The digests that were computed, in hexadecimal, by algorithm."""
+    reason: str | None = None
+    """Why it was skipped."""
+    warnings: tuple[str, ...] = ()
+    """Notes about the file, for example that its name was changed."""
+    fetched: int = 0
+    """The bytes that were received. After a resume they are fewer than the file has."""
+    seconds: float = 0.0
+    """The time since the first request."""
+    retries: int = 0
+    """The number of retries before it failed."""
+    number: int = 0
+    """The number of the URL in the input, from 1."""
+    item: Any = None
+    """The item of the input: a text, or a dictionary with the keys that downhaul does not know too."""
+
+    @property
+    def ok(self) -> bool:
+        """True if the complete file is at `path`."""
+        return self.status != "failed"
+
+    def raise_for_error(self) -> File:
+        """Returns this row, or raises the error of a file that failed."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a flat dictionary of plain values, for a table or for JSON. It leaves out `item`."""
+        row = asdict(self)
+        del row["item"], row["error"]
+        row["path"] = None if self.path is None else str(self.path)
+        row["digests"] = dict(self.digests)
+        row["warnings"] = list(self.warnings)
+        row["error_code"] = self.error.code if self.error else None
+        row["error_message"] = self.error.message if self.error else None
+        return row
+
+    def __fspath__(self) -> str:
+        if self.path is None:
+            raise TypeError(f"there is no file: {self!r}")
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<File failed: {self.error.code}, {_shown(self.url)}>"
+        size = "" if self.bytes is None else f", {units(self.bytes)}"
+        note = self.reason if self.status == "skipped" else self.verified or "not verified"
+        return f"<File {self.status}: {str(self.path)!r}{size}, {note}>"
+
+
+def file(row: Row, url: str | None = None, item: Any = None) -> File:
+    """Returns the row for a person. `url` is the URL as it was given."""
+    path = None if row["path"] is None else Path(row["path"])
+    size = row["bytes"]
+    if size is None and path is not None:
+        try:
+            size = path.stat().st_size
+        except OSError:
+            pass
+    proven, error = row["proven"], row["error"]
+    return File(
+        url=row["url"] if url is None else url,
+        status=row["status"],
+        path=path,
+        bytes=size,
+        verified=None if proven in _NOT_VERIFIED else proven,
+        error=None if error is None else DownloadError(*error),
+        final_url=row["final_url"],
+        digests=row["digests"],
+        reason=row["reason"],
+        warnings=tuple(row["warnings"]),
+        fetched=row["fetched"],
+        seconds=row["seconds"],
+        retries=row["retries"],
+        number=row["number"],
+        item=item,
+    )
+
+
+def units(size: float) -> str:
+    """Returns a number of bytes in the largest unit that fits, with three digits."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1000:
+            break
+        size /= 1024
+    else:
+        unit = "TiB"
+    digits = 0 if unit == "B" else 2 if size < 10 else 1 if size < 100 else 0
+    return f"{size:.{digits}f} {unit}"
+
+
+def _shown(url: str) -> str:
+    """Returns a URL without the parts that may be secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
+    host = parts.netloc.rpartition("@")[2]
+    query = "?..." if parts.query else ""
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{host}{parts.path}{query}"

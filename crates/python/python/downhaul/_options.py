@@ -1,0 +1,222 @@
+"""The options of a session: their types, and how they become what the library takes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Union
+
+from . import _environment as environment
+
+Size = Union[int, str]
+"""Bytes, or a text such as ``"500k"``, ``"2M"`` and ``"1.5GiB"`` with units of 1024."""
+Seconds = Union[int, float, timedelta]
+StrPath = Union[str, "os.PathLike[str]"]
+IfExists = Literal["check", "skip", "overwrite", "rename", "update", "error"]
+
+
+class Options(TypedDict, total=False):
+    """The options of a download or a session.
+
+    They mean what the options of the program mean that have the same name. docs/python.md lists them.
+    """
+
+    parallel: int | Literal["auto"]
+    connections: int
+    max_per_host: int
+    max_connections: int
+    limit_rate: Size
+    min_speed: Size
+    retries: int
+    retry_on: Iterable[int]
+    timeout: Seconds
+    connect_timeout: Seconds
+    max_time: Seconds
+    if_exists: IfExists
+    resume: bool
+    sync: Literal["auto", "always", "never"]
+    verify: Literal["auto", "find", "listed", "require", "off"]
+    checksum_file: StrPath
+    names: Literal["auto", "url", "server"]
+    folders: int | Literal["all", "host"]
+    mtime: bool
+    xattr: bool
+    accept_html: bool
+    mirrors: bool
+    decode: bool
+    headers: Mapping[str, str] | Iterable[tuple[str, str]]
+    cookies: Mapping[str, str] | str
+    user_agent: str
+    user: tuple[str, str]
+    bearer: str
+    netrc: bool | StrPath
+    proxy: str
+    no_proxy: str
+    cacert: StrPath
+    cert: StrPath
+    key: StrPath
+    insecure: bool
+    http_version: Literal["auto", "1.1", "2"]
+    family: Literal["any", "ipv4", "ipv6"]
+    max_redirects: int
+    private: bool
+    learn: bool
+
+
+class JobOptions(TypedDict, total=False):
+    """The options of one file."""
+
+    path: StrPath
+    priority: int
+    connections: int
+    limit_rate: Size
+    size: int
+    if_exists: IfExists
+    user: tuple[str, str]
+
+
+# What the library calls an option, if it is not what the package calls it.
+_NAMES = {"mtime": "keep_mtime"}
+_NUMBERS = ("connections", "max_per_host", "max_connections", "retries", "max_redirects")
+_SIZES = ("limit_rate", "min_speed")
+_TIMES = ("timeout", "connect_timeout", "max_time")
+_PATHS = ("cacert", "cert", "key")
+
+# The least number of connections that a session may have in all, as in the program.
+_CONNECTIONS = 64
+
+
+def core_options(to: StrPath, options: Options) -> dict[str, Any]:
+    """Returns the options as the library takes them.
+
+    An option that is None has its default. Raises TypeError for an unknown option, and ValueError for a value
+    that cannot be used.
+    """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    unknown = sorted(given.keys() - Options.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}")
+    learn, netrc, proxy = given.pop("learn", True), given.pop("netrc", True), given.pop("proxy", None)
+    parallel = given.pop("parallel", "auto")
+    core: dict[str, Any] = {}
+    for name, value in given.items():
+        core[_NAMES.get(name, name)] = _value(name, value)
+    core["to"] = os.fspath(to)
+    core["parallel"] = None if parallel == "auto" else _number("parallel", parallel)
+    if "max_connections" not in core:
+        most = max(_CONNECTIONS, core["parallel"] or 0)
+        core["max_connections"] = max(1, min(most, environment.file_limit() // 4))
+    core.update(_proxies(proxy, core))
+    found = _netrc(netrc)
+    if found is not None:
+        core["netrc"] = found
+    state = environment.state_folder()
+    if state is not None:
+        if learn:
+            core["hosts"] = str(state / "hosts.json")
+        key = environment.hash_key(state)
+        if key is not None:
+            core["hash_key"] = key
+    return core
+
+
+def core_job_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a file as the library takes them. Raises ValueError for one that cannot be used."""
+    core = {}
+    for name, value in options.items():
+        try:
+            core[name] = _value(name, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    return core
+
+
+# This function is long because it has a case for each kind of option.
+def _value(name: str, value: Any) -> Any:
+    if name in _NUMBERS:
+        return _number(name, value)
+    if name in _SIZES:
+        return parse_size(value, name)
+    if name in _TIMES:
+        return _seconds(name, value)
+    if name in _PATHS or name == "path":
+        return os.fspath(value)
+    if name == "retry_on":
+        return [int(status) for status in value]
+    if name == "folders":
+        return str(value)
+    if name == "headers":
+        return list(value.items()) if isinstance(value, Mapping) else [(k, v) for k, v in value]
+    if name == "cookies":
+        return value if isinstance(value, str) else "; ".join(f"{k}={v}" for k, v in value.items())
+    if name == "user":
+        user, password = value
+        return user, password
+    if name == "checksum_file":
+        return _checksum_file(value)
+    if name == "size":
+        return _within(name, value, 0, 2**63)
+    if name == "priority":
+        return _within(name, value, -(2**31), 2**31)
+    return value
+
+
+def _number(name: str, value: Any) -> int:
+    return _within(name, value, 0 if name in ("retries", "max_redirects") else 1, 2**31)
+
+
+def _within(name: str, value: Any, least: int, end: int) -> int:
+    number = int(value)
+    if not least <= number < end:
+        raise ValueError(f"{name} must not be {value}")
+    return number
+
+
+def _seconds(name: str, value: Any) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if not seconds > 0:
+        raise ValueError(f"{name} must be more than 0 seconds")
+    return seconds
+
+
+def parse_size(value: Any, name: str = "the size") -> int:
+    """Returns a number of bytes. In a text, `k`, `M`, `G` and `T` are units of 1024."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", value, re.IGNORECASE)
+        if match is None:
+            raise ValueError(f'{name} must be a number of bytes, or a text such as "2M"')
+        size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+    else:
+        size = int(value)
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1 byte; None is no limit")
+    return size
+
+
+def _checksum_file(value: Any) -> tuple[str, bytes | None]:
+    text = os.fspath(value)
+    if "://" in text:
+        return text, None
+    path = Path(text)
+    return path.name, path.read_bytes()
+
+
+def _proxies(proxy: Any, core: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the options for proxies. An empty text is no proxy at all."""
+    if proxy is None:
+        return {**environment.proxies(), **{k: core[k] for k in ("no_proxy",) if k in core}}
+    if not proxy:
+        return {}
+    except_hosts = core.get("no_proxy") or environment.no_proxy() or ""
+    return {"proxy_http": proxy, "proxy_https": proxy, "no_proxy": except_hosts}
+
+
+def _netrc(netrc: Any) -> tuple[str, str, bool] | None:
+    if netrc is True:
+        return environment.netrc()
+    if netrc is False:
+        return None
+    return environment.read_netrc(Path(netrc), strict=True)

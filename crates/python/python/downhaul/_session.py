@@ -1,0 +1,257 @@
+"""`Session`: downloads that are added, paused, limited and watched while they run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _input
+from ._downhaul import Core, JobHandle
+from ._file import File, file, units
+from ._options import JobOptions, Options, StrPath, core_job_options, core_options, parse_size
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from ._options import Size
+
+T = TypeVar("T")
+
+# The most rows or events that are taken at once.
+_AT_ONCE = 256
+
+# How long a stopped session may take to put its partial files in order.
+_STOP = 2.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The sums over the files of a session."""
+
+    files: int
+    finished: int
+    skipped: int
+    failed: int
+    bytes: int
+    """The bytes of the files that are finished, and of those in progress."""
+
+
+@dataclass(frozen=True)
+class FileProgress:
+    """The progress of one file."""
+
+    number: int
+    """The number of the job."""
+    name: str
+    phase: str
+    """``connecting``, ``receiving``, ``waiting``, ``finishing``, ``checking`` or ``paused``."""
+    bytes: int
+    total: int | None
+    """The size of the file, if it is known."""
+    seconds: float
+    """The time since the first request."""
+    wait: float
+    """The seconds until the next request, if it waits."""
+
+
+class Job:
+    """One file of a session."""
+
+    def __init__(self, handle: JobHandle, given: _input.Given) -> None:
+        self._handle = handle
+        self._given = given
+        self._file: File | None = None
+
+    @property
+    def number(self) -> int:
+        """The number of the file in its session, from 1."""
+        return self._handle.number
+
+    @property
+    def url(self) -> str:
+        """The URL as it was given."""
+        return self._given.url
+
+    @property
+    def done(self) -> bool:
+        """True if the file has ended."""
+        return self._wait(0) is not None
+
+    def wait(self, timeout: float | None = None) -> File:
+        """Waits for the row of this file. Raises TimeoutError if the file does not end in time."""
+        row = self._wait(timeout)
+        if row is None:
+            raise TimeoutError(f"{self!r} did not end within {timeout} s")
+        return row
+
+    def result(self, timeout: float | None = None) -> File:
+        """Like `wait`, but raises the `DownloadError` of a file that failed."""
+        return self.wait(timeout).raise_for_error()
+
+    def _wait(self, timeout: float | None) -> File | None:
+        if self._file is None:
+            row = self._handle.row(_not_negative(timeout))
+            if row is not None:
+                self._file = file(row, self._given.url, self._given.item)
+        return self._file
+
+    def pause(self) -> None:
+        """Closes the connections of the file. Its partial file is kept, and another file may start."""
+        self._handle.pause()
+
+    def resume(self) -> None:
+        """Continues the file when the number of files at once allows it."""
+        self._handle.resume()
+
+    def remove(self, *, keep_partial: bool = True) -> None:
+        """Gives the file up. It fails with the code ``job.removed``, unless it has ended."""
+        self._handle.remove(keep_partial)
+
+    def set_priority(self, priority: int) -> None:
+        """Waiting files with the highest priority start next. The default is 0."""
+        self._handle.set_priority(priority)
+
+    def set_limit_rate(self, limit_rate: Size | None) -> None:
+        """Limits the bytes a second of this file. None removes the limit."""
+        self._handle.set_limit_rate(_rate(limit_rate))
+
+    def __repr__(self) -> str:
+        state = repr(self._file) if self._file else "not ended"
+        return f"<Job {self.number}: {state}>"
+
+
+class Session:
+    """Downloads files that are added while it runs.
+
+    As a context manager it waits for all files at the end, and stops if an exception leaves the block::
+
+        with downhaul.Session(to="data", parallel=8) as session:
+            job = session.add("https://example.com/a.bin")
+            print(job.result().path)
+    """
+
+    def __init__(self, to: StrPath = ".", **options: Unpack[Options]) -> None:
+        self._core = Core(core_options(to, options), True)
+        self._to = to
+        self._limit_rate = options.get("limit_rate")
+
+    def add(self, item: _input.Item, **options: Unpack[JobOptions]) -> Job:
+        """Adds a URL, or a dictionary with the keys of a JSON line (docs/lists.md). Never waits.
+
+        Raises `DownloadError` if the item cannot be understood, and RuntimeError if the session was closed.
+        """
+        unknown = sorted(options.keys() - JobOptions.__annotations__.keys())
+        if unknown:
+            raise TypeError(f"unknown option {unknown[0]!r}")
+        given = _input.job(item)
+        core: dict[str, Any] = {"text": given.core} if isinstance(given.core, str) else given.core
+        core.update(core_job_options({k: v for k, v in options.items() if v is not None}))
+        return Job(self._core.add(core), given)
+
+    def files(self) -> Iterator[File]:
+        """Returns an iterator over the rows of the files that end from now on.
+
+        It ends when the session does: after `close` or `finish` in another thread, or after `stop`.
+        """
+        return self._each(self._core.rows().next, file)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Returns an iterator over the events from now on, as docs/events.md describes them.
+
+        It ends when the session does, as that of `files`.
+        """
+        return self._each(self._core.events().next, json.loads)
+
+    @staticmethod
+    def _each(
+        next_ones: Callable[[float | None, int], list[Any] | None], make: Callable[[Any], T]
+    ) -> Iterator[T]:
+        def rows() -> Iterator[T]:
+            while (found := next_ones(None, _AT_ONCE)) is not None:
+                yield from map(make, found)
+
+        return rows()
+
+    def running(self) -> list[FileProgress]:
+        """Returns the progress of the files that have started and not ended."""
+        return [FileProgress(**sample) for sample in self._core.samples()]
+
+    @property
+    def summary(self) -> Summary:
+        """The sums over all files until now."""
+        totals = self._core.totals()
+        return Summary(
+            totals["files"], totals["finished"], totals["skipped"], totals["failed"], totals["bytes"]
+        )
+
+    @property
+    def limit_rate(self) -> Size | None:
+        """The limit of all files together in bytes a second, which can be set at any time. None is no limit."""
+        return self._limit_rate
+
+    @limit_rate.setter
+    def limit_rate(self, limit_rate: Size | None) -> None:
+        self._core.set_limit_rate(_rate(limit_rate))
+        self._limit_rate = limit_rate
+
+    def pause(self) -> None:
+        """Pauses all files, also those that are added before `resume`."""
+        self._core.pause()
+
+    def resume(self) -> None:
+        """Continues all paused files."""
+        self._core.resume()
+
+    def close(self) -> None:
+        """Accepts no more files. Those that were added continue."""
+        self._core.close()
+
+    def finish(self, timeout: float | None = None) -> Summary:
+        """Accepts no more files, and waits for all that were added. Raises TimeoutError if that takes longer."""
+        self.close()
+        if not self._core.wait(_not_negative(timeout)):
+            raise TimeoutError(f"{self!r} did not end within {timeout} s")
+        return self.summary
+
+    def stop(self) -> None:
+        """Stops. Files in progress fail with ``run.stopped``, and a later session continues them."""
+        self._core.stop()
+        self._core.wait(_STOP)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.stop()
+            return
+        try:
+            self.finish()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __repr__(self) -> str:
+        try:
+            now = self.summary
+        except RuntimeError:  # In a process that was forked.
+            return f"<Session to {str(self._to)!r}>"
+        ended = now.finished + now.skipped + now.failed
+        return f"<Session to {str(self._to)!r}: {ended} of {now.files} files, {units(now.bytes)}>"
+
+
+def _rate(limit_rate: Size | None) -> int | None:
+    return None if limit_rate is None else parse_size(limit_rate, "limit_rate")
+
+
+def _not_negative(timeout: float | None) -> float | None:
+    return None if timeout is None else max(0.0, timeout)

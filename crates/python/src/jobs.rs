@@ -1,0 +1,81 @@
+//! Makes jobs of what Python passes: a URL, or the text of a JSON line with the keys of a list.
+
+use crate::options;
+use downhaul_engine::core::list;
+use downhaul_engine::{Error, ErrorKind, Job};
+use pyo3::prelude::*;
+use std::path::PathBuf;
+
+/// One item of an input.
+#[derive(FromPyObject)]
+pub(crate) enum Given {
+    /// A URL as a person writes it.
+    Url(String),
+    /// A text with options.
+    Line(Line),
+}
+
+/// A URL or a JSON line, with the options of the caller.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Line {
+    text: String,
+    /// The path of the file, absolute or below the folder of the session.
+    #[pyo3(default)]
+    path: Option<PathBuf>,
+    #[pyo3(default)]
+    priority: Option<i32>,
+    #[pyo3(default)]
+    connections: Option<usize>,
+    #[pyo3(default)]
+    limit_rate: Option<u64>,
+    #[pyo3(default)]
+    size: Option<u64>,
+    #[pyo3(default)]
+    if_exists: Option<String>,
+    /// A user name and a password.
+    #[pyo3(default)]
+    user: Option<(String, String)>,
+}
+
+/// Returns the job for an item.
+pub(crate) fn job(given: Given) -> Result<Job, Error> {
+    match given {
+        Given::Url(url) => Job::given(&url),
+        Given::Line(line) => with_options(line),
+    }
+}
+
+fn with_options(line: Line) -> Result<Job, Error> {
+    let wrong = |why| Error::new(ErrorKind::ListLine, "", why);
+    let mut job = match line.text.starts_with('{') {
+        true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("it has no URL".into()))?,
+        false => Job::given(&line.text)?,
+    };
+    // This is the name of a login in the configuration of the program.
+    if job.login_of.is_some() {
+        return Err(wrong("`credentials` is for the program only; a netrc file has logins for Python too".into()));
+    }
+    if let Some(path) = line.path {
+        job = job.to_path(path);
+    }
+    if let Some(connections) = line.connections {
+        job = job.with_connections(connections);
+    }
+    if let Some(rate) = line.limit_rate {
+        job = job.with_rate_limit(rate);
+    }
+    if let Some(size) = line.size {
+        job = job.with_size(size);
+    }
+    if let Some(text) = line.if_exists {
+        job = job.with_if_exists(options::if_exists(&text).map_err(wrong)?);
+    }
+    if let Some((user, password)) = line.user {
+        job = job.with_credentials(&user, &password);
+    }
+    if let Some(priority) = line.priority {
+        job = job.with_priority(priority);
+    }
+    Ok(job)
+}

@@ -1,0 +1,35 @@
+//! The part of the Python package that is written in Rust. It gives a [`Session`](downhaul_engine::Session)
+//! of the library to Python.
+//!
+//! What people use is written in Python (`python/downhaul/`). It checks arguments, reads the environment and
+//! draws progress. The classes here are private to it.
+//!
+//! Invariants:
+//! - Python runs while a call waits, and a signal such as Ctrl-C ends the wait ([`wait`]).
+//! - Each session has its own threads ([`session`]), and none of them calls Python.
+//! - A process that was forked leaves the session of its parent alone.
+
+mod jobs;
+mod options;
+mod rows;
+mod session;
+mod wait;
+
+use downhaul_engine::Error;
+use pyo3::prelude::*;
+
+pyo3::import_exception!(downhaul._errors, DownloadError);
+
+/// Returns the exception for an error of the library.
+fn exception(error: &Error) -> PyErr {
+    let failure = downhaul_engine::Failure::from(error);
+    DownloadError::new_err((failure.code, failure.message, failure.at))
+}
+
+#[pymodule]
+mod _downhaul {
+    #[pymodule_export]
+    use crate::rows::{Events, Rows};
+    #[pymodule_export]
+    use crate::session::{Core, JobHandle};
+}

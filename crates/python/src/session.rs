@@ -1,0 +1,418 @@
+//! A session of the library with its own threads, for Python.
+//!
+//! Each session has a runtime of its own. A runtime for all sessions would not work in a process that was
+//! forked, because its threads are only in the parent. An object that a forked process got from its parent
+//! refuses every call, and is leaked when it is dropped: the threads that could end its session are not there,
+//! and one of them may have held a lock.
+//!
+//! Adding a job never waits. A task passes the jobs to the session in the order of their numbers, as fast as
+//! the session accepts them.
+
+use crate::jobs::{self, Given};
+use crate::options::{self, Options};
+use crate::rows::{Events, Row, Rows, Tracker};
+use crate::wait;
+use downhaul_engine::{Error, Job, JobId, Remove, Session};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+/// The most jobs that are passed to the session at once.
+const AT_ONCE: usize = 64;
+
+/// A job, or why it fails before it begins.
+type Added = Result<Job, Error>;
+
+/// A value that is set once, and that threads wait for.
+struct Slot<T> {
+    value: Mutex<Option<T>>,
+    changed: Condvar,
+}
+
+impl<T: Clone + Send> Slot<T> {
+    fn new() -> Arc<Slot<T>> {
+        Arc::new(Slot { value: Mutex::new(None), changed: Condvar::new() })
+    }
+
+    fn set(&self, value: T) {
+        *lock(&self.value) = Some(value);
+        self.changed.notify_all();
+    }
+
+    /// Waits for the value. Returns `None` if it is not there in time.
+    fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<T>> {
+        wait::until(py, wait::duration(timeout), |left| {
+            let value = lock(&self.value);
+            let waited = self.changed.wait_timeout_while(value, left, |value| value.is_none());
+            waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+        })
+    }
+}
+
+/// The jobs that somebody has a handle of. `None` means that the session is over.
+type Watched = Mutex<Option<HashMap<u64, Weak<Slot<Row>>>>>;
+
+/// A session and its threads.
+pub(crate) struct Live {
+    pub(crate) session: Arc<Session>,
+    /// The process that started the session.
+    process: u32,
+    runtime: Option<Runtime>,
+    feed: Mutex<Feed>,
+    watched: Arc<Watched>,
+    over: Arc<Slot<()>>,
+    is_broken: Arc<AtomicBool>,
+}
+
+/// The way of jobs into the session.
+struct Feed {
+    /// The number of jobs that were added.
+    added: u64,
+    /// `None` means that no more jobs are accepted.
+    to: Option<UnboundedSender<Added>>,
+}
+
+impl Live {
+    fn start(options: Options, watches: bool) -> PyResult<Live> {
+        let settings = options::settings(options).map_err(PyValueError::new_err)?;
+        let cannot = |e| PyRuntimeError::new_err(format!("the threads of the session cannot start: {e}"));
+        let runtime = runtime().map_err(cannot)?;
+        let session = {
+            let _here = runtime.enter();
+            Arc::new(Session::start(settings).map_err(|error| crate::exception(&error))?)
+        };
+        let (to, from) = mpsc::unbounded_channel();
+        runtime.spawn(feed(session.clone(), from));
+        let watched = Arc::new(Mutex::new(Some(HashMap::new())));
+        if watches {
+            runtime.spawn(watch(session.clone(), watched.clone()));
+        }
+        let (over, is_broken) = (Slot::new(), Arc::new(AtomicBool::new(false)));
+        let ended = (session.clone(), over.clone(), is_broken.clone());
+        let waits = runtime.handle().clone();
+        runtime.spawn(async move {
+            let (session, over, is_broken) = ended;
+            // A panic of the library ends this task, but not the one that awaits it.
+            let result = waits.spawn(async move { session.wait().await }).await;
+            is_broken.store(result.is_err(), Ordering::Relaxed);
+            over.set(());
+        });
+        let feed = Mutex::new(Feed { added: 0, to: Some(to) });
+        let (process, runtime) = (std::process::id(), Some(runtime));
+        Ok(Live { session, process, runtime, feed, watched, over, is_broken })
+    }
+
+    /// Runs a task until it ends, or until the session is dropped.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(task);
+        }
+    }
+
+    /// Returns true if the library panicked, which is a bug.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Returns true in a process that was forked from the one that started the session.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        std::process::id() != self.process
+    }
+
+    /// Checks that the session can be used.
+    ///
+    /// # Errors
+    /// Returns an exception in a forked process, and after a panic.
+    pub(crate) fn check(&self) -> PyResult<()> {
+        if self.is_elsewhere() {
+            let why =
+                "this session belongs to the process that started it; start another one in this process";
+            return Err(PyRuntimeError::new_err(why));
+        }
+        if self.is_broken() {
+            let why = "downhaul stopped because of a bug in it; the message is on standard error";
+            return Err(PyRuntimeError::new_err(why));
+        }
+        Ok(())
+    }
+
+    /// Adds a job. `watch` gets the number of the job before its first event.
+    fn add(&self, job: Added, watch: impl FnOnce(u64)) -> PyResult<u64> {
+        let mut feed = lock(&self.feed);
+        let number = feed.added + 1;
+        let closed = || PyRuntimeError::new_err("the session accepts no more files");
+        let to = feed.to.as_ref().ok_or_else(closed)?;
+        watch(number);
+        to.send(job).map_err(|_| closed())?;
+        feed.added = number;
+        Ok(number)
+    }
+
+    /// Accepts no more jobs.
+    fn close(&self) {
+        lock(&self.feed).to = None;
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if self.is_elsewhere() {
+            let to = self.feed.get_mut().map_or(None, |feed| feed.to.take());
+            std::mem::forget((runtime, self.session.clone(), to));
+        } else {
+            self.session.stop();
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts a runtime. It has few threads, as in the program: one thread receives more than a GB/s over TLS, and
+/// on two cores, one was faster than two. The disk and the hashing have threads of their own.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = (cores / 4).clamp(1, 4);
+    Builder::new_multi_thread().worker_threads(threads).thread_name("downhaul").enable_all().build()
+}
+
+/// Passes jobs to the session, and closes it when no more jobs follow.
+async fn feed(session: Arc<Session>, mut from: UnboundedReceiver<Added>) {
+    let mut jobs = Vec::new();
+    while from.recv_many(&mut jobs, AT_ONCE).await > 0 {
+        session.add_all(std::mem::take(&mut jobs)).await;
+    }
+    session.close().await;
+}
+
+/// Sets the rows of the jobs that somebody has a handle of.
+async fn watch(session: Arc<Session>, watched: Arc<Watched>) {
+    let (mut events, mut tracker) = (session.events(), Tracker::default());
+    drop(session);
+    while let Some(event) = events.next().await {
+        let Some(row) = tracker.row(&event) else { continue };
+        let slot = lock(&watched).as_mut().and_then(|all| all.remove(&row.number));
+        if let Some(slot) = slot.and_then(|slot| slot.upgrade()) {
+            slot.set(row);
+        }
+    }
+    for (number, slot) in lock(&watched).take().into_iter().flatten() {
+        if let Some(slot) = slot.upgrade() {
+            slot.set(Row::stopped(number));
+        }
+    }
+}
+
+/// The sums over all files of a session.
+#[derive(IntoPyObject)]
+struct Totals {
+    files: u64,
+    finished: u64,
+    skipped: u64,
+    failed: u64,
+    /// The bytes of the files that are finished, and of those in progress.
+    bytes: u64,
+    /// The known sizes of the files that are finished, and of those in progress.
+    expected: u64,
+    running: usize,
+    /// The name of a file in progress.
+    name: Option<String>,
+}
+
+/// The progress of a file.
+#[derive(IntoPyObject)]
+struct Sample {
+    number: u64,
+    name: String,
+    phase: String,
+    bytes: u64,
+    total: Option<u64>,
+    seconds: f64,
+    wait: f64,
+}
+
+/// A session. The package wraps it.
+#[pyclass(frozen)]
+pub(crate) struct Core(Arc<Live>);
+
+#[pymethods]
+impl Core {
+    /// Starts a session. `watches` is true if there are handles of jobs.
+    #[new]
+    fn new(py: Python<'_>, options: Options, watches: bool) -> PyResult<Core> {
+        py.detach(|| Live::start(options, watches)).map(|live| Core(Arc::new(live)))
+    }
+
+    /// Adds jobs. A job that cannot be understood fails like any other.
+    fn add_all(&self, jobs: Vec<Given>) -> PyResult<()> {
+        self.0.check()?;
+        jobs.into_iter().try_for_each(|given| self.0.add(jobs::job(given), |_| ()).map(drop))
+    }
+
+    /// Adds a job, and returns a handle of it.
+    fn add(&self, given: Given) -> PyResult<JobHandle> {
+        self.0.check()?;
+        let job = jobs::job(given).map_err(|error| crate::exception(&error))?;
+        let slot = Slot::new();
+        let number = self.0.add(Ok(job), |number| match lock(&self.0.watched).as_mut() {
+            Some(watched) => drop(watched.insert(number, Arc::downgrade(&slot))),
+            None => slot.set(Row::stopped(number)),
+        })?;
+        Ok(JobHandle { live: self.0.clone(), number, slot })
+    }
+
+    /// Returns the rows of all jobs that have not ended.
+    fn rows(&self) -> PyResult<Rows> {
+        self.0.check()?;
+        Ok(Rows::new(self.0.clone()))
+    }
+
+    /// Returns the events from now on.
+    fn events(&self) -> PyResult<Events> {
+        self.0.check()?;
+        Ok(Events::new(self.0.clone()))
+    }
+
+    /// Accepts no more jobs.
+    fn close(&self) -> PyResult<()> {
+        self.0.check()?;
+        self.0.close();
+        Ok(())
+    }
+
+    /// Ends the session soon. Does nothing in a forked process.
+    fn stop(&self) {
+        if !self.0.is_elsewhere() {
+            self.0.close();
+            self.0.session.stop();
+        }
+    }
+
+    /// Waits for the end of the session. Returns false if it does not end in time.
+    #[pyo3(signature = (timeout))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.0.is_elsewhere() {
+            return Ok(true);
+        }
+        Ok(self.0.over.get(py, timeout)?.is_some())
+    }
+
+    fn pause(&self) -> PyResult<()> {
+        self.0.check()?;
+        self.0.session.pause_all();
+        Ok(())
+    }
+
+    fn resume(&self) -> PyResult<()> {
+        self.0.check()?;
+        self.0.session.resume_all();
+        Ok(())
+    }
+
+    /// Limits the bytes a second of all jobs together.
+    #[pyo3(signature = (rate))]
+    fn set_limit_rate(&self, rate: Option<u64>) -> PyResult<()> {
+        self.0.check()?;
+        self.0.session.set_rate_limit(rate);
+        Ok(())
+    }
+
+    fn totals(&self) -> PyResult<Totals> {
+        self.0.check()?;
+        let (state, samples) = (self.0.session.state(), self.0.session.samples());
+        let received: u64 = samples.iter().map(|sample| sample.bytes).sum();
+        let expected: u64 = samples.iter().map(|sample| sample.total.unwrap_or(sample.bytes)).sum();
+        Ok(Totals {
+            files: state.queued,
+            finished: state.finished,
+            skipped: state.skipped,
+            failed: state.failed,
+            bytes: state.bytes + received,
+            expected: state.bytes + expected,
+            running: samples.len(),
+            name: samples.into_iter().next().map(|sample| sample.name),
+        })
+    }
+
+    fn samples(&self) -> PyResult<Vec<Sample>> {
+        self.0.check()?;
+        let samples = self.0.session.samples().into_iter();
+        let sample = |one: downhaul_engine::Progress| Sample {
+            number: one.job.get(),
+            name: one.name,
+            phase: format!("{:?}", one.phase).to_lowercase(),
+            bytes: one.bytes,
+            total: one.total,
+            seconds: one.seconds,
+            wait: one.wait,
+        };
+        Ok(samples.map(sample).collect())
+    }
+}
+
+/// One job of a session. The package wraps it.
+#[pyclass(frozen)]
+pub(crate) struct JobHandle {
+    live: Arc<Live>,
+    number: u64,
+    slot: Arc<Slot<Row>>,
+}
+
+impl JobHandle {
+    fn id(&self) -> PyResult<JobId> {
+        self.live.check()?;
+        Ok(JobId::new(self.number))
+    }
+}
+
+#[pymethods]
+impl JobHandle {
+    #[getter]
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits for the end of the job. Returns None if it does not end in time.
+    #[pyo3(signature = (timeout))]
+    fn row(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Row>> {
+        self.live.check()?;
+        self.slot.get(py, timeout)
+    }
+
+    fn pause(&self) -> PyResult<()> {
+        self.live.session.pause(self.id()?);
+        Ok(())
+    }
+
+    fn resume(&self) -> PyResult<()> {
+        self.live.session.resume(self.id()?);
+        Ok(())
+    }
+
+    fn remove(&self, keep_partial: bool) -> PyResult<()> {
+        let partial_file = if keep_partial { Remove::KeepPartial } else { Remove::Discard };
+        self.live.session.remove(self.id()?, partial_file);
+        Ok(())
+    }
+
+    fn set_priority(&self, priority: i32) -> PyResult<()> {
+        self.live.session.set_priority(self.id()?, priority);
+        Ok(())
+    }
+
+    #[pyo3(signature = (rate))]
+    fn set_limit_rate(&self, rate: Option<u64>) -> PyResult<()> {
+        self.live.session.set_job_rate_limit(self.id()?, rate);
+        Ok(())
+    }
+}
+
+/// A panic leaves nothing half done behind these locks.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+"""A server on this machine that behaves, or misbehaves, as the path of a URL says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+def content(name: str, size: int) -> bytes:
+    """Returns the bytes of a file, which depend on its name."""
+    return random.Random(name).randbytes(size)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves `/KIND/SIZE/NAME`."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        kind, size, name = (self.path.strip("/").split("/") + ["0", "x"])[:3]
+        self.server.requests[kind] += 1
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+        getattr(self, kind.replace("-", "_"), self.missing)(content(name, int(size)))
+
+    def fine(self, body: bytes, **headers: str) -> None:
+        """The file, also in ranges."""
+        first, last, status = 0, len(body) - 1, 200
+        asked = self.headers.get("Range", "")
+        if asked.startswith("bytes=") and body:
+            begin, _, end = asked[len("bytes=") :].partition("-")
+            first, last, status = int(begin), min(int(end or last), last), 206
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+        self.answer(status, body[first : last + 1], ETag=f'"{len(body)}"', Accept_Ranges="bytes", **headers)
+
+    def digest(self, body: bytes) -> None:
+        """The file, with its SHA-256."""
+        self.fine(body, Repr_Digest=self.sha256(body))
+
+    def wrong_digest(self, body: bytes) -> None:
+        """The file, with the SHA-256 of another one."""
+        self.fine(body, Repr_Digest=self.sha256(body + b"x"))
+
+    def missing(self, _: bytes) -> None:
+        self.answer(404, b"not here")
+
+    def busy_once(self, body: bytes) -> None:
+        if self.server.requests[self.path] == 0:
+            self.server.requests[self.path] += 1
+            self.answer(503, b"", Retry_After="0")
+        else:
+            self.fine(body)
+
+    def cut_once(self, body: bytes) -> None:
+        """The file, whose body ends early the first time."""
+        if self.server.requests[self.path] == 0:
+            self.server.requests[self.path] += 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{len(body)}"')
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        else:
+            self.fine(body)
+
+    def moved(self, body: bytes) -> None:
+        self.answer(302, b"", Location=self.path.replace("moved", "fine"))
+
+    def page(self, _: bytes) -> None:
+        self.answer(200, b"<!DOCTYPE html><html><body>log in</body></html>", Content_Type="text/html")
+
+    def private(self, body: bytes) -> None:
+        """The file, for `ann` with the password `secret`."""
+        login = "Basic " + base64.b64encode(b"ann:secret").decode()
+        if self.headers.get("Authorization") == login:
+            self.fine(body)
+        else:
+            self.answer(401, b"", WWW_Authenticate='Basic realm="here"')
+
+    def slow(self, body: bytes) -> None:
+        """The file, 20 KiB at a time, until the test is over."""
+        first = int((self.headers.get("Range") or "bytes=0-")[6:].partition("-")[0])
+        self.send_response(206 if "Range" in self.headers else 200)
+        if "Range" in self.headers:
+            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - first))
+        self.send_header("ETag", f'"{len(body)}"')
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        step = 20 * 1024
+        for at in range(first, len(body), step):
+            if self.server.is_over.wait(0.05):
+                return
+            self.wfile.write(body[at : at + step])
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @staticmethod
+    def sha256(body: bytes) -> str:
+        return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:  # The client is gone.
+            pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: Counter[str] = Counter()
+        self.headers: list[dict[str, str]] = []
+        self.is_over = threading.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+
+    def urls(self, number: int, size: int = 1000) -> list[str]:
+        return [self.url(f"fine/{size}/{n}.bin") for n in range(number)]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
+@pytest.fixture()
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield server
+    server.is_over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keeps the data and the settings of the person who runs the tests out of them."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return home
+
+
+def wait_for(is_so: object, seconds: float = 10.0) -> None:
+    """Waits until a function returns true."""
+    assert callable(is_so)
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)
