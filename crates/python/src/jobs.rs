@@ -54,7 +54,9 @@ fn with_options(line: Line) -> Result<Job, Error> {
     };
     // This is the name of a login in the configuration of the program.
     if job.login_of.is_some() {
-        return Err(wrong("`credentials` is for the program only; a netrc file has logins for Python too".into()));
+        return Err(wrong(
+            "`credentials` is for the program only; a netrc file has logins for Python too".into(),
+        ));
     }
     if let Some(path) = line.path {
         job = job.to_path(path);

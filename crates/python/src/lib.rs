@@ -9,6 +9,7 @@
 //! - Each session has its own threads ([`session`]), and none of them calls Python.
 //! - A process that was forked leaves the session of its parent alone.
 
+mod classes;
 mod jobs;
 mod options;
 mod rows;
@@ -29,7 +30,7 @@ fn exception(error: &Error) -> PyErr {
 #[pymodule]
 mod _downhaul {
     #[pymodule_export]
-    use crate::rows::{Events, Rows};
+    use crate::classes::{Core, JobHandle};
     #[pymodule_export]
-    use crate::session::{Core, JobHandle};
+    use crate::rows::{Events, Rows};
 }

@@ -205,7 +205,8 @@ fn choice<T: Copy>(name: &str, text: &Option<String>, values: &[(&str, T)]) -> R
 /// # Errors
 /// Returns the values that there are.
 pub(crate) fn if_exists(text: &str) -> Result<IfExists, String> {
-    const NAMES: &str = "if_exists must be \"check\", \"skip\", \"overwrite\", \"rename\", \"update\" or \"error\"";
+    const NAMES: &str =
+        "if_exists must be \"check\", \"skip\", \"overwrite\", \"rename\", \"update\" or \"error\"";
     IfExists::from_name(text).ok_or_else(|| NAMES.into())
 }
 

@@ -1,7 +1,7 @@
 //! Turns the events of a session into rows: one for each job, when the job has ended.
 //!
-//! A task of the session reads the events, so that nothing but whole rows reaches Python. Rows wait in a queue
-//! without a limit. A caller that adds jobs without end therefore adds only as many as it has read rows.
+//! A task of the session reads the events, so that nothing but whole rows reaches Python. Rows wait in a
+//! queue without a limit, so a caller that adds jobs without end adds only as many as it has read rows.
 
 use crate::session::Live;
 use crate::wait::{self, Got};
