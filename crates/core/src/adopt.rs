@@ -6,8 +6,9 @@
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end of a partial file that are fetched again and compared. An interrupted write
-/// damages at most this many bytes. Two different files do not have the same 64 KiB by chance.
+/// The number of bytes at the end of a partial file that are usually fetched again and compared. An
+/// interrupted write damages at most this many bytes. Two different files do not have the same 64 KiB by
+/// chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// A partial file of another tool.
@@ -17,7 +18,8 @@ pub struct Adopted {
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool recorded it.
     pub size: Option<u64>,
-    /// The number of bytes at the end that are compared. It is at most the length of the last range.
+    /// The number of bytes at the end that are compared. If the last range is shorter, all of it is compared,
+    /// and nothing before it.
     compared: u64,
 }
 
@@ -63,7 +65,8 @@ impl Adopted {
 }
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for a partial file of
-/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file.
+/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file, or
+/// `None` if there are none.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.

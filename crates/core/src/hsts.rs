@@ -70,7 +70,8 @@ fn normal(host: &str) -> String {
     without_last_dot(host).to_ascii_lowercase()
 }
 
-/// Reads a header (RFC 6797, section 6.1). Returns `None` if it has no `max-age`, or has a directive twice.
+/// Reads a header (RFC 6797, section 6.1). Returns the time that it states, and true if it includes the names
+/// below the host. Returns `None` if it has no valid `max-age`, or has a directive twice.
 fn read(header: &str) -> Option<(Duration, bool)> {
     let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
     for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {

@@ -31,8 +31,9 @@ const JOINED_MOST: u64 = 1024 * 1024;
 pub struct Start {
     /// The URL that the file came from, without secrets. It is shown to the user.
     pub url: String,
-    /// The origin that the file came from. The file may be resumed only from this origin. It is `None` if the
-    /// origin is not known.
+    /// The origin that the file came from. It decides which jobs may resume the file
+    /// ([`Identity::may_resume`](crate::identity::Identity::may_resume)). It is `None` if the origin is not
+    /// known.
     pub origin: Option<Origin>,
     /// The size of the file in bytes, if known.
     pub size: Option<u64>,

@@ -19,7 +19,8 @@ const LONGEST_BAR: usize = 40;
 /// A screen with fewer columns has no bars. Name, per cent and speed are more important.
 const NARROW: usize = 60;
 
-/// The shortest name, unless there is no space at all. Shorter names do not tell files apart.
+/// A name is not cut to fewer columns than this, unless there is no space at all. Shorter names would not
+/// tell files apart.
 const SHORTEST_NAME: usize = 12;
 
 /// The columns of the widest number of bytes, `9.99 MiB`. With a fixed width, numbers do not move while they

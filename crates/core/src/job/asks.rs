@@ -53,8 +53,8 @@ impl Sends {
         self.body.as_ref().map(|(_, media_type)| media_type.as_str())
     }
 
-    /// Returns true if the request is sent again after a redirect with this status. Otherwise a GET without a
-    /// body is sent, as browsers do (the Fetch standard, "HTTP-redirect fetch").
+    /// Returns true if the same request is sent after a redirect with this status, and false if a GET without
+    /// a body is sent instead. Browsers do the same (the Fetch standard, "HTTP-redirect fetch").
     pub fn survives(&self, status: u16) -> bool {
         match status {
             301 | 302 => self.method != "POST",

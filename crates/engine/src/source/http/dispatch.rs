@@ -1,12 +1,13 @@
 //! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers the facts about each origin that this choice
 //! needs.
 //!
-//! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https. A
-//! file counts as small if its list states a small size. If no list states its size, it counts as small if
-//! the last files of its origin were small, or if an earlier run had a list of small files from its host. For
-//! many small files, one shared connection saves handshakes. For a large file, such a connection is slow,
-//! because all segments would share one congestion window. If HTTP/2 fails before the head of a response, no
-//! file fails, because the same request is sent over HTTP/1.1.
+//! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https, and
+//! only for requests with a safe method such as GET. A file counts as small if its list states a small size.
+//! If no list states its size, it counts as small if the last files of its origin were small, or if an
+//! earlier run had a list of small files from its host. For many small files, one shared connection saves
+//! handshakes. For a large file, such a connection is slow, because all segments would share one congestion
+//! window. If HTTP/2 fails before the head of a response, no file fails, because the same request is sent
+//! over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
