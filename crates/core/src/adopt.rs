@@ -65,8 +65,8 @@ impl Adopted {
 }
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for a partial file of
-/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file, or
-/// `None` if there are none.
+/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file.
+/// Returns `None` if there are none.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.
