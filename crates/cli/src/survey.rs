@@ -19,8 +19,8 @@ use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The most origins that are remembered. Only these origins get the headers. Headers are usually meant for a
-/// few hosts only, so this limit hardly ever matters.
+/// The most origins that are remembered. A URL in a document gets the headers only if its origin is one of
+/// them. Headers are usually meant for a few hosts only, so this limit hardly ever matters.
 const ORIGINS_MOST: usize = 1_000;
 
 /// The most origins that a warning names. The warning only counts the others.

@@ -1,8 +1,8 @@
 //! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
 //! Invariant: an existing file counts as the wanted one only because of a given digest or signature, a record
-//! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is kept
-//! in any case, unless it does not have a given digest.
+//! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is
+//! kept in any case, unless it does not have a given digest.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -245,8 +245,8 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if its digests match. If they do not match, returns `None`: the wrong chunks are
-    /// fetched again, or the whole file if there are no chunk hashes.
+    /// Keeps the existing file if its digests match. If they do not match, returns `None`: the wrong chunks
+    /// are fetched again, or the whole file if there are no chunk hashes.
     ///
     /// # Errors
     /// Returns `digest.missing` if neither a digest nor chunk hashes are known.
