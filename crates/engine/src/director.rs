@@ -4,14 +4,16 @@
 //! The director makes all decisions about the files in progress that concern more than one plan. It handles
 //! neither bytes nor files. Workers and blocking tasks handle them, and send reports to the director.
 //!
-//! Invariant: each job is in the queue, or running, or over. At most `settings.parallel` of the running jobs
-//! are active. The other running jobs wait for an answer of the user, or for the end of a pause that a host
-//! asked for. [`Connections`] counts the connections, to each host and in all. A file without a connection
-//! gets a connection before another file gets an additional one.
+//! Invariant: each job is in the queue, or lent, or running, or over. The number of active jobs is at most
+//! `settings.parallel`, or the number that is chosen automatically. Running jobs that are not active wait for
+//! an answer of the user, or for the end of a pause that a host asked for, or were paused. [`Connections`]
+//! counts the connections, to each host and in all. A file without a connection gets a connection before
+//! another file gets an additional one.
 //!
-//! The methods of [`Director`] are in several files: [`starting`] decides which files start, and [`ending`]
-//! handles their end. [`control`] carries out commands. [`connections`] opens connections, [`placing`]
-//! chooses names and opens partial files, and [`verifying`] verifies bytes.
+//! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
+//! lends small files to another thread, and [`ending`] handles the end of files. [`control`] carries out
+//! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
+//! [`verifying`] verifies bytes.
 
 mod connections;
 mod control;

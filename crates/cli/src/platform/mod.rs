@@ -47,7 +47,7 @@ pub(crate) enum Key {
 pub(crate) enum Signal {
     /// Ctrl-C.
     Interrupt,
-    /// SIGTERM, or the terminal was closed.
+    /// SIGTERM, or SIGHUP, which the system sends when the terminal is closed.
     Terminate,
     /// The program was stopped and continues.
     Continue,
