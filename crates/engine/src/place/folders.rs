@@ -2,8 +2,8 @@
 //! once replaces three checks for each file.
 //!
 //! Invariant: a path that is reported as free was free when its folder was read, and no job has found since
-//! then that another run uses it. If a file appears there later, publishing the new file fails, unless existing
-//! files are replaced.
+//! then that another run uses it. If a file appears there later, publishing the new file fails, unless
+//! existing files are replaced.
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
