@@ -52,7 +52,8 @@ impl Names {
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
         let what = self.what(job);
-        let of_lists = |(first, other): &(Place, u64)| *other == what && (first.list, place.list) != (0, 0);
+        let of_lists =
+            |(first, other): &(Place, u64)| *other == what && what != 0 && (first.list, place.list) != (0, 0);
         let is_same = self.seen.get(&self.hash(Path::new(&name))).is_some_and(of_lists);
         if is_same && matches!(job.destination, Destination::Name(_)) {
             return Ok(());
@@ -97,13 +98,15 @@ impl Names {
         self.seen.get(&self.hash(path)).map(|(place, _)| place)
     }
 
-    /// Returns a hash of what a job downloads, which is not 0.
+    /// Returns a hash of what a job downloads. It is 0 for a job with headers, since these may decide which
+    /// file is meant.
     fn what(&self, job: &Job) -> u64 {
+        if !job.headers.0.is_empty() {
+            return 0;
+        }
         let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
         let digests: Vec<String> = job.expected.iter().map(|one| one.digest.to_string()).collect();
-        let headers: Vec<(&str, &str)> =
-            job.headers.iter().map(|(name, value)| (name, value.expose())).collect();
-        self.hasher.hash_one((urls, digests, job.size, headers)).max(1)
+        self.hasher.hash_one((urls, digests, job.size)).max(1)
     }
 
     fn hash(&self, path: &Path) -> u64 {

@@ -173,6 +173,59 @@ fn addresses_are_replaced_and_relative_to_the_base_in_every_form() {
         let out = place.run(&["-i", "list"]);
         assert!(out.status != 0 && out.stderr.contains("ftp"), "{}", out.stderr);
     }
+    // In a Metalink file, URLs of other schemes would be left out.
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"x\"><url>ftp://{host}/d/a</url></file></metalink>"
+    );
+    for (name, list) in [("list.meta4", metalink), ("fetch.txt", format!("ftp://{host}/d/a {SIZE} data/x\n"))]
+    {
+        let place = Place::new();
+        place.write(name, list);
+        let out = place.run(&["-i", name, "--replace", "ftp://=http://"]);
+        let path = if name == "fetch.txt" { "data/x" } else { "x" };
+        place.assert_exact(&out, path, &content("a", SIZE));
+    }
     let out = Place::new().run(&["-i", "-", "--replace", "ftp"]);
     assert!(out.status == 2 && out.stderr.contains("the form is FROM=TO"), "{}", out.stderr);
+}
+
+#[test]
+fn a_fetched_list_only_lowers_the_number_of_connections() {
+    const LARGE: u64 = 8_000_000;
+    let most = |list: &str, is_fetched: bool, most: &str| {
+        let (server, lists) = (Server::start(), Server::start());
+        let list = list.replace("URL", &server.url(&format!("capped/{LARGE}/f?rate=2000000&sha256=1")));
+        let place = Place::new();
+        place.write("list", &list);
+        let fetched = lists.put("/d/list", list.into_bytes());
+        let out = place.run(&["-i", if is_fetched { &fetched } else { "list" }, "-d", "out", "-x", most]);
+        place.assert_exact(&out, "out/f", &content("f", LARGE));
+        server.most_open()
+    };
+    let four = "{\"url\":\"URL\",\"connections\":4}\n";
+    let one = "URL\n split=1\n";
+    assert!(most(four, false, "1") >= 4, "the user wrote this list");
+    assert_eq!(most(four, true, "1"), 1);
+    assert_eq!(most(one, true, "4"), 1);
+}
+
+#[test]
+fn the_file_with_the_highest_priority_starts_next() {
+    let server = Server::start();
+    let slow = server.url("slow/3000/first");
+    let names = ["a", "b", "c"].map(|name| put(&server, name));
+    let lines = [0, 5, -1]
+        .iter()
+        .zip(&names)
+        .map(|(priority, url)| format!("{{\"url\":\"{url}\",\"priority\":{priority}}}\n"));
+    let list = format!("{{\"url\":\"{slow}\",\"priority\":9}}\n{}", lines.collect::<String>());
+    let place = Place::new();
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "-j", "1", "--progress", "json"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let finished = events(&out).into_iter().filter(|event| event["kind"] == "finished");
+    let finished: Vec<String> =
+        finished.map(|event| event["path"].as_str().expect("a path").to_string()).collect();
+    let names: Vec<&str> = finished.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    assert_eq!(names, ["first", "b", "a", "c"]);
 }

@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Headers, Job};
 use crate::name::SafeName;
+use crate::secret::Secret;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
@@ -47,6 +48,8 @@ struct Entry {
     job: Result<Job, Error>,
     folder: Option<String>,
     name: Option<String>,
+    /// The user name and the password for the server.
+    login: (Option<String>, Option<Secret>),
 }
 
 impl<R: Read> Entries<R> {
@@ -69,7 +72,19 @@ impl<R: Read> Entries<R> {
                 Digest::from_pair(value).and_then(|digest| job.expect(digest, "the list")).map_err(bad)
             }
             "header" => Headers::read(value).map(|(name, value)| job.headers.add(name, value)).map_err(bad),
-            "referer" => add_header(job, "Referer", Headers::referer(value)),
+            "referer" => {
+                // With `*`, aria2 sends the URL of the file itself.
+                let url = if value == "*" { job.urls[0].as_str() } else { value };
+                add_header(job, "Referer", Headers::referer(url))
+            }
+            "http-user" => {
+                entry.login.0 = Some(value.into());
+                Ok(())
+            }
+            "http-passwd" => {
+                entry.login.1 = Some(Secret::new(value));
+                Ok(())
+            }
             "user-agent" => add_header(job, "User-Agent", Ok(value.into())),
             // aria2 opens at most as many connections as the smaller of these two numbers.
             "split" | "max-connection-per-server" => number(value).map(|most| {
@@ -105,15 +120,19 @@ impl<R: Read> Entries<R> {
             return None;
         }
         let job = line_with(bytes, &self.addresses).transpose()?;
-        let entry = Entry { line: self.number, job, folder: None, name: None };
+        let entry = Entry::new(self.number, job);
         self.current.replace(entry).map(Entry::end)
     }
 }
 
 impl Entry {
+    fn new(line: u64, job: Result<Job, Error>) -> Entry {
+        Entry { line, job, folder: None, name: None, login: (None, None) }
+    }
+
     /// Returns the job with its name, and the number of its line.
     fn end(self) -> AtLine {
-        let Entry { line, job, folder, name } = self;
+        let Entry { line, job, folder, name, login } = self;
         let job = job.and_then(|mut job| {
             if let Some(name) = name {
                 let safe = SafeName::from_person(&name);
@@ -122,6 +141,10 @@ impl Entry {
             }
             if let Some(folder) = folder {
                 option_keys::set_folder(&mut job, &folder)?;
+            }
+            if let (Some(user), password) = login {
+                let password = password.as_ref().map_or("", |password| password.expose());
+                job = job.with_credentials(&user, password);
             }
             Ok(job)
         });
@@ -144,7 +167,7 @@ impl<R: Read> Iterator for Entries<R> {
                         _ => ErrorKind::ListUnreadable,
                     };
                     let job = Err(Error::new(kind, "", e.to_string()));
-                    let entry = Entry { line: self.number, job, folder: None, name: None };
+                    let entry = Entry::new(self.number, job);
                     self.current.replace(entry).map(Entry::end)
                 }
             };
@@ -195,6 +218,8 @@ mod tests {
             "\theader=X-B: 2",
             "  referer=http://h/",
             "  user-agent=me",
+            "  http-user=ann",
+            "  http-passwd=hush",
             "  split=8",
             "  max-connection-per-server=4",
             "  max-download-limit=2M",
@@ -208,7 +233,7 @@ mod tests {
         let text = text.join("\n").replace("SHA256", &"ab".repeat(32));
         assert!(begins(&text));
         let all = read(&text);
-        assert_eq!(all.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 16, 18]);
+        assert_eq!(all.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 18, 20]);
         let jobs: Vec<&Job> = all.iter().map(|(_, job)| job.as_ref().expect("a job")).collect();
         let name = |job: &Job| match &job.destination {
             Destination::Name(name) => name.to_string(),
@@ -219,7 +244,8 @@ mod tests {
         assert_eq!((jobs[0].urls.len(), jobs[0].expected.len(), jobs[0].connections), (2, 1, Some(4)));
         assert_eq!((jobs[0].limit_rate, jobs[0].if_exists), (Some(2 << 20), None));
         let headers: Vec<&str> = jobs[0].headers.iter().map(|(name, _)| name).collect();
-        assert_eq!(headers, ["X-A", "X-B", "Referer", "User-Agent"]);
+        assert_eq!(headers, ["X-A", "X-B", "Referer", "User-Agent", "Authorization"]);
+        assert!(!format!("{:?}", jobs[0]).contains("hush"));
         assert_eq!((jobs[0].notes.len(), jobs[2].notes.len()), (2, 0), "the note about gid comes once");
         assert_eq!(jobs[2].destination, Destination::Server);
     }
