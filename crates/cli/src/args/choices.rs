@@ -12,7 +12,7 @@ pub enum IfExists {
     Skip,
     /// Replace the file when the new one is complete
     Overwrite,
-    /// Save the new file as NAME (1)
+    /// Save the new file as NAME (1), or with the next free number
     Rename,
     /// Replace the file, unless it is known to be the same as the server's file
     Update,
@@ -82,7 +82,7 @@ pub enum Names {
     Auto,
     /// Use the name at the end of the given URL
     Url,
-    /// Use the server's name, or else that of the URL after redirects (or index.html)
+    /// Use the server's name, or else that of the URL after redirects
     Server,
 }
 

@@ -34,14 +34,16 @@ pub struct Output {
 
     /// Save a single URL as NAME, or write to stdout with -
     ///
-    /// NAME may be any path. If it is a pipe or a device, the bytes are written to it in order.
+    /// NAME may be any path. A relative path is below the folder of -d. If it is a pipe or a device, the
+    /// bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
     /// Read URLs and names from a list, or from stdin with -
     ///
     /// LIST is a file or a URL. It has a URL or a JSON object in each line, or it is a CSV or TSV table, a
-    /// JSON array, a Metalink file, or a list of another program (see --list-format).
+    /// JSON array, a Metalink file, or a list of another program (see --list-format). This option can be
+    /// repeated.
     #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with = "save_as")]
     pub input: Vec<PathBuf>,
 
@@ -54,6 +56,8 @@ pub struct Output {
     pub glob: bool,
 
     /// Choose where file names come from
+    ///
+    /// If there is no name, the file is called index.html.
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
@@ -78,8 +82,8 @@ pub struct Output {
 
     /// Store nothing in extended attributes
     ///
-    /// By default, downhaul stores there which URL a file came from. Without this record, a later run
-    /// recognises the file only by a request to the server.
+    /// By default, downhaul stores a record there, which has a hash of the URL and the request. With it, a
+    /// later run recognises the file without a request to the server.
     #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
     pub no_xattr: bool,
 

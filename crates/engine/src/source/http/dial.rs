@@ -46,7 +46,7 @@ pub(super) struct Dialer {
     names: Names,
     /// The DNS server that resolves names in place of the system, if there is one.
     doh: Option<Arc<Doh>>,
-    /// True if private addresses are refused where a public host leads to them.
+    /// True if private addresses are refused where public hosts, documents or servers lead to them.
     refuses_private: bool,
     /// The hosts that were reached. The value is true if the address was public.
     reached: Mutex<HashMap<Host<String>, bool>>,
