@@ -4,7 +4,7 @@
 //! secret values, and options of other tools that change nothing, are left out. New options therefore need no
 //! change in this file. The repeated run never verifies less than the first one.
 
-use crate::args::is_foreign;
+use crate::args::{Deadline, is_foreign};
 use crate::secrets;
 use crate::stdin;
 use clap::parser::ValueSource;
@@ -29,6 +29,21 @@ impl Again {
         match Given::of(command, matches, false) {
             Some(given) => given.into_command(words),
             None => Again::Unshown,
+        }
+    }
+
+    /// Returns a text that introduces the command, and the command. The command is empty if it cannot be
+    /// shown.
+    pub(crate) fn to_resume(&self) -> (String, String) {
+        match self {
+            Again::Unshown => ("To resume, run the same command again.".into(), String::new()),
+            Again::Command(command, hidden) if hidden.is_empty() => {
+                ("To resume:".into(), format!(" {command}"))
+            }
+            Again::Command(command, hidden) => {
+                let names = hidden.join(", ");
+                (format!("To resume, with your own value for {names}:"), format!(" {command}"))
+            }
         }
     }
 
@@ -100,6 +115,9 @@ impl Given {
             if matches.value_source(id) != Some(ValueSource::CommandLine) || is_foreign(id) {
                 continue;
             }
+            if !is_hiding && id == "deadline" && is_over_later(matches) {
+                continue;
+            }
             let long = arg.get_long().unwrap_or_default().to_string();
             if !arg.get_action().takes_values() {
                 let times = match arg.get_action() {
@@ -146,6 +164,12 @@ impl Given {
         }
         Again::Command(words.join(" "), self.left_out)
     }
+}
+
+/// Returns true if the deadline is a point in time. A later run needs another one.
+fn is_over_later(matches: &ArgMatches) -> bool {
+    let value = matches.get_raw("deadline").and_then(|mut values| values.next_back()?.to_str());
+    value.is_some_and(Deadline::passes)
 }
 
 fn can_be_shown(arg: &Arg, value: &str) -> bool {

@@ -15,7 +15,7 @@ pub enum Exit {
     Chosen,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM or SIGHUP.
+    /// SIGTERM or SIGHUP, or a limit of the run was reached before all files were started.
     Terminated,
     /// A local file or folder cannot be used.
     Disk,
@@ -45,7 +45,12 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
     (Exit::Disk, 5, "a local file or folder cannot be used, for example because the disk is full"),
-    (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP. Run the same command again to resume"),
+    (
+        Exit::Terminated,
+        75,
+        "stopped by SIGTERM or SIGHUP, or by `--max-total` or `--deadline` before all files were started. \
+         Run the same command again to resume",
+    ),
     (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
 ];
 
@@ -68,6 +73,7 @@ impl Exit {
             return Exit::Failed;
         }
         let failures = summary.blames.iter().map(of_blame).min().unwrap_or(Exit::Success);
+        let failures = if summary.reached.is_some() { failures.min(Exit::Terminated) } else { failures };
         if summary.stopped_on_error { failures.min(Exit::Chosen) } else { failures }
     }
 }

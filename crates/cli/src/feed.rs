@@ -3,6 +3,7 @@
 //! Invariant: every job gets the method, the body and the range that the options set. A job that cannot have
 //! them fails.
 
+use crate::archive::{Finder, Looked};
 use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::failed;
@@ -12,6 +13,8 @@ use crate::plain_http;
 use crate::run::{self, Shared};
 use crate::survey;
 use downhaul_engine::Session;
+use downhaul_engine::core::error::Error;
+use downhaul_engine::core::job::Job;
 use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::settings::{Settings, Verify};
 use std::sync::Arc;
@@ -29,6 +32,8 @@ pub(crate) struct Feed {
     /// The settings of the session.
     pub(crate) settings: Settings,
     pub(crate) asks: Asks,
+    /// The archive of the run.
+    pub(crate) archive: Option<Finder>,
 }
 
 impl Feed {
@@ -120,7 +125,7 @@ impl Feed {
         let mut passed = Passed { added: 0, is_closed: false, is_whole: true };
         let mut is_warned = false;
         loop {
-            let (mut lines, mut some) = (Vec::new(), Vec::new());
+            let (mut lines, mut some, mut looked) = (Vec::new(), Vec::new(), Vec::new());
             for (_, job) in jobs.by_ref().take(at_once) {
                 lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
@@ -132,7 +137,9 @@ impl Feed {
                 }
                 let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
                 let job = job.and_then(|job| logins::with_login_of(job, &self.settings));
-                some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
+                let mut job = job.and_then(|job| self.asks.apply(job, &self.settings));
+                looked.extend(self.archive.as_ref().map(|archive| self.look(archive, &mut job)));
+                some.push(job);
             }
             if some.is_empty() {
                 return passed;
@@ -141,6 +148,9 @@ impl Feed {
             let ids = runtime.block_on(self.session.add_all(some));
             passed.added += ids.len() as u64;
             let is_closed = ids.len() < asked;
+            if let Some(archive) = &self.archive {
+                ids.iter().zip(looked).for_each(|(id, looked)| archive.added(*id, looked));
+            }
             if let Some(pending) = pending {
                 let mut lines = lines.into_iter();
                 // The zip takes no line beyond those of the jobs that were added.
@@ -151,6 +161,17 @@ impl Feed {
                 return Passed { is_closed, is_whole: false, ..passed };
             }
         }
+    }
+
+    /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded.
+    fn look(&self, archive: &Finder, job: &mut Result<Job, Error>) -> Looked {
+        let looked = job.as_mut().ok().map_or(Ok(Looked::nothing()), |job| archive.look(job));
+        looked.unwrap_or_else(|why| {
+            if !self.shared.fail(Exit::Disk) {
+                run::error(&why);
+            }
+            Looked::nothing()
+        })
     }
 
     /// Reports that a part of a list could not be read, and lets the run end with an error. `added` is the

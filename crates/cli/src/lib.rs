@@ -4,6 +4,7 @@
 //! [`main_with`] is the whole program as a function.
 
 mod again;
+mod archive;
 mod args;
 mod asks;
 mod certificates;

@@ -1,9 +1,10 @@
 //! Checks the files that a run writes beside its downloads, before anything is requested: the lock file, the
-//! list of failed files, the cookies and the log.
+//! archive, the list of failed files, the cookies and the log.
 //!
 //! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name
 //! destroys nothing. No file is both an output and another file of the run.
 
+use crate::archive;
 use crate::args::{Args, BodyOption};
 use crate::failed;
 use crate::given;
@@ -31,7 +32,9 @@ struct Kind {
 }
 
 const RECORD: Kind =
-    Kind { option: "--record", called: "a lock file", is_ours: Some(is_lock_file), also: Some("-i") };
+    Kind { option: "--record", called: "a lock file", is_ours: Some(record::is_lock_file), also: Some("-i") };
+const ARCHIVE: Kind =
+    Kind { option: "--archive", called: "an archive", is_ours: Some(archive::is_archive), also: None };
 const FAILED: Kind =
     Kind { option: "--failed", called: "a list of --failed", is_ours: Some(is_failed), also: Some("-i") };
 const COOKIES: Kind = Kind {
@@ -51,6 +54,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     let options = &args.options;
     let outputs = [
         (RECORD, options.verification.record.as_deref()),
+        (ARCHIVE, args.existing.archive.as_deref()),
         (FAILED, options.failure.failed.as_deref()),
         (COOKIES, options.http.save_cookies.as_deref()),
         (LOG, log),
@@ -79,7 +83,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
         }
     }
     match &options.verification.record {
-        // The lock file is replaced at the end, and a device must not be replaced.
+        // The lock file may be replaced at the end, and a device must not be replaced.
         Some(path) if fs::metadata(path).is_ok_and(|found| !found.is_file()) => {
             Err(format!("--record {}: it is not a regular file", words::path(path)))
         }
@@ -145,16 +149,6 @@ fn is_empty_or(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Resul
         Ok(found) if found.is_file() && found.len() > 0 => is_ours(path),
         _ => Ok(true),
     }
-}
-
-/// Returns true if a line is one of a lock file. The other lines are kept when the file is replaced.
-fn is_lock_file(path: &Path) -> io::Result<bool> {
-    for line in Lines::new(File::open(path)?) {
-        if record::is_line(&String::from_utf8_lossy(&line?)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Returns true if all lines are those of a list of `--failed`, because none of them is kept.

@@ -1,124 +1,387 @@
-//! Writes the lock file of `--record`, which lists the downloaded files of a run.
+//! Writes the lock file of `--record`, which has a line for each file of a run.
 //!
-//! Invariant: the lock file is complete at any time, because a new one replaces it in one step at the end of
-//! the run. Lines of files that this run did not download are kept, and so are lines of other kinds. Until
-//! the end of the run, each file takes some hundred bytes of memory.
+//! Each line is added as soon as its job has ended. At the end of the run, lines that later lines replace are
+//! removed ([`tidy`]). All other lines of earlier runs are kept, and so are lines of other kinds.
+//!
+//! Invariant: the lock file has only whole lines. A line that could not be written completely is removed
+//! again. One run at a time writes a lock file.
 
-use crate::input;
+mod tidy;
+
+use crate::args::Args;
+use crate::outputs;
 use crate::platform;
-use crate::ui::{EventReader, Next};
+use crate::ui::{AT_ONCE, EventReader, Next};
 use downhaul_engine::core::digest::Algorithm;
-use downhaul_engine::core::event::{Event, EventKind, JobId};
-use downhaul_engine::core::lock_file::Entry;
-use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io;
+use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
+use downhaul_engine::core::lock_file::{Entry, Status, csv, digest_key};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Returns true if a line is one of a lock file.
-pub(crate) fn is_line(text: &str) -> bool {
-    Entry::from_json(text).is_some()
+/// New lines are forced to the disk at least this often. For many small files, forcing each line would take
+/// longer than the downloads.
+const FORCED_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest time for which the next event is waited for, if nothing has to be forced to the disk.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The form of a lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines of JSON.
+    Lines,
+    /// A table, for a name that ends in `.csv`.
+    Table,
 }
 
-/// A lock file that will be written.
+impl Form {
+    /// Returns the form of the lock file with this name.
+    pub(crate) fn of(path: &Path) -> Form {
+        let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        if is_table { Form::Table } else { Form::Lines }
+    }
+
+    /// Reads a line of a lock file, or a row of a table. Returns `None` for other lines.
+    pub(crate) fn read(self, line: &str) -> Option<Entry> {
+        match self {
+            Form::Lines => Entry::read(line),
+            Form::Table => csv::read(line.trim_end_matches(['\n', '\r'])),
+        }
+    }
+
+    fn write(self, entry: &Entry) -> String {
+        match self {
+            Form::Lines => entry.to_json(),
+            Form::Table => csv::row(entry),
+        }
+    }
+}
+
+/// Returns the lines of a lock file with their line ends. A row of a table may have several lines of text.
+pub(crate) fn rows(text: impl Read, form: Form) -> impl Iterator<Item = io::Result<Vec<u8>>> {
+    let mut text = BufReader::new(text);
+    std::iter::from_fn(move || {
+        let mut row = Vec::new();
+        loop {
+            match text.read_until(b'\n', &mut row) {
+                Ok(0) if row.is_empty() => return None,
+                Ok(read) if form == Form::Table && read > 0 && csv::is_open(&row) => {}
+                Ok(_) => return Some(Ok(row)),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    })
+}
+
+/// Returns true if a file is a lock file. Other lines of it are kept.
+pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
+    let form = Form::of(path);
+    for (number, row) in rows(File::open(path)?, form).enumerate() {
+        let row = row?;
+        let text = String::from_utf8_lossy(&row);
+        let is_header = form == Form::Table && number == 0 && text.trim_end() == csv::header();
+        if is_header || (form == Form::Lines && form.read(&text).is_some()) {
+            return Ok(true);
+        }
+        if form == Form::Table {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+/// A file that has not ended.
+struct Running {
+    /// The URL that was given.
+    url: String,
+    /// The name that was given, or the path of the file.
+    path: String,
+    /// The URL that answered.
+    answered: String,
+    validator: Option<String>,
+    /// The number of counted retries.
+    retries: u32,
+}
+
+/// A lock file that is being written.
 pub(crate) struct Record {
     path: PathBuf,
+    form: Form,
     /// The folder to which the names in the lock file are relative.
     output: PathBuf,
-    /// Unfinished files: the given URL, the URL that answered, and the validator.
-    running: HashMap<JobId, (String, String, Option<String>)>,
-    entries: BTreeMap<JobId, Entry>,
-    /// The number of files that were not downloaded, because they existed already.
-    skipped: u64,
+    file: File,
+    /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
+    /// read, so the lines of such a run are added to the lock file at its end.
+    aside: Option<PathBuf>,
+    /// The length of the file with its whole lines.
+    length: u64,
+    /// True if the lock file had lines of earlier runs.
+    had_lines: bool,
+    /// The jobs of the lines that were added, in this order. It is empty if there are too many of them.
+    order: Vec<JobId>,
+    /// The number of lines that were added.
+    added: usize,
+    running: HashMap<JobId, Running>,
+    /// Lines that were not written yet.
+    lines: Vec<u8>,
+    /// The time of the first line that was written and not forced to the disk.
+    unforced: Option<Instant>,
+    /// The number of files that were not downloaded, and of which no strong digest is known.
+    unknown: u64,
 }
 
 impl Record {
-    pub(crate) fn new(path: &Path, output: &Path) -> Record {
-        let (path, output) = (path.to_path_buf(), output.to_path_buf());
-        Record { path, output, running: HashMap::new(), entries: BTreeMap::new(), skipped: 0 }
-    }
-
-    /// Reads events until the session is over, and then writes the lock file. Returns a warning if files are
-    /// missing from it.
+    /// Opens the lock file of `--record`, if that option is given.
     ///
     /// # Errors
-    /// Returns why the lock file could not be written, in words for the user.
-    pub(crate) fn run(mut self, mut events: EventReader) -> Result<Option<String>, String> {
-        loop {
-            match events.next(Duration::from_secs(3600)) {
-                Next::Event(event) => self.take(&event),
-                Next::Nothing => {}
-                Next::End => break,
-            }
+    /// Returns why it cannot be written, in words for the user.
+    pub(crate) fn of(args: &Args) -> Result<Option<Record>, String> {
+        let Some(path) = &args.options.verification.record else { return Ok(None) };
+        let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
+        let record = Record::open(path, &args.output.folder, is_input);
+        record.map(Some).map_err(|e| cannot_be_written(path, &e))
+    }
+
+    fn open(path: &Path, output: &Path, is_input: bool) -> io::Result<Record> {
+        let form = Form::of(path);
+        // The output folder may not exist yet.
+        if let Some(folder) = path.parent().filter(|folder| folder.starts_with(output)) {
+            fs::create_dir_all(folder)?;
         }
-        self.write().map_err(|e| format!("the lock file {} cannot be written: {e}", self.path.display()))?;
-        let some = match self.skipped {
+        let mut target = platform::open_to_append(path)?;
+        let length = mend(&mut target, form)?;
+        let had_lines = length > 0;
+        let (aside, file, length) = match is_input {
+            true => {
+                let mut aside = path.as_os_str().to_owned();
+                aside.push(format!(".{}.new", std::process::id()));
+                let file = platform::create_new_to_append(Path::new(&aside))?;
+                (Some(PathBuf::from(aside)), file, 0)
+            }
+            false => (None, target, length),
+        };
+        let mut record = Record {
+            path: path.to_path_buf(),
+            form,
+            output: output.to_path_buf(),
+            file,
+            aside,
+            length,
+            had_lines,
+            order: Vec::new(),
+            added: 0,
+            running: HashMap::new(),
+            lines: Vec::new(),
+            unforced: None,
+            unknown: 0,
+        };
+        if form == Form::Table && !had_lines {
+            record.lines = (csv::header() + "\n").into_bytes();
+            record.write()?;
+        }
+        Ok(record)
+    }
+
+    /// Reads events until the session is over, and writes a line for each job. Returns a warning if digests
+    /// are missing.
+    ///
+    /// # Errors
+    /// Returns why the lock file is not complete, in words for the user.
+    pub(crate) fn run(mut self, mut events: EventReader) -> Result<Option<String>, String> {
+        let path = self.path.clone();
+        let run = self.take_all(&mut events).and_then(|()| self.end());
+        // All events must be read, or no more files would start.
+        while !matches!(events.next(PATIENCE), Next::End) {}
+        if let Some(aside) = &self.aside {
+            let _ = fs::remove_file(aside);
+        }
+        run.map_err(|e| cannot_be_written(&path, &e))?;
+        let some = match self.unknown {
             0 => return Ok(None),
-            1 => "1 file existed already, and is".to_string(),
-            n => format!("{n} files existed already, and are"),
+            1 => "1 file existed already, and its digest is".to_string(),
+            n => format!("{n} files existed already, and their digests are"),
         };
         Ok(Some(format!("{some} in the lock file only if an earlier run recorded it")))
+    }
+
+    fn take_all(&mut self, events: &mut EventReader) -> io::Result<()> {
+        loop {
+            if events.is_empty() || self.lines.len() >= AT_ONCE {
+                self.write()?;
+            }
+            let rest = self.unforced.map_or(PATIENCE, |since| FORCED_EVERY.saturating_sub(since.elapsed()));
+            if rest == Duration::ZERO {
+                self.file.sync_data()?;
+                self.unforced = None;
+                continue;
+            }
+            match events.next(rest) {
+                Next::Event(event) => self.take(&event),
+                Next::Nothing => {}
+                Next::End => return self.write(),
+            }
+        }
     }
 
     fn take(&mut self, event: &Event) {
         let Some(job) = event.job else { return };
         match &event.kind {
-            EventKind::Queued { url, .. } => {
-                self.running.insert(job, (url.clone(), url.clone(), None));
+            EventKind::Queued { url, name, .. } => {
+                let (path, answered) = (name.clone().unwrap_or_default(), url.clone());
+                let running = Running { url: url.clone(), path, answered, validator: None, retries: 0 };
+                self.running.insert(job, running);
             }
-            EventKind::Started { url, validator, .. } => {
-                if let Some((_, answered, version)) = self.running.get_mut(&job) {
-                    (*answered, *version) = (url.clone(), validator.clone());
+            EventKind::Started { url, validator, path, .. } => {
+                if let Some(running) = self.running.get_mut(&job) {
+                    (running.answered, running.validator) = (url.clone(), validator.clone());
+                    running.path.clone_from(path);
                 }
             }
-            EventKind::Skipped { .. } => {
-                self.running.remove(&job);
-                self.skipped += 1;
+            EventKind::Retrying { attempt, .. } => {
+                if let Some(running) = self.running.get_mut(&job) {
+                    running.retries = running.retries.max(*attempt);
+                }
             }
-            EventKind::Failed { .. } => drop(self.running.remove(&job)),
-            EventKind::Finished { path, bytes, digests, .. } => {
-                let Some((url, answered, validator)) = self.running.remove(&job) else { return };
-                let path = Path::new(path);
-                let below = path.strip_prefix(&self.output).ok();
-                // With -o, the file may be outside the output folder.
-                let out =
-                    below.or(path.file_name().map(Path::new)).unwrap_or(path).to_string_lossy().into_owned();
-                let digests = digests.iter().filter_map(|(name, hex)| {
-                    let bare = Algorithm::from_name(name)?.name().replace('-', "");
-                    Some((bare, Value::from(hex.as_str())))
-                });
-                let entry = Entry {
-                    final_url: Some(answered).filter(|answered| *answered != url),
-                    url,
-                    out,
-                    size: *bytes,
-                    validator,
-                    date: event.at,
-                    digests: digests.collect(),
-                };
-                self.entries.insert(job, entry);
+            EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. } => {
+                let Some(running) = self.running.remove(&job) else { return };
+                let Some(entry) = self.entry(running, event) else { return };
+                let is_skipped = entry.status == Some(Status::Skipped);
+                self.unknown += u64::from(is_skipped && !entry.has_strong_digest());
+                self.lines.extend_from_slice(self.form.write(&entry).as_bytes());
+                self.lines.push(b'\n');
+                self.added += 1;
+                match self.added {
+                    0..=tidy::AT_ONCE => self.order.push(job),
+                    _ => self.order = Vec::new(),
+                }
             }
             _ => {}
         }
     }
 
-    /// Replaces the lock file. Links are followed.
-    fn write(&self) -> io::Result<()> {
-        let new: HashSet<&str> = self.entries.values().map(|entry| entry.out.as_str()).collect();
-        let stays =
-            |line: &String| Entry::from_json(line).is_none_or(|entry| !new.contains(entry.out.as_str()));
-        let old: Vec<String> = match File::open(&self.path) {
-            Ok(file) => input::lines(file).filter(stays).collect(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e),
+    /// Returns the line of a job that has ended.
+    fn entry(&self, running: Running, event: &Event) -> Option<Entry> {
+        let Running { url, path: named, answered, validator, retries } = running;
+        let entry = Entry { date: event.at, ..Entry::default() };
+        let entry = match &event.kind {
+            EventKind::Finished { path, bytes, fetched, seconds, digests, extra, .. } => Entry {
+                status: Some(Status::Finished),
+                path: path.clone(),
+                size: Some(*bytes),
+                fetched: Some(*fetched),
+                seconds: Some(*seconds),
+                tries: Some(retries + 1),
+                digests: by_key(digests),
+                extra: extra.clone(),
+                validator,
+                ..entry
+            },
+            EventKind::Skipped { path, bytes, digests, extra, .. } => Entry {
+                status: Some(Status::Skipped),
+                path: path.clone(),
+                size: *bytes,
+                tries: Some(0),
+                digests: by_key(digests),
+                extra: extra.clone(),
+                ..entry
+            },
+            EventKind::Failed { error: Failure { code, http_status, .. }, retries, extra, .. } => Entry {
+                status: Some(Status::Failed),
+                path: named,
+                error: Some(code.clone()),
+                http_status: *http_status,
+                tries: Some(retries + 1),
+                extra: extra.clone(),
+                ..entry
+            },
+            _ => return None,
         };
-        if new.is_empty() {
+        let path = Path::new(&entry.path);
+        let below = path.strip_prefix(&self.output).ok();
+        // With -o, the file may be outside the output folder.
+        let out = match entry.status {
+            Some(Status::Failed) => below.unwrap_or(path),
+            _ => below.or(path.file_name().map(Path::new)).unwrap_or(path),
+        };
+        let out = out.to_string_lossy().into_owned();
+        Some(Entry { final_url: Some(answered).filter(|answered| *answered != url), url, out, ..entry })
+    }
+
+    /// Adds the lines to the file. If the disk is full, no part of a line stays.
+    fn write(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
             return Ok(());
         }
-        let lines = old.into_iter().chain(self.entries.values().map(Entry::to_json));
-        let text: String = lines.map(|line| line + "\n").collect();
-        platform::replace(&self.path, text.as_bytes(), platform::FOR_ALL)
+        if let Err(e) = self.file.write_all(&self.lines) {
+            let _ = self.file.set_len(self.length);
+            return Err(e);
+        }
+        self.length += self.lines.len() as u64;
+        self.lines.clear();
+        self.unforced.get_or_insert_with(Instant::now);
+        Ok(())
     }
+
+    /// Ends the lock file after the last job. Its lines get the order of the input, so that two runs of one
+    /// list write the same lock file.
+    fn end(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let order = std::mem::take(&mut self.order);
+        if self.aside.is_some() {
+            let mut target = platform::open_to_append(&self.path)?;
+            let length = target.metadata()?.len();
+            self.file.seek(SeekFrom::Start(0))?;
+            io::copy(&mut self.file, &mut target).inspect_err(|_| drop(target.set_len(length)))?;
+            target.sync_data()?;
+            return tidy::tidy(&mut target, &self.path, self.form, self.had_lines, &order);
+        }
+        tidy::tidy(&mut self.file, &self.path, self.form, self.had_lines, &order)
+    }
+}
+
+/// Returns digests by the names that lists use.
+fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
+    let digest = |(name, hex): (&String, &String)| {
+        Some((digest_key(Algorithm::from_name(name)?), hex.as_str().into()))
+    };
+    digests.iter().filter_map(digest).collect()
+}
+
+/// Removes the beginning of a line at the end of a lock file, which a power failure may leave. Returns the
+/// length of the file.
+fn mend(file: &mut File, form: Form) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let last = length.saturating_sub(1);
+    file.seek(SeekFrom::Start(last))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    if length == 0 || end == b"\n" {
+        return Ok(length);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let (mut before, mut tail) = (0, Vec::new());
+    for row in rows(&mut *file, form) {
+        before += tail.len() as u64;
+        tail = row?;
+    }
+    let text = String::from_utf8_lossy(&tail);
+    let is_torn = match form {
+        Form::Lines => text.trim_start().starts_with('{') && serde_json::from_str::<Value>(&text).is_err(),
+        Form::Table => form.read(&text).is_none(),
+    };
+    if is_torn {
+        file.set_len(before)?;
+        return Ok(before);
+    }
+    // An editor may have removed the last line end.
+    file.write_all(b"\n")?;
+    Ok(length + 1)
+}
+
+fn cannot_be_written(path: &Path, e: &io::Error) -> String {
+    format!("the lock file {} cannot be written: {e}", path.display())
 }

@@ -3,6 +3,8 @@
 //!
 //! This file is long because it connects all of these parts.
 
+use crate::again::Again;
+use crate::archive;
 use crate::args::{Args, Lists, MORE_INFORMATION};
 use crate::asks::Asks;
 use crate::certificates;
@@ -75,10 +77,12 @@ impl Shared {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
     }
 
-    /// Keeps a failure for the exit status. The run goes on.
-    pub(crate) fn fail(&self, exit: Exit) {
+    /// Keeps a failure for the exit status. The run goes on. Returns true if there was a failure before.
+    pub(crate) fn fail(&self, exit: Exit) -> bool {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_further = failure.is_some();
         *failure = Some(failure.map_or(exit, |worst| worst.min(exit)));
+        is_further
     }
 
     /// Sets how many files the run has. `None` means that the number is known only at the end of the input.
@@ -313,14 +317,15 @@ async fn download(
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
     let list = failed::List::of(args, &input, &settings);
+    let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
-    let files = start_files(args, list, &session, &shared);
+    let files = start_files((record, archived), list, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen(args.options.ending.stop_with_parent);
     let streamed = input.stream().map(ToString::to_string);
-    Feed { session: session.clone(), shared: shared.clone(), settings, asks }.start(input);
+    Feed { session: session.clone(), shared: shared.clone(), settings, asks, archive }.start(input);
 
     let summary = loop {
         tokio::select! {
@@ -346,7 +351,7 @@ async fn download(
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
     write_last_output(join(files), LAST_FILES_LIMIT, &shared, &mut signals).await;
     write_last_output(join(outputs), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
-    let closing = closing(&summary, output, &shared);
+    let closing = closing(&summary, output, &shared, &args.again);
     write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
     let early = shared.ending().or(shared.failure());
     let is_shard = args.lists.shard.is_some();
@@ -357,6 +362,18 @@ async fn download(
     let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.has_more());
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
+}
+
+type Archived = (Option<archive::Finder>, Option<archive::Writer>);
+
+/// Opens the lock file of `--record` and the archive.
+fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Archived), Exit> {
+    let unusable = |why: String| {
+        error(&escaped(&why));
+        Exit::Disk
+    };
+    let record = Record::of(args).map_err(unusable)?;
+    Ok((record, archive::of(args, settings).map_err(unusable)?.unzip()))
 }
 
 /// Shows why the session did not start.
@@ -381,37 +398,45 @@ fn not_started(args: &Args, e: &Error) -> Exit {
 }
 
 /// Returns the text that is written to standard error after the screen has ended.
-fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared) -> String {
+fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared, again: &Again) -> String {
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
     if output.explain {
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
     let by_signal = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
-    let is_stopped = by_signal || summary.stopped_on_error;
+    let is_stopped = by_signal || summary.stopped_on_error || summary.reached.is_some();
     if is_stopped && !output.quiet && output.progress != Shown::Json {
         let Total { files, more } = shared.total();
-        text += &messages::stopped(summary, Some(files).filter(|_| !more));
+        text += &messages::stopped(summary, Some(files).filter(|_| !more), again);
     }
     text
 }
 
-/// Starts the lock file of `--record` and the list of `--failed`, each on a thread of its own.
+/// Starts the lock file of `--record`, the archive and the list of `--failed`, each on a thread of its own.
 fn start_files(
-    args: &Args,
+    (record, archive): (Option<Record>, Option<archive::Writer>),
     list: Option<failed::List>,
     session: &Arc<Session>,
     shared: &Arc<Shared>,
 ) -> Vec<JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();
     let mut outputs = Vec::new();
-    if let Some(path) = &args.options.verification.record {
-        let record = Record::new(path, &args.output.folder);
+    if let Some(record) = record {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
         outputs.push(thread::spawn(move || match record.run(events) {
             Ok(warning) => warning.iter().for_each(|warning| warn(warning)),
             Err(why) => {
-                error(&why);
+                error(&escaped(&why));
+                shared.fail(Exit::Disk);
+            }
+        }));
+    }
+    if let Some(archive) = archive {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || {
+            if let Err(why) = archive.run(events) {
+                error(&escaped(&why));
                 shared.fail(Exit::Disk);
             }
         }));

@@ -9,7 +9,7 @@ use crate::printer::Paint;
 use crate::proxies;
 use crate::state;
 use downhaul_engine::core::job::Headers;
-use downhaul_engine::core::name::{NameSource, Naming};
+use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{
     Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, TlsVersion, Verify,
@@ -136,7 +136,7 @@ pub(crate) fn resolve(
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let mut settings = Settings::default();
     settings.output = args.output.folder.clone();
-    settings.naming = naming(args);
+    settings.naming = args.output.naming();
     settings.if_exists = args.existing.if_exists.into();
     settings.if_locked = args.existing.if_locked.into();
     settings.keep_mtime = !args.output.no_mtime;
@@ -148,6 +148,10 @@ pub(crate) fn resolve(
     settings.key = state_folder().and_then(|folder| state::key(&folder)).unwrap_or_default();
     settings.parallel = parallel;
     settings.limit_rate = args.options.work.limit_rate;
+    settings.limits = RunLimits {
+        max_total: args.options.work.max_total,
+        deadline: args.options.work.deadline.map(args::Deadline::left),
+    };
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
     // There is at least one connection for each file that is downloaded at the same time. Connections use at
@@ -177,7 +181,8 @@ pub(crate) fn resolve(
     settings.single = false;
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
-    settings.record = args.options.verification.record.is_some();
+    // A file is found in an archive by its digest, too.
+    settings.record = args.options.verification.record.is_some() || args.existing.archive.is_some();
     // A request that may change something on the server is repeated only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;
     settings.retries = if once { 0 } else { args.options.failure.retries };
@@ -244,24 +249,12 @@ pub(crate) fn resolve(
         .log
         .iter()
         .chain(&args.options.verification.record)
+        .chain(&args.existing.archive)
         .chain(&args.options.failure.failed)
         .chain(&args.options.http.save_cookies)
         .cloned()
         .collect();
     Ok((settings, output))
-}
-
-/// Returns how the files get their names.
-pub(crate) fn naming(args: &Args) -> Naming {
-    Naming {
-        source: match args.output.names {
-            args::Names::Auto => NameSource::Auto,
-            args::Names::Url => NameSource::Url,
-            args::Names::Server => NameSource::Server,
-        },
-        folders: args.output.folders,
-        windows: args.output.windows_names,
-    }
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In

@@ -12,8 +12,8 @@ use clap::{Arg, ArgMatches, Command, ValueHint};
 const NAMES: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 /// Options whose files are written, and options whose files the engine opens by their names.
-const OTHERS: [&str; 9] =
-    ["save_as", "log", "record", "failed", "save_cookies", "cacert", "cert", "key", "unix_socket"];
+const OTHERS: [&str; 10] =
+    ["save_as", "log", "record", "archive", "failed", "save_cookies", "cacert", "cert", "key", "unix_socket"];
 
 /// Returns true if the option reads standard input, as with `-i -` and `--data @-`.
 pub(crate) fn is_read_by(arg: &Arg, value: &str) -> bool {

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::given;
 use crate::input;
 use crate::printer::{self, Paint, Style};
+use crate::record::{Form, rows};
 use crate::words;
 use downhaul_engine::core::digest::{self, Digest, Expected};
 use downhaul_engine::core::job::Destination;
@@ -13,7 +14,7 @@ use downhaul_engine::core::list::{
     self,
     checksums::{self, Checksums},
 };
-use downhaul_engine::core::lock_file::Entry;
+use downhaul_engine::core::lock_file::{Entry, Line, csv};
 use downhaul_engine::core::name::forms;
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::digests_of;
@@ -169,14 +170,28 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         wanted.entry(standing(folder, file)).or_default().push(expected);
     };
     let (mut records, mut unread) = (0, 0);
+    let mut recorded = Recorded::default();
+    if Form::of(list) == Form::Table && text.starts_with(csv::header().as_bytes()) {
+        let rows = rows(text.as_slice(), Form::Table).skip(1);
+        let read = |row: io::Result<Vec<u8>>| Form::Table.read(&String::from_utf8_lossy(&row.ok()?));
+        rows.filter_map(read).for_each(|entry| recorded.add(entry));
+        recorded.want(&mut want);
+        return Ok(true);
+    }
     for line in input::lines(text.as_slice()).filter(|line| line.trim_start().starts_with('{')) {
-        let Some((file, digests)) = of_json(&line) else {
+        if let Some(entry) = Entry::read(&line) {
+            records += 1;
+            recorded.add(entry);
+            continue;
+        }
+        let Some((file, digests)) = of_list(&line) else {
             unread += 1;
             continue;
         };
         records += 1;
         digests.into_iter().for_each(|digest| want(&file, digest));
     }
+    recorded.want(&mut want);
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
         // Other files of JSON lines, such as recorded events, are not lock files, so their lines need no
         // warning.
@@ -193,12 +208,29 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     Ok(false)
 }
 
-/// Returns the name and the digests in a line of a lock file, or in a line of a JSON list that has both.
-fn of_json(line: &str) -> Option<(String, Vec<Digest>)> {
-    if let Some(entry) = Entry::from_json(line) {
-        let digests = entry.digests();
-        return Some((entry.out, digests));
+/// The digests in a lock file. If several lines are about one file, the last one counts.
+#[derive(Default)]
+struct Recorded(BTreeMap<String, (Line, Vec<Digest>)>);
+
+impl Recorded {
+    fn add(&mut self, entry: Entry) {
+        let (line, digests) = (entry.line(), entry.digests());
+        let adds = self.0.get(&entry.out).is_none_or(|(known, _)| !line.adds_nothing_to(*known));
+        if line != Line::Failed && adds {
+            self.0.insert(entry.out, (line, digests));
+        }
     }
+
+    /// Requires the digests of each file.
+    fn want(self, want: &mut impl FnMut(&str, Digest)) {
+        for (file, (_, digests)) in self.0 {
+            digests.into_iter().for_each(|digest| want(&file, digest));
+        }
+    }
+}
+
+/// Returns the name and the digests in a line of a JSON list that has both.
+fn of_list(line: &str) -> Option<(String, Vec<Digest>)> {
     let job = list::line(line.as_bytes()).ok()??;
     let Destination::Name(name) = &job.destination else { return None };
     let digests: Vec<Digest> = job.expected.into_iter().map(|one| one.digest).collect();

@@ -331,6 +331,8 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
+    /// The HTTP status of the response, if it is the reason of the failure. It is only reported.
+    pub http_status: Option<u16>,
 }
 
 /// A pause that a host needs. A limited number of pauses does not count as retries.
@@ -361,7 +363,8 @@ impl Error {
     /// Returns an error of this kind. `at` is the place of the failure, and `detail` is the message of the
     /// system or the server.
     pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
-        Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
+        let (at, detail) = (at.into(), detail.into());
+        Error { kind, at, detail, pause: None, again: false, size: None, http_status: None }
     }
 
     /// Sets the pause that the host needs before the next request.

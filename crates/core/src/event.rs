@@ -7,6 +7,7 @@
 //!
 //! This file is long because it is the list of all events and their fields.
 
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::job::Job;
 use crate::show;
@@ -173,6 +174,9 @@ pub enum EventKind {
         /// Notes about the file for the user.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
+        /// The unknown keys of a JSON line, as in `queued`.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        extra: serde_json::Map<String, serde_json::Value>,
     },
     /// The file was not downloaded, because the existing file of this name is kept.
     #[non_exhaustive]
@@ -181,6 +185,15 @@ pub enum EventKind {
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
+        /// The size of the file, if it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        /// The digests of the file that are known, in hexadecimal. The keys are the names of the algorithms.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        digests: BTreeMap<String, String>,
+        /// The unknown keys of a JSON line, as in `queued`.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        extra: serde_json::Map<String, serde_json::Value>,
     },
     /// The file could not be downloaded.
     #[non_exhaustive]
@@ -192,6 +205,9 @@ pub enum EventKind {
         /// True if the retries were used up while the user was present. No new file starts then, and the run
         /// ends when the files in progress have ended.
         exhausted: bool,
+        /// The unknown keys of a JSON line, as in `queued`.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        extra: serde_json::Map<String, serde_json::Value>,
     },
     /// The run is over.
     #[non_exhaustive]
@@ -245,8 +261,21 @@ impl EventKind {
     }
 
     /// Returns the event for a file that was not downloaded, because the existing file is kept.
-    pub fn skipped(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        EventKind::Skipped { path: path.into(), reason: reason.into() }
+    pub fn skipped(kept: Kept) -> Self {
+        let Kept { path, reason, bytes, digests } = kept;
+        EventKind::Skipped { path, reason, bytes, digests: by_name(&digests), extra: serde_json::Map::new() }
+    }
+
+    /// Adds the unknown keys of the job's JSON line, if this is the last event of a job.
+    #[must_use]
+    pub fn with_extra(mut self, of_job: &serde_json::Map<String, serde_json::Value>) -> Self {
+        if let EventKind::Finished { extra, .. }
+        | EventKind::Skipped { extra, .. }
+        | EventKind::Failed { extra, .. } = &mut self
+        {
+            extra.clone_from(of_job);
+        }
+        self
     }
 
     /// Returns the event for the end of a run. `took` is the duration of the run, and `state` is its last
@@ -258,8 +287,27 @@ impl EventKind {
 
     /// Returns the event for a file that failed before the first attempt.
     pub fn failed(error: &Error) -> Self {
-        EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false }
+        let extra = serde_json::Map::new();
+        EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false, extra }
     }
+}
+
+/// Returns digests by the names of their algorithms, in the form that events report.
+pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
+    digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
+}
+
+/// A file that exists already and need not be downloaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The path of the file.
+    pub path: String,
+    /// The reason why it is kept: `already exists`.
+    pub reason: String,
+    /// Its size in bytes, if known.
+    pub bytes: Option<u64>,
+    /// Its digests, as far as they are known.
+    pub digests: Vec<Digest>,
 }
 
 /// A failure, in the form that events report.
@@ -272,6 +320,9 @@ pub struct Failure {
     pub message: String,
     /// The place of the failure: a URL without secrets, an address, or a path.
     pub at: String,
+    /// The HTTP status with which a server refused the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
 }
 
 impl From<&Error> for Failure {
@@ -282,7 +333,8 @@ impl From<&Error> for Failure {
         } else {
             format!("{meaning}: {}", error.detail)
         };
-        Failure { code: error.kind.code().into(), message, at: error.at.clone() }
+        let (code, at) = (error.kind.code().into(), error.at.clone());
+        Failure { code, message, at, http_status: error.http_status }
     }
 }
 
@@ -488,14 +540,23 @@ pub(crate) mod rfc3339 {
     const YEAR_10000: u64 = 253_402_300_800_000;
 
     pub fn serialize<S: Serializer>(ms: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&text(*ms))
+    }
+
+    /// Returns the time as a text.
+    pub fn text(ms: u64) -> String {
         // The year of a later time has more than four digits, which RFC 3339 does not allow.
-        let ms = if *ms < YEAR_10000 { *ms } else { 0 };
+        let ms = if ms < YEAR_10000 { ms } else { 0 };
         let seconds = i64::try_from(ms / 1000).unwrap_or_default();
         let Date { year, month, day, hour, minute, second } = Date::at(seconds);
         let ms = ms % 1000;
-        to.collect_str(&format_args!(
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
-        ))
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+
+    /// Reads a text.
+    pub fn read(text: &str) -> Option<u64> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(at.as_millisecond()).ok()
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {

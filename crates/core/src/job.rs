@@ -12,6 +12,7 @@ pub use asks::{Body, ByteRange, Sends};
 
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
+use crate::event::Kept;
 use crate::name::SafeName;
 use crate::secret::Secret;
 use crate::show;
@@ -72,8 +73,16 @@ pub struct Job {
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
     pub notes: Vec<String>,
-    /// The unknown keys of a JSON line. They are copied to the `queued` event.
+    /// The unknown keys of a JSON line. They are copied to the first and the last event of the job.
     pub extra: serde_json::Map<String, serde_json::Value>,
+    /// The number of its line in the list or of its URL in the arguments, from 1. Names may contain it.
+    pub line: u64,
+    /// True if the job is a line of a lock file. If the lock file has several lines of one name, the last one
+    /// counts.
+    pub is_recorded: bool,
+    /// What is known about the file, if it was fetched by an earlier run. The job is then skipped without a
+    /// request.
+    pub done: Option<Kept>,
 }
 
 impl Job {
@@ -99,6 +108,9 @@ impl Job {
             priority: 0,
             notes: Vec::new(),
             extra: serde_json::Map::new(),
+            line: 0,
+            is_recorded: false,
+            done: None,
         }
     }
 

@@ -25,11 +25,14 @@
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
-//! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`show`] escapes text
-//!   and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
+//!   [`run_limits`] decides when a run starts no more files.
+//! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`archive`] decides
+//!   which files were fetched by earlier runs. [`show`] escapes text and hides secrets in URLs. A [`secret`]
+//!   is a text that cannot be printed.
 
 pub mod address;
 pub mod adopt;
+pub mod archive;
 pub mod calendar;
 pub mod concurrency;
 pub mod content;
@@ -57,6 +60,7 @@ pub mod ranges;
 pub mod rate;
 pub mod remote;
 pub mod retry;
+pub mod run_limits;
 pub mod secret;
 pub mod settings;
 pub mod shard;

@@ -1,37 +1,100 @@
-//! The format of lock files (`--record`). A lock file has one line of JSON for each file of a run. Each line
-//! is also a line of a list of jobs, so a later run downloads the same files or fails.
+//! The format of lock files (`--record`). A lock file has one line of JSON for each file of a run, also for a
+//! file that was skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
+//! facts ([`csv`]).
 //!
-//! Invariant: a lock file has no secrets (its URLs pass through [`crate::show::url`]), and every line has a
-//! strong digest.
+//! A line with a digest is also a line of a list of jobs, so a later run downloads the same files or fails.
+//! If several lines are about one file, the last one counts, unless it knows less
+//! ([`Line::adds_nothing_to`]).
+//!
+//! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
+//! lists hides the values of keys such as `password`.
+
+pub mod csv;
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The file was downloaded.
+    Finished,
+    /// The file was not downloaded, because that was not necessary.
+    Skipped,
+    /// The file could not be downloaded.
+    Failed,
+}
+
+impl Status {
+    /// Returns the status in the form of a lock file: `finished`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Finished => "finished",
+            Status::Skipped => "skipped",
+            Status::Failed => "failed",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Status> {
+        [Status::Finished, Status::Skipped, Status::Failed].into_iter().find(|one| one.name() == name)
+    }
+}
+
 /// The line of one file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The URL that was given, without secrets.
     pub url: String,
-    /// The name of the file below the output folder.
+    /// The name of the file below the output folder. It is empty if a file failed before it had a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub out: String,
-    /// The size of the file in bytes.
-    pub size: u64,
+    /// The size of the file in bytes, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// The URL after redirects, without secrets, if it differs from `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_url: Option<String>,
     /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// The time when the file was complete, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in
-    /// UTC.
+    /// The time when the job ended, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
+    /// How the job ended. Lines of early versions lack it, and are about finished files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// The path of the file, as events report it. It is empty if a file failed before it had a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The code of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The HTTP status with which a server refused the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// The number of bytes that were received for the file in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<u64>,
+    /// The time from the first request to the end, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// The number of tries: 1 and the counted retries. It is 0 for a file that was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// The unknown keys of a JSON line, or the unknown columns of a table.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
     /// The digests of the file in hexadecimal. The keys are the names that lists use, such as `sha256`.
     #[serde(flatten)]
     pub digests: Map<String, Value>,
 }
+
+/// The keys of a line that describe a run, and not the file. A list that is read ignores them.
+const OF_A_RUN: [&str; 9] =
+    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "extra"];
 
 impl Entry {
     /// Returns the line, without a line end.
@@ -42,8 +105,23 @@ impl Entry {
 
     /// Reads a line. Returns `None` if it is not a line of a lock file with a strong digest.
     pub fn from_json(line: &str) -> Option<Entry> {
+        Entry::read(line).filter(Entry::has_strong_digest)
+    }
+
+    /// Reads a line. Returns `None` if it is not a line of a lock file.
+    pub fn read(line: &str) -> Option<Entry> {
         let entry: Entry = serde_json::from_str(line).ok()?;
-        entry.digests().iter().any(|one| one.algorithm.is_strong()).then_some(entry)
+        (entry.is_recorded() || entry.has_strong_digest()).then_some(entry)
+    }
+
+    /// Returns true if the line has what every line of a lock file has, and other lists lack.
+    fn is_recorded(&self) -> bool {
+        self.status.is_some() && self.tries.is_some()
+    }
+
+    /// Returns true if one of the digests is strong.
+    pub fn has_strong_digest(&self) -> bool {
+        self.digests().iter().any(|one| one.algorithm.is_strong())
     }
 
     /// Returns the digests. Other keys and malformed digests are left out.
@@ -51,6 +129,60 @@ impl Entry {
         let digest =
             |(name, hex): (&String, &Value)| Digest::from_hex(Algorithm::from_name(name)?, hex.as_str()?);
         self.digests.iter().filter_map(digest).collect()
+    }
+
+    /// Returns what decides which of two lines about a file counts.
+    pub fn line(&self) -> Line {
+        match self.status {
+            Some(Status::Failed) => Line::Failed,
+            _ if self.has_strong_digest() => Line::Known(self.size),
+            _ => Line::Unknown(self.size),
+        }
+    }
+}
+
+/// Returns the name under which a lock file has digests of this algorithm: `sha256`.
+pub fn digest_key(algorithm: Algorithm) -> String {
+    algorithm.name().replace('-', "")
+}
+
+/// Takes the keys of a lock file out of the keys of a line or row of a list, so that only the facts about the
+/// file stay. Returns the status if the line is one of a lock file.
+pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
+    let status = Status::from_name(keys.get("status")?.as_str()?)?;
+    if !keys.contains_key("tries") || !keys.contains_key("date") {
+        return None;
+    }
+    let extra = keys.remove("extra");
+    OF_A_RUN.iter().for_each(|key| drop(keys.remove(*key)));
+    let extra = match extra {
+        Some(Value::Object(extra)) => extra,
+        // A table has the object as a text.
+        Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or_default(),
+        _ => Map::new(),
+    };
+    for (key, value) in extra {
+        keys.entry(key).or_insert(value);
+    }
+    Some(status)
+}
+
+/// What a line of a lock file says about its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// The file has this size and a strong digest.
+    Known(Option<u64>),
+    /// The file has this size, and no strong digest is known.
+    Unknown(Option<u64>),
+    /// The job failed. Such a line says nothing about the file that exists.
+    Failed,
+}
+
+impl Line {
+    /// Returns true if this line says less than an `earlier` one about the same file. Then the earlier line
+    /// counts.
+    pub fn adds_nothing_to(self, earlier: Line) -> bool {
+        matches!((self, earlier), (Line::Unknown(size), Line::Known(known)) if size.is_none() || size == known)
     }
 }
 
@@ -60,31 +192,65 @@ mod tests {
     use crate::list;
     use proptest::prelude::*;
 
-    #[test]
-    fn a_line_of_a_lock_file_is_a_line_of_a_list() {
-        let digests = [("sha256".to_string(), Value::from("ab".repeat(32)))].into_iter().collect();
-        let entry = Entry {
+    fn entry() -> Entry {
+        Entry {
             url: "http://h/a?x=1".into(),
             out: "d/a b".into(),
-            size: 5,
-            final_url: None,
+            size: Some(5),
             validator: Some("\"e\"".into()),
             date: 1_795_333_200_123,
-            digests,
-        };
-        let line = entry.to_json();
-        assert_eq!(Entry::from_json(&line), Some(entry));
-        let job = list::line(line.as_bytes()).expect("a line").expect("a job");
-        assert_eq!((job.expected.len(), job.urls[0].as_str()), (1, "http://h/a?x=1"));
-        for weak in [line.replace("sha256", "md5"), line.replace("ab", "zz"), "{}".into(), String::new()] {
-            assert_eq!(Entry::from_json(&weak), None, "{weak}");
+            digests: [("sha256".to_string(), Value::from("ab".repeat(32)))].into_iter().collect(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_lock_file_is_a_line_of_a_list() {
+        let old = entry();
+        let new =
+            Entry { status: Some(Status::Finished), tries: Some(1), path: "x/d/a b".into(), ..old.clone() };
+        let new = Entry { extra: [("id".to_string(), 7.into())].into_iter().collect(), ..new };
+        for entry in [old, new] {
+            let line = entry.to_json();
+            assert_eq!(Entry::from_json(&line), Some(entry.clone()));
+            let job = list::line(line.as_bytes()).expect("a line").expect("a job");
+            assert_eq!((job.expected.len(), job.urls[0].as_str()), (1, "http://h/a?x=1"));
+            assert_eq!((job.is_recorded, job.extra.get("id")), (entry.is_recorded(), entry.extra.get("id")));
+            for weak in [line.replace("sha256", "md5"), line.replace("ab", "zz"), "{}".into(), String::new()]
+            {
+                assert_eq!(Entry::from_json(&weak), None, "{weak}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_job_is_no_job_of_a_list() {
+        let failed = Entry { status: Some(Status::Failed), tries: Some(4), size: None, ..entry() };
+        let failed = Entry { error: Some("http.busy".into()), http_status: Some(503), ..failed };
+        let line = failed.to_json();
+        assert_eq!(Entry::read(&line), Some(failed));
+        assert_eq!(list::line(line.as_bytes()), Ok(None));
+    }
+
+    #[test]
+    fn a_line_that_knows_less_does_not_count() {
+        let known = Line::Known(Some(5));
+        assert!(Line::Unknown(Some(5)).adds_nothing_to(known) && Line::Unknown(None).adds_nothing_to(known));
+        for (line, earlier) in [
+            (Line::Unknown(Some(6)), known),
+            (known, known),
+            (known, Line::Unknown(Some(5))),
+            (Line::Unknown(Some(5)), Line::Unknown(Some(5))),
+            (Line::Failed, known),
+        ] {
+            assert!(!line.adds_nothing_to(earlier), "{line:?} {earlier:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_line_causes_a_panic(line in "[{}a-z0-9\":,]{0,100}") {
-            let _ = Entry::from_json(&line);
+            let _ = Entry::read(&line);
         }
     }
 }

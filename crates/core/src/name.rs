@@ -11,12 +11,14 @@ mod clean;
 mod endings;
 mod naming;
 mod side;
+mod template;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use naming::{Folders, NameSource, Naming};
 pub use side::{JOURNAL, NEW_JOURNAL, PART, SideFiles, side_files, tagged_side_files};
+pub use template::Template;
 pub use text::last_segment;
 pub(crate) use text::{decoded, unescaped};
 
@@ -130,6 +132,12 @@ impl SafeName {
         let file = clean::with_ending(stem, &format!(" ({n}){extension}"), file);
         let path = if folder.is_empty() { file } else { format!("{folder}/{file}") };
         SafeName { path, original: self.original.clone() }
+    }
+
+    /// Returns the name of the file alone.
+    fn without_folders(&self) -> SafeName {
+        let file = self.path.rsplit('/').next().unwrap_or_default();
+        SafeName { path: file.into(), original: self.original.clone() }
     }
 
     /// Returns the same name below these folders.

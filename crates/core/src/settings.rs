@@ -15,6 +15,7 @@ use crate::listed_names::ListedNames;
 use crate::name::Naming;
 use crate::names::{ConnectTo, DohServer, Interface, Resolve};
 use crate::proxy::Proxies;
+use crate::run_limits::RunLimits;
 use crate::secret::{Login, Secret};
 use crate::show;
 use crate::signature::Keys;
@@ -54,6 +55,9 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// The limit for all files together, in bytes a second. `None` means no limit.
     pub limit_rate: Option<u64>,
+    /// The limits after which the session starts no more files. Jobs that were not started fail with
+    /// `run.stopped`.
+    pub limits: RunLimits,
     /// The highest number of connections for one file. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
     /// The highest number of connections to one host over all files, at least 1.
@@ -220,6 +224,7 @@ impl Default for Settings {
             key: Key::default(),
             parallel: Some(2),
             limit_rate: None,
+            limits: RunLimits::default(),
             connections: None,
             // aria2 allows at most 16 connections to a server for one file. The limit here is higher, because
             // it is for all files together.
@@ -305,6 +310,7 @@ setters! {
     with_key key Key,
     with_parallel parallel Option<usize>,
     with_limit_rate limit_rate Option<u64>,
+    with_limits limits RunLimits,
     with_connections connections Option<usize>,
     with_max_per_host max_per_host usize,
     with_max_connections max_connections usize,

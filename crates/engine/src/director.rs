@@ -126,6 +126,8 @@ pub(crate) struct Director {
     receivers: Option<Receivers>,
     connections: Connections,
     lending: Lending,
+    /// The number of bytes that were received for jobs that have ended.
+    received: u64,
     summary: Summary,
 }
 
@@ -165,6 +167,7 @@ impl Director {
             receivers: Some((report_receiver, returned)),
             connections,
             lending: Lending::new(results),
+            received: 0,
             summary: Summary::default(),
         }
     }
@@ -176,9 +179,9 @@ impl Director {
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
         let Some((mut reports, mut returned)) = self.receivers.take() else { return Summary::default() };
-        let mut more_jobs = true;
-        let (mut batch, mut added) = (Vec::new(), Vec::new());
+        let (mut batch, mut added, mut more_jobs) = (Vec::new(), Vec::new(), true);
         loop {
+            self.check_limits(more_jobs);
             let gathers_until = self.gathers_until(more_jobs);
             if gathers_until.is_none() {
                 self.lend();
@@ -213,8 +216,9 @@ impl Director {
 
     fn next_wake(&self) -> Option<Duration> {
         let timers = self.running.values().filter_map(|one| one.wake);
-        let waits_for_reader = !self.queue.is_closed() && self.reporter.is_behind();
-        timers.chain(waits_for_reader.then(|| self.clock.now() + READER_PATIENCE)).min()
+        let open = !self.queue.is_closed();
+        let reader = (open && self.reporter.is_behind()).then(|| self.clock.now() + READER_PATIENCE);
+        timers.chain(reader).chain(self.settings.limits.deadline.filter(|_| open)).min()
     }
 
     fn wake(&mut self) {
@@ -364,7 +368,7 @@ impl Director {
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
                     }
-                    self.reporter.tell(Some(id), fact);
+                    self.reporter.tell(Some(id), fact.with_extra(&running.spec.extra));
                 }
                 Action::Finish(outcome) => self.finish(id, outcome),
             }
@@ -385,10 +389,6 @@ impl Director {
     /// Returns the span of a running job.
     fn span(&self, id: JobId) -> Span {
         self.running.get(&id).map_or_else(Span::none, |running| running.span.clone())
-    }
-
-    fn ids(&self) -> Vec<JobId> {
-        self.running.keys().copied().collect()
     }
 }
 

@@ -36,6 +36,8 @@ struct Broadcast {
     state: State,
     lossless: Vec<(mpsc::UnboundedSender<Arc<Event>>, Arc<AtomicUsize>)>,
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
+    /// True if the session is over. The stream of a reader that comes later ends at once.
+    is_over: bool,
 }
 
 /// The events of a session, in order, as a [`Stream`]. [`Session::events`](crate::Session::events) returns a
@@ -129,11 +131,15 @@ impl Reporter {
         let count = Arc::new(AtomicUsize::new(0));
         let from = if lossless {
             let (to, from) = mpsc::unbounded_channel();
-            broadcast.lossless.push((to, count.clone()));
+            if !broadcast.is_over {
+                broadcast.lossless.push((to, count.clone()));
+            }
             Receiver::Lossless(from)
         } else {
             let (to, from) = mpsc::channel(BUFFER);
-            broadcast.lossy.push((to, count.clone()));
+            if !broadcast.is_over {
+                broadcast.lossy.push((to, count.clone()));
+            }
             Receiver::Lossy(from)
         };
         Events { from, count }
@@ -154,6 +160,7 @@ impl Reporter {
     /// Ends the streams of events of all readers.
     pub(crate) fn close(&self) {
         let mut broadcast = lock(&self.broadcast);
+        broadcast.is_over = true;
         broadcast.lossless.clear();
         broadcast.lossy.clear();
     }

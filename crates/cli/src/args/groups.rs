@@ -6,6 +6,7 @@ use super::choices::{
     Auth, Color, Decode, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, ShardBy, Sync, TlsMin,
     Verify,
 };
+use super::deadline::Deadline;
 use super::values::{
     self, BodyOption, CertOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption, ShardOption,
 };
@@ -16,7 +17,7 @@ use downhaul_engine::core::job::{ByteRange, Url};
 use downhaul_engine::core::list::addresses::Replacement;
 use downhaul_engine::core::list::columns::Columns;
 use downhaul_engine::core::list::form::Stated;
-use downhaul_engine::core::name::Folders;
+use downhaul_engine::core::name::{Folders, Template};
 use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
@@ -67,6 +68,15 @@ pub struct Output {
     /// below all folders of its URL.
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
     pub folders: Folders,
+
+    /// Make the names of files from a template, such as {host}/{path[-2:]}/{sha256:.2}/{name}
+    ///
+    /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
+    /// (the number of the line), the name of a digest that the list states, and any column or other key of
+    /// the list. path[-2:] means the last two folders, :.2 the first two characters, and :05 zeros before a
+    /// number. Names that a list gives are name in the template.
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
+    pub name_template: Option<Template>,
 
     /// Use only names that Windows also accepts (always on Windows)
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
@@ -168,6 +178,14 @@ pub struct Existing {
     /// Ignore partial files of an earlier run, and start again
     #[arg(long, hide_short_help = true)]
     pub no_resume: bool,
+
+    /// Skip the files that earlier runs downloaded with this archive
+    ///
+    /// FILE is a SQLite database of all files that were ever downloaded with it. They are skipped without a
+    /// request, even if they are no longer on the disk. A file is found by its URL, or by a strong digest
+    /// that the list states.
+    #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub archive: Option<PathBuf>,
 }
 
 /// The options for how many files and connections are used at once.
@@ -198,6 +216,20 @@ pub struct Work {
     /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
+
+    /// Start no more files after SIZE bytes (500M, 2G)
+    ///
+    /// The bytes that this run receives are counted. The files that were started are still completed. If
+    /// other files remain, the exit status is 75, and the same command downloads them.
+    #[arg(long, alias = "quota", value_name = "SIZE", value_parser = values::size, hide_short_help = true)]
+    pub max_total: Option<u64>,
+
+    /// Start no more files after this time (90m, 06:30, 2026-11-28T06:30)
+    ///
+    /// TIME is a time after the start, a time of day, or a date and time. The files that were started are
+    /// still completed. If other files remain, the exit status is 75, and the same command downloads them.
+    #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
+    pub deadline: Option<Deadline>,
 
     /// Neither store nor use what runs learned about hosts
     ///

@@ -1,6 +1,7 @@
 //! The arguments of the program, as clap reads them.
 
 mod choices;
+mod deadline;
 mod foreign;
 mod groups;
 mod help;
@@ -9,6 +10,7 @@ mod repeats;
 mod values;
 
 pub use choices::{Auth, Color, Decode, Hsts, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
+pub use deadline::Deadline;
 pub(crate) use foreign::is_foreign;
 pub use groups::{
     Configuration, Ending, Existing, Failure, Http, Lists, Output, Reporting, Verification, Work,
@@ -28,8 +30,10 @@ use clap::{
 };
 use downhaul_engine::core::credentials::cookies::Cookies;
 use downhaul_engine::core::credentials::netrc::Netrc;
+use downhaul_engine::core::name::{NameSource, Naming};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The text after the options in `--help`.
 const AFTER: &str = "\
@@ -45,7 +49,7 @@ command again. An existing file is never replaced unless an option says so.
 Exit status:
   0 all files are complete and passed their checks   1 a file failed   2 usage error
   3 a file failed verification   4 you chose to exit   5 a local file or folder cannot be used
-  75 stopped by SIGTERM or SIGHUP   130 stopped by Ctrl-C";
+  75 stopped by a signal, --max-total or --deadline   130 stopped by Ctrl-C";
 
 const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
        downhaul URLS FILENAMES [OPTIONS]  two comma-separated lists of equal length
@@ -320,6 +324,19 @@ impl Args {
         let Repair { list, folder, options } = repair.clone();
         let output = Output { input: vec![list], folder, ..self.output.clone() };
         Args { urls: Vec::new(), output, options, ..self.clone() }
+    }
+}
+
+impl Output {
+    /// Returns how the files get their names.
+    pub(crate) fn naming(&self) -> Naming {
+        let source = match self.names {
+            Names::Auto => NameSource::Auto,
+            Names::Url => NameSource::Url,
+            Names::Server => NameSource::Server,
+        };
+        let template = self.name_template.clone().map(Arc::new);
+        Naming { source, folders: self.folders, windows: self.windows_names, template }
     }
 }
 

@@ -192,6 +192,18 @@ pub(super) fn limit(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a number of bytes: `500M`, `2G`, `1.5T`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let bad = |_| "it must be a number of bytes above 0, such as 500M, 2G or 1.5T".to_string();
+    let (number, factor) = match text.trim_end_matches(['b', 'B', 'i']).strip_suffix(['t', 'T']) {
+        Some(number) => (format!("{}G", number.trim_end()), 1024.0),
+        None => (text.to_string(), 1.0),
+    };
+    let bytes =
+        Some(&number).filter(|text| !text.contains('/')).map_or(Err(String::new()), |text| limit(text));
+    bytes.map(|bytes| (bytes as f64 * factor) as u64).map_err(bad)
+}
+
 pub(super) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(n) if n > 0.0 && n.is_finite() => Ok(n),

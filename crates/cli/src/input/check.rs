@@ -6,16 +6,18 @@
 //! three filters of limited size, and memory for the names that may clash.
 
 use super::HAS_NO_URL;
-use super::clashes::{Clash, Names, Place, Suspects};
+use super::clashes::{Clash, Names, Place, SAME, Suspects};
 use super::list::{Jobs, List};
 use super::urls::{Arguments, CHECKED_MOST};
 use crate::survey::Survey;
+use downhaul_engine::core::archive;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::Job;
 use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::show;
+use std::collections::HashSet;
 use std::io;
 
 /// The most mistakes in a list that are shown. The others are only counted.
@@ -64,6 +66,7 @@ pub(super) fn all(
     naming: Naming,
     survey: &mut Survey,
 ) -> Result<Vec<Checked>, String> {
+    let lists: Vec<List> = lists.into_iter().map(|list| list.with_naming(naming.clone())).collect();
     let mut opened = Vec::new();
     for list in &lists {
         survey.add_list(list.url());
@@ -77,6 +80,7 @@ pub(super) fn all(
         survey,
         shown: lists.iter().map(ToString::to_string).collect(),
         seen: Names::default(),
+        replaced: HashSet::new(),
         suspects: (bytes >= LONG).then(|| Suspects::for_list(bytes)),
     };
     // A file whose name is not known here could have any of the names in the lists.
@@ -109,6 +113,9 @@ struct Checks<'s> {
     /// The lists, in words for the user.
     shown: Vec<String>,
     seen: Names,
+    /// The lines of lock files that other lines about the same file replace, each with the number of its
+    /// list.
+    replaced: HashSet<(usize, u64)>,
     suspects: Option<Suspects>,
 }
 
@@ -180,12 +187,30 @@ impl Checks<'_> {
     /// # Errors
     /// Returns the mistakes of the list, in words for the user.
     fn end(&mut self, number: usize, first: First) -> Result<Checked, String> {
-        let First { list, of_a_document, count, of_shard, kept, mut mistakes, skipped } = first;
+        let First { list, of_a_document, mut count, mut of_shard, mut kept, mut mistakes, skipped } = first;
         if !of_a_document && self.suspects.as_ref().is_some_and(Suspects::has_names) {
             self.add_suspects(number, &list, &mut mistakes).map_err(|e| unreadable(&list, &e))?;
         }
         mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
+        let replaced = self.replaced.iter().filter(|(list, _)| *list == number).map(|(_, line)| *line);
+        let replaced: HashSet<u64> = replaced.collect();
         let without_url = list.without_url();
+        let shard = self.survey.shards.as_ref().map(|shards| shards.shard);
+        let mut list = list;
+        if !replaced.is_empty() {
+            count -= replaced.len() as u64;
+            list = list.without(replaced).with_shard(shard);
+            // Without these lines, other jobs may be in the shard.
+            let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
+            of_shard = match &mut kept {
+                Some(kept) => {
+                    *kept = jobs.collect();
+                    kept.len() as u64
+                }
+                None => jobs.count() as u64,
+            };
+            list.forget_without_url(without_url);
+        }
         match (count, skipped.result().err(), of_a_document) {
             (0, Some(all), _) => Err(format!("every line of the list {list} has a mistake:{all}")),
             (0, None, true) => Err(format!("the list {list} is empty: the document has no file")),
@@ -195,7 +220,6 @@ impl Checks<'_> {
                 let skipped = skipped.map(|all| format!("lines of the list {list} {why}:{all}"));
                 self.survey.warnings.extend(skipped);
                 self.survey.warnings.extend(left_out(without_url, &list.to_string()));
-                let shard = self.survey.shards.as_ref().map(|shards| shards.shard);
                 Ok(Checked { list: list.with_shard(shard), count: of_shard, kept })
             }
         }
@@ -214,12 +238,22 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// Adds the name of a job.
+    /// Adds the name of a job. A line of a lock file replaces an earlier one of the same name, unless it has
+    /// no strong digest.
     ///
     /// # Errors
     /// Returns a clash with an earlier line or argument, in words for the user.
     fn add_name(&mut self, job: &Job, place: Place) -> Result<(), String> {
         let Err(Clash { name, first, what }) = self.seen.add(job, place) else { return Ok(()) };
+        if what == SAME && job.is_recorded && first.list == place.list {
+            let is_strong = archive::digests(job).next().is_some();
+            let replaced = if is_strong { first.line } else { place.line };
+            self.replaced.insert((place.list, replaced));
+            if is_strong {
+                self.seen.replace(job, place);
+            }
+            return Ok(());
+        }
         let line = place.line;
         let earlier = match first {
             Place { list, line: first } if list == place.list => {

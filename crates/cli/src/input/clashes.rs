@@ -87,6 +87,13 @@ impl Names {
         Ok(())
     }
 
+    /// Sets the place of the name of a job, which has an earlier place.
+    pub(super) fn replace(&mut self, job: &Job, place: Place) {
+        let Some(name) = given_name(job) else { return };
+        let (hash, what) = (self.hash(Path::new(&name)), self.what(job));
+        self.seen.insert(hash, (place, what));
+    }
+
     /// Returns the place of the job that has this name, or whose side file has it.
     fn owner(&self, path: &Path) -> Option<&Place> {
         let text = path.to_str()?;

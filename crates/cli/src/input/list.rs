@@ -18,8 +18,10 @@ use downhaul_engine::core::list::{
     metalink, option_keys,
     text::{Lines, Text},
 };
+use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::shard::Shard;
 use downhaul_engine::core::show;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -40,6 +42,9 @@ pub struct List {
     skips: bool,
     /// The part of the jobs that the list has for this run (`--shard`).
     shard: Option<Shard>,
+    /// The lines of a lock file that later lines of the same file replace.
+    replaced: Arc<HashSet<u64>>,
+    naming: Arc<Naming>,
 }
 
 /// The content of a list.
@@ -71,6 +76,8 @@ impl List {
             content: Content::File(path),
             skips: options.skip_bad_lines,
             shard: None,
+            replaced: Arc::default(),
+            naming: Arc::default(),
         }
     }
 
@@ -82,6 +89,8 @@ impl List {
             content: Content::Fetched(url, text),
             skips: options.skip_bad_lines,
             shard: None,
+            replaced: Arc::default(),
+            naming: Arc::default(),
         }
     }
 
@@ -96,6 +105,16 @@ impl List {
     /// Returns the list with the jobs of a shard only. Without a shard, it has all jobs.
     pub(super) fn with_shard(self, shard: Option<Shard>) -> List {
         List { shard, ..self }
+    }
+
+    /// Sets the rules for the names of the files.
+    pub(super) fn with_naming(self, naming: Naming) -> List {
+        List { naming: Arc::new(naming), ..self }
+    }
+
+    /// Leaves out these lines from now on, because later lines replace them.
+    pub(super) fn without(self, lines: HashSet<u64>) -> List {
+        List { replaced: Arc::new(lines), ..self }
     }
 
     /// Returns the URL of a list that was fetched.
@@ -203,18 +222,22 @@ impl Opened {
     /// # Errors
     /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
-        let List { content, facts, skips, shard } = &self.list;
+        let List { content, facts, skips, shard, replaced, naming } = &self.list;
         let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };
         #[cfg(feature = "parquet")]
         if let Some(parquet) = self.parquet {
-            let all = parquet.jobs(facts).map(|(row, job)| (row, job.map_err(|error| at_line(row, error))));
+            let naming = naming.clone();
+            let all = parquet.jobs(facts).map(move |job| named(&naming, job));
+            let all = all.map(|(row, job)| (row, job.map_err(|error| at_line(row, error))));
             return Ok(jobs_of(false, Box::new(all)));
         }
         let mut text = Text::new(self.text);
         let mut beginning = Vec::new();
         text.by_ref().take(form::BEGINNING as u64).read_to_end(&mut beginning)?;
         let form = facts.form(&beginning);
+        let naming = naming.clone();
         let jobs = form.jobs(Cursor::new(beginning).chain(text), facts)?;
+        let jobs = jobs.map(move |job| named(&naming, job));
         let all: Box<dyn Iterator<Item = AtLine>> = match content {
             _ if form.is_document() => Box::new(distinct(jobs)),
             // A line of a list file may say itself that a document named its URLs.
@@ -223,6 +246,8 @@ impl Opened {
                 Box::new(jobs.map(|(number, job)| (number, job.and_then(option_keys::of_a_document))))
             }
         };
+        let replaced = replaced.clone();
+        let all = all.filter(move |(number, _)| replaced.is_empty() || !replaced.contains(number));
         let all = Box::new(all.map(|(number, job)| (number, job.map_err(|error| at_line(number, error)))));
         Ok(jobs_of(form.is_document(), all))
     }
@@ -308,6 +333,15 @@ impl fmt::Display for List {
             Content::Fetched(url, _) => f.write_str(&show::url(url)),
         }
     }
+}
+
+/// Gives a job the number of its line, and the name that a template makes.
+pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
+    let job = job.and_then(|mut job| {
+        job.line = number;
+        naming.apply(job)
+    });
+    (number, job)
 }
 
 /// Adds the number of the line to an error. The number 0 means that the error belongs to no line.

@@ -133,7 +133,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     });
     let lists: Vec<List> = lists.collect();
     let has_streams = lists.len() < given.len();
-    let checked = check::all(arguments.as_deref(), lists, has_streams, settings::naming(args), &mut survey)?;
+    let checked = check::all(arguments.as_deref(), lists, has_streams, args.output.naming(), &mut survey)?;
     let mut checked = checked.into_iter();
     let lists = given.into_iter().filter_map(|one| match one {
         Given::List(_) => checked.next().map(Part::List),
@@ -145,7 +145,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
 
 /// Opens a list that is not fetched.
 fn opened(path: &Path, args: &Args, shard: Option<Shard>) -> Result<Given, String> {
-    let stream = Stream::open(path, &args.lists, shard)
+    let stream = Stream::open(path, &args.lists, args.output.naming(), shard)
         .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;
     Ok(stream.map_or_else(|| Given::List(List::file(path.into(), &args.lists)), Given::Stream))
 }

@@ -4,7 +4,7 @@
 //! has arrived.
 
 use super::check::left_out;
-use super::list::{Jobs, at_line, distinct, facts};
+use super::list::{Jobs, at_line, distinct, facts, named};
 use super::packed::unpacked;
 use crate::args::Lists;
 use crate::platform;
@@ -15,6 +15,7 @@ use downhaul_engine::core::list::{
     form::{Facts, Form},
     text::Text,
 };
+use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::shard::Shard;
 use std::fmt;
 use std::fs::{self, File};
@@ -38,6 +39,7 @@ pub struct Stream {
     skips: bool,
     /// The part of the jobs that is for this run (`--shard`).
     shard: Option<Shard>,
+    naming: Naming,
 }
 
 impl Stream {
@@ -46,10 +48,16 @@ impl Stream {
     ///
     /// # Errors
     /// Returns an error if the list cannot be opened.
-    pub(super) fn open(path: &Path, options: &Lists, shard: Option<Shard>) -> io::Result<Option<Stream>> {
+    pub(super) fn open(
+        path: &Path,
+        options: &Lists,
+        naming: Naming,
+        shard: Option<Shard>,
+    ) -> io::Result<Option<Stream>> {
         let (facts, skips) = (facts(options, String::new()), options.skip_bad_lines);
         if path.as_os_str() == "-" {
-            return Ok(Some(Stream { file: None, shown: "on standard input".into(), facts, skips, shard }));
+            let shown = "on standard input".into();
+            return Ok(Some(Stream { file: None, shown, facts, skips, naming, shard }));
         }
         // On some systems, a reader of these paths continues where the previous reader stopped, even in a
         // regular file.
@@ -59,7 +67,7 @@ impl Stream {
             return Ok(None);
         }
         let shown = words::path(path);
-        Ok(Some(Stream { file: Some(File::open(path)?), shown, facts, skips, shard }))
+        Ok(Some(Stream { file: Some(File::open(path)?), shown, facts, skips, naming, shard }))
     }
 
     /// Returns the jobs of the list, each with its line number.
@@ -90,6 +98,7 @@ impl Stream {
         }
         let form = self.facts.form(&beginning);
         let jobs = form.jobs(io::Cursor::new(beginning).chain(text), &self.facts)?;
+        let jobs = jobs.map(move |job| named(&self.naming, job));
         let all: Box<dyn Iterator<Item = AtLine>> =
             if form.is_document() { Box::new(distinct(jobs)) } else { Box::new(jobs) };
         let (shown, without_url) = (self.shown, self.facts.without_url.clone());

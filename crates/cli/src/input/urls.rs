@@ -7,7 +7,7 @@ use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{self, Destination, Job};
 use downhaul_engine::core::name::{self, SafeName};
-use downhaul_engine::core::show;
+use downhaul_engine::core::show::{self, escaped};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 /// The most jobs that are checked before the run. A mistake in a later job fails only that job, as in a list
@@ -20,6 +20,8 @@ pub(super) const CHECKED_MOST: usize = 10_000;
 pub struct Arguments {
     patterns: Vec<Pattern>,
     naming: Naming,
+    /// The rules for names that the user did not give.
+    rules: name::Naming,
     /// The digest of the only file.
     digest: Option<Digest>,
 }
@@ -56,7 +58,8 @@ impl Arguments {
             });
             patterns.extend(all.collect::<Result<Vec<_>, _>>()?);
         }
-        let mut arguments = Arguments { patterns, naming: Naming::Server, digest: None };
+        let mut arguments =
+            Arguments { patterns, naming: Naming::Server, rules: args.output.naming(), digest: None };
         arguments.naming = match (&args.output.save_as, names) {
             (Some(_), Some(_)) => {
                 return Err("-o and FILENAMES both name the file: use one of them".into());
@@ -123,8 +126,11 @@ impl Arguments {
         let urls = self.patterns.iter().flat_map(Pattern::urls);
         urls.enumerate().map(|(index, one)| {
             let mut job = job_for(&one.url)?;
+            job.line = index as u64 + 1;
             match &self.naming {
-                Naming::Server => {}
+                Naming::Server => {
+                    job = self.rules.apply(job).map_err(|e| escaped(&e.to_string()).into_owned())?
+                }
                 Naming::Listed(names) => {
                     job.destination =
                         names.get(index).cloned().map_or(Destination::Server, Destination::Name);

@@ -6,19 +6,19 @@ mod other;
 mod unix;
 
 #[cfg(not(unix))]
-use other::create_new;
-#[cfg(not(unix))]
 pub(crate) use other::{
     Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
     make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
 };
-#[cfg(unix)]
-use unix::create_new;
+#[cfg(not(unix))]
+use other::{append, create_new, is_at, lock};
 #[cfg(unix)]
 pub(crate) use unix::{
     Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
     make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
 };
+#[cfg(unix)]
+use unix::{append, create_new, is_at, lock};
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -52,6 +52,9 @@ pub(crate) enum Signal {
     /// The program was stopped and continues.
     Continue,
 }
+
+/// The most times that a file may be replaced while it is being opened. A run replaces it once, at its end.
+const REPLACED_MOST: usize = 100;
 
 /// The mode of a file that only its owner may read.
 pub(crate) const FOR_THE_OWNER: u32 = 0o600;
@@ -93,6 +96,41 @@ pub(crate) fn replace_with(
             let _ = fs::remove_file(&new);
         }
     })
+}
+
+/// Opens a file that only this run may write, to read it and to add to it. Creates it if it does not exist.
+/// Links are followed.
+///
+/// # Errors
+/// Returns why the file cannot be opened, such as that another run is writing it.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    // Another run may replace the file while it is being opened. Then the new one is opened.
+    for _ in 0..REPLACED_MOST {
+        let file = append(path, FOR_ALL, false)?;
+        if !lock(&file)? {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another run is writing it"));
+        }
+        if is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::other("it is being replaced again and again"))
+}
+
+/// Creates a new file, to add to it and to read it.
+///
+/// # Errors
+/// Returns why the file cannot be created, such as that it exists.
+pub(crate) fn create_new_to_append(path: &Path) -> io::Result<File> {
+    append(path, FOR_ALL, true)
+}
+
+/// Creates an empty file that only its owner may read, if there is no file at this path.
+///
+/// # Errors
+/// Returns why the file cannot be opened.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    append(path, FOR_THE_OWNER, false).map(drop)
 }
 
 /// Writes a new file with this mode, and forces it to disk.

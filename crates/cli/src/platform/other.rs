@@ -80,3 +80,18 @@ pub(crate) fn is_link_of_another_user(_path: &std::path::Path) -> bool {
 pub(crate) fn others_may_read(_path: &std::path::Path) -> bool {
     false
 }
+
+pub(super) fn append(path: &std::path::Path, _mode: u32, new: bool) -> std::io::Result<std::fs::File> {
+    std::fs::File::options().read(true).append(true).create(true).create_new(new).open(path)
+}
+
+/// Locks nothing. Here, a lock would also keep other programs from reading the file.
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+pub(super) fn lock(_file: &std::fs::File) -> std::io::Result<bool> {
+    Ok(true)
+}
+
+/// Returns true, because an open file cannot be replaced here.
+pub(super) fn is_at(_file: &std::fs::File, _path: &std::path::Path) -> bool {
+    true
+}

@@ -4,7 +4,7 @@ use super::{Hidden, Key, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getpgrp, getrlimit, setrlimit};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -245,6 +245,28 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
 /// Returns why the file cannot be created, such as that it exists.
 pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If the
+/// file must be `new`, it is an error if it exists.
+pub(super) fn append(path: &Path, mode: u32, new: bool) -> io::Result<File> {
+    File::options().read(true).append(true).create(true).create_new(new).mode(mode).open(path)
+}
+
+/// Locks a file until it is closed. Returns false if another run has locked it. Some network file systems
+/// have no locks. There, the file counts as locked.
+pub(super) fn lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(true),
+    }
+}
+
+/// Returns true if an open file is the one at this path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    id(file.metadata()) == id(std::fs::metadata(path))
 }
 
 /// Returns the reason why other users can change a regular file, if they can: one of them owns it, or its

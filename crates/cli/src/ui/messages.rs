@@ -8,6 +8,7 @@ use crate::hints;
 use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
+use downhaul_engine::core::run_limits::Reached;
 use downhaul_engine::core::show::escaped;
 use std::collections::HashMap;
 
@@ -298,16 +299,8 @@ impl<'a> Messages<'a> {
             return Vec::new();
         }
         let label = |text: &str| self.paint.show(Style::Note, text);
-        vec![match &args.again {
-            Again::Unshown => label("To resume, run the same command again."),
-            Again::Command(command, hidden) if hidden.is_empty() => {
-                format!("{} {command}", label("To resume:"))
-            }
-            Again::Command(command, hidden) => {
-                let names = hidden.join(", ");
-                format!("{} {command}", label(&format!("To resume, with your own value for {names}:")))
-            }
-        }]
+        let (text, command) = args.again.to_resume();
+        vec![label(&text) + &command]
     }
 
     fn verbose_line(&self, line: impl FnOnce() -> String) -> Vec<String> {
@@ -319,10 +312,16 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Returns the last line of a run that was stopped. `all` is the number of its files, if that is known.
-pub(crate) fn stopped(summary: &Summary, all: Option<u64>) -> String {
+/// Returns the last lines of a run that was stopped. `all` is the number of its files, if that is known, and
+/// `again` is the command that goes on.
+pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
-    let mut text = "Stopped: ".to_string();
+    let by = match summary.reached {
+        Some(Reached::Total) => " by --max-total",
+        Some(Reached::Deadline) => " by --deadline",
+        _ => "",
+    };
+    let mut text = format!("Stopped{by}: ");
     if summary.finished > 0 {
         text += &format!("{} downloaded, ", files(summary.finished));
     }
@@ -333,6 +332,10 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>) -> String {
     let ended = summary.finished + summary.skipped + failed;
     let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
     text += &format!("{} unfinished", files(unfinished));
+    if summary.reached.is_some() {
+        let (label, command) = again.to_resume();
+        return format!("{text}.\n{label}{command}\n");
+    }
     text + &match (summary.resumable, unfinished) {
         (_, 0) => ".\n".to_string(),
         (0, _) => ", and no bytes of them were kept. The same command starts them again.\n".to_string(),

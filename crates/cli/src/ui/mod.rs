@@ -40,7 +40,7 @@ const FLOOD: u32 = 16;
 
 /// The most bytes of output that are collected before they are written. In a flood, many lines are written at
 /// once.
-const AT_ONCE: usize = 64 * 1024;
+pub(crate) const AT_ONCE: usize = 64 * 1024;
 
 /// In a flood, a reader wakes up only a few hundred times a second. Waking it for each event would cost more
 /// than everything else that is done for a small file.

@@ -62,6 +62,28 @@ fn a_full_disk_fails_before_the_first_byte_if_the_size_is_known() {
 }
 
 #[test]
+fn a_full_disk_for_the_record_leaves_whole_lines_and_the_downloads_go_on() {
+    let Some(disk) = SmallDisk::new(1) else { return };
+    let (place, server) = (&disk.place, Server::start());
+    let urls = (0..300).map(|n| server.put(&format!("/d/f{n}"), format!("content {n}")));
+    place.write("list", urls.collect::<Vec<_>>().join("\n"));
+    place.write("out/filler", vec![0; (1 << 20) - (16 << 10)]);
+    let out = place.run(&["-i", "list", "-d", "files", "--record", "out/set.lock"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("the lock file out/set.lock cannot be written"), "{}", out.stderr);
+    assert_eq!(place.files().iter().filter(|name| name.starts_with("files/")).count(), 300);
+    let record = String::from_utf8(place.file("out/set.lock").expect("a record")).expect("UTF-8");
+    let is_whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+    assert!(record.ends_with('\n') && record.lines().all(is_whole), "{record}");
+    // When there is room again, the same command completes the record.
+    std::fs::remove_file(place.path().join("out/filler")).expect("removed");
+    let out =
+        place.run(&["-i", "list", "-d", "files", "--record", "out/set.lock", "--if-exists", "overwrite"]);
+    let record = String::from_utf8(place.file("out/set.lock").expect("a record")).expect("UTF-8");
+    assert_eq!((out.status, record.lines().count()), (0, 300), "{}", out.stderr);
+}
+
+#[test]
 fn the_free_space_is_checked_for_all_running_files_together() {
     let Some(disk) = SmallDisk::new(12) else { return };
     let server = Server::start();

@@ -79,6 +79,11 @@ mod tls;
 mod tls_options;
 mod tracing;
 
+// What a run did, and when it stops.
+mod archives;
+mod records;
+mod run_limits;
+
 // Digests, checksum lists and signatures.
 mod checksum_lists;
 mod chunk_digests;

@@ -249,3 +249,80 @@ fn a_name_that_would_be_a_file_and_a_folder_is_refused_before_any_request() {
     place.write("list", format!("{url} a/b\n{url} a/c/d\n"));
     assert_eq!(place.run(&["-i", "list"]).status, 0);
 }
+
+#[test]
+fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
+    let (server, place) = (Server::start(), Place::new());
+    for path in ["/a/b/one.fq.gz", "/a/c/two.fq.gz", "/x/one.fq.gz"] {
+        server.put(path, path);
+    }
+    let digest = "ab".repeat(32);
+    let rows = [
+        format!("{},S1,{}", server.url("a/b/one.fq.gz"), ""),
+        format!("{},../S2,{}", server.url("a/c/two.fq.gz"), ""),
+    ];
+    place.write("list.csv", format!("url,sample,sha256\n{}\n", rows.join("\n")));
+    let run = |template: &str, folder: &str| {
+        let out = place.run(&["-i", "list.csv", "-d", folder, "--name-template", template]);
+        (out.status, out.stderr)
+    };
+    let (status, stderr) = run("{host}/{path[-1:]}/{sample}/{line:03}-{stem}{ext}", "out");
+    assert_eq!(status, 0, "{stderr}");
+    let host = "127.0.0.1";
+    assert_eq!(
+        place.files(),
+        [
+            "list.csv".to_string(),
+            format!("out/{host}/b/S1/002-one.fq.gz"),
+            format!("out/{host}/c/___S2/003-two.fq.gz"),
+        ]
+    );
+    // The next run finds the same files.
+    let (status, stderr) = run("{host}/{path[-1:]}/{sample}/{line:03}-{stem}{ext}", "out");
+    assert!(status == 0 && stderr.matches("already exists").count() == 2, "{stderr}");
+
+    let (status, stderr) = run("{sha256:.2}/{name}", "none");
+    assert!(status == 2 && stderr.contains("line 2") && stderr.contains("it has no `sha-256`"), "{stderr}");
+    let (status, stderr) = run("../{name}", "none");
+    assert!(status == 2 && stderr.contains("a relative path"), "{stderr}");
+    place.write("list.csv", format!("url,sha256\n{},{digest}\n", server.url("a/b/one.fq.gz")));
+    assert_eq!(run("{sha256:.2}/{name}", "none").0, 3, "the digest is another one");
+}
+
+#[test]
+fn names_of_a_template_never_meet() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = ["/a/one", "/b/two", "/c/three"].map(|path| {
+        serde_json::json!({"url": server.put(path, path), "kind": "x", "long": "n".repeat(300) + path})
+            .to_string()
+    });
+    place.write("list.jsonl", lines.join("\n"));
+    let out = place.run(&["-i", "list.jsonl", "-d", "same", "--name-template", "{kind}/file.bin"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    for (name, content) in [("file.bin", "/a/one"), ("file (1).bin", "/b/two"), ("file (2).bin", "/c/three")]
+    {
+        assert_eq!(place.file(&format!("same/x/{name}")).as_deref(), Some(content.as_bytes()), "{name}");
+    }
+    let out = place.run(&["-i", "list.jsonl", "-d", "long", "--name-template", "{long}.bin"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let long: Vec<String> = place.files().into_iter().filter(|name| name.starts_with("long/")).collect();
+    assert!(
+        long.len() == 3 && long.iter().all(|name| name.len() <= 260 && name.ends_with(".bin")),
+        "{long:?}"
+    );
+
+    // Names that a list gives are `name` in the template, and two equal ones are a mistake.
+    let named = ["a", "b"].map(|folder| {
+        serde_json::json!({"url": server.put(&format!("/d/{folder}"), folder), "out": format!("{folder}/same")}).to_string()
+    });
+    place.write("named.jsonl", named.join("\n"));
+    let out = place.run(&["-i", "named.jsonl", "-d", "named", "--name-template", "all/{name}"]);
+    assert!(
+        out.status == 2 && out.stderr.contains("lines 1 and 2 would have the same name"),
+        "{}",
+        out.stderr
+    );
+    let out = place.run(&["-i", "named.jsonl", "-d", "named", "--name-template", "{line}/{name}"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("named/2/same").as_deref(), Some(&b"b"[..]));
+}

@@ -21,7 +21,7 @@ mod tests;
 mod variant;
 
 pub use existing::{Compared, ExistingFile, IS_NOT_WHAT, Recognised, compare};
-pub use origin::{Hashes, Key, Origin, Relation, is_signed};
+pub use origin::{Hashes, Key, Origin, Relation, file_hash, is_signed};
 pub(crate) use origin::{is_same_place, is_same_url};
 pub use record::{Conditions, Record, seconds};
 pub use variant::Variant;

@@ -195,6 +195,21 @@ impl Origin {
     }
 }
 
+/// Returns a keyed hash of a URL, without its signature and password, and of the facts of its request that
+/// choose the content.
+pub fn file_hash(url: &Url, variant: &Variant, key: &Key) -> [u8; 16] {
+    let mut file = unsigned(url);
+    // This call cannot fail for http and https.
+    let _ = file.set_password(None);
+    let mut hasher = key.hasher();
+    hasher.update(file.as_str().as_bytes());
+    // A URL has no blank, so different facts never have the same text.
+    hasher.update(b" ").update(variant.content.as_deref().unwrap_or_default().as_bytes());
+    let mut hash = [0; 16];
+    hasher.finalize_xof().fill(&mut hash);
+    hash
+}
+
 /// Returns true if two URLs are equal except for their signature. A validator applies to one URL only (RFC
 /// 9110, section 8.8.3), and a redirect may lead to a different URL.
 pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {

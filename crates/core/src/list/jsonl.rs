@@ -10,6 +10,7 @@ use super::{bad, bare, header_keys, option_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy};
+use crate::lock_file;
 use crate::name::SafeName;
 use crate::show::HIDDEN;
 use serde_json::{Map, Value};
@@ -43,9 +44,16 @@ const SECRETS: [&str; 9] = [
 /// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
 const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
-/// Reads a trimmed line that begins with `{`.
-pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Job, Error> {
-    job(serde_json::from_str(text).map_err(|e| bad(e.to_string()))?, addresses)
+/// Reads a trimmed line that begins with `{`. Returns `None` for a job that failed ([`has_failed`]).
+pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
+    let keys = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+    if has_failed(&keys) { Ok(None) } else { job(keys, addresses).map(Some) }
+}
+
+/// Returns true if an object is the line of a lock file about a job that failed. It is not a job of a list.
+pub(super) fn has_failed(keys: &Map<String, Value>) -> bool {
+    let is_failed = keys.get("status").is_some_and(|status| status == "failed");
+    is_failed && lock_file::take_keys(&mut keys.clone()).is_some()
 }
 
 /// Returns the job of an object.
@@ -60,7 +68,8 @@ pub(super) fn job_with(
     options: Map<String, Value>,
     addresses: &Addresses,
 ) -> Result<Job, Error> {
-    let mut job = urls(&mut keys, addresses)?;
+    let is_recorded = lock_file::take_keys(&mut keys).is_some();
+    let mut job = Job { is_recorded, ..urls(&mut keys, addresses)? };
     // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))

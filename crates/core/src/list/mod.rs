@@ -57,7 +57,7 @@ fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> 
         return Ok(None);
     }
     match text.starts_with('{') {
-        true => jsonl::parse(text, addresses).map(Some),
+        true => jsonl::parse(text, addresses),
         false => lines::parse(text, addresses).map(Some),
     }
 }

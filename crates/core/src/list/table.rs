@@ -161,8 +161,9 @@ impl Header {
                 object.insert(key.clone(), value);
             }
         }
+        let objects = objects.into_iter().filter(|(keys, _)| !jsonl::has_failed(keys));
         let job = |(keys, options)| jsonl::job_with(keys, options, &self.addresses);
-        Ok(objects.into_iter().map(job).collect())
+        Ok(objects.map(job).collect())
     }
 
     /// Returns the URLs of a cell. If one of its values is no URL, the whole cell is one URL that has

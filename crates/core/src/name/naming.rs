@@ -1,15 +1,19 @@
-//! Chooses the name of a file that was not given one (`--names`, `--folders` and `--windows-names`).
+//! Chooses the name of a file that was not given one (`--names`, `--folders`, `--name-template` and
+//! `--windows-names`).
 //!
-//! Invariant: the result depends only on the given URL, the URL of the response and the server's
+//! Invariant: the result depends only on the job, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
 
-use super::SafeName;
+use super::{SafeName, Template};
+use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job};
 use crate::remote::Remote;
+use crate::show;
+use std::sync::Arc;
 use url::Url;
 
 /// How files get their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
     /// Where a name comes from, if neither a list nor the user gave one.
     pub source: NameSource,
@@ -17,6 +21,8 @@ pub struct Naming {
     pub folders: Folders,
     /// True if Windows must accept all names below the output folder (`--windows-names`).
     pub windows: bool,
+    /// The template of names, which is used instead of `folders` (`--name-template`).
+    pub template: Option<Arc<Template>>,
 }
 
 /// Where a name comes from (`--names`).
@@ -45,7 +51,7 @@ pub enum Folders {
 
 impl Default for Naming {
     fn default() -> Naming {
-        Naming { source: NameSource::Auto, folders: Folders::Last(0), windows: cfg!(windows) }
+        Naming { source: NameSource::Auto, folders: Folders::Last(0), windows: cfg!(windows), template: None }
     }
 }
 
@@ -60,10 +66,35 @@ impl Naming {
                 _,
             ) => None,
             (Destination::Name(name), _) => Some(self.given(name)),
-            (Destination::Server, None) => Some(self.in_folder_of(spec, self.by_url(given))),
+            (Destination::Server, None) => Some(self.in_folder_of(spec, self.by_url(spec, given))),
             (Destination::Server, Some(remote)) => {
-                let name = self.by_response(given, &remote.url, remote.name.as_ref());
+                let name = self.by_response(spec, given, &remote.url, remote.name.as_ref());
                 Some(self.in_folder_of(spec, name))
+            }
+        }
+    }
+
+    /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
+    /// the template makes of it.
+    ///
+    /// # Errors
+    /// Returns `name.unsafe` if the job lacks something that the template needs.
+    pub fn apply(&self, job: Job) -> Result<Job, Error> {
+        let (Some(template), Some(url)) = (&self.template, job.urls.first()) else { return Ok(job) };
+        let unusable = |why| {
+            Error::new(ErrorKind::NameUnsafe, show::url(url), format!("{why}, and --name-template needs it"))
+        };
+        match &job.destination {
+            Destination::Server => {
+                template.name(&job, &SafeName::from_url(url)).map_err(unusable)?;
+                Ok(job)
+            }
+            Destination::Name(name) => {
+                let name = template.name(&job, name).map_err(unusable)?;
+                Ok(Job { destination: Destination::Name(name), ..job })
+            }
+            Destination::Path(_) | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {
+                Ok(job)
             }
         }
     }
@@ -77,25 +108,34 @@ impl Naming {
     }
 
     /// Returns the name of a file for which only the given URL is known.
-    pub fn by_url(&self, given: &Url) -> SafeName {
-        self.below(given, SafeName::from_url(given))
+    fn by_url(&self, job: &Job, given: &Url) -> SafeName {
+        self.placed(job, given, SafeName::from_url(given))
     }
 
     /// Returns the name of a file whose response is known. `answered` is the URL after redirects, and
     /// `stated` is the name in the Content-Disposition.
-    pub fn by_response(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
+    fn by_response(&self, job: &Job, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
             NameSource::Url => None,
             NameSource::Auto => stated.cloned().or_else(answered),
             NameSource::Server => stated.cloned().or_else(answered).or_else(|| Some(SafeName::index())),
         };
-        self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
+        self.placed(job, given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
     /// Returns a given name. If `windows` is set, the name is changed so that Windows accepts it.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
+    }
+
+    /// Returns the whole name of a file, by the template or below the folders of its URL.
+    fn placed(&self, job: &Job, url: &Url, file: SafeName) -> SafeName {
+        match &self.template {
+            // A job that lacks something was refused before ([`Naming::apply`]).
+            Some(template) => self.given(&template.name(job, &file).unwrap_or(file)),
+            None => self.below(url, file),
+        }
     }
 
     /// Puts the kept folders of the given URL before the name of a file. Folders never come from a redirect,
@@ -129,6 +169,10 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
+    fn by_url(naming: &Naming, text: &str) -> String {
+        naming.name_for(&Job::new(url(text)), None).expect("a name").to_string()
+    }
+
     #[test]
     fn the_option_names_decides_where_names_come_from() {
         let given = url("http://h/d/given.bin?x=1");
@@ -145,7 +189,7 @@ mod tests {
         ] {
             let naming = Naming { source, ..Naming::default() };
             assert_eq!(
-                naming.by_response(&given, answered, stated).as_str(),
+                naming.by_response(&Job::new(given.clone()), &given, answered, stated).as_str(),
                 expected,
                 "{source:?} {answered}"
             );
@@ -167,9 +211,9 @@ mod tests {
             ("http://[::1]:8080/f", Folders::Host, "[::1]:8080/f"),
         ] {
             let naming = Naming { folders, windows: false, ..Naming::default() };
-            assert_eq!(naming.by_url(&url(text)).as_str(), expected, "{text}");
+            assert_eq!(by_url(&naming, text), expected, "{text}");
         }
-        let naming = Naming { folders: Folders::Host, windows: true, source: NameSource::Auto };
-        assert_eq!(naming.by_url(&url("http://h:8080/con/a%3Ab.")).as_str(), "h_8080/_con/a_b_");
+        let naming = Naming { folders: Folders::Host, windows: true, ..Naming::default() };
+        assert_eq!(by_url(&naming, "http://h:8080/con/a%3Ab."), "h_8080/_con/a_b_");
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of names: examples, and properties that any text must have.
 
 use super::*;
+use crate::job::Job;
 use crate::show;
 use proptest::prelude::*;
 
@@ -183,7 +184,8 @@ proptest! {
         let url = Url::parse(&format!("http://{host}/{path}")).expect("a URL");
         prop_assert!(is_one_safe_component(SafeName::from_url(&url).as_str()));
         for (folders, windows) in [(Folders::Last(2), false), (Folders::All, true), (Folders::Host, false)] {
-            let name = Naming { source: NameSource::Auto, folders, windows }.by_url(&url);
+            let naming = Naming { folders, windows, ..Naming::default() };
+            let name = naming.name_for(&Job::new(url.clone()), None).expect("a name");
             prop_assert!(name.as_str().split('/').all(is_one_safe_component), "{name}");
         }
     }

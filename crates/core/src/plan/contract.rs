@@ -6,7 +6,7 @@ use crate::concurrency;
 use crate::content::Look;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
-use crate::event::EventKind;
+use crate::event::{EventKind, Kept};
 use crate::identity::{Conditions, Origin};
 use crate::job::{ChunkHashes, IfLocked};
 use crate::journal::{Claim, Start};
@@ -267,12 +267,7 @@ pub enum Place {
     /// used only in `Looked`.
     Ask(Conditions),
     /// The file is not saved, because the existing file is kept.
-    Taken {
-        /// The path of the existing file.
-        path: String,
-        /// The reason why the existing file is kept, such as `already exists`.
-        reason: String,
-    },
+    Taken(Kept),
 }
 
 /// The content of a partial file that was found.

@@ -92,7 +92,7 @@ pub use transfer::{
 use crate::concurrency::Allowance;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
-use crate::event::{EventKind, Failure};
+use crate::event::{self, EventKind, Failure, Kept};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::remote::Validator;
 use crate::show;
@@ -363,6 +363,18 @@ impl Plan {
         self.transfer.present()
     }
 
+    /// Returns the number of bytes that were received so far, and of those that are still missing, if the
+    /// size is known.
+    pub fn expected_transfer(&self) -> u64 {
+        let missing = self.size().unwrap_or_default().saturating_sub(self.bytes());
+        self.transfer.received() + missing
+    }
+
+    /// Returns the number of bytes that were received so far.
+    pub fn received(&self) -> u64 {
+        self.transfer.received()
+    }
+
     /// Returns the offset of the first byte that is not written.
     pub fn prefix(&self) -> u64 {
         self.transfer.written().prefix()
@@ -439,8 +451,9 @@ impl Plan {
             chunk_length: Some(self.verification.chunk_length()).filter(|&length| length > 0),
             seconds: now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64(),
             proven,
-            digests: digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect(),
+            digests: event::by_name(&digests),
             warnings: self.identity.take_warnings(),
+            extra: serde_json::Map::new(),
         }));
         self.finish(Outcome::Finished);
     }
@@ -479,8 +492,8 @@ impl Plan {
         self.resumes = self.transfer.present() > 0;
     }
 
-    fn skip(&mut self, path: String, reason: String) {
-        self.actions.push_back(Action::Tell(EventKind::Skipped { path, reason }));
+    fn skip(&mut self, kept: Kept) {
+        self.actions.push_back(Action::Tell(EventKind::skipped(kept)));
         self.finish(Outcome::Skipped);
     }
 
@@ -489,6 +502,7 @@ impl Plan {
             error: Failure::from(error),
             retries: self.retry.used(),
             exhausted,
+            extra: serde_json::Map::new(),
         }));
         let journal = self.identity.journal(self.transfer.size()).is_some();
         let resumable = journal && self.is_joinable() && self.transfer.present() > 0;

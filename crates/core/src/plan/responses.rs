@@ -28,7 +28,7 @@ impl Plan {
                 self.asking = Some(conditions);
                 self.state = State::Transferring;
             }
-            Ok(Place::Taken { path, reason }) => self.skip(path, reason),
+            Ok(Place::Taken(kept)) => self.skip(kept),
             Err(error) => self.failed(now, error),
         }
     }
@@ -46,9 +46,9 @@ impl Plan {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
             // There is a response already, so no further request about the existing file is needed.
             Ok(Place::Ask(_)) => {}
-            Ok(Place::Taken { path, reason }) => {
+            Ok(Place::Taken(kept)) => {
                 self.drop_workers();
-                return self.skip(path, reason);
+                return self.skip(kept);
             }
             Err(error) => return self.fail(now, error),
         }

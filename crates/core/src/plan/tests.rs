@@ -259,7 +259,14 @@ fn a_job_waits_for_another_run_without_a_request_and_skips_the_file_that_the_run
         assert_eq!(steps(&mut plan, now), [], "only the first wait is reported");
     }
     assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
-    plan.on(LATER, Input::Looked(Ok(Place::Taken { path: "f".into(), reason: "exists".into() })));
+    plan.on(
+        LATER,
+        Input::Looked(Ok(Place::Taken(Kept {
+            path: "f".into(),
+            reason: "exists".into(),
+            ..Kept::default()
+        }))),
+    );
     assert_eq!(steps(&mut plan, LATER).last(), Some(&Action::Finish(Outcome::Skipped)));
 }
 

@@ -114,9 +114,13 @@ impl Director {
         }
     }
 
+    pub(super) fn ids(&self) -> Vec<JobId> {
+        self.running.keys().copied().collect()
+    }
+
     fn remove(&mut self, id: JobId, remove: Remove) {
-        if self.queue.remove(id).is_some() {
-            self.fail_unstarted(id, &Error::new(ErrorKind::JobRemoved, "", ""));
+        if let Some(spec) = self.queue.remove(id) {
+            self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::JobRemoved, "", ""));
         }
         if let Some(running) = self.running.get_mut(&id) {
             running.discard = remove == Remove::Discard;
@@ -135,8 +139,8 @@ impl Director {
 
     pub(super) fn start_no_more(&mut self) {
         let stopped = Error::new(ErrorKind::RunStopped, "", "");
-        for id in self.queue.close() {
-            self.fail_unstarted(id, &stopped);
+        for (id, spec) in self.queue.close() {
+            self.fail_unstarted(id, Some(&spec), &stopped);
         }
         self.withdraw();
     }

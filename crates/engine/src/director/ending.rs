@@ -9,7 +9,9 @@ use crate::trace::CONCURRENCY;
 use downhaul_core::concurrency::{AUTO_MOST, Controller, Host, Level};
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
+use downhaul_core::job::Job;
 use downhaul_core::plan::Outcome;
+use downhaul_core::run_limits::Reached;
 use std::time::Duration;
 use tracing::debug;
 
@@ -40,6 +42,8 @@ pub struct Summary {
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
+    /// The limit because of which some files were not started.
+    pub reached: Option<Reached>,
     /// True if the reader of standard output has closed the output.
     pub output_closed: bool,
     /// Notes about the whole run for the user.
@@ -50,8 +54,10 @@ pub struct Summary {
 
 impl Director {
     /// Ends a job that never started.
-    pub(super) fn fail_unstarted(&mut self, id: JobId, error: &Error) {
-        self.reporter.tell(Some(id), EventKind::failed(error));
+    pub(super) fn fail_unstarted(&mut self, id: JobId, spec: Option<&Job>, error: &Error) {
+        let failed = EventKind::failed(error);
+        let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
+        self.reporter.tell(Some(id), failed);
         self.places.over(id);
         self.count_failure(error.kind);
     }
@@ -68,6 +74,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let part = std::mem::replace(&mut running.stage, Stage::Over).into_file().map(|file| file.part);
         let bytes = running.plan.bytes();
+        self.received += running.plan.received();
         self.reporter.drop_meter(id);
         self.space.release(id);
         self.places.over(id);

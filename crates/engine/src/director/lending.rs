@@ -228,6 +228,7 @@ impl Director {
             && settings.sync != Sync::Always
             && settings.if_exists_of(spec) != IfExists::Rename
             && settings.max_time.is_none()
+            && settings.limits.max_total.is_none()
             && settings.http_version != HttpVersion::Two
             && settings.proxies.of(url).is_none()
             && self.connections.limits.of(url).is_none()
@@ -327,7 +328,7 @@ impl Director {
                 // The job takes the place that was counted for it.
                 self.count_lent(self.lending.counted.saturating_sub(1));
                 if self.queue.is_closed() {
-                    return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
+                    return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
                 }
                 let first = (sent, response.is_err().then_some(done));
                 let source = Arc::new(Responded::new(source, response, spent));
@@ -343,7 +344,7 @@ impl Director {
     fn on_untouched(&mut self, Lent { id, spec, .. }: Lent) {
         self.lending.out.remove(&id);
         if self.queue.is_closed() {
-            return self.fail_unstarted(id, &Error::new(ErrorKind::RunStopped, "", ""));
+            return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
         }
         self.queue.push(id, Arc::unwrap_or_clone(spec));
         self.catch_up(id);
@@ -367,7 +368,10 @@ impl Director {
             let (name, bytes) = (name_of(&saved.path), saved.bytes);
             self.summary.explanation.add(FileStory { name, bytes, took, connections: 1, spent, limit });
         }
-        saved.events.into_iter().for_each(|event| self.reporter.tell(Some(id), event));
+        saved
+            .events
+            .into_iter()
+            .for_each(|event| self.reporter.tell(Some(id), event.with_extra(&spec.extra)));
         self.places.over(id);
         self.count_finished(saved.bytes);
     }

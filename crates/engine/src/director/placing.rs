@@ -82,7 +82,7 @@ impl Director {
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
                     // The expected digests are known only when the server has given the name.
-                    Place::Taken { .. } if !sure => Place::Ask(Conditions::default()),
+                    Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
                 Ok((path, place))
@@ -153,7 +153,7 @@ impl Director {
                     }
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
-                    (Place::Taken { .. } | Place::Ask(_), _) => (None, None),
+                    (Place::Taken(_) | Place::Ask(_), _) => (None, None),
                     (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
                     (Place::Free { .. }, Destination::Writer(writer)) => {
                         (Some(Arc::new(InOrder::writer(writer)?)), None)

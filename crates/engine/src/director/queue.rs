@@ -76,13 +76,11 @@ impl Queue {
         self.all_paused = paused;
     }
 
-    /// Removes all jobs, and returns their identifiers. No job starts any more.
-    pub(super) fn close(&mut self) -> Vec<JobId> {
+    /// Removes all jobs, and returns them. No job starts any more.
+    pub(super) fn close(&mut self) -> Vec<(JobId, Job)> {
         self.closed = true;
-        let ids = self.ids();
-        self.waiting.clear();
-        self.paused.clear();
-        ids
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|((_, id), job)| (id, job));
+        waiting.chain(std::mem::take(&mut self.paused)).collect()
     }
 
     pub(super) fn is_closed(&self) -> bool {

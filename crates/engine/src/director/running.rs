@@ -170,7 +170,7 @@ impl Running {
     /// unless the file is continued or skipped.
     pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
         let is_settled = self.spec.destination != Destination::Server
-            || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
+            || matches!(place, Place::Taken(_) | Place::Free { left: true, .. });
         if let Stage::Placing(placing) = &mut self.stage
             && is_settled
             && !matches!(place, Place::Ask(_))

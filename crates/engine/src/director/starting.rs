@@ -10,11 +10,12 @@ use crate::session::Added;
 use crate::source::{GivenBy, Slice, Source};
 use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::event::{EventKind, JobId};
+use downhaul_core::event::{EventKind, JobId, Kept};
 use downhaul_core::identity::Identity;
 use downhaul_core::job::{Job, NamedBy};
 use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
+use downhaul_core::run_limits::RunLimits;
 use downhaul_core::show;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl Director {
                 self.start_at_known_files(&spec);
                 self.reserve(id, spec);
             }
-            Err(error) => self.fail_unstarted(id, &error),
+            Err(error) => self.fail_unstarted(id, None, &error),
         }
     }
 
@@ -55,8 +56,17 @@ impl Director {
     }
 
     /// Reserves the name of a job. The job then waits for its turn.
-    fn reserve(&mut self, id: JobId, spec: Job) {
-        match self.places.reserve(id, &spec) {
+    fn reserve(&mut self, id: JobId, mut spec: Job) {
+        let reserved = self.places.reserve(id, &spec);
+        // The name of a file that was fetched before stays reserved, so that the names of the other files do
+        // not depend on which of them were.
+        if let Some(done) = spec.done.take() {
+            self.reporter.tell(Some(id), EventKind::skipped(done).with_extra(&spec.extra));
+            self.places.over(id);
+            self.summary.skipped += 1;
+            return;
+        }
+        match reserved {
             Reserved::Path => {
                 self.queue.push(id, spec);
                 self.catch_up(id);
@@ -65,12 +75,13 @@ impl Director {
                 let by_url = || SafeName::from_url(&spec.urls[0]).to_string();
                 let path = spec.destination.given_name().unwrap_or_else(by_url);
                 let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                self.reporter.tell(Some(id), EventKind::skipped(path, reason));
+                let kept = Kept { path, reason, ..Kept::default() };
+                self.reporter.tell(Some(id), EventKind::skipped(kept).with_extra(&spec.extra));
                 self.summary.skipped += 1;
             }
             Reserved::Taken => {
                 let at = spec.destination.given_name().unwrap_or_default();
-                self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
+                self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::NameTaken, at, ""));
             }
         }
     }
@@ -78,6 +89,21 @@ impl Director {
     /// Returns true if the queue has space for further jobs.
     pub(super) fn wants_jobs(&mut self) -> bool {
         self.queue.has_space() && !self.reporter.is_behind()
+    }
+
+    /// Starts no more files, if a limit of the run is reached and some files were not started.
+    pub(super) fn check_limits(&mut self, more_jobs: bool) {
+        let limits = self.settings.limits;
+        let has_more = more_jobs || !self.queue.is_empty() || self.lending.has_waiting();
+        if limits == RunLimits::default() || self.queue.is_closed() || !has_more {
+            return;
+        }
+        let coming: u64 = self.running.values().map(|one| one.plan.expected_transfer()).sum();
+        let bytes = self.received.saturating_add(coming);
+        if let Some(reached) = limits.reached(self.clock.now(), bytes, self.queue.has_next()) {
+            self.summary.reached = Some(reached);
+            self.start_no_more();
+        }
     }
 
     /// Continues idle files, and starts files from the queue, as far as the limit of active files allows.
@@ -91,6 +117,8 @@ impl Director {
             }
         }
         while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
+            // A limit may be reached by the file that was started last.
+            self.check_limits(false);
             let Some((id, spec)) = self.queue.pop() else { return };
             self.start(id, spec, None);
         }

@@ -9,8 +9,9 @@ use crate::checksum_discovery::Known;
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
 use downhaul_core::content::{self, Look};
-use downhaul_core::digest::{self, Expected};
+use downhaul_core::digest::{self, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::Kept;
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
@@ -42,7 +43,10 @@ impl Places {
             Some(NoFile::Link) if if_exists != IfExists::Overwrite => {
                 let why = "it is a symbolic link that leads nowhere";
                 return match if_exists {
-                    IfExists::Skip => Ok((path.clone(), stays(&path, &format!("already exists: {why}")))),
+                    IfExists::Skip => {
+                        let (path, reason) = (shown, format!("already exists: {why}"));
+                        Ok((path.clone().into(), Place::Taken(Kept { path, reason, ..Kept::default() })))
+                    }
                     _ => Err(Error::new(ErrorKind::FileExists, shown, why)),
                 };
             }
@@ -55,14 +59,15 @@ impl Places {
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
             // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
-            (Resume::Repair, _) => self.repair(&path, wanted)?,
+            (Resume::Repair, _) => self.repair(&path, &there, wanted)?,
             (_, IfExists::Overwrite | IfExists::Rename) => None,
             (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
             (_, IfExists::Skip) => {
-                let verified = self
-                    .verify(&path, wanted, &[])?
-                    .map_or(String::new(), |verified| format!(", {verified}"));
-                Some(stays(&path, &format!("already exists{verified}")))
+                let stays = self.verify(&path, wanted, &[])?.map_or_else(
+                    || stays(&path, &there, "already exists"),
+                    |verified| verified.stays(&path, &there, "already exists"),
+                );
+                Some(stays)
             }
             (_, IfExists::Update) => self.update(&path, &there, wanted)?,
             (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
@@ -80,7 +85,7 @@ impl Places {
         let verified = self.verify(path, wanted, &[])?;
         let lacks_digest = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
         if let Some(verified) = verified.filter(|_| !lacks_digest) {
-            return Ok(stays(path, &format!("already exists, {verified}")));
+            return Ok(verified.stays(path, there, "already exists"));
         }
         if lacks_digest && wanted.remote.is_some_and(|remote| !has_strong(wanted, &remote.digests)) {
             let why = "so the existing file cannot be verified";
@@ -91,7 +96,8 @@ impl Places {
             && !lacks_digest
         {
             let when = format!("as downloaded on {}", record.day());
-            return Ok(stays(path, &format!("already exists, {when} (--if-exists update asks the server)")));
+            let reason = format!("already exists, {when} (--if-exists update asks the server)");
+            return Ok(stays(path, there, &reason));
         }
         if let Some(tool) = self.disk.unfinished_by(path) {
             return exists(format!("{tool} has not finished it, as its control file shows"));
@@ -115,13 +121,13 @@ impl Places {
                 "the server does not say how large its file is, so the two files cannot be compared".into(),
             ),
             compared => match self.verify(path, wanted, &remote.digests) {
-                Ok(Some(verified)) => Ok(stays(path, &format!("already exists, {verified}"))),
+                Ok(Some(verified)) => Ok(verified.stays(path, there, "already exists")),
                 Ok(None) => match compared {
                     Compared::Same(what) => match self.why_another(path, there, wanted, remote) {
                         Some(why) => exists(why.into()),
                         None => {
                             self.is_no_page(path, wanted)?;
-                            Ok(stays(path, &format!("already exists, {what}")))
+                            Ok(stays(path, there, &format!("already exists, {what}")))
                         }
                     },
                     _ => {
@@ -139,7 +145,7 @@ impl Places {
     /// that both are the same. An equal size alone is not enough.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
-            Ok(Some(verified)) => return Ok(Some(stays(path, &format!("is up to date, {verified}")))),
+            Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
             // The existing file does not match, but the server may have a newer file that matches the given
             // digest.
             Err(error) if is_other_content(error.kind) => return Ok(None),
@@ -149,7 +155,7 @@ impl Places {
         if demanded || self.disk.unfinished_by(path).is_some() {
             return Ok(None);
         }
-        let up_to_date = Some(stays(path, "is up to date"));
+        let up_to_date = |digests| Some(stays_verified(path, there, "is up to date", digests));
         let Some(remote) = wanted.remote else {
             if wanted.spec.sends.is_some() {
                 return Ok(None);
@@ -165,7 +171,7 @@ impl Places {
             // If the request had no condition, a response with status 304 has no meaning.
             let known = there.file.recognise(&wanted.identity.origins);
             let asked = matches!(known, identity::Recognised::Ours(record) if record.conditions() != Conditions::default());
-            return Ok(up_to_date.filter(|_| asked));
+            return Ok(up_to_date(Vec::new()).filter(|_| asked));
         }
         let same_size = remote.size.map(|size| size == there.file.size);
         // HTTP dates have whole seconds.
@@ -190,7 +196,9 @@ impl Places {
             same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));
         self.is_no_page(path, wanted)?;
         Ok(match self.verify(path, wanted, &remote.digests) {
-            Ok(verified) if same || verified.is_some() => up_to_date,
+            Ok(verified) if same || verified.is_some() => {
+                up_to_date(verified.map(|verified| verified.digests).unwrap_or_default())
+            }
             _ => None,
         })
     }
@@ -250,9 +258,9 @@ impl Places {
     ///
     /// # Errors
     /// Returns `digest.missing` if neither a digest nor chunk hashes are known.
-    fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+    fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
-            Ok(Some(verified)) => Ok(Some(stays(path, &format!("is correct, {verified}")))),
+            Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so downhaul does not know which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
@@ -262,8 +270,13 @@ impl Places {
     }
 
     /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
-    /// with its signature. Returns a text about what was verified, or `None` if there was nothing to compare.
-    fn verify(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
+    /// with its signature. Returns `None` if there was nothing to compare.
+    fn verify(
+        &self,
+        path: &Path,
+        wanted: &Wanted<'_>,
+        stated: &[Expected],
+    ) -> Result<Option<Verified>, Error> {
         if self.settings.verify == Verify::Off {
             return Ok(None);
         }
@@ -284,10 +297,28 @@ impl Places {
         match signature {
             Some(signature) => {
                 signature.check_file(&computed, || self.disk.open(path), &shown)?;
-                Ok(Some(format!("signed by {}", signature.description().by)))
+                let by = format!("signed by {}", signature.description().by);
+                Ok(Some(Verified { by, digests: computed }))
             }
-            None => Ok(strongest.map(ToString::to_string)),
+            None => {
+                let by = strongest.map(ToString::to_string);
+                Ok(by.map(|by| Verified { by, digests: computed }))
+            }
         }
+    }
+}
+
+/// An existing file that matches its digests or its signature.
+struct Verified {
+    /// What was compared, in words for the user.
+    by: String,
+    digests: Vec<Digest>,
+}
+
+impl Verified {
+    /// Keeps the file. `reason` is followed by what was compared.
+    fn stays(self, path: &Path, there: &Standing, reason: &str) -> Place {
+        stays_verified(path, there, &format!("{reason}, {}", self.by), self.digests)
     }
 }
 
@@ -304,6 +335,12 @@ fn is_other_content(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }
 
-fn stays(path: &Path, reason: &str) -> Place {
-    Place::Taken { path: path.to_string_lossy().into_owned(), reason: reason.into() }
+fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
+    stays_verified(path, there, reason, Vec::new())
+}
+
+/// Keeps a file of which these digests are known.
+fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
+    let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
+    Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests })
 }

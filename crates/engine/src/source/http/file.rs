@@ -265,7 +265,7 @@ impl HttpFile {
             // The director records the refusal, and decides what to do.
             Decision::Fewer => Error::new(kind, at, line),
         };
-        error.size = size;
+        (error.size, error.http_status) = (size, Some(status));
         error.again = self.client.settings.retry_on.contains(&status) && error.kind == kind;
         error
     }

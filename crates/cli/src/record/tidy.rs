@@ -1,0 +1,160 @@
+//! Removes the lines of a lock file that later lines replace, and sorts the lines of the last run.
+//!
+//! Invariant: the memory in use is limited, even for millions of lines: the file is read once for each
+//! million of them. The lock file is replaced in one step.
+
+use super::{Form, rows};
+use crate::platform;
+use downhaul_engine::core::event::JobId;
+use downhaul_engine::core::lock_file::Line;
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// The most files that are remembered while the lock file is read once. They take some 50 MB. If a run has
+/// more files than this, its lines keep the order in which the files ended.
+pub(super) const AT_ONCE: usize = 1_000_000;
+
+/// Removes the lines that later ones replace, if there were lines of earlier runs, and sorts the last lines.
+/// `file` is the open lock file, and `order` has the jobs of its last lines.
+pub(super) fn tidy(
+    file: &mut File,
+    path: &Path,
+    form: Form,
+    had_lines: bool,
+    order: &[JobId],
+) -> io::Result<()> {
+    if !had_lines && order.is_sorted() {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let total = rows(&mut *file, form).try_fold(0, |total, row| row.map(|_| total + 1))?;
+    let dropped = if had_lines { dropped(file, form, total)? } else { Bits::default() };
+    if dropped.is_empty() && order.is_sorted() {
+        return Ok(());
+    }
+    let first = total - order.len().min(total);
+    platform::replace_with(path, platform::FOR_ALL, |to| {
+        file.seek(SeekFrom::Start(0))?;
+        let (mut at, mut last) = (0, Vec::new());
+        for (number, row) in rows(&mut *file, form).enumerate() {
+            let row = row?;
+            let is_kept = !dropped.has(number as u64);
+            match number.checked_sub(first).and_then(|place| order.get(place)) {
+                Some(job) if is_kept => last.push((*job, at, row.len())),
+                None if is_kept => to.write_all(&row)?,
+                _ => {}
+            }
+            at += row.len() as u64;
+        }
+        last.sort_unstable();
+        for (_, at, length) in last {
+            let mut row = vec![0; length];
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(&mut row)?;
+            to.write_all(&row)?;
+        }
+        Ok(())
+    })
+}
+
+/// Returns the lines that are removed. `total` is the number of lines.
+fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
+    let (hasher, mut dropped) = (RandomState::new(), Bits::default());
+    let passes = (total / AT_ONCE + 1) as u64;
+    for pass in 0..passes {
+        file.seek(SeekFrom::Start(0))?;
+        let mut counting = Counting::default();
+        for (number, row) in rows(&mut *file, form).enumerate() {
+            let Some(entry) = form.read(&String::from_utf8_lossy(&row?)) else { continue };
+            let of_this_pass = |text: &str| Some(hasher.hash_one(text)).filter(|hash| hash % passes == pass);
+            let (name, url) = (of_this_pass(&entry.out), of_this_pass(&entry.url));
+            counting.add(number as u64, name, url, entry.line(), &mut dropped);
+        }
+    }
+    Ok(dropped)
+}
+
+/// The lines so far that count.
+#[derive(Default)]
+struct Counting {
+    /// By the hash of the name: the number of the line about a file that exists, and what it says.
+    files: HashMap<u64, (u64, Line)>,
+    /// By the hash of the URL: the number of the line about a job that failed.
+    failed: HashMap<u64, u64>,
+}
+
+impl Counting {
+    /// Adds a line, and marks the line that no longer counts. `name` and `url` are hashes, or `None` if
+    /// another pass compares them.
+    fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Bits) {
+        let failed_before = url.and_then(|url| self.failed.remove(&url));
+        failed_before.into_iter().for_each(|earlier| dropped.set(earlier));
+        if line == Line::Failed {
+            self.failed.extend(url.map(|url| (url, number)));
+            return;
+        }
+        let Some(name) = name else { return };
+        match self.files.get(&name) {
+            Some((_, known)) if line.adds_nothing_to(*known) => dropped.set(number),
+            earlier => {
+                earlier.into_iter().for_each(|(earlier, _)| dropped.set(*earlier));
+                self.files.insert(name, (number, line));
+            }
+        }
+    }
+}
+
+/// A set of numbers. Each takes one bit.
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn place(number: u64) -> (usize, u64) {
+        (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
+    }
+
+    fn set(&mut self, number: u64) {
+        let (at, bit) = Bits::place(number);
+        if at >= self.0.len() {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] |= bit;
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let (at, bit) = Bits::place(number);
+        self.0.get(at).is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the lines that stay of these ones: their names, their URLs, and what they say.
+    fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
+        let (mut counting, mut dropped) = (Counting::default(), Bits::default());
+        for (number, (name, url, line)) in lines.iter().enumerate() {
+            counting.add(number as u64, Some(*name), Some(*url), *line, &mut dropped);
+        }
+        (0..lines.len()).filter(|number| !dropped.has(*number as u64)).collect()
+    }
+
+    #[test]
+    fn the_last_line_of_a_file_counts_unless_it_knows_less() {
+        let (known, unknown) = (Line::Known(Some(5)), Line::Unknown(Some(5)));
+        assert_eq!(kept(&[(1, 1, known), (2, 2, known), (1, 1, known)]), [1, 2]);
+        assert_eq!(kept(&[(1, 1, known), (1, 1, unknown), (1, 1, unknown)]), [0]);
+        assert_eq!(kept(&[(1, 1, known), (1, 1, Line::Unknown(Some(6)))]), [1]);
+        assert_eq!(kept(&[(1, 1, Line::Failed), (1, 1, Line::Failed), (1, 1, known)]), [2]);
+        assert_eq!(kept(&[(1, 1, known), (1, 1, Line::Failed)]), [0, 1], "the file is still there");
+        assert_eq!(kept(&[(0, 1, Line::Failed), (0, 2, Line::Failed)]), [0, 1]);
+    }
+}

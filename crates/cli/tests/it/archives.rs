@@ -1,0 +1,135 @@
+//! `--archive`: files that an earlier run downloaded are skipped without a request.
+
+use crate::common::{Place, events, finish, wait_until};
+use crate::verification::{SHA256, file};
+use downhaul_testkit::server::Server;
+use serde_json::json;
+
+/// Returns how often the server was asked for files.
+fn requests(server: &Server) -> usize {
+    server.requests().len()
+}
+
+#[test]
+fn a_file_of_the_archive_is_skipped_without_a_request_even_if_it_is_gone() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/a", file());
+    let args = [&*url, "--archive", "done.db", "--progress", "json"];
+    assert_eq!(place.run(&args).status, 0);
+    std::fs::remove_file(place.path().join("a")).expect("removed");
+    let before = requests(&server);
+    let out = place.run(&args);
+    assert_eq!((out.status, requests(&server)), (0, before), "{}", out.stderr);
+    let skipped = events(&out).into_iter().find(|one| one["kind"] == "skipped").expect("skipped");
+    assert!(skipped["reason"].as_str().is_some_and(|why| why.contains("as the archive says")), "{skipped}");
+    assert_eq!((&skipped["bytes"], &skipped["digests"]["sha-256"]), (&json!(file().len()), &json!(SHA256.0)));
+    assert_eq!(place.files(), ["done.db"]);
+    // Without the archive, the file is downloaded again.
+    place.assert_exact(&place.run(&[&url]), "a", &file());
+}
+
+#[test]
+fn a_file_is_found_by_its_digest_and_by_its_url_without_secrets() {
+    let (server, place) = (Server::start(), Place::new());
+    server.put("/d/a", file());
+    let run = |line: serde_json::Value| {
+        place.write("list.jsonl", line.to_string());
+        let before = requests(&server);
+        let out = place.run(&["-i", "list.jsonl", "--archive", "done.db", "-d", "out"]);
+        let asked = requests(&server) - before;
+        std::fs::remove_dir_all(place.path().join("out")).ok();
+        (out.status, asked > 0)
+    };
+    let url = server.url("d/a");
+    let signed = |n| format!("{url}?X-Amz-Signature={n}");
+    assert_eq!(run(json!({"url": signed(1)})), (0, true));
+    assert_eq!(run(json!({"url": signed(2)})), (0, false), "another signature");
+    assert_eq!(run(json!({"url": server.url("d/elsewhere"), "sha256": SHA256.0})), (0, false), "another URL");
+    let other = SHA256.0.replace('a', "b");
+    assert_eq!(run(json!({"url": signed(3), "sha256": other})), (3, true), "another digest is another file");
+    assert_eq!(run(json!({"url": format!("{url}?version=2")})), (0, true), "another URL is another file");
+    assert_eq!(run(json!({"url": signed(4), "headers": {"Accept": "text/plain"}})), (0, true));
+}
+
+#[test]
+fn a_file_that_was_there_already_enters_the_archive_if_it_was_compared() {
+    let (server, place) = (Server::start(), Place::new());
+    for (how, is_known) in [("check", true), ("skip", false)] {
+        let url = server.put(&format!("/d/{how}"), file());
+        assert_eq!(place.run(&[&url]).status, 0);
+        let archive = format!("{how}.db");
+        let args = [&*url, "--archive", &archive, "--if-exists", how];
+        assert_eq!(place.run(&args).status, 0);
+        std::fs::remove_file(place.path().join(how)).expect("removed");
+        assert_eq!(place.run(&args).status, 0);
+        assert_eq!(place.file(how).is_none(), is_known, "{how}");
+    }
+}
+
+#[test]
+fn a_failed_file_does_not_enter_the_archive() {
+    let (server, place) = (Server::start(), Place::new());
+    let args = [&*server.url("d/later"), "--archive", "done.db"];
+    assert_eq!(place.run(&args).status, 1);
+    server.put("/d/later", file());
+    place.assert_exact(&place.run(&args), "later", &file());
+}
+
+#[cfg(unix)]
+#[test]
+fn after_a_kill_the_archive_is_sound_and_the_next_run_completes_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let names: Vec<String> = (0..300).map(|n| format!("f{n}")).collect();
+    let urls: Vec<String> =
+        names.iter().map(|name| server.put(&format!("/d/{name}"), name.as_str())).collect();
+    place.write("list", format!("{}\n{}\n", urls.join("\n"), server.url("one_byte_a_second/1000/slow")));
+    let mut run = place.start(&["-i", "list", "-d", "out", "--archive", "done.db", "-j", "4"]);
+    wait_until("some files are in the archive", || {
+        std::fs::metadata(place.path().join("done.db")).is_ok_and(|found| found.len() > 40_000)
+    });
+    run.kill().expect("it runs");
+    drop(finish(run));
+    place.write("list", urls.join("\n"));
+    let out = place.run(&["-i", "list", "-d", "out", "--archive", "done.db"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    std::fs::remove_dir_all(place.path().join("out")).expect("removed");
+    let before = requests(&server);
+    let out = place.run(&["-i", "list", "-d", "out", "--archive", "done.db"]);
+    assert_eq!((out.status, requests(&server) - before), (0, 0), "{}", out.stderr);
+    assert_eq!(place.files(), ["done.db", "list"]);
+}
+
+#[test]
+fn two_runs_use_one_archive_at_once() {
+    let (server, place) = (Server::start(), Place::new());
+    let list = |run: &str| {
+        let urls = (0..200).map(|n| server.put(&format!("/d/{run}{n}"), format!("{run} {n}")));
+        place.write(run, urls.collect::<Vec<_>>().join("\n"));
+    };
+    ["a", "b"].into_iter().for_each(list);
+    let start = |run: &str| place.start(&["-i", run, "-d", &format!("out-{run}"), "--archive", "done.db"]);
+    let runs = ["a", "b"].map(start);
+    for run in runs {
+        let out = finish(run);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    let before = requests(&server);
+    for run in ["a", "b"] {
+        let out = place.run(&["-i", run, "-d", "again", "--archive", "done.db"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert_eq!(requests(&server), before, "each run's files are in the archive");
+}
+
+#[test]
+fn a_file_that_is_no_archive_is_not_touched() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/a", file());
+    place.write("notes.txt", "mine");
+    let out = place.run(&[&url, "--archive", "notes.txt"]);
+    assert!(out.status == 2 && out.stderr.contains("it is not an archive"), "{}", out.stderr);
+    assert_eq!(place.file("notes.txt").as_deref(), Some(&b"mine"[..]));
+    let out = place.run(&[&url, "--archive", "no/folder/done.db"]);
+    assert!(out.status == 5 && out.stderr.contains("the archive no/folder/done.db"), "{}", out.stderr);
+    assert_eq!(place.files(), ["notes.txt"]);
+}

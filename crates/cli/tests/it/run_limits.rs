@@ -1,0 +1,68 @@
+//! `--max-total` and `--deadline`: no further file starts, and the same command goes on later.
+
+use crate::common::{Out, Place};
+use downhaul_testkit::server::Server;
+use std::time::Duration;
+
+/// The size of each file.
+const SIZE: u64 = 100_000;
+
+fn list(server: &Server, place: &Place, count: u64) {
+    let urls = (0..count).map(|n| server.url(&format!("well_behaved/{SIZE}/f{n}")));
+    place.write("list", urls.collect::<Vec<_>>().join("\n"));
+}
+
+/// Returns the command that a run suggests, as arguments.
+fn suggested(out: &Out) -> Vec<String> {
+    let line = out.stderr.lines().find_map(|line| line.strip_prefix("To resume: downhaul "));
+    line.unwrap_or_else(|| panic!("{}", out.stderr)).split(' ').map(String::from).collect()
+}
+
+#[test]
+fn after_max_total_the_files_that_were_started_are_completed_and_no_other() {
+    let (server, place) = (Server::start(), Place::new());
+    list(&server, &place, 10);
+    let out = place.run(&["-i", "list", "-j", "1", "--max-total", "250k", "-d", "out"]);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert_eq!(place.files(), ["list", "out/f0", "out/f1", "out/f2"], "{}", out.stderr);
+    let again = suggested(&out);
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
+    // Each run goes on with the next files.
+    let statuses: Vec<i32> = (0..3).map(|_| place.run(&again).status).collect();
+    assert_eq!((statuses, place.files().len()), (vec![75, 75, 0], 11));
+    let out = place.run(&["-i", "list", "-d", "all", "--max-total", "1000k"]);
+    assert_eq!(out.status, 0, "enough for all files: {}", out.stderr);
+}
+
+#[test]
+fn after_the_deadline_no_file_starts() {
+    let (server, place) = (Server::start(), Place::new());
+    let slow = (0..4).map(|n| server.url(&format!("one_byte_a_second/3/f{n}")));
+    place.write("list", slow.collect::<Vec<_>>().join("\n"));
+    let out = place.run(&["-i", "list", "-j", "1", "--deadline", "1s"]);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert_eq!(place.files(), ["f0", "list"], "the first file is completed: {}", out.stderr);
+    assert_eq!(suggested(&out), ["-i", "list", "-j", "1", "--deadline", "1s"]);
+
+    // A date is over when the command is repeated, so it is left out.
+    let out = place.run(&["-i", "list", "--deadline", "2001-01-01T00:00"]);
+    assert_eq!((out.status, place.files()), (75, vec!["f0".to_string(), "list".into()]), "{}", out.stderr);
+    assert!(out.took < Duration::from_secs(20), "{:?}", out.took);
+    assert_eq!(suggested(&out), ["-i", "list"]);
+    // A run may be over before its first file is known.
+    assert_eq!(place.run(&["-i", "list", "--deadline", "1ms", "--progress", "json"]).status, 75);
+    let out = place.run(&["-i", "list", "--deadline", "soon"]);
+    assert!(out.status == 2 && out.stderr.contains("a time of day such as 06:30"), "{}", out.stderr);
+}
+
+#[test]
+fn a_deadline_ends_a_run_that_waits_for_its_input() {
+    let (server, place) = (Server::start(), Place::new());
+    let mut run = place.command(&["-i", "-", "--deadline", "1s"]);
+    let (input, mut to) = std::io::pipe().expect("a pipe");
+    let run = run.stdin(input).spawn().expect("it starts");
+    std::io::Write::write_all(&mut to, format!("{}\n", server.url("well_behaved/9/f")).as_bytes())
+        .expect("it reads");
+    let out = crate::common::finish(run);
+    assert_eq!((out.status, place.files()), (75, vec!["f".to_string()]), "{}", out.stderr);
+}

@@ -1,0 +1,137 @@
+//! Decides which files were fetched before, by an archive of earlier runs (`--archive`).
+//!
+//! A file is found in an archive by its URL, or by a strong digest that the list states. Signatures of URLs,
+//! passwords and tokens are not compared, because they change from day to day. The facts of a request that
+//! choose the content are compared ([`Variant`]).
+//!
+//! Invariant: if the list states a size or a digest, and the archive knows another one, the file was not
+//! fetched before. An archive has only keyed hashes of URLs, and no secrets.
+
+use crate::digest::{Algorithm, Digest};
+use crate::event::{Event, EventKind, Kept};
+use crate::identity::{self, Variant};
+use crate::job::{IfExists, Job};
+use crate::settings::Settings;
+
+/// The hash of a URL and of the facts of a request that choose the content. With ten million files, the
+/// probability that two of them have the same hash is less than one in 10^24.
+pub type UrlKey = [u8; 16];
+
+/// A file that was fetched before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// The path at which it was saved.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time when it was complete, in milliseconds since the Unix epoch.
+    pub date: u64,
+    /// Its digests, as far as they are known.
+    pub digests: Vec<Digest>,
+}
+
+/// Returns the keys by which an archive finds the file of a job. The hashes have the key of the settings.
+pub fn url_keys(settings: &Settings, job: &Job) -> Vec<UrlKey> {
+    let key = |url| identity::file_hash(url, &Variant::of(settings, job, url), &settings.key);
+    job.urls.iter().map(key).collect()
+}
+
+/// Returns the digests by which an archive finds the file of a job.
+pub fn digests(job: &Job) -> impl Iterator<Item = &Digest> {
+    // A digest that is not strong may be that of another file.
+    job.expected.iter().map(|one| &one.digest).filter(|digest| digest.algorithm.is_strong())
+}
+
+impl Archived {
+    /// Returns true if this is the file of the job, because nothing that the list states differs.
+    pub fn is_file_of(&self, job: &Job) -> bool {
+        let differs = |expected: &Digest| {
+            let known = self.digests.iter().find(|known| known.algorithm == expected.algorithm);
+            known.is_some_and(|known| known != expected)
+        };
+        job.size.is_none_or(|size| size == self.size) && !job.expected.iter().any(|one| differs(&one.digest))
+    }
+
+    /// Returns what is reported about a job whose file was fetched before.
+    pub fn kept(self) -> Kept {
+        let Archived { path, size, date, digests } = self;
+        let at = i64::try_from(date / 1000).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+        let reason =
+            format!("was downloaded on {}, as the archive says", at.unwrap_or_default().strftime("%Y-%m-%d"));
+        Kept { path, reason, bytes: Some(size), digests }
+    }
+}
+
+/// Returns the file that an event adds to an archive: one that was downloaded, or one that exists and was
+/// found to be the wanted one. With `--if-exists skip`, an existing file is not compared, so it is not added
+/// unless it has a digest. `if_exists` is that of the job.
+pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
+    let (path, size, digests, is_new) = match &event.kind {
+        EventKind::Finished { path, bytes, digests, .. } => (path, *bytes, digests, true),
+        EventKind::Skipped { path, bytes, digests, .. } => (path, (*bytes)?, digests, false),
+        _ => return None,
+    };
+    let named = |(name, hex): (&String, &String)| Digest::from_hex(Algorithm::from_name(name)?, hex);
+    let digests: Vec<Digest> = digests.iter().filter_map(named).collect();
+    let is_compared = is_new || if_exists != IfExists::Skip || !digests.is_empty();
+    is_compared.then(|| Archived { path: path.clone(), size, date: event.at, digests })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Key;
+
+    fn job(url: &str) -> Job {
+        Job::given(url).expect("a URL")
+    }
+
+    fn sha256(byte: &str) -> Digest {
+        Digest::from_hex(Algorithm::Sha256, &byte.repeat(32)).expect("a digest")
+    }
+
+    #[test]
+    fn a_file_is_found_under_urls_that_differ_only_in_secrets() {
+        let settings = Settings::default().with_key(Key::new([7; 32]));
+        let keys = |url: &str| url_keys(&settings, &job(url));
+        assert_eq!(keys("http://h/a?X-Amz-Signature=1"), keys("http://h/a?X-Amz-Signature=2"));
+        assert_eq!(keys("http://u:p@h/a"), keys("http://u:q@h/a"));
+        for other in ["http://h/b", "http://h/a?id=1", "http://g/a", "http://v@h/a"] {
+            assert_ne!(keys("http://h/a"), keys(other), "{other}");
+        }
+        let with = |name: &str| url_keys(&settings, &job("http://h/a").with_header(name, "x"));
+        assert_eq!(with("Authorization"), keys("http://h/a"));
+        assert_ne!(with("Accept"), keys("http://h/a"));
+        let elsewhere = Settings::default().with_key(Key::new([8; 32]));
+        assert_ne!(url_keys(&elsewhere, &job("http://h/a")), keys("http://h/a"));
+    }
+
+    #[test]
+    fn a_file_with_another_size_or_digest_is_another_file() {
+        let archived = Archived { path: "a".into(), size: 5, date: 0, digests: vec![sha256("ab")] };
+        let job = || job("http://h/a");
+        assert!(archived.is_file_of(&job()) && archived.is_file_of(&job().with_size(5)));
+        assert!(archived.is_file_of(&job().with_checksum(sha256("ab"))));
+        assert!(!archived.is_file_of(&job().with_size(6)));
+        assert!(!archived.is_file_of(&job().with_checksum(sha256("cd"))));
+    }
+
+    #[test]
+    fn only_files_that_were_compared_are_added() {
+        let add =
+            |kept: Kept, if_exists| of_event(&Event::new(1, 1000, None, EventKind::skipped(kept)), if_exists);
+        let kept = |digests: &[Digest]| Kept {
+            path: "a".into(),
+            reason: "r".into(),
+            bytes: Some(5),
+            digests: digests.to_vec(),
+        };
+        let archived = |digests: &[Digest]| {
+            Some(Archived { path: "a".into(), size: 5, date: 1000, digests: digests.to_vec() })
+        };
+        assert_eq!(add(kept(&[]), IfExists::Check), archived(&[]));
+        assert_eq!(add(kept(&[]), IfExists::Skip), None);
+        assert_eq!(add(kept(&[sha256("ab")]), IfExists::Skip), archived(&[sha256("ab")]));
+        assert_eq!(add(Kept { bytes: None, ..kept(&[]) }, IfExists::Check), None);
+    }
+}
