@@ -178,7 +178,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, because the existing file of this name is kept.
+    /// The file was not downloaded, because the existing file of this name is kept, or because another run
+    /// downloads the file.
     #[non_exhaustive]
     Skipped {
         /// The path of the file that exists already.

@@ -300,7 +300,7 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// The file was not downloaded, because the existing file is kept.
+    /// The file was not downloaded, because an existing file or the file of another run is kept.
     Skipped,
     /// The job failed.
     Failed {

@@ -28,7 +28,8 @@ pub struct Summary {
     pub files: u64,
     /// The number of files that are complete.
     pub finished: u64,
-    /// The number of files that were skipped, because there was no need to download them.
+    /// The number of files that were skipped, because an existing file of the same name is kept, or because
+    /// another run downloads the file.
     pub skipped: u64,
     /// The number of files that failed. It includes the next two numbers.
     pub failed: u64,
