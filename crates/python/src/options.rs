@@ -4,7 +4,7 @@
 
 use downhaul_engine::core::credentials::netrc::Netrc;
 use downhaul_engine::core::identity::Key;
-use downhaul_engine::core::job::{self, Headers};
+use downhaul_engine::core::job::{self, Headers, IfLocked};
 use downhaul_engine::core::name::{Folders, NameSource};
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 use downhaul_engine::core::secret::{Login, Secret};
@@ -43,6 +43,8 @@ pub(crate) struct Options {
     max_time: Option<f64>,
     #[pyo3(default)]
     if_exists: Option<String>,
+    #[pyo3(default)]
+    if_locked: Option<String>,
     #[pyo3(default)]
     resume: Option<bool>,
     #[pyo3(default)]
@@ -136,6 +138,7 @@ pub(crate) fn settings(options: Options) -> Result<Settings, String> {
     set(&mut settings.connect_timeout, options.connect_timeout.map(seconds));
     settings.max_time = options.max_time.map(seconds);
     set(&mut settings.if_exists, options.if_exists.as_deref().map(if_exists).transpose()?);
+    set(&mut settings.if_locked, choice("if_locked", &options.if_locked, IF_LOCKED)?);
     if options.resume == Some(false) {
         settings.resume = Resume::Forget;
     }
@@ -171,6 +174,9 @@ pub(crate) fn settings(options: Options) -> Result<Settings, String> {
     set(&mut settings.single, options.single);
     Ok(settings)
 }
+
+const IF_LOCKED: &[(&str, IfLocked)] =
+    &[("fail", IfLocked::Fail), ("wait", IfLocked::Wait), ("skip", IfLocked::Skip)];
 
 const SYNCS: &[(&str, Sync)] = &[("auto", Sync::Auto), ("always", Sync::Always), ("never", Sync::Never)];
 

@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serves `/KIND/SIZE/NAME`."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
         kind, size, name = (self.path.strip("/").split("/") + ["0", "x"])[:3]

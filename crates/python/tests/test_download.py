@@ -22,7 +22,8 @@ import downhaul
 def test_one_url_gives_one_row(server: Server, tmp_path: Path) -> None:
     (file,) = downhaul.download(server.url("digest/5000/a.bin"), tmp_path)
     assert file.ok and file.status == "finished" and file.number == 1
-    assert file.path == tmp_path / "a.bin" and file.path.read_bytes() == content("a.bin", 5000)
+    assert file.path == tmp_path / "a.bin"
+    assert (tmp_path / "a.bin").read_bytes() == content("a.bin", 5000)
     assert file.bytes == 5000 and file.verified == "sha-256 from Repr-Digest"
     assert file.digests["sha-256"] == hashlib.sha256(content("a.bin", 5000)).hexdigest()
     assert file.url == file.item == file.final_url == server.url("digest/5000/a.bin")
@@ -303,10 +304,9 @@ def test_an_ignored_result_is_a_warning(server: Server, tmp_path: Path) -> None:
 
 def test_leaving_the_loop_stops_and_a_later_call_continues(server: Server, tmp_path: Path) -> None:
     url = server.url("slow/3000000/a.bin")
-    for row in downhaul.download([server.url("fine/1/b"), url], tmp_path, parallel=2):
+    for _ in downhaul.download([server.url("fine/1/b"), url], tmp_path, parallel=2):
         time.sleep(0.5)
         break
-    del row
     kept = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
     assert kept == ["a.bin.part"]
 

@@ -1,5 +1,7 @@
 """A program that uses the package. The type checkers must accept it, and see these types."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 from collections.abc import Iterator

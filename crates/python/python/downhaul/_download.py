@@ -73,7 +73,8 @@ class _Run:
         """Adds files, as far as there is room, and for a short time."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
-        until, batch = time.monotonic() + _SLOW_INPUT, []
+        until = time.monotonic() + _SLOW_INPUT
+        batch: list[_input.Given] = []
         for given in islice(self._jobs, self.room):
             batch.append(given)
             if time.monotonic() >= until:

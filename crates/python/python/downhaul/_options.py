@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     connect_timeout: Seconds
     max_time: Seconds
     if_exists: IfExists
+    if_locked: Literal["fail", "wait", "skip"]
     resume: bool
     sync: Literal["auto", "always", "never"]
     verify: Literal["auto", "find", "listed", "require", "off"]
