@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -19,7 +19,8 @@ Status = Literal["finished", "skipped", "failed"]
 _NOT_VERIFIED = ("size only", "end of transfer only")
 
 
-@dataclass(frozen=True, repr=False)
+# It is neither frozen nor compared by its fields, which would take longer than all else that is done for a row.
+@dataclass(repr=False, eq=False, slots=True)
 class File:
     """What became of one URL."""
 
@@ -67,14 +68,23 @@ class File:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a flat dictionary of plain values, for a table or for JSON. It leaves out `item`."""
-        row = asdict(self)
-        del row["item"], row["error"]
-        row["path"] = None if self.path is None else str(self.path)
-        row["digests"] = dict(self.digests)
-        row["warnings"] = list(self.warnings)
-        row["error_code"] = self.error.code if self.error else None
-        row["error_message"] = self.error.message if self.error else None
-        return row
+        return {
+            "number": self.number,
+            "url": self.url,
+            "final_url": self.final_url,
+            "status": self.status,
+            "path": None if self.path is None else str(self.path),
+            "bytes": self.bytes,
+            "verified": self.verified,
+            "digests": dict(self.digests),
+            "reason": self.reason,
+            "warnings": list(self.warnings),
+            "error_code": self.error.code if self.error else None,
+            "error_message": self.error.message if self.error else None,
+            "fetched": self.fetched,
+            "seconds": self.seconds,
+            "retries": self.retries,
+        }
 
     def __fspath__(self) -> str:
         if self.path is None:

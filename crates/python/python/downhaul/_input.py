@@ -69,7 +69,7 @@ def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Giv
     rows = _rows(given)
     if rows is None:
         return map(job, cast("Iterable[Any]", given))
-    return (_given(row, _keys(row, columns or {})) for row in rows)
+    return _of_table(rows, columns or {})
 
 
 def count(given: Any) -> int | None:
@@ -103,7 +103,7 @@ def _given(item: Any, keys: Mapping[str, Any]) -> Given:
     line = {name: value for name, value in keys.items() if _is_of_line(name, value)}
     url = line.get("url") or line.get("urls") or ""
     first = url if isinstance(url, str) else next(iter(url), "")
-    core: dict[str, Any] = {"text": json.dumps(line, default=_plain)}
+    core: dict[str, Any] = {"text": _encode(line)}
     size = keys.get("size")
     # The size of a table may be a text, or a number with a fraction because another row has none.
     if isinstance(size, (int, float)) and 0 <= size < 2**63:
@@ -125,6 +125,9 @@ def _is_of_line(name: Any, value: Any) -> bool:
 def _plain(value: Any) -> Any:
     """Returns what is to be written for a value that JSON does not have, such as an array of numpy."""
     return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+_encode = json.JSONEncoder(default=_plain).encode
 
 
 def _clean(url: str) -> str:
@@ -152,24 +155,31 @@ def _rows(given: Any) -> Iterator[dict[str, Any]] | None:
     return None
 
 
-def _keys(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """Returns a row of a table with keys in place of the names of its columns."""
+def _of_table(rows: Iterator[dict[str, Any]], columns: Mapping[str, str]) -> Iterator[Given]:
+    """Yields the jobs of a table. All rows have the same columns."""
+    keys: dict[str, str] | None = None
+    for row in rows:
+        keys = _keys(row, columns) if keys is None else keys
+        yield _given(row, {key: row[column] for key, column in keys.items()})
+
+
+def _keys(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns the keys of a JSON line that the columns of a table stand for, each with its column."""
     missing = [column for column in columns.values() if column not in row]
     if missing:
         raise KeyError(f"the table has no column {missing[0]!r}")
-    taken = set(columns.values())
-    keys = {key: row[column] for key, column in columns.items()}
+    keys, taken = dict(columns), set(columns.values())
     forms = {_form(name): name for name in reversed(row) if name not in taken}
     for key, names in _COLUMNS.items():
         column = next((forms[name] for name in names if name in forms), None)
         if key not in keys and column is not None:
-            keys[key] = row[column]
+            keys[key] = column
             taken.add(column)
     if "url" not in keys:
         raise KeyError('the table has no column with URLs: name it with columns={"url": "NAME"}')
-    for name, value in row.items():
+    for name in row:
         if name not in taken and name not in keys and _form(name) not in _OPTIONS:
-            keys[name] = value
+            keys[name] = name
     return keys
 
 
