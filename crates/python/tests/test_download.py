@@ -227,6 +227,7 @@ def test_wrong_options_are_refused_before_anything_starts(server: Server, tmp_pa
         ({"limit_rate": "fast"}, ValueError),
         ({"timeout": -1}, ValueError),
         ({"if_exists": "replace"}, ValueError),
+        ({"if_locked": "never"}, ValueError),
         ({"headers": {"Bad Name": "x"}}, ValueError),
         ({"cacert": tmp_path / "none.pem"}, downhaul.DownloadError),
         ({"netrc": tmp_path / "none"}, OSError),

@@ -131,7 +131,7 @@ fn the_map_in_architecture_md_names_the_files_of_the_sources() {
     for word in map.split('`').filter(|word| word.split('/').nth(1) == Some("src")) {
         assert!(root().join("crates").join(word).exists(), "ARCHITECTURE.md names {word}");
     }
-    for part in ["core", "engine", "cli", "testkit"] {
+    for part in ["core", "engine", "cli", "python", "testkit"] {
         let folder = format!("crates/{part}/src/\n");
         let tree = map.split(&folder).nth(1).expect("the map of each crate").split("```").next();
         let tree: String =
