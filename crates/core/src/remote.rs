@@ -9,7 +9,7 @@ use crate::digest::Expected;
 use crate::name::SafeName;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use url::Url;
 
 /// The facts that a source states about a file and about the bytes that follow.
@@ -39,6 +39,9 @@ pub struct Remote {
     pub coding: Option<String>,
     /// True if ranges of the file can be requested, and ranges with equal validators belong together.
     pub can_resume: bool,
+    /// The time from the request to the response, without the time to connect. It is `None` if it was not
+    /// measured.
+    pub waited: Option<Duration>,
     /// True if the connection is one that many requests share, such as one of HTTP/2.
     pub is_shared: bool,
     /// Digests of the whole file.
@@ -112,6 +115,7 @@ impl Remote {
             coding: None,
             can_resume: false,
             digests: Vec::new(),
+            waited: None,
             is_shared: false,
             range_digests: Vec::new(),
             stated_size: None,

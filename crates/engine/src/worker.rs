@@ -102,7 +102,8 @@ impl Worker {
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
         let (opened, spent) = explain::measured(self.source.open(self.request.clone())).await;
         self.meter.spent().add(spent);
-        let Opened { remote, mut body } = opened?;
+        let Opened { mut remote, mut body } = opened?;
+        remote.waited = Some(spent.first_byte);
         let chunk = ChunkCheck::of(&remote, self.settings.verify);
         let small = remote.size.filter(|&size| remote.is_whole() && size <= QUICK);
         if let Some(length) = small.filter(|_| !self.limits.is_set()) {

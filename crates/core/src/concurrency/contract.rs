@@ -27,6 +27,11 @@ pub enum Observation {
         /// The time that the host needs for the first byte of a response.
         latency: Duration,
     },
+    /// A response arrived.
+    Responded {
+        /// The time from the request to the response, without the time to connect.
+        waited: Duration,
+    },
     /// A connection received enough bytes to be useful.
     Works,
     /// A connection ended early. This does not show that there are too many connections, so another one may

@@ -5,6 +5,7 @@
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
+use super::queue::Queue;
 use super::window::{Measurement, MeasurementWindow};
 use super::{Allowance, Level, Observation, Step, StepReason};
 use std::time::Duration;
@@ -69,6 +70,7 @@ pub struct Controller {
     /// The best target of this run, once it was compared with another one.
     best: Option<Level>,
     backoff: Backoff,
+    pub(super) queue: Queue,
     pub(super) usage: Usage,
     steps: Vec<Step>,
 }
@@ -122,6 +124,7 @@ impl Controller {
             known: None,
             best: None,
             backoff: Backoff::default(),
+            queue: Queue::default(),
             usage: Usage {
                 may_stop,
                 connections: 0,
@@ -195,6 +198,7 @@ impl Controller {
     pub fn on(&mut self, now: Duration, observation: Observation) {
         match observation {
             Observation::Progress { bytes, latency } => self.on_progress(now, bytes, latency),
+            Observation::Responded { waited } => self.queue.on_response(waited),
             Observation::Works => self.backoff.on_success(),
             Observation::Broken { wait } => self.on_broken(now, wait),
             Observation::Refused { wait, deliberate } => self.on_refused(now, wait, deliberate),

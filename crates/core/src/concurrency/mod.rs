@@ -32,6 +32,11 @@
 //! a far host started with 8 connections, or the target started at a number of an earlier run, and the line
 //! has changed since.
 //!
+//! The time from a request to its response shows if packets wait in a queue before the line (`queue.rs`). If
+//! they do, the line is full. A far host that started with 8 connections is then measured with fewer first.
+//! If they do not, the line has room. During the first seconds no fewer connections are tried then, because
+//! new connections would need many round trips to become as fast as the closed ones.
+//!
 //! # What an earlier run found
 //!
 //! A [`Level`] is a number that an earlier run found to be the best, with the goodput that it had. If it is
@@ -55,6 +60,7 @@ mod controller;
 mod host;
 mod learned;
 mod phase;
+mod queue;
 mod requests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// little less than this share, they gain about a seventh in total, and both are undone. A share of one third
 /// would be more polite to other traffic on the same line. But with that share, the controller comes close to
 /// the best fixed number (within a tenth) on a tenth fewer of the simulated lines.
-const WORTH_IT: f64 = 0.08;
+const WORTH_IT: f64 = 0.07;
 
 /// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
 const OBVIOUS: f64 = 1.0 / 3.0;
@@ -46,6 +46,10 @@ pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration:
 /// The length of the first hold if the goodput is as in an earlier run. Two runs then found the same, so the
 /// next trial is less urgent.
 const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
+
+/// While the holds are shorter than this, no fewer connections are tried if the line has room. A trial would
+/// close connections, and new ones need many round trips to become as fast.
+const LONG_HOLD: Duration = Duration::from_secs(5);
 
 /// The phases. The documentation of the module explains each phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -175,9 +179,14 @@ impl Controller {
     ) {
         let enough = before * AS_GOOD;
         if goodput < before * MUCH_WORSE || (settled && goodput.max(previous) < enough) {
-            self.steps_down = false;
+            // If fewer were tried first, more were never tried.
+            let untried = std::mem::take(&mut self.steps_down) && !self.has_held;
             self.set_target(now, from, goodput, StepReason::Better);
-            self.hold(now, goodput.max(before), Direction::More);
+            if untried && self.may_rise() {
+                self.try_more(now, from * 2, goodput.max(before));
+            } else {
+                self.hold(now, goodput.max(before), Direction::More);
+            }
         } else if settled && goodput >= enough {
             if self.steps_down && self.target > self.least() {
                 // The next trial is compared with the best goodput, so that many small losses cannot add up
@@ -202,7 +211,12 @@ impl Controller {
     /// after a hold.
     fn begin_trial(&mut self, now: Duration, goodput: f64) {
         let target = self.target;
-        if self.next_trial == Direction::Fewer && target > self.least() {
+        let fewer = self.next_trial == Direction::Fewer;
+        if self.phase == Phase::Ramp && self.fills_line_from_afar() {
+            self.try_fewer(now, target.div_ceil(2), goodput);
+        } else if fewer && self.queue.has_room() && self.next_hold < LONG_HOLD {
+            self.hold(now, goodput, Direction::More);
+        } else if fewer && target > self.least() {
             let fewer = (target * 3 / 4).max(target.div_ceil(2));
             self.try_fewer(now, fewer, goodput);
         } else if self.may_rise() {
@@ -210,6 +224,11 @@ impl Controller {
         } else {
             self.hold(now, goodput, Direction::Fewer);
         }
+    }
+
+    /// Returns true if the connections to a far host fill the line, and fewer of them were never measured.
+    fn fills_line_from_afar(&self) -> bool {
+        self.usage.is_far && self.steps_down && self.queue.is_full() && self.target > self.least()
     }
 
     fn try_more(&mut self, now: Duration, to: usize, goodput: f64) {

@@ -138,7 +138,8 @@ impl Plan {
     /// Handles the response of a worker. The response is validated, and then the file begins or continues
     /// with it.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
-        let Some(assignment) = self.transfer.on_response(now, worker) else { return };
+        let assignment = self.transfer.on_response(now, worker, remote.waited, &mut self.actions);
+        let Some(assignment) = assignment else { return };
         if self.asking.take().is_some() {
             // The request was about the existing file, and the response is not needed for anything else.
             self.drop_workers();

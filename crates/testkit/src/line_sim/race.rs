@@ -59,6 +59,8 @@ pub(super) struct Connection {
     tcp: Tcp,
     /// The time of its request.
     requested: f64,
+    /// The round trip at the time of its request, which is the time until its response.
+    round_trip: f64,
     /// The time of its first byte.
     starts: f64,
     /// True if its first byte has arrived.
@@ -207,6 +209,7 @@ impl Race {
         self.connections.push(Connection {
             tcp,
             requested,
+            round_trip,
             starts,
             begun: false,
             refused,
@@ -285,6 +288,8 @@ impl Race {
         let connection = &mut self.connections[index];
         connection.begun = true;
         self.latency = self.latency.min(connection.starts - connection.requested);
+        let waited = Duration::from_secs_f64(connection.round_trip);
+        self.controller.on(Duration::from_secs_f64(self.now), Observation::Responded { waited });
         self.ranges_work |= self.connections.len() > 1;
     }
 

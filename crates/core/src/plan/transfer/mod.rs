@@ -151,11 +151,21 @@ impl Transfer {
         self.ledger.align = length;
     }
 
-    /// Records that a response arrived. Returns the assignment of its worker, if the worker waits for a
-    /// response.
-    pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) -> Option<Assignment> {
+    /// Records that a response arrived, `waited` after its request if that was measured. Returns the
+    /// assignment of its worker, if the worker waits for a response.
+    pub(super) fn on_response(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        waited: Option<Duration>,
+        actions: &mut Actions,
+    ) -> Option<Assignment> {
         let assignment = self.ledger.get(worker).filter(|one| !one.receiving).cloned()?;
         self.ledger.on_response(now, worker);
+        if let Some(waited) = waited {
+            let (source, observation) = (assignment.source, Observation::Responded { waited });
+            actions.push_back(Action::Observe { source, observation });
+        }
         Some(assignment)
     }
 

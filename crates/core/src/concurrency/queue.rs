@@ -1,0 +1,84 @@
+//! Finds out if packets wait in a queue before the line. The line is then full, and more connections can only
+//! take a share from other downloads.
+//!
+//! A response arrives a round trip after its request. If packets wait in a queue, a round trip takes longer.
+//! So the queue is visible in the time until a response.
+//!
+//! Invariant: the number of connections is not decided here.
+
+use std::time::Duration;
+
+/// A response waited in the queue if it took longer than the quickest one by this share, and by
+/// [`LONGER_BY`]. With a share of a quarter, lines that are shared with other downloads count as full too
+/// often, and the simulated downloads over these lines are slower.
+const LONGER: f64 = 0.5;
+
+/// Servers themselves need some milliseconds more for some responses. A full queue has 20 ms or more on most
+/// lines.
+const LONGER_BY: Duration = Duration::from_millis(20);
+
+/// The weight of the newest response.
+const NEWEST: f64 = 0.5;
+
+/// The line is full if the waiting share of the recent responses is above the first number, and it has room
+/// if this share is below the second number. So one response that waited shows a full line, and four
+/// responses in a row that did not wait show that there is room.
+const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
+
+/// The queue before the line to a host.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// The shortest time from a request to its response.
+    least: Option<Duration>,
+    /// The share of the recent responses that waited in the queue.
+    waiting: f64,
+}
+
+impl Queue {
+    /// Records that a response arrived `waited` after its request.
+    pub(super) fn on_response(&mut self, waited: Duration) {
+        let least = self.least.map_or(waited, |least| least.min(waited));
+        self.least = Some(least);
+        let is_late = waited > least + least.mul_f64(LONGER).max(LONGER_BY);
+        self.waiting += NEWEST * (f64::from(is_late) - self.waiting);
+    }
+
+    /// Returns true if the line is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting > FULL_AND_ROOM.0
+    }
+
+    /// Returns true if the line has room.
+    pub(super) fn has_room(&self) -> bool {
+        self.least.is_some() && self.waiting < FULL_AND_ROOM.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what the queue looks like after responses that took this many milliseconds.
+    fn after(times: &[u64]) -> (bool, bool) {
+        let mut queue = Queue::default();
+        times.iter().for_each(|&time| queue.on_response(Duration::from_millis(time)));
+        (queue.is_full(), queue.has_room())
+    }
+
+    #[test]
+    fn a_response_that_takes_much_longer_than_the_shortest_one_shows_a_full_line() {
+        assert_eq!(after(&[]), (false, false), "nothing was measured");
+        assert_eq!(after(&[40, 44, 59, 40]), (false, true), "less than 20 ms and a half longer");
+        assert_eq!(after(&[40, 140]), (true, false));
+        assert_eq!(after(&[300, 390]), (false, true), "less than a half longer");
+        assert_eq!(after(&[1, 15, 20]), (false, true), "less than 20 ms longer");
+        assert_eq!(after(&[140, 40, 140]), (true, false), "the shortest time may come later");
+    }
+
+    #[test]
+    fn a_line_has_room_again_after_four_quick_responses() {
+        assert_eq!(after(&[40, 140, 140, 140, 140, 140, 40]), (true, false));
+        assert_eq!(after(&[40, 140, 140, 140, 140, 140, 40, 40, 40]), (false, false));
+        assert_eq!(after(&[40, 140, 140, 140, 140, 140, 40, 40, 40, 40]), (false, true));
+    }
+}
