@@ -16,7 +16,7 @@ use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::error::Error;
-use downhaul_engine::core::event::{EventKind, JobId};
+use downhaul_engine::core::event::JobId;
 use downhaul_engine::core::job::{Destination, Job, Url};
 use downhaul_engine::core::list::option_keys;
 use downhaul_engine::core::name::SafeName;
@@ -220,7 +220,7 @@ impl List {
                 Next::End => break,
             };
             let Some(job) = event.job else { continue };
-            let is_complete = matches!(event.kind, EventKind::Finished { .. } | EventKind::Skipped { .. });
+            let is_complete = event.kind.is_complete();
             self.pending.note(job, is_complete);
         }
         let List { path, is_input, parts, pending, settings } = self;

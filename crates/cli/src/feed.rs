@@ -44,16 +44,16 @@ impl Feed {
         // The end of the program does not wait for this thread, because the thread may be blocked in a read
         // from an empty pipe.
         thread::spawn(move || {
-            if self.pass(input, &runtime) {
-                self.shared.has_all_files();
+            if let Some(added) = self.pass(input, &runtime) {
+                self.shared.has_all_files(added);
             }
             runtime.block_on(self.session.close());
         });
     }
 
-    /// Passes the parts of the input to the session, one after the other. Returns false if the session ended
-    /// before.
-    fn pass(&self, input: Input, runtime: &Handle) -> bool {
+    /// Passes the parts of the input to the session, one after the other. Returns the number of jobs, or
+    /// `None` if the session ended before.
+    fn pass(&self, input: Input, runtime: &Handle) -> Option<u64> {
         let mut added = 0;
         for (number, part) in input.parts.into_iter().enumerate() {
             let of_part = OfPart { number, is_stream: matches!(part, Part::Stream(_)) };
@@ -66,10 +66,10 @@ impl Feed {
             }
             added += passed.added;
             if passed.is_closed {
-                return false;
+                return None;
             }
         }
-        true
+        Some(added)
     }
 
     /// Passes the jobs of a part to the session.

@@ -52,6 +52,7 @@ use std::process::ExitCode;
 /// Runs the program with these arguments, and returns its exit status. The first argument is the name of the
 /// program.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let sees_parent = platform::note_parent();
     let args = match Args::read(args) {
         Ok(args) => args,
         Err(NoArgs::Asked(text)) => return given(printer::out(&text)).into(),
@@ -60,6 +61,11 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::Usage.into();
         }
     };
+    if args.options.ending.stop_with_parent && !sees_parent {
+        run::warn(
+            "--stop-with-parent has no effect, because the program that started downhaul is not visible",
+        );
+    }
     let exit = match &args.command {
         None if args.options.configuration.dry_run => dry_run(&args),
         Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),

@@ -21,6 +21,7 @@ use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
 use crate::settings::{self, OutputSettings, Shown};
+use crate::shards::Shards;
 use crate::survey;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
@@ -53,6 +54,9 @@ const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 /// about a minute. A second signal ends the program immediately.
 const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
+/// The time for a last warning. It is much longer than a terminal needs.
+const LAST_WARNING_LIMIT: Duration = Duration::from_millis(100);
+
 /// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -61,6 +65,8 @@ pub(crate) struct Shared {
     repaint: AtomicBool,
     /// The reason why the run was stopped early.
     ending: Mutex<Option<Exit>>,
+    /// True after the first signal that ends the run.
+    signalled: AtomicBool,
     /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
     failure: Mutex<Option<Exit>>,
     /// The jobs of a stream that have not ended, for `--failed`.
@@ -77,6 +83,31 @@ impl Shared {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
     }
 
+    /// Handles a signal. The second one ends the program immediately.
+    fn on_signal(&self, signal: Signal, args: &Args) {
+        let exit = match signal {
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
+            // Often the end of the parent has the same cause as a signal before it.
+            Signal::ParentEnded if self.ending().is_some() => return,
+            Signal::ParentEnded => return self.stop(Exit::Terminated, args),
+            Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
+        };
+        if self.signalled.swap(true, Ordering::Relaxed) {
+            leave_at_once(exit);
+        }
+        match exit {
+            Exit::Terminated => self.stop(exit, args),
+            _ => self.end(exit),
+        }
+    }
+
+    /// Ends the run early for this reason, and within the time of `--grace`.
+    fn stop(&self, exit: Exit, args: &Args) {
+        self.end(exit);
+        leave_after(args.options.ending.grace);
+    }
+
     /// Keeps a failure for the exit status. The run goes on. Returns true if there was a failure before.
     pub(crate) fn fail(&self, exit: Exit) -> bool {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,13 +122,9 @@ impl Shared {
         self.more.store(count.is_none(), Ordering::Relaxed);
     }
 
-    /// Returns true if more files may follow.
-    fn has_more(&self) -> bool {
-        self.more.load(Ordering::Relaxed)
-    }
-
-    /// Notes that no more files follow.
-    pub(crate) fn has_all_files(&self) {
+    /// Notes that no more files follow these.
+    pub(crate) fn has_all_files(&self, files: u64) {
+        self.files.fetch_max(files, Ordering::Relaxed);
         self.more.store(false, Ordering::Relaxed);
     }
 
@@ -143,7 +170,7 @@ impl Shared {
 
 /// Downloads the files that the arguments name.
 pub(crate) fn run(args: &Args) -> Exit {
-    notes(args);
+    let early = Early::start(args);
     let args = &match check_outputs(args).and_then(|()| with_secrets(args)) {
         Ok(args) => args,
         Err(exit) => return exit,
@@ -152,18 +179,18 @@ pub(crate) fn run(args: &Args) -> Exit {
         0 | 1 => Trace::default(),
         _ => Trace::start(Paint(settings::output_settings(args, false).color)),
     };
-    // Standard input may be a pipe, because answers come from the terminal.
+    // Answers come from the terminal, because standard input may be a pipe.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
-    let file_limit = platform::raise_file_limit();
     let resolve = |to_stdout| {
-        settings::resolve(args, to_stdout, terminal.is_some(), file_limit).map_err(|why| usage(&why))
+        let (terminal, files) = (terminal.is_some(), platform::raise_file_limit());
+        settings::resolve(args, to_stdout, terminal, files).map_err(|why| usage(&why))
     };
     let (fetched, resolved) = match lists_at_urls(args, &resolve) {
         Ok(before) => before,
         Err(exit) => return exit,
     };
     let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
-    let (what, (input, mut survey)) = match asked {
+    let (what, (mut input, mut survey)) = match asked {
         Ok(asked) => asked,
         Err(why) => return usage(&why),
     };
@@ -180,10 +207,10 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     settings::folder_hint(args).iter().for_each(|hint| printer::err(&format!("note: {hint}\n")));
     let shards = survey.shards.take();
-    if let Err(exit) = shards.as_ref().map_or(Ok(()), |shards| shards.begin(args)) {
-        return exit;
+    if let Err(why) = shards.as_ref().map_or(Ok(()), |shards| shards.begin(args, &mut input)) {
+        return usage(&why);
     }
-    settings.single = input.count() == Some(1);
+    settings.single = shards.as_ref().map_or(input.count(), Shards::jobs) == Some(1);
     survey::choose_parallel(args, input.count(), &mut settings);
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
     if settings.insecure && settings.cacert.is_some() {
@@ -193,14 +220,51 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let asked = (input, what);
+    let asked = (input, what, early);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
-    let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
+    let ran = ran.map(|ran| shards.map_or(ran.0, |shards| shards.end(args, ran)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
     network.shutdown_background();
     exit
+}
+
+/// Ends the program at the first signal, until the downloads begin. Before that, a list may be read or
+/// fetched for a long time, and nothing is on the disk yet.
+struct Early(Arc<AtomicBool>);
+
+impl Early {
+    /// Begins. Also shows the warnings about the configuration.
+    fn start(args: &Args) -> Early {
+        notes(args);
+        let stop_with_parent = args.options.ending.stop_with_parent;
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = over.clone();
+        thread::spawn(move || {
+            let Ok(runtime) = own_runtime() else { return };
+            runtime.block_on(async {
+                let mut signals = Signals::listen(stop_with_parent);
+                loop {
+                    let exit = match signals.next().await {
+                        Signal::Interrupt => Exit::Interrupted,
+                        Signal::Terminate | Signal::ParentEnded => Exit::Terminated,
+                        Signal::Continue => continue,
+                    };
+                    if seen.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    leave_at_once(exit);
+                }
+            });
+        });
+        Early(over)
+    }
+
+    /// Leaves the signals to the run.
+    fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes the file of `--save-cookies`. Returns an exit status if it cannot be written.
@@ -300,18 +364,18 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
     Ok(List::fetched(url.clone(), text.into(), lists))
 }
 
-/// Runs the session, and returns how it ended.
+/// Runs the session. Returns how it ended, and the number of files that were left to other runs.
 ///
 /// # Errors
 /// Returns the exit status of a usage error. In this case, no file was requested.
 async fn download(
     args: &Args,
-    (input, asks): (Input, Asks),
+    (input, asks, early): (Input, Asks, Early),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
-) -> Result<Exit, Exit> {
+) -> Result<(Exit, u64), Exit> {
     let session = {
         let _network = network.enter();
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
@@ -324,6 +388,7 @@ async fn download(
     let files = start_files((record, archived), list, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen(args.options.ending.stop_with_parent);
+    early.end();
     let streamed = input.stream().map(ToString::to_string);
     Feed { session: session.clone(), shared: shared.clone(), settings, asks, archive }.start(input);
 
@@ -331,37 +396,29 @@ async fn download(
         tokio::select! {
             summary = session.wait() => break summary,
             signal = signals.next() => {
-                if let Signal::Interrupt | Signal::Terminate = signal {
-                    let exit = if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated };
-                    if shared.ending().is_some() {
-                        leave_at_once(exit);
-                    }
-                    shared.end(exit);
+                shared.on_signal(signal, args);
+                if shared.ending().is_some() {
                     session.stop();
-                    if exit == Exit::Terminated {
-                        tokio::spawn(leave_after(args.options.ending.grace));
-                    }
-                } else {
-                    shared.repaint.store(true, Ordering::Relaxed);
                 }
             }
         }
     };
     let join =
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
-    write_last_output(join(files), LAST_FILES_LIMIT, &shared, &mut signals).await;
-    write_last_output(join(outputs), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
+    write_last_output(join(files), LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
+    write_last_output(join(outputs), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
     let closing = closing(&summary, output, &shared, &args.again);
-    write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, &shared, &mut signals).await;
+    write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
     let early = shared.ending().or(shared.failure());
     let is_shard = args.lists.shard.is_some();
     if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none() && !is_shard) {
         return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
     }
     // The reader of the events has ended before the whole input was read.
-    let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.has_more());
+    let is_short = || shared.total().more || summary.files < shared.total().files;
+    let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && is_short());
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
-    Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
+    Ok((all.into_iter().flatten().min().unwrap_or(Exit::Success), summary.left))
 }
 
 type Archived = (Option<archive::Finder>, Option<archive::Writer>);
@@ -484,18 +541,20 @@ fn start_outputs(
     let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
     if !hooks.is_empty() {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || hooks.run(events, || shared.ending().is_some(), warn)));
+        outputs.push(thread::spawn(move || {
+            hooks.run(events, || shared.ending().is_some_and(|exit| exit != Exit::Success), warn)
+        }));
     }
     if output.progress == Shown::Json {
         let (events, session) = (EventReader::new(&runtime, session.events()), session.clone());
         let shared = shared.clone();
-        let keeps_going = args.options.ending.keep_going;
+        let args = args.clone();
         outputs.push(thread::spawn(move || {
             let gone = || {
-                if !keeps_going {
+                if !args.options.ending.keep_going {
                     error("the program that reads the events has ended, so the run stops. --keep-going continues");
                     // If all files are complete, the run is a success.
-                    shared.end(Exit::Success);
+                    shared.stop(Exit::Success, &args);
                     session.stop();
                 }
             };
@@ -524,7 +583,7 @@ fn start_outputs(
 async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,
-    shared: &Shared,
+    (shared, args): (&Shared, &Args),
     signals: &mut Signals,
 ) {
     let written = tokio::task::spawn_blocking(write);
@@ -536,18 +595,21 @@ async fn write_last_output(
             () = tokio::time::sleep(limit), if stopping => return,
             signal = signals.next() => match signal {
                 Signal::Interrupt => leave_at_once(Exit::Interrupted),
-                Signal::Terminate => leave_at_once(Exit::Terminated),
-                Signal::Continue => shared.repaint.store(true, Ordering::Relaxed),
+                signal => shared.on_signal(signal, args),
             }
         }
     }
 }
 
-/// Ends the program if it has not ended after the time that `--grace` allows.
-async fn leave_after(grace: Duration) {
-    tokio::time::sleep(grace).await;
-    warn("not everything could be written within the time of --grace");
-    leave_at_once(Exit::Terminated)
+/// Ends the program if it has not ended after the time that `--grace` allows. This has a thread of its own,
+/// since all others may be blocked by a disk or by standard error.
+fn leave_after(grace: Duration) {
+    thread::spawn(move || {
+        thread::sleep(grace);
+        thread::spawn(|| warn("not everything could be written within the time of --grace"));
+        thread::sleep(LAST_WARNING_LIMIT);
+        exit::at_once(Exit::Terminated)
+    });
 }
 
 /// Resets the terminal, and ends the program immediately.

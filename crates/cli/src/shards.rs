@@ -6,6 +6,7 @@
 
 use crate::args::{self, Args, ShardOption};
 use crate::exit::Exit;
+use crate::input::Input;
 use crate::platform;
 use crate::printer;
 use crate::run;
@@ -28,6 +29,8 @@ pub(crate) struct Shards {
     jobs: u64,
     /// The number of jobs in this shard.
     of_shard: u64,
+    /// True if all jobs are known before the run.
+    is_known: bool,
 }
 
 /// The content of the file of a shard that is done.
@@ -58,7 +61,7 @@ impl Shards {
         };
         let shard = Shard::new(number, of, lists.shard_by.into())
             .ok_or_else(|| format!("--shard: there is no shard {number} of {of}: K is from 1 to {of}"))?;
-        Ok(Some(Shards { shard, digest: ListDigest::default(), jobs: 0, of_shard: 0 }))
+        Ok(Some(Shards { shard, digest: ListDigest::default(), jobs: 0, of_shard: 0, is_known: true }))
     }
 
     /// Adds the next job of a list, and returns true if it belongs to this shard. `position` is the number of
@@ -71,32 +74,49 @@ impl Shards {
         is_mine
     }
 
-    /// Begins a run of this shard, and shows how many jobs it has. The jobs of a list on standard input are
-    /// not known before the run.
+    /// Begins a run of this shard, and shows how many jobs it has. If an earlier run completed the shard, no
+    /// job is left. The files of `--failed` and `--record` are written nevertheless. A list on standard input
+    /// is not known before the run, so its shards are not marked as done.
     ///
     /// # Errors
-    /// Returns the exit status if the run must not begin: an earlier run completed the shard, or the folder
-    /// has shards of another list.
-    pub(crate) fn begin(&self, args: &Args) -> Result<(), Exit> {
-        if self.jobs == 0 {
+    /// Returns the errors of [`Shards::is_done`].
+    pub(crate) fn begin(&self, args: &Args, input: &mut Input) -> Result<(), String> {
+        if !self.is_known {
             return Ok(());
         }
-        let is_done = self.is_done(&args.output.folder).map_err(|why| run::usage(&why))?;
+        let is_done = self.is_done(&args.output.folder)?;
         if !args.options.reporting.quiet {
             let done = if is_done { " are complete since an earlier run" } else { "" };
             printer::err(&format!("{}{done}\n", self.message()));
         }
-        if is_done { Err(Exit::Success) } else { Ok(()) }
+        if is_done {
+            input.parts.clear();
+        }
+        Ok(())
     }
 
-    /// Ends a run of this shard. Notes on the disk that every file is complete, if the run was a success.
-    /// Returns the exit status of the run.
-    pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
-        if exit != Exit::Success || self.jobs == 0 {
+    /// Ends a run of this shard with this exit status. Marks the shard as done if every file is complete.
+    /// Files that were left to other runs may be incomplete. Returns the exit status.
+    pub(crate) fn end(&self, args: &Args, (exit, left): (Exit, u64)) -> Exit {
+        if exit != Exit::Success || left > 0 || !self.is_known {
             return exit;
         }
-        let written = self.write_done(&args.output.folder).inspect_err(|why| run::error(why));
-        written.map_or(Exit::Disk, |()| exit)
+        // Meanwhile, a run with other shards may have ended.
+        let marked = self.is_done(&args.output.folder).and_then(|is_done| match is_done {
+            true => Ok(()),
+            false => self.write_done(&args.output.folder),
+        });
+        marked.inspect_err(|why| run::error(why)).map_or(Exit::Disk, |()| exit)
+    }
+
+    /// Returns the number of jobs in all shards, if it is known before the run.
+    pub(crate) fn jobs(&self) -> Option<u64> {
+        self.is_known.then_some(self.jobs)
+    }
+
+    /// Notes that a part of the jobs is known only during the run.
+    pub(crate) fn has_streams(&mut self) {
+        self.is_known = false;
     }
 
     /// Returns a message with the numbers of jobs.
@@ -234,7 +254,7 @@ impl Array {
         let is_whole = first <= 1 && last.saturating_sub(first) / step + 1 == tasks;
         let from_first = id.saturating_sub(first) / step + 1;
         match of {
-            None if is_whole => Ok((from_first, tasks)),
+            None if is_whole && tasks > 1 => Ok((from_first, tasks)),
             None => Err(format!(
                 "this array seems to be a part of another one ({tasks} tasks with ids from {first} to {last}). Use \
                  --shard auto/N, with the number of shards of the whole array"

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+/// The reason in the event of a file that was left to another run.
+const LEFT: &str = "another run is working on this file";
+
 /// The version of the JSON form. Fields may be added within a version, never removed or changed.
 pub const VERSION: u8 = 1;
 
@@ -178,8 +181,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, because the existing file of this name is kept, or because another run
-    /// downloads the file.
+    /// The file was not downloaded, because the existing file of this name is kept, or because another run is
+    /// working on the file (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
         /// The path of the file that exists already.
@@ -277,6 +280,20 @@ impl EventKind {
             extra.clone_from(of_job);
         }
         self
+    }
+
+    /// Returns the event for a file that was left to another run, which is working on it.
+    pub fn left_to_other_run(path: impl Into<String>) -> Self {
+        EventKind::skipped(Kept { path: path.into(), reason: LEFT.into(), ..Kept::default() })
+    }
+
+    /// Returns true if a file ended with this event and is complete.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            EventKind::Finished { .. } => true,
+            EventKind::Skipped { reason, .. } => reason != LEFT,
+            _ => false,
+        }
     }
 
     /// Returns the event for the end of a run. `took` is the duration of the run, and `state` is its last

@@ -71,8 +71,8 @@ impl Shard {
     }
 }
 
-/// A digest of all jobs of a list. It differs if a URL, a name or a digest in the list differs, or if their
-/// order does.
+/// A digest of all jobs of a list. It differs if a URL, a name, a header, a size or a digest in the list
+/// differs, or if their order does.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 
@@ -86,6 +86,11 @@ impl ListDigest {
             for url in job.urls.iter().skip(1) {
                 hasher.update(url.as_str().as_bytes()).update(b"\n");
             }
+            for (name, value) in &job.headers.0 {
+                hasher.update(name.as_bytes());
+                value.add_to(&mut hasher);
+            }
+            hasher.update(&job.size.unwrap_or(u64::MAX).to_le_bytes());
             for expected in &job.expected {
                 hasher.update(expected.digest.to_string().as_bytes()).update(b"\n");
             }

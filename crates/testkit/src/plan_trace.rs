@@ -56,6 +56,7 @@ fn action_text(action: &Action) -> String {
         Action::Finish(outcome) => match outcome {
             Outcome::Finished => "finished".into(),
             Outcome::Skipped => "skipped".into(),
+            Outcome::Left => "left to another run".into(),
             Outcome::Failed { kind, exhausted, stop_all, resumable } => {
                 format!("failed {} {exhausted} {stop_all} {resumable}", kind.code())
             }

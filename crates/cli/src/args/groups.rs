@@ -148,9 +148,9 @@ pub struct Lists {
 
     /// Download only shard K of N of the list
     ///
-    /// Several runs, each with another K from 1 to N, download the whole list. With auto, a task of Slurm or
-    /// of torchrun finds out its K and N. With auto/N, a task of Kubernetes finds out its K. A shard that is
-    /// done is not downloaded again.
+    /// Several runs, each with another K from 1 to N, download the whole list. With auto, K and N come from
+    /// the variables of Slurm or torchrun. With auto/N, K comes from those of Kubernetes or Slurm. A shard
+    /// that is done is not downloaded again.
     #[arg(long, value_name = "K/N", value_parser = values::shard, hide_short_help = true)]
     pub shard: Option<ShardOption>,
 
@@ -309,13 +309,13 @@ pub struct Ending {
     #[arg(long, value_name = "SECS", default_value = "25", value_parser = values::time, hide_short_help = true)]
     pub grace: Duration,
 
-    /// End as after SIGTERM if the program that started downhaul ends
+    /// End as after SIGTERM if the program that started downhaul ends (not on Windows)
     #[arg(long, hide_short_help = true)]
     pub stop_with_parent: bool,
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// By default, the run stops then, as after SIGTERM, with the exit status 1.
+    /// By default, the run stops then, as after SIGTERM. The exit status is 1, unless all files are complete.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }

@@ -12,11 +12,12 @@ use super::urls::{Arguments, CHECKED_MOST};
 use crate::survey::Survey;
 use downhaul_engine::core::archive;
 use downhaul_engine::core::error::{Error, ErrorKind};
-use downhaul_engine::core::job::Job;
+use downhaul_engine::core::job::{Destination, Job};
 use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::show;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 
@@ -82,6 +83,7 @@ pub(super) fn all(
         seen: Names::default(),
         replaced: HashSet::new(),
         suspects: (bytes >= LONG).then(|| Suspects::for_list(bytes)),
+        naming: naming.clone(),
     };
     // A file whose name is not known here could have any of the names in the lists.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
@@ -117,6 +119,7 @@ struct Checks<'s> {
     /// list.
     replaced: HashSet<(usize, u64)>,
     suspects: Option<Suspects>,
+    naming: Naming,
 }
 
 /// The result of the first reading of a list.
@@ -163,13 +166,16 @@ impl Checks<'_> {
                 Err(e) if of_a_document && !concerns_all(e) => Ok(()),
                 // Errors quote names. The list may not be the user's own, so control characters are escaped.
                 Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
-                Ok(job) => match &mut self.suspects {
-                    Some(suspects) => {
-                        suspects.add(job);
-                        Ok(())
+                Ok(job) => {
+                    let job = self.as_named(job);
+                    match &mut self.suspects {
+                        Some(suspects) => {
+                            suspects.add(&job);
+                            Ok(())
+                        }
+                        None => self.add_name(&job, Place { list: number, line }),
                     }
-                    None => self.add_name(job, Place { list: number, line }),
-                },
+                }
             };
             if checked.is_ok() {
                 let is_mine = self.survey.is_mine(count, job.as_ref().ok());
@@ -230,12 +236,24 @@ impl Checks<'_> {
     fn add_suspects(&mut self, number: usize, list: &List, mistakes: &mut Mistakes) -> io::Result<()> {
         let before = list.without_url();
         for (line, job) in list.jobs()?.filter_map(|(line, job)| Some((line, job.ok()?))) {
+            let job = self.as_named(&job);
             if self.suspects.as_ref().is_some_and(|suspects| suspects.may_clash(&job)) {
                 mistakes.add(self.add_name(&job, Place { list: number, line }));
             }
         }
         list.forget_without_url(before);
         Ok(())
+    }
+
+    /// Returns the job as it is checked. In a list that is divided into shards, the name from the URL counts
+    /// as given: another run may have the job with the same name, so that no run could give one of them a
+    /// number.
+    fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
+        let is_alone = self.survey.shards.is_none() || job.destination != Destination::Server;
+        match self.naming.name_for(job, None).filter(|_| !is_alone) {
+            Some(name) => Cow::Owned(job.clone().with_destination(Destination::Name(name))),
+            None => Cow::Borrowed(job),
+        }
     }
 
     /// Adds the name of a job. A line of a lock file replaces an earlier one of the same name, unless it has

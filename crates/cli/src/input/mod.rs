@@ -22,13 +22,14 @@ pub use urls::Arguments;
 pub(crate) use urls::{is_stdout, split_urls};
 
 use crate::args::Args;
+use crate::outputs;
 use crate::settings;
 use crate::shards::Shards;
 use crate::survey::Survey;
 use crate::words;
 use downhaul_engine::core::job;
 use downhaul_engine::core::shard::Shard;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The reason why a list has no jobs, in words for the user.
@@ -116,6 +117,13 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     if shard.is_some() && !args.urls.is_empty() {
         return Err("--shard divides the lists of -i, and not the URLs in the arguments".into());
     }
+    let is_replaced = |failed: &PathBuf| args.output.input.iter().any(|list| outputs::is_same(list, failed));
+    if shard.is_some() && args.options.failure.failed.as_ref().is_some_and(is_replaced) {
+        return Err(
+            "--failed would replace the list, which also has the files of other shards. Give another file"
+                .into(),
+        );
+    }
     let is_only_lists = has_lists && args.urls.is_empty();
     let arguments = if is_only_lists { None } else { Some(Arc::new(Arguments::read(args)?)) };
     let mut fetched = fetched.into_iter();
@@ -133,6 +141,9 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     });
     let lists: Vec<List> = lists.collect();
     let has_streams = lists.len() < given.len();
+    if let Some(shards) = survey.shards.as_mut().filter(|_| has_streams) {
+        shards.has_streams();
+    }
     let checked = check::all(arguments.as_deref(), lists, has_streams, args.output.naming(), &mut survey)?;
     let mut checked = checked.into_iter();
     let lists = given.into_iter().filter_map(|one| match one {

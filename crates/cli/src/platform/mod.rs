@@ -8,19 +8,20 @@ mod unix;
 #[cfg(not(unix))]
 pub(crate) use other::{
     Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
-    make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
+    make_private_folder, note_parent, others_may_read, raise_file_limit, reader_is_gone, who_else_may_write,
 };
 #[cfg(not(unix))]
 use other::{append, create_new, is_at, lock};
 #[cfg(unix)]
 pub(crate) use unix::{
     Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
-    make_private_folder, others_may_read, raise_file_limit, who_else_may_write,
+    make_private_folder, note_parent, others_may_read, raise_file_limit, reader_is_gone, who_else_may_write,
 };
 #[cfg(unix)]
 use unix::{append, create_new, is_at, lock};
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,8 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM, or SIGHUP, which the system sends when the terminal is closed.
     Terminate,
+    /// The process that started the program has ended (`--stop-with-parent`).
+    ParentEnded,
     /// The program was stopped and continues.
     Continue,
 }
@@ -86,7 +89,9 @@ pub(crate) fn replace_with(
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.tmp", std::process::id()));
+    // In a container, each run has the same process number.
+    let number = RandomState::new().hash_one(std::process::id());
+    new.push(format!(".{number:016x}.tmp"));
     let new = PathBuf::from(new);
     let file = create_new(&new, mode);
     let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));

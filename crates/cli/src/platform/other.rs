@@ -40,6 +40,16 @@ pub(crate) fn raise_file_limit() -> usize {
     usize::MAX
 }
 
+/// Returns false, because the end of the parent is not noticed on this system.
+pub(crate) fn note_parent() -> bool {
+    false
+}
+
+/// Returns false. A reader that has ended is noticed when something is written.
+pub(crate) fn reader_is_gone() -> bool {
+    false
+}
+
 pub(crate) struct Signals;
 
 impl Signals {

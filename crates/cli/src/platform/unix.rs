@@ -162,6 +162,25 @@ pub(crate) fn raise_file_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
+/// The process that started the program. It is `None` if that process is not visible, for example because it
+/// is outside of a container.
+static PARENT: OnceLock<Option<rustix::process::Pid>> = OnceLock::new();
+
+/// Notes which process started the program, before that process can have ended unnoticed. Returns false if it
+/// is not visible.
+pub(crate) fn note_parent() -> bool {
+    PARENT.get_or_init(rustix::process::getppid).is_some()
+}
+
+/// Returns true if standard output is a pipe whose reader has ended.
+pub(crate) fn reader_is_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut all = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut all, Some(&now)).is_ok() && all[0].revents().contains(PollFlags::ERR)
+}
+
 /// The time between two looks at the parent. A new run may start on the same files about a second after the
 /// end of the parent, and until then this run has stopped.
 const PARENT_CHECKED: Duration = Duration::from_millis(250);
@@ -180,8 +199,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to handle signals. If `stop_with_parent` is true, the end of the process that started the
-    /// program counts as SIGTERM.
+    /// Begins to handle signals, and the end of the process that [`note_parent`] noted, if `stop_with_parent`
+    /// is true.
     pub(crate) fn listen(stop_with_parent: bool) -> Signals {
         let ignored = ignored();
         let stream = |kind: SignalKind| {
@@ -193,7 +212,7 @@ impl Signals {
             terminate: stream(SignalKind::terminate()),
             hangup: stream(SignalKind::hangup()),
             go_on: stream(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
-            parent: stop_with_parent.then(rustix::process::getppid).flatten(),
+            parent: PARENT.get().copied().flatten().filter(|_| stop_with_parent),
             _file_size: stream(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())),
         }
     }
@@ -210,7 +229,7 @@ impl Signals {
             () = one(&mut self.terminate) => Signal::Terminate,
             () = one(&mut self.hangup) => Signal::Terminate,
             () = one(&mut self.go_on) => Signal::Continue,
-            () = end_of(&mut self.parent) => Signal::Terminate,
+            () = end_of(&mut self.parent) => Signal::ParentEnded,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the downloads continue, but the run fails at its end.
 
 use super::{AT_ONCE, EventReader, Next};
+use crate::platform;
 use crate::printer;
 use downhaul_engine::Session;
 use downhaul_engine::core::event::{Line, Phase};
@@ -39,7 +40,8 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
         if !events.is_empty() && text.len() < AT_ONCE {
             continue;
         }
-        let written = printer::write(&text);
+        let is_gone = text.is_empty() && platform::reader_is_gone();
+        let written = if is_gone { Err(io::ErrorKind::BrokenPipe.into()) } else { printer::write(&text) };
         text.clear();
         if let Err(error) = written {
             let is_gone = error.kind() == io::ErrorKind::BrokenPipe;

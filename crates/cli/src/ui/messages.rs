@@ -129,12 +129,14 @@ impl<'a> Messages<'a> {
                     return Vec::new();
                 }
                 let what = match (attempt, from) {
+                    _ if error.code == "file.locked" => "waiting for that run".to_string(),
                     (0, 0) => "starting again".to_string(),
                     (0, from) => format!("continuing at {}", units::bytes(*from)),
                     (n, _) if *of == u32::MAX => format!("retry {n}"),
                     (n, _) => format!("retry {n} of {of}"),
                 };
-                let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
+                let has_time = *wait >= 0.05 && error.code != "file.locked";
+                let when = if has_time { format!(" in {}", units::took(*wait)) } else { String::new() };
                 let mark = self.paint.show(Style::Warning, self.mark("↻", "~"));
                 let name = self.name_of(job);
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]

@@ -300,3 +300,134 @@ fn the_list_of_failed_files_has_files_of_the_shard_only() {
     all.dedup();
     assert_eq!(all.len(), 30);
 }
+
+#[test]
+fn a_list_whose_shards_would_have_a_name_twice_is_refused() {
+    let (server, place) = (Server::start(), Place::new());
+    let urls: Vec<String> = (0..8).map(|n| server.put(&format!("/d{n}/data.bin"), format!("{n}"))).collect();
+    // A repeated line is one file.
+    place.write("list", format!("{0}\n{0}\n", urls.join("\n")));
+    let args = ["-i", "list", "-d", "all", "--shard", "1/2"];
+    let out = place.run(&args);
+    assert!(out.status == 2 && out.stderr.contains("would have the same name: data.bin"), "{}", out.stderr);
+    for shard in ["1/2", "2/2"] {
+        let out = place.run(&["-i", "list", "-d", "all", "--folders", "1", "--shard", shard]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert!((0..8).all(|n| place.file(&format!("all/d{n}/data.bin")) == Some(format!("{n}").into_bytes())));
+}
+
+#[test]
+fn a_shard_with_a_file_that_was_left_to_another_run_is_not_done() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("list", format!("{} f\n", server.url(&format!("capped/{SIZE}/file?rate=2000000"))));
+    let first = place.start(&["-i", "list", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let skips = ["-i", "list", "--shard", "1/1", "--if-locked", "skip", "--failed", "rest"];
+    assert_eq!(place.run(&skips).status, 0);
+    assert!(String::from_utf8(place.file("rest").expect("a list")).expect("text").contains("capped"));
+    send(Signal::KILL, &first);
+    finish(first);
+    let out = place.run(&["-i", "list", "--shard", "1/1"]);
+    place.assert_exact(&out, "f", &content("file", SIZE));
+}
+
+#[test]
+fn a_shard_is_not_done_if_a_part_of_its_list_came_from_standard_input() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("list", format!("{}\n", server.put("/a", "a")));
+    for name in ["b", "c"] {
+        let line = format!("{}\n", server.put(&format!("/{name}"), name));
+        let out = place.run_with(&["-i", "list", "-i", "-", "-d", "all", "--shard", "1/1"], line.as_bytes());
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert_eq!(place.file(&format!("all/{name}")).as_deref(), Some(name.as_bytes()));
+    }
+}
+
+#[test]
+fn a_shard_that_is_done_still_writes_its_list_of_failed_files() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 3);
+    for _ in 0..2 {
+        let out = place.run(&["-i", "list", "-d", "all", "--shard", "1/1", "--failed", "rest"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert_eq!(place.file("rest").as_deref(), Some(&b""[..]));
+        fs::remove_file(place.path().join("rest")).expect("it is there");
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_a_file_without_a_journal_sends_no_requests() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("slow/900000/file?rate=200000");
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    wait_until("there is a partial file", || place.files().iter().any(|file| file.contains(".part")));
+    let out = place.run(&[&url, "-o", "f", "--if-locked", "wait"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(finish(first).status, 0);
+    let requests = server.requests().len();
+    assert!(requests <= 2, "{requests} requests");
+}
+
+#[test]
+fn the_end_of_the_reader_is_noticed_while_no_event_is_written() {
+    let place = Place::new();
+    let mut command = place.command(&["-i", "-", "--progress", "json"]);
+    let mut run =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let stdin = run.stdin.take();
+    std::thread::sleep(Duration::from_millis(500));
+    drop(run.stdout.take());
+    let out = finish(run);
+    assert_eq!(out.status, 1, "the list was not read to its end: {}", out.stderr);
+    drop(stdin);
+}
+
+#[test]
+fn a_signal_after_the_end_of_the_parent_is_the_first_one() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
+    let program = place.command(&[]).get_program().to_string_lossy().into_owned();
+    // The shell ends at once, so the program that it started has another parent soon.
+    let script =
+        format!("{program} {url} -o f -x1 --stop-with-parent --failed rest & echo $! > pid; sleep 2");
+    let mut shell = place.command(&[]);
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(place.path())
+        .envs(shell.env("X", "").get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh starts");
+    place.wait_for_bytes("f.part", 500_000);
+    shell.kill().expect("it runs");
+    shell.wait().expect("it ends");
+    wait_until("the list of failed files is there", || {
+        place.file("rest").is_some_and(|rest| !rest.is_empty())
+    });
+}
+
+#[test]
+fn a_signal_while_the_list_is_fetched_has_the_status_of_a_stopped_run() {
+    let (server, place) = (Server::start(), Place::new());
+    let list = server.url("slow/100000/list?rate=1000");
+    for (signal, status) in [(Signal::TERM, 75), (Signal::INT, 130)] {
+        let run = place.start(&["-i", &list, "-d", "all"]);
+        wait_until("the list is requested", || !server.requests().is_empty());
+        std::thread::sleep(Duration::from_millis(300));
+        send(signal, &run);
+        assert_eq!(finish(run).status, status);
+    }
+}
+
+#[test]
+fn the_list_of_a_shard_is_not_replaced_by_its_failed_files() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = |n: usize| server.put(&format!("/f{n}"), format!("{n}"));
+    let line = |n| format!("{{\"listed_by\":\"--failed\",\"url\":\"{}\"}}\n", url(n));
+    place.write("list", (0..4).map(line).collect::<String>());
+    let before = place.file("list");
+    let out = place.run(&["-i", "list", "-d", "all", "--shard", "1/2", "--failed", "list"]);
+    assert!(out.status == 2 && out.stderr.contains("--failed would replace the list"), "{}", out.stderr);
+    assert_eq!(place.file("list"), before);
+}

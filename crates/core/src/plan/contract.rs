@@ -235,8 +235,7 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
-    /// be the name of a web page.
+    /// What the first bytes of the file show. It is missing if the name may be that of a web page.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
@@ -263,8 +262,7 @@ pub enum Place {
         /// True if there is a partial file of an earlier run. This field is used only in `Looked`.
         left: bool,
     },
-    /// A file exists at the path, and only the server can say if this file is the wanted one. This variant is
-    /// used only in `Looked`.
+    /// A file exists at the path, and only the server can say if this file is the wanted one.
     Ask(Conditions),
     /// The file is not saved, because the existing file is kept.
     Taken(Kept),
@@ -302,6 +300,8 @@ pub enum Outcome {
     Finished,
     /// The file was not downloaded, because an existing file or the file of another run is kept.
     Skipped,
+    /// The file was left to another run that is working on it.
+    Left,
     /// The job failed.
     Failed {
         /// The kind of the failure.

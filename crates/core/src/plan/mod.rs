@@ -42,11 +42,10 @@
 //!
 //! ```text
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
-//!    ^          |   ^    <-> Asking        the user decides
-//!    +--------- Locked                     another run works on the file (--if-locked wait)
-//!               |   ^
+//!               |   ^    <-> Asking        the user decides
 //!               v   |
 //!        Placing, Beginning                the first response names the file, or starts it again
+//!          ^ Locked                        another run works on the file (--if-locked wait)
 //!               |
 //!           Verifying -> Publishing -> Over
 //! ```
@@ -188,7 +187,8 @@ impl Plan {
         };
         plan.transfer.align_to(plan.verification.chunk_length());
         if rules.look_first {
-            plan.look();
+            plan.state = State::Looking;
+            plan.actions.push_back(Action::Look { remote: None });
         }
         plan
     }
@@ -210,7 +210,7 @@ impl Plan {
             && self.paused.is_none()
             && now >= until
         {
-            self.look();
+            self.try_lock();
         }
         let mut timer = match self.state {
             State::Waiting { until, .. } => Some(until),
@@ -425,7 +425,8 @@ impl Plan {
         self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)
     }
 
-    /// Waits until another run may have ended its work on the file. Only the first wait is reported.
+    /// Waits before the file that another run is working on is looked at again. Only the first wait is
+    /// reported.
     fn wait_for_lock(&mut self, now: Duration, error: &Error, wait: Duration) {
         if !self.was_locked {
             self.was_locked = true;
@@ -435,10 +436,11 @@ impl Plan {
         self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
-    /// Looks at the path before any request.
-    fn look(&mut self) {
-        self.state = State::Looking;
-        self.actions.push_back(Action::Look { remote: None });
+    /// Opens the partial file before any request, unless the file is there. If another run still has the
+    /// partial file locked, the job waits again.
+    fn try_lock(&mut self) {
+        self.state = State::Placing(None);
+        self.actions.push_back(Action::Place { remote: None, begin: None });
     }
 
     fn published(&mut self, now: Duration, path: String) {
@@ -495,6 +497,11 @@ impl Plan {
     fn skip(&mut self, kept: Kept) {
         self.actions.push_back(Action::Tell(EventKind::skipped(kept)));
         self.finish(Outcome::Skipped);
+    }
+
+    fn leave_to_other_run(&mut self, path: String) {
+        self.actions.push_back(Action::Tell(EventKind::left_to_other_run(path)));
+        self.finish(Outcome::Left);
     }
 
     fn give_up(&mut self, error: &Error, exhausted: bool, stop_all: bool) {

@@ -44,7 +44,7 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
-            // There is a response already, so no further request about the existing file is needed.
+            // There is a response already, or the response to an ordinary request will decide.
             Ok(Place::Ask(_)) => {}
             Ok(Place::Taken(kept)) => {
                 self.drop_workers();

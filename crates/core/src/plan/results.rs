@@ -12,7 +12,7 @@ use super::verification::{ChunkDecision, Replacement, WholeResult, WrongChunk};
 use super::{Action, Answer, Plan, State, WorkerId};
 use crate::digest::Digest;
 use crate::error::{Blame, Error, ErrorKind, Scope, SourceVerdict, WrittenBytes};
-use crate::event::{EventKind, Failure, Kept};
+use crate::event::{EventKind, Failure};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -302,10 +302,7 @@ impl Plan {
             FailureDecision::Retry { wait } => self.try_again(now, &error, wait),
             FailureDecision::StartAgain => self.start_again(&error),
             FailureDecision::WaitForLock { wait } => self.wait_for_lock(now, &error, wait),
-            FailureDecision::LeaveToOtherRun => {
-                let (path, reason) = (error.at, error.kind.meaning().into());
-                self.skip(Kept { path, reason, ..Kept::default() });
-            }
+            FailureDecision::LeaveToOtherRun => self.leave_to_other_run(error.at),
             FailureDecision::NextMirror => {
                 // The mirror may have different bytes.
                 self.forget();

@@ -231,19 +231,20 @@ fn a_valid_response_to_a_probe_is_used_although_the_first_connection_broke_befor
     assert!(actions.contains(&accepted), "{actions:?}");
 }
 
+const TRY_LOCK: Action = Action::Place { remote: None, begin: None };
+
 /// Returns a plan whose partial file another run has locked.
 fn locked(if_locked: IfLocked) -> Plan {
     let mut plan = Plan::new(Rules { if_locked, look_first: true, ..rules() });
     assert_eq!(steps(&mut plan, NOW), [Action::Look { remote: None }]);
-    lock(&mut plan, NOW);
+    plan.on(NOW, Input::Looked(Ok(Place::Free { path: "f".into(), left: true })));
+    assert_eq!(steps(&mut plan, NOW), [TRY_LOCK]);
+    plan.on(NOW, is_locked());
     plan
 }
 
-/// The path is free, the partial file exists, and another run has locked it.
-fn lock(plan: &mut Plan, now: Duration) {
-    plan.on(now, Input::Looked(Ok(Place::Free { path: "f".into(), left: true })));
-    assert_eq!(steps(plan, now), [Action::Place { remote: None, begin: None }]);
-    plan.on(now, Input::Placed(Err(Error::new(ErrorKind::FileLocked, "f", "")), None));
+fn is_locked() -> Input {
+    Input::Placed(Err(Error::new(ErrorKind::FileLocked, "f", "")), None)
 }
 
 #[test]
@@ -254,28 +255,22 @@ fn a_job_waits_for_another_run_without_a_request_and_skips_the_file_that_the_run
     assert!(plan.is_idle());
     for turn in 2..10 {
         let now = NOW * turn;
-        assert_eq!(steps(&mut plan, now), [Action::Look { remote: None }]);
-        lock(&mut plan, now);
+        assert_eq!(steps(&mut plan, now), [TRY_LOCK]);
+        plan.on(now, is_locked());
         assert_eq!(steps(&mut plan, now), [], "only the first wait is reported");
     }
-    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
-    plan.on(
-        LATER,
-        Input::Looked(Ok(Place::Taken(Kept {
-            path: "f".into(),
-            reason: "exists".into(),
-            ..Kept::default()
-        }))),
-    );
+    assert_eq!(steps(&mut plan, LATER), [TRY_LOCK]);
+    let kept = Kept { path: "f".into(), reason: "exists".into(), ..Kept::default() };
+    plan.on(LATER, Input::Placed(Ok(Place::Taken(kept)), None));
     assert_eq!(steps(&mut plan, LATER).last(), Some(&Action::Finish(Outcome::Skipped)));
 }
 
 #[test]
-fn a_job_continues_the_file_that_another_run_left_unfinished() {
+fn a_job_downloads_the_file_that_another_run_left_without_a_partial_file() {
     let mut plan = locked(IfLocked::Wait);
     steps(&mut plan, NOW);
-    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
-    plan.on(LATER, Input::Looked(Ok(Place::Free { path: "f".into(), left: false })));
+    assert_eq!(steps(&mut plan, LATER), [TRY_LOCK]);
+    plan.on(LATER, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
     assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
 }
 
@@ -287,7 +282,7 @@ fn a_job_that_waits_for_another_run_can_be_paused_and_stopped() {
     assert_eq!(steps(&mut plan, LATER), []);
     assert!(plan.is_paused());
     plan.on(LATER, Input::Pause(false));
-    assert_eq!(steps(&mut plan, LATER), [Action::Look { remote: None }]);
+    assert_eq!(steps(&mut plan, LATER), [TRY_LOCK]);
     plan.on(LATER, Input::Stop);
     assert!(matches!(steps(&mut plan, LATER).last(), Some(Action::Finish(Outcome::Failed { .. }))));
 }
@@ -296,5 +291,5 @@ fn a_job_that_waits_for_another_run_can_be_paused_and_stopped() {
 fn a_job_leaves_its_file_to_another_run() {
     let mut plan = locked(IfLocked::Skip);
     let actions = steps(&mut plan, NOW);
-    assert_eq!(actions.last(), Some(&Action::Finish(Outcome::Skipped)), "{actions:?}");
+    assert_eq!(actions.last(), Some(&Action::Finish(Outcome::Left)), "{actions:?}");
 }

@@ -31,6 +31,8 @@ pub struct Summary {
     /// The number of files that were skipped, because an existing file of the same name is kept, or because
     /// another run downloads the file.
     pub skipped: u64,
+    /// The number of skipped files that were left to another run, and may be incomplete.
+    pub left: u64,
     /// The number of files that failed. It includes the next two numbers.
     pub failed: u64,
     /// The number of failed files that the next run can resume.
@@ -89,6 +91,10 @@ impl Director {
                 self.count_finished(bytes);
             }
             Outcome::Skipped => self.summary.skipped += 1,
+            Outcome::Left => {
+                self.summary.skipped += 1;
+                self.summary.left += 1;
+            }
             Outcome::Failed { kind, exhausted, stop_all, .. } => {
                 self.count_failure(kind);
                 if exhausted {

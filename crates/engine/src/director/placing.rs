@@ -123,6 +123,8 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
+        // No response is here yet, so there is a partial file, or another run had one.
+        let opens_old = remote.is_none() && begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
         let reports = self.reports.clone();
@@ -140,6 +142,11 @@ impl Director {
             Report::Placed((|| {
                 let known = known?;
                 let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
+                // Another run may have completed the file since its path was chosen.
+                let chosen = match chosen {
+                    Some(path) if opens_old && disk.look(&path)?.is_some() => None,
+                    chosen => chosen,
+                };
                 let (path, place) = match chosen {
                     Some(path) => {
                         let shown = path.to_string_lossy().into_owned();
@@ -149,7 +156,13 @@ impl Director {
                         let remote = remote.as_ref();
                         let wanted =
                             Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
-                        places.choose(&wanted)?
+                        let chosen = places.choose(&wanted)?;
+                        // Another run may have saved the file since the folder was read. For a large file, it
+                        // is worth a look.
+                        match has_journal && places.has_appeared(&chosen.0, &identity)? {
+                            true => places.choose(&wanted)?,
+                            false => chosen,
+                        }
                     }
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {

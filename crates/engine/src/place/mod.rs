@@ -118,6 +118,16 @@ impl Places {
         }
     }
 
+    /// Returns true if there is a file at a path that was free when its folder was read. The path no longer
+    /// counts as free then. Blocks the thread.
+    pub(crate) fn has_appeared(&self, path: &Path, identity: &Identity) -> Result<bool, Error> {
+        let has_appeared = self.was_free(path, identity) && self.disk.look(path)?.is_some();
+        if has_appeared {
+            self.folders.occupy(path);
+        }
+        Ok(has_appeared)
+    }
+
     /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks the thread.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;
