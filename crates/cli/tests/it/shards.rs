@@ -45,7 +45,7 @@ fn the_shards_of_a_list_together_have_every_file_once() {
 #[test]
 fn a_file_stays_in_its_shard_if_lines_are_appended() {
     let (server, place) = (Server::start(), Place::new());
-    listed(&place, &server, 20);
+    listed(&place, &server, 60);
     let run = |folder: &str| {
         let out = place.run(&["-i", "list", "-d", folder, "--shard", "2/4"]);
         assert_eq!(out.status, 0, "{}", out.stderr);
@@ -56,7 +56,7 @@ fn a_file_stays_in_its_shard_if_lines_are_appended() {
             .collect::<Vec<_>>()
     };
     let before: Vec<_> = run("a").into_iter().filter(|file| is_shared(&file[1..])).collect();
-    listed(&place, &server, 60);
+    listed(&place, &server, 150);
     let after = run("b");
     assert!(!before.is_empty() && before.iter().all(|file| after.contains(file)), "{before:?} {after:?}");
     assert!(after.len() > before.len());
