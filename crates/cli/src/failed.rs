@@ -127,7 +127,7 @@ enum Jobs {
     Arguments(Arc<Arguments>),
     /// A list with this many jobs is read again at the end of the run. It is `None` if it could not be
     /// opened.
-    List(Option<Opened>, u64),
+    List(Option<Box<Opened>>, u64),
     Stream,
 }
 
@@ -195,7 +195,7 @@ impl List {
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, &path));
         let jobs = |part: &Part| match part {
             Part::Arguments(arguments) => Jobs::Arguments(arguments.clone()),
-            Part::List(Checked { list, count, .. }) => Jobs::List(list.open().ok(), *count),
+            Part::List(Checked { list, count, .. }) => Jobs::List(list.open().ok().map(Box::new), *count),
             Part::Stream(_) => Jobs::Stream,
         };
         let parts = input.parts.iter().map(jobs).collect();
