@@ -5,8 +5,8 @@
 //! draws progress. The classes here are private to it.
 //!
 //! Invariants:
-//! - Python runs while a call waits, and a signal such as Ctrl-C ends the wait ([`wait`]).
-//! - Each session has its own threads ([`session`]), and none of them calls Python.
+//! - Python runs while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).
+//! - Each session has its own threads (`session.rs`), and none of them calls Python.
 //! - A process that was forked leaves the session of its parent alone.
 
 mod classes;
