@@ -32,7 +32,12 @@ const MUCH_WORSE: f64 = 0.7;
 
 /// A hold ends early if the goodput falls below this share of its value at the start. On a line that loses
 /// packets, the first seconds are faster than the rest.
-const FELL: f64 = 0.85;
+const FELL: f64 = 0.9;
+
+/// If the first connections to a far host leave room on the line, this many times as many are tried next.
+/// Each connection then has a limit of its own, or it loses packets. Each doubling would take a second or
+/// more.
+const FROM_AFAR: usize = 4;
 
 /// The smaller target is measured again after a trial. If its goodput is then more than this many times the
 /// goodput of the larger target, the host punishes many connections. More connections are tried once more,
@@ -220,7 +225,8 @@ impl Controller {
             let fewer = (target * 3 / 4).max(target.div_ceil(2));
             self.try_fewer(now, fewer, goodput);
         } else if self.may_rise() {
-            self.try_more(now, target * 2, goodput);
+            let leaves_room = self.phase == Phase::Ramp && self.usage.is_far && self.queue.has_room();
+            self.try_more(now, target * if leaves_room { FROM_AFAR } else { 2 }, goodput);
         } else {
             self.hold(now, goodput, Direction::Fewer);
         }
