@@ -142,7 +142,8 @@ fn large_files_whose_sizes_are_not_known_before_do_not_exceed_the_limit_of_files
     list(&place, &server, &files);
     let out = place.run(&["-i", "list", "-d", "out", "-j", "2", "-x", "1"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    assert!(server.most_open() <= 3, "{} connections", server.most_open());
+    // Small files have connections of their own, and up to two of both kinds may be open without a request.
+    assert!(server.most_open() <= 4, "{} connections", server.most_open());
 }
 
 #[test]
