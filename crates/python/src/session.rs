@@ -54,7 +54,7 @@ impl<T: Clone + Send> Slot<T> {
     }
 }
 
-/// The jobs that somebody has a handle of. `None` means that the session is over.
+/// The jobs of which Python has a handle. `None` means that the session is over.
 pub(crate) type Watched = Mutex<Option<HashMap<u64, Weak<Slot<Row>>>>>;
 
 /// A session and its threads.
@@ -189,7 +189,7 @@ async fn feed(session: Arc<Session>, mut from: UnboundedReceiver<Added>) {
     session.close().await;
 }
 
-/// Sets the rows of the jobs that somebody has a handle of.
+/// Sets the rows of the jobs of which Python has a handle.
 async fn watch(session: Arc<Session>, watched: Arc<Watched>) {
     let (mut events, mut tracker) = (session.events(), Tracker::default());
     drop(session);

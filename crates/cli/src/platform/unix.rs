@@ -174,7 +174,6 @@ pub(crate) fn note_parent() -> bool {
 
 /// Returns true if standard output is a pipe whose reader has ended.
 pub(crate) fn reader_is_gone() -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = io::stdout();
     let mut all = [PollFd::new(&stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -273,7 +272,7 @@ pub(super) fn append(path: &Path, mode: u32, new: bool) -> io::Result<File> {
 }
 
 /// Locks a file until it is closed. Returns false if another run has locked it. Some network file systems
-/// have no locks. There, the file counts as locked.
+/// have no locks. There, another run is not noticed.
 pub(super) fn lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(false),
