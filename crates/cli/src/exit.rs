@@ -72,7 +72,9 @@ impl Exit {
         if summary.output_closed {
             return Exit::Failed;
         }
-        let failures = summary.blames.iter().map(of_blame).min().unwrap_or(Exit::Success);
+        // A file that was left to another run may be incomplete.
+        let without_failures = if summary.left > 0 { Exit::Failed } else { Exit::Success };
+        let failures = summary.blames.iter().map(of_blame).min().unwrap_or(without_failures);
         let failures = if summary.reached.is_some() { failures.min(Exit::Terminated) } else { failures };
         if summary.stopped_on_error { failures.min(Exit::Chosen) } else { failures }
     }

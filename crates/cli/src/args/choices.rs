@@ -40,7 +40,7 @@ pub enum IfLocked {
     Fail,
     /// Wait until the other run has ended, and then look at the file again
     Wait,
-    /// Leave the file to the other run. It counts as skipped
+    /// Leave the file to the other run. It counts as skipped, and the exit status is 1
     Skip,
 }
 

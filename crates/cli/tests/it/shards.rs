@@ -186,7 +186,7 @@ fn a_run_leaves_the_file_of_another_run_alone() {
     let first = place.start(&[&url, "-o", "f", "-x1"]);
     place.wait_for_bytes("f.part", 500_000);
     let out = place.run(&[&url, "-o", "f", "--if-locked", "skip"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(out.status, 1, "{}", out.stderr);
     place.assert_exact(&finish(first), "f", &content("file", SIZE));
 }
 
@@ -324,7 +324,7 @@ fn a_shard_with_a_file_that_was_left_to_another_run_is_not_done() {
     let first = place.start(&["-i", "list", "-x1"]);
     place.wait_for_bytes("f.part", 500_000);
     let skips = ["-i", "list", "--shard", "1/1", "--if-locked", "skip", "--failed", "rest"];
-    assert_eq!(place.run(&skips).status, 0);
+    assert_eq!(place.run(&skips).status, 1);
     assert!(String::from_utf8(place.file("rest").expect("a list")).expect("text").contains("capped"));
     send(Signal::KILL, &first);
     finish(first);
