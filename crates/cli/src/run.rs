@@ -222,7 +222,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let asked = (input, what, early);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
-    let ran = ran.map(|ran| shards.map_or(ran.0, |shards| shards.end(args, ran)));
+    let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
@@ -364,7 +364,7 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
     Ok(List::fetched(url.clone(), text.into(), lists))
 }
 
-/// Runs the session. Returns how it ended, and the number of files that were left to other runs.
+/// Runs the session, and returns how it ended.
 ///
 /// # Errors
 /// Returns the exit status of a usage error. In this case, no file was requested.
@@ -375,7 +375,7 @@ async fn download(
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
-) -> Result<(Exit, u64), Exit> {
+) -> Result<Exit, Exit> {
     let session = {
         let _network = network.enter();
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
@@ -418,7 +418,7 @@ async fn download(
     let is_short = || shared.total().more || summary.files < shared.total().files;
     let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && is_short());
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
-    Ok((all.into_iter().flatten().min().unwrap_or(Exit::Success), summary.left))
+    Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
 }
 
 type Archived = (Option<archive::Finder>, Option<archive::Writer>);

@@ -96,9 +96,9 @@ impl Shards {
     }
 
     /// Ends a run of this shard with this exit status. Marks the shard as done if every file is complete.
-    /// Files that were left to other runs may be incomplete. Returns the exit status.
-    pub(crate) fn end(&self, args: &Args, (exit, left): (Exit, u64)) -> Exit {
-        if exit != Exit::Success || left > 0 || !self.is_known {
+    /// Returns the exit status.
+    pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
+        if exit != Exit::Success || !self.is_known {
             return exit;
         }
         // Meanwhile, a run with other shards may have ended.
