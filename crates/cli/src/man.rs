@@ -8,7 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 /// Returns the page in the roff format.
 pub(crate) fn page() -> String {
-    let man = Man::new(args::command());
+    // clap_mangen leaves out the text of an option that the short help does not show.
+    let man = Man::new(args::command().mut_args(|option| option.hide_short_help(false)));
     let mut page = Vec::new();
     let mut more = Roff::new();
     more.control("SH", ["EXIT STATUS"]);
@@ -21,9 +22,17 @@ pub(crate) fn page() -> String {
     for (name, meaning) in ENVIRONMENT {
         more.control("TP", []);
         more.text([bold(name)]);
-        more.text([roman(meaning)]);
+        // The documentation is not installed beside the page.
+        more.text([roman(meaning.replace(" (see [config.md](config.md))", ""))]);
     }
     // Writing to a vector does not fail.
     let _ = man.render(&mut page).and_then(|()| more.to_writer(&mut page));
-    String::from_utf8_lossy(&page).into_owned()
+    String::from_utf8_lossy(&page).lines().map(with_command).collect()
+}
+
+/// Returns the line with its end. clap_mangen names a page for each command. There are no such pages, so the
+/// name of the command takes its place.
+fn with_command(line: &str) -> String {
+    let command = line.strip_prefix("downhaul\\-").and_then(|rest| rest.strip_suffix("(1)"));
+    command.map_or_else(|| format!("{line}\n"), |command| format!("downhaul {command}\n"))
 }
