@@ -11,6 +11,7 @@ mod certificates;
 mod completions;
 mod config;
 mod cookies;
+mod daemon;
 mod exit;
 mod failed;
 mod feed;
@@ -82,6 +83,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
+        Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon),
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()

@@ -285,7 +285,7 @@ fn check_outputs(args: &Args) -> Result<(), Exit> {
 
 /// Returns the arguments with all secrets, which come from files or are typed by the user. Shows the warnings
 /// about those files.
-fn with_secrets(args: &Args) -> Result<Args, Exit> {
+pub(crate) fn with_secrets(args: &Args) -> Result<Args, Exit> {
     let (args, notes) = logins::with_logins(args).map_err(|no_login| match no_login {
         NoLogin::Unusable(why) => usage(&why),
         NoLogin::Interrupted => Exit::Interrupted,
@@ -301,7 +301,7 @@ pub(crate) fn notes(args: &Args) {
 
 /// Starts the runtime for signals and timers. This runtime has its own thread, so that a second signal is
 /// handled even if the threads for the network are busy.
-fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
         Exit::Disk
@@ -314,7 +314,7 @@ fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
 /// over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than a
 /// GB/s over TLS, so only machines with many cores get more threads. The disk and the hashing have threads of
 /// their own.
-fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(|e| {

@@ -19,7 +19,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that are read, and their effects. `docs/environment.md` is made from this table.
-pub const ENVIRONMENT: [(&str, &str); 13] = [
+pub const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
         "The variable sets the option of the same name, unless the command line sets it (see [config.md](config.md)).",
@@ -32,6 +32,10 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
         "DOWNHAUL_LOG",
         "It names the log, unless `--log` does. With `none`, no log is written. If the configuration does not name a log \
          either, the log is `download_log.txt`, but with `-o -` there is no log.",
+    ),
+    (
+        "DOWNHAUL_DAEMON_SECRET",
+        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` names one.",
     ),
     ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
     ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),

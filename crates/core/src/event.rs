@@ -375,6 +375,9 @@ pub struct Progress {
     /// The remaining wait in seconds (phase `waiting`).
     #[serde(default)]
     pub wait: f64,
+    /// The number of connections that are open or being opened for the file.
+    #[serde(default)]
+    pub connections: usize,
 }
 
 /// The current activity of a job.
@@ -430,7 +433,16 @@ pub struct State {
 impl Progress {
     /// Returns the progress of a job that just began.
     pub fn new(job: JobId, name: impl Into<String>, phase: Phase) -> Self {
-        Progress { job, name: name.into(), phase, bytes: 0, total: None, seconds: 0.0, wait: 0.0 }
+        Progress {
+            job,
+            name: name.into(),
+            phase,
+            bytes: 0,
+            total: None,
+            seconds: 0.0,
+            wait: 0.0,
+            connections: 0,
+        }
     }
 }
 
@@ -617,6 +629,7 @@ mod tests {
             total: None,
             seconds: 1.5,
             wait: 0.0,
+            connections: 2,
         };
         let line = Line::Progress(1_795_333_200_000, sample);
         assert!(line.to_json().contains(r#""kind":"progress""#) && !line.to_json().contains("seq"));

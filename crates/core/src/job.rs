@@ -40,6 +40,8 @@ pub struct Job {
     pub assumed_https: bool,
     /// The destination of the file.
     pub destination: Destination,
+    /// The folder to save into, instead of [`Settings::output`](crate::settings::Settings::output).
+    pub output: Option<PathBuf>,
     /// The folder of the file, below the output folder, if the server or the URL gives the name of the file.
     pub folder: Option<SafeName>,
     /// Digests that the file must have, such as digests from a list.
@@ -94,6 +96,7 @@ impl Job {
             named_by: NamedBy::Person,
             assumed_https: false,
             destination: Destination::Server,
+            output: None,
             folder: None,
             expected: Vec::new(),
             chunks: None,
@@ -158,6 +161,13 @@ impl Job {
     pub fn to_writer(self, writer: impl Write + Send + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
         self.with_destination(Destination::Writer(writer))
+    }
+
+    /// Saves the file into this folder instead of the output folder of the settings.
+    #[must_use]
+    pub fn with_output(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.output = Some(folder.into());
+        self
     }
 
     /// Adds a URL from which the same file can be fetched.

@@ -21,7 +21,7 @@ use crate::show;
 use crate::signature::Keys;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -147,6 +147,9 @@ pub struct Settings {
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
+    /// Allows a job to use the name of a job that has ended, and to request the same file again. A program
+    /// that adds jobs for days needs this. Without it, a session gives each name and each file to one job.
+    pub releases_names: bool,
     /// The names of all jobs that will be added, if there are very many. With `None`, the session remembers
     /// the names of all jobs.
     #[doc(hidden)]
@@ -198,6 +201,11 @@ impl Settings {
     /// is not a plain GET may differ each time, so it is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
+    }
+
+    /// Returns the output folder of this job.
+    pub fn output_of<'a>(&'a self, job: &'a Job) -> &'a Path {
+        job.output.as_deref().unwrap_or(&self.output)
     }
 
     /// Returns what to do if the final name of this job exists.
@@ -267,6 +275,7 @@ impl Default for Settings {
             family: Family::Any,
             hosts: None,
             reserved: Vec::new(),
+            releases_names: false,
             listed_names: None,
             proxies: Proxies::default(),
             client_certificate: None,
@@ -350,6 +359,7 @@ setters! {
     with_family family Family,
     with_hosts hosts Option<PathBuf>,
     with_reserved reserved Vec<PathBuf>,
+    with_releases_names releases_names bool,
     with_proxies proxies Proxies,
     with_client_certificate client_certificate Option<PathBuf>,
     with_client_key client_key Option<PathBuf>,

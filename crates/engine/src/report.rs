@@ -196,10 +196,21 @@ pub(crate) struct Meter {
     total: AtomicU64,
     /// The end of the wait, in milliseconds since the start of the session.
     until: AtomicU64,
+    /// The number of workers of the file.
+    workers: AtomicUsize,
     spent: Mutex<Spent>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
+
+/// A worker that a [`Meter`] counts.
+pub(crate) struct Counted(Arc<Meter>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.workers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Meter {
     fn new(clock: Clock, name: String) -> Self {
@@ -212,6 +223,7 @@ impl Meter {
             ahead: AtomicU64::new(0),
             total: AtomicU64::new(UNKNOWN),
             until: AtomicU64::new(0),
+            workers: AtomicUsize::new(0),
             spent: Mutex::default(),
         }
     }
@@ -223,6 +235,12 @@ impl Meter {
     /// Returns how much time each stage has taken.
     pub(crate) fn spent(&self) -> MutexGuard<'_, Spent> {
         lock(&self.spent)
+    }
+
+    /// Counts a worker of the file until the returned value is dropped.
+    pub(crate) fn count_worker(self: &Arc<Self>) -> Counted {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
     }
 
     /// Sets the phase of the file.
@@ -276,6 +294,7 @@ impl Meter {
         sample.total = total;
         sample.seconds = now.saturating_sub(self.started).as_secs_f64();
         sample.wait = wait;
+        sample.connections = self.workers.load(Ordering::Relaxed);
         sample
     }
 }

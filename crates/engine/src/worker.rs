@@ -100,6 +100,7 @@ impl Worker {
     }
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
+        let _counted = self.meter.count_worker();
         let (opened, spent) = explain::measured(self.source.open(self.request.clone())).await;
         self.meter.spent().add(spent);
         let Opened { mut remote, mut body } = opened?;

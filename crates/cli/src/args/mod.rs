@@ -1,6 +1,7 @@
 //! The arguments of the program, as clap reads them.
 
 mod choices;
+mod commands;
 mod deadline;
 mod foreign;
 mod groups;
@@ -10,6 +11,7 @@ mod repeats;
 mod values;
 
 pub use choices::{Auth, Color, Decode, Hsts, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
+pub use commands::{Command, ConfigCommand, Daemon, Repair};
 pub use deadline::Deadline;
 pub(crate) use foreign::is_foreign;
 pub use groups::{
@@ -25,14 +27,11 @@ use crate::config::{self, Config};
 use crate::import::{self, Imported};
 use crate::stdin;
 use clap::parser::ValueSource;
-use clap::{
-    Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
-};
+use clap::{Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, ValueHint};
 use downhaul_engine::core::credentials::cookies::Cookies;
 use downhaul_engine::core::credentials::netrc::Netrc;
 use downhaul_engine::core::name::{NameSource, Naming};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The text after the options in `--help`.
@@ -137,96 +136,6 @@ pub struct Args {
     pub(crate) repair: Again,
 }
 
-/// The commands that are not downloads.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Compare files on the disk with a checksum list or a lock file
-    Verify {
-        /// A list such as SHA256SUMS, a lock file, or a folder that contains such files
-        #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
-        what: PathBuf,
-        /// Look for the files in this folder [default: that of the list]
-        #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        output: Option<PathBuf>,
-        /// Show only files that are wrong, missing or cannot be read
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// Compare files on the disk with a list of digests, and download the wrong ones again
-    ///
-    /// If the list is a Metalink file with hashes of chunks (parts of a file), only the wrong chunks are
-    /// downloaded.
-    Repair(Box<Repair>),
-    /// Show a run on the screen again, from its events that --progress json printed
-    Replay {
-        /// A file with the events, or - for standard input
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// Show the run N times as fast (gaps of more than two seconds are shortened to two seconds)
-        #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
-        speed: f64,
-    },
-    /// Download what a command of curl downloads
-    ///
-    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'.
-    /// The words import and curl can be left out: downhaul 'curl ...'. Options of downhaul can follow. With
-    /// --dry-run, downhaul shows the imported options and downloads nothing.
-    #[command(args_override_self = true, max_term_width = 100)]
-    Import {
-        /// The tool of the command, which is always curl
-        #[arg(value_parser = ["curl"])]
-        tool: String,
-        /// The command of curl, in quotes [default: standard input]
-        #[arg(value_name = "COMMAND")]
-        text: Option<String>,
-    },
-    /// Show every setting in force, and where it comes from
-    ///
-    /// With options, the output shows the settings of a run with these options. 'downhaul config init' writes
-    /// a configuration file in which every setting is a comment.
-    #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
-    Config {
-        /// The command, or `None` to show the configuration.
-        #[command(subcommand)]
-        command: Option<ConfigCommand>,
-    },
-    /// Print a completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Print the man page
-    Man,
-}
-
-/// The commands of `downhaul config`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ConfigCommand {
-    /// Write a configuration file in which every setting is a comment
-    Init {
-        /// Write to FILE [default: the file that is read by default]
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        config: Option<PathBuf>,
-    },
-}
-
-/// The arguments of `downhaul repair`.
-#[derive(Debug, Clone, Group)]
-#[command(args_override_self = true, max_term_width = 100)]
-pub struct Repair {
-    /// A Metalink document, a lock file, or a list with digests (- for standard input)
-    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath)]
-    pub list: PathBuf,
-
-    /// Look for the files in this folder
-    #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub folder: PathBuf,
-
-    /// The options that downloads and repairs share.
-    #[command(flatten)]
-    pub options: Options,
-}
-
 /// The options that downloads and repairs share.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
@@ -319,6 +228,13 @@ impl Args {
         Ok(Args { again, repair, shown, has_retries, config, report, ..args })
     }
 
+    /// Returns the arguments of the downloads of a daemon.
+    pub fn serving(&self, daemon: &Daemon) -> Args {
+        let folder = daemon.folders.first().cloned().unwrap_or_else(|| ".".into());
+        let (output, options) = (Output { folder, ..self.output.clone() }, daemon.options.clone());
+        Args { urls: Vec::new(), output, options, ..self.clone() }
+    }
+
     /// Returns the arguments of the download that repairs the files of a list.
     pub fn repairing(&self, repair: &Repair) -> Args {
         let Repair { list, folder, options } = repair.clone();
@@ -361,7 +277,7 @@ fn layered(
     let plain = self::command();
     let (place, used, given) = match matches.subcommand() {
         None => (1, &plain, &matches),
-        Some((name @ ("repair" | "config"), given)) if given.subcommand().is_none() => {
+        Some((name @ ("repair" | "config" | "daemon"), given)) if given.subcommand().is_none() => {
             (2, plain.find_subcommand(name).unwrap_or(&plain), given)
         }
         // The other commands use no configuration.

@@ -96,6 +96,8 @@ mod verification;
 
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]
+mod daemon;
+#[cfg(unix)]
 mod disks;
 #[cfg(unix)]
 mod existing;

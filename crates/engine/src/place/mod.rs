@@ -85,7 +85,8 @@ impl Places {
         }
         let is_only = self.settings.listed_names.as_ref().is_some_and(|names| names.is_only(spec));
         // Two jobs never share a path of `-o`, even if their URLs are equal.
-        let may_be_same = !is_only && !matches!(spec.destination, Destination::Path(_));
+        let may_be_same =
+            !is_only && !self.settings.releases_names && !matches!(spec.destination, Destination::Path(_));
         let what = if may_be_same { self.what(spec) } else { self.hasher.hash_one(job) };
         let reserved = self.taken.reserve(job, &wished, what, may_change);
         if is_only && reserved == Reserved::Path {
@@ -136,9 +137,13 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended. Its paths stay reserved, unless no other job of the list can have them.
+    /// Records that a job has ended. Its paths stay reserved, unless no other job of the list can have them,
+    /// or the settings allow that they are used again.
     pub(crate) fn over(&self, job: JobId) {
-        self.taken.over(job);
+        match self.settings.releases_names {
+            true => self.taken.release(job),
+            false => self.taken.over(job),
+        }
     }
 
     /// Chooses the place of a file. With a response, the server's name is considered too. Blocks, because
@@ -149,7 +154,7 @@ impl Places {
                 return Ok(("-".into(), Place::Free { path: "-".into(), left: false }));
             }
             Destination::Stream(path) => {
-                let path = self.settings.output.join(path);
+                let path = self.settings.output_of(wanted.spec).join(path);
                 let shown = path.to_string_lossy().into_owned();
                 return Ok((path, Place::Free { path: shown, left: false }));
             }
@@ -166,7 +171,7 @@ impl Places {
         let Wanted { job, spec, remote, identity, .. } = wanted;
         let reserved = self.taken.of(*job)?;
         if let Some(name) = self.settings.naming.name_for(spec, *remote) {
-            let path = self.settings.output.join(name.as_str());
+            let path = self.settings.output_of(spec).join(name.as_str());
             let is_reserved = path.as_os_str() == reserved.as_os_str() && name.note().is_none();
             is_reserved.then_some(())?;
         }
@@ -291,7 +296,7 @@ impl Places {
     /// Returns the path from the list or the URL, or `None` for standard output.
     fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
-            Destination::Path(path) => Some(self.settings.output.join(path)),
+            Destination::Path(path) => Some(self.settings.output_of(spec).join(path)),
             _ => self.named(spec, None),
         }
     }
@@ -300,7 +305,7 @@ impl Places {
     /// needs no name.
     fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
         let name = self.settings.naming.name_for(spec, remote)?;
-        Some(self.settings.output.join(name.as_str()))
+        Some(self.settings.output_of(spec).join(name.as_str()))
     }
 
     /// Returns a hash of what a job downloads. Of two jobs with the same hash, only one is fetched.

@@ -144,6 +144,19 @@ impl ReservedPaths {
         }
     }
 
+    /// Releases all paths of a job that has ended, so that other jobs can have them.
+    pub(super) fn release(&self, job: JobId) {
+        let mut names = self.names();
+        for path in names.by.remove(&job).into_iter().flatten() {
+            names.taken.remove(self.hash(&path));
+        }
+        names.has_forgotten = true;
+        if names.by.is_empty() {
+            names.next.clear();
+            names.numbered.clear();
+        }
+    }
+
     /// Returns true if no other job has this path or the path of one of its side files. `key` is the key of
     /// the path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {

@@ -212,6 +212,7 @@ impl File {
             range: None,
             headers: Headers::default(),
             folder: None,
+            output: None,
             login_of: None,
             priority: 0,
         })

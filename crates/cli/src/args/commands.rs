@@ -1,0 +1,150 @@
+//! The commands that are not downloads, with their arguments.
+
+use super::{Options, values};
+use clap::{Args as Group, Subcommand, ValueHint};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The commands that are not downloads.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Compare files on the disk with a checksum list or a lock file
+    Verify {
+        /// A list such as SHA256SUMS, a lock file, or a folder that contains such files
+        #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
+        what: PathBuf,
+        /// Look for the files in this folder [default: that of the list]
+        #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: Option<PathBuf>,
+        /// Show only files that are wrong, missing or cannot be read
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Compare files on the disk with a list of digests, and download the wrong ones again
+    ///
+    /// If the list is a Metalink file with hashes of chunks (parts of a file), only the wrong chunks are
+    /// downloaded.
+    Repair(Box<Repair>),
+    /// Show a run on the screen again, from its events that --progress json printed
+    Replay {
+        /// A file with the events, or - for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Show the run N times as fast (gaps of more than two seconds are shortened to two seconds)
+        #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
+        speed: f64,
+    },
+    /// Download what a command of curl downloads
+    ///
+    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'.
+    /// The words import and curl can be left out: downhaul 'curl ...'. Options of downhaul can follow. With
+    /// --dry-run, downhaul shows the imported options and downloads nothing.
+    #[command(args_override_self = true, max_term_width = 100)]
+    Import {
+        /// The tool of the command, which is always curl
+        #[arg(value_parser = ["curl"])]
+        tool: String,
+        /// The command of curl, in quotes [default: standard input]
+        #[arg(value_name = "COMMAND")]
+        text: Option<String>,
+    },
+    /// Show every setting in force, and where it comes from
+    ///
+    /// With options, the output shows the settings of a run with these options. 'downhaul config init' writes
+    /// a configuration file in which every setting is a comment.
+    #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
+    Config {
+        /// The command, or `None` to show the configuration.
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
+    /// Run a queue of downloads in the background, for the clients of aria2
+    ///
+    /// The daemon answers aria2's JSON-RPC and XML-RPC, so AriaNg, browser extensions and other clients of
+    /// aria2 can use it. Its queue survives a restart and a crash. The first start writes a secret into a
+    /// file, and clients need this secret.
+    Daemon(Box<Daemon>),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// The commands of `downhaul config`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a configuration file in which every setting is a comment
+    Init {
+        /// Write to FILE [default: the file that is read by default]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// The arguments of `downhaul repair`.
+#[derive(Debug, Clone, Group)]
+#[command(args_override_self = true, max_term_width = 100)]
+pub struct Repair {
+    /// A Metalink document, a lock file, or a list with digests (- for standard input)
+    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath)]
+    pub list: PathBuf,
+
+    /// Look for the files in this folder
+    #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+
+    /// The options that downloads and repairs share.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The arguments of `downhaul daemon`.
+#[derive(Debug, Clone, Group)]
+#[command(args_override_self = true, max_term_width = 100)]
+pub struct Daemon {
+    /// Save files into this folder
+    ///
+    /// Clients can also choose folders below it. If this option is repeated, they can choose folders below
+    /// any of these, and the first one is the default. Nothing is saved elsewhere.
+    #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folders: Vec<PathBuf>,
+
+    /// Listen on this address and port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6800", help_heading = "Daemon")]
+    pub listen: SocketAddr,
+
+    /// Read the secret of the clients from FILE [default: daemon-secret in the folder for state]
+    ///
+    /// If the file does not exist, it is written with a new secret, and only you can read it. The
+    /// environment variable DOWNHAUL_DAEMON_SECRET can have the secret instead.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
+    pub secret_file: Option<PathBuf>,
+
+    /// Answer clients without a secret, only on a loopback address
+    #[arg(long, conflicts_with = "secret_file", help_heading = "Daemon")]
+    pub no_secret: bool,
+
+    /// Keep the queue in FILE [default: daemon.db in the folder for state]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
+    pub queue: Option<PathBuf>,
+
+    /// Also answer under this host name (can be repeated)
+    ///
+    /// Addresses and localhost are always answered. Other names are refused, because a web page could make
+    /// its name lead to this machine.
+    #[arg(long, value_name = "NAME", help_heading = "Daemon")]
+    pub allow_host: Vec<String>,
+
+    /// Also answer web pages of this origin, such as https://ariang.example.com (can be repeated)
+    ///
+    /// Pages of the daemon and of browser extensions are always answered. * allows all pages.
+    #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
+    pub allow_origin: Vec<String>,
+
+    /// The options that downloads and repairs share.
+    #[command(flatten)]
+    pub options: Options,
+}

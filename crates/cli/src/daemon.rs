@@ -1,0 +1,189 @@
+//! `downhaul daemon`: starts the daemon, its secret, and the server for its clients.
+//!
+//! Invariant: without a secret, the daemon listens on a loopback address only. The secret is never on the
+//! command line and is never printed.
+
+use crate::args::{self, Args};
+use crate::exit::Exit;
+use crate::platform::{self, Signal, Signals};
+use crate::printer;
+use crate::run;
+use crate::settings;
+use crate::words;
+use downhaul_daemon::options::Options;
+use downhaul_daemon::web::{self, Allowed, Token, Web};
+use downhaul_daemon::{Config, Daemon};
+use downhaul_engine::core::secret::Secret;
+use downhaul_engine::core::settings::{OnError, Settings};
+use std::collections::hash_map::RandomState;
+use std::fmt::Write;
+use std::fs;
+use std::hash::BuildHasher;
+use std::io;
+use std::path::{Path, PathBuf};
+use tokio::net::TcpListener;
+
+/// The variable with the secret.
+const SECRET: &str = "DOWNHAUL_DAEMON_SECRET";
+
+/// The number of bytes of a secret that is made, which no one can guess.
+const SECRET_BYTES: usize = 32;
+
+/// Runs the daemon until a signal or a client stops it. `args` are the arguments of its downloads.
+pub(crate) fn run(args: &Args, daemon: &args::Daemon) -> Exit {
+    run::notes(args);
+    match serve(args, daemon) {
+        Ok(exit) | Err(Stopped::Exit(exit)) => exit,
+        Err(Stopped::Why(why)) => {
+            run::error(&why);
+            Exit::Usage
+        }
+    }
+}
+
+/// The reason why the daemon does not start.
+enum Stopped {
+    Exit(Exit),
+    Why(String),
+}
+
+impl From<String> for Stopped {
+    fn from(why: String) -> Stopped {
+        Stopped::Why(why)
+    }
+}
+
+fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
+    let args = run::with_secrets(args).map_err(Stopped::Exit)?;
+    let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
+    let (token, secret_file) = token(daemon)?;
+    let listening = own.block_on(TcpListener::bind(daemon.listen));
+    let listener = listening.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?;
+    let config = Config {
+        settings: settings_of(&args)?,
+        folders: daemon.folders.clone(),
+        store: in_state_folder(daemon.queue.clone(), "daemon.db")?,
+        options: options_of(&args)?,
+    };
+    let running = {
+        let _context = network.enter();
+        Daemon::start(config)?
+    };
+    let allowed = Allowed { hosts: daemon.allow_host.clone(), origins: daemon.allow_origin.clone() };
+    let routes = Web::new(running.clone(), token, allowed).routes();
+    let stop = running.clone();
+    own.block_on(async {
+        let address = listener.local_addr().map_or_else(|_| daemon.listen.to_string(), |at| at.to_string());
+        printer::err(&format!("downhaul listens on http://{address}/jsonrpc\n"));
+        if let Some(file) = &secret_file {
+            printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
+        }
+        let end = running.wait();
+        tokio::select! {
+            // Calls are answered while the files in progress end.
+            () = web::serve(listener, routes, std::future::pending()) => {}
+            () = end => {}
+            () = until_signal(stop) => {}
+        }
+    });
+    own.shutdown_background();
+    network.shutdown_background();
+    Ok(Exit::Success)
+}
+
+/// Stops the daemon at the first signal, and returns at the second one.
+async fn until_signal(daemon: Daemon) {
+    let mut signals = Signals::listen(false);
+    let mut is_first = true;
+    loop {
+        match signals.next().await {
+            Signal::Continue => {}
+            _ if std::mem::take(&mut is_first) => daemon.stop(),
+            _ => return,
+        }
+    }
+}
+
+/// Returns the settings of the downloads. A daemon asks no questions, and retries what may pass.
+fn settings_of(args: &Args) -> Result<Settings, String> {
+    let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
+    let on_error = match settings.on_error {
+        OnError::Skip => OnError::Skip,
+        OnError::Ask | OnError::Retry | OnError::Exit => OnError::Retry,
+    };
+    Ok(settings.with_on_error(on_error).with_limit_rate(None))
+}
+
+/// Returns the options of aria2 that the arguments mean.
+fn options_of(args: &Args) -> Result<Options, String> {
+    let mut options = Options::default();
+    let work = &args.options.work;
+    let most = work.parallel.flatten().map(|number| number.to_string());
+    let given = [
+        ("max-concurrent-downloads", most),
+        ("max-overall-download-limit", work.limit_rate.map(|rate| rate.to_string())),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            options.set(name, &value).map_err(|fault| fault.message)?;
+        }
+    }
+    Ok(options)
+}
+
+/// Returns the token that clients must send, and the file that has it.
+fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
+    if daemon.no_secret {
+        if !web::guard::is_loopback(daemon.listen.ip()) {
+            return Err("--no-secret: without a secret, the daemon listens only on a loopback address".into());
+        }
+        return Ok((Token::new(None), None));
+    }
+    if daemon.secret_file.is_none()
+        && let Some(secret) = settings::variable(SECRET)
+    {
+        return Ok((Token::new(Some(Secret::new(secret))), None));
+    }
+    let path = in_state_folder(daemon.secret_file.clone(), "daemon-secret")?;
+    let secret =
+        secret_in(&path).map_err(|e| format!("The secret in {} cannot be used: {e}", words::path(&path)))?;
+    Ok((Token::new(Some(secret)), Some(path)))
+}
+
+/// Reads the secret in a file. If there is no file, it is written with a new secret.
+fn secret_in(path: &Path) -> io::Result<Secret> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Err(io::Error::other("the file is empty")),
+        Ok(text) => Ok(Secret::new(text.trim())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                platform::make_private_folder(folder)?;
+            }
+            let secret = new_secret();
+            platform::write_new(path, format!("{secret}\n").as_bytes(), platform::FOR_THE_OWNER)?;
+            Ok(Secret::new(secret))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128 random bits
+/// each.
+fn new_secret() -> String {
+    (0..SECRET_BYTES / 8).fold(String::new(), |mut text, number| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{:016x}", RandomState::new().hash_one(number));
+        text
+    })
+}
+
+/// Returns the path that was given, or that of a file in the folder for state.
+fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    let folder =
+        settings::state_folder().ok_or("there is no folder for the state of the daemon: set HOME")?;
+    platform::make_private_folder(&folder).map_err(|e| format!("{}: {e}", words::path(&folder)))?;
+    Ok(folder.join(name))
+}

@@ -1,0 +1,227 @@
+//! The methods of aria2, and their words.
+
+use super::{Daemon, SOON};
+use crate::common::{Place, poll};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use serde_json::{Value, json};
+use std::net::TcpStream;
+use tungstenite::Message;
+
+#[test]
+fn a_download_is_added_shown_and_complete() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 100_000);
+    let url = server.put("/a.bin", bytes.clone());
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({ "out": "b/c.bin", "header": ["X-A: 1"] }));
+    let status = daemon.wait_for(&gid, "complete");
+    let path = place.path().join("files/b/c.bin").canonicalize().expect("a path");
+    assert_eq!(status["files"][0]["path"], path.to_str().expect("text"));
+    for (name, value) in [
+        ("totalLength", "100000"),
+        ("completedLength", "100000"),
+        ("errorCode", "0"),
+        ("connections", "0"),
+        ("numPieces", "1"),
+        ("bitfield", "80"),
+    ] {
+        assert_eq!(status[name], value, "{name}");
+    }
+    assert_eq!(place.file("files/b/c.bin"), Some(bytes));
+    assert_eq!(server.requests_for("/a.bin")[0].header("x-a"), Some("1"));
+    let stopped = daemon.done("aria2.tellStopped", json!([-1, 10, ["gid", "status"]]));
+    assert_eq!(stopped, json!([{ "gid": gid, "status": "complete" }]));
+    assert_eq!(daemon.done("aria2.getGlobalStat", json!([]))["numStopped"], "1");
+    assert_eq!(daemon.done("aria2.removeDownloadResult", json!([gid])), "OK");
+    assert_eq!(daemon.refused("aria2.tellStatus", json!([gid])), format!("GID {gid} is not found"));
+}
+
+#[test]
+fn a_second_download_of_the_same_name_gets_a_number_and_a_failure_has_the_code_of_aria2() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 5000));
+    let daemon = Daemon::start(&place);
+    let (one, two) = (daemon.add(&url, json!({})), daemon.add(&url, json!({})));
+    daemon.wait_for(&one, "complete");
+    daemon.wait_for(&two, "complete");
+    assert_eq!(
+        place.files().iter().filter(|file| file.starts_with("files/a")).count(),
+        2,
+        "{:?}",
+        place.files()
+    );
+    let three = daemon.add(&url, json!({ "auto-file-renaming": "false" }));
+    assert_eq!(daemon.wait_for(&three, "error")["errorCode"], "13");
+    let missing = daemon.add(&server.url("/no"), json!({}));
+    assert_eq!(daemon.wait_for(&missing, "error")["errorCode"], "3");
+    let wrong = daemon.add(&url, json!({ "out": "x", "checksum": format!("sha-256={}", "0".repeat(64)) }));
+    assert_eq!(daemon.wait_for(&wrong, "error")["errorCode"], "32");
+    assert_eq!(place.file("files/x"), None);
+}
+
+#[test]
+fn a_download_is_paused_limited_continued_and_removed() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 4_000_000);
+    let url = server.put("/slow/a.bin", bytes.clone());
+    let daemon = Daemon::start(&place);
+    daemon.done("aria2.changeGlobalOption", json!([{ "max-overall-download-limit": "500K" }]));
+    let gid = daemon.add(&url, json!({}));
+    let begun = || daemon.status(&gid)["completedLength"].as_str().is_some_and(|bytes| bytes != "0");
+    assert!(poll(SOON, || begun().then_some(())).is_some());
+    assert_eq!(daemon.refused("aria2.unpause", json!([gid])), format!("GID#{gid} cannot be unpaused now"));
+    assert_eq!(daemon.done("aria2.pause", json!([gid])), gid.as_str());
+    assert_eq!(daemon.refused("aria2.pause", json!([gid])), format!("GID#{gid} cannot be paused now"));
+    let paused = daemon.wait_for(&gid, "paused");
+    assert_ne!(paused["completedLength"], "0");
+    let other = daemon.add(&url, json!({ "pause": true, "out": "other" }));
+    let waiting = daemon.done("aria2.tellWaiting", json!([0, 10, ["gid"]]));
+    assert_eq!(waiting, json!([{ "gid": gid }, { "gid": other }]), "what was active goes to the front");
+    assert_eq!(daemon.done("aria2.changePosition", json!([other, 0, "POS_SET"])), 0);
+    assert_eq!(daemon.done("aria2.remove", json!([other])), other.as_str());
+    assert_eq!(daemon.refused("aria2.tellStatus", json!([other])), format!("GID {other} is not found"));
+    daemon.done("aria2.changeGlobalOption", json!([{ "max-overall-download-limit": 0 }]));
+    daemon.done("aria2.unpause", json!([gid]));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(place.file("files/a.bin"), Some(bytes));
+}
+
+#[test]
+fn an_active_download_that_is_removed_leaves_a_result() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 2_000_000));
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({ "max-download-limit": "100K" }));
+    daemon.wait_for(&gid, "active");
+    daemon.done("aria2.forceRemove", json!([gid]));
+    let removed = daemon.status(&gid);
+    assert_eq!((&removed["status"], &removed["errorCode"]), (&json!("removed"), &json!("31")));
+    assert_eq!(
+        daemon.refused("aria2.remove", json!([gid])),
+        format!("Active Download not found for GID#{gid}")
+    );
+}
+
+#[test]
+fn wrong_calls_are_answered_with_the_words_and_statuses_of_aria2() {
+    let place = Place::new();
+    let daemon = Daemon::start_with(&place, &["--no-secret"]);
+    for (call, status, code, message) in [
+        (r#"{"id":1,"method":"nope"}"#, 400, 1, "No such method: nope"),
+        (r#"{"id":1,"method":"aria2.addUri"}"#, 400, 1, "The parameter at 0 is required but missing."),
+        (r#"{"id":1,"method":"aria2.addUri","params":["a"]}"#, 400, 1, "The parameter at 0 has wrong type."),
+        (r#"{"id":1,"method":"aria2.addUri","params":[[]]}"#, 400, 1, "URI is not provided."),
+        (
+            r#"{"id":1,"method":"aria2.addUri","params":[["http://a/"],{"split":"abc"}]}"#,
+            400,
+            1,
+            "We encountered a problem while processing the option '--split'.",
+        ),
+        (r#"{"id":1,"method":"aria2.tellStatus","params":["zz"]}"#, 400, 1, "Invalid GID zz"),
+        (r#"{"id":1,"method":"aria2.tellStatus","params":["00"]}"#, 400, 1, "GID 00 is not found"),
+        (r#"{"id":1,"method":5}"#, 400, -32600, "Invalid Request."),
+        (r#"{"method":"aria2.getVersion"}"#, 400, -32600, "Invalid Request."),
+        (r#""x""#, 400, -32600, "Invalid Request."),
+        (r#"{"id":1,"method":"aria2.addUri","params":5}"#, 500, -32602, "Invalid params."),
+        (r#"{"id":1"#, 500, -32700, "Parse error."),
+    ] {
+        let answer = daemon.post("/jsonrpc", "", call);
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!((answer.status, &body["error"]["code"]), (status, &json!(code)), "{call}");
+        assert_eq!(body["error"]["message"], message, "{call}");
+    }
+    let batch = r#"[{"id":0,"method":"aria2.getVersion"},{"id":null,"method":"nope"}]"#;
+    let answer = daemon.post("/jsonrpc", "", batch);
+    let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!((answer.status, &body[0]["result"]["version"]), (200, &json!("1.37.0")));
+    assert_eq!(
+        (&body[0]["id"], &body[1]["id"], &body[1]["error"]["code"]),
+        (&json!(0), &Value::Null, &json!(1))
+    );
+    let calls = json!([[
+        { "methodName": "aria2.tellStatus", "params": ["zz"] },
+        { "methodName": "system.multicall", "params": [] },
+        { "methodName": "aria2.getVersion" },
+    ]]);
+    let answers = daemon.done("system.multicall", calls);
+    assert_eq!(answers[0], json!({ "code": 1, "message": "Invalid GID zz" }));
+    assert_eq!(answers[1]["message"], "Recursive system.multicall forbidden.");
+    assert_eq!(answers[2][0]["version"], "1.37.0");
+}
+
+#[test]
+fn xml_calls_have_the_same_answers() {
+    let place = Place::new();
+    let daemon = Daemon::start_with(&place, &["--no-secret"]);
+    let call = |method: &str, params: &str| {
+        let body = format!(
+            "<?xml version=\"1.0\"?><methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>"
+        );
+        daemon.post("/rpc", "Content-Type: text/xml\r\n", &body)
+    };
+    let stat = call("aria2.getGlobalStat", "");
+    assert!(stat.body.contains("<name>numActive</name><value><string>0</string></value>"), "{}", stat.body);
+    let fault = call("aria2.tellStatus", "<param><value><string>zz</string></value></param>");
+    assert_eq!(fault.status, 200);
+    assert!(
+        fault.body.contains("<name>faultCode</name><value><int>1</int></value>")
+            && fault.body.contains("<string>Invalid GID zz</string>"),
+        "{}",
+        fault.body
+    );
+    assert_eq!(daemon.post("/rpc", "", "").status, 200);
+}
+
+#[test]
+fn a_socket_gets_answers_and_notices_in_order() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 5000));
+    let daemon = Daemon::start(&place);
+    let stream = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
+    stream.set_read_timeout(Some(SOON)).expect("a time limit");
+    let address = format!("ws://127.0.0.1:{}/jsonrpc", daemon.port);
+    let (mut socket, _) = tungstenite::client(address, stream).expect("a socket");
+    let token = format!("token:{}", daemon.secret.as_deref().expect("a secret"));
+    let call = json!({ "id": 7, "method": "aria2.addUri", "params": [token, [url]] });
+    socket.send(Message::text(call.to_string())).expect("sent");
+    let mut next = || -> Value {
+        serde_json::from_str(socket.read().expect("a message").to_text().expect("text")).expect("JSON")
+    };
+    let answer = next();
+    let gid = answer["result"].clone();
+    assert_eq!((&answer["id"], gid.is_string()), (&json!(7), true), "{answer}");
+    for method in ["aria2.onDownloadStart", "aria2.onDownloadComplete"] {
+        assert_eq!(next(), json!({ "jsonrpc": "2.0", "method": method, "params": [{ "gid": gid }] }));
+    }
+}
+
+#[test]
+fn a_metalink_document_becomes_downloads() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/m.bin", content("a", 3000));
+    let document = format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="n.bin"><url>{url}</url></file></metalink>"#
+    );
+    let daemon = Daemon::start(&place);
+    let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, document);
+    let gids = daemon.done("aria2.addMetalink", json!([encoded]));
+    daemon.wait_for(gids[0].as_str().expect("a gid"), "complete");
+    assert_eq!(place.file("files/n.bin"), Some(content("a", 3000)));
+    assert_eq!(daemon.refused("aria2.addTorrent", json!(["x"])), "downhaul has no BitTorrent.");
+}
+
+#[test]
+fn an_expired_url_is_replaced_and_the_bytes_are_kept() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 3_000_000);
+    let (old, new) = (server.put("/old.bin", bytes.clone()), server.put("/new.bin", bytes.clone()));
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&old, json!({ "out": "a.bin", "max-download-limit": "300K" }));
+    daemon.wait_for(&gid, "active");
+    let counts = daemon.done("aria2.changeUri", json!([gid, 1, [old], [new]]));
+    assert_eq!(counts, json!([1, 1]));
+    daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(place.file("files/a.bin"), Some(bytes));
+}

@@ -1,0 +1,129 @@
+//! Calls and answers in JSON (JSON-RPC 2.0), as far as aria2 follows it: neither the version nor further
+//! parameters are checked, because many clients send other things there.
+
+use super::methods::Caller;
+use crate::fault::Fault;
+use crate::options::Options;
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use downhaul_engine::Destination;
+use downhaul_engine::core::list::metalink::Metalink;
+use serde_json::{Value, json};
+
+/// An answer with its HTTP status.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// Answers the body of a request: one call, or a batch.
+pub fn answer(caller: &mut Caller<'_>, body: &[u8]) -> Answer {
+    match serde_json::from_slice(body) {
+        Ok(call) => answer_value(caller, &call),
+        Err(_) => Answer::of(&Value::Null, Err(Fault::parse_error())),
+    }
+}
+
+/// Answers one call, or a batch.
+pub fn answer_value(caller: &mut Caller<'_>, call: &Value) -> Answer {
+    let Value::Array(calls) = call else {
+        let (id, result) = one(caller, call);
+        return Answer::of(&id, result);
+    };
+    if let Err(fault) = Caller::check_batch(calls.len()) {
+        return Answer::of(&Value::Null, Err(fault));
+    }
+    let answers = calls.iter().map(|call| {
+        let (id, result) = one(caller, call);
+        object(&id, result)
+    });
+    Answer { status: 200, body: answers.collect::<Value>().to_string() }
+}
+
+/// Answers the query of a GET request: the name of the method, the identifier of the call, and the parameters
+/// in base64. Without a method, the parameters are a batch.
+pub fn answer_query(caller: &mut Caller<'_>, query: &[(String, String)]) -> Answer {
+    let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let params = match value("params").map(decode).transpose() {
+        Ok(params) => params,
+        Err(fault) => return Answer::of(&Value::Null, Err(fault)),
+    };
+    let Some(method) = value("method") else {
+        return match params {
+            Some(batch) => answer_value(caller, &batch),
+            None => Answer::of(&Value::Null, Err(Fault::invalid_request())),
+        };
+    };
+    let mut call = json!({ "method": method, "id": value("id") });
+    if let Some(params) = params {
+        call["params"] = params;
+    }
+    answer_value(caller, &call)
+}
+
+/// Returns the message that tells clients of a notice.
+pub fn notification(method: &str, gid: &str) -> String {
+    json!({ "jsonrpc": "2.0", "method": method, "params": [{ "gid": gid }] }).to_string()
+}
+
+fn decode(text: &str) -> Result<Value, Fault> {
+    let bytes = decode_base64(text).ok_or_else(Fault::parse_error)?;
+    serde_json::from_slice(&bytes).map_err(|_| Fault::parse_error())
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    // Blanks were plus signs that a client did not encode.
+    let text = text.replace(' ', "+");
+    BASE64_STANDARD.decode(&text).or_else(|_| BASE64_STANDARD_NO_PAD.decode(&text)).ok()
+}
+
+fn one(caller: &mut Caller<'_>, call: &Value) -> (Value, Result<Value, Fault>) {
+    let Some(id) = call.get("id") else { return (Value::Null, Err(Fault::invalid_request())) };
+    let Some(method) = call["method"].as_str() else { return (id.clone(), Err(Fault::invalid_request())) };
+    let params = match call.get("params") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(params)) => params.clone(),
+        Some(_) => return (id.clone(), Err(Fault::invalid_params())),
+    };
+    (id.clone(), caller.call(method, params))
+}
+
+fn object(id: &Value, result: Result<Value, Fault>) -> Value {
+    match result {
+        Ok(result) => json!({ "id": id, "jsonrpc": "2.0", "result": result }),
+        Err(fault) => {
+            json!({ "id": id, "jsonrpc": "2.0", "error": { "code": fault.code, "message": fault.message } })
+        }
+    }
+}
+
+impl Answer {
+    fn of(id: &Value, result: Result<Value, Fault>) -> Answer {
+        let status = result.as_ref().map_or_else(Fault::http_status, |_| 200);
+        Answer { status, body: object(id, result).to_string() }
+    }
+}
+
+/// Reads a Metalink document in base64. Returns the URLs of each file, and the options that the document sets:
+/// its name and its digest.
+///
+/// # Errors
+/// Returns a fault if the document cannot be read.
+pub fn metalink(text: &str) -> Result<Vec<(Vec<String>, Options)>, Fault> {
+    let document = decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))?;
+    let mut files = Vec::new();
+    for (_, job) in Metalink::new(document) {
+        let job = job?;
+        let mut options = Options::default();
+        if let Destination::Name(name) = &job.destination {
+            options.set("out", name.as_str())?;
+        }
+        if let Some(best) = job.expected.iter().max_by_key(|one| one.digest.algorithm) {
+            options.set("checksum", &format!("{}={}", best.digest.algorithm.name(), best.digest))?;
+        }
+        files.push((job.urls.iter().map(ToString::to_string).collect(), options));
+    }
+    Ok(files)
+}

@@ -1,0 +1,379 @@
+//! Carries out the methods of aria2.
+//!
+//! Invariant: no method runs before the token was checked, except the two that list names.
+
+use super::params::Params;
+use super::{VERSION, status};
+use crate::daemon::{Daemon, now};
+use crate::entry::{Entry, State as EntryState};
+use crate::fault::Fault;
+use crate::gid::Gid;
+use crate::queue::{Place, Sequence};
+use crate::state::{Changed, State};
+use crate::web::Token;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The methods, in the order in which aria2 lists them.
+const METHODS: [&str; 36] = [
+    "aria2.addUri",
+    "aria2.addTorrent",
+    "aria2.getPeers",
+    "aria2.addMetalink",
+    "aria2.remove",
+    "aria2.pause",
+    "aria2.forcePause",
+    "aria2.pauseAll",
+    "aria2.forcePauseAll",
+    "aria2.unpause",
+    "aria2.unpauseAll",
+    "aria2.forceRemove",
+    "aria2.changePosition",
+    "aria2.tellStatus",
+    "aria2.getUris",
+    "aria2.getFiles",
+    "aria2.getServers",
+    "aria2.tellActive",
+    "aria2.tellWaiting",
+    "aria2.tellStopped",
+    "aria2.getOption",
+    "aria2.changeUri",
+    "aria2.changeOption",
+    "aria2.getGlobalOption",
+    "aria2.changeGlobalOption",
+    "aria2.purgeDownloadResult",
+    "aria2.removeDownloadResult",
+    "aria2.getVersion",
+    "aria2.getSessionInfo",
+    "aria2.shutdown",
+    "aria2.forceShutdown",
+    "aria2.getGlobalStat",
+    "aria2.saveSession",
+    "system.multicall",
+    "system.listMethods",
+    "system.listNotifications",
+];
+
+/// The notices that clients can get, in the order in which aria2 lists them.
+const NOTIFICATIONS: [&str; 6] = [
+    "aria2.onDownloadStart",
+    "aria2.onDownloadPause",
+    "aria2.onDownloadStop",
+    "aria2.onDownloadComplete",
+    "aria2.onDownloadError",
+    "aria2.onBtDownloadComplete",
+];
+
+/// The most calls in a batch. The size of a request is limited too.
+const CALLS_MOST: usize = 10_000;
+
+/// Carries out calls of one client.
+pub struct Caller<'a> {
+    daemon: &'a Daemon,
+    token: &'a Token,
+    /// True if a call had a wrong token.
+    refused: bool,
+}
+
+impl<'a> Caller<'a> {
+    /// Returns a caller whose calls need this token.
+    pub fn new(daemon: &'a Daemon, token: &'a Token) -> Self {
+        Caller { daemon, token, refused: false }
+    }
+
+    /// Returns true if a call had a wrong token. Its answer is then delayed.
+    pub fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Checks the size of a batch.
+    ///
+    /// # Errors
+    /// Returns a fault if there are too many calls.
+    pub fn check_batch(calls: usize) -> Result<(), Fault> {
+        let fault = || Fault::refused(format!("A batch may have at most {CALLS_MOST} calls."));
+        (calls <= CALLS_MOST).then_some(()).ok_or_else(fault)
+    }
+
+    /// Carries out one call.
+    ///
+    /// # Errors
+    /// Returns a fault with the words of aria2.
+    pub fn call(&mut self, method: &str, mut params: Vec<Value>) -> Result<Value, Fault> {
+        match method {
+            "system.listMethods" => return Ok(json!(&METHODS[..])),
+            "system.listNotifications" => return Ok(json!(NOTIFICATIONS)),
+            "system.multicall" => return self.multicall(&params),
+            _ if !METHODS.contains(&method) => {
+                return Err(Fault::refused(format!("No such method: {method}")));
+            }
+            _ => {}
+        }
+        let token = params.first().and_then(Value::as_str).and_then(|first| first.strip_prefix("token:"));
+        let (given, is_right) = (token.is_some(), self.token.accepts(token));
+        if given {
+            params.remove(0);
+        }
+        if !is_right {
+            self.refused = true;
+            return Err(Fault::refused("Unauthorized"));
+        }
+        self.carry_out(method, &Params(params))
+    }
+
+    /// Carries out the calls of `system.multicall`. The answer of each is in a list of its own, or is a fault.
+    fn multicall(&mut self, params: &[Value]) -> Result<Value, Fault> {
+        let calls = params.iter().find_map(Value::as_array);
+        let calls = calls.ok_or_else(|| Fault::refused("The parameter at 0 is required but missing."))?;
+        Caller::check_batch(calls.len())?;
+        let answers = calls.iter().map(|call| {
+            let (method, params) = (call["methodName"].as_str(), call["params"].as_array());
+            let answer = match method {
+                None => Err(Fault::refused("methodName is missing.")),
+                Some("system.multicall") => Err(Fault::refused("Recursive system.multicall forbidden.")),
+                Some(method) => self.call(method, params.cloned().unwrap_or_default()),
+            };
+            match answer {
+                Ok(value) => json!([value]),
+                Err(fault) => json!({ "code": fault.code, "message": fault.message }),
+            }
+        });
+        Ok(answers.collect())
+    }
+
+    // This function is long because it is the list of all methods.
+    fn carry_out(&self, method: &str, params: &Params) -> Result<Value, Fault> {
+        let change = |change: &dyn Fn(&mut State) -> Changed<()>| self.daemon.change(change);
+        let all = |states: &[EntryState]| self.gids(states);
+        match method {
+            "aria2.addUri" => self.add_uri(params),
+            "aria2.addMetalink" => self.add_metalink(params),
+            "aria2.addTorrent" => Err(Fault::refused("downhaul has no BitTorrent.")),
+            "aria2.remove" | "aria2.forceRemove" => {
+                let gid = self.gid(params)?;
+                change(&|state| state.remove(gid, now()))?;
+                Ok(text(gid))
+            }
+            "aria2.pause" | "aria2.forcePause" => {
+                let gid = self.gid(params)?;
+                change(&|state| state.pause(&[gid]))?;
+                Ok(text(gid))
+            }
+            "aria2.unpause" => {
+                let gid = self.gid(params)?;
+                change(&|state| state.resume(&[gid]))?;
+                Ok(text(gid))
+            }
+            "aria2.pauseAll" | "aria2.forcePauseAll" => {
+                let gids = all(&[EntryState::Active, EntryState::Waiting]);
+                change(&|state| state.pause(&gids))?;
+                Ok(ok())
+            }
+            "aria2.unpauseAll" => {
+                let gids = all(&[EntryState::Paused]);
+                change(&|state| state.resume(&gids))?;
+                Ok(ok())
+            }
+            "aria2.changePosition" => self.change_position(params),
+            "aria2.changeUri" => self.change_uri(params),
+            "aria2.changeOption" => {
+                let (gid, options) = (self.gid(params)?, params.options(1)?);
+                change(&|state| state.change_options(gid, options.clone()))?;
+                Ok(ok())
+            }
+            "aria2.changeGlobalOption" => {
+                let options = params.options(0)?;
+                change(&|state| state.change_all(options.clone()))?;
+                Ok(ok())
+            }
+            "aria2.removeDownloadResult" => {
+                let gid = self.gid(params)?;
+                self.daemon.state().forget(gid)?;
+                Ok(ok())
+            }
+            "aria2.purgeDownloadResult" => {
+                self.daemon.state().forget_all()?;
+                Ok(ok())
+            }
+            "aria2.tellStatus" => {
+                let (gid, keys) = (self.gid(params)?, params.optional_texts(1)?);
+                self.with(gid, |state, entry| Ok(status::of(state, entry, &keys)))
+            }
+            "aria2.tellActive" => {
+                let (state, keys) = (self.daemon.state(), params.optional_texts(0)?);
+                Ok(state
+                    .queue()
+                    .iter(Sequence::Active)
+                    .map(|entry| status::of(&state, entry, &keys))
+                    .collect())
+            }
+            "aria2.tellWaiting" => self.tell_some(params, Sequence::Queued),
+            "aria2.tellStopped" => self.tell_some(params, Sequence::Over),
+            "aria2.getUris" => self.with(self.gid(params)?, |_, entry| {
+                let over = || Fault::refused(format!("No URI data is available for GID#{}", entry.gid));
+                (!entry.state.is_over()).then(|| status::uris(entry)).ok_or_else(over)
+            }),
+            "aria2.getFiles" => self.with(self.gid(params)?, |state, entry| {
+                Ok(status::of(state, entry, &["files".into()])["files"].take())
+            }),
+            "aria2.getServers" => self.with(self.gid(params)?, |state, entry| {
+                let live = state.live(entry.gid);
+                let live =
+                    live.ok_or_else(|| Fault::refused(format!("No active download for GID#{}", entry.gid)))?;
+                let uri = entry.uris.first().cloned().unwrap_or_default();
+                let server =
+                    json!({ "uri": uri, "currentUri": uri, "downloadSpeed": live.speed().to_string() });
+                Ok(json!([{ "index": "1", "servers": [server] }]))
+            }),
+            "aria2.getPeers" => {
+                let gid = self.gid(params)?;
+                Err(Fault::refused(format!("No peer data is available for GID#{gid}")))
+            }
+            "aria2.getOption" => {
+                self.with(self.gid(params)?, |_, entry| Ok(entry.options.shown(false).into()))
+            }
+            "aria2.getGlobalOption" => Ok(self.daemon.state().options().shown(true).into()),
+            "aria2.getGlobalStat" => Ok(self.global_stat()),
+            "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
+            "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
+            // Every change is saved before it is answered.
+            "aria2.saveSession" => Ok(ok()),
+            "aria2.shutdown" | "aria2.forceShutdown" => {
+                self.daemon.stop();
+                Ok(ok())
+            }
+            _ => Err(Fault::refused(format!("No such method: {method}"))),
+        }
+    }
+
+    fn add_uri(&self, params: &Params) -> Result<Value, Fault> {
+        let (uris, options, position) = (params.texts(0)?, params.options(1)?, position(params, 2)?);
+        let gid = self.daemon.change(|state| state.add(uris, options, position, now()))?;
+        Ok(text(gid))
+    }
+
+    /// Adds a download for each file of a Metalink document.
+    fn add_metalink(&self, params: &Params) -> Result<Value, Fault> {
+        let (document, options, position) = (params.text(0)?, params.options(1)?, position(params, 2)?);
+        let mut gids = Vec::new();
+        for (number, (uris, own)) in super::json::metalink(document)?.into_iter().enumerate() {
+            let mut options = options.clone();
+            options.extend(own);
+            let position =
+                position.map(|first| first.saturating_add(i64::try_from(number).unwrap_or(i64::MAX)));
+            gids.push(text(self.daemon.change(|state| state.add(uris, options, position, now()))?));
+        }
+        Ok(gids.into())
+    }
+
+    fn change_position(&self, params: &Params) -> Result<Value, Fault> {
+        let (gid, number, how) = (self.gid(params)?, params.number(1)?, params.text(2)?);
+        let place = match how {
+            "POS_SET" => Place::FromFront(number),
+            "POS_CUR" => Place::FromHere(number),
+            "POS_END" => Place::FromEnd(number),
+            _ => return Err(Fault::refused("Illegal argument.")),
+        };
+        let at = self.daemon.change(|state| Ok((state.move_to(gid, place)?, Vec::new())))?;
+        Ok(at.into())
+    }
+
+    /// Removes URLs of a download and adds others. Returns how many were removed and added.
+    fn change_uri(&self, params: &Params) -> Result<Value, Fault> {
+        let (gid, file) = (self.gid(params)?, params.number(1)?);
+        let (removed, added) = (params.texts(2)?, params.texts(3)?);
+        if file != 1 {
+            return Err(Fault::refused(format!("fileIndex is out of range: {file}")));
+        }
+        let at = params.optional_number(4)?.map(|at| usize::try_from(at).unwrap_or_default());
+        let added: Vec<String> = added.into_iter().filter(|uri| crate::job::is_url(uri)).collect();
+        let counts = self.daemon.change(|state| {
+            let mut uris = state.queue().get(gid).map(|entry| entry.uris.clone()).unwrap_or_default();
+            let before = uris.len();
+            for uri in &removed {
+                if let Some(at) = uris.iter().position(|other| other == uri) {
+                    uris.remove(at);
+                }
+            }
+            let counts = (before - uris.len(), added.len());
+            let at = at.unwrap_or(uris.len()).min(uris.len());
+            uris.splice(at..at, added.iter().cloned());
+            let ((), effects) = state.change_uris(gid, uris)?;
+            Ok((counts, effects))
+        })?;
+        Ok(json!([counts.0, counts.1]))
+    }
+
+    /// Describes some downloads of a sequence. A negative offset counts from the end, backwards.
+    fn tell_some(&self, params: &Params, sequence: Sequence) -> Result<Value, Fault> {
+        let (offset, number, keys) = (params.number(0)?, params.number(1)?, params.optional_texts(2)?);
+        let number = usize::try_from(number).map_err(|_| Fault::refused("num must be at least 0."))?;
+        let state = self.daemon.state();
+        let describe = |entry: &Arc<Entry>| status::of(&state, entry, &keys);
+        let all = state.queue().iter(sequence);
+        Ok(match usize::try_from(offset) {
+            Ok(offset) => all.skip(offset).take(number).map(describe).collect(),
+            Err(_) => {
+                let skipped = usize::try_from(offset.unsigned_abs() - 1).unwrap_or(usize::MAX);
+                all.rev().skip(skipped).take(number).map(describe).collect()
+            }
+        })
+    }
+
+    fn global_stat(&self) -> Value {
+        let state = self.daemon.state();
+        let number = |sequence| state.queue().len(sequence).to_string();
+        json!({
+            "downloadSpeed": state.speed().to_string(),
+            "uploadSpeed": "0",
+            "numActive": number(Sequence::Active),
+            "numWaiting": number(Sequence::Queued),
+            "numStopped": number(Sequence::Over),
+            "numStoppedTotal": state.ended().to_string(),
+        })
+    }
+
+    /// Returns the download that the first parameter names.
+    fn gid(&self, params: &Params) -> Result<Gid, Fault> {
+        Ok(self.daemon.state().queue().find(params.text(0)?)?.gid)
+    }
+
+    fn gids(&self, states: &[EntryState]) -> Vec<Gid> {
+        let state = self.daemon.state();
+        let all = state.queue().iter(Sequence::Active).chain(state.queue().iter(Sequence::Queued));
+        all.filter(|entry| states.contains(&entry.state)).map(|entry| entry.gid).collect()
+    }
+
+    fn with(
+        &self,
+        gid: Gid,
+        describe: impl FnOnce(&State, &Entry) -> Result<Value, Fault>,
+    ) -> Result<Value, Fault> {
+        let state = self.daemon.state();
+        let missing = || Fault::refused(format!("No such download for GID#{gid}"));
+        let entry = state.queue().get(gid).ok_or_else(missing)?;
+        describe(&state, entry)
+    }
+}
+
+/// Returns the position of a new download in the queue.
+fn position(params: &Params, at: usize) -> Result<Option<i64>, Fault> {
+    let position = params.optional_number(at)?;
+    match position {
+        Some(position) if position < 0 => Err(Fault::refused("Position must be greater than or equal to 0.")),
+        position => Ok(position),
+    }
+}
+
+/// The features, of those that aria2 has names for.
+fn features() -> [&'static str; 5] {
+    ["GZip", "HTTPS", "Message Digest", "Metalink", "XML-RPC"]
+}
+
+fn text(gid: Gid) -> Value {
+    gid.to_string().into()
+}
+
+fn ok() -> Value {
+    "OK".into()
+}

@@ -1,0 +1,16 @@
+//! The interface of aria2 (`man aria2c`, RPC INTERFACE), as its clients rely on it.
+//!
+//! - [`methods`] carries out a call; [`status`] describes downloads;
+//! - [`json`] and [`xml`] are the two forms of calls and answers.
+//!
+//! Where the manual and aria2 1.36 differ, the program was followed: the words of its faults are compared by
+//! clients.
+
+pub mod json;
+pub mod methods;
+mod params;
+pub mod status;
+pub mod xml;
+
+/// The version that clients see. Some demand at least 1.34.0, and only digits are understood.
+pub const VERSION: &str = "1.37.0";

@@ -1,0 +1,105 @@
+//! Describes downloads with the fields of `aria2.tellStatus`. All values are texts, sizes in bytes.
+//!
+//! The library does not say which pieces of a file it has, only how many bytes. So `bitfield` shows as many
+//! pieces as there are bytes, beginning with the first one.
+
+use crate::entry::{Entry, State as EntryState, gids};
+use crate::state::State;
+use serde_json::{Map, Value, json};
+
+/// Returns the fields of a download, or only those with these names.
+pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
+    let live = state.live(entry.gid);
+    let completed = live.map_or(entry.completed, |live| live.completed.max(entry.completed));
+    let total = live.and_then(|live| live.total).or(entry.total).unwrap_or_default();
+    let piece = entry.options.number("piece-length").max(1);
+    let pieces = total.div_ceil(piece);
+    let mut fields = Map::new();
+    let mut add = |name: &str, value: Value| {
+        if keys.is_empty() || keys.iter().any(|key| key == name) {
+            fields.insert(name.into(), value);
+        }
+    };
+    add("gid", text(entry.gid));
+    add("status", entry.state.name().into());
+    add("totalLength", text(total));
+    add("completedLength", text(completed));
+    add("uploadLength", text(0));
+    add("downloadSpeed", text(live.map_or(0, |live| live.speed())));
+    add("uploadSpeed", text(0));
+    add("connections", text(live.map_or(0, |live| live.connections)));
+    add("numPieces", text(pieces));
+    add("pieceLength", text(piece));
+    if pieces > 0 {
+        let done = if completed >= total { pieces } else { completed / piece };
+        add("bitfield", bitfield(done, pieces).into());
+    }
+    add("dir", entry.options.value("dir").into());
+    add("files", files(entry, completed, total));
+    if let Some((code, message)) = entry.error.as_ref().filter(|_| entry.state.is_over()) {
+        add("errorCode", text(code));
+        add("errorMessage", message.as_str().into());
+    }
+    if !entry.followed_by.is_empty() {
+        add("followedBy", gids(&entry.followed_by).into());
+    }
+    if let Some(gid) = entry.following {
+        add("following", text(gid));
+        add("belongsTo", text(gid));
+    }
+    Value::Object(fields)
+}
+
+/// Returns the files of a download, as `aria2.getFiles` does. There is one.
+pub fn files(entry: &Entry, completed: u64, total: u64) -> Value {
+    json!([{
+        "index": "1",
+        "path": path(entry),
+        "length": text(total),
+        "completedLength": text(completed),
+        "selected": "true",
+        "uris": uris(entry),
+    }])
+}
+
+/// Returns the URLs of a download, as `aria2.getUris` does.
+pub fn uris(entry: &Entry) -> Value {
+    let used = |at: usize| entry.state.is_over() || entry.state == EntryState::Active && at == 0;
+    let status = |at| if used(at) { "used" } else { "waiting" };
+    entry.uris.iter().enumerate().map(|(at, uri)| json!({ "uri": uri, "status": status(at) })).collect()
+}
+
+/// Returns the path of the file, as far as it is known.
+fn path(entry: &Entry) -> String {
+    match (&entry.path, entry.options.get("out")) {
+        (Some(path), _) => path.to_string_lossy().into_owned(),
+        (None, Some(out)) => format!("{}/{out}", entry.options.value("dir").trim_end_matches('/')),
+        (None, None) => String::new(),
+    }
+}
+
+/// Returns the first `done` of `all` bits as hexadecimal digits, the highest bit first. The last byte is filled
+/// with zeros.
+fn bitfield(done: u64, all: u64) -> String {
+    (0..all.div_ceil(8)).fold(String::new(), |text, byte| {
+        let bits = done.saturating_sub(byte * 8).min(8);
+        text + &format!("{:02x}", 0xff_u16 << (8 - bits) & 0xff)
+    })
+}
+
+fn text(value: impl ToString) -> Value {
+    value.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_set_from_the_front() {
+        for (done, all, expected) in [(0, 3, "00"), (3, 3, "e0"), (8, 9, "ff00"), (9, 9, "ff80"), (0, 0, "")]
+        {
+            assert_eq!(bitfield(done, all), expected, "{done} of {all}");
+        }
+    }
+}

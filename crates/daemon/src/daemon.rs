@@ -1,0 +1,187 @@
+//! [`Daemon`]: the queue of downloads with the session of the library that runs them.
+//!
+//! One task reads the events of the session and begins the next downloads. Calls of clients change the
+//! [`State`] under a lock, on threads of their own, so that no transfer waits for a client and no client for a
+//! transfer.
+//!
+//! Invariant: the lock is never held while something is waited for, except for a write of the store.
+
+use crate::fault::Fault;
+use crate::folders::Folders;
+use crate::gid::Gid;
+use crate::options::Options;
+use crate::state::{Changed, Effect, Notice, State};
+use crate::store::Store;
+use downhaul_engine::{Event, Remove, Session, Settings};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, broadcast};
+
+/// The time between two measurements of the progress. Clients ask once a second.
+const MEASURED_EVERY: Duration = Duration::from_millis(500);
+
+/// A client that reads no notices misses the oldest ones after this many.
+const NOTICES: usize = 1024;
+
+/// The longest time that the files in progress get to end after a request to stop. Systems kill a service that
+/// needs longer than it says; the unit file says 10 seconds.
+const LONGEST_END: Duration = Duration::from_secs(5);
+
+/// What a daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The settings of the library. The number of files, the names and the folder are set by the daemon.
+    pub settings: Settings,
+    /// The folders below which downloads may be saved. The first one is the default.
+    pub folders: Vec<PathBuf>,
+    /// The path of the database.
+    pub store: PathBuf,
+    /// Options of aria2 that are set from the start.
+    pub options: Options,
+}
+
+/// A running daemon. Clones are the same daemon.
+#[derive(Clone)]
+pub struct Daemon(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    session: Session,
+    /// Wakes the task that begins downloads.
+    changed: Notify,
+    /// Wakes those who wait for the end of the daemon.
+    stop: Notify,
+    notices: broadcast::Sender<(Notice, Gid)>,
+}
+
+impl Daemon {
+    /// Starts a daemon. Its downloads begin at once.
+    ///
+    /// # Errors
+    /// Returns why the daemon cannot start, in words for the user.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime with time and network enabled.
+    pub fn start(config: Config) -> Result<Daemon, String> {
+        let Config { settings, folders, store, options } = config;
+        let folders = Folders::new(&folders)
+            .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", folder.display()))?;
+        let unusable = |why: String| format!("The database {} cannot be used: {why}", store.display());
+        let opened = Store::open(&store).map_err(unusable)?;
+        let settings =
+            settings.with_output(folders.default()).with_releases_names(true).with_parallel(Some(MOST));
+        let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
+        let session = Session::start(settings).map_err(|e| e.to_string())?;
+        session.set_rate_limit(state.limit());
+        let (notices, _) = broadcast::channel(NOTICES);
+        let shared = Shared {
+            state: Mutex::new(state),
+            session,
+            changed: Notify::new(),
+            stop: Notify::new(),
+            notices,
+        };
+        let daemon = Daemon(Arc::new(shared));
+        tokio::spawn(daemon.clone().drive());
+        Ok(daemon)
+    }
+
+    /// Reads the state.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and does what has to be done after the change.
+    ///
+    /// # Errors
+    /// Returns the fault of the change. Then nothing was changed.
+    pub fn change<T>(&self, change: impl FnOnce(&mut State) -> Changed<T>) -> Result<T, Fault> {
+        let (answer, effects) = change(&mut self.state())?;
+        self.carry_out(effects);
+        self.0.changed.notify_one();
+        Ok(answer)
+    }
+
+    /// Returns the notices from now on.
+    pub fn notices(&self) -> broadcast::Receiver<(Notice, Gid)> {
+        self.0.notices.subscribe()
+    }
+
+    /// Stops the daemon. Active downloads go on after its next start.
+    pub fn stop(&self) {
+        self.state().shut_down();
+        self.0.stop.notify_waiters();
+        self.0.stop.notify_one();
+    }
+
+    /// Waits until the daemon was stopped, and its files are closed.
+    pub async fn wait(&self) {
+        self.0.stop.notified().await;
+        self.0.session.stop();
+        // Whatever has not ended by then is resumed from its journal.
+        let _ = tokio::time::timeout(LONGEST_END, self.0.session.finish()).await;
+    }
+
+    /// Reads the events of the library, and begins downloads, until the session ends.
+    async fn drive(self) {
+        let mut events = self.0.session.events();
+        let mut tick = tokio::time::interval(MEASURED_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.on_event(&event),
+                    None => return,
+                },
+                () = self.0.changed.notified() => {}
+                _ = tick.tick() => {
+                    let samples = self.0.session.samples();
+                    self.state().measure(&samples);
+                }
+            }
+            if !self.begin().await {
+                return;
+            }
+        }
+    }
+
+    fn on_event(&self, event: &Event) {
+        let effects = self.state().on_event(event, now());
+        self.carry_out(effects);
+    }
+
+    /// Begins as many downloads as may be active. Returns false if the session accepts none.
+    async fn begin(&self) -> bool {
+        loop {
+            let (next, effects) = self.state().next(now());
+            self.carry_out(effects);
+            let Some((gid, job)) = next else { return true };
+            let Ok(id) = self.0.session.add(job).await else { return false };
+            let effect = self.state().began(gid, id);
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&self, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                // It is no error if no client listens.
+                Effect::Tell(notice, gid) => drop(self.0.notices.send((notice, gid))),
+                Effect::Stop(job) => self.0.session.remove(job, Remove::KeepPartial),
+                Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
+                Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
+            }
+        }
+    }
+}
+
+/// The most files at once in the session. The daemon adds a job only when it may begin, so this is a bound that
+/// is not reached.
+const MOST: usize = 10_000;
+
+/// Returns the time in milliseconds since the Unix epoch.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,177 @@
+//! [`Entry`]: one download of the daemon, with everything that is stored about it.
+//!
+//! Invariant: an entry is a value. It is changed by making a new one, saving it ([`crate::store`]), and putting
+//! it into the queue ([`crate::queue`]), in this order.
+
+use crate::gid::Gid;
+use crate::options::Options;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The state of a download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn.
+    Waiting,
+    /// It waits until it is resumed.
+    Paused,
+    /// It is being downloaded.
+    Active,
+    /// The file is complete.
+    Complete,
+    /// It failed.
+    Error,
+    /// It was removed while it was active.
+    Removed,
+}
+
+impl State {
+    const ALL: [State; 6] =
+        [State::Waiting, State::Paused, State::Active, State::Complete, State::Error, State::Removed];
+
+    /// Returns the word that aria2 uses, which is also the stored form.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Paused => "paused",
+            State::Active => "active",
+            State::Complete => "complete",
+            State::Error => "error",
+            State::Removed => "removed",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Returns true if the download has ended.
+    pub fn is_over(self) -> bool {
+        matches!(self, State::Complete | State::Error | State::Removed)
+    }
+
+    /// Returns true if the download is in the queue of those that have not begun.
+    pub fn is_queued(self) -> bool {
+        matches!(self, State::Waiting | State::Paused)
+    }
+}
+
+/// A download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The identifier.
+    pub gid: Gid,
+    /// The state.
+    pub state: State,
+    /// The place among the entries of the same kind of state (queued, active, over). Lower ranks come first.
+    pub rank: i64,
+    /// The URLs of the file, as the client sent them. Several URLs are mirrors.
+    pub uris: Vec<String>,
+    /// The options of the download. Those that the client did not send were inherited from the daemon when
+    /// the download was added.
+    pub options: Options,
+    /// The path of the file. It is `None` until the server's answer has shown it.
+    pub path: Option<PathBuf>,
+    /// The size of the file in bytes, if known.
+    pub total: Option<u64>,
+    /// The number of bytes that were on the disk when this was last saved.
+    pub completed: u64,
+    /// The failure: the code of aria2 and the message. A complete download has code 0.
+    pub error: Option<(u8, String)>,
+    /// The proof of a complete file, such as `sha-256 from the list`.
+    pub proven: Option<String>,
+    /// The time when the download was added and when it ended, in milliseconds since the Unix epoch.
+    pub times: (u64, Option<u64>),
+    /// The downloads that this one led to, such as the files of a Metalink document.
+    pub followed_by: Vec<Gid>,
+    /// The download that led to this one.
+    pub following: Option<Gid>,
+}
+
+impl Entry {
+    /// Returns a download that waits, and has not begun.
+    pub fn new(gid: Gid, rank: i64, uris: Vec<String>, options: Options, now: u64) -> Entry {
+        Entry {
+            gid,
+            state: State::Waiting,
+            rank,
+            uris,
+            options,
+            path: None,
+            total: None,
+            completed: 0,
+            error: None,
+            proven: None,
+            times: (now, None),
+            followed_by: Vec::new(),
+            following: None,
+        }
+    }
+
+    /// Returns the fields that are stored as JSON. The identifier, the state and the rank have columns of
+    /// their own.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "uris": self.uris,
+            "options": self.options.to_json(),
+            "path": self.path.as_ref().map(|path| path.to_string_lossy()),
+            "total": self.total,
+            "completed": self.completed,
+            "error": self.error,
+            "proven": self.proven,
+            "times": self.times,
+            "followed_by": gids(&self.followed_by),
+            "following": self.following.map(|gid| gid.to_string()),
+        })
+    }
+
+    /// Reads what [`Entry::to_json`] returned. Returns `None` if the state is not known.
+    pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
+        let text = |name: &str| value[name].as_str().map(String::from);
+        let list = |name: &str| value[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let error = value["error"].as_array().and_then(|pair| {
+            Some((u8::try_from(pair.first()?.as_u64()?).ok()?, pair.get(1)?.as_str()?.to_string()))
+        });
+        let times = value["times"].as_array();
+        let time = |at: usize| times.and_then(|times| times.get(at)).and_then(Value::as_u64);
+        Some(Entry {
+            gid,
+            state: State::of_name(state)?,
+            rank,
+            uris: list("uris").map(String::from).collect(),
+            options: Options::from_json(&value["options"]),
+            path: text("path").map(PathBuf::from),
+            total: value["total"].as_u64(),
+            completed: value["completed"].as_u64().unwrap_or_default(),
+            error,
+            proven: text("proven"),
+            times: (time(0).unwrap_or_default(), time(1)),
+            followed_by: list("followed_by").filter_map(Gid::read).collect(),
+            following: text("following").and_then(|gid| Gid::read(&gid)),
+        })
+    }
+}
+
+/// Returns identifiers as texts.
+pub fn gids(of: &[Gid]) -> Vec<String> {
+    of.iter().map(Gid::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_is_read_as_it_was_stored() {
+        let mut options = Options::default();
+        options.set("out", "a.bin").expect("allowed");
+        let mut entry = Entry::new(Gid::new(7), -3, vec!["http://h/a".into()], options, 12);
+        entry.path = Some("/d/a.bin".into());
+        entry.error = Some((3, "gone".into()));
+        entry.followed_by = vec![Gid::new(8)];
+        entry.times.1 = Some(13);
+        let again = Entry::from_json(entry.gid, entry.state.name(), entry.rank, &entry.to_json());
+        assert_eq!(again, Some(entry));
+        assert_eq!(Entry::from_json(Gid::new(7), "other", 0, &Value::Null), None);
+    }
+}

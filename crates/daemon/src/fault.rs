@@ -1,0 +1,73 @@
+//! [`Fault`]: why a call was not carried out, in the form of aria2.
+
+use downhaul_engine::Error;
+use std::fmt;
+
+/// The reason why a call was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The code in the answer.
+    pub code: i32,
+    /// The reason, in words for the user.
+    pub message: String,
+}
+
+/// The code of every fault of a method. aria2 has no other.
+const REFUSED: i32 = 1;
+
+/// The code of a call whose form is wrong (JSON-RPC 2.0, section 5.1).
+const INVALID_REQUEST: i32 = -32600;
+
+/// The code of a call whose parameters are no list (JSON-RPC 2.0, section 5.1).
+const INVALID_PARAMS: i32 = -32602;
+
+/// The code of a text that is not JSON (JSON-RPC 2.0, section 5.1).
+const PARSE_ERROR: i32 = -32700;
+
+impl Fault {
+    /// Returns the fault of a method that refused a call.
+    pub fn refused(message: impl Into<String>) -> Fault {
+        Fault { code: REFUSED, message: message.into() }
+    }
+
+    /// Returns the fault of a call that is not an object with a method.
+    pub fn invalid_request() -> Fault {
+        Fault { code: INVALID_REQUEST, message: "Invalid Request.".into() }
+    }
+
+    /// Returns the fault of a call whose parameters are no list.
+    pub fn invalid_params() -> Fault {
+        Fault { code: INVALID_PARAMS, message: "Invalid params.".into() }
+    }
+
+    /// Returns the fault of a text that is not JSON.
+    pub fn parse_error() -> Fault {
+        Fault { code: PARSE_ERROR, message: "Parse error.".into() }
+    }
+
+    /// Returns the HTTP status that aria2 answers with.
+    pub fn http_status(&self) -> u16 {
+        match self.code {
+            INVALID_PARAMS | PARSE_ERROR => 500,
+            _ => 400,
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::refused(error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::refused(format!("The change could not be saved: {error}"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,96 @@
+//! [`Folders`]: the folders below which downloads may be saved.
+//!
+//! Invariant: no file of a client is saved elsewhere. A client may be a web page or another user, so a folder
+//! is compared after all symbolic links in it were followed. A program with the rights of the user could still
+//! replace a folder by a link at the wrong moment; such a program needs no daemon for that.
+
+use crate::fault::Fault;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// The folders below which downloads may be saved. The first one is the default.
+#[derive(Debug, Clone)]
+pub struct Folders(Vec<PathBuf>);
+
+impl Folders {
+    /// Returns these folders. They are created if they do not exist.
+    ///
+    /// # Errors
+    /// Returns the folder that cannot be used, and why.
+    pub fn new(folders: &[PathBuf]) -> Result<Folders, (PathBuf, io::Error)> {
+        let real = |folder: &PathBuf| {
+            std::fs::create_dir_all(folder)
+                .and_then(|()| folder.canonicalize())
+                .map_err(|error| (folder.clone(), error))
+        };
+        folders.iter().map(real).collect::<Result<_, _>>().map(Folders)
+    }
+
+    /// Returns the folder for downloads whose client names none.
+    pub fn default(&self) -> &Path {
+        self.0.first().map_or(Path::new("."), PathBuf::as_path)
+    }
+
+    /// Returns the folder that a client names. A relative one is below the default folder.
+    ///
+    /// # Errors
+    /// Returns a fault if the folder is not below one of these folders.
+    pub fn allow(&self, text: &str) -> Result<PathBuf, Fault> {
+        let path = self.default().join(text);
+        let leaves = || {
+            Fault::refused(format!(
+                "The folder {text} is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it."
+            ))
+        };
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(leaves());
+        }
+        let real = real_path(&path).ok_or_else(leaves)?;
+        self.0.iter().any(|folder| real.starts_with(folder)).then_some(real).ok_or_else(leaves)
+    }
+}
+
+/// Returns the path with all symbolic links followed. The last folders need not exist.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let mut missing = Vec::new();
+    let mut there = path;
+    loop {
+        match there.canonicalize() {
+            Ok(real) => return Some(missing.iter().rev().fold(real, |path, name| path.join(name))),
+            // A link that leads nowhere is an error of another kind for `symlink_metadata`.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && there.symlink_metadata().is_err() => {
+                missing.push(there.file_name()?);
+                there = there.parent()?;
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_and_no_link_leads_out_of_the_folders() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path().canonicalize().expect("a path");
+        let (one, two) = (root.join("one"), root.join("two"));
+        let folders = Folders::new(&[one.clone(), two.clone()]).expect("folders");
+        let allowed = |text: &str| folders.allow(text).ok();
+        assert_eq!(allowed(""), Some(one.clone()));
+        assert_eq!(allowed("a/b"), Some(one.join("a/b")));
+        assert_eq!(allowed(two.join("c").to_str().expect("text")), Some(two.join("c")));
+        for wrong in ["/etc", "../two", "a/../..", "/", root.join("onetwo").to_str().expect("text")] {
+            assert_eq!(allowed(wrong), None, "{wrong}");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("/etc", one.join("link")).expect("a link");
+            std::os::unix::fs::symlink("/no/such", one.join("nowhere")).expect("a link");
+            std::os::unix::fs::symlink(&two, one.join("inside")).expect("a link");
+            assert_eq!((allowed("link"), allowed("link/x"), allowed("nowhere/x")), (None, None, None));
+            assert_eq!(allowed("inside/x"), Some(two.join("x")));
+        }
+    }
+}

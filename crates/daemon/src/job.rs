@@ -1,0 +1,182 @@
+//! Makes the job of the library from a download of the daemon.
+//!
+//! Invariant: the file is saved below the allowed folders, and no option makes the library less strict than it
+//! is for a user at a terminal.
+
+use crate::entry::Entry;
+use crate::fault::Fault;
+use crate::folders::Folders;
+use crate::options::Options;
+use downhaul_engine::core::job::{Headers, parse_given};
+use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName};
+
+/// Returns the job of a download.
+///
+/// # Errors
+/// Returns a fault that says which URL or option cannot be used.
+pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
+    let (first, mirrors) = entry.uris.split_first().ok_or_else(|| Fault::refused("URI is not provided."))?;
+    let mut job = Job::given(first)?;
+    for mirror in mirrors {
+        job.add_mirror(mirror)?;
+    }
+    let options = &entry.options;
+    let folder = folders.allow(options.value("dir"))?;
+    job = match (&entry.path, options.get("out")) {
+        // The name was chosen before. Its partial file is continued.
+        (Some(path), _) => job.to_path(path).with_if_exists(IfExists::Check),
+        (None, Some(out)) => {
+            job.with_destination(Destination::Name(name(out)?)).with_if_exists(if_exists(options))
+        }
+        (None, None) => job.with_if_exists(if_exists(options)),
+    };
+    job = job.with_output(folder);
+    if let Some(checksum) = options.get("checksum") {
+        let digest = Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
+        job.expect(digest, "the client").map_err(|why| of_option("checksum", &why))?;
+    }
+    job.connections = connections(options);
+    job.limit_rate = Some(options.number("max-download-limit")).filter(|rate| *rate > 0);
+    with_headers(job, options)
+}
+
+/// Checks the options and URLs of a download that is being added, as far as that is possible without a
+/// request.
+///
+/// # Errors
+/// Returns a fault that says what cannot be used.
+pub fn check(uris: &[String], options: &Options, folders: &Folders) -> Result<(), Fault> {
+    if uris.is_empty() {
+        return Err(Fault::refused("URI is not provided."));
+    }
+    folders.allow(options.value("dir"))?;
+    if let Some(out) = options.get("out") {
+        name(out)?;
+    }
+    if let Some(checksum) = options.get("checksum") {
+        Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
+    }
+    Ok(())
+}
+
+fn name(out: &str) -> Result<SafeName, Fault> {
+    SafeName::from_person(out).map_err(|why| of_option("out", why))
+}
+
+fn of_option(name: &str, why: &str) -> Fault {
+    Fault::refused(format!("We encountered a problem while processing the option '--{name}': {why}"))
+}
+
+/// Returns what happens to an existing file of the same name. Without options, a new file gets a number, as in
+/// aria2.
+fn if_exists(options: &Options) -> IfExists {
+    if options.is_true("allow-overwrite") {
+        IfExists::Overwrite
+    } else if options.is_true("conditional-get") {
+        IfExists::Update
+    } else if options.is_true("continue") {
+        IfExists::Check
+    } else if options.is_true("auto-file-renaming") {
+        IfExists::Rename
+    } else {
+        IfExists::Error
+    }
+}
+
+/// Returns the highest number of connections. With the defaults, the library finds the best number. (A client
+/// may send all defaults back.)
+fn connections(options: &Options) -> Option<usize> {
+    let number =
+        |name: &str| Some(options.number(name)).filter(|number| *number != Options::default().number(name));
+    let limits = [number("split"), number("max-connection-per-server")];
+    limits.into_iter().flatten().min().and_then(|most| usize::try_from(most).ok())
+}
+
+fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
+    let lines = options.get("header").unwrap_or_default().lines().filter(|line| !line.trim().is_empty());
+    for line in lines {
+        let (name, value) = Headers::read(line).map_err(|why| of_option("header", &why))?;
+        job.headers.add(name, value);
+    }
+    for (option, name) in [("referer", "Referer"), ("user-agent", "User-Agent")] {
+        let Some(value) = options.get(option).filter(|_| !job.headers.has(name)) else { continue };
+        let value = match option {
+            // With `*`, aria2 sends the URL of the file itself.
+            "referer" if value == "*" => Headers::referer(job.urls[0].as_str()),
+            "referer" => Headers::referer(value),
+            _ => Ok(value.to_string()),
+        };
+        let checked = value.and_then(|value| Headers::check(name, &value));
+        let (name, value) = checked.map_err(|why| of_option(option, &why))?;
+        job.headers.add(name, value);
+    }
+    match options.get("http-user") {
+        Some(user) => Ok(job.with_credentials(user, options.get("http-passwd").unwrap_or_default())),
+        None => Ok(job),
+    }
+}
+
+/// Returns true if a text can be the URL of a download.
+pub fn is_url(text: &str) -> bool {
+    parse_given(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gid::Gid;
+
+    fn job(options: &[(&str, &str)]) -> Result<Job, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folders = Folders::new(&[folder.path().into()]).expect("folders");
+        let mut set = Options::default();
+        options.iter().try_for_each(|(name, value)| set.set(name, value)).map_err(|fault| fault.message)?;
+        let entry = Entry::new(Gid::new(1), 0, vec!["http://h/a".into(), "http://g/a".into()], set, 0);
+        of(&entry, &folders).map_err(|fault| fault.message)
+    }
+
+    #[test]
+    fn options_of_aria2_become_options_of_the_job() {
+        let job = job(&[
+            ("out", "b/c.bin"),
+            ("header", "X-A: 1\nX-B: 2"),
+            ("referer", "*"),
+            ("http-user", "me"),
+            ("http-passwd", "hush"),
+            ("max-download-limit", "1M"),
+            ("split", "4"),
+            ("checksum", "sha-1=da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+        ]);
+        let job = job.expect("a job");
+        assert_eq!((job.urls.len(), job.connections, job.limit_rate), (2, Some(4), Some(1 << 20)));
+        assert_eq!((job.if_exists, job.expected.len()), (Some(IfExists::Rename), 1));
+        assert_eq!(job.destination.given_name().as_deref(), Some("b/c.bin"));
+        let names: Vec<_> = job.headers.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["X-A", "X-B", "Referer", "Authorization"]);
+    }
+
+    #[test]
+    fn defaults_leave_the_number_of_connections_to_the_library() {
+        let of = |options: &[(&str, &str)]| job(options).expect("a job").connections;
+        assert_eq!(of(&[("split", "16"), ("max-connection-per-server", "16")]), None);
+        assert_eq!(of(&[("split", "5"), ("max-connection-per-server", "1")]), Some(1));
+    }
+
+    #[test]
+    fn names_and_folders_that_lead_out_are_refused() {
+        for wrong in
+            [("out", "../x"), ("out", "/etc/x"), ("dir", "/etc"), ("dir", ".."), ("header", "no colon")]
+        {
+            assert!(job(&[wrong]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn options_decide_what_happens_to_an_existing_file() {
+        let of = |options: &[(&str, &str)]| job(options).expect("a job").if_exists;
+        assert_eq!(of(&[("auto-file-renaming", "false")]), Some(IfExists::Error));
+        assert_eq!(of(&[("allow-overwrite", "true")]), Some(IfExists::Overwrite));
+        assert_eq!(of(&[("continue", "true")]), Some(IfExists::Check));
+        assert_eq!(of(&[("conditional-get", "true")]), Some(IfExists::Update));
+    }
+}

@@ -1,0 +1,25 @@
+//! The daemon of downhaul: a queue of downloads that survives every kill, for clients of aria2 and for its own.
+//!
+//! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold it;
+//! - [`aria2`] has the methods of aria2, with their JSON and XML forms;
+//! - [`web`] receives the calls, and refuses those that must not be answered.
+//!
+//! Invariant: this crate never prints and never reads the environment. The program does.
+
+pub mod aria2;
+pub mod codes;
+pub mod daemon;
+pub mod entry;
+pub mod fault;
+pub mod folders;
+pub mod gid;
+pub mod job;
+pub mod live;
+pub mod options;
+mod platform;
+pub mod queue;
+pub mod state;
+pub mod store;
+pub mod web;
+
+pub use daemon::{Config, Daemon};

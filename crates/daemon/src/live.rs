@@ -1,0 +1,69 @@
+//! [`Live`]: the progress of one active download, with its speed.
+//!
+//! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress anew.
+
+use downhaul_engine::Progress;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The speed is the average over this time. Clients ask once a second, so a shorter time would show every
+/// pause between two packets.
+const SPEED_OVER: Duration = Duration::from_secs(3);
+
+/// The progress of one active download.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// The number of bytes on the disk.
+    pub completed: u64,
+    /// The size of the file in bytes, if known.
+    pub total: Option<u64>,
+    /// The number of connections.
+    pub connections: usize,
+    /// What was measured in the last seconds: the time and the number of bytes.
+    measured: VecDeque<(Instant, u64)>,
+}
+
+impl Live {
+    /// Adds a measurement.
+    pub fn measure(&mut self, now: Instant, progress: &Progress) {
+        (self.completed, self.total) = (progress.bytes, progress.total);
+        self.connections = progress.connections;
+        // If bytes were discarded, the file starts again, and so does the measurement.
+        if self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
+            self.measured.clear();
+        }
+        self.measured.push_back((now, progress.bytes));
+        while self.measured.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= SPEED_OVER) {
+            self.measured.pop_front();
+        }
+    }
+
+    /// Returns the speed in bytes a second.
+    pub fn speed(&self) -> u64 {
+        let (Some((begin, before)), Some((end, after))) = (self.measured.front(), self.measured.back())
+        else {
+            return 0;
+        };
+        let millis = u64::try_from(end.duration_since(*begin).as_millis()).unwrap_or(u64::MAX);
+        ((after - before) * 1000).checked_div(millis).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::{JobId, Phase};
+
+    #[test]
+    fn the_speed_is_that_of_the_last_seconds() {
+        let (mut live, start) = (Live::default(), Instant::now());
+        for (second, bytes) in [0_u64, 100, 200, 300, 1300, 2300, 3300].into_iter().enumerate() {
+            let mut progress = Progress::new(JobId::new(1), "a", Phase::Receiving);
+            progress.bytes = bytes;
+            live.measure(start + Duration::from_secs(second as u64), &progress);
+        }
+        assert_eq!(live.speed(), 1000);
+        live.measure(start + Duration::from_secs(8), &Progress::new(JobId::new(1), "a", Phase::Receiving));
+        assert_eq!((live.speed(), live.completed), (0, 0));
+    }
+}

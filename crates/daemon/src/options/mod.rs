@@ -1,0 +1,239 @@
+//! [`Options`]: the values of aria2's options that were set for a download or for the daemon.
+//!
+//! Invariant: each name is in [`table`], each value was checked, and sizes are plain numbers of bytes.
+
+mod table;
+
+pub use table::{Kind, Scope, TABLE};
+
+use crate::fault::Fault;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The longest value of an option in bytes. The longest ones are sets of headers; servers accept heads of 8 to
+/// 64 KiB.
+const LONGEST_VALUE: usize = 256 << 10;
+
+/// Options that were set, by name. Only the values that differ from the defaults need memory.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<&'static str, String>);
+
+/// A value may be a password or a header with one, so debug output shows the names only.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Options {
+    /// Reads the options that a client sent: an object with texts, numbers and booleans, and lists of texts
+    /// for options that may occur several times. Unknown options, and options that clients may not change,
+    /// are left out.
+    ///
+    /// # Errors
+    /// Returns a fault that names the first option with a bad value.
+    pub fn from_client(value: &Value) -> Result<Options, Fault> {
+        let Value::Object(values) = value else {
+            return Err(Fault::refused("The options must be an object."));
+        };
+        let mut options = Options::default();
+        for (name, value) in values {
+            if table::row(name).is_some_and(|row| row.1 != Scope::Ignored)
+                && let Some(text) = text_of(name, value)?
+            {
+                options.set(name, &text)?;
+            }
+        }
+        Ok(options)
+    }
+
+    /// Sets an option. An unknown option is left out.
+    ///
+    /// # Errors
+    /// Returns a fault that names the option, if the value is not allowed.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        let Some((name, _, kind, _)) = table::row(name) else { return Ok(()) };
+        let value = checked(*kind, value).ok_or_else(|| bad(name))?;
+        self.0.insert(name, value);
+        Ok(())
+    }
+
+    /// Returns the value of an option that was set. An empty value counts as none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the value of an option, or its default.
+    pub fn value(&self, name: &str) -> &str {
+        self.get(name).or_else(|| table::row(name).map(|row| row.3)).unwrap_or_default()
+    }
+
+    /// Returns true if an option, or its default, is `true`.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.value(name) == "true"
+    }
+
+    /// Returns a number, or its default. Returns 0 for an option that is no number.
+    pub fn number(&self, name: &str) -> u64 {
+        self.value(name).parse().unwrap_or_default()
+    }
+
+    /// Adds options. They replace options of the same name.
+    pub fn extend(&mut self, other: Options) {
+        self.0.extend(other.0);
+    }
+
+    /// Returns the options that affect one download.
+    #[must_use]
+    pub fn of_downloads(&self) -> Options {
+        let is_own = |name: &str| table::row(name).is_some_and(|row| row.1 == Scope::Download);
+        Options(
+            self.0
+                .iter()
+                .filter(|(name, _)| is_own(name))
+                .map(|(name, value)| (*name, value.clone()))
+                .collect(),
+        )
+    }
+
+    /// Returns the options except those with these names.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Options {
+        let others = self.0.iter().filter(|(name, _)| !names.contains(name));
+        Options(others.map(|(name, value)| (*name, value.clone())).collect())
+    }
+
+    /// Returns the names and values as they are stored.
+    pub fn to_json(&self) -> Value {
+        self.0.iter().map(|(name, value)| ((*name).to_string(), Value::from(value.as_str()))).collect()
+    }
+
+    /// Reads what [`Options::to_json`] returned. Values that this version does not know are left out.
+    pub fn from_json(value: &Value) -> Options {
+        let mut options = Options::default();
+        for (name, value) in value.as_object().into_iter().flatten() {
+            // A value that is not allowed any more is left out, too.
+            let _ = options.set(name, value.as_str().unwrap_or_default());
+        }
+        options
+    }
+
+    /// Returns what a client expects to see: every option with a value or a default. `all` adds the options
+    /// of the daemon to those of downloads.
+    pub fn shown(&self, all: bool) -> Map<String, Value> {
+        let shown = TABLE.iter().filter(|(name, scope, _, _)| {
+            (all || *scope == Scope::Download)
+                && !matches!(*name, "gid" | "pause" | "rpc-secret" | "rpc-passwd")
+        });
+        let value = |row: &table::Row| (row.0.to_string(), Value::from(self.value(row.0)));
+        shown.filter(|row| !self.value(row.0).is_empty()).map(value).collect()
+    }
+}
+
+/// Returns the value that a client sent as a text, or `None` for no value.
+fn text_of(name: &str, value: &Value) -> Result<Option<String>, Fault> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Bool(value) => Ok(Some(value.to_string())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Array(lines) => {
+            let lines: Option<Vec<&str>> = lines.iter().map(Value::as_str).collect();
+            lines.map(|lines| Some(lines.join("\n"))).ok_or_else(|| bad(name))
+        }
+        Value::Object(_) => Err(bad(name)),
+    }
+}
+
+fn bad(name: &str) -> Fault {
+    Fault::refused(format!("We encountered a problem while processing the option '--{name}'."))
+}
+
+/// Returns the value in the form in which it is stored, or `None` if it is not allowed.
+fn checked(kind: Kind, value: &str) -> Option<String> {
+    if value.len() > LONGEST_VALUE || value.contains('\0') {
+        return None;
+    }
+    let value = if matches!(kind, Kind::Text | Kind::Lines) { value } else { value.trim() };
+    match kind {
+        Kind::Bool => matches!(value, "true" | "false" | "").then(|| value.to_string()),
+        Kind::OneOf(words) => (value.is_empty() || words.contains(&value)).then(|| value.to_string()),
+        Kind::Text | Kind::Lines => Some(value.to_string()),
+        Kind::Real => {
+            let number = value.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+            (value.is_empty() || number.is_some()).then(|| value.to_string())
+        }
+        Kind::Number(..) | Kind::Size(..) if value.is_empty() => Some(String::new()),
+        Kind::Number(least, most) => in_range(value.parse().ok()?, least, most),
+        Kind::Size(least, most) => in_range(bytes(value)?, least, most),
+    }
+}
+
+fn in_range(number: u64, least: u64, most: u64) -> Option<String> {
+    (least..=most).contains(&number).then(|| number.to_string())
+}
+
+/// Reads a number of bytes, which `K` or `M` may follow.
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_taken_as_clients_mean_them() {
+        let sent = json!({
+            "split": 4, "max-download-limit": "1M", "pause": true, "header": ["A: b", "C: d"], "no-such": "x",
+            "log": "/etc/passwd", "rpc-secret": "x", "dir": null, "continue": "true"
+        });
+        let options = Options::from_client(&sent).expect("allowed");
+        assert_eq!((options.number("split"), options.number("max-download-limit")), (4, 1 << 20));
+        assert!(options.is_true("pause") && options.is_true("continue") && !options.is_true("dry-run"));
+        assert_eq!(options.get("header"), Some("A: b\nC: d"));
+        assert_eq!((options.get("log"), options.get("rpc-secret"), options.get("dir")), (None, None, None));
+        assert_eq!(Options::from_json(&options.to_json()), options);
+    }
+
+    #[test]
+    fn a_bad_value_is_a_fault_that_names_the_option() {
+        for (name, value) in [
+            ("split", json!("abc")),
+            ("split", json!(0)),
+            ("max-connection-per-server", json!("17")),
+            ("max-download-limit", json!("1G")),
+            ("max-download-limit", json!("-1")),
+            ("pause", json!("yes")),
+            ("follow-metalink", json!("maybe")),
+            ("seed-ratio", json!("inf")),
+            ("header", json!([1])),
+            ("dir", json!({})),
+            ("dir", json!("a\0b")),
+        ] {
+            let fault = Options::from_client(&json!({ name: value })).expect_err(name);
+            assert_eq!(
+                fault.message,
+                format!("We encountered a problem while processing the option '--{name}'.")
+            );
+        }
+    }
+
+    #[test]
+    fn clients_see_all_options_and_no_secret_of_the_daemon() {
+        let mut options = Options::default();
+        options.set("rpc-secret", "hush").expect("allowed");
+        options.set("dir", "/d").expect("allowed");
+        assert!(options.shown(true).len() >= 120 && options.shown(false).len() >= 70);
+        assert!(!format!("{:?}", options.shown(true)).contains("hush"));
+        options.set("http-passwd", "hush").expect("allowed");
+        assert!(!format!("{options:?}").contains("hush"));
+    }
+}

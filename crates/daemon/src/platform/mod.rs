@@ -1,0 +1,11 @@
+//! The parts of the daemon that depend on the system.
+
+#[cfg(not(unix))]
+mod other;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+pub use other::create_private;
+#[cfg(unix)]
+pub use unix::create_private;

@@ -1,0 +1,521 @@
+//! [`State`]: the downloads, their order, which of them the library runs, and the options of the daemon.
+//!
+//! Every change is saved before it is made, so a client that got an answer finds its change after any kill.
+//! The beginning of a download is not saved: after a kill it waits again, at its place in the order.
+//!
+//! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
+//! begin again only when its job has ended.
+
+use crate::codes;
+use crate::entry::{self, Entry};
+use crate::fault::Fault;
+use crate::folders::Folders;
+use crate::gid::Gid;
+use crate::job;
+use crate::live::Live;
+use crate::options::Options;
+use crate::queue::{Place, Queue, Sequence};
+use crate::store::Store;
+use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What clients are told about (`aria2.onDownloadStart` and so on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The download began.
+    Start,
+    /// It was paused.
+    Pause,
+    /// It was removed while it was active.
+    Stop,
+    /// The file is complete.
+    Complete,
+    /// It failed.
+    Error,
+}
+
+/// What has to be done outside of the state, after a change.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell the clients.
+    Tell(Notice, Gid),
+    /// Stop this job of the library, and keep its partial file.
+    Stop(JobId),
+    /// Limit this job of the library to so many bytes a second.
+    Limit(JobId, Option<u64>),
+    /// Limit all jobs together to so many bytes a second.
+    LimitAll(Option<u64>),
+}
+
+/// The result of a change, and what has to be done after it.
+pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
+
+/// A job of the library.
+struct Run {
+    gid: Gid,
+    /// True if it was told to stop, and the download is not active any more.
+    is_stopping: bool,
+}
+
+/// The state of the daemon.
+pub struct State {
+    queue: Queue,
+    store: Store,
+    options: Options,
+    folders: Folders,
+    /// The jobs of the library that have not ended.
+    runs: HashMap<JobId, Run>,
+    live: HashMap<Gid, Live>,
+    /// The number of downloads that have ended since the start of the daemon.
+    ended: u64,
+    session: String,
+    stopping: bool,
+}
+
+impl State {
+    /// Returns the state that is in a store. `given` are the options with which the daemon was started. They
+    /// replace those that clients have set.
+    ///
+    /// # Errors
+    /// Returns the error of the database.
+    pub fn load(store: Store, folders: Folders, given: &Options) -> rusqlite::Result<State> {
+        let session = store.session(|| (0..5).map(|_| format!("{:08x}", fastrand::u32(..))).collect())?;
+        let mut options = store.options()?;
+        options.extend(given.clone());
+        if options.get("dir").is_none() {
+            // The default folder is a value that `dir` may have, so setting it does not fail.
+            let _ = options.set("dir", &folders.default().to_string_lossy());
+        }
+        let mut queue = Queue::default();
+        let (active, others): (Vec<_>, Vec<_>) =
+            store.downloads()?.into_iter().partition(|entry| entry.state == entry::State::Active);
+        others.into_iter().for_each(|entry| queue.put(entry));
+        // The downloads that were active go first, in their order.
+        for entry in active.into_iter().rev() {
+            let rank = queue.first(Sequence::Queued);
+            queue.put(Entry { state: entry::State::Waiting, rank, ..entry });
+        }
+        let (runs, live) = (HashMap::new(), HashMap::new());
+        Ok(State { queue, store, options, folders, runs, live, ended: 0, session, stopping: false })
+    }
+
+    /// Returns the downloads.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Returns the options of the daemon.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Returns the identifier of the store: 40 hexadecimal digits.
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Returns the progress of an active download.
+    pub fn live(&self, gid: Gid) -> Option<&Live> {
+        self.live.get(&gid)
+    }
+
+    /// Returns the speed of all downloads together in bytes a second.
+    pub fn speed(&self) -> u64 {
+        self.live.values().map(Live::speed).sum()
+    }
+
+    /// Returns the number of downloads that have ended since the start of the daemon.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
+    ///
+    /// # Errors
+    /// Returns a fault if an option or the identifier cannot be used.
+    pub fn add(&mut self, uris: Vec<String>, own: Options, position: Option<i64>, now: u64) -> Changed<Gid> {
+        let mut options = self.options.of_downloads();
+        options.extend(own.of_downloads());
+        job::check(&uris, &options, &self.folders)?;
+        let gid = match options.get("gid") {
+            None => self.new_gid(),
+            Some(text) => {
+                let gid = Gid::read(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
+                if self.queue.get(gid).is_some() {
+                    return Err(Fault::refused(format!("GID {text} is already used.")));
+                }
+                gid
+            }
+        };
+        let rank = self.queue.last(Sequence::Queued);
+        let entry = Entry::new(gid, rank, uris, options.without(&["gid", "pause"]), now);
+        let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
+        let entry = Entry { state, ..entry };
+        self.save(vec![entry])?;
+        if let Some(position) = position {
+            self.move_to(gid, Place::FromFront(position))?;
+        }
+        Ok((gid, Vec::new()))
+    }
+
+    fn new_gid(&self) -> Gid {
+        loop {
+            let gid = Gid::new(fastrand::u64(1..));
+            if self.queue.get(gid).is_none() {
+                return gid;
+            }
+        }
+    }
+
+    /// Moves a queued download, and returns its new position.
+    ///
+    /// # Errors
+    /// Returns a fault if the download is not queued.
+    pub fn move_to(&mut self, gid: Gid, place: Place) -> Result<usize, Fault> {
+        let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+        let (at, changed) = self.queue.moved(gid, place).ok_or_else(missing)?;
+        self.save(changed)?;
+        Ok(at)
+    }
+
+    /// Pauses downloads. An active one goes to the front of the queue.
+    ///
+    /// # Errors
+    /// Returns a fault if one of them can't be paused. Then none is.
+    pub fn pause(&mut self, gids: &[Gid]) -> Changed<()> {
+        let mut changed = Vec::new();
+        let mut first = self.queue.first(Sequence::Queued);
+        for &gid in gids {
+            let entry = self
+                .queue
+                .get(gid)
+                .filter(|entry| matches!(entry.state, entry::State::Active | entry::State::Waiting));
+            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be paused now")))?;
+            let rank = if entry.state == entry::State::Active { first } else { entry.rank };
+            first = first.min(rank - 1);
+            changed.push(Entry { state: entry::State::Paused, rank, ..self.current(entry) });
+        }
+        self.save(changed)?;
+        let effects =
+            gids.iter().flat_map(|&gid| [Effect::Tell(Notice::Pause, gid)].into_iter().chain(self.stop(gid)));
+        Ok(((), effects.collect()))
+    }
+
+    /// Lets paused downloads wait for their turn.
+    ///
+    /// # Errors
+    /// Returns a fault if one of them is not paused. Then none changes.
+    pub fn resume(&mut self, gids: &[Gid]) -> Changed<()> {
+        let mut changed = Vec::new();
+        for &gid in gids {
+            let entry = self.queue.get(gid).filter(|entry| entry.state == entry::State::Paused);
+            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be unpaused now")))?;
+            changed.push(Entry { state: entry::State::Waiting, ..(**entry).clone() });
+        }
+        self.save(changed)?;
+        Ok(((), Vec::new()))
+    }
+
+    /// Removes a download. A queued one leaves nothing. An active one leaves a result.
+    ///
+    /// # Errors
+    /// Returns a fault if the download has ended.
+    pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
+        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over());
+        let entry =
+            entry.ok_or_else(|| Fault::refused(format!("Active Download not found for GID#{gid}")))?;
+        if entry.state.is_queued() {
+            self.store.remove(&[gid])?;
+            self.queue.remove(gid);
+            return Ok(((), Vec::new()));
+        }
+        let error = Some((codes::REMOVED, String::new()));
+        let times = (entry.times.0, Some(now));
+        let ended = Entry { state: entry::State::Removed, error, times, ..self.current(entry) };
+        self.end(ended)?;
+        Ok(((), [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid)).collect()))
+    }
+
+    /// Forgets a download that is over.
+    ///
+    /// # Errors
+    /// Returns a fault if the download is not over.
+    pub fn forget(&mut self, gid: Gid) -> Result<(), Fault> {
+        if !self.queue.get(gid).is_some_and(|entry| entry.state.is_over()) {
+            return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
+        }
+        self.store.remove(&[gid])?;
+        self.queue.remove(gid);
+        Ok(())
+    }
+
+    /// Forgets all downloads that are over.
+    ///
+    /// # Errors
+    /// Returns a fault if the change cannot be saved.
+    pub fn forget_all(&mut self) -> Result<(), Fault> {
+        let gids: Vec<Gid> = self.queue.iter(Sequence::Over).map(|entry| entry.gid).collect();
+        self.store.remove(&gids)?;
+        gids.into_iter().for_each(|gid| self.queue.remove(gid));
+        Ok(())
+    }
+
+    /// Changes options of a download that is not over. An active one begins again where it is, unless only
+    /// its limit changes.
+    ///
+    /// # Errors
+    /// Returns a fault if the download is over, or an option cannot be used.
+    pub fn change_options(&mut self, gid: Gid, change: Options) -> Changed<()> {
+        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over()).cloned();
+        let entry = entry.ok_or_else(|| Fault::refused(format!("Cannot change option for GID#{gid}")))?;
+        let change = change.of_downloads().without(&["gid", "pause"]);
+        let mut options = entry.options.clone();
+        options.extend(change);
+        job::check(&entry.uris, &options, &self.folders)?;
+        let job = self.job_of(gid);
+        let only_limit =
+            entry.options.without(&["max-download-limit"]) == options.without(&["max-download-limit"]);
+        let limit = Some(options.number("max-download-limit")).filter(|rate| *rate > 0);
+        if options == entry.options {
+            return Ok(((), Vec::new()));
+        }
+        // The name was chosen with the options from before.
+        let renamed = ["dir", "out"].into_iter().any(|name| options.value(name) != entry.options.value(name));
+        let path = entry.path.clone().filter(|_| !renamed);
+        if entry.state != entry::State::Active || only_limit {
+            self.save(vec![Entry { options, path, ..(*entry).clone() }])?;
+            return Ok(((), job.map(|job| Effect::Limit(job, limit)).into_iter().collect()));
+        }
+        let rank = self.queue.first(Sequence::Queued);
+        self.save(vec![Entry { options, path, rank, state: entry::State::Waiting, ..self.current(&entry) }])?;
+        Ok(((), self.stop(gid).into_iter().collect()))
+    }
+
+    /// Changes options of the daemon. Downloads that are added later inherit them.
+    ///
+    /// # Errors
+    /// Returns a fault if an option cannot be used.
+    pub fn change_all(&mut self, change: Options) -> Changed<()> {
+        let mut options = self.options.clone();
+        options.extend(change.without(&["gid", "pause", "out", "checksum"]));
+        self.folders.allow(options.value("dir"))?;
+        self.store.save_options(&options)?;
+        self.options = options;
+        Ok(((), vec![Effect::LimitAll(self.limit())]))
+    }
+
+    /// Returns the limit of all downloads together in bytes a second.
+    pub fn limit(&self) -> Option<u64> {
+        Some(self.options.number("max-overall-download-limit")).filter(|rate| *rate > 0)
+    }
+
+    /// Replaces the URLs of a download, such as an expired one. Its bytes are kept.
+    ///
+    /// # Errors
+    /// Returns a fault if the download is over.
+    pub fn change_uris(&mut self, gid: Gid, uris: Vec<String>) -> Changed<()> {
+        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over()).cloned();
+        let entry = entry.ok_or_else(|| Fault::refused(format!("Cannot remove URIs from GID#{gid}")))?;
+        if entry.uris == uris {
+            return Ok(((), Vec::new()));
+        }
+        job::check(&uris, &entry.options, &self.folders)?;
+        let queued = entry.state.is_queued();
+        let (state, rank) = match queued {
+            true => (entry.state, entry.rank),
+            false => (entry::State::Waiting, self.queue.first(Sequence::Queued)),
+        };
+        self.save(vec![Entry { uris, state, rank, ..self.current(&entry) }])?;
+        Ok(((), if queued { Vec::new() } else { self.stop(gid).into_iter().collect() }))
+    }
+
+    /// Returns the next download that may begin, with its job. A download whose job cannot be made has failed.
+    pub fn next(&mut self, now: u64) -> (Option<(Gid, Job)>, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let most = usize::try_from(self.options.number("max-concurrent-downloads")).unwrap_or(usize::MAX);
+        while !self.stopping && self.queue.len(Sequence::Active) < most {
+            let may_begin = |entry: &&Arc<Entry>| {
+                entry.state == entry::State::Waiting && self.job_of(entry.gid).is_none()
+            };
+            let Some(entry) = self.queue.iter(Sequence::Queued).find(may_begin).cloned() else { break };
+            match job::of(&entry, &self.folders) {
+                Ok(job) => {
+                    let rank = self.queue.last(Sequence::Active);
+                    self.queue.put(Entry { state: entry::State::Active, rank, ..(*entry).clone() });
+                    self.live.insert(entry.gid, Live::default());
+                    effects.push(Effect::Tell(Notice::Start, entry.gid));
+                    return (Some((entry.gid, job)), effects);
+                }
+                Err(fault) => effects.extend(self.fail(&entry, (codes::UNKNOWN, fault.message), now)),
+            }
+        }
+        (None, effects)
+    }
+
+    /// Records which job of the library a download has.
+    pub fn began(&mut self, gid: Gid, job: JobId) -> Option<Effect> {
+        // The download may have been paused or removed in the meantime.
+        let is_active = self.queue.get(gid).is_some_and(|entry| entry.state == entry::State::Active);
+        self.runs.insert(job, Run { gid, is_stopping: !is_active });
+        (!is_active).then_some(Effect::Stop(job))
+    }
+
+    /// Applies an event of the library.
+    pub fn on_event(&mut self, event: &Event, now: u64) -> Vec<Effect> {
+        let Some(job) = event.job else { return Vec::new() };
+        let Some(run) = self.runs.get(&job) else { return Vec::new() };
+        let (gid, is_stopping) = (run.gid, run.is_stopping);
+        let ends = matches!(
+            event.kind,
+            EventKind::Finished { .. } | EventKind::Skipped { .. } | EventKind::Failed { .. }
+        );
+        if ends {
+            self.runs.remove(&job);
+        }
+        let Some(entry) = self.queue.get(gid).cloned() else { return Vec::new() };
+        match &event.kind {
+            EventKind::Started { path, size, .. } if !is_stopping => {
+                let entry = Entry { path: Some(path.into()), total: *size, ..(*entry).clone() };
+                self.save_or_keep(entry);
+                Vec::new()
+            }
+            // A download that was just paused may still become complete.
+            EventKind::Finished { path, bytes, proven, .. } if !entry.state.is_over() => {
+                self.complete(&entry, path.into(), Some(*bytes), proven, now)
+            }
+            EventKind::Skipped { path, bytes, reason, .. }
+                if event.kind.is_complete() && !entry.state.is_over() =>
+            {
+                self.complete(&entry, path.into(), *bytes, reason, now)
+            }
+            EventKind::Skipped { reason, .. } if !is_stopping => {
+                let status = codes::of_failure(ErrorKind::FileLocked.code());
+                self.fail(&entry, (status, reason.clone()), now)
+            }
+            EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
+                self.fail(&entry, (codes::of_failure(&error.code), error.message.clone()), now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds a measurement of the progress of all active downloads.
+    pub fn measure(&mut self, samples: &[Progress]) {
+        let now = Instant::now();
+        for sample in samples {
+            if let Some(run) = self.runs.get(&sample.job).filter(|run| !run.is_stopping)
+                && let Some(live) = self.live.get_mut(&run.gid)
+            {
+                live.measure(now, sample);
+            }
+        }
+    }
+
+    /// Begins no more downloads. Those that are active begin again after the next start of the daemon.
+    pub fn shut_down(&mut self) {
+        self.stopping = true;
+        let active: Vec<Entry> = self.queue.iter(Sequence::Active).map(|entry| self.current(entry)).collect();
+        active.into_iter().for_each(|entry| self.save_or_keep(entry));
+    }
+
+    fn complete(
+        &mut self,
+        entry: &Entry,
+        path: PathBuf,
+        bytes: Option<u64>,
+        proven: &str,
+        now: u64,
+    ) -> Vec<Effect> {
+        let total = bytes.or(entry.total);
+        let done = Entry {
+            state: entry::State::Complete,
+            path: Some(path),
+            total,
+            completed: total.unwrap_or_default(),
+            proven: Some(proven.into()),
+            error: Some((0, String::new())),
+            times: (entry.times.0, Some(now)),
+            ..entry.clone()
+        };
+        self.end_or_keep(done);
+        vec![Effect::Tell(Notice::Complete, entry.gid)]
+    }
+
+    fn fail(&mut self, entry: &Entry, error: (u8, String), now: u64) -> Vec<Effect> {
+        let times = (entry.times.0, Some(now));
+        self.end_or_keep(Entry {
+            state: entry::State::Error,
+            error: Some(error),
+            times,
+            ..self.current(entry)
+        });
+        vec![Effect::Tell(Notice::Error, entry.gid)]
+    }
+
+    /// Returns the download with its progress.
+    fn current(&self, entry: &Entry) -> Entry {
+        let mut entry = entry.clone();
+        if let Some(live) = self.live.get(&entry.gid) {
+            entry.completed = live.completed.max(entry.completed);
+            entry.total = live.total.or(entry.total);
+        }
+        entry
+    }
+
+    /// Returns the job of the library that a download has, even if it was told to stop.
+    fn job_of(&self, gid: Gid) -> Option<JobId> {
+        self.runs.iter().find(|(_, run)| run.gid == gid).map(|(job, _)| *job)
+    }
+
+    /// Marks the job of a download as stopping.
+    fn stop(&mut self, gid: Gid) -> Option<Effect> {
+        self.live.remove(&gid);
+        let job = self.job_of(gid)?;
+        self.runs.get_mut(&job)?.is_stopping = true;
+        Some(Effect::Stop(job))
+    }
+
+    /// Saves the end of a download, and forgets the oldest results.
+    fn end(&mut self, entry: Entry) -> Result<(), Fault> {
+        let gid = entry.gid;
+        self.save(vec![Entry { rank: self.queue.last(Sequence::Over), ..entry }])?;
+        self.after_end(gid);
+        Ok(())
+    }
+
+    /// Like [`State::end`], for an end that has happened in any case. If it cannot be saved, the download is
+    /// looked at again after the next start: a complete file is then found on the disk.
+    fn end_or_keep(&mut self, entry: Entry) {
+        let gid = entry.gid;
+        self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
+        self.after_end(gid);
+    }
+
+    fn after_end(&mut self, gid: Gid) {
+        self.live.remove(&gid);
+        self.ended += 1;
+        let most = usize::try_from(self.options.number("max-download-result")).unwrap_or(usize::MAX);
+        let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
+        let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
+        if let Err(error) = self.store.remove(&oldest) {
+            return tracing::error!("old results could not be removed: {error}");
+        }
+        oldest.into_iter().for_each(|gid| self.queue.remove(gid));
+    }
+
+    fn save(&mut self, entries: Vec<Entry>) -> Result<(), Fault> {
+        self.store.save(&entries)?;
+        self.queue.put_all(entries);
+        Ok(())
+    }
+
+    fn save_or_keep(&mut self, entry: Entry) {
+        if let Err(error) = self.store.save(std::slice::from_ref(&entry)) {
+            tracing::error!("the download {} could not be saved: {error}", entry.gid);
+        }
+        self.queue.put(entry);
+    }
+}

@@ -1,0 +1,199 @@
+//! [`Store`]: the downloads on the disk, in a SQLite database.
+//!
+//! SQLite is used because every change is one small transaction among up to 100,000 downloads, and because a
+//! program that is killed at any moment leaves it whole. The write-ahead log is not forced to the disk for each
+//! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the changes of the last
+//! seconds, but never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
+//!
+//! Invariant: one process uses a store at a time. A change that was answered is in the store.
+
+use crate::entry::Entry;
+use crate::gid::Gid;
+use crate::options::Options;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::Path;
+
+/// The number by which the database is recognised (`PRAGMA application_id`): the letters `dhdq`.
+const APPLICATION: u32 = 0x6468_6471;
+
+/// The version of the tables (`PRAGMA user_version`).
+const VERSION: u32 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE downloads (
+        gid INTEGER PRIMARY KEY, state TEXT NOT NULL, rank INTEGER NOT NULL, facts TEXT NOT NULL
+    );
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// The names in the table `meta`.
+const SESSION: &str = "session";
+const OPTIONS: &str = "options";
+
+/// The database.
+pub struct Store(Connection);
+
+impl Store {
+    /// Opens the database. It is created if it does not exist.
+    ///
+    /// # Errors
+    /// Returns why the database cannot be used, in words for the user.
+    pub fn open(path: &Path) -> Result<Store, String> {
+        let connection = crate::platform::create_private(path)
+            .map_err(|e| e.to_string())
+            .and_then(|()| Connection::open(path).map_err(|e| e.to_string()))?;
+        Store::prepare(&connection).map_err(|e| match e.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => "another daemon is using it".into(),
+            Some(rusqlite::ErrorCode::NotADatabase) => "it is not a database of downhaul's daemon".into(),
+            _ => e.to_string(),
+        })?;
+        let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        match (number("application_id"), number("user_version")) {
+            (Ok(APPLICATION), Ok(VERSION)) => Ok(Store(connection)),
+            (Ok(APPLICATION), Ok(version)) if version > VERSION => Err("a newer downhaul wrote it".into()),
+            (Ok(_), Ok(_)) => Err("it is not a database of downhaul's daemon".into()),
+            (Err(e), _) | (_, Err(e)) => Err(e.to_string()),
+        }
+    }
+
+    fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+        // With the exclusive mode, a second process gets an error at once.
+        connection.execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+        )?;
+        connection.execute_batch("BEGIN IMMEDIATE;")?;
+        let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 {
+            connection.execute_batch(TABLES)?;
+            connection.pragma_update(None, "application_id", APPLICATION)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        connection.execute_batch("COMMIT;")
+    }
+
+    /// Returns all downloads. A row that this version does not understand is left out.
+    ///
+    /// # Errors
+    /// Returns the error of the database.
+    pub fn downloads(&self) -> rusqlite::Result<Vec<Entry>> {
+        let mut rows = self.0.prepare("SELECT gid, state, rank, facts FROM downloads ORDER BY rank")?;
+        let entries = rows.query_map([], |row| {
+            let (gid, state, rank): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let facts = serde_json::from_str(row.get_ref(3)?.as_str()?).unwrap_or_default();
+            Ok(Entry::from_json(Gid::new(gid.cast_unsigned()), &state, rank, &facts))
+        })?;
+        entries.filter_map(Result::transpose).collect()
+    }
+
+    /// Saves downloads, all or none.
+    ///
+    /// # Errors
+    /// Returns the error of the database. Then nothing was changed.
+    pub fn save(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut save =
+                transaction.prepare_cached("INSERT OR REPLACE INTO downloads VALUES (?1, ?2, ?3, ?4)")?;
+            for entry in entries {
+                let gid = entry.gid.get().cast_signed();
+                save.execute(params![gid, entry.state.name(), entry.rank, entry.to_json().to_string()])?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Removes downloads, all or none.
+    ///
+    /// # Errors
+    /// Returns the error of the database. Then nothing was changed.
+    pub fn remove(&mut self, gids: &[Gid]) -> rusqlite::Result<()> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut remove = transaction.prepare_cached("DELETE FROM downloads WHERE gid = ?1")?;
+            for gid in gids {
+                remove.execute([gid.get().cast_signed()])?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Returns the options of the daemon that clients have set.
+    ///
+    /// # Errors
+    /// Returns the error of the database.
+    pub fn options(&self) -> rusqlite::Result<Options> {
+        let text = self.meta(OPTIONS)?.unwrap_or_default();
+        Ok(Options::from_json(&serde_json::from_str(&text).unwrap_or_default()))
+    }
+
+    /// Saves the options of the daemon.
+    ///
+    /// # Errors
+    /// Returns the error of the database.
+    pub fn save_options(&self, options: &Options) -> rusqlite::Result<()> {
+        self.set_meta(OPTIONS, &options.to_json().to_string())
+    }
+
+    /// Returns the identifier of this store: 40 hexadecimal digits. `new` makes one if there is none.
+    ///
+    /// # Errors
+    /// Returns the error of the database.
+    pub fn session(&self, new: impl FnOnce() -> String) -> rusqlite::Result<String> {
+        if let Some(session) = self.meta(SESSION)? {
+            return Ok(session);
+        }
+        let session = new();
+        self.set_meta(SESSION, &session)?;
+        Ok(session)
+    }
+
+    fn meta(&self, name: &str) -> rusqlite::Result<Option<String>> {
+        self.0.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+    }
+
+    fn set_meta(&self, name: &str, value: &str) -> rusqlite::Result<()> {
+        self.0.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", [name, value]).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downloads_and_options_are_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("queue.db");
+        let mut store = Store::open(&path).expect("a store");
+        let entry = |number| {
+            Entry::new(
+                Gid::new(number),
+                number.cast_signed(),
+                vec!["http://h/".into()],
+                Options::default(),
+                1,
+            )
+        };
+        store.save(&[entry(u64::MAX), entry(2), entry(3)]).expect("saved");
+        store.remove(&[Gid::new(2)]).expect("removed");
+        let mut options = Options::default();
+        options.set("split", "3").expect("allowed");
+        store.save_options(&options).expect("saved");
+        let session = store.session(|| "abc".into()).expect("a session");
+        assert_eq!(Store::open(&path).err(), Some("another daemon is using it".into()));
+        drop(store);
+        let store = Store::open(&path).expect("a store");
+        assert_eq!(store.downloads().expect("readable"), [entry(u64::MAX), entry(3)]);
+        assert_eq!(store.options().expect("readable"), options);
+        assert_eq!(store.session(|| "def".into()).expect("a session"), session);
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_not_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("other");
+        std::fs::write(&path, [b'x'; 4096]).expect("written");
+        assert!(Store::open(&path).is_err());
+        assert_eq!(std::fs::read(&path).expect("readable"), [b'x'; 4096]);
+    }
+}

@@ -1,0 +1,190 @@
+//! Receives the calls of clients over HTTP and WebSocket.
+//!
+//! - [`guard`] refuses requests that a web page or another machine must not make;
+//! - [`token`] compares the secret; [`server`] accepts connections; [`socket`] serves WebSocket clients.
+//!
+//! Invariant: no call is carried out before [`guard::check`] has allowed its request.
+
+pub mod guard;
+mod server;
+mod socket;
+mod token;
+
+pub use guard::Allowed;
+pub use server::serve;
+pub use token::Token;
+
+use crate::aria2::methods::Caller;
+use crate::aria2::{json, xml};
+use crate::daemon::Daemon;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest body of a request, as in aria2 (`--rpc-max-request-size`).
+const BODY_MOST: usize = 2 << 20;
+
+/// The answer to a wrong token comes after this time, so that tokens cannot be tried out quickly. aria2 waits
+/// about as long.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest name of a JSONP function.
+const CALLBACK_MOST: usize = 128;
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct Web {
+    /// The daemon that carries out the calls.
+    pub daemon: Daemon,
+    /// The token that calls need.
+    pub token: Arc<Token>,
+    /// The hosts and origins from which requests may come.
+    pub allowed: Arc<Allowed>,
+    /// Answers to wrong tokens wait for each other, so that many connections try out no more than one.
+    refused: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Web {
+    /// Returns what the requests to a daemon share.
+    pub fn new(daemon: Daemon, token: Token, allowed: Allowed) -> Web {
+        Web { daemon, token: Arc::new(token), allowed: Arc::new(allowed), refused: Arc::default() }
+    }
+
+    /// Returns the routes.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/jsonrpc", post(post_json).get(get_json).options(preflight))
+            .route("/rpc", post(post_xml).options(preflight))
+            .fallback(get(|| async { StatusCode::NOT_FOUND }))
+            .layer(middleware::from_fn_with_state(self.clone(), guarded))
+            .layer(DefaultBodyLimit::max(BODY_MOST))
+            .with_state(self)
+    }
+
+    /// Waits, if a call had a wrong token.
+    async fn slow_down(&self, was_refused: bool) {
+        if was_refused {
+            let _turn = self.refused.lock().await;
+            tokio::time::sleep(REFUSED_AFTER).await;
+        }
+    }
+}
+
+/// Refuses what must not be answered, and adds the headers that every answer has.
+async fn guarded(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match guard::check(&web.allowed, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => return (StatusCode::FORBIDDEN, why).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    response
+}
+
+/// Tells a browser which requests the page of an allowed origin may make.
+async fn preflight(headers: HeaderMap) -> Response {
+    let mut response = Response::new(Body::empty());
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let answer = response.headers_mut();
+    answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS"));
+    answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    if let Some(asked) = asked {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    }
+    if headers.contains_key("access-control-request-private-network") {
+        answer.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
+    let mut caller = Caller::new(&web.daemon, &web.token);
+    let answer = json::answer(&mut caller, &body);
+    web.slow_down(caller.was_refused()).await;
+    respond(answer.status, "application/json-rpc", answer.body)
+}
+
+/// Answers a GET request: the upgrade to WebSocket, or a call in the query.
+async fn get_json(
+    State(web): State<Web>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    method: Method,
+    uri: Uri,
+) -> Response {
+    if let Ok(upgrade) = upgrade {
+        let upgrade = upgrade.max_message_size(BODY_MOST).max_frame_size(BODY_MOST);
+        return upgrade.on_upgrade(|socket| socket::run(web, socket));
+    }
+    if method == Method::HEAD || !web.token.is_set() {
+        let why = "Calls by GET need a daemon with a secret, because any web page can make them.";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
+    let query = uri.query().unwrap_or_default();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    let callback = query.iter().find(|(name, _)| name == "jsoncallback").map(|(_, value)| value.as_str());
+    if callback.is_some_and(|name| !is_callback(name)) {
+        return (StatusCode::BAD_REQUEST, "jsoncallback must be the name of a function.").into_response();
+    }
+    let mut caller = Caller::new(&web.daemon, &web.token);
+    let answer = json::answer_query(&mut caller, &query);
+    web.slow_down(caller.was_refused()).await;
+    match callback {
+        // A script element sees no body with another status.
+        Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
+        None => respond(answer.status, "application/json-rpc", answer.body),
+    }
+}
+
+async fn post_xml(State(web): State<Web>, body: Bytes) -> Response {
+    let mut caller = Caller::new(&web.daemon, &web.token);
+    let answer = xml::answer(&mut caller, &body);
+    web.slow_down(caller.was_refused()).await;
+    respond(200, "text/xml", answer)
+}
+
+fn respond(status: u16, content_type: &'static str, body: String) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Anything else
+/// could be a program.
+fn is_callback(name: &str) -> bool {
+    let is_part = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
+            && part.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+    };
+    name.len() <= CALLBACK_MOST && name.split('.').all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_function_is_a_callback() {
+        for name in ["cb", "jQuery1_2", "a.b.c", "$"] {
+            assert!(is_callback(name), "{name}");
+        }
+        let long = "a".repeat(CALLBACK_MOST + 1);
+        for name in ["", "a b", "alert(1)//", "a..b", "1a", "a;b", "a\u{2028}", "<x>", &long] {
+            assert!(!is_callback(name), "{name}");
+        }
+    }
+}

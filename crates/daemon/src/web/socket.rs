@@ -1,0 +1,61 @@
+//! Serves one WebSocket client: its calls, and the notices that it gets.
+//!
+//! Invariant: the answer to a call comes before the notices that the call causes.
+
+use super::Web;
+use crate::aria2::json;
+use crate::aria2::methods::Caller;
+use crate::state::Notice;
+use axum::extract::ws::{Message, WebSocket};
+use tokio::sync::broadcast::error::RecvError;
+
+/// Runs until the client closes the connection.
+pub async fn run(web: Web, mut socket: WebSocket) {
+    let mut notices = web.daemon.notices();
+    loop {
+        let message = tokio::select! {
+            message = socket.recv() => match message {
+                Some(Ok(message)) => match answer(&web, &message).await {
+                    Some(answer) => answer,
+                    None => continue,
+                },
+                _ => return,
+            },
+            notice = notices.recv() => match notice {
+                Ok((notice, gid)) => json::notification(method(notice), &gid.to_string()),
+                // The client has not read for long. It sees the state with its next call.
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+        };
+        if socket.send(Message::text(message)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers a message, unless it is not a call.
+async fn answer(web: &Web, message: &Message) -> Option<String> {
+    let body: &[u8] = match message {
+        Message::Text(text) => text.as_bytes(),
+        Message::Binary(bytes) => bytes,
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return None,
+    };
+    let (answer, refused) = {
+        let mut caller = Caller::new(&web.daemon, &web.token);
+        let answer = json::answer(&mut caller, body);
+        (answer.body, caller.was_refused())
+    };
+    web.slow_down(refused).await;
+    Some(answer)
+}
+
+fn method(notice: Notice) -> &'static str {
+    match notice {
+        Notice::Start => "aria2.onDownloadStart",
+        Notice::Pause => "aria2.onDownloadPause",
+        Notice::Stop => "aria2.onDownloadStop",
+        Notice::Complete => "aria2.onDownloadComplete",
+        Notice::Error => "aria2.onDownloadError",
+    }
+}
