@@ -1,6 +1,6 @@
 //! [`Options`]: the values of aria2's options that were set for a download or for the daemon.
 //!
-//! Invariant: each name is in [`table`], each value was checked, and sizes are plain numbers of bytes.
+//! Invariant: each name is in `table`, each value was checked, and sizes are plain numbers of bytes.
 
 mod table;
 

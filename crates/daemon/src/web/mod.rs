@@ -1,7 +1,7 @@
 //! Receives the calls of clients over HTTP and WebSocket.
 //!
 //! - [`guard`] refuses requests that a web page or another machine must not make;
-//! - [`token`] compares the secret; [`server`] accepts connections; [`socket`] serves WebSocket clients.
+//! - `token` compares the secret; `server` accepts connections; `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.
 
