@@ -167,8 +167,8 @@ fn secret_in(path: &Path) -> io::Result<Secret> {
     }
 }
 
-/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128 random bits
-/// each.
+/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128
+/// random bits each.
 fn new_secret() -> String {
     (0..SECRET_BYTES / 8).fold(String::new(), |mut text, number| {
         // Writing to a text cannot fail.

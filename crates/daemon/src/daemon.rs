@@ -1,8 +1,8 @@
 //! [`Daemon`]: the queue of downloads with the session of the library that runs them.
 //!
 //! One task reads the events of the session and begins the next downloads. Calls of clients change the
-//! [`State`] under a lock, on threads of their own, so that no transfer waits for a client and no client for a
-//! transfer.
+//! [`State`] under a lock, on threads of their own, so that no transfer waits for a client and no client
+//! for a transfer.
 //!
 //! Invariant: the lock is never held while something is waited for, except for a write of the store.
 
@@ -24,8 +24,8 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// A client that reads no notices misses the oldest ones after this many.
 const NOTICES: usize = 1024;
 
-/// The longest time that the files in progress get to end after a request to stop. Systems kill a service that
-/// needs longer than it says; the unit file says 10 seconds.
+/// The longest time that the files in progress get to end after a request to stop. Systems kill a service
+/// that needs longer than it says; the unit file says 10 seconds.
 const LONGEST_END: Duration = Duration::from_secs(5);
 
 /// What a daemon is started with.
@@ -176,8 +176,8 @@ impl Daemon {
     }
 }
 
-/// The most files at once in the session. The daemon adds a job only when it may begin, so this is a bound that
-/// is not reached.
+/// The most files at once in the session. The daemon adds a job only when it may begin, so this is a bound
+/// that is not reached.
 const MOST: usize = 10_000;
 
 /// Returns the time in milliseconds since the Unix epoch.

@@ -1,7 +1,7 @@
 //! [`Entry`]: one download of the daemon, with everything that is stored about it.
 //!
-//! Invariant: an entry is a value. It is changed by making a new one, saving it ([`crate::store`]), and putting
-//! it into the queue ([`crate::queue`]), in this order.
+//! Invariant: an entry is a value. It is changed by making a new one, saving it ([`crate::store`]), and
+//! putting it into the queue ([`crate::queue`]), in this order.
 
 use crate::gid::Gid;
 use crate::options::Options;

@@ -1,8 +1,8 @@
 //! [`Folders`]: the folders below which downloads may be saved.
 //!
-//! Invariant: no file of a client is saved elsewhere. A client may be a web page or another user, so a folder
-//! is compared after all symbolic links in it were followed. A program with the rights of the user could still
-//! replace a folder by a link at the wrong moment; such a program needs no daemon for that.
+//! Invariant: no file of a client is saved elsewhere. A client may be a web page or another user, so a
+//! folder is compared after all symbolic links in it were followed. A program with the rights of the user
+//! could still replace a folder by a link at the wrong moment; such a program needs no daemon for that.
 
 use crate::fault::Fault;
 use std::io;

@@ -1,7 +1,7 @@
 //! Makes the job of the library from a download of the daemon.
 //!
-//! Invariant: the file is saved below the allowed folders, and no option makes the library less strict than it
-//! is for a user at a terminal.
+//! Invariant: the file is saved below the allowed folders, and no option makes the library less strict
+//! than it is for a user at a terminal.
 
 use crate::entry::Entry;
 use crate::fault::Fault;
@@ -67,8 +67,8 @@ fn of_option(name: &str, why: &str) -> Fault {
     Fault::refused(format!("We encountered a problem while processing the option '--{name}': {why}"))
 }
 
-/// Returns what happens to an existing file of the same name. Without options, a new file gets a number, as in
-/// aria2.
+/// Returns what happens to an existing file of the same name. Without options, a new file gets a number,
+/// as in aria2.
 fn if_exists(options: &Options) -> IfExists {
     if options.is_true("allow-overwrite") {
         IfExists::Overwrite

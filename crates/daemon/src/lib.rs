@@ -1,4 +1,5 @@
-//! The daemon of downhaul: a queue of downloads that survives every kill, for clients of aria2 and for its own.
+//! The daemon of downhaul: a queue of downloads that survives every kill, for clients of aria2 and for its
+//! own.
 //!
 //! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold it;
 //! - [`aria2`] has the methods of aria2, with their JSON and XML forms;

@@ -106,8 +106,8 @@ impl Answer {
     }
 }
 
-/// Reads a Metalink document in base64. Returns the URLs of each file, and the options that the document sets:
-/// its name and its digest.
+/// Reads a Metalink document in base64. Returns the URLs of each file, and the options that the document
+/// sets: its name and its digest.
 ///
 /// # Errors
 /// Returns a fault if the document cannot be read.

@@ -121,7 +121,8 @@ impl<'a> Caller<'a> {
         self.carry_out(method, &Params(params))
     }
 
-    /// Carries out the calls of `system.multicall`. The answer of each is in a list of its own, or is a fault.
+    /// Carries out the calls of `system.multicall`. The answer of each is in a list of its own, or is a
+    /// fault.
     fn multicall(&mut self, params: &[Value]) -> Result<Value, Fault> {
         let calls = params.iter().find_map(Value::as_array);
         let calls = calls.ok_or_else(|| Fault::refused("The parameter at 0 is required but missing."))?;

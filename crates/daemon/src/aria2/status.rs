@@ -78,8 +78,8 @@ fn path(entry: &Entry) -> String {
     }
 }
 
-/// Returns the first `done` of `all` bits as hexadecimal digits, the highest bit first. The last byte is filled
-/// with zeros.
+/// Returns the first `done` of `all` bits as hexadecimal digits, the highest bit first. The last byte is
+/// filled with zeros.
 fn bitfield(done: u64, all: u64) -> String {
     (0..all.div_ceil(8)).fold(String::new(), |text, byte| {
         let bits = done.saturating_sub(byte * 8).min(8);

@@ -1,8 +1,8 @@
 //! Calls and answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
 //!
-//! A value becomes the same value as in JSON. Only what clients of aria2 send is read: texts, whole numbers,
-//! booleans, base64, lists and structures. Every text in an answer is marked as `<string>`, because some clients
-//! need it.
+//! A value becomes the same value as in JSON. Only what clients of aria2 send is read: texts, whole
+//! numbers, booleans, base64, lists and structures. Every text in an answer is marked as `<string>`,
+//! because some clients need it.
 
 use super::methods::Caller;
 use crate::fault::Fault;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The longest value of an option in bytes. The longest ones are sets of headers; servers accept heads of 8 to
-/// 64 KiB.
+/// The longest value of an option in bytes. The longest ones are sets of headers; servers accept heads of
+/// 8 to 64 KiB.
 const LONGEST_VALUE: usize = 256 << 10;
 
 /// Options that were set, by name. Only the values that differ from the defaults need memory.

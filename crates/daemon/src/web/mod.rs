@@ -163,8 +163,8 @@ fn respond(status: u16, content_type: &'static str, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Anything else
-/// could be a program.
+/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Anything
+/// else could be a program.
 fn is_callback(name: &str) -> bool {
     let is_part = |part: &str| {
         part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))

@@ -1,4 +1,5 @@
-//! Tests of `downhaul daemon` as its clients see it: over HTTP and WebSocket, with kills and restarts between.
+//! Tests of `downhaul daemon` as its clients see it: over HTTP and WebSocket, with kills and restarts
+//! between.
 
 mod calls;
 mod guards;
