@@ -5,9 +5,6 @@ use downhaul_engine::ErrorKind;
 /// A failure that has no status of its own.
 pub const UNKNOWN: u8 = 1;
 
-/// The status of a download that was removed by the user.
-pub const REMOVED: u8 = 31;
-
 /// Returns the status for the code of a failure.
 pub fn of_failure(code: &str) -> u8 {
     use ErrorKind as E;
@@ -45,7 +42,7 @@ pub fn of_failure(code: &str) -> u8 {
         Some(E::RedirectLoop) => 23,
         Some(E::HttpUnauthorized | E::ProxyLogin) => 24,
         Some(E::HttpBusy | E::HttpLater) => 29,
-        Some(E::JobRemoved) => REMOVED,
+        Some(E::JobRemoved) => 31,
         Some(E::DigestMismatch | E::DigestPart | E::DigestMissing | E::DigestUnlisted) => 32,
         _ => UNKNOWN,
     }

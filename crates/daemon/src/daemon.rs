@@ -13,7 +13,8 @@ use crate::options::Options;
 use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
 use downhaul_engine::{Event, Remove, Session, Settings};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, broadcast};
@@ -169,10 +170,22 @@ impl Daemon {
                 // It is no error if no client listens.
                 Effect::Tell(notice, gid) => drop(self.0.notices.send((notice, gid))),
                 Effect::Stop(job) => self.0.session.remove(job, Remove::KeepPartial),
+                Effect::Discard(job) => self.0.session.remove(job, Remove::Discard),
+                Effect::Delete(files) => files.iter().for_each(|file| delete(file)),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
                 Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
             }
         }
+    }
+}
+
+/// Deletes a file, if it exists.
+fn delete(file: &Path) {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!("{} could not be deleted: {error}", file.display());
+        }
+        _ => {}
     }
 }
 

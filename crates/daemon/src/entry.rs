@@ -76,8 +76,8 @@ pub struct Entry {
     pub total: Option<u64>,
     /// The number of bytes that were on the disk when this was last saved.
     pub completed: u64,
-    /// The failure: the code of aria2 and the message. A complete download has code 0.
-    pub error: Option<(u8, String)>,
+    /// The failure: its code, such as `http.not_found`, and the message.
+    pub error: Option<(String, String)>,
     /// The proof of a complete file, such as `sha-256 from the list`.
     pub proven: Option<String>,
     /// The time when the download was added and when it ended, in milliseconds since the Unix epoch.
@@ -129,9 +129,9 @@ impl Entry {
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
         let list = |name: &str| value[name].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let error = value["error"].as_array().and_then(|pair| {
-            Some((u8::try_from(pair.first()?.as_u64()?).ok()?, pair.get(1)?.as_str()?.to_string()))
-        });
+        let error = value["error"]
+            .as_array()
+            .and_then(|pair| Some((pair.first()?.as_str()?.to_string(), pair.get(1)?.as_str()?.to_string())));
         let times = value["times"].as_array();
         let time = |at: usize| times.and_then(|times| times.get(at)).and_then(Value::as_u64);
         Some(Entry {
@@ -167,7 +167,7 @@ mod tests {
         options.set("out", "a.bin").expect("allowed");
         let mut entry = Entry::new(Gid::new(7), -3, vec!["http://h/a".into()], options, 12);
         entry.path = Some("/d/a.bin".into());
-        entry.error = Some((3, "gone".into()));
+        entry.error = Some(("http.gone".into(), "gone".into()));
         entry.followed_by = vec![Gid::new(8)];
         entry.times.1 = Some(13);
         let again = Entry::from_json(entry.gid, entry.state.name(), entry.rank, &entry.to_json());

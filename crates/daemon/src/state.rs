@@ -8,7 +8,6 @@
 
 mod changes;
 
-use crate::codes;
 use crate::entry::{self, Entry};
 use crate::fault::Fault;
 use crate::folders::Folders;
@@ -24,7 +23,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What clients are told about (`aria2.onDownloadStart` and so on).
+/// What clients are told about. Those of aria2 are told about the first five (`aria2.onDownloadStart` and so
+/// on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The download began.
@@ -37,6 +37,10 @@ pub enum Notice {
     Complete,
     /// It failed.
     Error,
+    /// It was added, or it changed in another way: its place, its options, its URLs.
+    Changed,
+    /// It was removed, and is not known any more.
+    Gone,
 }
 
 /// What has to be done outside of the state, after a change.
@@ -46,11 +50,18 @@ pub enum Effect {
     Tell(Notice, Gid),
     /// Stop this job of the library, and keep its partial file.
     Stop(JobId),
+    /// Stop this job of the library, and delete its partial file.
+    Discard(JobId),
+    /// Delete these files, as far as they exist.
+    Delete(Vec<PathBuf>),
     /// Limit this job of the library to so many bytes a second.
     Limit(JobId, Option<u64>),
     /// Limit all jobs together to so many bytes a second.
     LimitAll(Option<u64>),
 }
+
+/// The code of a download whose URL or options cannot be used.
+const REFUSED: &str = "url.invalid";
 
 /// The result of a change, and what has to be done after it.
 pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
@@ -152,7 +163,7 @@ impl State {
                     effects.push(Effect::Tell(Notice::Start, entry.gid));
                     return (Some((entry.gid, job)), effects);
                 }
-                Err(fault) => effects.extend(self.fail(&entry, (codes::UNKNOWN, fault.message), now)),
+                Err(fault) => effects.extend(self.fail(&entry, (REFUSED.into(), fault.message), now)),
             }
         }
         (None, effects)
@@ -195,11 +206,10 @@ impl State {
                 self.complete(&entry, path.into(), *bytes, reason, now)
             }
             EventKind::Skipped { reason, .. } if !is_stopping => {
-                let status = codes::of_failure(ErrorKind::FileLocked.code());
-                self.fail(&entry, (status, reason.clone()), now)
+                self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
-                self.fail(&entry, (codes::of_failure(&error.code), error.message.clone()), now)
+                self.fail(&entry, (error.code.clone(), error.message.clone()), now)
             }
             _ => Vec::new(),
         }
@@ -239,7 +249,7 @@ impl State {
             total,
             completed: total.unwrap_or_default(),
             proven: Some(proven.into()),
-            error: Some((0, String::new())),
+            error: None,
             times: (entry.times.0, Some(now)),
             ..entry.clone()
         };
@@ -247,7 +257,7 @@ impl State {
         vec![Effect::Tell(Notice::Complete, entry.gid)]
     }
 
-    fn fail(&mut self, entry: &Entry, error: (u8, String), now: u64) -> Vec<Effect> {
+    fn fail(&mut self, entry: &Entry, error: (String, String), now: u64) -> Vec<Effect> {
         let times = (entry.times.0, Some(now));
         self.end_or_keep(Entry {
             state: entry::State::Error,

@@ -189,11 +189,12 @@ impl<'a> Caller<'a> {
             }
             "aria2.removeDownloadResult" => {
                 let gid = self.gid(params)?;
-                self.daemon.state().forget(gid)?;
+                change(&|state| state.forget(&[gid]))?;
                 Ok(ok())
             }
             "aria2.purgeDownloadResult" => {
-                self.daemon.state().forget_all()?;
+                let gids = all(&[EntryState::Complete, EntryState::Error, EntryState::Removed]);
+                change(&|state| state.forget(&gids))?;
                 Ok(ok())
             }
             "aria2.tellStatus" => {
@@ -275,7 +276,7 @@ impl<'a> Caller<'a> {
             "POS_END" => Place::FromEnd(number),
             _ => return Err(Fault::refused("Illegal argument.")),
         };
-        let at = self.daemon.change(|state| Ok((state.move_to(gid, place)?, Vec::new())))?;
+        let at = self.daemon.change(|state| state.move_to(gid, place))?;
         Ok(at.into())
     }
 
@@ -341,7 +342,8 @@ impl<'a> Caller<'a> {
 
     fn gids(&self, states: &[EntryState]) -> Vec<Gid> {
         let state = self.daemon.state();
-        let all = state.queue().iter(Sequence::Active).chain(state.queue().iter(Sequence::Queued));
+        let sequences = [Sequence::Active, Sequence::Queued, Sequence::Over];
+        let all = sequences.into_iter().flat_map(|sequence| state.queue().iter(sequence));
         all.filter(|entry| states.contains(&entry.state)).map(|entry| entry.gid).collect()
     }
 

@@ -3,6 +3,7 @@
 //! The library does not say which pieces of a file it has, only how many bytes. So `bitfield` shows as many
 //! pieces as there are bytes, beginning with the first one.
 
+use crate::codes;
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::State;
 use serde_json::{Map, Value, json};
@@ -36,9 +37,10 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     }
     add("dir", entry.options.value("dir").into());
     add("files", files(entry, completed, total));
-    if let Some((code, message)) = entry.error.as_ref().filter(|_| entry.state.is_over()) {
-        add("errorCode", text(code));
-        add("errorMessage", message.as_str().into());
+    if entry.state.is_over() {
+        let error = entry.error.as_ref();
+        add("errorCode", text(error.map_or(0, |(code, _)| codes::of_failure(code))));
+        add("errorMessage", error.map_or("", |(_, message)| message).into());
     }
     if !entry.followed_by.is_empty() {
         add("followedBy", gids(&entry.followed_by).into());

@@ -3,13 +3,15 @@
 //! Invariant: a change that is refused, or that cannot be saved, changes nothing.
 
 use super::{Changed, Effect, Notice, State};
-use crate::codes;
 use crate::entry::{self, Entry};
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::job;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
+use downhaul_engine::ErrorKind;
+use downhaul_engine::core::name::side_files;
+use std::path::Path;
 
 impl State {
     /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
@@ -38,7 +40,7 @@ impl State {
         if let Some(position) = position {
             self.move_to(gid, Place::FromFront(position))?;
         }
-        Ok((gid, Vec::new()))
+        Ok((gid, changed(gid)))
     }
 
     fn new_gid(&self) -> Gid {
@@ -54,11 +56,11 @@ impl State {
     ///
     /// # Errors
     /// Returns a fault if the download is not queued.
-    pub fn move_to(&mut self, gid: Gid, place: Place) -> Result<usize, Fault> {
+    pub fn move_to(&mut self, gid: Gid, place: Place) -> Changed<usize> {
         let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
-        let (at, changed) = self.queue.moved(gid, place).ok_or_else(missing)?;
-        self.save(changed)?;
-        Ok(at)
+        let (at, moved) = self.queue.moved(gid, place).ok_or_else(missing)?;
+        self.save(moved)?;
+        Ok((at, changed(gid)))
     }
 
     /// Pauses downloads. An active one goes to the front of the queue.
@@ -96,7 +98,7 @@ impl State {
             changed.push(Entry { state: entry::State::Waiting, ..(**entry).clone() });
         }
         self.save(changed)?;
-        Ok(((), Vec::new()))
+        Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect()))
     }
 
     /// Removes a download. A queued one leaves nothing. An active one leaves a result.
@@ -110,37 +112,49 @@ impl State {
         if entry.state.is_queued() {
             self.store.remove(&[gid])?;
             self.queue.remove(gid);
-            return Ok(((), Vec::new()));
+            return Ok(((), vec![Effect::Tell(Notice::Gone, gid)]));
         }
-        let error = Some((codes::REMOVED, String::new()));
+        let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
         let times = (entry.times.0, Some(now));
         let ended = Entry { state: entry::State::Removed, error, times, ..self.current(entry) };
         self.end(ended)?;
         Ok(((), [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid)).collect()))
     }
 
-    /// Forgets a download that is over.
-    ///
-    /// # Errors
-    /// Returns a fault if the download is not over.
-    pub fn forget(&mut self, gid: Gid) -> Result<(), Fault> {
-        if !self.queue.get(gid).is_some_and(|entry| entry.state.is_over()) {
-            return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
-        }
-        self.store.remove(&[gid])?;
-        self.queue.remove(gid);
-        Ok(())
-    }
-
-    /// Forgets all downloads that are over.
+    /// Removes a download with its file and its partial file. It leaves no result.
     ///
     /// # Errors
     /// Returns a fault if the change cannot be saved.
-    pub fn forget_all(&mut self) -> Result<(), Fault> {
-        let gids: Vec<Gid> = self.queue.iter(Sequence::Over).map(|entry| entry.gid).collect();
-        self.store.remove(&gids)?;
-        gids.into_iter().for_each(|gid| self.queue.remove(gid));
-        Ok(())
+    pub fn remove_with_files(&mut self, gid: Gid) -> Changed<()> {
+        let missing = || Fault::refused(format!("GID {gid} is not found"));
+        let entry = self.queue.get(gid).cloned().ok_or_else(missing)?;
+        self.store.remove(&[gid])?;
+        self.queue.remove(gid);
+        let stopped = self.stop(gid).map(|effect| match effect {
+            Effect::Stop(job) => Effect::Discard(job),
+            other => other,
+        });
+        let mut files = Vec::new();
+        if let (Some(path), None) = (&entry.path, &stopped) {
+            files.extend(side_files(path).all().map(Path::to_path_buf));
+            files.extend(Some(path.clone()).filter(|_| entry.state == entry::State::Complete));
+        }
+        let effects = [Effect::Tell(Notice::Gone, gid), Effect::Delete(files)];
+        Ok(((), effects.into_iter().chain(stopped).collect()))
+    }
+
+    /// Forgets downloads that are over.
+    ///
+    /// # Errors
+    /// Returns a fault if one of them is not over. Then none is forgotten.
+    pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
+        let is_over = |gid: &Gid| self.queue.get(*gid).is_some_and(|entry| entry.state.is_over());
+        if let Some(gid) = gids.iter().find(|gid| !is_over(gid)) {
+            return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
+        }
+        self.store.remove(gids)?;
+        gids.iter().for_each(|gid| self.queue.remove(*gid));
+        Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Gone, gid)).collect()))
     }
 
     /// Changes options of a download that is not over. An active one begins again where it is, unless only
@@ -167,11 +181,12 @@ impl State {
         let path = entry.path.clone().filter(|_| !renamed);
         if entry.state != entry::State::Active || only_limit {
             self.save(vec![Entry { options, path, ..(*entry).clone() }])?;
-            return Ok(((), job.map(|job| Effect::Limit(job, limit)).into_iter().collect()));
+            let limited = job.map(|job| Effect::Limit(job, limit));
+            return Ok(((), changed(gid).into_iter().chain(limited).collect()));
         }
         let rank = self.queue.first(Sequence::Queued);
         self.save(vec![Entry { options, path, rank, state: entry::State::Waiting, ..self.current(&entry) }])?;
-        Ok(((), self.stop(gid).into_iter().collect()))
+        Ok(((), changed(gid).into_iter().chain(self.stop(gid)).collect()))
     }
 
     /// Changes options of the daemon. Downloads that are added later inherit them.
@@ -209,6 +224,12 @@ impl State {
             false => (entry::State::Waiting, self.queue.first(Sequence::Queued)),
         };
         self.save(vec![Entry { uris, state, rank, ..self.current(&entry) }])?;
-        Ok(((), if queued { Vec::new() } else { self.stop(gid).into_iter().collect() }))
+        let stopped = if queued { None } else { self.stop(gid) };
+        Ok(((), changed(gid).into_iter().chain(stopped).collect()))
     }
+}
+
+/// Returns the notice of a download that changed.
+fn changed(gid: Gid) -> Vec<Effect> {
+    vec![Effect::Tell(Notice::Changed, gid)]
 }

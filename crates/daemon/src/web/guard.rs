@@ -2,8 +2,7 @@
 //!
 //! Every web page can send requests to this machine. A browser says for which page it sends one, in
 //! `Origin` and in `Sec-Fetch-Site`. A page whose name was made to lead to this machine (DNS rebinding)
-//! shows itself in
-//! `Host`.
+//! shows itself in `Host`.
 //!
 //! Invariant: a request that these headers show to come from a page of someone else is not answered.
 

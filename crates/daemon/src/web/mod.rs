@@ -1,10 +1,12 @@
 //! Receives the calls of clients over HTTP and WebSocket.
 //!
+//! - [`api`] is the interface of downhaul itself;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
 //! - `token` compares the secret; `server` accepts connections; `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.
 
+pub mod api;
 pub mod guard;
 mod server;
 mod socket;
@@ -63,6 +65,7 @@ impl Web {
         Router::new()
             .route("/jsonrpc", post(post_json).get(get_json).options(preflight))
             .route("/rpc", post(post_xml).options(preflight))
+            .nest("/api/v1", api::routes(&self))
             .fallback(get(|| async { StatusCode::NOT_FOUND }))
             .layer(middleware::from_fn_with_state(self.clone(), guarded))
             .layer(DefaultBodyLimit::max(BODY_MOST))

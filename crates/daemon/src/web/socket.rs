@@ -22,7 +22,10 @@ pub async fn run(web: Web, mut socket: WebSocket) {
                 _ => return,
             },
             notice = notices.recv() => match notice {
-                Ok((notice, gid)) => json::notification(method(notice), &gid.to_string()),
+                Ok((notice, gid)) => match method(notice) {
+                    Some(method) => json::notification(method, &gid.to_string()),
+                    None => continue,
+                },
                 // The client has not read for long. It sees the state with its next call.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
@@ -50,12 +53,14 @@ async fn answer(web: &Web, message: &Message) -> Option<String> {
     Some(answer)
 }
 
-fn method(notice: Notice) -> &'static str {
+/// Returns the name of a notice, if aria2 has it.
+fn method(notice: Notice) -> Option<&'static str> {
     match notice {
-        Notice::Start => "aria2.onDownloadStart",
-        Notice::Pause => "aria2.onDownloadPause",
-        Notice::Stop => "aria2.onDownloadStop",
-        Notice::Complete => "aria2.onDownloadComplete",
-        Notice::Error => "aria2.onDownloadError",
+        Notice::Start => Some("aria2.onDownloadStart"),
+        Notice::Pause => Some("aria2.onDownloadPause"),
+        Notice::Stop => Some("aria2.onDownloadStop"),
+        Notice::Complete => Some("aria2.onDownloadComplete"),
+        Notice::Error => Some("aria2.onDownloadError"),
+        Notice::Changed | Notice::Gone => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of `downhaul daemon` as its clients see it: over HTTP and WebSocket, with kills and restarts
 //! between.
 
+mod api;
 mod calls;
 mod guards;
 mod kills;
@@ -97,6 +98,18 @@ impl Daemon {
         self.send(&format!(
             "POST {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         ))
+    }
+
+    /// Sends a request to the interface of downhaul, with the secret. Returns the status and the answer.
+    fn api(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let secret = self.secret.as_deref().unwrap_or_default();
+        let answer = self.send(&format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {secret}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.port,
+            body.len()
+        ));
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::String(answer.body)))
     }
 
     fn get(&self, path: &str, headers: &str) -> Answer {

@@ -1,0 +1,126 @@
+//! The interface of downhaul itself.
+
+use super::{Daemon, SOON};
+use crate::common::{Place, poll};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+#[test]
+fn a_download_is_added_changed_and_removed_with_its_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 50_000);
+    let url = server.put("/a.bin", bytes.clone()).replace("://", "://me:hush@");
+    let daemon = Daemon::start(&place);
+    let new = json!({ "urls": [url], "options": { "out": "x/b.bin" }, "paused": true });
+    let (status, download) = daemon.api("POST", "/downloads", &new.to_string());
+    assert_eq!((status, &download["state"], &download["position"]), (201, &json!("paused"), &json!(0)));
+    assert!(!download.to_string().contains("hush"), "{download}");
+    let path = format!("/downloads/{}", download["id"].as_str().expect("an id"));
+    let (_, other) = daemon.api("POST", "/downloads", r#"{"urls":["http://127.0.0.1:1/z"],"paused":true}"#);
+    assert_eq!(other["position"], 1);
+    let (status, moved) =
+        daemon.api("PATCH", &path, r#"{"position":1,"options":{"max-download-limit":"1M"}}"#);
+    assert_eq!((status, &moved["position"], &moved["limit"]), (200, &json!(1), &json!(1 << 20)));
+    daemon.api("PATCH", &path, r#"{"paused":false}"#);
+    poll(SOON, || (daemon.api("GET", &path, "").1["state"] == "complete").then_some(())).expect("complete");
+    let (_, done) = daemon.api("GET", &path, "");
+    assert_eq!(
+        (&done["name"], &done["total"], &done["proof"]),
+        (&json!("b.bin"), &json!(50_000), &json!("size only"))
+    );
+    assert_eq!(place.file("files/x/b.bin"), Some(bytes));
+    let (_, found) = daemon.api("GET", "/downloads?search=B.BIN&sequence=over", "");
+    assert_eq!((&found["count"], &found["downloads"][0]["id"]), (&json!(1), &done["id"]));
+    assert_eq!(daemon.api("DELETE", &format!("{path}?files=true"), "").0, 204);
+    assert_eq!(place.file("files/x/b.bin"), None);
+    assert_eq!(daemon.api("GET", &path, "").0, 404);
+}
+
+#[test]
+fn an_active_download_is_removed_with_its_partial_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 3_000_000));
+    let daemon = Daemon::start(&place);
+    let new = json!({ "urls": [url], "options": { "max-download-limit": "500K" } });
+    let (_, download) = daemon.api("POST", "/downloads", &new.to_string());
+    let path = format!("/downloads/{}", download["id"].as_str().expect("an id"));
+    place.wait_for_bytes("files/a.bin.part", 1);
+    assert_eq!(daemon.api("DELETE", &format!("{path}?files=true"), "").0, 204);
+    let is_gone = || !place.files().iter().any(|file| file.contains("a.bin"));
+    assert!(poll(SOON, || is_gone().then_some(())).is_some(), "{:?}", place.files());
+}
+
+#[test]
+fn a_list_in_any_form_is_added_as_a_whole_or_not_at_all() {
+    let (server, place) = (Server::start(), Place::new());
+    let (one, two) = (server.put("/1.bin", b"1".to_vec()), server.put("/2.bin", b"2".to_vec()));
+    let daemon = Daemon::start(&place);
+    let (status, listed) = daemon.api("POST", "/lists", &format!("{one}\nnot a url at all:\n"));
+    assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (400, Some(0)), "{listed}");
+    assert!(listed["mistakes"][0].as_str().is_some_and(|why| why.starts_with("line 2: ")), "{listed}");
+    let table = format!("url,name\n{one},a.bin\n{two},b.bin\n");
+    let (status, listed) = daemon.api("POST", "/lists?name=t.csv", &table);
+    assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (201, Some(2)), "{listed}");
+    for id in listed["ids"].as_array().expect("a list") {
+        daemon.wait_for(id.as_str().expect("an id"), "complete");
+    }
+    assert_eq!(
+        (place.file("files/a.bin"), place.file("files/b.bin")),
+        (Some(b"1".to_vec()), Some(b"2".to_vec()))
+    );
+}
+
+#[test]
+fn events_say_what_happens() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 10_000));
+    let daemon = Daemon::start(&place);
+    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
+    stream.set_read_timeout(Some(SOON)).expect("a time limit");
+    let secret = daemon.secret.as_deref().expect("a secret");
+    let request =
+        format!("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut next = || {
+        let line = lines.find_map(|line| line.strip_prefix("data: ").map(String::from)).expect("an event");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    };
+    assert_eq!(next()["kind"], "progress");
+    let gid = daemon.add(&url, json!({}));
+    let mut kinds = Vec::new();
+    while kinds.last().map(String::as_str) != Some("completed") {
+        let event = next();
+        if event["id"] == gid.as_str() {
+            kinds.push(event["kind"].as_str().expect("a kind").to_string());
+        }
+    }
+    assert_eq!(kinds, ["changed", "started", "completed"]);
+}
+
+#[test]
+fn requests_without_the_secret_are_refused_except_for_the_description() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    for path in ["/downloads", "/summary", "/settings", "/events"] {
+        assert_eq!(daemon.get(&format!("/api/v1{path}"), "").status, 401, "{path}");
+        assert_eq!(
+            daemon.get(&format!("/api/v1{path}"), "Authorization: Bearer x\r\n").status,
+            401,
+            "{path}"
+        );
+    }
+    let description = daemon.get("/api/v1/openapi.json", "");
+    let description: Value = serde_json::from_str(&description.body).expect("JSON");
+    assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    for path in ["/downloads", "/downloads/{id}", "/lists", "/summary", "/settings", "/events"] {
+        assert!(description["paths"].get(path).is_some(), "{path}");
+    }
+    let (status, settings) = daemon.api("PATCH", "/settings", r#"{"max-concurrent-downloads":7}"#);
+    assert_eq!((status, &settings["max-concurrent-downloads"]), (200, &json!("7")));
+    assert_eq!(daemon.api("PATCH", "/settings", r#"{"max-concurrent-downloads":"many"}"#).0, 400);
+    assert_eq!(daemon.api("GET", "/summary", "").1["queued"], 0);
+}

@@ -1,0 +1,345 @@
+//! What the interface can do.
+
+use super::download::{self, Download};
+use super::{Problem, Web};
+use crate::daemon::now;
+use crate::entry::{Entry, State as EntryState};
+use crate::fault::Fault;
+use crate::gid::Gid;
+use crate::options::Options;
+use crate::queue::{Place, Sequence};
+use crate::state::State as DaemonState;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Json;
+use downhaul_engine::Destination;
+use downhaul_engine::core::list::form::{self, Facts};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// The most downloads in one answer, and their usual number.
+const SHOWN_MOST: usize = 10_000;
+const SHOWN: usize = 100;
+
+/// Which downloads are shown.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct Wanted {
+    /// `active`, `queued` (waiting and paused) or `over`. Without it, all are shown, in this order.
+    sequence: Option<String>,
+    /// Only downloads whose name or URL contains this text.
+    search: Option<String>,
+    /// How many of them are left out at the beginning.
+    #[serde(default)]
+    offset: usize,
+    /// How many are shown at most: from 0 to 10,000. The default is 100.
+    limit: Option<usize>,
+}
+
+/// Some downloads.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Downloads {
+    /// The number of all downloads that were asked for.
+    count: usize,
+    /// The downloads from the offset on. Those that are over begin with the newest.
+    downloads: Vec<Download>,
+}
+
+/// A new download.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// The URLs of one file. Several URLs are mirrors.
+    urls: Vec<String>,
+    /// Options, with the names of aria2: `out`, `dir`, `header`, `checksum` and so on.
+    #[serde(default)]
+    options: Value,
+    /// Its position in the queue from 0. Without it, it goes to the end.
+    position: Option<u32>,
+    /// True if it waits until it is resumed.
+    #[serde(default)]
+    paused: bool,
+}
+
+/// A change of a download. Fields that are missing change nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Pauses or resumes it.
+    paused: Option<bool>,
+    /// Moves it to this position of the queue, from 0.
+    position: Option<u32>,
+    /// Replaces its URLs, such as an expired one. Its bytes are kept.
+    urls: Option<Vec<String>>,
+    /// Changes options, with the names of aria2.
+    options: Option<Value>,
+}
+
+/// What happens to the file of a download that is removed.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct Removal {
+    /// True if the file and its partial file are removed too.
+    #[serde(default)]
+    files: bool,
+}
+
+/// The file name of a list, which can show its form.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct ListName {
+    name: Option<String>,
+}
+
+/// The downloads of a list, and what was wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Listed {
+    /// The identifiers of the new downloads.
+    ids: Vec<String>,
+    /// The lines that cannot be used, each with its number. If there are any, nothing was added.
+    mistakes: Vec<String>,
+}
+
+/// Returns the downloads.
+#[utoipa::path(get, path = "/downloads", params(Wanted), responses((status = 200, body = Downloads)))]
+pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Result<Json<Downloads>, Problem> {
+    let sequences = match wanted.sequence.as_deref() {
+        None => vec![Sequence::Active, Sequence::Queued, Sequence::Over],
+        Some("active") => vec![Sequence::Active],
+        Some("queued") => vec![Sequence::Queued],
+        Some("over") => vec![Sequence::Over],
+        Some(_) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "sequence must be active, queued or over."));
+        }
+    };
+    let state = web.daemon.state();
+    let search = wanted.search.unwrap_or_default().to_lowercase();
+    let mut found: Vec<(&Arc<Entry>, Option<usize>)> = Vec::new();
+    for sequence in sequences {
+        let is_queued = sequence == Sequence::Queued;
+        let entries = state.queue().iter(sequence).enumerate();
+        let entries = entries.filter(|(_, entry)| search.is_empty() || matches(&state, entry, &search));
+        let mut some: Vec<_> = entries.map(|(at, entry)| (entry, is_queued.then_some(at))).collect();
+        if sequence == Sequence::Over {
+            some.reverse();
+        }
+        found.append(&mut some);
+    }
+    let shown = found.iter().skip(wanted.offset).take(wanted.limit.unwrap_or(SHOWN).min(SHOWN_MOST));
+    let downloads =
+        shown.map(|(entry, position)| Download { position: *position, ..Download::of(&state, entry) });
+    Ok(Json(Downloads { count: found.len(), downloads: downloads.collect() }))
+}
+
+fn matches(state: &DaemonState, entry: &Entry, search: &str) -> bool {
+    let download = Download::of(state, entry);
+    let texts = [&download.name].into_iter().chain(&download.urls);
+    texts.into_iter().any(|text| text.to_lowercase().contains(search))
+}
+
+/// Adds a download.
+#[utoipa::path(
+    post,
+    path = "/downloads",
+    request_body = New,
+    responses((status = 201, body = Download), (status = 400, body = Problem))
+)]
+pub async fn add(
+    State(web): State<Web>,
+    Json(new): Json<New>,
+) -> Result<(StatusCode, Json<Download>), Problem> {
+    let mut options = options(&new.options)?;
+    options.set("pause", if new.paused { "true" } else { "false" })?;
+    let position = new.position.map(i64::from);
+    let gid = web.daemon.change(|state| state.add(new.urls, options, position, now()))?;
+    Ok((StatusCode::CREATED, show_one(&web, gid)?))
+}
+
+/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list.
+#[utoipa::path(
+    post,
+    path = "/lists",
+    params(ListName),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 201, body = Listed), (status = 400, body = Listed))
+)]
+pub async fn add_list(
+    State(web): State<Web>,
+    Query(list): Query<ListName>,
+    body: Bytes,
+) -> (StatusCode, Json<Listed>) {
+    let beginning = &body[..body.len().min(form::BEGINNING)];
+    let facts = Facts { name: list.name.unwrap_or_default(), ..Facts::default() };
+    let form = facts.form(beginning);
+    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+    let is_document = form.is_document();
+    let jobs = match form.jobs(&body[..], &facts) {
+        Ok(jobs) => jobs,
+        Err(e) => {
+            let mistakes = vec![e.to_string()];
+            return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
+        }
+    };
+    for (line, job) in jobs {
+        match job.map_err(Fault::from).and_then(|job| of_list(&job, is_document)) {
+            Ok(one) => found.push(one),
+            Err(fault) => mistakes.push(format!("line {line}: {}", fault.message)),
+        }
+    }
+    if !mistakes.is_empty() {
+        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
+    }
+    let mut ids = Vec::new();
+    for (urls, options) in found {
+        match web.daemon.change(|state| state.add(urls, options, None, now())) {
+            Ok(gid) => ids.push(gid.to_string()),
+            Err(fault) => mistakes.push(fault.message),
+        }
+    }
+    let status = if mistakes.is_empty() { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
+    (status, Json(Listed { ids, mistakes }))
+}
+
+/// Returns the URLs and the options of a job of a list.
+fn of_list(job: &downhaul_engine::Job, is_document: bool) -> Result<(Vec<String>, Options), Fault> {
+    let mut options = Options::default();
+    if let Destination::Name(name) = &job.destination {
+        options.set("out", name.as_str())?;
+    }
+    if let Some(best) = job.expected.iter().max_by_key(|one| one.digest.algorithm) {
+        options.set("checksum", &format!("{}={}", best.digest.algorithm.name(), best.digest))?;
+    }
+    if !is_document {
+        let headers: Vec<String> =
+            job.headers.0.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
+        options.set("header", &headers.join("\n"))?;
+    }
+    if let Some(rate) = job.limit_rate {
+        options.set("max-download-limit", &rate.to_string())?;
+    }
+    Ok((job.urls.iter().map(ToString::to_string).collect(), options))
+}
+
+/// Returns one download.
+#[utoipa::path(
+    get,
+    path = "/downloads/{id}",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Download), (status = 404, body = Problem))
+)]
+pub async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Download>, Problem> {
+    show_one(&web, find(&web, &id)?)
+}
+
+/// Changes a download.
+#[utoipa::path(
+    patch,
+    path = "/downloads/{id}",
+    params(("id" = String, Path)),
+    request_body = Change,
+    responses((status = 200, body = Download), (status = 400, body = Problem), (status = 404, body = Problem))
+)]
+pub async fn change(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Json(change): Json<Change>,
+) -> Result<Json<Download>, Problem> {
+    let gid = find(&web, &id)?;
+    if let Some(value) = &change.options {
+        let options = options(value)?;
+        web.daemon.change(|state| state.change_options(gid, options))?;
+    }
+    if let Some(urls) = change.urls {
+        web.daemon.change(|state| state.change_uris(gid, urls))?;
+    }
+    if let Some(paused) = change.paused {
+        let is_paused =
+            web.daemon.state().queue().get(gid).is_some_and(|entry| entry.state == EntryState::Paused);
+        if paused && !is_paused {
+            web.daemon.change(|state| state.pause(&[gid]))?;
+        } else if !paused && is_paused {
+            web.daemon.change(|state| state.resume(&[gid]))?;
+        }
+    }
+    if let Some(position) = change.position {
+        web.daemon.change(|state| state.move_to(gid, Place::FromFront(position.into())))?;
+    }
+    show_one(&web, gid)
+}
+
+/// Removes a download. One that is over is forgotten.
+#[utoipa::path(
+    delete,
+    path = "/downloads/{id}",
+    params(("id" = String, Path), Removal),
+    responses((status = 204), (status = 404, body = Problem))
+)]
+pub async fn remove(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Query(removal): Query<Removal>,
+) -> Result<StatusCode, Problem> {
+    let gid = find(&web, &id)?;
+    let is_over = web.daemon.state().queue().get(gid).is_some_and(|entry| entry.state.is_over());
+    web.daemon.change(|state| match (removal.files, is_over) {
+        (true, _) => state.remove_with_files(gid),
+        (false, true) => state.forget(&[gid]),
+        (false, false) => state.remove(gid, now()),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets all downloads that are over.
+#[utoipa::path(delete, path = "/downloads", responses((status = 204)))]
+pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
+    web.daemon.change(|state| {
+        let gids: Vec<Gid> = state.queue().iter(Sequence::Over).map(|entry| entry.gid).collect();
+        state.forget(&gids)
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the numbers of downloads, and their speed.
+#[utoipa::path(get, path = "/summary", responses((status = 200, body = Object)))]
+pub async fn summary(State(web): State<Web>) -> Json<Value> {
+    Json(download::summary(&web.daemon.state()))
+}
+
+/// Returns the options of the daemon, with the names of aria2.
+#[utoipa::path(get, path = "/settings", responses((status = 200, body = Object)))]
+pub async fn settings(State(web): State<Web>) -> Json<Value> {
+    Json(web.daemon.state().options().shown(true).into())
+}
+
+/// Changes options of the daemon. Downloads that are added later inherit them.
+#[utoipa::path(
+    patch,
+    path = "/settings",
+    request_body = Object,
+    responses((status = 200, body = Object), (status = 400, body = Problem))
+)]
+pub async fn change_settings(
+    State(web): State<Web>,
+    Json(change): Json<Value>,
+) -> Result<Json<Value>, Problem> {
+    let options = Options::from_client(&change)?;
+    web.daemon.change(|state| state.change_all(options))?;
+    Ok(settings(State(web)).await)
+}
+
+fn options(value: &Value) -> Result<Options, Fault> {
+    if value.is_null() { Ok(Options::default()) } else { Options::from_client(value) }
+}
+
+fn find(web: &Web, id: &str) -> Result<Gid, Problem> {
+    let state = web.daemon.state();
+    let found = state.queue().find(id).map(|entry| entry.gid);
+    found.map_err(|fault| Problem::new(StatusCode::NOT_FOUND, fault.message))
+}
+
+fn show_one(web: &Web, gid: Gid) -> Result<Json<Download>, Problem> {
+    let state = web.daemon.state();
+    let gone = || Problem::new(StatusCode::NOT_FOUND, format!("GID {gid} is not found"));
+    let entry = state.queue().get(gid).ok_or_else(gone)?;
+    Ok(Json(Download::with_position(&state, entry)))
+}

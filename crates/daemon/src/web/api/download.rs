@@ -1,0 +1,128 @@
+//! [`Download`]: a download as the interface shows it.
+
+use crate::entry::Entry;
+use crate::queue::Sequence;
+use crate::state::State;
+use downhaul_engine::Url;
+use downhaul_engine::core::show;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// A download.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Download {
+    /// The identifier: 16 hexadecimal digits. The interface of aria2 has the same.
+    pub id: String,
+    /// `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
+    pub state: &'static str,
+    /// The name of the file, or the last part of its URL while it has no name.
+    pub name: String,
+    /// The path of the file, once it is known.
+    pub path: Option<String>,
+    /// The folder into which the file is saved.
+    pub folder: String,
+    /// The URLs of the file, without secrets.
+    pub urls: Vec<String>,
+    /// The size of the file in bytes, if known.
+    pub total: Option<u64>,
+    /// The number of bytes on the disk.
+    pub completed: u64,
+    /// The speed in bytes a second.
+    pub speed: u64,
+    /// The number of connections.
+    pub connections: usize,
+    /// The time until the file is complete, in seconds, at the speed of the last seconds.
+    pub seconds_left: Option<u64>,
+    /// Why the download failed.
+    pub error: Option<Failure>,
+    /// How a complete file was verified, such as `sha-256 from the list`.
+    pub proof: Option<String>,
+    /// The time when it was added, in milliseconds since the Unix epoch.
+    pub added: u64,
+    /// The time when it ended, in milliseconds since the Unix epoch.
+    pub ended: Option<u64>,
+    /// Its position in the queue from 0, if it waits or is paused.
+    pub position: Option<usize>,
+    /// Its limit in bytes a second.
+    pub limit: Option<u64>,
+}
+
+/// Why a download failed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Failure {
+    /// The stable code, such as `http.not_found`. See the page on errors.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+}
+
+impl Download {
+    /// Returns what is known about a download, without its position.
+    pub fn of(state: &State, entry: &Entry) -> Download {
+        let live = state.live(entry.gid);
+        let completed = live.map_or(entry.completed, |live| live.completed.max(entry.completed));
+        let total = live.and_then(|live| live.total).or(entry.total);
+        let speed = live.map_or(0, |live| live.speed());
+        let urls: Vec<String> = entry.uris.iter().map(|uri| shown(uri)).collect();
+        let left = total.map(|total| total.saturating_sub(completed));
+        let error = entry.error.clone().map(|(code, message)| Failure { code, message });
+        Download {
+            id: entry.gid.to_string(),
+            state: entry.state.name(),
+            name: name(entry, &urls),
+            path: entry.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            folder: entry.options.value("dir").into(),
+            urls,
+            total,
+            completed,
+            speed,
+            connections: live.map_or(0, |live| live.connections),
+            seconds_left: left.and_then(|left| left.checked_div(speed)),
+            error,
+            proof: entry.proven.clone(),
+            added: entry.times.0,
+            ended: entry.times.1,
+            position: None,
+            limit: Some(entry.options.number("max-download-limit")).filter(|limit| *limit > 0),
+        }
+    }
+
+    /// Returns what is known about a download, with its position.
+    pub fn with_position(state: &State, entry: &Entry) -> Download {
+        let position = state.queue().iter(Sequence::Queued).position(|other| other.gid == entry.gid);
+        Download { position, ..Download::of(state, entry) }
+    }
+}
+
+/// Returns what clients need to know about all downloads together.
+pub fn summary(state: &State) -> Value {
+    let number = |sequence| state.queue().len(sequence);
+    let mut summary = Map::new();
+    summary.insert("speed".into(), state.speed().into());
+    summary.insert("active".into(), number(Sequence::Active).into());
+    summary.insert("queued".into(), number(Sequence::Queued).into());
+    summary.insert("over".into(), number(Sequence::Over).into());
+    summary.insert("limit".into(), state.limit().into());
+    Value::Object(summary)
+}
+
+fn shown(uri: &str) -> String {
+    match Url::parse(uri) {
+        Ok(url) => show::url(&url),
+        // A URL without a scheme, or one that will be refused, is not known to have a secret or not.
+        Err(_) => uri.split(['?', '@']).next_back().unwrap_or_default().into(),
+    }
+}
+
+fn name(entry: &Entry, urls: &[String]) -> String {
+    let file =
+        entry.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+    let last = |url: &String| {
+        let path = url.split(['?', '#']).next().unwrap_or(url);
+        path.trim_end_matches('/').rsplit('/').next().unwrap_or(path).to_string()
+    };
+    file.or_else(|| entry.options.get("out").map(String::from))
+        .or_else(|| urls.first().map(last))
+        .unwrap_or_default()
+}
