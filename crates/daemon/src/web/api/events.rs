@@ -84,8 +84,8 @@ impl Changes {
 
 /// Returns what happens, as a stream of server-sent events, or over a WebSocket.
 ///
-/// Each event is a JSON object. Its `kind` is `started`, `paused`, `removed`, `completed`, `failed`, `changed`,
-/// `gone`, `progress` or `missed`.
+/// Each event is a JSON object. Its `kind` is `started`, `paused`, `removed`, `completed`, `failed`,
+/// `changed`, `gone`, `progress` or `missed`.
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream", body = Object)))]
 pub async fn stream(
     State(web): State<Web>,
