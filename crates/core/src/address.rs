@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The networks that are not reached over the internet (IANA's registries of special-purpose addresses, RFC
-/// 6890).
+/// Networks whose addresses do not lead over the internet. Most of them are in IANA's registries of
+/// special-purpose addresses (RFC 6890). Addresses for examples and for multicast are not in this list.
 const PRIVATE: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -12,10 +12,10 @@ const PRIVATE: [&str; 16] = [
     "127.0.0.0/8",
     "169.254.0.0/16",
     "172.16.0.0/12",
+    "192.168.0.0/16",
     // Addresses for special protocols (RFC 6890) and for measurements of networks (RFC 2544). Some
     // organisations use them as private addresses.
     "192.0.0.0/24",
-    "192.168.0.0/16",
     "198.18.0.0/15",
     // Reserved addresses (RFC 1112) and the broadcast address.
     "240.0.0.0/4",
@@ -29,8 +29,8 @@ const PRIVATE: [&str; 16] = [
     "fec0::/10",
 ];
 
-/// Returns true if an address belongs to a private network, to this machine or to the local link. An IPv4
-/// address that is written as IPv6 counts too.
+/// Returns true if an address may belong to a private network, to this machine or to the local link. This is
+/// also true for an IPv6 address that contains such an IPv4 address.
 pub fn is_private(address: IpAddr) -> bool {
     let within = match address {
         IpAddr::V6(v6) => v4_within(v6),
@@ -43,10 +43,10 @@ pub fn is_private(address: IpAddr) -> bool {
     all.any(|address| PRIVATE.iter().any(|network| is_in(address, network)))
 }
 
-/// Returns the IPv4 addresses to which packets for an IPv6 address may be sent. The IPv6 address must be a
-/// mapped or compatible address (RFC 4291, section 2.5.5), or belong to NAT64 (RFC 6052, section 2.1), to
-/// 6to4 (RFC 3056, section 2) or to Teredo. A Teredo address contains its server, and its client with
-/// inverted bits (RFC 4380, section 4).
+/// Returns the IPv4 addresses to which packets for an IPv6 address may be sent. Only some IPv6 addresses
+/// contain IPv4 addresses: mapped and compatible ones (RFC 4291, section 2.5.5), and those of NAT64 (RFC
+/// 6052, section 2.1), of 6to4 (RFC 3056, section 2) and of Teredo (RFC 4380, section 4). A Teredo address
+/// contains the address of a server, and the address of a client with inverted bits.
 fn v4_within(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);

@@ -1,31 +1,32 @@
-//! Partial files that other tools left: the beginning of a file, or a file with a control file that says
+//! Files that other tools left unfinished: the beginning of a file, or a file with a control file that says
 //! which ranges are complete.
 //!
-//! Invariant: bytes of such a file are used only after its end was compared with the server's bytes.
+//! Invariant: the plan uses no byte of such a file before the end of its last complete range was compared
+//! with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end of a partial file that are usually fetched again and compared. An
-/// interrupted write damages at most this many bytes. Two different files do not have the same 64 KiB by
-/// chance.
+/// The number of bytes at the end of an unfinished file that are usually fetched again and compared. An
+/// interrupted write is assumed to damage at most this many bytes. Two different files do not have the same
+/// 64 KiB by chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
-/// A partial file of another tool.
+/// An unfinished file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
     /// The ranges that are complete, in order. No range is empty, and there is at least one.
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool recorded it.
     pub size: Option<u64>,
-    /// The number of bytes at the end that are compared. If the last range is shorter, all of it is compared,
-    /// and nothing before it.
+    /// The number of bytes at the end of the last range that are compared. If the last range is shorter, all
+    /// of it is compared, and nothing before it.
     compared: u64,
 }
 
 impl Adopted {
-    /// Returns the partial file that consists of the first `length` bytes of a file, or `None` if `length` is
-    /// 0.
+    /// Returns an unfinished file that consists of the first `length` bytes of a file, or `None` if `length`
+    /// is 0.
     pub fn prefix(length: u64) -> Option<Adopted> {
         (length > 0).then(|| Adopted {
             ranges: std::iter::once(0..length).collect(),
@@ -44,29 +45,30 @@ impl Adopted {
         self.ranges.last().map_or(0, |last| last.end)
     }
 
-    /// Returns the range at the end that is compared with the server's bytes before any byte is used.
+    /// Returns the end of the last range, which is compared with the server's bytes before any byte is used.
     pub fn overlap(&self) -> Range<u64> {
         self.ranges
             .last()
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Makes the compared range begin at `offset`, if it does not begin earlier already. The caller uses this
-    /// function if all bytes after `offset` have the same value. Such bytes are equal in many files.
+    /// Makes the compared range begin at `offset`, if it does not begin earlier already. It never begins
+    /// before the last range. `offset` is the start of the last block of [`OVERLAP`] bytes in which two bytes
+    /// differ. The blocks after it show nothing, because blocks of equal bytes are in many files.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
 
-    /// Returns the ranges before the compared range.
+    /// Returns the complete ranges up to the compared range.
     pub fn before_overlap(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let end = self.overlap().start;
         self.ranges.iter().map(move |range| range.start..range.end.min(end)).filter(|range| !range.is_empty())
     }
 }
 
-/// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for a partial file of
-/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within the file.
-/// Returns `None` if there are none.
+/// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for an unfinished file of
+/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within these
+/// bytes. Returns `None` if there are none.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.

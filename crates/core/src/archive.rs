@@ -1,11 +1,11 @@
 //! Decides which files were fetched before, by an archive of earlier runs (`--archive`).
 //!
-//! A file is found in an archive by its URL, or by a strong digest that the list states. Signatures of URLs,
+//! A file is found in an archive by its URL, or by a strong digest that the job expects. Signatures in URLs,
 //! passwords and tokens are not compared, because they change from day to day. The facts of a request that
 //! choose the content are compared ([`Variant`]).
 //!
-//! Invariant: if the list states a size or a digest, and the archive knows another one, the file was not
-//! fetched before. An archive has only keyed hashes of URLs, and no secrets.
+//! Invariant: if the job expects a size or a digest, and the archive has another one, the file was not
+//! fetched before. Of a URL, an archive has only a keyed hash. It has no secrets.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::{Event, EventKind, Kept};
@@ -30,7 +30,8 @@ pub struct Archived {
     pub digests: Vec<Digest>,
 }
 
-/// Returns the keys by which an archive finds the file of a job. The hashes have the key of the settings.
+/// Returns the keys by which an archive finds the file of a job, one for each URL. They are hashes that are
+/// made with the secret key of the settings.
 pub fn url_keys(settings: &Settings, job: &Job) -> Vec<UrlKey> {
     let key = |url| identity::file_hash(url, &Variant::of(settings, job, url), &settings.key);
     job.urls.iter().map(key).collect()
@@ -43,7 +44,8 @@ pub fn digests(job: &Job) -> impl Iterator<Item = &Digest> {
 }
 
 impl Archived {
-    /// Returns true if this is the file of the job, because nothing that the list states differs.
+    /// Returns true if no size and no digest that the job expects differs from that of this file. A digest of
+    /// an algorithm for which this file has none is not compared.
     pub fn is_file_of(&self, job: &Job) -> bool {
         let differs = |expected: &Digest| {
             let known = self.digests.iter().find(|known| known.algorithm == expected.algorithm);
@@ -52,7 +54,7 @@ impl Archived {
         job.size.is_none_or(|size| size == self.size) && !job.expected.iter().any(|one| differs(&one.digest))
     }
 
-    /// Returns what is reported about a job whose file was fetched before.
+    /// Returns the facts that an event reports about a job whose file was fetched before.
     pub fn kept(self) -> Kept {
         let Archived { path, size, date, digests } = self;
         let at = i64::try_from(date / 1000).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
@@ -64,7 +66,7 @@ impl Archived {
 
 /// Returns the file that an event adds to an archive: one that was downloaded, or one that exists and was
 /// found to be the wanted one. With `--if-exists skip`, an existing file is not compared, so it is not added
-/// unless it has a digest. `if_exists` is that of the job.
+/// unless the event has a digest of it. `if_exists` is that of the job.
 pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
     let (path, size, digests, is_new) = match &event.kind {
         EventKind::Finished { path, bytes, digests, .. } => (path, *bytes, digests, true),

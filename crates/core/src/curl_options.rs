@@ -25,7 +25,7 @@ pub enum To {
     User,
     /// A way to log in that the command allows.
     Scheme(Scheme),
-    /// URLs have no patterns.
+    /// Brackets and braces in URLs are not patterns.
     NoPatterns,
     /// A file for cookies.
     CookieJar,
@@ -65,9 +65,9 @@ pub enum Scheme {
 /// The way in which the value of an option becomes the body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
-    /// `@FILE` is read without line ends.
+    /// `@FILE` stands for the content of a file, without its line ends.
     Text,
-    /// `@FILE` is read as it is.
+    /// `@FILE` stands for the content of a file, with its line ends.
     Binary,
     /// `@` has no special meaning.
     Raw,
@@ -89,7 +89,7 @@ pub fn row(name: &str) -> Option<&'static Row> {
     }
 }
 
-/// All options that downhaul knows.
+/// All options of curl that downhaul knows.
 pub const TABLE: &[Row] = &[
     (None, &["url"], true, To::GivenUrl),
     (Some('o'), &["output"], true, To::Output),
@@ -106,7 +106,7 @@ pub const TABLE: &[Row] = &[
     (None, &["url-query"], true, To::UrlQuery),
     (Some('e'), &["referer"], true, To::Referer),
     (Some('C'), &["continue-at"], true, To::Continue),
-    // These options have another name in downhaul.
+    // downhaul has an option for each of these, often under another name, or it can translate the value.
     (Some('u'), &["user"], true, To::User),
     (None, &["oauth2-bearer"], true, To::Option("bearer")),
     (Some('A'), &["user-agent"], true, To::Option("user-agent")),

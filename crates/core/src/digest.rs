@@ -211,7 +211,8 @@ impl Digest {
     }
 
     /// Reads hexadecimal digits or base64. Returns `None` if the text is not exactly one digest of that
-    /// algorithm. The two forms differ in length for every algorithm.
+    /// algorithm. No text has both forms: they differ in length, except for CRC-32 and CRC-32C. The base64 of
+    /// these ends with `==`.
     pub fn from_text(algorithm: Algorithm, text: &str) -> Option<Digest> {
         Digest::from_hex(algorithm, text).or_else(|| Digest::from_base64(algorithm, text))
     }

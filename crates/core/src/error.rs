@@ -331,7 +331,8 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
-    /// The HTTP status of the response, if it is the reason of the failure. It is only reported.
+    /// The HTTP status of the response, if it is the reason for the failure. It is reported, and decides
+    /// nothing.
     pub http_status: Option<u16>,
 }
 
@@ -347,7 +348,7 @@ pub struct Pause {
 /// The reason for a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The response named a time (`Retry-After`, or a quota that is used up).
+    /// The response named a time, in `Retry-After` or in the headers of a quota that is used up.
     Asked,
     /// The host had asked for the pause before, so no request was sent.
     Known,
@@ -374,7 +375,7 @@ impl Error {
         self
     }
 
-    /// Returns if and how this failure is retried.
+    /// Returns the rule by which this failure is retried.
     pub fn retry(&self) -> Retry {
         match self.kind.retry() {
             Retry::Person if self.again => Retry::Again,

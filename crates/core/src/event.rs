@@ -181,11 +181,12 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, because the existing file of this name is kept, or because another run is
-    /// working on the file (`--if-locked skip`).
+    /// The file was not downloaded, because the existing file of this name is kept, because an earlier run
+    /// downloaded it (`--archive`), or because another run is working on it (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
-        /// The path of the file that exists already.
+        /// The path of the existing file, of the file of the earlier run, or of the file that another run is
+        /// working on.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
@@ -264,7 +265,7 @@ impl EventKind {
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
     }
 
-    /// Returns the event for a file that was not downloaded, because the existing file is kept.
+    /// Returns the event for a file that need not be downloaded.
     pub fn skipped(kept: Kept) -> Self {
         let Kept { path, reason, bytes, digests } = kept;
         EventKind::Skipped { path, reason, bytes, digests: by_name(&digests), extra: serde_json::Map::new() }
@@ -315,12 +316,12 @@ pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
     digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
 }
 
-/// A file that exists already and need not be downloaded.
+/// A file that need not be downloaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The path of the file.
     pub path: String,
-    /// The reason why it is kept: `already exists`.
+    /// The reason why it need not be downloaded: `already exists`.
     pub reason: String,
     /// Its size in bytes, if known.
     pub bytes: Option<u64>,
@@ -410,7 +411,7 @@ pub struct State {
     pub seq: u64,
     /// The number of files that were queued.
     pub queued: u64,
-    /// The number of files that are complete.
+    /// The number of files that were downloaded completely.
     pub finished: u64,
     /// The number of files that were skipped.
     pub skipped: u64,
@@ -423,8 +424,8 @@ pub struct State {
     /// The sizes of the files that have started and not ended. An unknown size is `None`. There are at most
     /// as many entries as files in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
-    /// The open questions, each with the number of retries that are left. There are at most as many entries
-    /// as in `started`.
+    /// The failures about which the user is asked, each with the number of retries that are left. There are
+    /// at most as many entries as files in progress.
     pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// True if the run is over.
     pub over: bool,

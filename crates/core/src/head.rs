@@ -6,9 +6,9 @@
 //! here. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
-//! never dropped. The line is read, or the whole response is refused. Without this rule, an incomplete body
-//! or the body of another response could be used as the file (RFC 9112, section 11: response splitting and
-//! request smuggling).
+//! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
+//! incomplete body or the body of another response could be used as the file (RFC 9112, section 11: response
+//! splitting and request smuggling).
 
 mod plain;
 
@@ -17,8 +17,9 @@ pub use plain::is_plain;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The highest number of header lines in a response. Chromium and Firefox count only bytes. hyper accepts 100
-/// by default, and servers with many Content-Security-Policy or Link headers send more.
+/// The highest number of header lines in a response. Chromium and Firefox limit only the bytes of a head.
+/// hyper accepts 100 lines by default, and servers with many Content-Security-Policy or Link headers send
+/// more.
 pub const LINES_MOST: usize = 1_000;
 
 /// The longest head of a response in bytes, with its status line. It is the limit of Chromium
@@ -120,7 +121,7 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads a complete head, as [`end`] found it. Returns `None` if the head is valid. Otherwise returns a valid
-/// head with the same meaning.
+/// head, in which the lines that cannot be read are missing.
 ///
 /// # Errors
 /// Returns why the response must be refused.
@@ -206,8 +207,8 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// Handles obsolete folding: the line continues the value of the previous one, after a blank (RFC 9112,
-    /// section 5.2).
+    /// Adds a line that continues the value of the previous one (obsolete folding, RFC 9112, section 5.2). A
+    /// blank separates the two parts of the value.
     fn folded(&mut self, line: &'h [u8]) -> Result<(), Refused> {
         self.changed = true;
         match self.fields.last_mut().filter(|_| self.kept) {

@@ -89,9 +89,9 @@ impl HostPattern {
     }
 }
 
-/// Returns true if a registry of ICANN lets anyone register names below this one (publicsuffix.org). The
-/// suffixes of companies, such as `github.io`, do not count, because a limit for all names of a company is
-/// useful.
+/// Returns true if this name is in the ICANN section of the Public Suffix List (publicsuffix.org). The names
+/// below it have many owners. The suffixes of companies, such as `github.io`, do not count, because a limit
+/// for all names of a company is useful.
 fn is_icann_suffix(host: &str) -> bool {
     let suffix = psl::suffix(host.as_bytes());
     suffix
@@ -132,9 +132,10 @@ impl HostOptions {
     }
 }
 
-/// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used. A
-/// name without `*.` is more specific than a name with it. A longer name is more specific than a shorter one.
-/// If both are equal, a pattern with a port or a scheme is more specific than one without.
+/// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used.
+/// Headers are taken from all of these rules ([`HostRules::headers`]). A name without `*.` is more specific
+/// than a name with it. Otherwise a longer name is more specific than a shorter one. If the lengths are equal
+/// too, a pattern with a port or a scheme is more specific than one without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 

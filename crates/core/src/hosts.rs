@@ -1,10 +1,10 @@
-//! What runs learned about hosts: their limits, and the numbers with which later runs start. It is stored in
-//! one small JSON text, `hosts.json`.
+//! What runs learned about hosts: their limits, and the numbers with which later runs start. All of this is
+//! stored in one small JSON text, `hosts.json`.
 //!
 //! Invariant: the text contains origins (scheme, host, port), numbers and fixed words, and nothing else. It
 //! has no path, no user name and no secret, and its length is limited. A run starts with the stored limits.
-//! After the time `FRESH`, it starts with one more connection, and after the time `KEPT`, everything is
-//! removed.
+//! If a limit is older than `FRESH`, the run may use one more connection. Limits and numbers that are older
+//! than `KEPT` are removed.
 
 use crate::concurrency::{Learned, Level, Spoke};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ struct Text {
 }
 
 impl Hosts {
-    /// Reads a text. Entries that are too old or have no valid origin are left out.
+    /// Reads a text. Entries that are too old, are not valid, or have no valid origin are left out.
     ///
     /// # Errors
     /// Returns why the text cannot be read, in words for the user.
@@ -199,8 +199,8 @@ fn rounded(level: Level) -> Level {
     Level { goodput: level.goodput.map(f64::round), ..level }
 }
 
-/// Returns the time since a date in seconds. A date in the future is from a wrong clock, so it counts as very
-/// old.
+/// Returns the time since `at`, which is in seconds since 1970. A date in the future is from a wrong clock,
+/// so it counts as very old.
 fn age(at: u64, now: SystemTime) -> Duration {
     let at = UNIX_EPOCH.checked_add(Duration::from_secs(at));
     at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)

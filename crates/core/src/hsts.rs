@@ -1,14 +1,14 @@
 //! Remembers hosts that asked to be reached over https only (RFC 6797).
 //!
-//! Invariant: only names of hosts are known, never addresses (RFC 6797, section 8.1.1).
+//! Invariant: only hosts with a name are remembered, and no addresses (RFC 6797, section 8.1.1).
 
 use crate::names::without_last_dot;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// The highest number of hosts that are remembered. A list of URLs may have a million hosts. Hosts above this
-/// number are not remembered.
+/// The highest number of hosts that are remembered. A list of URLs may have a million hosts. If there are so
+/// many, no further host is remembered until the time of another one has passed.
 const HOSTS_MOST: usize = 4096;
 
 /// The hosts that asked for https in this run. Times are since the start of the run.
@@ -58,8 +58,8 @@ impl SecureHosts {
             })
             .then(|| {
                 let mut secured = url.clone();
-                // Port 80 becomes 443, because the URL contains neither. Each is the usual port of its
-                // scheme.
+                // A URL without a port gets the usual port of https instead of that of http. Any other port
+                // stays (RFC 6797, section 8.3).
                 let _ = secured.set_scheme("https");
                 secured
             })
@@ -70,8 +70,8 @@ fn normal(host: &str) -> String {
     without_last_dot(host).to_ascii_lowercase()
 }
 
-/// Reads a header (RFC 6797, section 6.1). Returns the time that it states, and true if it includes the names
-/// below the host. Returns `None` if it has no valid `max-age`, or has a directive twice.
+/// Reads a header (RFC 6797, section 6.1). Returns its `max-age`, and true if it applies to the names below
+/// the host too. Returns `None` if it has no valid `max-age`, or has a directive twice.
 fn read(header: &str) -> Option<(Duration, bool)> {
     let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
     for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {

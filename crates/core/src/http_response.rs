@@ -106,7 +106,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
 }
 
 /// Adds the digest and the size that a redirect stated for the file. They belong to the whole file, even if
-/// the response is a range.
+/// the response is a range. If the response has a content coding, a note is added instead.
 pub fn learn(remote: &mut Remote, linked: Linked) {
     if remote.coding.is_some() {
         let from = linked.digest.from;
@@ -188,7 +188,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// Returns the length of the body that a head announces.
 ///
 /// # Errors
-/// Returns an error if the head states the end of the body in two ways.
+/// Returns why the headers that state the end of the body cannot be used.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     let values = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let codings = values(header::TRANSFER_ENCODING).filter(|one| !one.eq_ignore_ascii_case(b"identity"));

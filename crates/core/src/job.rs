@@ -71,7 +71,7 @@ pub struct Job {
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
     /// with these bytes. If the settings require a digest from a list or a signature, the job fails.
     pub range: Option<ByteRange>,
-    /// The waiting job with the highest priority starts next, and gets further connections first.
+    /// Jobs with a higher number start before those with a lower one, and get further connections first.
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
     pub notes: Vec<String>,
@@ -263,7 +263,7 @@ impl Job {
         self
     }
 
-    /// Sets whether https was only assumed for the first URL (see [`parse_given`]).
+    /// Records if https was only assumed for the first URL (see [`parse_given`]).
     #[must_use]
     pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
         self.assumed_https = assumed_https;

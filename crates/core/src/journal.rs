@@ -23,7 +23,8 @@ const FORMAT: &[u8] = b"downhaul journal 3\n";
 const LONGEST_RECORD: usize = 256 * 1024;
 
 /// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
-/// has about 25 MB of records. If a byte of a claim is damaged, at most this many bytes are fetched again.
+/// has about 25 MB of records. If a byte of a joined claim is damaged, at most this many bytes are fetched
+/// again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
 /// The description of the file in a journal. A later run uses it to decide if a response belongs to the file.
@@ -110,8 +111,8 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a journal up to the first record that is not readable. Returns `None` if its start is not readable.
-/// Claims of bytes that the file cannot have are left out.
+/// Reads a journal up to the first record that is not readable. Returns `None` if its format is another one,
+/// or if its start is not readable. Claims of bytes that the file cannot have are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };

@@ -16,13 +16,15 @@
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
 //! - [`journal`] is the record from which a later run resumes. [`identity`] decides if a file that exists
-//!   already is the wanted one. [`adopt`] reads partial files of other tools.
+//!   already is the wanted one. [`adopt`] decides which bytes of a file another tool has written.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] says what options of curl mean.
 //! - [`calendar`] computes times from dates.
 //! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
-//! - [`names`] says where connections to a host really lead.
+//! - [`host_rules`] has options for some hosts only. [`shard`] decides which jobs of a list belong to one of
+//!   several runs.
+//! - [`names`] decides to which addresses, and from which interface, connections to a host are made.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.

@@ -13,17 +13,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// although it is not.
 const SLOTS_A_LINE: u64 = 16;
 
-/// The length of a short line, in bytes. The number of lines is not known before the list is read, and it is
-/// taken from the size of the list.
+/// The length of a short line, in bytes. The number of lines is not known before the list is read, so it is
+/// estimated from the size of the list.
 const SHORT_LINE: u64 = 32;
 
-/// The most slots. They take 16 MiB. With ten million names, one in twenty-five counts as repeated.
+/// The highest number of slots. They take 16 MiB. With ten million names, one in twenty-five counts as
+/// repeated although it is not.
 const SLOTS_MOST: u64 = 1 << 26;
 
-/// The slots in a byte. Each has two bits: the number of names that were added there, up to [`SEVERAL`].
+/// The number of slots in a byte. A slot has two bits: the number of names that were added there, up to
+/// [`SEVERAL`].
 const IN_A_BYTE: u64 = 4;
 
-/// The slots of a name. With more, the filter would be too full at ten million names.
+/// The number of slots of a name. With more, the filter would be too full at ten million names.
 const OF_A_NAME: u64 = 4;
 
 /// The number in a slot for two or more names.
@@ -69,7 +71,7 @@ impl ListedNames {
     /// Returns true if this path was added once, and no other path that could clash with it.
     pub fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
-        // The partial file of a longer name has another name.
+        // The names of the side files of a longer name are cut, so they are not known here.
         file.len() + NEW_JOURNAL.len() <= LONGEST && self.count(path) == 1
     }
 

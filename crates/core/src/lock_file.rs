@@ -81,7 +81,7 @@ pub struct Entry {
     /// The time from the first request to the end, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The number of tries: 1 and the counted retries. It is 0 for a file that was skipped.
+    /// The number of tries: the first one, and the retries that count. It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The unknown keys of a JSON line, or the unknown columns of a table.
@@ -179,8 +179,8 @@ pub enum Line {
 }
 
 impl Line {
-    /// Returns true if this line says less than an `earlier` one about the same file. Then the earlier line
-    /// counts.
+    /// Returns true if an `earlier` line about the same file has a strong digest, and this line has none and
+    /// states no other size. Then the earlier line counts.
     pub fn adds_nothing_to(self, earlier: Line) -> bool {
         matches!((self, earlier), (Line::Unknown(size), Line::Known(known)) if size.is_none() || size == known)
     }

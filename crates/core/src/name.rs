@@ -3,9 +3,8 @@
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
 //! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server, a URL
-//! or a Metalink document, its components also have no control or bidirectional characters, are not hidden,
-//! and do not look like an option of a program. [`SafeName::for_windows`] returns a name that Windows
-//! accepts.
+//! or a document, its components also have no control or bidirectional characters, are not hidden, and do not
+//! look like an option of a program. [`SafeName::for_windows`] returns a name that Windows accepts.
 
 mod clean;
 mod endings;
@@ -106,8 +105,8 @@ impl SafeName {
         Ok(SafeName::plain(parts.join("/")))
     }
 
-    /// Returns a safe form of a name that the publisher of a set of files chose (Metalink). The name may have
-    /// relative folders. Each component is changed in the same way as a server's name.
+    /// Returns a safe form of a name in a document, such as a Metalink file. The name may have relative
+    /// folders. Each component is changed in the same way as a server's name.
     ///
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.

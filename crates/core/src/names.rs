@@ -39,8 +39,8 @@ pub enum Interface {
     Name(String),
 }
 
-/// The URL of a server for DNS over HTTPS (RFC 8484). It is an https URL without a user name, a password and
-/// a fragment.
+/// The URL of a server for DNS over HTTPS (RFC 8484). It is an https URL without a user name, a password or a
+/// fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DohServer(Url);
 

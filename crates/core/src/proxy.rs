@@ -61,7 +61,7 @@ const PROTOCOLS: [(&str, Protocol); 6] = [
     ("socks", Protocol::Socks5h),
 ];
 
-/// The port of proxies whose URL has no port, as in curl.
+/// The port of proxies whose URL has no port, as in curl. Proxies over https have a port of their own.
 const PORT: u16 = 1080;
 const PORT_HTTPS: u16 = 443;
 

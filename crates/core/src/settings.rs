@@ -26,8 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// The settings of a session. [`Settings::default`] returns the defaults of the program. Fields can be
-/// assigned, or set with the `with_` methods.
+/// The settings of a session. [`Settings::default`] returns the defaults of the library. The program uses
+/// other values for some fields, such as [`Settings::parallel`]. Fields can be assigned, or set with the
+/// `with_` methods.
 ///
 /// ```
 /// # use downhaul_core::settings::Settings;
@@ -86,8 +87,7 @@ pub struct Settings {
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
     pub retries: u32,
-    /// HTTP statuses that are retried in the same way as a failure of the server. Without this setting they
-    /// are not retried. An example is 404.
+    /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -96,8 +96,8 @@ pub struct Settings {
     /// The longest time for a name lookup, for an attempt to connect, and for a TLS handshake (for each of
     /// them).
     pub connect_timeout: Duration,
-    /// The longest time for one file, including all retries. The time in which a question is open or the job
-    /// is paused does not count.
+    /// The longest time for one file, including all retries. The time in which a question is open, the job is
+    /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
     /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails in
     /// the same way as a transfer without data.
@@ -408,7 +408,7 @@ pub enum Resume {
     Auto,
     /// Starts again (`--no-resume`).
     Forget,
-    /// Resumes, and also adopts a partial file that another tool left under the final name (`--continue`).
+    /// Resumes, and also adopts a file that another tool left unfinished under the final name (`--continue`).
     Adopt,
     /// Keeps the chunks of a finished file that match their digests (`downhaul repair`).
     Repair,

@@ -2,8 +2,9 @@
 //! *fail*.
 //!
 //! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. All
-//! signs of "too many requests" are handled here: the statuses 429 and 503, `Retry-After` with any failure,
-//! quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count connections.
+//! signs of "too many requests" are known here: the statuses 425, 429 and 503, `Retry-After` with any
+//! failure, quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count
+//! connections.
 //!
 //! Invariant: a pause that is longer than [`LONGEST_PAUSE`] is a failure.
 
@@ -47,8 +48,8 @@ pub enum Decision {
 pub struct Circumstances {
     /// True if the host sent bytes a moment ago.
     pub serves_others: bool,
-    /// True if connections were added a moment ago to a file that was receiving bytes, or if the host has
-    /// refused everything since then.
+    /// True if the failure may be a ban, because the number of connections reached a new maximum a moment
+    /// ago, or because a ban lasts.
     pub bans: bool,
 }
 

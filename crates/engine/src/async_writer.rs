@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 /// Turns an asynchronous writer into a blocking one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
 /// The engine writes on threads that may block. These threads wait until the writer accepts the bytes. The
-/// writer is shut down when the file is complete.
+/// writer is flushed when the file is complete, and then dropped. It is not shut down.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,

@@ -1,7 +1,7 @@
 //! Collects facts about files from checksum lists and signatures: given ones, and those beside the files.
 //!
-//! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
-//! folder. A wrong signature is a failure. A list with a wrong signature is never used as an unsigned list.
+//! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
+//! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.
 
 mod beside;
 
@@ -78,7 +78,7 @@ impl ChecksumDiscovery {
         ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// Returns true if the settings require neither lists nor signatures.
+    /// Returns true if the settings request neither lists nor signatures.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -177,8 +177,8 @@ impl ChecksumDiscovery {
     }
 
     /// Adds what a response offers: mirrors, and the digests in a Metalink document. The mirrors do not need
-    /// to be trusted, because several mirrors are used together only if a digest is known. That digest comes
-    /// from the server that the user gave.
+    /// to be trusted, because several mirrors are used together only if a digest is known, with which all
+    /// bytes are verified.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();

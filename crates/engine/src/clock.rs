@@ -1,4 +1,4 @@
-//! Provides the only clock and the only random numbers of the engine.
+//! Provides the only clock of the engine, and the seed for its random waits.
 //!
 //! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
 

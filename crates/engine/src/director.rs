@@ -1,17 +1,17 @@
 //! Runs the loop of a session. It passes commands, reports and timers to the plans, carries out their
 //! actions, and reports their events.
 //!
-//! The director makes all decisions about the files in progress that concern more than one plan. It handles
-//! neither bytes nor files. Workers and blocking tasks handle them, and send reports to the director.
+//! The director makes all decisions about the files in progress that concern more than one plan. It reads and
+//! writes neither bytes nor files. Workers and blocking tasks do that, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent, or running, or over. The number of active jobs is at most
-//! `settings.parallel`, or the number that is chosen automatically. Running jobs that are not active wait for
-//! an answer of the user, or for the end of a pause that a host asked for, or were paused. [`Connections`]
-//! counts the connections, to each host and in all. A file without a connection gets a connection before
-//! another file gets an additional one.
+//! `settings.parallel`, or the number that is chosen automatically. Running jobs that are not active are
+//! paused, or they wait: for an answer of the user, for the end of a pause that a host asked for, or for
+//! another run that works on the file. [`Connections`] counts the connections, to each host and in all. A
+//! file without a connection gets a connection before another file gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
-//! lends small files to another thread, and [`ending`] handles the end of files. [`control`] carries out
+//! lends small files to other threads, and [`ending`] ends files and the session. [`control`] carries out
 //! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
 //! [`verifying`] verifies bytes.
 
@@ -65,10 +65,10 @@ pub(crate) use verifying::{promises_data, publishing};
 /// list is read.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
-/// The most hosts without connections that are remembered. They take a few hundred KiB.
+/// If more hosts than this are known, those without connections are forgotten. They take a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// The most reports that are handled before all files in progress are checked again.
+/// The highest number of reports that the director takes before it checks all files in progress again.
 const REPORTS_AT_ONCE: usize = 64;
 
 /// The time between two checks of a slow reader of all events.
@@ -83,7 +83,7 @@ enum Report {
     Looked(Result<(PathBuf, Place), Error>),
     /// The path of the file was chosen, and its partial file was opened if one is needed.
     Placed(Result<Placement, Error>),
-    /// The partial file was begun again.
+    /// The partial file was begun.
     Begun(Result<Generation, Error>),
     /// The partial file of a job that is over has been removed.
     Gone,
@@ -92,7 +92,7 @@ enum Report {
 /// The reason why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    /// The pause that its host asked for is over.
+    /// The pause that its host asked for is over, or the file that another run worked on is looked at again.
     Waited,
     /// The user chose to retry the file.
     Answered,

@@ -8,15 +8,17 @@ use std::time::Duration;
 /// The wait before the next connection. It grows with each failure in a row.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
+    /// The number of failures in a row.
     failures: u32,
-    /// The failures in a row, where failures during one wait count once. Connections that were opened
-    /// together are often refused together.
+    /// The number of failures in a row, where failures during one wait count once. Connections that were
+    /// opened together are often refused together.
     waits: u32,
+    /// The time when the wait ends.
     until: Duration,
 }
 
 impl Backoff {
-    /// Records a failure. `wait` is the time that the host asked for.
+    /// Records a failure. `wait` is the time that the host asked for, or zero.
     pub(super) fn on_failure(&mut self, now: Duration, wait: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.waits = self.waits.saturating_add(u32::from(now >= self.until));
@@ -38,9 +40,9 @@ impl Backoff {
         self.failures > 1
     }
 
-    /// Returns the wait after the last failure. It is a tenth of a second after the first failure, doubles
-    /// with each further failure in a row, and is at most 13 s. Together, the waits reach 25 s, because a
-    /// host that counts requests by the minute may need about 20 s.
+    /// Returns the wait after the last failure. It is 0.1 s after the first failure, doubles with each
+    /// further failure in a row, and is at most 12.8 s. The first eight waits add up to 25 s, because a host
+    /// that counts requests by the minute may accept none for about 20 s.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.waits.min(8))
     }

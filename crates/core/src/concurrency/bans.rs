@@ -1,12 +1,14 @@
 //! Hosts that ban a client for too many connections. Such a host closes all connections of the client, and
 //! refuses new ones for a while.
 //!
-//! A refusal or a broken connection counts as a ban if connections were added at most ten seconds before, and
-//! if the failed file had received bytes. If each added connection was the first one of its file, only a
-//! refusal counts. While a ban lasts, every refusal and every broken connection belongs to it.
+//! A refusal or a broken connection counts as a ban if the number of connections had reached a new maximum at
+//! most ten seconds before, and if the failed file had received bytes. If the newest connection was the first
+//! one of its file, only a refusal counts. While a ban lasts, every refusal and every broken connection
+//! belongs to it. A failed connection counts only if its file has no other connection.
 //!
-//! After a ban, the limit is the number of connections that received bytes before the new connections were
-//! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
+//! After a ban, the limit is the highest number of connections that received bytes before the new connections
+//! were added, but not more than an earlier limit. The host gets no request for a while. After that, it gets
+//! one connection until bytes arrive.
 //!
 //! Invariant: a limit is never raised. A limit is removed only if this run found it more than a minute ago,
 //! if the host banned the client only once, if it closed connections but never refused one, and if no ban
@@ -20,7 +22,7 @@ use std::time::Duration;
 /// that search log files for clients to ban need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first wait and the longest one. The wait doubles if another failure follows a wait.
+/// The first wait and the longest one. The wait doubles if a connection fails after the wait has ended.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A limit is removed after this time, unless it is confirmed or a ban lasts. Connections that only broke may
@@ -35,9 +37,9 @@ const NOTICED: Duration = Duration::from_millis(300);
 /// The bans of a host so far.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    /// The number of open connections that have received bytes. `most_flowing` is the highest value of
-    /// `flowing` so far. A new ban sets it to the limit.
+    /// The number of open connections that have received bytes.
     flowing: usize,
+    /// The highest value of `flowing` so far. A new ban sets it to the limit.
     most_flowing: usize,
     /// The highest number of open connections at one time. A new ban sets it to the limit.
     most: usize,
@@ -56,7 +58,7 @@ struct Growth {
     at: Duration,
     /// The value of [`Bans::most_flowing`] before the increase.
     flowed: usize,
-    /// True if the file of the new connection had another connection already.
+    /// True if the file of the newest connection had another connection already.
     further: bool,
 }
 
@@ -79,7 +81,7 @@ struct Ban {
 }
 
 impl Bans {
-    /// Returns the state for a host whose limit an earlier run found.
+    /// Returns the state at the start of a run. `limit` is the limit that an earlier run found, if any.
     pub(super) fn known(limit: Option<usize>) -> Self {
         let limit = limit.map(|most| Limit { most: most.max(1), since: Duration::ZERO, confirmed: true });
         Bans { limit, ..Bans::default() }
@@ -150,8 +152,8 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // If each added connection is the first one of its file, only a refusal counts as a ban, because
-        // a broken connection may be an accident.
+        // If the newest connection is the first one of its file, only a refusal counts as a ban, because a
+        // broken connection may be an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
@@ -166,8 +168,8 @@ impl Bans {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit for later runs. It is a limit that this run found, or an older one that this run
-    /// found to be right.
+    /// Returns the limit for later runs. It is a confirmed limit that this run found, or an older one that as
+    /// many connections of this run have reached without a ban.
     pub(super) fn learned(&self) -> Option<usize> {
         let found = |limit: &Limit| limit.confirmed && (self.count > 0 || self.most_flowing >= limit.most);
         self.limit.filter(found).map(|limit| limit.most)
@@ -180,7 +182,7 @@ impl Bans {
         banned.max(noticed)
     }
 
-    /// Removes a limit that may have been an accident. Returns true if there was one.
+    /// Removes a limit that may have been an accident ([`ACCIDENT`]). Returns true if there was one.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         self.ban.is_none() && self.limit.take_if(|limit| is_old(limit)).is_some()

@@ -58,7 +58,7 @@ pub struct Step {
     pub from: usize,
     /// The target after the change.
     pub to: usize,
-    /// The goodput at the earlier target, in bytes a second. It is 0 if it was not measured.
+    /// The goodput that was measured before the change, in bytes a second. It is 0 if it was not measured.
     pub goodput: f64,
     /// The reason for the change.
     pub why: StepReason,
@@ -71,18 +71,18 @@ pub enum StepReason {
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
-    /// As many files have arrived as were allowed at once.
+    /// As many small files have arrived as were allowed at once.
     Arrived,
     /// More connections are tried.
     TryMore,
-    /// Of the two targets that were compared, the other one was better.
+    /// Two targets were compared, and the target changes back to the better one.
     Better,
     /// More connections increased the goodput too little.
     NoGain,
     /// Fewer connections are tried.
     TryFewer,
-    /// The host refuses more connections.
+    /// The host refused more connections, or banned the client.
     Refused,
-    /// With more connections, everything was slower.
+    /// With more connections, the goodput was less than half. The target does not change in this step.
     Collapse,
 }

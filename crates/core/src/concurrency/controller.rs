@@ -1,7 +1,8 @@
 //! The controller: its inputs, its output and its limits. Its decisions are in [`super::phase`].
 //!
-//! Invariant: the target is at least 1 and at most the ceiling. A window is measured only while the number of
-//! open connections equals the target.
+//! Invariant: the target is at least 1 and at most the ceiling. A window is measured only while at least as
+//! many connections are open as the target says. If surplus connections can be stopped, it must be exactly as
+//! many.
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
@@ -25,16 +26,18 @@ const FAR: Duration = Duration::from_millis(10);
 /// steps.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// Up to this many files at once, the number doubles each time that as many files have arrived as are allowed
-/// at once. So it is reached after 12 files, and a host that refuses is found with few of them. People
-/// usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
+/// Up to this many small files at once, the number doubles each time that as many files have arrived as are
+/// allowed at once. A start with 4 files reaches it after 12 files, so only a few files fail if the host
+/// refuses them. People usually set this number for aria2 (`-j16`), and curl uses 50 by default
+/// (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
-/// The number of steps that are kept for `--explain`. The first steps are the ramp, and the last steps are
-/// the result.
+/// The number of steps that are kept for `--explain`. If there are more, steps in the middle are removed: the
+/// first steps are the ramp, and the last steps are the result.
 const STEPS_MOST: usize = 64;
 
-/// Decides the number of connections to one host, or the number of files at once.
+/// Decides the number of connections to one host, or the number of small files at once. A controller of files
+/// counts each file as a connection.
 ///
 /// Call [`on_opened`](Self::on_opened) and [`on_closed`](Self::on_closed) for each connection, and
 /// [`on`](Self::on) for each observation of a plan. Call [`allowance`](Self::allowance) before you open or
@@ -49,7 +52,7 @@ pub struct Controller {
     pub(super) target: usize,
     /// As long as the target is lower than this, it doubles without a measurement.
     quickly_to: usize,
-    /// The files that arrived since the target was doubled.
+    /// The number of files that arrived since the target was last doubled.
     arrived: usize,
     pub(super) phase: Phase,
     /// The current measurement.
@@ -60,8 +63,9 @@ pub struct Controller {
     pub(super) has_held: bool,
     /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
-    /// True if the target started at [`FAR_TARGET`] and fewer connections were never measured. Steps down
-    /// then follow each other without a hold.
+    /// True if the target started at [`FAR_TARGET`], or at a number of an earlier run that the first
+    /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
+    /// other without a hold.
     pub(super) steps_down: bool,
     /// The target above which everything became slower at the last trial. It is 0 if that never happened.
     pub(super) collapsed_above: usize,
@@ -81,11 +85,11 @@ pub(super) struct Usage {
     /// True if this controller may stop what it counts. A controller of connections may stop connections. A
     /// controller of files may not stop files.
     may_stop: bool,
-    /// Open connections.
+    /// The number of open connections.
     pub(super) connections: usize,
-    /// Files that have at least one connection.
+    /// The number of files that have at least one connection.
     pub(super) files: usize,
-    /// Bytes that all connections have received so far.
+    /// The number of bytes that all connections have received so far.
     bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,
@@ -194,7 +198,7 @@ impl Controller {
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
     }
 
-    /// Handles an observation of a plan.
+    /// Records an observation of a plan, and changes the target if the observation is a reason to.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         match observation {
             Observation::Progress { bytes, latency } => self.on_progress(now, bytes, latency),
@@ -205,7 +209,8 @@ impl Controller {
         }
     }
 
-    /// Handles `bytes` more bytes from a host that needs `latency` for the first byte of a response.
+    /// Counts `bytes` more bytes from a host that needs `latency` for the first byte of a response. Changes
+    /// the target if a measurement is complete.
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
         self.set_first_target(now, latency);
@@ -230,14 +235,14 @@ impl Controller {
         }
     }
 
-    /// Handles a connection that broke in the middle of its work. `wait` is the time that the host asked for.
+    /// Records a connection that ended early. `wait` is the time that the host asked for, or zero.
     fn on_broken(&mut self, now: Duration, wait: Duration) {
         self.backoff.on_failure(now, wait);
         self.window = None;
     }
 
-    /// Handles a refused connection. The present number of connections becomes the ceiling. If the refusal
-    /// may be an accident (it is not `deliberate`), this happens only after two refusals in a row.
+    /// Records a refused connection. The present number of connections becomes the ceiling. If the refusal
+    /// may be an accident (it is not `deliberate`), this happens only after two failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
@@ -247,7 +252,8 @@ impl Controller {
         }
     }
 
-    /// Sets the highest target. `limited` is true if the host itself does not accept more connections.
+    /// Sets the highest target, and ends a trial. `limited` is true if the host itself does not accept more
+    /// connections.
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
         (self.ceiling, self.limited, self.known, self.quickly_to) = (most.max(1), limited, None, 0);
         self.end_trial(now);
@@ -265,12 +271,12 @@ impl Controller {
         self.target < self.ceiling
     }
 
-    /// Returns the lowest target to try. It gives each file one connection.
+    /// Returns the lowest target to try: one connection for each file, but not more than the ceiling.
     pub(super) fn least(&self) -> usize {
         self.usage.files.clamp(1, self.ceiling)
     }
 
-    /// Changes the target, and starts a new measurement.
+    /// Changes the target, within its limits. The current measurement is dropped.
     pub(super) fn set_target(&mut self, now: Duration, to: usize, goodput: f64, why: StepReason) {
         let to = to.clamp(1, self.ceiling);
         self.window = None;
@@ -307,8 +313,9 @@ impl Controller {
         }
     }
 
-    /// Doubles the number of files at once if as many files have arrived as are allowed at once. A
-    /// measurement would take 0.2 s, in which a near host can send thousands of small files.
+    /// Counts a file that arrived. Doubles the number of files at once if as many files have arrived as are
+    /// allowed at once. A measurement would take 0.1 s or more, in which a near host can send a thousand
+    /// small files.
     fn double(&mut self, now: Duration) {
         if self.target >= self.quickly_to || self.phase != Phase::Ramp {
             return;
@@ -321,7 +328,8 @@ impl Controller {
     }
 
     /// Records that the target was compared with another one and is the best one so far. `settled` is true if
-    /// no other one is tried for now. With several files, their number affects the comparison.
+    /// no other one is tried for now. With several files, nothing is recorded, because the number of files
+    /// affects the comparison.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
         if self.usage.files < 2 {
             let goodput = settled.then_some(goodput);

@@ -1,7 +1,7 @@
 //! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
 //! it in a second ([`RequestRate`]), and the number of connections above which it bans the client ([`Bans`]).
 //!
-//! Invariant: the lowest of their limits applies.
+//! Invariant: the lowest of these limits applies.
 
 use super::bans::Bans;
 use super::controller::AUTO_MOST;
@@ -82,13 +82,14 @@ impl Host {
         self.controller.best().filter(is_free)
     }
 
-    /// Returns the HTTP version, if it is worth storing. Without any knowledge, a run expects HTTP/1.1.
+    /// Returns the HTTP version to store. HTTP/1.1 is stored only if an earlier run stored HTTP/2, because a
+    /// run for which no version is stored expects HTTP/1.1.
     fn http(&self) -> Option<Spoke> {
         self.http.filter(|&http| http == Spoke::Http2 || self.known_http == Some(Spoke::Http2))
     }
 
-    /// Returns true if an earlier run downloaded a list of small files over HTTP/2, and no file of this run
-    /// shows that this is not possible any more.
+    /// Returns true if a small file of this run came over HTTP/2. If no small file of this run has arrived
+    /// yet, returns true if those of an earlier run came over HTTP/2.
     pub fn is_known_for_http2(&self) -> bool {
         self.http.or(self.known_http) == Some(Spoke::Http2)
     }
@@ -131,14 +132,15 @@ impl Host {
     }
 
     /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was opened
-    /// before, and is used for further files. `http` is the HTTP version, if downhaul chose it.
+    /// before, and is used for further files. `http` is the HTTP version, if downhaul chose it. It is `None`
+    /// if the user chose the version, or if the URL is not https.
     pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
         self.http = if self.http == Some(Spoke::Http2) { self.http } else { http };
         self.requests.on_served(done);
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }
 
-    /// Handles an observation of a plan.
+    /// Records an observation of a plan.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         if matches!(observation, Observation::Progress { .. }) {
             self.requests.on_bytes(now);
@@ -146,7 +148,7 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Handles a failed connection. Some failures need a pause and do not count as a retry. For such a
+    /// Records a failed connection. Some failures need a pause and do not count as a retry. For such a
     /// failure, this function returns how long the file pauses and why. For any other failure it returns
     /// `None`.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
@@ -188,7 +190,8 @@ impl Host {
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the highest number of connections that the host accepts now.
+    /// Returns the highest number of connections that the host accepts now. Removes a limit that may have
+    /// been an accident first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_ceiling(now, self.most, false);

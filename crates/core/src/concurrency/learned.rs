@@ -1,15 +1,15 @@
 //! What a run learned about a host: its limits, and the numbers with which later runs start.
 //!
-//! Invariant: these types are stored, so they have numbers and fixed words, and no path and no name.
+//! Invariant: these values are stored, so they have only numbers and fixed words, and no path and no name.
 
 use serde::{Deserialize, Serialize};
 
-/// A goodput between these shares of the stored one confirms it. On a shared line the goodput of two runs
-/// differs by a fifth to a third. A line of another kind differs by more.
+/// A goodput between these shares of the stored one confirms it. On a shared line, the goodput of two runs
+/// differs by a fifth to a third. On lines of different kinds, it differs by more.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
 /// If the goodput of two measurements differs by at most this share of the first one, the second one is not
-/// stored. Without this rule, each run would write the file.
+/// stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
 /// The limits of a host, and the numbers that were best. A later run starts with them.
@@ -53,7 +53,7 @@ pub enum Spoke {
 }
 
 impl Level {
-    /// Returns true if the number is at least 1 and the goodput is a positive number.
+    /// Returns true if the number is at least 1, and if the goodput is a positive number or is not known.
     pub fn is_valid(&self) -> bool {
         self.number > 0 && self.goodput.is_none_or(|goodput| goodput > 0.0 && goodput.is_finite())
     }

@@ -1,28 +1,30 @@
 //! Decides how many connections a host gets over all files, and how many files are requested from it in a
 //! second.
 //!
-//! A [`Controller`] decides the number of connections. A [`Host`] combines the controller with a request rate
-//! and with the limits of hosts that ban clients. These types only calculate: no code here reads a clock, and
-//! each call gets the time as an argument.
+//! A [`Controller`] decides the number of connections, or the number of small files at once. A [`Host`]
+//! combines a controller of connections with a request rate and with the limits of hosts that ban clients.
+//! These types only calculate: no code here reads a clock, and each call that needs the time gets it as an
+//! argument.
 //!
 //! # How the controller decides
 //!
-//! The controller has a **target**: the number of connections that there should be now. While exactly that
-//! many connections are open, it measures their **goodput**: the bytes that all of them together receive in a
-//! second. A measurement is used if it is long enough for the distance of the host (`window.rs`) and if TCP's
-//! slow start is over. After each measurement the controller is in one of five phases (`phase.rs`):
+//! The controller has a **target**: the number of connections that there should be now. While that many
+//! connections are open, it measures their **goodput**: the bytes that all of them together receive in a
+//! second. A measurement is used if it is long enough for the distance of the host (`window.rs`). Most
+//! decisions also need that TCP's slow start is over. The controller is always in one of five phases
+//! (`phase.rs`):
 //!
 //! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
 //!   connections are tried.
-//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 8 % of the ideal
-//!   gain, and then even more connections are tried. If the goodput grew by less, the old target returns, and
-//!   `Recheck` follows.
+//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 7 % of the ideal
+//!   gain. Then even more connections are tried, or `Hold` follows at the ceiling. If the goodput grew by
+//!   less, the old target returns, and `Recheck` follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
 //!   follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the earlier
 //!   goodput. If it is less, the old target returns. `Hold` follows in both cases.
-//! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or at once
-//!   if the goodput fell below 85 % of its value at the start of the hold.
+//! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or earlier
+//!   if the goodput of two measurements in a row is below 90 % of its value at the start of the hold.
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
@@ -30,25 +32,29 @@
 //!
 //! Steps down follow each other without a hold in two cases, in which fewer connections were never measured:
 //! a far host started with 8 connections, or the target started at a number of an earlier run, and the line
-//! has changed since.
+//! has changed since. These steps follow after a `Recheck` too. If the first step down lost goodput and more
+//! connections were never tried, they are tried next.
 //!
 //! The time from a request to its response shows if packets wait in a queue before the line (`queue.rs`). If
-//! they do, the line is full. A far host that started with 8 connections is then measured with fewer first.
-//! If they do not, the line has room. During the first seconds no fewer connections are tried then, because
-//! new connections would need many round trips to become as fast as the closed ones.
+//! they do, the line is full. The first trial of a far host that started with 8 connections is then a trial
+//! of fewer. If no packets wait, the line has room. The first trial of a far host is then one of four times
+//! as many connections. While the holds are shorter than 5 s, no fewer connections are tried, because new
+//! connections would need many round trips to become as fast as the closed ones.
 //!
 //! # What an earlier run found
 //!
-//! A [`Level`] is a number that an earlier run found to be the best, with the goodput that it had. If it is
-//! above the usual first target, the target starts there. It is only a start: the first measurement is
+//! A [`Level`] is a number of connections that an earlier run found to be the best, with its goodput. If the
+//! number is above the usual first target, it becomes the first target. The first measurement is then
 //! compared with the stored goodput. If both are about the same, the line is the same, and a hold of 4 s
-//! follows. If they differ, the level shows nothing, and the search begins, as it does for a far host. A
-//! level that was found near the host is not used if the host is far away now, and the other way round.
+//! follows. If they differ, or if no goodput is stored, the search begins with steps up and down, as it does
+//! for a far host. A level that was found near the host is not used if the host is far away now, and the
+//! other way round.
 //!
 //! # Bounds
-//! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the
-//! limit that the user set, the number of connections that were open when the host refused one more
-//! connection, and the number of connections above which everything became slower.
+//! The target is never below 1 and never above the ceiling. The ceiling is the lowest of four numbers: the
+//! limit that the user set (at most 64), the number of connections that were open when the host refused one
+//! more connection, the number of connections above which the host bans the client, and the number of
+//! connections above which everything became slower.
 //!
 //! Connections above the target are stopped only if all connections belong to one file. If there are several
 //! files, surplus connections end with their files.

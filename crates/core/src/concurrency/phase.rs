@@ -8,17 +8,18 @@ use super::window::Measurement;
 use super::{Controller, StepReason};
 use std::time::Duration;
 
-/// More connections stay if they reach at least this share of the ideal gain. If two doublings each gain a
-/// little less than this share, they gain about a seventh in total, and both are undone. A share of one third
+/// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
+/// little less would gain about a seventh in total, but the first one is undone already. A share of one third
 /// would be more polite to other traffic on the same line. But with that share, the controller comes close to
 /// the best fixed number (within a tenth) on a tenth fewer of the simulated lines.
 const WORTH_IT: f64 = 0.07;
 
-/// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
+/// A gain of at least this share of the ideal one is accepted at once. A smaller one is accepted only when
+/// slow start is over.
 const OBVIOUS: f64 = 1.0 / 3.0;
 
-/// A gain of at least this share shows that each connection has a limit of its own. From [`FAR_TARGET`] on,
-/// the next step is then two doublings.
+/// A gain of at least this share of the ideal one shows that each connection has a limit of its own. From
+/// [`FAR_TARGET`] on, the next step then tries four times as many connections.
 const NEARLY_IDEAL: f64 = 0.8;
 
 /// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
@@ -30,8 +31,8 @@ const AS_GOOD: f64 = 0.95;
 /// goodput.
 const MUCH_WORSE: f64 = 0.7;
 
-/// A hold ends early if the goodput falls below this share of its value at the start. On a line that loses
-/// packets, the first seconds are faster than the rest.
+/// A hold ends early if two measurements in a row are below this share of the goodput at its start. On a line
+/// that loses packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.9;
 
 /// If the first connections to a far host leave room on the line, this many times as many are tried next.
@@ -41,15 +42,16 @@ const FROM_AFAR: usize = 4;
 
 /// The smaller target is measured again after a trial. If its goodput is then more than this many times the
 /// goodput of the larger target, the host punishes many connections. More connections are tried once more,
-/// after the longest hold. If the same happens again, more connections are never tried again.
+/// after the longest hold. If the same happens again at the same target, more connections are never tried
+/// again.
 const COLLAPSE: f64 = 2.0;
 
-/// The length of the first hold, and the longest length. The length doubles each time that no better target
-/// was found.
+/// The length of the first hold, and the greatest length. The length doubles with each hold, and is that of
+/// the first hold again when a better target was found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
-/// The length of the first hold if the goodput is as in an earlier run. Two runs then found the same, so the
-/// next trial is less urgent.
+/// The length of the first hold if the goodput is about the same as in an earlier run. Two runs then agree on
+/// the target, so the next trial is less urgent.
 const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
 
 /// While the holds are shorter than this, no fewer connections are tried if the line has room. A trial would
@@ -86,7 +88,7 @@ pub(super) enum Phase {
     Hold {
         /// The time when the next target may be tried.
         until: Duration,
-        /// The goodput at the target, in bytes a second.
+        /// The goodput at the start of the hold, in bytes a second. It is 0 if it was not measured.
         goodput: f64,
     },
 }
@@ -99,7 +101,7 @@ pub(super) enum Direction {
 }
 
 impl Controller {
-    /// Returns true if a short window is enough to decide, because the goodput is close to the ideal gain.
+    /// Returns true if a short window is enough to decide, because the gain is close to the ideal one.
     pub(super) fn is_beyond_doubt(&self, goodput: f64) -> bool {
         matches!(self.phase, Phase::TryMore { from, before }
             if gain(from, before, self.target, goodput) >= NEARLY_IDEAL)
@@ -184,7 +186,7 @@ impl Controller {
     ) {
         let enough = before * AS_GOOD;
         if goodput < before * MUCH_WORSE || (settled && goodput.max(previous) < enough) {
-            // If fewer were tried first, more were never tried.
+            // If the first trials were of fewer connections, more were never tried.
             let untried = std::mem::take(&mut self.steps_down) && !self.has_held;
             self.set_target(now, from, goodput, StepReason::Better);
             if untried && self.may_rise() {
@@ -204,7 +206,7 @@ impl Controller {
         }
     }
 
-    /// Ends a hold early if the goodput is much lower than at its start.
+    /// Ends a hold early if the goodput is lower than at its start ([`FELL`]).
     fn watch(&mut self, now: Duration, at_start: f64, Measurement { goodput, previous, .. }: Measurement) {
         if goodput.max(previous) < at_start * FELL && previous > 0.0 {
             (self.next_hold, self.next_trial) = (HOLD.0, Direction::More);
@@ -249,7 +251,7 @@ impl Controller {
         self.set_target(now, to.max(self.least()), before, StepReason::TryFewer);
     }
 
-    /// Keeps the target for a while, because no better one was found.
+    /// Keeps the target for a while. `goodput` is its goodput, and `next` is the direction of the next trial.
     pub(super) fn hold(&mut self, now: Duration, goodput: f64, next: Direction) {
         self.phase = Phase::Hold { until: now + self.next_hold, goodput };
         self.next_hold = (self.next_hold * 2).min(HOLD.1);
@@ -267,7 +269,8 @@ impl Controller {
     }
 }
 
-/// Returns the share of the ideal gain that `more` connections have over `fewer`.
+/// Returns the share of the ideal gain that `more` connections have over `fewer`. `their_goodput` is that of
+/// the fewer connections.
 fn gain(fewer: usize, their_goodput: f64, more: usize, goodput: f64) -> f64 {
     let ideal = more as f64 / fewer as f64 - 1.0;
     if their_goodput > 0.0 { (goodput / their_goodput - 1.0) / ideal } else { f64::from(goodput > 0.0) }

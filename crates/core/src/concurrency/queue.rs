@@ -8,16 +8,16 @@
 
 use std::time::Duration;
 
-/// A response waited in the queue if it took longer than the quickest one by this share, and by
-/// [`LONGER_BY`]. With a share of a quarter, lines that are shared with other downloads count as full too
-/// often, and the simulated downloads over these lines are slower.
+/// A response waited in the queue if it took longer than the quickest one by this share of the quickest one,
+/// and by [`LONGER_BY`]. With a share of a quarter, lines that are shared with other downloads count as full
+/// too often, and the simulated downloads over these lines are slower.
 const LONGER: f64 = 0.5;
 
 /// Servers themselves need some milliseconds more for some responses. A full queue has 20 ms or more on most
 /// lines.
 const LONGER_BY: Duration = Duration::from_millis(20);
 
-/// The weight of the newest response.
+/// The weight of the newest response in [`Queue::waiting`].
 const NEWEST: f64 = 0.5;
 
 /// The line is full if the waiting share of the recent responses is above the first number, and it has room
@@ -30,7 +30,7 @@ const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 pub(super) struct Queue {
     /// The shortest time from a request to its response.
     least: Option<Duration>,
-    /// The share of the recent responses that waited in the queue.
+    /// The share of the recent responses that waited in the queue, from 0 to 1.
     waiting: f64,
 }
 
@@ -48,7 +48,7 @@ impl Queue {
         self.waiting > FULL_AND_ROOM.0
     }
 
-    /// Returns true if the line has room.
+    /// Returns true if the line has room. It returns false before the first response.
     pub(super) fn has_room(&self) -> bool {
         self.least.is_some() && self.waiting < FULL_AND_ROOM.1
     }

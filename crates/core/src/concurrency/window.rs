@@ -1,4 +1,4 @@
-//! One measurement of the goodput, while the number of open connections equals the target.
+//! One measurement of the goodput at one target.
 //!
 //! Invariant: a window covers one target only. The controller drops it when the target or the number of
 //! connections changes.
@@ -30,11 +30,11 @@ const STILL_GROWING: f64 = 1.15;
 /// faster.
 const SLOW_START_WINDOWS: u32 = 3;
 
-/// The bytes that a new connection sends in its first round trip (RFC 6928). The number doubles with each
-/// round trip.
+/// The number of bytes that a server sends over a new connection in the first round trip (RFC 6928). The
+/// number doubles with each round trip.
 const FIRST_FLIGHT: f64 = 14600.0;
 
-/// A span of time in which the number of open connections equals the target.
+/// A span of time in which the goodput at one target is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MeasurementWindow {
     /// The start of the first window at this target.

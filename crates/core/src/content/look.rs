@@ -9,8 +9,8 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// The beginnings of parts of an HTML page, by the MIME Sniffing standard (section 7.1). They are treated as
-/// HTML only if the server also says that the content is HTML.
+/// The beginnings of parts of an HTML page: those of the MIME Sniffing standard (section 7.1), and some other
+/// common tags. They are treated as HTML only if the server also says that the content is HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",
     "<b",
@@ -44,8 +44,8 @@ pub const ENOUGH: usize = 4096;
 pub enum Look {
     /// The beginning of an HTML page.
     Page,
-    /// The beginning of a part of an HTML page. It is a page only if the server says that the content is
-    /// HTML.
+    /// The beginning of a part of an HTML page, or a comment that has not ended. It is a page only if the
+    /// server says that the content is HTML.
     Fragment,
     /// A Git LFS pointer, which is a text that names the file.
     LfsPointer,
@@ -84,8 +84,8 @@ fn look_at_text(beginning: &[u8]) -> Look {
     }
 }
 
-/// Removes what may come before a page: blanks, comments, and the XML declaration. Returns the rest, and true
-/// if the text ends within a comment.
+/// Removes what may come before a page: blanks, comments, and instructions such as the XML declaration.
+/// Returns the rest, and true if the text ends within a comment.
 fn without_preamble(text: &str) -> (&str, bool) {
     let mut rest = text.trim_start();
     loop {

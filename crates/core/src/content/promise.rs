@@ -7,8 +7,7 @@
 /// case.
 ///
 /// Endings of files that may be a page are not in this list: `.doc` and `.xls` (many programs export tables
-/// as HTML under these names), `.txt`, `.xml` and similar ones, sources of pages (`.php`, `.md`), and all
-/// unknown endings.
+/// as HTML under these names), the endings in [`PAGES`] and [`TEXTS`], and all unknown endings.
 const DATA: &[&str] = &[
     "2bit",
     "7z",
@@ -331,7 +330,7 @@ const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z
 /// The content that the ending of a name promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// The file is not a web page.
+    /// The file cannot be a web page.
     Data,
     /// The file is a web page, or may be one.
     Page,

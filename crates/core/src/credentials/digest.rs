@@ -117,8 +117,8 @@ impl DigestChallenge {
         })
     }
 
-    /// Returns the value of `Authorization` for a request. Returns `None` if the user name contains control
-    /// characters.
+    /// Returns the value of `Authorization` for a request. Returns `None` if the user name or a text of the
+    /// challenge contains control characters.
     pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Option<HeaderValue> {
         let Authorized { method, body, target, count, cnonce } = request;
         let of_body = hash(self.algorithm, body);

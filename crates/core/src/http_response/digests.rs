@@ -19,8 +19,8 @@ pub(super) struct Stated {
     pub(super) notes: Vec<String>,
 }
 
-/// Headers with one digest of the stored file. On a 206, such a digest may belong to the range or to the
-/// whole file, so these headers are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15,
+/// Headers with one digest of the stored file. In a 206, such a digest may belong to the range or to the
+/// whole file, so these headers of a 206 are not read. `Content-MD5` is from RFC 2616, section 14.15,
 /// `X-Checksum-*` from artifact stores, and `x-amz-checksum-*` from S3.
 const SINGLE: [(&str, Algorithm, Form); 10] = [
     ("Content-MD5", Algorithm::Md5, Form::Base64),
@@ -41,7 +41,8 @@ enum Form {
     Base64,
 }
 
-/// Reads the digests of a response whose body has this length. `is_range` is true for a 206.
+/// Reads the digests of a response. `is_range` is true for a 206. `length` is the length of the body in
+/// bytes, if known.
 pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
     if !headers.keys().any(may_be_digest) {
@@ -165,7 +166,7 @@ fn members(dictionary: &Dictionary) -> Vec<Member> {
 }
 
 /// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests whose algorithm begins with `id-` belong to
-/// the file without any content coding.
+/// the file without any content coding. They are not used if this response has a content coding.
 fn instance(text: &str, headers: &HeaderMap) -> Vec<Member> {
     let coded = headers.contains_key(CONTENT_ENCODING);
     let member = |member: &str| {
@@ -183,8 +184,8 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// Returns the algorithm that has this name in the registries of RFC 3230 and RFC 9530. CRC-32C is left out,
-/// because the registries do not define its byte order.
+/// Returns the algorithm that has this name in the registries of RFC 3230 and RFC 9530, or in lists. The
+/// registries have CRC-32C but do not define its byte order, so CRCs are left out.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)

@@ -54,7 +54,7 @@ impl ExistingFile {
 /// The result of comparing an existing file with the server's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
-    /// Nothing differs. The text says what was compared.
+    /// Nothing shows that the files differ. The text says what was compared.
     Same(&'static str),
     /// The files differ. The text says how.
     Different(String),

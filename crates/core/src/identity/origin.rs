@@ -25,8 +25,8 @@ const SIGNING: &[&str] = &[
     VISITOR,
 ];
 
-/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who asks. They are like a
-/// signature, since each visitor has other ones.
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who asks. Like a
+/// signature, these facts differ from visitor to visitor.
 const VISITOR: &str = "downhaul-visitor";
 
 /// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
@@ -227,8 +227,8 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
     is_same_url(&before, &now) && (!hides || is_given())
 }
 
-/// Returns true if a URL has a signature, which may have expired: the parameters of a known scheme, or a
-/// parameter with an end of validity beside one that proves it.
+/// Returns true if a URL has a signature, which may have expired. The URL has the parameters of a known kind
+/// of signature, or it has a parameter for the end of its validity and a parameter for a signature or a hash.
 pub fn is_signed(url: &Url) -> bool {
     let Some(query) = url.query() else { return false };
     let has = |names: &[&str]| {

@@ -79,8 +79,8 @@ fn add_request(content: &mut Facts, job: &Job) {
     }
 }
 
-/// Adds the login that the settings have for this URL. As in URLs, the name of a login chooses the content,
-/// and its password does not.
+/// Adds the login that the settings have for this URL. As in URLs, the user name in a login chooses the
+/// content, and its password does not. The user name in a netrc file only shows who asks.
 fn add_login(content: &mut Facts, visitor: &mut Facts, settings: &Settings, url: &Url) {
     let rules = &settings.for_hosts;
     let has_name = !url.username().is_empty();

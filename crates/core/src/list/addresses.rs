@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use url::Url;
 
-/// What is known about the addresses in a list.
+/// The rules for the addresses in a list: texts that are replaced, and the URL at which relative addresses
+/// begin.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Addresses {
     replacements: Arc<[Replacement]>,
@@ -42,7 +43,7 @@ impl Addresses {
         Addresses { replacements: replacements.into(), base }
     }
 
-    /// Returns these rules with another base, if they have none.
+    /// Returns these rules with this base, if they have none.
     #[must_use]
     pub(super) fn or_base(&self, base: Option<&Url>) -> Addresses {
         Addresses { base: self.base.as_ref().or(base).cloned(), ..self.clone() }
@@ -86,7 +87,8 @@ impl Addresses {
     pub(super) fn are_addresses(&self, texts: &[&str]) -> bool {
         let has_host = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
         let all = || texts.iter().map(|text| self.replaced(text));
-        // A URL may have semicolons, and what follows such a semicolon is no relative address.
+        // The caller may have split a URL at a semicolon that belongs to it. The part after such a semicolon
+        // is no relative address, so a text with a scheme has no relative addresses beside it.
         all().all(|text| has_host(&text))
             || self.base.is_some() && all().all(|text| !text.is_empty() && !job::has_scheme(&text))
     }

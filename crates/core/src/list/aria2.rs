@@ -1,7 +1,8 @@
 //! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
 //! file, such as ` out=NAME`. Scripts write these files.
 //!
-//! The options for which a [`Job`] has a field are used. A note names each of the others once.
+//! The options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
+//! A note names each of the other options once.
 
 use super::addresses::Addresses;
 use super::text::Lines;
@@ -112,7 +113,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Handles a line. Returns the job before it, if the line begins another one.
+    /// Reads a line. If the line begins a job, returns the job before it.
     fn read(&mut self, bytes: &[u8]) -> Option<AtLine> {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         if let Some((name, value)) = option(text).filter(|_| self.current.is_some()) {
@@ -184,7 +185,7 @@ fn add_header(job: &mut Job, name: &str, value: Result<String, String>) -> Resul
     Ok(())
 }
 
-/// Reads a number with `K` or `M` (units of 1024, as in aria2).
+/// Reads a number, which `K` (1024) or `M` (1024²) may follow, as in aria2.
 fn number(text: &str) -> Result<u64, Error> {
     let (digits, unit) = match text.strip_suffix(['K', 'k']) {
         Some(digits) => (digits, 1 << 10),

@@ -8,8 +8,8 @@ use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
 use std::io::Read;
 
-/// Returns true if the first line of a text has the form of `fetch.txt`. The files in it are always below
-/// `data/` (RFC 8493, section 2.2.3).
+/// Returns true if the first line of a text that is not blank has the form of `fetch.txt`. The files in it
+/// are always below `data/` (RFC 8493, section 2.2.3).
 pub fn begins(beginning: &str) -> bool {
     let first = beginning.lines().find(|line| !line.trim().is_empty());
     first.and_then(parts).is_some_and(|(_, length, name)| {

@@ -206,7 +206,8 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns true if the text has a word that is as long as a digest. The shortest digest is an MD5 in base64.
+/// Returns true if the text has a word that is as long as a digest: an MD5 in base64, or longer. Shorter
+/// words may be digests too, but they are too common.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)

@@ -64,7 +64,8 @@ impl Columns {
         }
     }
 
-    /// Returns what the columns with these names are, and the first column that is lacking.
+    /// Returns what the columns with these names are, and the first column that the user named and the table
+    /// lacks.
     pub(super) fn of(&self, names: &[String]) -> (Vec<Column>, Option<&str>) {
         let mut keys: Vec<String> = names.iter().map(|name| key_of_digest(plain_name(name))).collect();
         let mut is_known = vec![false; keys.len()];

@@ -12,8 +12,8 @@ use crate::job::{self, Destination, Headers, Job};
 use crate::name::SafeName;
 use crate::rate;
 
-/// The longest file that is read, in bytes. A URL and its name take about a hundred bytes, so it may have
-/// 600,000 files.
+/// The longest configuration file that is read, in bytes. A URL and its name take about a hundred bytes, so
+/// it may have 600,000 of them.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Returns true if a text begins as such a file does: its first line is no URL, and one of its lines has the
@@ -91,7 +91,8 @@ enum Use {
     Silent,
     /// It changes neither which file is downloaded nor through which servers. A note names it.
     Noted,
-    /// Without it, another file could be saved as if it were the right one, or a proxy could be passed by.
+    /// Without it, another file could be saved as if it were the right one, or a file could be fetched
+    /// without the proxy. It is an error.
     Mistake,
 }
 
@@ -121,7 +122,7 @@ struct Section {
     folder: Option<SafeName>,
     /// The highest rate of each file, in bytes a second.
     rate: Option<u64>,
-    /// True if the URLs have no patterns.
+    /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,
     unused: Vec<String>,
     mistake: Option<Error>,
@@ -189,7 +190,7 @@ impl Section {
             Some(To::Option("limit-rate")) => {
                 rate::read(&value).map(|rate| self.rate = Some(rate)).map_err(bad)
             }
-            // The option that names the folder of the files.
+            // `output-dir` names the folder of the files.
             Some(To::Option("output")) => folder(&value).map(|folder| self.folder = folder),
             _ => {
                 self.add_unread(number, name);

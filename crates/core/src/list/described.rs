@@ -131,7 +131,7 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }))
 }
 
-/// Returns a text, the identifier of an object, or the first one of an array.
+/// Returns the text itself, the `@id` of an object, or the text or `@id` of the first element of an array.
 fn first_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),

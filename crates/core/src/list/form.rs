@@ -1,6 +1,6 @@
 //! Recognises the form of a list by its content and its name, and reads its jobs.
 //!
-//! Invariant: a list in the form of lines is recognised by its first bytes alone, so that a pipe is read as
+//! Invariant: a list in the form of lines is recognised by its first line alone, so that a pipe is read as
 //! its lines arrive.
 
 use super::addresses::Addresses;
@@ -47,7 +47,7 @@ pub enum Stated {
     Lines,
     /// JSON lines, or an array.
     Json,
-    /// A table with commas, or with the separator that is found.
+    /// A table. Its first row shows the separator. If it does not, the separator is a comma.
     Csv,
     /// A table with tabs.
     Tsv,

@@ -2,8 +2,8 @@
 //! events, except for values of keys such as `password`. `header_keys` reads the keys with headers, and
 //! `option_keys` those with options.
 //!
-//! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. It is never ignored
-//! silently.
+//! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. Without a note, it
+//! is ignored only if the job has a strong digest.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys};
@@ -62,7 +62,8 @@ pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result
     job_with(keys, options, addresses)
 }
 
-/// Returns the job of an object, without the keys in it that are options, and of an object with options.
+/// Returns the job that two objects describe together. `options` has the keys that are options of the job,
+/// and `keys` has all others.
 pub(super) fn job_with(
     mut keys: Map<String, Value>,
     options: Map<String, Value>,

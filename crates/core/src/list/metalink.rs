@@ -36,7 +36,7 @@ const DEEPEST: usize = 32;
 /// The longest URL or hash in bytes. Servers do not accept longer URLs.
 const LONGEST_TEXT: usize = 64 * 1024;
 
-/// Returns the jobs of a document, one at a time, each with the line of its `file` element.
+/// The jobs of a document, which are read one at a time, each with the line of its `file` element.
 ///
 /// For a file that cannot be downloaded, the item is `name.unsafe` or `list.file`, and the next file follows.
 /// If the document cannot be read further, the last item is `list.line`.
@@ -162,7 +162,7 @@ impl Metalink {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }
 
-    /// Handles the end of an element. Returns a job if the element is a file.
+    /// Ends the innermost element. Returns a job if the element is a file.
     fn closed(&mut self) -> Option<AtLine> {
         let place = self.place();
         self.path.pop();

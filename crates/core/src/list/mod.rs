@@ -2,8 +2,8 @@
 //! at a time, so even a very long list of these forms needs only the memory for one job.
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
-//! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
-//! in such a document is a job too.
+//! a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads Metalink documents. Each
+//! file in such a document is a job too.
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 

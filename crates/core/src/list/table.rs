@@ -2,10 +2,11 @@
 //!
 //! Each row is read like a JSON line (`jsonl`): the names of the columns are the keys. Common names of
 //! columns, such as `link` and `filename`, stand for the keys `url` and `out`. If the cell with the URL has
-//! several URLs (`a;b`), the row has several jobs, and its other cells have one value for each of them. The
-//! reports of the European Nucleotide Archive have this form.
+//! several URLs (`a;b`), the row has several jobs, and its cells with names, sizes and digests have one value
+//! for each job. The reports of the European Nucleotide Archive have this form.
 //!
-//! Invariant: every row with content is a job or a mistake, or it has no URL and is counted.
+//! Invariant: every row with content gives jobs or a mistake, or it has no URL and is counted. Exceptions are
+//! comments, and rows of a lock file about a job that failed.
 
 use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
@@ -30,8 +31,8 @@ const VALUES: char = ';';
 /// The longest name of a column in bytes. Longer texts in a first row are data.
 const NAME_MOST: usize = 100;
 
-/// Returns the character that separates the cells, if a text begins with the first row of a table that has a
-/// column for URLs.
+/// Returns the character that separates the cells, if a text begins with `sep=` and this character, or with
+/// the first row of a table that has a column for URLs.
 pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
     if let Some([separator]) =
         beginning.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::as_bytes)
@@ -44,8 +45,8 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
         let has_url = columns.of(&row).0.iter().any(|column| column.key == URL);
         (has_url && row.iter().all(|cell| is_name(cell))).then_some((row.len(), *separator))
     };
-    // The separator that gives the most cells is used. If the row has only one cell, all of them give the
-    // same result.
+    // The separator that gives the most cells is used. If the row has only one cell, every separator gives
+    // the same result.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 

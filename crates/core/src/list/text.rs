@@ -8,7 +8,7 @@
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line. Servers accept URLs of at most 64 KiB, and a JSON line has a few URLs.
+/// The longest line in bytes. Servers accept URLs of at most 64 KiB, and a JSON line has a few URLs.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
 /// The number of bytes that are read at a time. It is the size of a pipe on Linux.

@@ -57,7 +57,7 @@ impl Default for Naming {
 
 impl Naming {
     /// Returns the name of a job's file below the output folder, from what is known so far. Returns `None` if
-    /// the user gave a path, or if the file goes to standard output or a pipe.
+    /// the user gave a path, or if the file goes to standard output, to a pipe or to a writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {

@@ -68,7 +68,7 @@ struct Slice {
     is_one: bool,
 }
 
-/// The most characters to which a number is padded. A name cannot be longer.
+/// The highest number of characters in a [`Form`]. A name cannot be longer.
 const PADDED_MOST: usize = super::LONGEST;
 
 impl Template {

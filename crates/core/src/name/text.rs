@@ -15,8 +15,8 @@ pub(super) fn segment(url: &Url, segment: &str) -> String {
     decoded(&bytes, url)
 }
 
-/// Percent-decodes a text once. If the result is not UTF-8, the text was not percent-encoded, and it is
-/// returned unchanged.
+/// Percent-decodes a text once. If the result is not UTF-8, the text is assumed not to be percent-encoded,
+/// and it is returned unchanged.
 pub(crate) fn unescaped(text: &str) -> String {
     percent_decode(text.as_bytes()).decode_utf8().map_or_else(|_| text.to_string(), Into::into)
 }

@@ -142,7 +142,7 @@ pub struct Begin {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// Facts about the content that did not come from responses to requests for the file itself. They arrive
-    /// before `Looked` or `Placed`, and may arrive again.
+    /// before `Looked` or `Placed`, and more of them may arrive later.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -278,7 +278,7 @@ pub enum Leftover {
         /// The ranges that the journal claims.
         claims: Vec<Claim>,
     },
-    /// The partial file of another tool.
+    /// A file that another tool left unfinished.
     Adopted(Adopted),
     /// A finished file of this size in bytes. Some of its bytes may be wrong.
     Whole(u64),
@@ -298,7 +298,7 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// The file was not downloaded, because an existing file or the file of another run is kept.
+    /// The file was not downloaded, because it is not needed ([`Kept`]).
     Skipped,
     /// The file was left to another run that is working on it.
     Left,
@@ -306,7 +306,7 @@ pub enum Outcome {
     Failed {
         /// The kind of the failure.
         kind: ErrorKind,
-        /// True if the retries are used up while the user is present. No further job starts then.
+        /// True if the retries are used up and the user is present. No further job starts then.
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,

@@ -3,9 +3,9 @@
 //! [`Identity`] keeps the facts that the server stated about the file (validator, size, coding). It also
 //! keeps a partial file to adopt, and the number of times that the file changed.
 //!
-//! Invariant: there is one state of the file at a time. Bytes are joined only if a validator or a digest
-//! shows that they belong to this state. A journal identifies the file for a later run only if ranges of the
-//! file may be joined.
+//! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
+//! digest shows that they belong to this version. A journal identifies the version for a later run only if
+//! ranges of the file may be joined.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -48,7 +48,7 @@ pub(super) struct Identity {
     /// The response with which the file began before it started again, if its size is still useful for
     /// comparison.
     before: Option<FirstResponse>,
-    /// The partial file of another tool, until its end is compared with the server's file.
+    /// The unfinished file of another tool, until its end is compared with the server's file.
     adopting: Option<Adopted>,
     /// The same partial file, while its end is being compared.
     comparing: Option<Adopted>,
@@ -119,12 +119,12 @@ impl Identity {
         Some(Start { validator: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// Begins a new state of the file with this response.
+    /// Begins the version of the file that this response describes.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
     }
 
-    /// Continues the state of the file in the partial file of an earlier run.
+    /// Continues the version of the file that is in the partial file of an earlier run.
     pub(super) fn continue_left(&mut self, start: Start) {
         self.first.get_or_insert(FirstResponse { html: None, size: start.size });
         self.remote = Some(RemoteFile::left(start));
@@ -157,8 +157,8 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets the known facts about the file, because the file starts again. A partial file of another tool
-    /// is still compared later.
+    /// Forgets the known facts about the file, because the file starts again. An unfinished file of another
+    /// tool is still compared later.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -212,7 +212,8 @@ impl Identity {
     }
 
     /// Validates a response with a range. Returns which of its bytes are used. If the range is compared with
-    /// the end of another tool's partial file, this function also returns what is then known about the file.
+    /// the end of another tool's unfinished file, this function also returns what is then known about the
+    /// file.
     ///
     /// # Errors
     /// Returns why no byte of the response may be written.
@@ -275,7 +276,7 @@ impl Identity {
         validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
     }
 
-    /// Adopts another tool's partial file. Its end will be compared with the server's file first.
+    /// Adopts another tool's unfinished file. Its end will be compared with the server's file first.
     pub(super) fn adopt(&mut self, left: Adopted) {
         self.adopting = Some(left);
     }
@@ -286,7 +287,7 @@ impl Identity {
         self.adopting.as_ref().map_or(0, |left| left.overlap().start)
     }
 
-    /// Checks that another tool's partial file can be a beginning of the file in this response.
+    /// Checks that another tool's unfinished file can be a beginning of the file in this response.
     ///
     /// # Errors
     /// Returns `resume.damaged` if it cannot be such a beginning.
@@ -294,20 +295,20 @@ impl Identity {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
 
-    /// Starts the comparison with another tool's partial file. Returns that file.
+    /// Starts the comparison with another tool's unfinished file. Returns that file.
     pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
         self.comparing = self.adopting.take();
         self.comparing.as_ref()
     }
 
-    /// Ends the comparison with another tool's partial file, if its whole end is written.
+    /// Ends the comparison with another tool's unfinished file, if its whole end is written.
     pub(super) fn end_comparison(&mut self, written: &RangeSet) {
         if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
             self.comparing = None;
         }
     }
 
-    /// Returns the error to report. If the server's file is shorter than another tool's partial file, the
+    /// Returns the error to report. If the server's file is shorter than another tool's unfinished file, the
     /// error says that the partial file does not belong to the server's file.
     pub(super) fn explain(&self, error: Error) -> Error {
         match &self.adopting {

@@ -63,9 +63,10 @@
 //! This file is long because of this documentation.
 //!
 //! Invariant: every byte of a file is in exactly one of these states: free, claimed by a journal, assigned to
-//! one worker (and at most one hedge, a second worker for the same bytes), or written. No byte of a response
-//! is used before the response was validated, and bytes of two states of a file are never joined.
-//! [`Plan::check`] checks this invariant, and the simulations call it after every step.
+//! one worker (and at most one hedge, a second worker for the same bytes), written, or being discarded. No
+//! byte of a response is used before the response was validated. Bytes of two versions of the file on the
+//! server are never joined into a finished file. [`Plan::check`] checks this invariant, and the simulations
+//! call it after every step.
 
 mod contract;
 mod identity;
@@ -229,7 +230,8 @@ impl Plan {
         }
     }
 
-    /// Handles an input. Late reports about a dropped worker or an earlier state of the file change nothing.
+    /// Passes an input to the plan. Late reports about a dropped worker, or about an earlier state of the
+    /// partial file, change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
         let generation = self.transfer.generation();
         match (input, &self.state) {
@@ -324,8 +326,9 @@ impl Plan {
         self.transfer.size()
     }
 
-    /// Returns true if another job may run in place of this one, because the user is being asked about this
-    /// job, because the host of this job asked for a pause, or because another run is working on the file.
+    /// Returns true if another job may run in place of this one. There are four reasons: the user is being
+    /// asked about this job, its host asked for a pause, another run is working on its file, or the job is
+    /// paused.
     pub fn is_idle(&self) -> bool {
         let waits = matches!(
             self.state,
@@ -363,8 +366,8 @@ impl Plan {
         self.transfer.present()
     }
 
-    /// Returns the number of bytes that were received so far, and of those that are still missing, if the
-    /// size is known.
+    /// Returns the number of bytes that were received so far plus the number of bytes that are missing. If
+    /// the size is not known, no byte counts as missing.
     pub fn expected_transfer(&self) -> u64 {
         let missing = self.size().unwrap_or_default().saturating_sub(self.bytes());
         self.transfer.received() + missing
@@ -436,8 +439,8 @@ impl Plan {
         self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
-    /// Opens the partial file before any request, unless the file is there. If another run still has the
-    /// partial file locked, the job waits again.
+    /// Opens the partial file before any request, or finds that the file exists by now. If another run still
+    /// has the partial file locked, the job waits again.
     fn try_lock(&mut self) {
         self.state = State::Placing(None);
         self.actions.push_back(Action::Place { remote: None, begin: None });
@@ -546,8 +549,9 @@ impl Plan {
         }
     }
 
-    /// Returns the time when `--max-time` ends the job. The time in which a question to the user is open, or
-    /// in which another run is working on the file, does not count. Publishing is not interrupted.
+    /// Returns the time when `--max-time` ends the job. Three kinds of time do not count: a question to the
+    /// user is open, another run is working on the file, or the job is paused. Verifying and publishing are
+    /// not interrupted.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

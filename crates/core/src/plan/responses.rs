@@ -2,7 +2,7 @@
 //!
 //! `impl Plan` is in three files, because it would be too long for one file. `mod.rs` receives inputs and
 //! returns actions. This file opens the partial file, and begins or continues it with a response.
-//! `results.rs` handles bytes, digests and failures.
+//! `results.rs` has the steps after bytes, digests and failures.
 //!
 //! Invariant: no worker may write before its response was validated and the partial file is open.
 
@@ -33,7 +33,7 @@ impl Plan {
         }
     }
 
-    /// Handles the result of `Place`. The partial file is open now, or the file must not be downloaded.
+    /// Continues with the result of `Place`: the partial file is open, or the file must not be downloaded.
     /// `left` is the content of the partial file.
     pub(super) fn placed(
         &mut self,
@@ -135,8 +135,7 @@ impl Plan {
         }
     }
 
-    /// Handles the response of a worker. The response is validated, and then the file begins or continues
-    /// with it.
+    /// Validates the response of a worker, and begins or continues the file with it.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
         let assignment = self.transfer.on_response(now, worker, remote.waited, &mut self.actions);
         let Some(assignment) = assignment else { return };
@@ -206,7 +205,8 @@ impl Plan {
             return self.fail(now, error);
         }
         self.forget();
-        // The partial file of another tool is compared with the response, even if the response begins at 0.
+        // The unfinished file of another tool is compared with the response, even if the response begins at
+        // 0.
         let keep = self.identity.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
         self.resumes = false;

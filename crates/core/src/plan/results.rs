@@ -3,7 +3,7 @@
 //! `impl Plan` is in three files; see `responses.rs`. Each function here gets a decision from the owner of a
 //! state, and carries it out.
 //!
-//! Invariant: every failure of the job is handled in `failed`, which makes one decision for it.
+//! Invariant: every failure of the job passes through `failed`, which makes one decision for it.
 
 use super::retry_policy::{FailureDecision, Situation};
 use super::sources::Out;
@@ -63,7 +63,7 @@ impl Plan {
         true
     }
 
-    /// Handles a chunk that was read back.
+    /// Continues after a chunk was read back. `good` is true if its digest matched.
     pub(super) fn chunk_verified(&mut self, now: Duration, chunk: Range<u64>, good: Result<bool, Error>) {
         if !self.verification.chunk_read(&chunk, good == Ok(true)) {
             return;
@@ -105,7 +105,7 @@ impl Plan {
         }
     }
 
-    /// Handles the digests of the complete file.
+    /// Compares the digests of the complete file. Publishes the file if they are right.
     pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
         let (path, size) = (self.path(), self.transfer.size());
         let checked = computed.and_then(|computed| {
@@ -141,8 +141,8 @@ impl Plan {
         }
     }
 
-    /// Handles a wrong digest of the whole file. If the bytes of the file came from several mirrors, some of
-    /// the bytes are fetched again from other mirrors.
+    /// Decides what follows a wrong digest of the whole file. If the bytes of the file came from several
+    /// mirrors, some of the bytes are fetched again from other mirrors.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,
@@ -213,8 +213,8 @@ impl Plan {
         }
     }
 
-    /// Handles the failure of a worker. If other workers deliver bytes, the transfer continues with them.
-    /// Otherwise the job has failed.
+    /// Decides what follows the failure of a worker. If other workers or mirrors can deliver its bytes, the
+    /// transfer continues with them. Otherwise the job has failed.
     pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
         let (sources, actions) = (&mut self.sources, &mut self.actions);
         let Some(assignment) = self.transfer.release(worker, actions) else { return };
@@ -281,8 +281,8 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// Handles a failure of the job after all workers have ended. This function handles every failure of a
-    /// job.
+    /// Decides what follows a failure of the job, and carries it out. All workers have ended before. Every
+    /// failure of a job passes through this function.
     pub(super) fn failed(&mut self, now: Duration, error: Error) {
         if self.stopped {
             return self.give_up(&error, false, false);
@@ -336,7 +336,7 @@ impl Plan {
         }
     }
 
-    /// Handles the user's answer to a question.
+    /// Carries out the user's answer to a question.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         let State::Asking { error, since } = &self.state else { return };
         let (error, since) = (error.clone(), *since);

@@ -23,8 +23,8 @@ const SLOW: f64 = 8.0;
 /// The reason why a source is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
-    /// The source failed too often, is much slower than another one, or has another file. It is used again if
-    /// no other source is left.
+    /// The source failed too often, is much slower than another one, or has another file. It is used again
+    /// after a failure of the job, or if no other source is left.
     Dropped,
     /// The source sent wrong bytes.
     SentWrongBytes,
@@ -125,7 +125,8 @@ impl Sources {
         self.has_other(than)
     }
 
-    /// Returns the sources that may get requests for segments, the current one first.
+    /// Returns the sources that may get requests for segments, the current one first. There are at most
+    /// [`AT_ONCE`].
     pub(super) fn usable(&self) -> Vec<usize> {
         let others = (0..self.all.len()).filter(|&one| one != self.current);
         let usable = std::iter::once(self.current).chain(others).filter(|&one| self.is_usable(one));

@@ -1,8 +1,8 @@
 //! Validates a response with a range against the request, before a byte of its body is used. This file also
 //! decides what the response of each source is compared with.
 //!
-//! Invariant: a range is used only if it belongs to the same state of the file as the written bytes, contains
-//! the first requested byte, and ends within the file.
+//! Invariant: a range is used only if nothing shows that it belongs to another version of the file than the
+//! written bytes, if it contains the first requested byte, and if it ends within the file.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;
@@ -47,7 +47,7 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
         let codings = format!("{} before, {} now", coding(&known.coding), coding(&remote.coding));
         return refuse(ErrorKind::HttpEncoding, &codings);
     }
-    // Without a validator, only a digest of the complete file can tell two states of the file apart.
+    // Without a validator, only a digest of the complete file can tell two versions of the file apart.
     if known.validator != Validator::Unknown && remote.validator != known.validator {
         return refuse(ErrorKind::RemoteChanged, "");
     }
@@ -96,7 +96,7 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns the known facts about the file after a response with the end of an adopted partial file.
+/// Returns the known facts about the file after a response with the end of an adopted file.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     match remote.size {
@@ -108,7 +108,7 @@ pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adop
     }
 }
 
-/// Returns the error for a partial file of another tool whose size does not fit the server's file.
+/// Returns the error for an unfinished file of another tool whose size does not fit the server's file.
 pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> Error {
     let here = match left.size {
         Some(size) => format!("it belongs to a file of {size} bytes"),

@@ -3,7 +3,7 @@
 /// The longest head of such an answer, in bytes. Without a limit, a proxy could fill the memory.
 pub const HEAD_MOST: usize = 64 * 1024;
 
-/// The longest reason that is kept, in bytes. It is shown in one line.
+/// The highest number of characters of a reason that are kept. It is shown in one line.
 const REASON_MOST: usize = 200;
 
 /// The answer of a proxy.

@@ -1,10 +1,11 @@
 //! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
-//! Lists are requested one after the other, strong ones before weak ones, until one names the file. This
-//! needs at most eleven requests for each folder in a run, and three more for each file that none of these
-//! lists names.
+//! Lists are requested one after the other, strong ones before weak ones, until one names the file. Without
+//! the requests for signatures, this needs at most eleven requests for each folder in a run, and three more
+//! for each file that none of these lists names.
 //!
-//! Invariant: a list with weak digests is requested only if no earlier list named the file.
+//! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
+//! is required and no earlier list was signed.
 
 use super::{Beside, ChecksumDiscovery, has, last_segment, with_ending};
 use crate::fetch_text;
@@ -36,8 +37,9 @@ const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"
 const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
-/// The most lists that are remembered, including those that do not exist. They are the lists of about a
-/// hundred folders. A list that is not remembered any more is requested again.
+/// The highest number of lists that are remembered, including those that do not exist. They are the lists of
+/// about a hundred folders. When it is reached, all of them are forgotten, and are requested again if they
+/// are needed.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.

@@ -5,8 +5,9 @@
 //! more. `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
 //! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store makes permits.
-//! Every secret has the type `Secret`, and only one other module of the engine reads the text of one:
-//! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone. So a secret cannot be
+//! Every secret has the type `Secret`, and only two other modules of the engine read the text of one.
+//! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone.
+//! `source::http::tls::encrypted_key` reads the password of a key, which is never sent. So a secret cannot be
 //! sent to another origin by mistake.
 
 mod given;

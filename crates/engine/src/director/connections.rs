@@ -1,7 +1,8 @@
 //! Counts the open connections, to each host and in all. Together with the plans and the hosts, this file
 //! decides which file may open another connection. It starts the workers, and allows them to write.
 //!
-//! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress.
+//! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress,
+//! or to the threads for small files ([`super::lending`]).
 
 use super::{Director, HOSTS_MOST, Report, Running, Stage, host_of};
 use crate::explain;
@@ -59,7 +60,7 @@ pub(super) struct AtWork {
     pub(super) task: AbortHandle,
     /// The time when the request of the worker was sent.
     pub(super) sent: Duration,
-    /// The time when the request failed, if that was before the job began here.
+    /// The time when the request failed, if the threads for small files sent it.
     pub(super) failed: Option<Duration>,
     /// The modification time of the file in the response. It is used once the response is accepted.
     pub(super) modified: Option<SystemTime>,
@@ -192,7 +193,7 @@ impl Director {
         allowance
     }
 
-    /// Returns the most connections to the host of a source.
+    /// Returns the highest number of connections to the host of a source that the user allows.
     pub(super) fn most_at_host(&self, spec: &Job, source: usize) -> usize {
         let of_host = spec.urls.get(source).and_then(|url| self.settings.for_hosts.max_per_host(url));
         of_host.unwrap_or(self.settings.max_per_host)
@@ -326,7 +327,7 @@ impl Director {
         }
     }
 
-    /// Handles the failure of a worker. The state of the worker's host decides if the job pauses.
+    /// Records the failure of a worker at its host. The host decides if the job pauses.
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };

@@ -1,4 +1,4 @@
-//! Handles the end of files and of the session, and counts the results.
+//! Ends files and the session, and counts the results.
 //!
 //! Invariant: each job is counted once, as finished, skipped or failed.
 
@@ -26,10 +26,10 @@ const FILE_COUNTS: u64 = 16 * 1024;
 pub struct Summary {
     /// The number of files that were queued.
     pub files: u64,
-    /// The number of files that are complete.
+    /// The number of files that were downloaded completely.
     pub finished: u64,
-    /// The number of files that were skipped, because an existing file of the same name is kept, or because
-    /// another run downloads the file.
+    /// The number of files that were skipped, because they need not be downloaded, or because another run is
+    /// working on them.
     pub skipped: u64,
     /// The number of skipped files that were left to another run, and may be incomplete.
     pub left: u64,

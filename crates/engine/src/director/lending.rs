@@ -1,5 +1,5 @@
-//! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and handles what they give
-//! back.
+//! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
+//! return: finished files, responses, and jobs that have not begun.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
@@ -52,7 +52,7 @@ pub(super) struct Lending {
     host: String,
     /// The number of files in progress that are counted at the host.
     counted: usize,
-    /// The most connections to this host.
+    /// The highest number of connections to this host that the user allows.
     most: usize,
     /// The number of responses that the threads gave back and that they still count as files in progress.
     started: usize,
@@ -67,7 +67,7 @@ pub(super) struct Lending {
 }
 
 impl Lending {
-    /// Lends nothing yet. The threads will send their results to `results`.
+    /// Returns the state before any job is lent. The threads will send their results to `results`.
     pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>) -> Lending {
         // The simulated worlds of the tests have one thread and a time of their own.
         let is_off = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;

@@ -1,8 +1,9 @@
 //! Decides which cookies are accepted from servers and files, and which are sent with a request (RFC 6265bis,
 //! the draft that replaces RFC 6265).
 //!
-//! Invariant: a cookie is sent only to hosts that its domain covers, and a domain is never a public suffix
-//! such as `co.uk`. A cookie that is marked as secure is sent over https only.
+//! Invariant: a cookie is sent only to hosts that its domain covers. If its domain is a public suffix such as
+//! `co.uk`, it is sent to the host of this name only. A cookie that is marked as secure is sent over https
+//! only.
 
 mod date;
 mod jar;
@@ -33,9 +34,9 @@ pub struct Cookie {
     pub value: Secret,
     /// The host that the cookie is for, in lower case.
     pub domain: String,
-    /// True if the cookie is for this host only. Otherwise it is also for all hosts below this one.
+    /// True if the cookie is for the host `domain` only. Otherwise it is also for all hosts below `domain`.
     pub host_only: bool,
-    /// The path that the cookie is for.
+    /// The beginning of the paths that the cookie is for.
     pub path: String,
     /// True if the cookie is sent over https only.
     pub secure: bool,
@@ -43,7 +44,8 @@ pub struct Cookie {
     pub http_only: bool,
     /// The time when the cookie expires. With `None`, it expires at the end of the run.
     pub expires: Option<Time>,
-    /// The origin of the cookie: [`SecretKind::CookieOfServer`] or [`SecretKind::CookieFile`].
+    /// Says if a server or a cookie file gave the cookie: [`SecretKind::CookieOfServer`] or
+    /// [`SecretKind::CookieFile`].
     pub kind: SecretKind,
 }
 

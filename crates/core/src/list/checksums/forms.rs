@@ -5,10 +5,10 @@
 //! - Subresource Integrity: `sha256-BASE64 NAME`, and likewise `sha256:HEX NAME`
 //! - PowerShell: `SHA256 HEX NAME`
 //! - reversed: `NAME  HEX`
-//! - a digest alone, in each of these forms
+//! - a digest without a name, in most of these forms
 //!
-//! The algorithm is named in the line or follows from the length of the digest. Invariant: a digest has the
-//! length of its algorithm.
+//! The line names the algorithm, or the algorithm follows from the length of the digest and the name of the
+//! list. Invariant: a digest has the length of its algorithm.
 
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
@@ -70,8 +70,8 @@ fn gnu<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     Some((behind(rest), hexadecimal(digits, list)?))
 }
 
-/// Returns the name after a digest. The separator is a blank followed by another blank or a star. Blanks
-/// after these two characters belong to the name.
+/// Returns the name after a digest. The separator is a blank or a tab, which another blank or a star may
+/// follow. Further blanks belong to the name.
 fn behind(rest: &str) -> &str {
     let rest = rest.strip_prefix([' ', '\t']).unwrap_or(rest);
     rest.strip_prefix([' ', '*']).unwrap_or(rest)

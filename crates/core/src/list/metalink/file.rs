@@ -150,7 +150,8 @@ impl File {
         });
     }
 
-    /// Ends a set of chunk hashes. The strongest set is kept.
+    /// Ends a set of chunk hashes. A set with a strong algorithm is preferred to one with SHA-1. Otherwise
+    /// the first set is kept.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
             // After a malformed hash, it is not certain which chunks the other hashes belong to.

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before a retry, unless a server asks for a longer one.
+/// The longest wait before a retry, unless a server asks for a longer one. The random change is made after
+/// this limit.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The possible reactions to a failure.
@@ -27,7 +28,7 @@ pub(super) enum Verdict {
     Ask,
     /// Give the job up.
     GiveUp,
-    /// Give the job up and end the run, because its retries are used up and the user is present.
+    /// Give the job up, because its retries are used up and the user is present. No further job starts.
     Exhausted,
     /// Give the job up and stop the whole run.
     StopAll,
@@ -87,8 +88,8 @@ impl Budget {
         self.used = self.used.saturating_add(1);
     }
 
-    /// Returns the wait before the next retry. It doubles with each used retry, and varies randomly by up to
-    /// half of its length.
+    /// Returns the wait before the next retry. It doubles with each used retry, up to [`LONGEST_WAIT`]. Then
+    /// it is changed randomly by up to half of its length.
     pub(super) fn wait(&mut self) -> Duration {
         let doublings = self.used.saturating_sub(1).min(16);
         let plain = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);

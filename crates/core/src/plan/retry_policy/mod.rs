@@ -77,7 +77,8 @@ pub(super) struct RetryPolicy {
     max_time: Option<Duration>,
     budget: Budget,
     pauses: Pauses,
-    /// The time in which a question was open or the job was paused. It does not count for `--max-time`.
+    /// The time in which a question was open, the job was paused, or another run worked on the file. It does
+    /// not count for `--max-time`.
     idle: Duration,
 }
 
@@ -155,7 +156,7 @@ impl RetryPolicy {
         error.pause.map_or(Duration::ZERO, |pause| pause.wait)
     }
 
-    /// Adds time in which a question was open or the job was paused.
+    /// Adds time in which a question was open, the job was paused, or another run worked on the file.
     pub(super) fn add_idle_time(&mut self, time: Duration) {
         self.idle += time;
     }

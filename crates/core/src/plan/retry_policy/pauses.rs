@@ -27,8 +27,8 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the pause
-    /// must be handled as a failure.
+    /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the
+    /// failure must cost a retry.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, since: now, received };

@@ -19,7 +19,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The results of requests for more connections. There is no limit until a source refuses a connection.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Growth {
-    /// The number of connections that worked when the last one was refused.
+    /// The lowest number of connections that worked when a further one was refused.
     limit: Option<usize>,
     /// The refusals in a row. Refusals of requests that were sent together are counted once.
     refusals: u32,

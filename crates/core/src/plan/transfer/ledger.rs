@@ -1,9 +1,10 @@
 //! The segment ledger: which bytes of a file are free, claimed, assigned or written.
 //!
 //! Invariant: every byte is in exactly one of these states: written, claimed (an earlier run wrote it, and it
-//! was not read back yet), assigned to one worker, or free. A hedge is a second worker for bytes that are
-//! assigned to another worker, its primary. The bytes from the hedge are used only if the hedge finishes
-//! first, or if the primary is released. [`SegmentLedger::check`] checks this invariant.
+//! was not read back yet), assigned to one worker, being discarded by the disk, or free. A hedge is a second
+//! worker for bytes that are assigned to another worker, its primary. The bytes from the hedge are used only
+//! if the hedge finishes first, or if the primary is released. [`SegmentLedger::check`] checks this
+//! invariant.
 
 use super::{Assignment, Provenance};
 use crate::plan::WorkerId;
@@ -46,8 +47,9 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// The time for which a worker may be silent if another one could fetch its segment. This time becomes
-    /// longer with each worker that is dropped because it was silent.
+    /// The time for which a worker may be silent if another one could fetch its segment, if it is longer than
+    /// [`SILENCE`]. It is four times the wait for the last response, and doubles with each worker that is
+    /// dropped because it was silent.
     patience: Duration,
 }
 

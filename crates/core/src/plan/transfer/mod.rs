@@ -319,10 +319,10 @@ impl Transfer {
         }
     }
 
-    /// Handles the refusal of a request for the bytes from the offset `from` on. The source refused this
-    /// request because the file ends at or before that offset. `size` is the size that the refusal states.
-    /// Returns true if the file is complete now: no response stated its size, and all bytes before `from` are
-    /// written.
+    /// Records that a source refused a request for the bytes from the offset `from` on, because the file ends
+    /// at or before that offset. `size` is the size that the refusal states. Returns true if the file is
+    /// complete now: no response stated its size, all bytes before `from` are written, and the refusal states
+    /// no other size.
     pub(super) fn ends_at(&mut self, from: u64, size: Option<u64>) -> bool {
         let waits_for_end = self.open_ended && self.ledger.size.is_none() && !self.is_active();
         let ends =

@@ -92,7 +92,8 @@ impl SegmentLedger {
     }
 
     /// Returns how another worker can help the `victim`, which needs more time for its segment than any other
-    /// worker. It needs `seconds` seconds.
+    /// worker. `seconds` is the time in seconds that the victim still needs. `length` is the wanted length of
+    /// a segment in bytes.
     fn relieve(
         &self,
         now: Duration,

@@ -20,7 +20,7 @@ pub(super) struct Expectations {
     verify: Verify,
     /// True if the file is recorded in a lock file. A lock file needs a digest.
     record: bool,
-    /// Digests from the user and from lists. These digests apply to every state of the file.
+    /// Digests from the user and from lists. These digests apply to every version of the file.
     given: Vec<Expected>,
     /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,
@@ -28,7 +28,7 @@ pub(super) struct Expectations {
     /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
     /// be the name of a web page.
     look: Option<Look>,
-    /// True if the user gave a strong digest of exactly this file.
+    /// True if the job itself has a strong digest of the file, and not only a checksum list.
     own: bool,
     /// A note for the user about a name that was changed.
     renamed: Option<String>,
@@ -65,13 +65,13 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Begins another state of the file. `stated` are the digests that the server states for this state.
+    /// Begins another version of the file. `stated` are the digests that the server states for this version.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
     }
 
-    /// Adds digests that the server states for the same state of the file.
+    /// Adds digests that the server states for the same version of the file.
     pub(super) fn learn(&mut self, stated: &[Expected]) {
         if self.verify != Verify::Off {
             merge(&mut self.all, stated);
@@ -156,7 +156,7 @@ impl Expectations {
     ///
     /// # Errors
     /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
-    /// such error if the content has a digest that the user gave, or a good signature.
+    /// such error if the content has a digest that the user chose, or a good signature.
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {

@@ -52,7 +52,8 @@ pub(super) enum WholeResult {
     },
     /// A digest does not match. The text says which digest.
     Wrong(String),
-    /// All digests match, but the file is not acceptable.
+    /// All digests match, but the file does not satisfy `--verify`, or it is a web page or a Git LFS pointer
+    /// that the name does not promise.
     Refused(Error),
 }
 
@@ -123,12 +124,12 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Begins another state of the file. `stated` are the digests that the server states for this state.
+    /// Begins another version of the file. `stated` are the digests that the server states for this version.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
 
-    /// Adds digests that the server states for the same state of the file. With several mirrors, only the
+    /// Adds digests that the server states for the same version of the file. With several mirrors, only the
     /// digests of the first mirror are used. New digests of bytes that are already on standard output cannot
     /// be computed, so they are not added.
     pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
@@ -238,8 +239,8 @@ impl Verification {
         self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
 
-    /// Handles a chunk that is right. Returns the mirrors that sent wrong bytes for this chunk before, and a
-    /// message about these mirrors.
+    /// Returns the mirrors that sent wrong bytes for a chunk before it was right, and a message about these
+    /// mirrors. `sent_by` is the source that sent the right bytes, if it is known.
     pub(super) fn blame_for(&mut self, chunk: &Range<u64>, sent_by: Option<usize>) -> (Vec<usize>, String) {
         let wrong = self.chunks.as_mut().map(|chunks| chunks.take_wrong(chunk)).unwrap_or_default();
         let guilty = wrong.into_iter().filter(|&one| sent_by.is_some_and(|by| by != one)).collect();

@@ -56,7 +56,7 @@ pub(super) struct State {
     /// A range that contains all bytes for which no write to the disk was requested yet, and the number of
     /// these bytes.
     dirty: (Range<u64>, u64),
-    /// The partial file of another tool, until its end was found equal to the server's bytes.
+    /// The unfinished file of another tool, until its end was found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
     /// The parts of that end that were found equal so far.
     pub(super) agreed: RangeSet,
