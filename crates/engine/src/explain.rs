@@ -40,7 +40,7 @@ pub struct Explanation {
 pub struct FileStory {
     /// The name of the file.
     pub name: String,
-    /// The number of fetched bytes.
+    /// The size of the file in bytes.
     pub bytes: u64,
     /// The time from the first request until the file had its final name.
     pub took: Duration,
@@ -52,7 +52,7 @@ pub struct FileStory {
     pub limit: Limiter,
 }
 
-/// The time that a file spent in each stage. The times from `name` to `body` are sums over its connections,
+/// The time that a file spent in each stage. The times from `name` to `hash` are sums over its connections,
 /// which work at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -68,7 +68,7 @@ pub struct Spent {
     pub disk: Duration,
     /// Waiting for the hasher, while bytes arrived.
     pub hash: Duration,
-    /// The whole time while bytes arrived.
+    /// From the first byte to the last one.
     pub body: Duration,
     /// From the last byte to the digests.
     pub verify: Duration,
@@ -179,8 +179,9 @@ pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize)
 }
 
 /// Returns what limited a file, as far as the client can see that. `capped` is true if there is a
-/// `--limit-rate`. `named` is the number of connections that the user set. `steps` are the changes of the
-/// number of connections to its host.
+/// `--limit-rate`. `named` is the number of connections that the user set. `connections` is the highest
+/// number of connections that the file had at once. `steps` are the changes of the number of connections to
+/// its host.
 pub(crate) fn limiter(
     spent: &Spent,
     capped: bool,

@@ -158,7 +158,7 @@
 //! # Files of this crate
 //!
 //! `director` runs the loop of a session, [`source`] fetches bytes, `credentials` puts secrets on requests,
-//! `worker` handles one connection, and `disk` stores bytes. `space` checks the free space, `journal_check`
+//! `worker` carries out one request, and `disk` stores bytes. `space` checks the free space, `journal_check`
 //! compares partial files with their journals, `hashing` computes digests, `report` sends events, and
 //! `explain` records where the time went.
 

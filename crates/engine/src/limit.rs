@@ -1,6 +1,6 @@
 //! Limits the rates of a session (`--limit-rate`), of single files and of hosts. A limit is exact for the
-//! bytes that are accepted. It is also fair, because the workers that share it wait in one queue and get one
-//! slice at a time.
+//! bytes that are accepted. It is also fair, because the workers that share it get one slice at a time, in
+//! the order in which they ask for one.
 //!
 //! Invariant: bytes are accepted only after the wait that the limit requires for them.
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// steady rate.
 const SLICES_A_SECOND: u64 = 50;
 
-/// The smallest slice, in bytes. A smaller slice would take more time to handle than to transfer.
+/// The smallest slice, in bytes. With smaller slices, the timers would take more time than the transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
 /// If less than the limit was transferred, later transfers may make up for at most this much time. So a short

@@ -46,8 +46,8 @@ pub(super) struct Placement {
     pub(super) written: Option<Written>,
 }
 
-/// Records that a small file was written completely when its partial file was started. The record is valid
-/// only for one worker and one generation of the partial file.
+/// The fact that a small file was written completely when its partial file was begun. It is valid only for
+/// one worker and one generation of the partial file.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
     pub(super) bytes: u64,
@@ -310,8 +310,8 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Returns the bytes of a partial file that can be kept. The journal is rewritten once, with as few records
-/// as possible.
+/// Returns the bytes of a partial file that can be kept. If there is a journal, it is rewritten here, with as
+/// few records as possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),

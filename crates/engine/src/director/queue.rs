@@ -101,7 +101,7 @@ impl Queue {
         self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, job))
     }
 
-    /// Returns the number of jobs that may start.
+    /// Returns the number of jobs that are not paused one by one.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

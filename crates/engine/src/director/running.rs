@@ -38,9 +38,10 @@ pub(super) struct Running {
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
     /// The most connections of the job at once.
     pub(super) most_workers: usize,
-    /// The time at which the plan must be called again, for a retry or at the end of `--max-time`.
+    /// The time at which the plan must be called again, such as the time of a retry or the end of
+    /// `--max-time`.
     pub(super) wake: Option<Duration>,
-    /// The times of the first request, if it was sent before the job began here. They are used once.
+    /// The times of the first request, if the threads for small files sent it. They are used once.
     pub(super) first: Option<First>,
     /// The time when the job began.
     pub(super) since: Duration,
@@ -75,8 +76,8 @@ pub(super) struct Placing {
     pub(super) path: Option<PathBuf>,
 }
 
-/// A partial file, and facts about its bytes. These facts are dropped when the file begins again
-/// ([`OpenFile::begin`]).
+/// A partial file, and facts about its bytes. The facts that depend on the bytes are dropped when the file
+/// begins again ([`OpenFile::begin`]).
 pub(super) struct OpenFile {
     /// The final path.
     pub(super) path: PathBuf,
@@ -179,7 +180,7 @@ impl Running {
         }
     }
 
-    /// Records that the partial file was begun again.
+    /// Records that the partial file was begun.
     pub(super) fn on_begun(&mut self, generation: Generation) {
         if let Some(file) = self.file_mut() {
             file.generation = generation;
@@ -285,7 +286,7 @@ pub(super) fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec
     new
 }
 
-/// Returns the host of a source.
+/// Returns the name or the address of the host of a source, without the port.
 pub(super) fn host_of(spec: &Job, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
 }

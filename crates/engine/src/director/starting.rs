@@ -19,8 +19,8 @@ use downhaul_core::run_limits::RunLimits;
 use downhaul_core::show;
 use std::sync::Arc;
 
-/// If this many files wait for the user or a host, no new file starts. So a user who was away for a long time
-/// has only a limited number of questions to answer.
+/// If this many files wait for the user, a host or another run, or are paused, no new file starts. So a user
+/// who was away for a long time has only a limited number of questions to answer.
 pub(super) const IDLE_MOST: usize = 64;
 
 /// The number of files at once, until a measurement shows if more files are faster.
@@ -210,7 +210,7 @@ impl Director {
         self.has_room() && self.idle() < IDLE_MOST && !self.reporter.is_behind()
     }
 
-    /// Returns how many running jobs wait for the user or a host.
+    /// Returns how many running jobs wait for the user, a host or another run, or are paused.
     pub(super) fn idle(&self) -> usize {
         self.running.values().filter(|one| one.plan.is_idle()).count()
     }

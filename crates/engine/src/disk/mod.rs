@@ -1,9 +1,9 @@
 //! Defines the interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one
 //! unfinished file.
 //!
-//! All calls block. The engine makes them on blocking threads, and never on the threads for the network.
-//! Standard output and pipes (`in_order.rs`) and the simulated disk of the testkit implement these traits
-//! too.
+//! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
+//! the threads for small files do both. Standard output and pipes (`in_order.rs`) and the simulated disk of
+//! the testkit implement these traits too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
 //! file of that name is unchanged.
@@ -69,8 +69,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// partial file of the usual name is not changed, and the job gets a partial file of another name.
     ///
     /// # Errors
-    /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool (with
-    /// [`Resume::Adopt`]) is not a prefix, and otherwise the error of the system.
+    /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool cannot
+    /// be continued ([`Resume::Adopt`]), and otherwise the error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Saves a complete small file under its final name, which must be free. Returns false if that is not
@@ -196,7 +196,7 @@ pub enum Found {
     Whole(u64),
     /// An earlier run left a journal with this content.
     Journal(Vec<u8>),
-    /// Another tool left a partial file.
+    /// The partial file is a copy of a file that another tool left unfinished under the final name.
     Adopted(Adopted),
 }
 
@@ -219,7 +219,7 @@ pub type Generation = u64;
 /// One unfinished file.
 pub trait Part: Send + std::marker::Sync {
     /// Starts the file, or starts it again. Waits for writes in progress, and drops everything that was
-    /// written and recorded.
+    /// written and recorded. With [`Beginning::keep`], the bytes of the file stay.
     ///
     /// # Errors
     /// Returns `output.started` if bytes cannot be taken back, or an error of the system.
@@ -231,9 +231,10 @@ pub trait Part: Send + std::marker::Sync {
     /// value 0 means that the writer was dropped and must not write any more.
     ///
     /// # Errors
-    /// Returns `disk.failed` if the writer was dropped, or if the file has started again or has its final
-    /// name. Returns `resume.damaged` if the bytes differ from those of an adopted prefix, or the error of
-    /// the system. Any part of `data` may have been written then.
+    /// Returns `disk.failed` (`output.started` for output in order) if the writer was dropped, or if the file
+    /// has started again or has its final name. Returns `resume.damaged` if the bytes differ from those at
+    /// the end of an adopted file. Otherwise returns the error of the system. Any part of `data` may have
+    /// been written then.
     fn write_at(
         &self,
         generation: Generation,
@@ -338,7 +339,7 @@ impl Standing {
     }
 }
 
-/// Returns a failure for an error of the system. The failure says what the user can do.
+/// Returns the failure for an error of the system at this path.
 pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
     use io::ErrorKind as Is;
     let kind = match error.kind() {

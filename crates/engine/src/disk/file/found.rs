@@ -119,7 +119,7 @@ impl PartFile {
     }
 
     /// Compares a range of this file with the same range of another file, which is at `target`. Returns the
-    /// offset of a block that differs, if there is one.
+    /// offset of the first block that differs, if there is one.
     fn difference(&self, other: &File, range: Range<u64>, target: &Path) -> Result<Option<u64>, Error> {
         let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
         let mut at = range.start;
@@ -151,8 +151,8 @@ impl PartFile {
         Ok(Some(length))
     }
 
-    /// Compares bytes that will be written with the end of an adopted prefix. When the whole end is equal,
-    /// the prefix is treated like bytes that this run wrote.
+    /// Compares bytes that will be written with the end of an adopted file. When the whole end is equal, the
+    /// complete ranges before it are recorded in the journal.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;

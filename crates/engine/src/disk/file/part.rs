@@ -38,7 +38,7 @@ pub(super) struct PartFile {
     state: Mutex<State>,
 }
 
-/// Everything that changes, under one lock. The system handles the writes to a file one after the other
+/// Everything that changes, under one lock. The system carries out the writes to a file one after the other
 /// anyway.
 #[derive(Default)]
 pub(super) struct State {
@@ -124,10 +124,11 @@ impl PartFile {
         platform::is_at(meta, &self.path).unwrap_or(false)
     }
 
-    /// Handles a file that appeared under the final name during the download.
+    /// Compares a file that appeared under the final name during the download, and accepts it if the options
+    /// say so and it has the same bytes.
     ///
     /// # Errors
-    /// Returns `file.exists`, unless the file is accepted because it has the same bytes.
+    /// Returns `file.exists` if the file is not accepted.
     fn meet(&self, target: &Path, how: &Publishing) -> Result<(), Error> {
         if how.accepts_same && self.is_same(target, how.size)? {
             debug!(target: DISK, path = %target.display(), "kept the same file of another run");
