@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The most jobs that enter the queue at once. So the next jobs can enter as soon as half of the queue is
-/// free.
+/// The highest number of jobs that enter the queue at once. With half of the length of the queue, the next
+/// jobs can enter as soon as half of the queue is free.
 const ADDED_MOST: usize = director::QUEUE_AHEAD / 2;
 
 /// The error of a session that accepts no more jobs, because it was closed or stopped.
@@ -283,7 +283,7 @@ impl Session {
         self.reporter.state()
     }
 
-    /// Returns the progress of all files, by job.
+    /// Returns the progress of all files in progress, in the order of the identifiers of their jobs.
     pub fn samples(&self) -> Vec<Progress> {
         self.reporter.samples()
     }

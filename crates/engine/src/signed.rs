@@ -1,6 +1,6 @@
 //! Verifies signatures of files and texts with the given keys, in all supported formats.
 //!
-//! Invariant: each problem with a signature has the error code `signature.wrong`, in every format.
+//! Invariant: a signature that is not accepted has the error code `signature.wrong`, in every format.
 
 mod minisign;
 #[cfg_attr(not(feature = "openpgp"), path = "signed/no_openpgp.rs")]

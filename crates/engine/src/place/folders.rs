@@ -3,7 +3,7 @@
 //!
 //! Invariant: a path that is reported as free was free when its folder was read, and no job has found since
 //! then that another run uses it. If a file appears there later, publishing the new file fails, unless
-//! existing files are replaced.
+//! existing files are replaced, or the options accept an equal file.
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
@@ -24,9 +24,10 @@ const FOLDERS_MOST: usize = 256;
 pub(super) struct Folders {
     disk: Arc<dyn Disk>,
     hasher: RandomState,
-    /// The folders by their paths, as texts: the hash of a path takes far longer.
+    /// The folders by their paths. The keys are texts, because hashing a `Path` takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
-    /// The hashes of the paths that another run uses, although they were free. Few paths are.
+    /// The hashes of the paths that another run uses, although they were free when their folders were read.
+    /// There are few of them.
     occupied: Mutex<HashSet<u64>>,
 }
 

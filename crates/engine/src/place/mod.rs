@@ -43,7 +43,8 @@ pub(crate) struct Places {
     folders: Folders,
     hasher: RandomState,
     /// Files with signed URLs, or with headers of the job that show who asks. The number is [`SEVERAL`] if
-    /// several jobs of the run differ only in these. Then they may decide which file is meant.
+    /// several jobs of the run differ only in these signatures or headers, which may then decide which file
+    /// is meant.
     signed: Mutex<Hashes>,
 }
 
@@ -293,7 +294,7 @@ impl Places {
         Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "all its numbered forms are in use too"))
     }
 
-    /// Returns the path from the list or the URL, or `None` for standard output.
+    /// Returns the path from the list or the URL, or `None` if the file needs no name.
     fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
             Destination::Path(path) => Some(self.settings.output_of(spec).join(path)),

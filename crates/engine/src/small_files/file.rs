@@ -144,8 +144,9 @@ async fn respond(lent: &Lent, meter: &Meter) -> (Result<Answer, Error>, Spent) {
     (Ok((Opened { remote, body }, whole)), spent)
 }
 
-/// Reads a body to its end. Returns true if it had this length. Returns false as soon as it is longer, or has
-/// too many buffers. Then the rest was not read. A body that has ended is replaced by an empty one.
+/// Reads a body to its end. Returns true if it had this length. Returns false if it was shorter. Then `body`
+/// becomes an empty body. Also returns false, without reading the rest, as soon as the body is longer or has
+/// too many buffers.
 async fn read(body: &mut Body, came: &mut Vec<Bytes>, length: u64, meter: &Meter) -> Result<bool, Error> {
     let mut there = 0;
     while let Some(bytes) = body.next().await {

@@ -16,7 +16,7 @@
 //! - [`Remote::whole`] for the whole file. Return it also if a range was requested and the protocol cannot
 //!   send ranges.
 //! - [`Remote::range`] for a range. The range may begin up to 1 MiB before `from` and may end before or after
-//!   `to`, but the facts must state the real range. If `from` is beyond the end of the file, fail with
+//!   `to`, but the facts must state the real range. If the file ends at or before `from`, fail with
 //!   `http.range_past` and set [`Error::size`].
 //! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
 //! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from

@@ -116,8 +116,8 @@ impl HttpBody {
         }
     }
 
-    /// Handles the end of the frames. If an HTTP/2 stream is reset without an error, this looks like the end
-    /// of the body too.
+    /// Ends the body when no more frames follow. If an HTTP/2 stream is reset without an error, this looks
+    /// like the end of the body too.
     ///
     /// # Errors
     /// Returns `http.truncated` if the HTTP/2 stream has not ended.

@@ -8,8 +8,9 @@
 //! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes
 //! them.
 //!
-//! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
-//! be sent. The URLs in this folder have no userinfo.
+//! Invariant: every secret on a request to a server comes from [`crate::credentials`], which decides where a
+//! secret may be sent. The login of a proxy is sent only to this proxy ([`proxy`]). The URLs in this folder
+//! have no userinfo.
 
 mod body;
 mod decode;
