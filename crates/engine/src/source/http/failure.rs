@@ -67,9 +67,9 @@ fn said_over_http2(error: &h2::Error) -> Option<String> {
     }
 }
 
-/// Returns true if an HTTP/2 server closes the connection properly and did not process this request (RFC
-/// 9113, section 6.8). The HTTP/2 library reports this only for streams above the last one that the server
-/// processes.
+/// Returns true if an HTTP/2 server closes the connection without an error and did not process this request
+/// (RFC 9113, section 6.8). The HTTP/2 library reports this only for streams above the last one that the
+/// server processes.
 pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))

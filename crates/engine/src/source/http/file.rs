@@ -130,8 +130,8 @@ impl HttpFile {
             match result {
                 Answer::Redirect(next, linked, status) if hops < client.settings.max_redirects => {
                     self.redirect_method(&mut request, status, &next).map_err(|error| (error, true))?;
-                    // The size in the first redirect that states one is used. A redirect without TLS is
-                    // trusted only if it comes from the origin of the given URL.
+                    // The digest and the size in the first redirect that states them are used. A redirect
+                    // without TLS is trusted only if it comes from the origin of the given URL.
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;

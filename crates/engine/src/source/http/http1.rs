@@ -93,8 +93,8 @@ impl Pool {
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
                 // The server closed the idle connection at the same moment, or the connection had unread
-                // bytes of the last response. This is not a failure of the file, because a GET can be sent
-                // again on a new connection.
+                // bytes of the last response. This is not a failure of the file, because a request with a
+                // safe method can be sent again on a new connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);

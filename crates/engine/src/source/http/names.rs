@@ -1,4 +1,5 @@
-//! Looks up the addresses of a host once, for all connections to this host.
+//! Looks up the addresses of a host at most once a minute, for all connections to this host. If none of them
+//! works, they are looked up again.
 //!
 //! Invariant: look-ups of different hosts never wait for each other. The memory is limited, because at most
 //! [`NAMES_MOST`] names are kept.

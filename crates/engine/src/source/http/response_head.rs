@@ -96,7 +96,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Handles the first bytes of a head. If the whole head is there and valid, which is the common case, the
+    /// Reads the first bytes of a head. If the whole head is there and valid, which is the common case, the
     /// bytes stay in `buf`.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
@@ -112,7 +112,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Handles more bytes of a head. `buf` is used to read them.
+    /// Reads more bytes of a head into `buf`, and moves them to the bytes so far.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;

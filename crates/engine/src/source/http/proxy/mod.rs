@@ -134,7 +134,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Handles a response with status 407. If the result is `Ok`, the request can be sent again.
+    /// Chooses the challenge to answer in a response with status 407. If the result is `Ok`, the request can
+    /// be sent again with the login.
     ///
     /// # Errors
     /// Returns `proxy.login` if the challenge cannot be answered.

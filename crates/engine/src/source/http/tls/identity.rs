@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// The client certificate.
 pub(super) struct Identity {
     pub(super) resolver: Arc<dyn ResolvesClientCert>,
-    /// Says whose certificate it is and which authority issued it, such as `for ann, issued by Example CA`.
+    /// The names in the certificate and the authority that issued it, such as `for ann, issued by Example
+    /// CA`.
     pub(super) text: String,
 }
 
