@@ -21,8 +21,8 @@ use std::time::Duration;
 pub enum Retry {
     /// The failure is retried, because the next attempt may succeed.
     Again,
-    /// The failure is retried only if the user says so, because the same would happen again unless something
-    /// is changed.
+    /// The failure is retried only if the user says so, because the next attempt would fail in the same way
+    /// until the server, this machine or the command is changed.
     Person,
     /// The failure is never retried, because the result would be the same.
     Never,
@@ -102,8 +102,8 @@ macro_rules! kinds {
             /// Returns the meaning of the kind, as a short phrase.
             pub fn meaning(self) -> &'static str { match self { $(ErrorKind::$variant => $meaning,)* } }
 
-            /// Returns how failures of this kind are usually handled. [`Error::retry`] decides for one
-            /// failure.
+            /// Returns the rule by which failures of this kind are usually retried. [`Error::retry`] decides
+            /// for one failure.
             pub fn retry(self) -> Retry { match self { $(ErrorKind::$variant => Retry::$retry,)* } }
 
             /// Returns the area of failures of this kind.

@@ -148,7 +148,7 @@ impl Entry {
         }
     }
 
-    /// Returns the limits after a run that found these ones.
+    /// Returns the entry after a run that found the limits in `learned`.
     fn limits_after(self, learned: Learned, now: SystemTime) -> Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
@@ -167,8 +167,8 @@ impl Entry {
         }
     }
 
-    /// Returns the numbers of the next start after a run that found these ones. If they are about the same as
-    /// before, they keep their date for a day, so that not every run writes the file.
+    /// Returns the numbers of the next start after a run that found those in `learned`. If they are about the
+    /// same as before, they keep their date for a day, so that not every run writes the file.
     fn start_after(self, learned: Learned, now: SystemTime) -> Option<Start> {
         let old = self.start.unwrap_or_default();
         let level = |old: Option<Level>, new: Option<Level>| match (old, new) {

@@ -206,7 +206,7 @@ impl Job {
         self
     }
 
-    /// Sets how an existing file that has the final name is handled.
+    /// Sets what happens to an existing file that has the final name.
     #[must_use]
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = Some(if_exists);

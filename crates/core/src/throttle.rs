@@ -39,7 +39,7 @@ pub enum Decision {
     /// Use fewer connections, because their number is the cause and the host named no time. This costs no
     /// retry either.
     Fewer,
-    /// Handle the failure as one of this kind.
+    /// The failure counts as one of this kind.
     Fail(ErrorKind),
 }
 

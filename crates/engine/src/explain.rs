@@ -14,7 +14,8 @@ use tokio::time::Instant;
 /// The number of files that are explained. They fit on a screen.
 const FILES_MOST: usize = 16;
 
-/// If a file waited for one thing during more than this fraction (1/4) of its time, that thing was its limit.
+/// If a file waited for the disk or for the hasher during more than this fraction (1/4) of the time in which
+/// its bytes arrived, this was its limit.
 const SHARE: u32 = 4;
 
 /// If connections wait for the disk during more than this fraction (1/2) of their time, the connections
@@ -76,7 +77,7 @@ pub struct Spent {
     pub publish: Duration,
 }
 
-/// The thing that limited the speed of a file.
+/// The limit of the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
     /// `--limit-rate`.

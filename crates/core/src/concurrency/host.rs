@@ -21,7 +21,7 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
-    /// The time when the connection failed. It may be earlier than the time when the failure is handled.
+    /// The time when the connection failed. It may be earlier than the time when the failure is recorded.
     pub at: Duration,
 }
 

@@ -8,6 +8,9 @@
 //!
 //! # How the controller decides
 //!
+//! The *line* is the network between this machine and the host. A host is *far away* if it needs at least 10
+//! ms for the first byte of a response.
+//!
 //! The controller has a **target**: the number of connections that there should be now. While that many
 //! connections are open, it measures their **goodput**: the bytes that all of them together receive in a
 //! second. A measurement is used if it is long enough for the distance of the host (`window.rs`). Most

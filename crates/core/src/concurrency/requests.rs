@@ -71,7 +71,7 @@ impl RequestRate {
         self.next
     }
 
-    /// Returns true if the host had sent something shortly before the time `at`.
+    /// Returns true if the host had sent bytes at most [`SERVES`] before the time `at`.
     pub(super) fn is_serving(&self, at: Duration) -> bool {
         let had_begun = self.first_bytes.is_some_and(|first| first <= at);
         had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)

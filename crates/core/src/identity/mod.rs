@@ -1,5 +1,5 @@
-//! Decides if a file that already exists here is the wanted one. No other code decides this. The file may be
-//! a partial file, a finished file, or a file of another tool.
+//! Decides if a file that already exists on the disk is the wanted one. No other code decides this. The file
+//! may be a partial file, a finished file, or a file of another tool.
 //!
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files of one size and
 //! date have the same entity tag. Headers such as `Host` and options such as `--connect-to` change which

@@ -214,7 +214,7 @@ pub enum Input {
     Published(Result<String, Error>),
     /// The user's answer to a question.
     Answer(Answer),
-    /// Changes how failures are handled.
+    /// Changes the reaction to failures.
     OnError(OnError),
     /// Pauses the job (`true`) or continues it.
     Pause(bool),

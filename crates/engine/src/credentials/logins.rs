@@ -343,10 +343,10 @@ mod tests {
         assert_eq!(third, "first 4", "the server keeps the nonce");
         accept(&logins, "/a/f", &how, "next");
         assert_eq!(ready(&logins, "/a/f").0, "next 1");
-        // A late response to a request with the first nonce.
+        // This response to a request with the first nonce comes late.
         accept(&logins, "/a/g", &late, "next");
         assert_eq!(ready(&logins, "/a/f").0, "next 2");
-        // The same challenge once more, as an answer to a request that was sent at the same time.
+        // The same challenge arrives once more, as the answer to a request that was sent at the same time.
         let logins = Logins::default();
         log_in(&logins, "/a/");
         assert_eq!(ready(&logins, "/a/f").0, "first 2");

@@ -85,7 +85,7 @@ impl InOrder {
     /// # Errors
     /// Returns `output.started` if another job has used the writer.
     pub(crate) fn writer(writer: &Writer) -> Result<Self, Error> {
-        let taken = || Error::new(ErrorKind::OutputStarted, "the writer", "another job has it");
+        let taken = || Error::new(ErrorKind::OutputStarted, "the writer", "another job has used this writer");
         Ok(InOrder::to("the writer".into(), writer.take().ok_or_else(taken)?))
     }
 
@@ -183,7 +183,7 @@ impl Part for InOrder {
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, "an earlier write failed"));
         }
         if end.load(Ordering::Relaxed) == 0 {
-            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "too late"));
+            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "the writer was dropped"));
         }
         if offset > state.left {
             // If two buffers begin at the same offset, the longer one contains the other.

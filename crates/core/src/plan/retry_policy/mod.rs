@@ -166,7 +166,7 @@ impl RetryPolicy {
         !self.sends_once || is_unprocessed(error.kind)
     }
 
-    /// Changes how failures are handled.
+    /// Changes the reaction to failures.
     pub(super) fn set_on_error(&mut self, on_error: OnError) {
         self.on_error = on_error;
     }

@@ -62,7 +62,7 @@ impl HttpResponse {
     ) -> Self {
         let (head, incoming) = response.into_parts();
         let mut body = HttpBody { incoming, carrier, at };
-        // An empty body is not polled, so its end is handled here.
+        // An empty body is not polled, so its connection is returned to the pool here.
         if body.incoming.is_end_stream() {
             body.on_end();
         }

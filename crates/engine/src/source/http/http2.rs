@@ -205,8 +205,9 @@ impl Connection {
                 "it does not answer as HTTP/2 does",
             ));
         }
-        // A connection may break between two files, for example because the server was restarted. This is
-        // handled like an idle HTTP/1.1 connection that the server closes while a request is sent.
+        // A connection may break between two files, for example because the server was restarted. The request
+        // is then sent again, as after an idle HTTP/1.1 connection that the server closes while a request is
+        // sent.
         let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
         if cause.is_canceled() || cause.is_closed() || broke {
             return SendError::Closed(error);

@@ -36,7 +36,8 @@ pub(super) fn build(
         header::HOST,
         authority(url).as_deref().and_then(value).ok_or_else(|| bad("it has no host"))?,
     );
-    headers.insert(header::USER_AGENT, value(user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
+    let agent = value(user_agent).ok_or_else(|| bad("the User-Agent contains control characters"))?;
+    headers.insert(header::USER_AGENT, agent);
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     if let Some(sends) = asked.sends.as_deref().filter(|_| asked.about.is_none()) {
         if let Some(media_type) = sends.media_type().and_then(value) {

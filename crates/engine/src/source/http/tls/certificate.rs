@@ -89,7 +89,7 @@ pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Option<PublicKey<'a
     if fields.peek() == Some(VERSION) {
         fields.next()?;
     }
-    // The serial number, the algorithm of the signature, the issuer, the dates and the subject.
+    // These are the serial number, the algorithm of the signature, the issuer, the dates and the subject.
     for _ in 0..5 {
         fields.next()?;
     }
