@@ -217,9 +217,9 @@ pub enum EventKind {
     /// The run is over.
     #[non_exhaustive]
     Summary {
-        /// The number of files that were queued.
+        /// The number of jobs that were queued.
         files: u64,
-        /// The number of files that were finished.
+        /// The number of files that were downloaded completely.
         finished: u64,
         /// The number of files that were skipped.
         skipped: u64,
@@ -265,7 +265,7 @@ impl EventKind {
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
     }
 
-    /// Returns the event for a file that need not be downloaded.
+    /// Returns the event for a file that the run skips.
     pub fn skipped(kept: Kept) -> Self {
         let Kept { path, reason, bytes, digests } = kept;
         EventKind::Skipped { path, reason, bytes, digests: by_name(&digests), extra: serde_json::Map::new() }
@@ -316,12 +316,12 @@ pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
     digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
 }
 
-/// A file that need not be downloaded.
+/// A file that the run skips.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The path of the file.
     pub path: String,
-    /// The reason why it need not be downloaded: `already exists`.
+    /// The reason why it is skipped, such as `already exists`.
     pub reason: String,
     /// Its size in bytes, if known.
     pub bytes: Option<u64>,

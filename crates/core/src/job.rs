@@ -465,7 +465,7 @@ impl IfExists {
     }
 }
 
-/// The handling of a file that another run is working on (`--if-locked`).
+/// What a run does if another run is working on the file of a job (`--if-locked`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfLocked {
     /// Fail with `file.locked`.

@@ -133,7 +133,7 @@ pub fn read_start(bytes: &[u8]) -> Option<Start> {
     }
 }
 
-/// The number of bytes that [`read_start`] needs at most.
+/// The highest number of bytes that [`read_start`] needs.
 pub const START_MOST: usize = LONGEST_RECORD + 64;
 
 /// Returns the CRC of two adjacent ranges.

@@ -135,7 +135,7 @@ impl DohServer {
     /// URL as a template (RFC 8484, section 3).
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a phrase that states the required form.
     pub fn parse(text: &str) -> Result<DohServer, String> {
         let url = Url::parse(text.strip_suffix("{?dns}").unwrap_or(text)).ok();
         let has_login = |url: &Url| !url.username().is_empty() || url.password().is_some();

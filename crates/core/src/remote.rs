@@ -37,7 +37,8 @@ pub struct Remote {
     /// The content coding of the body, as the source names it (`gzip`). With `None`, the body has the bytes
     /// of the file.
     pub coding: Option<String>,
-    /// True if ranges of the file can be requested, and ranges with equal validators belong together.
+    /// True if ranges of the file can be requested, and if ranges with equal validators are parts of the same
+    /// version of the file.
     pub can_resume: bool,
     /// The time from the request to the response, without the time to connect. It is `None` if it was not
     /// measured.

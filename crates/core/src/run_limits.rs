@@ -26,9 +26,9 @@ pub enum Reached {
 }
 
 impl RunLimits {
-    /// Returns the limit that was reached. `bytes` is the number of bytes that were received, and that the
-    /// files in progress will still get. `waits` is true if a file waits for its start. If no file waits, the
-    /// limit of bytes may be enough for the run.
+    /// Returns the limit that was reached. `bytes` is the number of bytes that the run has received, plus the
+    /// number of bytes that the files in progress still need. `waits` is true if a file waits for its start.
+    /// If no file waits, [`Reached::Total`] is not returned, because the limit may be enough for the run.
     pub fn reached(&self, now: Duration, bytes: u64, waits: bool) -> Option<Reached> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Some(Reached::Deadline);

@@ -21,7 +21,7 @@ impl Clock {
         instant().duration_since(self.start)
     }
 
-    /// Returns the moment at which [`Clock::now`] will be `at`, for sleeping.
+    /// Returns the moment at which [`Clock::now`] will be `at`. A task can sleep until then.
     pub(crate) fn instant_of(&self, at: Duration) -> Instant {
         after(self.start, at)
     }

@@ -45,7 +45,7 @@ pub struct FileStory {
     pub bytes: u64,
     /// The time from the first request until the file had its final name.
     pub took: Duration,
-    /// The most connections at once.
+    /// The highest number of connections at once.
     pub connections: usize,
     /// The time of each stage.
     pub spent: Spent,
@@ -71,13 +71,13 @@ pub struct Spent {
     pub hash: Duration,
     /// From the first byte to the last one.
     pub body: Duration,
-    /// From the last byte to the digests.
+    /// From the time when all bytes were written to the time when the file was verified.
     pub verify: Duration,
     /// Renaming the file to its final name.
     pub publish: Duration,
 }
 
-/// The limit of the speed of a file.
+/// What limited the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
     /// `--limit-rate`.

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use url::Url;
 
-/// The most pauses that are not counted as retries. Files have the same limit.
+/// The highest number of pauses that are not counted as retries. Files have the same limit.
 const PAUSES: u32 = 10;
 
 /// The wait before a retry, if the host states none.

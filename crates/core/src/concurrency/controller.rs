@@ -79,7 +79,7 @@ pub struct Controller {
     steps: Vec<Step>,
 }
 
-/// The connections and bytes so far.
+/// The open connections, and the bytes that were received so far.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// True if this controller may stop what it counts. A controller of connections may stop connections. A
@@ -105,7 +105,7 @@ impl Controller {
     }
 
     /// Returns a controller of the number of files at once. Its target starts at `least` and is never above
-    /// `most`. It never stops a file that has begun.
+    /// the larger of `least` and `most`. It never stops a file that has begun.
     pub fn for_files(least: usize, most: usize) -> Self {
         let most = most.max(least);
         Controller { quickly_to: FILES_QUICKLY.min(most), ..Controller::starting_at(least, most, false) }

@@ -8,7 +8,7 @@ use crate::job::{Destination, IfExists, Job, NamedBy};
 use crate::rate;
 use serde_json::{Map, Value};
 
-/// The most connections for one file, as for `--connections`.
+/// The highest number of connections for one file, as for `--connections`.
 const CONNECTIONS_MOST: u64 = 256;
 
 /// The keys, each in the form that [`bare`] returns.

@@ -183,7 +183,7 @@ pub enum Input {
         /// True if the bytes match the claim.
         good: bool,
     },
-    /// All claims were compared. Claims that were not reported could not be read.
+    /// All claims that could be read were compared and reported. All others could not be read.
     JournalChecked {
         /// The number that the action had.
         number: u32,

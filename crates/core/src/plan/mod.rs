@@ -194,8 +194,8 @@ impl Plan {
         plan
     }
 
-    /// Returns what to do next. `allowances` says how many connections may be opened to the host of each
-    /// source.
+    /// Returns the next action for the driver. `allowances` says how many connections may be opened to the
+    /// host of each source.
     pub fn next(&mut self, now: Duration, allowances: &[Allowance]) -> Action {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.fail(now, Error::new(ErrorKind::JobMaxTime, self.path(), ""));

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use url::Url;
 
-/// The most cookies that one response can set, as in curl.
+/// The highest number of cookies that one response can set, as in curl.
 const COOKIES_OF_RESPONSE_MOST: usize = 50;
 
 /// All secrets of a session.

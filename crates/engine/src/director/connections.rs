@@ -185,8 +185,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // A connection may be slow because of --limit-rate. It must not be stopped, because its unwritten
-        // bytes would be lost.
+        // With a rate limit, a connection may be slow only because of the limit. No connection is stopped
+        // then, because its unwritten bytes would be lost.
         if is_limited {
             allowance.surplus = 0;
         }

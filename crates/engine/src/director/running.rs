@@ -36,7 +36,7 @@ pub(super) struct Running {
     /// The workers. The first one starts before there is a partial file, since its response may name the
     /// file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
-    /// The most connections of the job at once.
+    /// The highest number of connections of the job at once.
     pub(super) most_workers: usize,
     /// The time at which the plan must be called again, such as the time of a retry or the end of
     /// `--max-time`.
@@ -61,7 +61,7 @@ pub(super) enum Stage {
     Verifying { file: OpenFile, complete: Duration },
     /// The file gets its final name. It was verified at the time `verified`.
     Publishing { file: OpenFile, complete: Duration, verified: Duration },
-    /// The job is over, but its partial file may have to be removed.
+    /// The job is over. Its partial file may still have to be removed.
     Over,
 }
 

@@ -207,8 +207,8 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => break,
-            // Some network file systems have no locks. Without a lock, a second run is not detected, but the
-            // download works.
+            // Some network file systems have no locks. Without a lock, a second run with the same file is not
+            // detected, but the download works.
             Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
         }

@@ -205,7 +205,7 @@ pub enum Found {
 pub struct Beginning<'a> {
     /// The first bytes of its journal, if it has one.
     pub journal: Option<&'a [u8]>,
-    /// True if the bytes in the file are kept.
+    /// True if the bytes that the file already has are kept.
     pub keep: bool,
     /// The final size, if known.
     pub size: Option<u64>,

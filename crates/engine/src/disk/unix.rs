@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The most buffers of one call: IOV_MAX of Linux and macOS.
+/// The highest number of buffers of one call: IOV_MAX of Linux and macOS.
 const MOST_BUFFERS: usize = 1024;
 
 /// Opens a partial file, or makes it with the mode that the umask gives. A symbolic link is not followed.

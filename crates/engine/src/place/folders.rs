@@ -14,11 +14,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most names of a folder that are remembered, and of all folders together. More names would take many
-/// megabytes, and reading them would take as long as thousands of checks.
+/// The highest number of names of a folder that are remembered, and of all folders together. More names would
+/// take many megabytes, and reading them would take as long as thousands of checks.
 const NAMES_MOST: usize = 200_000;
 
-/// The most folders that are remembered. Files of one folder are usually next to each other in a list.
+/// The highest number of folders that are remembered. Files of one folder are usually next to each other in a
+/// list.
 const FOLDERS_MOST: usize = 256;
 
 pub(super) struct Folders {

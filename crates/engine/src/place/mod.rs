@@ -120,8 +120,8 @@ impl Places {
         }
     }
 
-    /// Returns true if there is a file at a path that was free when its folder was read. The path no longer
-    /// counts as free then. Blocks the thread.
+    /// Returns true if there is a file at a path that was free when its folder was read. If there is one, the
+    /// path no longer counts as free. Blocks the thread.
     pub(crate) fn has_appeared(&self, path: &Path, identity: &Identity) -> Result<bool, Error> {
         let has_appeared = self.was_free(path, identity) && self.disk.look(path)?.is_some();
         if has_appeared {
@@ -166,8 +166,8 @@ impl Places {
         self.look(path, wanted)
     }
 
-    /// Returns the path of a job if it is the one that was reserved, if it is known to be free, and if the
-    /// user need not be told about it. This reads nothing from the disk.
+    /// Returns the path that was reserved for a job, if the job still gets this path, if the path is known to
+    /// be free, and if there is no note about it for the user. Reads nothing from the disk.
     pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
         let Wanted { job, spec, remote, identity, .. } = wanted;
         let reserved = self.taken.of(*job)?;

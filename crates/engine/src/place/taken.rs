@@ -13,7 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The most files of one name. If there are more, something else is probably wrong.
+/// The highest number of files of one name. If there are more, something else is probably wrong.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
 /// The endings of side files (the partial file and the journals).

@@ -45,7 +45,8 @@ use std::io::{BufReader, Read};
 const MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 
-/// The most signatures that are considered in one file. Releases of distributions have about three.
+/// The highest number of signatures that are considered in one file. Releases of distributions have about
+/// three.
 const SIGNATURES_MOST: usize = 16;
 
 /// The fewest bits of an RSA key that is accepted (RFC 9580, section 12.4). A key with this many bits gives

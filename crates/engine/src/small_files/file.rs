@@ -35,8 +35,8 @@ pub(crate) const SMALL: u64 = 256 * 1024;
 /// A body that has not arrived after this time is not that of an ordinary small file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The most buffers of a body that are read. The body of a small file arrives in a few dozen, but a source
-/// may send empty ones without end.
+/// The highest number of buffers of a body that are read. The body of a small file arrives in a few dozen,
+/// but a source may send empty ones without end.
 const BUFFERS_MOST: usize = 1024;
 
 /// The plan may open one connection, and gets no other.
@@ -188,8 +188,8 @@ pub(crate) struct Saved {
 }
 
 impl Saving<'_> {
-    /// Carries out the actions of the plan. Returns `None` if one of them is out of the ordinary. Then
-    /// nothing of the file is on the disk.
+    /// Carries out the actions of the plan. Returns `None` if this function cannot carry out one of them, or
+    /// if the action fails. Then nothing of the file is on the disk.
     fn run(mut self, remote: &Remote) -> Option<Saved> {
         let settings = &self.tools.settings;
         let mut now = self.sent;

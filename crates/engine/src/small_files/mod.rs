@@ -46,17 +46,17 @@ use tracing::{Instrument, Span};
 /// microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
-/// The most threads. If so many of them wait for disks, the next files wait.
+/// The highest number of threads. If so many of them wait for disks, the next files wait.
 const THREADS_MOST: usize = 8;
 
-/// The most jobs that are lent and have not begun. With this many, the director is needed only once for
-/// several dozen files.
+/// The highest number of jobs that are lent and have not begun. With this many, the director is needed only
+/// once for several dozen files.
 pub(crate) const LENT_MOST: usize = 128;
 
 /// When fewer jobs than this wait, the results are given back, so that the director lends more.
 const LENT_LEAST: usize = 32;
 
-/// The most results that are given back at once.
+/// The highest number of results that are given back at once.
 const RESULTS_MOST: usize = 64;
 
 /// The longest time until a result is given back. A person who watches does not notice it.
@@ -140,7 +140,7 @@ struct State {
     /// The results that are not given back yet. They are not kept by the threads, because these may wait for
     /// a disk.
     results: Vec<Returned>,
-    /// The most files in progress on all threads together.
+    /// The highest number of files in progress on all threads together.
     at_once: usize,
     /// The number of responses that the director does not count as files in progress yet. Their connections
     /// are open.

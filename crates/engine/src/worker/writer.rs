@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{Span, debug};
 
-/// The most bytes that are collected before they are written. With this size there are few writes, and each
-/// is worth the switch to another thread.
+/// The highest number of bytes that are collected before they are written. With this size there are few
+/// writes, and each is worth the switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
 /// The memory for the batches of all workers together. The read buffers of connections take up to
@@ -47,8 +47,8 @@ fn batch_bytes(workers: usize) -> usize {
     (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
 }
 
-/// The most buffers that are collected before they are written. This limits the memory for bodies that arrive
-/// in tiny buffers.
+/// The highest number of buffers that are collected before they are written. This limits the memory for
+/// bodies that arrive in tiny buffers.
 const BATCH_BUFFERS: usize = 1024;
 
 /// Writes of up to this many bytes are quick: they take microseconds, since memory is copied at some GB/s.

@@ -216,13 +216,13 @@ impl Assignment {
 struct Speed {
     /// The time when the segment began.
     since: Duration,
-    /// The bytes of the segment so far.
+    /// The number of bytes of the segment that have arrived so far.
     total: u64,
     /// The time when the last bytes arrived.
     last: Duration,
     /// The start of the present span of measurement.
     mark: Duration,
-    /// The bytes since the start of the span.
+    /// The number of bytes that have arrived since the start of the span.
     bytes: u64,
     /// The rate of the last span. Before the end of the first span, it is the typical rate.
     rate: f64,

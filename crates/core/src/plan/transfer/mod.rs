@@ -255,8 +255,9 @@ impl Transfer {
         }
     }
 
-    /// Records that a claim of the journal was compared with the disk. If the bytes match, they become
-    /// written. Claims may overlap, so some bytes of this claim may be written or discarded already.
+    /// Records that a claim of the journal was compared with the disk. If they match (`good`), the bytes of
+    /// the claim become written. Claims may overlap, so some of these bytes may be written or discarded
+    /// already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
             for range in self.ledger.claimed.take(claim.start..claim.end) {
@@ -266,8 +267,8 @@ impl Transfer {
         }
     }
 
-    /// Records that all claims of the journal were compared. The bytes of all claims that did not match, or
-    /// that could not be read, become free.
+    /// Records that all claims of the journal were compared. Bytes become free if no claim that matched has
+    /// them.
     pub(super) fn journal_checked(&mut self) {
         self.ledger.claimed = RangeSet::new();
     }

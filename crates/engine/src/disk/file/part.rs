@@ -180,7 +180,7 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
-        // In the meantime, bytes beyond `end` were assigned to another connection, which may have begun to
+        // In the meantime, another connection may have got the bytes beyond `end`, and may have begun to
         // write them.
         let mine = data_below(offset, data, end.load(Ordering::Relaxed));
         let data = mine.as_deref().unwrap_or(data);
@@ -265,7 +265,7 @@ impl Part for PartFile {
         }
         let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
-            // It is not a failure if the disk cannot store the time.
+            // If the disk cannot store the time, the file is published all the same.
             let _ = self.file.set_modified(modified);
         }
         match &how.attach {

@@ -22,7 +22,8 @@ use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// The most codings of one body that are decoded. One coding is common, and two happen by mistake.
+/// The highest number of codings of one body that are decoded. One coding is common, and two happen by
+/// mistake.
 const CODINGS_MOST: usize = 4;
 
 /// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at
@@ -33,7 +34,7 @@ const GROWTH_MOST: u64 = 1_000;
 /// The number of bytes that are decoded at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// The most buffers that wait on each side of the decoder.
+/// The highest number of buffers that wait on each side of the decoder.
 const AHEAD: usize = 4;
 
 /// The largest window of zstd as a content coding, as a power of two: 8 MiB (RFC 9659, section 3).

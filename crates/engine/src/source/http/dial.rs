@@ -28,12 +28,12 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The most addresses whose failures are remembered. If an address is no longer remembered, one more attempt
-/// may fail.
+/// The highest number of addresses whose failures are remembered. If an address is no longer remembered, one
+/// more attempt may fail.
 const FAILED_MOST: usize = 1024;
 
-/// The most hosts for which the kind of their address (public or private) is remembered. A list may have a
-/// million hosts.
+/// The highest number of hosts for which the kind of their address (public or private) is remembered. A list
+/// may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
 /// Resolves names and connects.

@@ -44,27 +44,27 @@ const SMALL_FILE: u64 = 256 * 1024;
 /// files, the time of one more handshake is worthwhile.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// The most requests at once on an HTTP/2 connection. Further ones are sent over HTTP/1.1. This many small
-/// files fit into the connection's window of 16 MiB, so no file must wait until another one is read. Servers
-/// allow 100 requests or more (RFC 9113, section 6.5.2).
+/// The highest number of requests at once on an HTTP/2 connection. Further ones are sent over HTTP/1.1. This
+/// many small files fit into the connection's window of 16 MiB, so no file must wait until another one is
+/// read. Servers allow 100 requests or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
-/// The most HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up to 16 MiB of
-/// unread bytes in memory, but only if its files are larger than expected.
+/// The highest number of HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up
+/// to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
 const CONNECTIONS_MOST: usize = 4;
 
 /// A connection that was idle for this long may be closed to make space for another origin. In most lists,
 /// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// The most times that the same request is sent if the server does not process it. It is first sent again
-/// over the same connection, and then over others. A server that closes the connection after each request
-/// loses the other requests that arrived at the same time. With eight files at once, each file is served
-/// within eight attempts.
+/// The highest number of times that the same request is sent if the server does not process it. It is first
+/// sent again over the same connection, and then over others. A server that closes the connection after each
+/// request loses the other requests that arrived at the same time. With eight files at once, each file is
+/// served within eight attempts.
 const TRIES_MOST: u32 = 8;
 
-/// The most origins that are remembered, because a list may have a million. If an origin is forgotten, a few
-/// more of its files are fetched over HTTP/1.1.
+/// The highest number of origins that are remembered, because a list may have a million. If an origin is
+/// forgotten, a few more of its files are fetched over HTTP/1.1.
 const ORIGINS_MOST: usize = 1024;
 
 /// Sends each request over HTTP/1.1 or HTTP/2.

@@ -26,10 +26,10 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Url;
 
-/// The most bytes of a DNS message (RFC 8484, section 6).
+/// The highest number of bytes of a DNS message (RFC 8484, section 6).
 const MESSAGE_MOST: usize = 65_535;
 
-/// The most aliases (CNAME) between a name and its addresses. BIND follows 16 aliases at most.
+/// The highest number of aliases (CNAME) between a name and its addresses. BIND follows 16 aliases at most.
 const ALIASES_MOST: usize = 16;
 
 /// The media type of DNS messages (RFC 8484, section 6).

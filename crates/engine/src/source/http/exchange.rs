@@ -13,9 +13,9 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use tracing::debug;
 
-/// The most times that one request is sent while the server requires a login. The first request has the login
-/// that the server accepted before, a login that is sent at once with Basic, or no login. The next one
-/// answers a challenge. Two more answer with new nonces, in case the previous nonce is too old.
+/// The highest number of times that one request is sent while the server requires a login. The first request
+/// has the login that the server accepted before, a login that is sent at once with Basic, or no login. The
+/// next one answers a challenge. Two more answer with new nonces, in case the previous nonce is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {

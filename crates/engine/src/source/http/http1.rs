@@ -51,7 +51,7 @@ pub(super) struct Pool {
     idle: Mutex<VecDeque<Connection>>,
     connector: Arc<Connector>,
     alive: Arc<()>,
-    /// The most connections that may exist, busy or idle.
+    /// The highest number of connections that may exist, busy or idle.
     most: usize,
     /// True once a response had more header lines than hyper accepts by default (100). New connections then
     /// accept [`LINES_MOST`]. This is not the default, because hyper would then clear 64 KiB of memory for

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
-/// The most servers that are remembered. A list usually has only a few servers with logins. If there are more
-/// servers, the files of the further servers do not wait for each other.
+/// The highest number of servers that are remembered. A list usually has only a few servers with logins. If
+/// there are more servers, the files of the further servers do not wait for each other.
 const SERVERS_MOST: usize = 256;
 
 /// The servers at which files log in.

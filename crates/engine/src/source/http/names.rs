@@ -18,8 +18,8 @@ use tokio::time::Instant;
 /// them for a minute.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// The most names that are kept, because a list may have a million. If a name is no longer kept, it is looked
-/// up again.
+/// The highest number of names that are kept, because a list may have a million. If a name is no longer kept,
+/// it is looked up again.
 const NAMES_MOST: usize = 1024;
 
 /// The result of a look-up: addresses, or the reason why there are none.

@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The most characters of a reason. A longer reason is cut, so that it fits on the screen.
+/// The highest number of characters of a reason. A longer reason is cut, so that it fits on the screen.
 const LONGEST: usize = 200;
 
 /// Headers in which object stores, model hubs and Artifactory send a reason.

@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes of a body that may arrive without any bytes of the file. This is four times the largest
-/// read of hyper (`transport::READ_MOST`). In a valid body, at most the bytes of two reads have not been
-/// passed to the reader of the body yet.
+/// The highest number of bytes of a body that may arrive without any bytes of the file. This is four times
+/// the largest read of hyper (`transport::READ_MOST`). In a valid body, at most the bytes of two reads have
+/// not been passed to the reader of the body yet.
 const FRAMING_MOST: usize = 1024 * 1024;
 
 const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");

@@ -34,10 +34,10 @@ use tokio_rustls::client::TlsStream;
 use tracing::debug;
 use url::{Host, Url};
 
-/// The most bytes that one read takes from a connection. With many files at once, the limit is lower (see
-/// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper
-/// makes its reads longer, up to this limit, as long as each read fills its buffer completely. The constant
-/// also limits the head of a response.
+/// The highest number of bytes that one read takes from a connection. With many files at once, the limit is
+/// lower (see [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB
+/// (measured). hyper makes its reads longer, up to this limit, as long as each read fills its buffer
+/// completely. The constant also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
 /// The memory for the read buffers of all connections together. The batches of workers take up to 48 MiB more

@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// The User-Agent in requests to a proxy. `--user-agent` is for servers only.
 const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 
-/// The most informational answers (1xx) before the final one. A proxy has no reason to send more than one.
+/// The highest number of informational answers (1xx) before the final one. A proxy has no reason to send more
+/// than one.
 const INFORMATIONAL_MOST: usize = 8;
 
 /// Requests a tunnel to `target` (`host:port`).

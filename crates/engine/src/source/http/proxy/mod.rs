@@ -30,8 +30,8 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Host;
 
-/// The most addresses of a server that are tried through a SOCKS5 proxy, if names are resolved on this
-/// machine. Each attempt needs a connection to the proxy, and takes up to `--connect-timeout`.
+/// The highest number of addresses of a server that are tried through a SOCKS5 proxy, if names are resolved
+/// on this machine. Each attempt needs a connection to the proxy, and takes up to `--connect-timeout`.
 const ADDRESSES_MOST: usize = 4;
 
 /// A proxy, and the last challenge for which it accepted the login.

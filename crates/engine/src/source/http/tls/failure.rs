@@ -10,7 +10,7 @@ use rustls::{
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// The most names of a certificate that are shown.
+/// The highest number of names of a certificate that are shown.
 const NAMES_SHOWN: usize = 4;
 
 /// The server could not verify a signature of the handshake (`decrypt_error`). If a client certificate was
