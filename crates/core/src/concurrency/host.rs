@@ -175,7 +175,7 @@ impl Host {
         }
     }
 
-    /// Returns the allowance for the first connection of a file, if other limits allow `most` more
+    /// Returns the allowance for the first connection of a file. Other limits allow at most `most` more
     /// connections.
     pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));

@@ -15,8 +15,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The most protection spaces that are remembered. If a space is no longer remembered, the next file in it
-/// needs one more request.
+/// The highest number of protection spaces that are remembered. If a space is no longer remembered, the next
+/// file in it needs one more request.
 const SPACES_MOST: usize = 256;
 
 /// If an origin refused a login this many times in a row, the login is not sent to it again. Many servers

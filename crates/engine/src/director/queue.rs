@@ -96,7 +96,8 @@ impl Queue {
         !self.closed && !self.all_paused && !self.waiting.is_empty()
     }
 
-    /// Returns the job that starts next, if a job may start.
+    /// Returns the job that starts next. Returns `None` if the queue is closed, if all jobs are paused
+    /// together, or if no job waits.
     pub(super) fn peek(&self) -> Option<(JobId, &Job)> {
         self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, job))
     }

@@ -1,6 +1,7 @@
 //! Finds the protocol for a URL by the scheme of the URL.
 //!
-//! Invariant: a scheme has one factory. For a scheme without a factory, the source fails with `url.scheme`.
+//! Invariant: a scheme has at most one factory. If no factory is for a scheme, the source of such a URL fails
+//! with `url.scheme`.
 
 use super::http::Client;
 use super::{GivenBy, Opened, Request, Source};
@@ -34,7 +35,7 @@ pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Sources {
     by_scheme: HashMap<String, Factory>,
-    /// The factory for all schemes that have none of their own.
+    /// The factory for all schemes that have no factory of their own.
     other: Option<Factory>,
 }
 

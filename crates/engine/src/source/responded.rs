@@ -1,7 +1,7 @@
 //! Presents a source that has responded already.
 //!
-//! Invariant: the response is used if the first request is a plain one for the whole file. Otherwise it is
-//! dropped.
+//! Invariant: the response is used if the first request is a GET for the whole file with its body. Otherwise
+//! the response is dropped.
 
 use super::{Opened, Request, Source};
 use crate::explain::{self, Spent};

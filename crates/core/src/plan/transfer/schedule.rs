@@ -128,7 +128,7 @@ impl Transfer {
         !actions.is_empty()
     }
 
-    /// Starts a worker at this source, if one more worker can do something. `workers` is the number of
+    /// Starts a worker at this source, if there is a segment for one more worker. `workers` is the number of
     /// workers that there will be in total. Returns true if a worker was started.
     fn start_worker(
         &mut self,
