@@ -21,9 +21,9 @@ const SENT_BYTES_MOST: usize = 8190;
 pub struct Jar(Vec<Cookie>);
 
 impl Jar {
-    /// Adds a cookie, unless it is too long ([`PAIR_MOST`]). The new cookie replaces an older one with the
-    /// same name, hosts and path. If the new cookie has expired already, the older one is only removed. If
-    /// there are too many cookies, the oldest one is removed.
+    /// Adds a cookie, unless its name and value together have more than 4,096 bytes. The new cookie replaces
+    /// an older one with the same name, hosts and path. If the new cookie has expired already, the older one
+    /// is only removed. If there are too many cookies, the oldest one is removed.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {
