@@ -40,7 +40,7 @@ pub struct Job {
     pub assumed_https: bool,
     /// The destination of the file.
     pub destination: Destination,
-    /// The folder to save into, instead of [`Settings::output`](crate::settings::Settings::output).
+    /// The output folder for this job. `None` means [`Settings::output`](crate::settings::Settings::output).
     pub output: Option<PathBuf>,
     /// The folder of the file, below the output folder, if the server or the URL gives the name of the file.
     pub folder: Option<SafeName>,

@@ -147,8 +147,9 @@ pub struct Settings {
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
-    /// Allows a job to use the name of a job that has ended, and to request the same file again. A program
-    /// that adds jobs for days needs this. Without it, a session gives each name and each file to one job.
+    /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
+    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first
+    /// one of several jobs with the same request is fetched.
     pub releases_names: bool,
     /// The names of all jobs that will be added, if there are very many. With `None`, the session remembers
     /// the names of all jobs.
@@ -203,7 +204,7 @@ impl Settings {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
     }
 
-    /// Returns the output folder of this job.
+    /// Returns the output folder for this job.
     pub fn output_of<'a>(&'a self, job: &'a Job) -> &'a Path {
         job.output.as_deref().unwrap_or(&self.output)
     }

@@ -3,8 +3,9 @@
 //!
 //! The name from a list or URL is reserved when the job is queued, in the order of the input ([`taken`]). If
 //! the server gives another name, that name is chosen when the response arrives ([`Places::choose`]). If
-//! several files have the same name, each path belongs to one URL, in this run and in later ones.
-//! [`existing`] decides if an existing file is the wanted one.
+//! several files have the same name, each path belongs to one URL, in this run and in later ones
+//! ([`Settings::releases_names`] has the exception). [`existing`] decides if an existing file is the wanted
+//! one.
 //!
 //! Invariant: existing files are not changed here.
 
@@ -139,7 +140,7 @@ impl Places {
     }
 
     /// Records that a job has ended. Its paths stay reserved, unless no other job of the list can have them,
-    /// or the settings allow that they are used again.
+    /// or [`Settings::releases_names`] is true.
     pub(crate) fn over(&self, job: JobId) {
         match self.settings.releases_names {
             true => self.taken.release(job),

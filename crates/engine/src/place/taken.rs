@@ -3,7 +3,9 @@
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
 //! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
-//! responses.
+//! responses. There is one exception: with
+//! [`releases_names`](downhaul_core::settings::Settings::releases_names), the paths of a job that has ended
+//! are free again.
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
@@ -144,7 +146,7 @@ impl ReservedPaths {
         }
     }
 
-    /// Releases all paths of a job that has ended, so that other jobs can have them.
+    /// Forgets a job that has ended, and all its paths, so that other jobs can have these paths.
     pub(super) fn release(&self, job: JobId) {
         let mut names = self.names();
         for path in names.by.remove(&job).into_iter().flatten() {
