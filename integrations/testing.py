@@ -8,12 +8,16 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 # All processes that a test starts have this variable, with a value of their own, in their environment.
 MARK = "DOWNHAUL_TEST"
+
+# The longest time for one job, in seconds. A job of one minute takes longer on a busy machine.
+LONGEST = 300
 
 
 def content(name: str, size: int) -> bytes:
@@ -38,6 +42,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.size = size
         self.speed = self.slow_speed = speed
+        self.requests = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def item(self, name: str) -> dict[str, str]:
@@ -53,6 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        self.server.requests += 1
         name = self.path.removeprefix("/")
         body = content(name, self.server.size)
         first, last = 0, len(body) - 1
@@ -79,10 +85,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Job:
+    """Downloads items with a function in a thread. The function gets the folder for the files, and returns the rows."""
+
+    def __init__(self, items: list[dict[str, str]], folder: str, run: Callable[[str], list[dict]]) -> None:
+        self.items, self.folder = items, folder
+        self.rows: list[dict] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
+        self._thread.start()
+
+    def _run(self, run: Callable[[str], list[dict]]) -> None:
+        try:
+            self.rows = run(self.folder)
+        except BaseException as error:
+            self._error = error
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def partial_files(self) -> int:
+        """Returns how many files are in the middle. Fails if the function has failed."""
+        assert self._error is None, self._error
+        return sum(name.endswith(".part") for name in os.listdir(self.folder)) if os.path.isdir(self.folder) else 0
+
+    def check(self, size: int) -> None:
+        """Waits for the end, and checks that each file is there with the right bytes and has one row."""
+        self._thread.join(LONGEST)
+        assert not self.is_running(), f"the job takes more than {LONGEST} s"
+        if self._error is not None:
+            raise self._error
+        check_files(self.folder, self.items)
+        assert sorted(row["url"] for row in self.rows) == sorted(item["url"] for item in self.items), "each URL has one row"
+        wrong = [row for row in self.rows if row["status"] not in ("finished", "skipped") or row["bytes"] != size]
+        assert not wrong, wrong
+
+
 def check_files(folder: str, items: list[dict[str, str]]) -> None:
-    """Checks that a folder has each file with the right bytes, and nothing else."""
+    """Checks that a folder has each file with the right bytes, and nothing else but the marks of shards."""
     names = {item["url"].rpartition("/")[2]: item["sha256"] for item in items}
-    assert sorted(os.listdir(folder)) == sorted(names), f"other files: {set(os.listdir(folder)) ^ set(names)}"
+    there = set(os.listdir(folder)) - {".downhaul-shards"}
+    assert there == set(names), f"other files: {there ^ set(names)}"
     for name, digest in names.items():
         with open(f"{folder}/{name}", "rb") as file:
             assert sha256(file.read()) == digest, f"{name} has wrong bytes"
@@ -94,11 +137,15 @@ def processes(mark: str, word: str = "") -> list[int]:
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if pid == os.getpid() or f"{MARK}={mark}".encode() not in _read(pid, "environ").split(b"\0"):
             continue
-        command = _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
-        # A process that has ended and that its parent has not read yet has no command.
-        if command and word in command:
+        # A process that has ended has no command until its parent notices.
+        if command(pid) and word in command(pid):
             found.append(pid)
     return found
+
+
+def command(pid: int) -> str:
+    """Returns the program of a process and its arguments."""
+    return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
 
 
 def descendants(pid: int) -> list[int]:
@@ -108,8 +155,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Returns false for a process that has ended, also if its parent has not read its status yet."""
-    return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"], [b"X"])
+    """Returns false for a process that has ended, also if its parent has not noticed yet."""
+    state = _read(pid, "stat").rpartition(b")")[2][1:2]
+    return state not in (b"", b"Z", b"X")
 
 
 def kill(pids: list[int]) -> None:
@@ -132,12 +180,26 @@ def kill_all(mark: str) -> None:
     raise AssertionError(f"these processes cannot be killed: {left}")
 
 
+def end_for_sigterm() -> None:
+    """Makes SIGTERM an exception of this process, so that a test which is stopped ends its processes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+
+
 def wait(seconds: float, what: str, condition: Callable[[], object]) -> None:
     """Waits until a condition is true. Fails after the time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.1)
+
+
+def show_logs(folder: str) -> None:
+    """Shows the last lines of each log below a folder, after a failure."""
+    for below, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith("log-") or name == "stderr":
+                with open(f"{below}/{name}", errors="replace") as file:
+                    print(f"== {below}/{name}", *file.read().splitlines()[-30:], sep="\n", file=sys.stderr)
 
 
 def free_port() -> int:

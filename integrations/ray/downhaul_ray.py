@@ -87,13 +87,12 @@ def download_items(
 
     task = ray.remote(fetch).options(max_retries=-1)
     given = iter(items)
-    batches = iter(lambda: list(islice(given, files_of_a_task)), [])
     # The rows of each task begin after this number.
     running: dict[Any, int] = {}
     ahead = max(1, TASKS_AHEAD * int(ray.cluster_resources().get("CPU", 1)))
     added = 0
     while True:
-        for batch in islice(batches, ahead - len(running)):
+        while len(running) < ahead and (batch := list(islice(given, files_of_a_task))):
             running[task.remote(batch, to, options)] = added
             added += len(batch)
         if not running:

@@ -2,32 +2,32 @@
 """Downloads files with two real nodes of Ray. Takes two to five minutes.
 
 Ray Data downloads a dataset with two actors. One of them is killed, and later the raylet of the other node, whose
-place another node takes. Then plain tasks download a list, and the process of one of them is killed.
+place another node takes. Then plain tasks download a list, and the process of one of them is killed. At last, the
+workers of Ray Train find their shards.
 
-Needs the packages downhaul and ray[data]. Everything is in a temporary folder and on loopback.
+Needs the packages downhaul and ray[data,train]. Everything is in a temporary folder and on loopback.
 """
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import downhaul
 import testing
 
 # The files are larger than 1 MiB, so that each has a journal and is resumed.
 BYTES = 1_200_000
 # The server sends at this speed on each connection, in bytes a second.
 SPEED = 400_000
-# The longest time for one job, in seconds. A test of two minutes may take longer on a busy machine.
-LONGEST = 300
 # The first node, the one that is lost, and the one that takes its place.
 HEAD, LOST, NEW = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
 def main() -> None:
+    testing.end_for_sigterm()
     with tempfile.TemporaryDirectory(prefix="downhaul-ray.") as work:
         os.environ.update({
             testing.MARK: work,
@@ -43,7 +43,7 @@ def main() -> None:
             start_node(work, LOST, f"--address={address}")
             check(work, address, server)
         except BaseException:
-            show_logs(work)
+            testing.show_logs(work)
             raise
         finally:
             testing.kill_all(work)
@@ -61,13 +61,21 @@ def check(work: str, address: str, server: testing.Server) -> None:
     import ray
 
     ray.init(address, _node_ip_address=HEAD, log_to_driver=False)
-    testing.wait(120, "both nodes run", lambda: len(hosts()) == 2)
-    began = time.monotonic()
-    dataset(work, address, server)
-    middle = time.monotonic()
-    tasks(work, server)
-    print(f"ray: an actor killed and a node lost, {middle - began:.0f} s; a plain task killed, {time.monotonic() - middle:.0f} s")
-    ray.shutdown()
+    try:
+        testing.wait(120, "both nodes run", lambda: len(hosts()) == 2)
+        began = time.monotonic()
+        dataset(work, address, server)
+        middle = time.monotonic()
+        tasks(work, server)
+        end = time.monotonic()
+        train(work)
+        print(
+            f"ray: an actor killed and a node lost, {middle - began:.0f} s; a plain task killed, {end - middle:.0f} s; "
+            f"shards of Ray Train, {time.monotonic() - end:.0f} s"
+        )
+    finally:
+        # While the first node runs. Without it, the end of this process would wait for a minute.
+        ray.shutdown()
 
 
 def dataset(work: str, address: str, server: testing.Server) -> None:
@@ -77,9 +85,9 @@ def dataset(work: str, address: str, server: testing.Server) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     items = [server.item(f"data{n}.bin") for n in range(60)]
     given = ray.data.from_items(items, override_num_blocks=12)
-    job = Job(items, f"{work}/data", lambda to: downhaul_ray.download(given, to=to, files_at_once=5, parallel=2).take_all())
+    job = testing.Job(items, f"{work}/data", lambda to: downhaul_ray.download(given, to=to, files_at_once=5, parallel=2).take_all())
     testing.wait(120, "two actors download", lambda: len(actors(work)) == 2 and job.partial_files() >= 3)
-    raylet = [pid for pid in testing.processes(work, "raylet/raylet") if f"node_ip_address={LOST}" in command(pid)]
+    raylet = [pid for pid in testing.processes(work, "raylet/raylet") if f"node_ip_address={LOST}" in testing.command(pid)]
     assert len(raylet) == 1, "the second node has one raylet"
     orphans = testing.descendants(raylet[0])
     assert set(orphans) & set(actors(work)), "an actor runs on the second node"
@@ -90,8 +98,7 @@ def dataset(work: str, address: str, server: testing.Server) -> None:
     testing.wait(60, "the processes of a lost node end", lambda: not any(map(testing.is_running, orphans)))
     assert job.is_running(), "the node was lost after the end of the job"
     start_node(work, NEW, f"--address={address}")
-    job.wait()
-    job.check()
+    job.check(BYTES)
 
 
 def tasks(work: str, server: testing.Server) -> None:
@@ -99,49 +106,33 @@ def tasks(work: str, server: testing.Server) -> None:
 
     testing.wait(120, "the new node runs", lambda: NEW in hosts())
     items = [server.item(f"task{n}.bin") for n in range(40)]
-    job = Job(items, f"{work}/tasks", lambda to: list(downhaul_ray.download_items(items, to=to, files_of_a_task=5, parallel=2)))
+    job = testing.Job(items, f"{work}/tasks", lambda to: list(downhaul_ray.download_items(items, to=to, files_of_a_task=5, parallel=2)))
     testing.wait(120, "a task downloads", lambda: testing.processes(work, "ray::fetch") and job.partial_files() >= 1)
     testing.kill(testing.processes(work, "ray::fetch")[:1])
-    job.wait()
-    job.check()
+    job.check(BYTES)
     assert sorted(row["number"] for row in job.rows) == list(range(1, len(items) + 1)), "each item has its number"
 
 
-class Job:
-    """Downloads files with a function, in a thread."""
+def train(work: str) -> None:
+    """Runs two workers of Ray Train, which write their shards into files."""
+    from ray.train import RunConfig, ScalingConfig
 
-    def __init__(self, items: list[dict[str, str]], folder: str, run) -> None:
-        self.items, self.folder = items, folder
-        self.rows: list[dict] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(run,), daemon=True)
-        self._thread.start()
+    # The trainers of all frameworks are made of this one, which needs no framework.
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    def _run(self, run) -> None:
-        try:
-            self.rows = run(self.folder)
-        except BaseException as error:
-            self._error = error
+    os.makedirs(f"{work}/shards")
 
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
+    def loop() -> None:
+        with open(f"{work}/shards/{os.getpid()}", "w") as file:
+            file.write(downhaul.task_shard())
 
-    def partial_files(self) -> int:
-        assert self._error is None, self._error
-        return sum(name.endswith(".part") for name in os.listdir(self.folder)) if os.path.isdir(self.folder) else 0
-
-    def wait(self) -> None:
-        self._thread.join(LONGEST)
-        assert not self.is_running(), f"the job takes more than {LONGEST} s"
-        if self._error is not None:
-            raise self._error
-
-    def check(self) -> None:
-        """Checks that each file is there with the right bytes, and has one row."""
-        testing.check_files(self.folder, self.items)
-        assert sorted(row["url"] for row in self.rows) == sorted(item["url"] for item in self.items), "each URL has one row"
-        wrong = [row for row in self.rows if row["status"] not in ("finished", "skipped") or row["bytes"] != BYTES]
-        assert not wrong, wrong
+    scaling = ScalingConfig(num_workers=2, resources_per_worker={"CPU": 0.5})
+    DataParallelTrainer(loop, scaling_config=scaling, run_config=RunConfig(storage_path=f"{work}/train")).fit()
+    found = []
+    for name in os.listdir(f"{work}/shards"):
+        with open(f"{work}/shards/{name}") as file:
+            found.append(file.read())
+    assert sorted(found) == ["1/2", "2/2"], found
 
 
 def hosts() -> set[str]:
@@ -153,19 +144,6 @@ def hosts() -> set[str]:
 
 def actors(work: str) -> list[int]:
     return testing.processes(work, "ray::MapWorker")
-
-
-def command(pid: int) -> str:
-    with open(f"/proc/{pid}/cmdline") as file:
-        return file.read()
-
-
-def show_logs(work: str) -> None:
-    """Shows the last lines of each log, after a failure."""
-    for name in sorted(os.listdir(work)):
-        if name.startswith("log-"):
-            with open(f"{work}/{name}", errors="replace") as file:
-                print(f"== {name}", *file.read().splitlines()[-30:], sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

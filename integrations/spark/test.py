@@ -2,7 +2,8 @@
 """Downloads files with two real workers of Spark. Takes two to five minutes.
 
 In the first table, one partition is so slow that Spark runs a copy of it on the other worker. In the second one, a
-process of Python is killed, and later a worker and its executor, as if their machine were lost.
+process of Python is killed, and later a worker and its executor, as if their machine were lost. Then each task runs
+the program with its shard of a list.
 
 Needs Java 17, and the packages downhaul, pyspark, pandas and pyarrow. Everything is in a temporary folder and on loopback.
 """
@@ -11,12 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import downhaul
 import downhaul_spark
 import pyarrow.parquet
 import pyspark
@@ -29,13 +30,12 @@ BYTES = 1_200_000
 SPEED = 600_000
 # The speed of the files of the slow task. They take six minutes.
 SLOW = 20_000
-# The longest time for one table, in seconds. A test of two minutes may take longer on a busy machine.
-LONGEST = 300
 # Spark never runs a copy of a task on the host of the task, so the workers have different hosts.
 HOSTS = ("127.0.0.1", "127.0.0.2")
 
 
 def main() -> None:
+    testing.end_for_sigterm()
     with tempfile.TemporaryDirectory(prefix="downhaul-spark.") as work:
         os.environ.update({
             testing.MARK: work,
@@ -54,13 +54,16 @@ def main() -> None:
             copied = slow_task(spark, server, work)
             middle = time.monotonic()
             killed = lost_worker(spark, server, work)
+            end = time.monotonic()
+            shards(spark, server, work)
             print(
                 f"spark: {copied} copies of a slow task, {middle - began:.0f} s; "
-                f"{killed} processes killed or lost, {time.monotonic() - middle:.0f} s"
+                f"{killed} processes killed or lost, {end - middle:.0f} s; "
+                f"a list in shards, {time.monotonic() - end:.0f} s"
             )
             spark.stop()
         except BaseException:
-            show_logs(work)
+            testing.show_logs(work)
             raise
         finally:
             testing.kill_all(work)
@@ -112,84 +115,78 @@ def slow_task(spark: SparkSession, server: testing.Server, work: str) -> int:
     """Runs a table whose last partition is slow until Spark runs a copy of its task. Returns the number of copies."""
     partitions = [[server.item(f"fast{n}.bin")] for n in range(3)] + [[server.item(f"slow{n}.bin") for n in range(6)]]
     server.slow_speed = SLOW
-    job = Job(spark, partitions, f"{work}/slow", parallel=1)
-    testing.wait(LONGEST, "Spark runs a copy of the slow task", lambda: copies(spark))
+    job = start_job(spark, partitions, f"{work}/slow", parallel=1)
+    testing.wait(testing.LONGEST, "Spark runs a copy of the slow task", lambda: copies(spark))
     assert job.is_running(), "the copy began after the end of the job"
     server.slow_speed = SPEED
-    job.wait()
-    job.check()
+    job.check(BYTES)
     return len(copies(spark))
 
 
 def lost_worker(spark: SparkSession, server: testing.Server, work: str) -> int:
     """Kills a process of Python, and a worker with its executor, while they download. Returns how many were killed."""
     partitions = [[server.item(f"f{part}-{n}.bin") for n in range(10)] for part in range(6)]
-    job = Job(spark, partitions, f"{work}/lost", parallel=2)
-    on = {host: [pid for pid in executors(work) if f"/{host}/" in os.readlink(f"/proc/{pid}/cwd") + "/"][0] for host in HOSTS}
-    # A partial file shows that a task is in the middle of its files. The daemon of an executor starts one process of Python for it.
+    job = start_job(spark, partitions, f"{work}/lost", parallel=2)
+    first, second = (executor_on(host, work) for host in HOSTS)
     testing.wait(120, "both tasks download", lambda: job.partial_files() >= 3)
-    python = [pid for pid in testing.descendants(on[HOSTS[0]]) if not testing.descendants(pid)]
-    testing.kill(python[:1])
-    testing.wait(120, "the task runs again", lambda: not testing.is_running(python[0]) and job.partial_files() >= 3)
-    lost = [pid for pid in testing.processes(work, "deploy.worker.Worker") if HOSTS[1] in command(pid)]
-    orphans = testing.descendants(on[HOSTS[1]])
+    # An executor has a process of Python that starts another one for each task.
+    python = [pid for pid in testing.descendants(first) if not testing.descendants(pid)][0]
+    testing.kill([python])
+    testing.wait(120, "the task runs again", lambda: not testing.is_running(python) and job.partial_files() >= 3)
+    lost = [pid for pid in testing.processes(work, "deploy.worker.Worker") if HOSTS[1] in testing.command(pid)]
+    orphans = testing.descendants(second)
     assert orphans, "the executor has no process of Python"
-    testing.kill([*lost, on[HOSTS[1]]])
+    testing.kill([*lost, second])
     testing.wait(20, "the processes of a lost executor end", lambda: not any(map(testing.is_running, orphans)))
     assert job.is_running(), "the worker was lost after the end of the job"
-    job.wait()
-    job.check()
-    return 1 + len(lost) + 1 + len(orphans)
+    job.check(BYTES)
+    return len([python, *lost, second, *orphans])
 
 
-class Job:
-    """A table that Spark downloads and whose rows it writes, in a thread."""
+def shards(spark: SparkSession, server: testing.Server, work: str) -> None:
+    """Runs the program in tasks, twice. The second run finds that all shards are done."""
+    items = [server.item(f"shard{n}.bin") for n in range(8)]
+    folder, lines = f"{work}/shards", f"{work}/list.jsonl"
+    with open(lines, "w") as file:
+        file.writelines(json.dumps(item) + "\n" for item in items)
 
-    def __init__(self, spark: SparkSession, partitions: list[list[dict[str, str]]], folder: str, **options) -> None:
-        self.items = [item for items in partitions for item in items]
-        self.files, self.rows = f"{folder}/files", f"{folder}/rows"
-        self._error: BaseException | None = None
+    def run(_):
+        shard = downhaul.task_shard(4)
+        options = ["--shard", shard, "--if-locked", "wait", "--stop-with-parent", "--log", "none", "--config", "none"]
+        yield shard, downhaul.cli(["-i", lines, "-d", folder, *options])
+
+    tasks = spark.sparkContext.parallelize(range(4), 4)
+    wanted = [(f"{number}/4", 0) for number in range(1, 5)]
+    assert (found := tasks.mapPartitions(run).collect()) == wanted, found
+    testing.check_files(folder, items)
+    requests = server.requests
+    assert (found := tasks.mapPartitions(run).collect()) == wanted, found
+    assert server.requests == requests, "a shard that is done makes no requests"
+    # All tasks of barrier mode run at once, and one of the two workers is lost.
+    one = spark.sparkContext.parallelize(range(1), 1).barrier().mapPartitions(lambda _: [downhaul.task_shard()])
+    assert one.collect() == ["1/1"]
+
+
+def start_job(spark: SparkSession, partitions: list[list[dict[str, str]]], folder: str, **options) -> testing.Job:
+    """Downloads a table with these partitions. Spark writes its rows, and they are read from there."""
+
+    def run(to: str) -> list[dict]:
         lists = spark.sparkContext.parallelize(partitions, len(partitions)).flatMap(list)
         table = spark.createDataFrame(lists, "url string, sha256 string")
-        result = downhaul_spark.download(table, to=self.files, **options)
-        self._thread = threading.Thread(target=self._run, args=(result,), daemon=True)
-        self._thread.start()
+        downhaul_spark.download(table, to=to, **options).write.parquet(f"{folder}/rows")
+        return pyarrow.parquet.read_table(f"{folder}/rows").to_pylist()
 
-    def _run(self, result) -> None:
-        try:
-            result.write.parquet(self.rows)
-        except BaseException as error:
-            self._error = error
-
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
-
-    def partial_files(self) -> int:
-        assert self._error is None, self._error
-        return sum(name.endswith(".part") for name in os.listdir(self.files)) if os.path.isdir(self.files) else 0
-
-    def wait(self) -> None:
-        self._thread.join(LONGEST)
-        assert not self.is_running(), f"the table takes more than {LONGEST} s"
-        if self._error is not None:
-            raise self._error
-
-    def check(self) -> None:
-        """Checks that each file is there with the right bytes, and has one row."""
-        testing.check_files(self.files, self.items)
-        rows = pyarrow.parquet.read_table(self.rows).to_pylist()
-        assert sorted(row["url"] for row in rows) == sorted(item["url"] for item in self.items), "each URL has one row"
-        wrong = [row for row in rows if row["status"] not in ("finished", "skipped") or row["bytes"] != BYTES]
-        assert not wrong, wrong
+    return testing.Job([item for items in partitions for item in items], f"{folder}/files", run)
 
 
 def executors(work: str) -> list[int]:
     return testing.processes(work, "CoarseGrainedExecutorBackend")
 
 
-def command(pid: int) -> str:
-    with open(f"/proc/{pid}/cmdline") as file:
-        return file.read()
+def executor_on(host: str, work: str) -> int:
+    # Each executor runs in a folder of its worker.
+    [found] = [pid for pid in executors(work) if os.readlink(f"/proc/{pid}/cwd").startswith(f"{work}/{host}/")]
+    return found
 
 
 def copies(spark: SparkSession) -> list[dict]:
@@ -204,15 +201,6 @@ def copies(spark: SparkSession) -> list[dict]:
     stages = [(stage["stageId"], stage["attemptId"]) for stage in ask(base)]
     all_tasks = [task for stage, attempt in stages for task in ask(f"{base}/{stage}/{attempt}/taskList?length=1000")]
     return [task for task in all_tasks if task["speculative"]]
-
-
-def show_logs(work: str) -> None:
-    """Shows the last lines of each log, after a failure."""
-    for folder, _, names in os.walk(work):
-        for name in names:
-            if name.startswith("log-") or name == "stderr":
-                with open(f"{folder}/{name}", errors="replace") as file:
-                    print(f"== {folder}/{name}", *file.read().splitlines()[-30:], sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

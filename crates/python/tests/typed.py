@@ -33,6 +33,7 @@ def main() -> None:
         for event in session.events():
             assert_type(event, "dict[str, Any]")
     assert_type(downhaul.cli(["--version", Path("x")]), int)
+    assert_type(downhaul.task_shard(8), str)
 
 
 async def main_async() -> None:

@@ -112,6 +112,8 @@ mod resume;
 // The screen, and how the program ends.
 mod book;
 mod docs;
+#[cfg(target_os = "linux")]
+mod first_process;
 #[cfg(unix)]
 mod resizing;
 #[cfg(unix)]

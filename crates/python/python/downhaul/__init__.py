@@ -19,6 +19,7 @@ from ._options import JobOptions, Options
 from ._progress import Progress
 from ._program import cli, program
 from ._session import FileProgress, Job, Session, Summary
+from ._shard import task_shard
 
 __version__ = _version("downhaul")
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "cli",
     "download",
     "program",
+    "task_shard",
 ]

@@ -204,8 +204,13 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
 /// Sends a signal to a run.
 #[cfg(unix)]
 pub fn send(signal: rustix::process::Signal, child: &Child) {
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process number");
-    rustix::process::kill_process(pid, signal).expect("the program runs");
+    send_to(signal, rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process number"));
+}
+
+/// Sends a signal to a process.
+#[cfg(unix)]
+pub fn send_to(signal: rustix::process::Signal, process: rustix::process::Pid) {
+    rustix::process::kill_process(process, signal).expect("the program runs");
 }
 
 /// Returns true if this program is installed. If it is not, a note is printed and the test must be skipped.

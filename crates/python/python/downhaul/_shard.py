@@ -1,0 +1,61 @@
+"""Finds the shard of a task of Spark or Ray.
+
+Invariant: neither of them is imported here. A task runs in a process that has loaded its engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+
+class _Task(NamedTuple):
+    number: int
+    """The number of the task, from 1."""
+    of: int | None
+    """The number of all tasks. None if the engine does not state it."""
+
+
+def task_shard(of: int | None = None) -> str:
+    """Returns the shard of this task as the option ``--shard`` of the program takes it, such as ``"3/8"``.
+
+    In a task of Spark, it is the number of the partition. Spark states the number of partitions only in barrier mode,
+    so otherwise `of` is needed. In a worker of Ray Train, it is the rank. Elsewhere it is ``"auto"``, with which the
+    program finds the numbers that Slurm, Kubernetes and others put into the environment.
+
+    Raises ValueError if the number of tasks is not known, or is not `of`.
+    """
+    task = _spark() or _ray_train()
+    if task is None:
+        return "auto" if of is None else f"auto/{of}"
+    all_tasks = task.of if of is None else of
+    if all_tasks is None:
+        raise ValueError("Spark does not state the number of partitions: state it, as in task_shard(8)")
+    if task.of not in (None, all_tasks) or task.number > all_tasks:
+        known = f"of {task.of}" if task.of else f"with the number {task.number}"
+        raise ValueError(f"this is a task {known}, so it is not one of {all_tasks}")
+    return f"{task.number}/{all_tasks}"
+
+
+def _spark() -> _Task | None:
+    """Returns the task of Spark that this process runs."""
+    pyspark = sys.modules.get("pyspark")
+    context = None if pyspark is None else pyspark.TaskContext.get()
+    if context is None:
+        return None
+    # Only the context of barrier mode states the tasks of the stage.
+    infos = getattr(context, "getTaskInfos", None)
+    return _Task(context.partitionId() + 1, None if infos is None else len(infos()))
+
+
+def _ray_train() -> _Task | None:
+    """Returns the worker of Ray Train that this process is."""
+    train = sys.modules.get("ray.train")
+    if train is None:
+        return None
+    try:
+        context = train.get_context()
+        return _Task(context.get_world_rank() + 1, context.get_world_size())
+    except RuntimeError:
+        # Ray Train is loaded, but this is none of its workers.
+        return None
