@@ -36,7 +36,7 @@ pub(crate) async fn get(
     let digests = fragment::take_digests(&mut plain)
         .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
     let source = sources.source(&plain, by);
-    let (mut tries, mut pauses) = (0, 0);
+    let mut patience = Patience::new(settings.retries);
     loop {
         let error = match source.open(Request::EVERYTHING).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
@@ -54,15 +54,35 @@ pub(crate) async fn get(
             }
             Err(error) => error,
         };
+        tokio::time::sleep(patience.wait(error)?).await;
+    }
+}
+
+/// Counts the retries of a request whose response is kept in memory.
+pub(crate) struct Patience {
+    retries: u32,
+    pauses: u32,
+}
+
+impl Patience {
+    pub(crate) fn new(retries: u32) -> Patience {
+        Patience { retries, pauses: PAUSES }
+    }
+
+    /// Returns how long to wait before the request is sent again.
+    ///
+    /// # Errors
+    /// Returns this error, if the request is not sent again.
+    pub(crate) fn wait(&mut self, error: Error) -> Result<Duration, Error> {
         // A pause that the host requires is not counted as a retry.
-        if error.pause.is_some() && pauses < PAUSES {
-            pauses += 1;
-        } else if error.retry() == Retry::Again && tries < settings.retries {
-            tries += 1;
+        if error.pause.is_some() && self.pauses > 0 {
+            self.pauses -= 1;
+        } else if error.retry() == Retry::Again && self.retries > 0 {
+            self.retries -= 1;
         } else {
             return Err(error);
         }
-        tokio::time::sleep(error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2))).await;
+        Ok(error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2)))
     }
 }
 

@@ -6,14 +6,16 @@
 //!
 //! Invariants:
 //! - Python runs while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).
-//! - Each session has its own threads (`session.rs`), and none of them calls Python.
+//! - Each session and each remote file has its own threads (`threads.rs`), and none of them calls Python.
 //! - A process that was forked leaves the session of its parent alone.
 
 mod classes;
 mod jobs;
 mod options;
+mod remote_file;
 mod rows;
 mod session;
+mod threads;
 mod wait;
 
 use downhaul_engine::Error;
@@ -31,6 +33,8 @@ fn exception(error: &Error) -> PyErr {
 mod _downhaul {
     #[pymodule_export]
     use crate::classes::{Core, JobHandle};
+    #[pymodule_export]
+    use crate::remote_file::{Fetch, RemoteFile};
     #[pymodule_export]
     use crate::rows::{Events, Rows};
 }

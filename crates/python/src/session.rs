@@ -1,7 +1,7 @@
 //! A session of the library with its own threads, for Python.
 //!
-//! Each session has a runtime of its own. A runtime for all sessions would not work in a process that was
-//! forked, because its threads are only in the parent. An object that a forked process got from its parent
+//! Each session has threads of its own (`threads.rs`). Threads for all sessions would not work in a process
+//! that was forked, because they are only in the parent. An object that a forked process got from its parent
 //! refuses every call, and is leaked when it is dropped: the threads that could end its session are not
 //! there, and one of them may have held a lock.
 //!
@@ -10,6 +10,7 @@
 
 use crate::options::{self, Options};
 use crate::rows::{Row, Tracker};
+use crate::threads::Threads;
 use crate::wait;
 use downhaul_engine::{Error, Job, Session};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -18,8 +19,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// The most jobs that are passed to the session at once.
@@ -60,9 +60,7 @@ pub(crate) type Watched = Mutex<Option<HashMap<u64, Weak<Slot<Row>>>>>;
 /// A session and its threads.
 pub(crate) struct Live {
     pub(crate) session: Arc<Session>,
-    /// The process that started the session.
-    process: u32,
-    runtime: Option<Runtime>,
+    threads: Threads,
     feed: Mutex<Feed>,
     pub(crate) watched: Arc<Watched>,
     pub(crate) over: Arc<Slot<()>>,
@@ -80,38 +78,33 @@ struct Feed {
 impl Live {
     pub(crate) fn start(options: Options, watches: bool) -> PyResult<Live> {
         let settings = options::settings(options).map_err(PyValueError::new_err)?;
-        let cannot = |e| PyRuntimeError::new_err(format!("the threads of the session cannot start: {e}"));
-        let runtime = runtime().map_err(cannot)?;
+        let threads = Threads::start()?;
         let session = {
-            let _here = runtime.enter();
+            let _here = threads.handle().map(Handle::enter);
             Arc::new(Session::start(settings).map_err(|error| crate::exception(&error))?)
         };
         let (to, from) = mpsc::unbounded_channel();
-        runtime.spawn(feed(session.clone(), from));
+        threads.spawn(feed(session.clone(), from));
         let watched = Arc::new(Mutex::new(Some(HashMap::new())));
         if watches {
-            runtime.spawn(watch(session.clone(), watched.clone()));
+            threads.spawn(watch(session.clone(), watched.clone()));
         }
         let (over, is_broken) = (Slot::new(), Arc::new(AtomicBool::new(false)));
         let ended = (session.clone(), over.clone(), is_broken.clone());
-        let waits = runtime.handle().clone();
-        runtime.spawn(async move {
+        threads.spawn(async move {
             let (session, over, is_broken) = ended;
             // A panic of the library ends this task, but not the one that awaits it.
-            let result = waits.spawn(async move { session.wait().await }).await;
+            let result = tokio::spawn(async move { session.wait().await }).await;
             is_broken.store(result.is_err(), Ordering::Relaxed);
             over.set(());
         });
         let feed = Mutex::new(Feed { added: 0, to: Some(to) });
-        let (process, runtime) = (std::process::id(), Some(runtime));
-        Ok(Live { session, process, runtime, feed, watched, over, is_broken })
+        Ok(Live { session, threads, feed, watched, over, is_broken })
     }
 
     /// Runs a task until it ends, or until the session is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(runtime) = &self.runtime {
-            runtime.spawn(task);
-        }
+        self.threads.spawn(task);
     }
 
     /// Returns true if the library panicked, which is a bug.
@@ -121,7 +114,7 @@ impl Live {
 
     /// Returns true in a process that was forked from the one that started the session.
     pub(crate) fn is_elsewhere(&self) -> bool {
-        std::process::id() != self.process
+        self.threads.process().is_elsewhere()
     }
 
     /// Checks that the session can be used.
@@ -129,11 +122,7 @@ impl Live {
     /// # Errors
     /// Returns an exception in a forked process, and after a panic.
     pub(crate) fn check(&self) -> PyResult<()> {
-        if self.is_elsewhere() {
-            let why =
-                "this session belongs to the process that started it; start another one in this process";
-            return Err(PyRuntimeError::new_err(why));
-        }
+        self.threads.process().check("session")?;
         if self.is_broken() {
             let why = "downhaul stopped because of a bug in it; the message is on standard error";
             return Err(PyRuntimeError::new_err(why));
@@ -161,23 +150,13 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
         if self.is_elsewhere() {
             let to = self.feed.get_mut().map_or(None, |feed| feed.to.take());
-            std::mem::forget((runtime, self.session.clone(), to));
+            std::mem::forget((self.session.clone(), to));
         } else {
             self.session.stop();
-            runtime.shutdown_background();
         }
     }
-}
-
-/// Starts a runtime. It has few threads, as in the program: one thread receives more than a GB/s over TLS,
-/// and on two cores, one was faster than two. The disk and the hashing have threads of their own.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = (cores / 4).clamp(1, 4);
-    Builder::new_multi_thread().worker_threads(threads).thread_name("downhaul").enable_all().build()
 }
 
 /// Passes jobs to the session, and closes it when no more jobs follow.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import random
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 
+@functools.lru_cache(4)
 def content(name: str, size: int) -> bytes:
     """Returns the bytes of a file, which depend on its name."""
     return random.Random(name).randbytes(size)
@@ -27,20 +29,56 @@ class Handler(BaseHTTPRequestHandler):
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
-        kind, size, name = (self.path.strip("/").split("/") + ["0", "x"])[:3]
+        kind, size, name = (self.path.partition("?")[0].strip("/").split("/") + ["0", "x"])[:3]
         self.server.requests[kind] += 1
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        getattr(self, kind.replace("-", "_"), self.missing)(content(name, int(size)))
+        getattr(self, kind.replace("-", "_"), self.missing)(content(name, int(size) if size.isdigit() else 0))
 
     def fine(self, body: bytes, **headers: str) -> None:
         """The file, also in ranges."""
         first, last, status = 0, len(body) - 1, 200
+        headers.setdefault("ETag", f'"{len(body)}"')
         asked = self.headers.get("Range", "")
         if asked.startswith("bytes=") and body:
             begin, _, end = asked[len("bytes=") :].partition("-")
             first, last, status = int(begin), min(int(end or last), last), 206
+            if first > last:
+                self.answer(416, b"", Content_Range=f"bytes */{len(body)}")
+                return
             headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
-        self.answer(status, body[first : last + 1], ETag=f'"{len(body)}"', Accept_Ranges="bytes", **headers)
+        self.answer(status, body[first : last + 1], Accept_Ranges="bytes", **headers)
+
+    def folder(self, _: bytes) -> None:
+        """A file of a folder."""
+        assert self.server.folder is not None
+        self.fine((self.server.folder / self.path.rpartition("/")[2]).read_bytes())
+
+    def whole(self, body: bytes) -> None:
+        """The file, without ranges."""
+        self.answer(200, body, ETag='"a"')
+
+    def without_validator(self, body: bytes) -> None:
+        self.fine(body, ETag="")
+
+    def changes(self, _: bytes) -> None:
+        """A file of which another version is there from the second request on."""
+        kind = self.path.split("/")[2]
+        first, size = self.server.requests["changes"] == 1, 3_000_000
+        if not first:
+            size = {"other-tag": size, "longer": size + 1, "shorter": 1_500_000}[kind]
+        self.fine(content("a.bin", size), ETag='"a"' if first or kind != "other-tag" else '"b"')
+
+    def cuts(self, body: bytes) -> None:
+        """The file, whose responses all end after 300,000 bytes."""
+        first, _, last = self.headers["Range"][len("bytes=") :].partition("-")
+        part = body[int(first) : int(last) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("ETag", '"a"')
+        self.end_headers()
+        self.wfile.write(part[:300_000])
+        self.close_connection = len(part) > 300_000
 
     def digest(self, body: bytes) -> None:
         """The file, with its SHA-256."""
@@ -134,6 +172,7 @@ class Server(ThreadingHTTPServer):
         self.requests: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
         self.is_over = threading.Event()
+        self.folder: Path | None = None
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"

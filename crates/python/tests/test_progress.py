@@ -98,8 +98,10 @@ def test_a_notebook_shows_html(server: Server, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", parts)
     list(downhaul.download([server.url("slow/500000/a.bin"), server.url("missing")], tmp_path))
-    assert len(shown) >= 2 and "<progress" in shown[0]
-    assert "100% 2/2 files, 1 failed" in shown[-1] and "accent-color" in shown[-1]
+    assert len(shown) >= 2 and 'role="progressbar"' in shown[0]
+    assert "width: 100.00%" in shown[-1] and "100% 2/2 files, 1 failed" in shown[-1]
+    # The bar is red if a file failed.
+    assert "#d32f2f" in shown[-1]
 
 
 @pytest.mark.parametrize("total", [None, 1, 200])

@@ -89,6 +89,10 @@ pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
 };
 
+// A reader of ranges compares its responses by the same rules as a plan.
+#[doc(hidden)]
+pub use validate::{Segment, range as validate_range, start_of};
+
 use crate::concurrency::Allowance;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};

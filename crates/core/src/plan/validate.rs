@@ -19,11 +19,11 @@ const SKIPPED_MOST: u64 = 1024 * 1024;
 
 /// The bytes of a response that are used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Segment {
+pub struct Segment {
     /// The number of bytes to skip at the beginning of the body.
-    pub(super) skip: u64,
+    pub skip: u64,
     /// The offset in the file after the last used byte. It is at most the end of the request.
-    pub(super) end: u64,
+    pub end: u64,
 }
 
 /// Validates a response to a request for the bytes from `from` up to, but not including, `end`. `known` has
@@ -31,7 +31,7 @@ pub(super) struct Segment {
 ///
 /// # Errors
 /// Returns why no byte of the response may be written.
-pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Result<Segment, Error> {
+pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Result<Segment, Error> {
     let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
     let Span::Range(range) = &remote.span else {
         return refuse(ErrorKind::HttpRangeWrong, "the response names no range");
@@ -73,7 +73,7 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
 }
 
 /// Returns the start of a journal for the file in this response.
-pub(super) fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
+pub fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
     Start {
         url: show::url(&remote.url),
         origin,

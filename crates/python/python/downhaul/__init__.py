@@ -15,7 +15,8 @@ from importlib.metadata import version as _version
 from ._download import AsyncDownloads, Downloads, adownload, download
 from ._errors import DownloadError
 from ._file import File
-from ._options import JobOptions, Options
+from ._open import RemoteFile, open
+from ._options import JobOptions, OpenOptions, Options
 from ._progress import Progress
 from ._program import cli, program
 from ._session import FileProgress, Job, Session, Summary
@@ -30,13 +31,16 @@ __all__ = [
     "FileProgress",
     "Job",
     "JobOptions",
+    "OpenOptions",
     "Options",
     "Progress",
+    "RemoteFile",
     "Session",
     "Summary",
     "adownload",
     "cli",
     "download",
+    "open",
     "program",
     "task_shard",
 ]

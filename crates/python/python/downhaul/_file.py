@@ -93,7 +93,7 @@ class File:
 
     def __repr__(self) -> str:
         if self.error is not None:
-            return f"<File failed: {self.error.code}, {_shown(self.url)}>"
+            return f"<File failed: {self.error.code}, {shown_url(self.url)}>"
         size = "" if self.bytes is None else f", {units(self.bytes)}"
         note = self.reason if self.status == "skipped" else self.verified or "not verified"
         return f"<File {self.status}: {str(self.path)!r}{size}, {note}>"
@@ -140,7 +140,7 @@ def units(size: float) -> str:
     return f"{size:.{digits}f} {unit}"
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """Returns a URL without the parts that may be secret."""
     try:
         parts = urlsplit(url)

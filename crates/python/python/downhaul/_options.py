@@ -18,36 +18,13 @@ StrPath = Union[str, "os.PathLike[str]"]
 IfExists = Literal["check", "skip", "overwrite", "rename", "update", "error"]
 
 
-class Options(TypedDict, total=False):
-    """The options of a download or a session.
+class OpenOptions(TypedDict, total=False):
+    """The options of `open`: how a server is reached, and what it is told."""
 
-    They mean what the options of the program mean that have the same name. docs/python.md lists them.
-    """
-
-    parallel: int | Literal["auto"]
-    connections: int
-    max_per_host: int
-    max_connections: int
-    limit_rate: Size
-    min_speed: Size
     retries: int
     retry_on: Iterable[int]
     timeout: Seconds
     connect_timeout: Seconds
-    max_time: Seconds
-    if_exists: IfExists
-    if_locked: Literal["fail", "wait", "skip"]
-    resume: bool
-    sync: Literal["auto", "always", "never"]
-    verify: Literal["auto", "find", "listed", "require", "off"]
-    checksum_file: StrPath
-    names: Literal["auto", "url", "server"]
-    folders: int | Literal["all", "host"]
-    mtime: bool
-    xattr: bool
-    accept_html: bool
-    mirrors: bool
-    decode: bool
     headers: Mapping[str, str] | Iterable[tuple[str, str]]
     cookies: Mapping[str, str] | str
     user_agent: str
@@ -64,6 +41,34 @@ class Options(TypedDict, total=False):
     family: Literal["any", "ipv4", "ipv6"]
     max_redirects: int
     private: bool
+
+
+class Options(OpenOptions, total=False):
+    """The options of a download or a session.
+
+    They mean what the options of the program mean that have the same name. docs/python.md lists them.
+    """
+
+    parallel: int | Literal["auto"]
+    connections: int
+    max_per_host: int
+    max_connections: int
+    limit_rate: Size
+    min_speed: Size
+    max_time: Seconds
+    if_exists: IfExists
+    if_locked: Literal["fail", "wait", "skip"]
+    resume: bool
+    sync: Literal["auto", "always", "never"]
+    verify: Literal["auto", "find", "listed", "require", "off"]
+    checksum_file: StrPath
+    names: Literal["auto", "url", "server"]
+    folders: int | Literal["all", "host"]
+    mtime: bool
+    xattr: bool
+    accept_html: bool
+    mirrors: bool
+    decode: bool
     learn: bool
 
 
@@ -90,7 +95,7 @@ _PATHS = ("cacert", "cert", "key")
 _CONNECTIONS = 64
 
 
-def core_options(to: StrPath, options: Options) -> dict[str, Any]:
+def core_options(to: StrPath, options: Options | OpenOptions) -> dict[str, Any]:
     """Returns the options as the library takes them.
 
     An option that is None has its default. Raises TypeError for an unknown option, and ValueError for a value

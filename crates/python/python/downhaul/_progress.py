@@ -253,11 +253,17 @@ def _clock(seconds: float) -> str:
 
 
 def _html(progress: Progress) -> str:
-    fraction = progress.fraction
-    known = "" if fraction is None else f' value="{fraction:.4f}"'
-    color = ' style="accent-color: #c33"' if progress.failed else ""
-    per_cent = "" if fraction is None else f"{fraction:.0%} "
+    """Returns a bar that fits light and dark themes. The element for progress bars is white in dark ones."""
+    bar, fraction = "", progress.fraction
+    if fraction is not None:
+        color = "#d32f2f" if progress.failed else "#1976d2"
+        bar = (
+            f'<span role="progressbar" aria-valuenow="{fraction * 100:.0f}" style="display: inline-block; width: 20em; '
+            f'height: 0.8em; border-radius: 3px; overflow: hidden; background-color: rgba(128, 128, 128, 0.35)">'
+            f'<span style="display: block; width: {fraction:.2%}; height: 100%; background-color: {color}"></span>'
+            f"</span> {fraction:.0%} "
+        )
     return (
-        f'<div style="font-family: monospace; white-space: pre">'
-        f"<progress max=1{known}{color}></progress> {per_cent}{html.escape(_after(progress))}</div>"
+        '<div style="font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px); '
+        f'padding-left: var(--jp-code-padding, 5px); white-space: pre">{bar}{html.escape(_after(progress))}</div>'
     )

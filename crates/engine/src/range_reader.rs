@@ -1,0 +1,175 @@
+//! Reads ranges of one remote file into memory, through the same sources as files.
+//!
+//! Invariant: all bytes that a [`RangeReader`] returns belong to one version of the file.
+
+use crate::fetch_text::Patience;
+use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::job::fragment;
+use downhaul_core::journal::Start;
+use downhaul_core::plan::{Segment, start_of, validate_range};
+use downhaul_core::retry::PROGRESS;
+use downhaul_core::settings::Settings;
+use downhaul_core::show;
+use futures_util::StreamExt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// One remote file, of which ranges are read into memory. Several ranges may be read at the same time, each
+/// over a connection of its own.
+pub struct RangeReader {
+    source: Arc<dyn Source>,
+    /// The facts of the first response. Those of all other responses are compared with them.
+    known: Start,
+    size: u64,
+    retries: u32,
+    timeout: Duration,
+}
+
+impl RangeReader {
+    /// Opens the file at a URL. Returns a reader, and the first bytes of the file, up to `most`.
+    ///
+    /// # Errors
+    /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
+    /// sends no ranges, or no validator that shows which ranges belong together. A file of at most `most`
+    /// bytes needs neither.
+    pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
+        let mut plain = url.clone();
+        if !fragment::take_digests(&mut plain).is_ok_and(|digests| digests.is_empty()) {
+            let why = "its fragment has a digest, which cannot be compared with ranges of the file";
+            return Err(Error::new(ErrorKind::UrlInvalid, show::url(url), why));
+        }
+        let source = Sources::http(&settings)?.source(&plain, GivenBy::User);
+        let mut patience = Patience::new(settings.retries);
+        loop {
+            let error = match first(&source, &settings, &plain, most).await {
+                Ok((known, size, bytes)) => {
+                    let Settings { retries, timeout, .. } = settings;
+                    return Ok((RangeReader { source, known, size, retries, timeout }, bytes));
+                }
+                Err(error) => error,
+            };
+            tokio::time::sleep(patience.wait(error)?).await;
+        }
+    }
+
+    /// Returns the size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns these bytes of the file. A range that ends after the file is shortened.
+    ///
+    /// # Errors
+    /// Returns `remote.changed` if the server has another version of the file than at the beginning, and
+    /// the last failure after as many retries as for a file.
+    pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let end = range.end.min(self.size);
+        let mut bytes = Vec::new();
+        let (mut patience, mut failed_at) = (Patience::new(self.retries), range.start);
+        loop {
+            let from = range.start.saturating_add(bytes.len() as u64);
+            if from >= end {
+                return Ok(bytes);
+            }
+            if from - failed_at >= PROGRESS {
+                (patience, failed_at) = (Patience::new(self.retries), from);
+            }
+            match self.read_some(from, end, &mut bytes).await {
+                Ok(()) => {}
+                Err(error) if error.kind == ErrorKind::RemoteChanged => return Err(error),
+                Err(error) => tokio::time::sleep(patience.wait(error)?).await,
+            }
+        }
+    }
+
+    /// Appends bytes of the response to one request. After an error, the bytes that arrived are right.
+    async fn read_some(&self, from: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let changed = |mut error: Error| {
+            if error.kind == ErrorKind::HttpRangePast {
+                error.kind = ErrorKind::RemoteChanged;
+            }
+            error
+        };
+        let Opened { remote, body } =
+            self.source.open(Request::range(from, Some(end))).await.map_err(changed)?;
+        if remote.is_whole() {
+            return Err(Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), ""));
+        }
+        let segment = validate_range(&self.known, from, Some(end), &remote)?;
+        receive(body, &remote, segment.skip, segment.end - from, self.timeout, bytes).await
+    }
+}
+
+/// Requests the first bytes of a file. Returns the facts about the file, its size, and these bytes.
+async fn first(
+    source: &Arc<dyn Source>,
+    settings: &Settings,
+    url: &Url,
+    most: u64,
+) -> Result<(Start, u64, Vec<u8>), Error> {
+    let Opened { remote, body } = match source.open(Request::range(0, Some(most.max(1)))).await {
+        // No range begins in an empty file (RFC 9110, section 14.1.2).
+        Err(error) if error.kind == ErrorKind::HttpRangePast && error.size == Some(0) => {
+            return Ok((start_of(&Remote::whole(url.clone()), None), 0, Vec::new()));
+        }
+        opened => opened?,
+    };
+    let known = start_of(&remote, None);
+    let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
+    if let Some(coding) = &remote.coding {
+        return refuse(ErrorKind::HttpEncoding, coding);
+    }
+    let Some(size) = remote.size else {
+        return refuse(ErrorKind::HttpNoRanges, "it does not say how long the file is");
+    };
+    let wanted = size.min(most);
+    let Segment { skip, .. } = match &remote.span {
+        Span::Range(_) => validate_range(&known, 0, Some(wanted), &remote)?,
+        _ => Segment { skip: 0, end: wanted },
+    };
+    if size > most && remote.is_whole() {
+        return refuse(ErrorKind::HttpNoRanges, "it sent the whole file");
+    }
+    if size > most && remote.validator == Validator::Unknown {
+        let why = "it sends no ETag and no date that tell versions of the file apart";
+        return refuse(ErrorKind::HttpNoRanges, why);
+    }
+    let mut bytes = Vec::new();
+    receive(body, &remote, skip, wanted, settings.timeout, &mut bytes).await?;
+    Ok((known, size, bytes))
+}
+
+/// Appends `wanted` bytes of a body, after its first `skip` bytes.
+///
+/// # Errors
+/// Returns an error if the body ends early, breaks, or if nothing arrives for the time of `timeout`.
+async fn receive(
+    mut body: Body,
+    remote: &Remote,
+    mut skip: u64,
+    wanted: u64,
+    timeout: Duration,
+    to: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let fail = |kind| Err(Error::new(kind, show::url(&remote.url), ""));
+    let mut left = wanted;
+    while left > 0 {
+        let part = match tokio::time::timeout(timeout, body.next()).await {
+            Err(_) => return fail(ErrorKind::NetSilent),
+            Ok(None) => return fail(ErrorKind::HttpTruncated),
+            Ok(Some(part)) => part?,
+        };
+        let skipped = skip.min(part.len() as u64);
+        skip -= skipped;
+        let part = part.get(skipped as usize..).unwrap_or_default();
+        let used = part.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(part);
+        to.extend_from_slice(used);
+        left -= used.len() as u64;
+    }
+    // The connection is used again if the end of the body has arrived too. If not, it is closed.
+    let _ = tokio::time::timeout(Duration::ZERO, body.next()).await;
+    Ok(())
+}
