@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Races the Python package against img2dataset and hf_transfer, with many small JPEG files.
+
+    benches/python/race.py [RUNS] --python VENV/bin/python [--files N] [--results FILE]
+
+RUNS is the number of alternating runs of each tool (5). N is the number of files (10,000) of about 10 KiB each.
+hf_transfer is slow with small files, and gets a tenth of them.
+With --results, the figures of each run are appended to FILE, and the table is of all runs in FILE.
+
+The environment VENV needs img2dataset, hf_transfer and the wheel:
+
+    python3 -m venv VENV
+    VENV/bin/pip install img2dataset hf_transfer downhaul-*.whl
+
+Build the wheel for this with `maturin build --profile wheel` (CONTRIBUTING.md). Debug wheels are slow.
+
+Needs Linux, nginx, and some 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools write to
+memory. Every file of downhaul and hf_transfer is compared with the file on the server. img2dataset writes other
+bytes if it encodes the images again, so its files are counted.
+"""
+
+import argparse
+import collections
+import contextlib
+import filecmp
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+MAKE = """
+import cv2, numpy, sys
+# Noise at a size that makes about 10 KiB. All images differ.
+for n in range(int(sys.argv[2])):
+    small = numpy.random.default_rng(n).integers(0, 256, (72, 96, 3), numpy.uint8)
+    image = cv2.resize(small, (288, 216), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(f"{sys.argv[1]}/{n:06}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])
+"""
+
+DOWNHAUL = """
+import sys, downhaul
+urls = open(sys.argv[1]).read().split()
+sys.exit(not all(file.ok for file in downhaul.download(urls, sys.argv[2], progress=False)))
+"""
+
+# This is what huggingface_hub does: eight files at a time, each with these arguments.
+HF_TRANSFER = """
+import concurrent.futures, hf_transfer, os, sys
+def fetch(url):
+    path = os.path.join(sys.argv[2], url.rpartition("/")[2])
+    hf_transfer.download(url, path, max_files=100, chunk_size=10 * 1024 * 1024, parallel_failures=0, max_retries=0)
+os.makedirs(sys.argv[2], exist_ok=True)
+urls = open(sys.argv[1]).read().split()
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    list(pool.map(fetch, urls))
+"""
+
+# A process for each core, as its documentation says, and shards of which each process gets two. 256 threads are the
+# default, and were faster than 64.
+IMG2DATASET = """
+import os, sys, img2dataset
+if __name__ == "__main__":
+    files = sum(1 for _ in open(sys.argv[1]))
+    img2dataset.download(
+        sys.argv[1], output_folder=sys.argv[2], output_format="files", input_format="txt",
+        processes_count=os.cpu_count(), thread_count=256, resize_mode="no", retries=0,
+        number_sample_per_shard=-(-files // (2 * os.cpu_count())),
+        disable_all_reencoding=sys.argv[3] == "raw",
+    )
+"""
+
+NGINX = """
+daemon off; worker_processes 1; pid {work}/nginx.pid; error_log {work}/error.log;
+events {{ worker_connections 2048; }}
+http {{ access_log off; sendfile on; keepalive_requests 1000000; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy;
+  fastcgi_temp_path {work}/fastcgi; uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
+  types {{ image/jpeg jpg; }}
+  server {{ listen 127.0.0.1:{port} backlog=2048; root {work}/files; }} }}
+"""
+
+
+def main():
+    args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    work = tempfile.mkdtemp(prefix="downhaul-python.", dir="/dev/shm")
+    # nginx reads the files as another user.
+    os.chmod(work, 0o755)
+    try:
+        measured = race(args, pathlib.Path(work))
+    finally:
+        shutil.rmtree(work)
+    if args.results:
+        with open(args.results, "a") as results:
+            results.writelines(json.dumps(one) + "\n" for one in measured)
+        measured = [json.loads(line) for line in open(args.results)]
+    report(measured, args.python)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=5)
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--results")
+    parser.add_argument("--only", help="runs the tools whose names have this text")
+    return parser.parse_args()
+
+
+def race(args, work):
+    """Returns the figures of each run. The tools take turns, so that other load affects all of them."""
+    files = work / "files"
+    files.mkdir()
+    subprocess.run([args.python, "-c", MAKE, files, str(args.files)], check=True)
+    size = sum(one.stat().st_size for one in files.iterdir()) / args.files
+    print(f"{args.files} files of {size / 1024:.1f} KiB on average", flush=True)
+    measured = []
+    with server(work) as base:
+        chosen = {name: command for name, command in tools(args.python, work).items() if (args.only or "") in name}
+        for run in range(args.runs):
+            # Each run begins with another tool.
+            names = collections.deque(chosen)
+            names.rotate(-run)
+            for name in names:
+                number = args.files // 10 if name == "hf_transfer" else args.files
+                urls = "".join(f"{base}/{n:06}.jpg\n" for n in range(number))
+                (work / "list.txt").write_text(urls)
+                one = measure(chosen[name], work, number)
+                measured.append({"tool": name, "files": number, **one})
+                print(f"{name:40} {one['wall']:7.2f} s  {one['processor']:7.2f} s of processor", flush=True)
+                check(name, work, number)
+                shutil.rmtree(work / "out")
+    return measured
+
+
+def tools(python, work):
+    """Returns the command of each tool."""
+    bin = pathlib.Path(python).parent
+    lists, out = work / "list.txt", work / "out"
+    for name, text in (("downhaul", DOWNHAUL), ("hf", HF_TRANSFER), ("img", IMG2DATASET)):
+        (work / f"run_{name}.py").write_text(text)
+    return {
+        "downhaul.download": [python, work / "run_downhaul.py", lists, out],
+        "the program downhaul -j auto": [bin / "downhaul", "-q", "--log", "none", "-i", lists, "-j", "auto", "-d", out],
+        "hf_transfer": [python, work / "run_hf.py", lists, out],
+        "img2dataset, resize_mode=no": [python, work / "run_img.py", lists, out, "encoded"],
+        "img2dataset, disable_all_reencoding": [python, work / "run_img.py", lists, out, "raw"],
+    }
+
+
+@contextlib.contextmanager
+def server(work):
+    """Runs nginx, and yields its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (work / "nginx.conf").write_text(NGINX.format(work=work, port=port))
+    nginx = subprocess.Popen(["nginx", "-c", work / "nginx.conf", "-p", work], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        nginx.terminate()
+        nginx.wait()
+
+
+def measure(command, work, files):
+    """Returns the wall time and the processor time of a command, and the time that img2dataset itself states."""
+    # Nothing that an earlier run learned about the server is used.
+    home = work / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    env = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "NO_ALBUMENTATIONS_UPDATE": "1"}
+    begin = time.monotonic()
+    child = subprocess.Popen(command, env=env, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.monotonic() - begin
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        sys.exit(f"{command}: {child.returncode}: {said.decode()[-2000:]}")
+    own = wall
+    stats = [json.loads(one.read_text()) for one in (work / "out").glob("*_stats.json")]
+    if stats:
+        assert sum(one["successes"] for one in stats) == files, stats
+        own = max(one["end_time"] for one in stats) - min(one["start_time"] for one in stats)
+    return {"wall": wall, "own": own, "processor": usage.ru_utime + usage.ru_stime}
+
+
+def check(name, work, files):
+    """Checks what a tool has written."""
+    if name.startswith("img2dataset"):
+        assert sum(1 for _ in (work / "out").glob("*/*.jpg")) == files, name
+        return
+    names = [f"{n:06}.jpg" for n in range(files)]
+    same, other, missing = filecmp.cmpfiles(work / "files", work / "out", names, shallow=False)
+    assert len(same) == files, (name, other[:3], missing[:3])
+
+
+def report(measured, python):
+    """Prints a table of medians."""
+    print(f"\n{versions(python)}\n")
+    by_tool = collections.defaultdict(list)
+    for one in measured:
+        by_tool[one["tool"]].append(one)
+    rate = {name: statistics.median(one["files"] / one["own"] for one in runs) for name, runs in by_tool.items()}
+    first = next(iter(rate.values()))
+    print("| tool | runs | files a second | processor for a file | times as many files a second with downhaul.download |")
+    print("|---|---|---|---|---|")
+    for name, runs in by_tool.items():
+        processor = statistics.median(one["processor"] / one["files"] for one in runs) * 1e6
+        print(f"| {name} | {len(runs)} | {rate[name]:.0f} | {processor:.0f} µs | {first / rate[name]:.1f} |")
+
+
+def versions(python):
+    code = """
+import importlib.metadata as m, sys
+found = {d.metadata["Name"].lower().replace("-", "_"): d.version for d in m.distributions()}
+names = ("downhaul", "hf_transfer", "img2dataset")
+print("Python", sys.version.split()[0], *(f", {n} {found[n]}" for n in names if n in found))
+"""
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip().replace(" ,", ",")
+
+
+main()
