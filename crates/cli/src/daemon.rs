@@ -74,7 +74,9 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     let stop = running.clone();
     own.block_on(async {
         let address = listener.local_addr().map_or_else(|_| daemon.listen.to_string(), |at| at.to_string());
-        printer::err(&format!("downhaul listens on http://{address}/jsonrpc\n"));
+        printer::err(&format!(
+            "downhaul listens on http://{address}/ (clients of aria2: http://{address}/jsonrpc)\n"
+        ));
         if let Some(file) = &secret_file {
             printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
         }

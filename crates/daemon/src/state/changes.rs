@@ -101,6 +101,22 @@ impl State {
         Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect()))
     }
 
+    /// Lets a download that failed or was removed wait for another try. It goes to the end of the queue.
+    ///
+    /// # Errors
+    /// Returns a fault if the download has not failed.
+    pub fn retry(&mut self, gid: Gid) -> Changed<()> {
+        let entry = self
+            .queue
+            .get(gid)
+            .filter(|entry| matches!(entry.state, entry::State::Error | entry::State::Removed));
+        let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} has not failed")))?;
+        let (rank, times) = (self.queue.last(Sequence::Queued), (entry.times.0, None));
+        let again = Entry { state: entry::State::Waiting, rank, error: None, times, ..(**entry).clone() };
+        self.save(vec![again])?;
+        Ok(((), changed(gid)))
+    }
+
     /// Removes a download. A queued one leaves nothing. An active one leaves a result.
     ///
     /// # Errors

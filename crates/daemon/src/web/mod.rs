@@ -1,6 +1,6 @@
 //! Receives the calls of clients over HTTP and WebSocket.
 //!
-//! - [`api`] is the interface of downhaul itself;
+//! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
 //! - `token` compares the secret; `server` accepts connections; `socket` serves WebSocket clients.
 //!
@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod guard;
+mod page;
 mod server;
 mod socket;
 mod token;
@@ -65,6 +66,7 @@ impl Web {
         Router::new()
             .route("/jsonrpc", post(post_json).get(get_json).options(preflight))
             .route("/rpc", post(post_xml).options(preflight))
+            .merge(page::routes())
             .nest("/api/v1", api::routes(&self))
             .fallback(get(|| async { StatusCode::NOT_FOUND }))
             .layer(middleware::from_fn_with_state(self.clone(), guarded))

@@ -41,7 +41,7 @@ impl Daemon {
         let secret = std::fs::read_to_string(place.state().join("downhaul/daemon-secret")).ok();
         let daemon = Daemon { child, port, secret: secret.map(|text| text.trim().to_string()) };
         // It listens a moment before it has read its queue, and answers after that.
-        assert_eq!(daemon.get("/", "").status, 404);
+        assert_eq!(daemon.get("/", "").status, 200);
         daemon
     }
 

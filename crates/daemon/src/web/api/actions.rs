@@ -12,8 +12,8 @@ use crate::state::State as DaemonState;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Json;
-use downhaul_engine::Destination;
 use downhaul_engine::core::list::form::{self, Facts};
+use downhaul_engine::{Destination, Job};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -148,6 +148,7 @@ pub async fn add(
     State(web): State<Web>,
     Json(new): Json<New>,
 ) -> Result<(StatusCode, Json<Download>), Problem> {
+    new.urls.iter().try_for_each(|url| Job::given(url).map(drop)).map_err(Fault::from)?;
     let mut options = options(&new.options)?;
     options.set("pause", if new.paused { "true" } else { "false" })?;
     let position = new.position.map(i64::from);
@@ -201,7 +202,7 @@ pub async fn add_list(
 }
 
 /// Returns the URLs and the options of a job of a list.
-fn of_list(job: &downhaul_engine::Job, is_document: bool) -> Result<(Vec<String>, Options), Fault> {
+fn of_list(job: &Job, is_document: bool) -> Result<(Vec<String>, Options), Fault> {
     let mut options = Options::default();
     if let Destination::Name(name) = &job.destination {
         options.set("out", name.as_str())?;
@@ -287,6 +288,19 @@ pub async fn remove(
         (false, false) => state.remove(gid, now()),
     })?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a download that failed wait for another try.
+#[utoipa::path(
+    post,
+    path = "/downloads/{id}/retry",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Download), (status = 400, body = Problem), (status = 404, body = Problem))
+)]
+pub async fn retry(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Download>, Problem> {
+    let gid = find(&web, &id)?;
+    web.daemon.change(|state| state.retry(gid))?;
+    show_one(&web, gid)
 }
 
 /// Forgets all downloads that are over.

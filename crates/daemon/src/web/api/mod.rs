@@ -63,6 +63,7 @@ impl IntoResponse for Problem {
         actions::show,
         actions::change,
         actions::remove,
+        actions::retry,
         actions::clear,
         actions::summary,
         actions::settings,
@@ -78,6 +79,7 @@ pub fn routes(web: &Web) -> Router<Web> {
     Router::new()
         .route("/downloads", get(actions::list).post(actions::add).delete(actions::clear))
         .route("/downloads/{id}", get(actions::show).patch(actions::change).delete(actions::remove))
+        .route("/downloads/{id}/retry", post(actions::retry))
         .route("/lists", post(actions::add_list))
         .route("/summary", get(actions::summary))
         .route("/settings", get(actions::settings).patch(actions::change_settings))

@@ -1,0 +1,209 @@
+// The dialogs: the secret, new downloads, details and settings.
+// @ts-check
+
+import * as api from "./api.js";
+import { advice, count, date, size, stateName } from "./words.js";
+
+/** @typedef {import("./api.js").Download} Download */
+
+/** @param {string} id */
+const at = (id) => /** @type {any} */ (document.getElementById(id));
+
+/** The longest history of the graph, in seconds. */
+const GRAPH_SECONDS = 300;
+
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog")?.close());
+}
+
+/**
+ * Lets the form of a dialog run `action`. The dialog stays open, and shows the reason, if that fails.
+ * @param {string} id @param {() => Promise<void>} action
+ */
+function onSubmit(id, action) {
+  at(id).querySelector("form").addEventListener("submit", async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    at(`${id}-problem`).textContent = "";
+    try {
+      await action();
+      at(id).close();
+    } catch (error) {
+      at(`${id}-problem`).textContent = error instanceof Error ? error.message : String(error);
+    }
+  });
+}
+
+/** Asks for the secret, and returns when one was accepted. */
+export function login() {
+  return new Promise((resolve) => {
+    at("login").addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
+    at("login").addEventListener("close", resolve, { once: true });
+    if (!at("login").open) at("login").showModal();
+  });
+}
+onSubmit("login", async () => {
+  api.setSecret(at("secret").value, at("remember").checked);
+  await api.call("GET", "/summary");
+  at("secret").value = "";
+});
+
+export function openAdd() {
+  at("add-problem").textContent = "";
+  at("add").showModal();
+  at("urls").focus();
+}
+onSubmit("add", async () => {
+  const urls = at("urls").value.split("\n").map((/** @type {string} */ line) => line.trim()).filter(Boolean);
+  const file = at("list-file").files[0];
+  if (!urls.length && !file) throw new Error("Enter a URL, or choose a list.");
+  if (file) await addList(file);
+  /** @type {Record<string, string>} */
+  const options = {};
+  for (const [name, id] of [["out", "out"], ["dir", "dir"], ["checksum", "checksum"], ["header", "headers"]]) {
+    if (at(id).value.trim()) options[name] = at(id).value.trim();
+  }
+  if (at("add-limit").value) options["max-download-limit"] = `${at("add-limit").value}K`;
+  const files = at("mirrors").checked ? [urls] : urls.map((/** @type {string} */ url) => [url]);
+  if (files.length > 1 && (options.out || options.checksum)) {
+    throw new Error("A name and a digest belong to one file. Add the URLs one by one.");
+  }
+  // What was added is taken out of the form, so that a mistake in a later line does not add it again.
+  for (const one of files.filter((/** @type {string[]} */ some) => some.length)) {
+    await api.call("POST", "/downloads", { urls: one, options, paused: at("paused").checked });
+    at("urls").value = at("urls").value.split("\n").filter((/** @type {string} */ line) => !one.includes(line.trim())).join("\n");
+  }
+  at("add").querySelector("form").reset();
+});
+
+/** @param {File} file */
+export async function addList(file) {
+  return api.call("POST", `/lists?name=${encodeURIComponent(file.name)}`, file);
+}
+
+/** The speed and the connections of active downloads over time. @type {Map<string, {speed: number, connections: number}[]>} */
+const history = new Map();
+
+/** @param {Download[]} active */
+export function remember(active) {
+  const ids = new Set(active.map((one) => one.id));
+  for (const id of history.keys()) if (!ids.has(id)) history.delete(id);
+  for (const { id, speed, connections } of active) {
+    const past = history.get(id) ?? [];
+    past.push({ speed, connections });
+    history.set(id, past.slice(-GRAPH_SECONDS));
+  }
+}
+
+/** @type {string|null} */
+let open = null;
+
+/** @param {Download} download */
+export function openDetails(download) {
+  open = download.id;
+  at("details-problem").textContent = "";
+  at("limit").value = download.limit ? Math.round(download.limit / 1024) : 0;
+  at("new-url").value = "";
+  showDetails(download);
+  at("details").showModal();
+}
+
+/** Shows the details of a download, if they are open. @param {Download} download */
+export function showDetails(download) {
+  if (download.id !== open) return;
+  at("details-title").textContent = download.name;
+  /** @type {[string, string][]} */
+  const facts = [
+    ["State", stateName(download.state)],
+    ["Size", download.total === null ? "not known yet" : `${size(download.total)} (${download.total} bytes)`],
+    ["On the disk", `${size(download.completed)}`],
+    ["Path", download.path ?? `in ${download.folder}`],
+    ["Verified", download.proof ?? (download.state === "complete" ? "no" : "")],
+    ["Error", download.error ? `${download.error.message} (${download.error.code})` : ""],
+    ["What to do", download.error ? advice(download.error.code) : ""],
+    ["From", download.urls.join("\n")],
+    ["Added", date(download.added)],
+    ["Ended", download.ended ? date(download.ended) : ""],
+  ];
+  const list = document.createElement("dl");
+  for (const [name, value] of facts.filter(([, value]) => value)) {
+    const [term, fact] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, fact.textContent] = [name, value];
+    list.append(term, fact);
+  }
+  at("facts").replaceChildren(list);
+  at("change").hidden = at("change").disabled = ["complete", "error", "removed"].includes(download.state);
+  drawGraph(download);
+}
+
+/** @param {Download} download */
+function drawGraph(download) {
+  const past = history.get(download.id) ?? [];
+  at("figure").hidden = past.length < 2;
+  if (past.length < 2) return;
+  const line = (/** @type {"speed"|"connections"} */ key, /** @type {string} */ name) => {
+    const most = Math.max(1, ...past.map((one) => one[key]));
+    const points = past.map((one, x) => `${(300 * x) / (past.length - 1)},${58 - (54 * one[key]) / most}`);
+    return `<polyline class="${name}" points="${points.join(" ")}"/>`;
+  };
+  at("graph").innerHTML = line("speed", "speed") + line("connections", "connections");
+  const most = Math.max(...past.map((one) => one.speed));
+  at("graph-text").textContent =
+    `The last ${past.length} s: now ${size(download.speed)}/s (at most ${size(most)}/s), ` +
+    `${count(download.connections, "connection")} (dashed line).`;
+}
+
+at("details").addEventListener("close", () => (open = null));
+at("details").querySelector("form").addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  at("details").close();
+});
+at("apply").addEventListener("click", () =>
+  change(async () => {
+    /** @type {Record<string, unknown>} */
+    const sent = { options: { "max-download-limit": `${at("limit").value || 0}K` } };
+    if (at("new-url").value) sent.urls = [at("new-url").value];
+    showDetails(await api.call("PATCH", `/downloads/${open}`, sent));
+  }),
+);
+at("delete").addEventListener("click", () =>
+  change(async () => {
+    if (!confirm("Remove this download, and delete its file?")) return;
+    await api.call("DELETE", `/downloads/${open}?files=true`);
+    at("details").close();
+  }),
+);
+
+/** @param {() => Promise<void>} action */
+async function change(action) {
+  at("details-problem").textContent = "";
+  try {
+    await action();
+  } catch (error) {
+    at("details-problem").textContent = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The fields of the settings, with the options of the daemon and the factor between them. @type {[string, string, number][]} */
+const SETTINGS = [
+  ["set-max", "max-concurrent-downloads", 1],
+  ["set-limit", "max-overall-download-limit", 1024],
+  ["set-results", "max-download-result", 1],
+];
+
+export async function openSettings() {
+  const settings = await api.call("GET", "/settings");
+  for (const [id, name, factor] of SETTINGS) at(id).value = Math.round(Number(settings[name]) / factor);
+  at("set-dir").value = settings.dir;
+  at("settings-problem").textContent = "";
+  at("settings").showModal();
+}
+onSubmit("settings", async () => {
+  /** @type {Record<string, string>} */
+  const sent = { dir: at("set-dir").value };
+  for (const [id, name, factor] of SETTINGS) sent[name] = String(Number(at(id).value) * factor);
+  await api.call("PATCH", "/settings", sent);
+});
+at("forget-secret").addEventListener("click", () => {
+  api.forgetSecret();
+  location.reload();
+});

@@ -1,0 +1,236 @@
+// The page: loads the downloads, applies the events of the daemon, and carries out what the user does.
+// @ts-check
+
+import * as api from "./api.js";
+import * as dialogs from "./dialogs.js";
+import { Rows } from "./rows.js";
+import { size } from "./words.js";
+
+/** @typedef {import("./api.js").Download} Download */
+/** @typedef {"active"|"queued"|"over"} Sequence */
+
+/** @param {string} id */
+const at = (id) => /** @type {any} */ (document.getElementById(id));
+
+/** The most downloads that the page loads. The daemon has the same limit for one answer. */
+const LOADED_MOST = 10000;
+
+/** The wait before the page connects again, in milliseconds. */
+const AGAIN_AFTER = 2000;
+
+/** All downloads by their identifiers. @type {Map<string, Download>} */
+const downloads = new Map();
+/** @type {Sequence} */
+let sequence = "active";
+let isDrawing = false;
+
+const rows = new Rows(at("list"), at("rows"), act);
+
+/** @param {Download} download @returns {Sequence} */
+function sequenceOf(download) {
+  if (download.state === "active") return "active";
+  return download.state === "waiting" || download.state === "paused" ? "queued" : "over";
+}
+
+/** Draws the list once for all changes of one moment. */
+function draw() {
+  if (isDrawing) return;
+  isDrawing = true;
+  requestAnimationFrame(() => {
+    isDrawing = false;
+    const search = at("search").value.toLowerCase();
+    const isWanted = (/** @type {Download} */ one) =>
+      sequenceOf(one) === sequence &&
+      (!search || [one.name, ...one.urls].some((text) => text.toLowerCase().includes(search)));
+    const wanted = [...downloads.values()].filter(isWanted);
+    if (sequence === "queued") wanted.sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
+    if (sequence === "over") wanted.sort((a, b) => (b.ended ?? 0) - (a.ended ?? 0));
+    if (sequence === "active") wanted.sort((a, b) => a.added - b.added);
+    rows.set(wanted);
+    at("empty").hidden = wanted.length > 0;
+    at("empty").textContent = search
+      ? "Nothing here has this text."
+      : { active: "Nothing is being downloaded.", queued: "Nothing waits.", over: "Nothing has ended yet." }[sequence];
+  });
+}
+
+/** @param {import("./api.js").Summary} summary */
+function drawSummary(summary) {
+  const limit = summary.limit ? ` (limit ${size(summary.limit)}/s)` : "";
+  at("summary").textContent = summary.active ? `${size(summary.speed)}/s${limit}` : `Idle${limit}`;
+  document.title = summary.active ? `${size(summary.speed)}/s – downhaul` : "downhaul";
+  for (const name of /** @type {Sequence[]} */ (["active", "queued", "over"])) {
+    at(`tab-${name}`).querySelector("span").textContent = summary[name];
+  }
+}
+
+/** @param {any} event */
+function apply(event) {
+  if (event.summary) drawSummary(event.summary);
+  if (event.kind === "missed") return void load();
+  if (event.kind === "progress") {
+    dialogs.remember(event.downloads);
+    for (const download of event.downloads) put(download);
+  } else if (event.download) {
+    put(event.download);
+    if (event.kind === "completed") say(`${event.download.name} is complete.`);
+    if (event.kind === "failed") say(`${event.download.name} failed: ${event.download.error?.message ?? ""}`);
+    if (sequenceOf(event.download) === "queued" || event.kind === "started") reorder();
+  } else {
+    downloads.delete(event.id);
+    reorder();
+  }
+  draw();
+}
+
+/** @param {Download} download */
+function put(download) {
+  downloads.set(download.id, download);
+  dialogs.showDetails(download);
+}
+
+let reordering = 0;
+/** Asks for the new order of the queue, once for many changes. */
+function reorder() {
+  clearTimeout(reordering);
+  reordering = setTimeout(async () => {
+    const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
+    for (const download of queued) downloads.set(download.id, download);
+    draw();
+  }, 150);
+}
+
+async function load() {
+  const loaded = [];
+  for (const name of ["active", "queued", "over"]) {
+    loaded.push(await api.call("GET", `/downloads?sequence=${name}&limit=${LOADED_MOST}`));
+  }
+  downloads.clear();
+  for (const { count, downloads: some } of loaded) {
+    for (const download of some) downloads.set(download.id, download);
+    if (count > some.length) say(`${some.length} of ${count} downloads of a list are shown.`);
+  }
+  drawSummary(await api.call("GET", "/summary"));
+  draw();
+}
+
+/** @param {string} action @param {Download} download */
+async function act(action, download) {
+  const path = `/downloads/${download.id}`;
+  try {
+    switch (action) {
+      case "details": return dialogs.openDetails(download);
+      case "pause": return void (await api.call("PATCH", path, { paused: true }));
+      case "resume": return void (await api.call("PATCH", path, { paused: false }));
+      case "up": return void (await api.call("PATCH", path, { position: Math.max(0, (download.position ?? 0) - 1) }));
+      case "down": return void (await api.call("PATCH", path, { position: (download.position ?? 0) + 1 }));
+      case "retry": return void (await api.call("POST", `${path}/retry`));
+      case "remove": return void (await api.call("DELETE", path));
+    }
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+  }
+}
+
+let silence = 0;
+/** Shows a notice for some seconds. @param {string} text */
+function say(text) {
+  at("notice").textContent = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => (at("notice").textContent = ""), 6000);
+}
+
+/** @param {Sequence} name */
+function choose(name) {
+  sequence = name;
+  for (const tab of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[role=tab]"))) {
+    const isChosen = tab.dataset.sequence === name;
+    tab.setAttribute("aria-selected", String(isChosen));
+    tab.tabIndex = isChosen ? 0 : -1;
+    if (isChosen) at("list").setAttribute("aria-labelledby", tab.id);
+  }
+  /** @type {Record<Sequence, [string, string, () => Promise<unknown>][]>} */
+  const actions = {
+    active: [["Pause all", "pause-all", () => all("active", { paused: true })]],
+    queued: [["Resume all", "resume-all", () => all("queued", { paused: false })]],
+    over: [["Clear the list", "clear", () => api.call("DELETE", "/downloads")]],
+  };
+  at("actions").replaceChildren(
+    ...actions[name].map(([text, id, action]) => {
+      const button = document.createElement("button");
+      [button.textContent, button.id] = [text, id];
+      button.addEventListener("click", () => action().catch((error) => say(error.message)));
+      return button;
+    }),
+  );
+  at("list").scrollTop = 0;
+  draw();
+}
+
+/** Changes all downloads of a sequence. @param {Sequence} name @param {object} change */
+async function all(name, change) {
+  const some = [...downloads.values()].filter((one) => sequenceOf(one) === name);
+  for (const { id } of some) await api.call("PATCH", `/downloads/${id}`, change);
+}
+
+function listen() {
+  at("tabs").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const tab = /** @type {HTMLElement|null} */ (event.target instanceof Element ? event.target.closest("[role=tab]") : null);
+    if (tab) choose(/** @type {Sequence} */ (tab.dataset.sequence));
+  });
+  at("tabs").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const tabs = /** @type {HTMLElement[]} */ ([...at("tabs").children]);
+    const next = tabs[(tabs.indexOf(/** @type {HTMLElement} */ (document.activeElement)) + step + tabs.length) % tabs.length];
+    choose(/** @type {Sequence} */ (next.dataset.sequence));
+    next.focus();
+  });
+  at("search").addEventListener("input", draw);
+  at("open-add").addEventListener("click", dialogs.openAdd);
+  at("open-settings").addEventListener("click", () => dialogs.openSettings().catch((error) => say(error.message)));
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target instanceof Element && event.target.matches("input, textarea, dialog *");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const action = { a: dialogs.openAdd, "/": () => at("search").focus(), 1: () => choose("active"), 2: () => choose("queued"), 3: () => choose("over") }[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    try {
+      for (const file of event.dataTransfer?.files ?? []) await dialogs.addList(file);
+      const text = event.dataTransfer?.getData("text/uri-list") || event.dataTransfer?.getData("text/plain");
+      if (text) await api.call("POST", "/lists", text);
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error));
+    }
+  });
+}
+
+/** Loads the downloads and follows the events, again and again. */
+async function run() {
+  for (;;) {
+    try {
+      await api.events(apply, load);
+    } catch (error) {
+      if (error instanceof api.Refused && error.status === 401) {
+        await dialogs.login();
+        continue;
+      }
+      at("summary").textContent = "The daemon does not answer.";
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER));
+  }
+}
+
+listen();
+choose("active");
+run();

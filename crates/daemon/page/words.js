@@ -1,0 +1,69 @@
+// Words and numbers for people.
+// @ts-check
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** @param {number} bytes */
+export function size(bytes) {
+  let unit = 0;
+  while (bytes >= 1024 && unit < UNITS.length - 1) [bytes, unit] = [bytes / 1024, unit + 1];
+  return `${unit && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${UNITS[unit]}`;
+}
+
+/** @param {number} seconds */
+export function time(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
+}
+
+/** @param {number} number @param {string} thing */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
+/** @param {number} ms */
+export const date = (ms) => new Date(ms).toLocaleString();
+
+/** What a person can do about a failure. The keys are the beginnings of codes. @type {[string, string][]} */
+const ADVICE = [
+  ["http.not_found", "Check the URL. If the file has moved, add its new URL."],
+  ["http.gone", "The file was removed from the server. Look for another source."],
+  ["http.unauthorized", "The server requires a login: add a header or a login."],
+  ["http.forbidden", "The server refuses this download. The URL may have expired: enter a new one, which keeps the progress."],
+  ["http.busy", "The server is overloaded. Try it again later."],
+  ["http.later", "The server asks for a long wait. Try it again later."],
+  ["digest", "The file does not have its digest. Compare the digest with its source, or try another URL."],
+  ["disk.full", "Make room on the disk, and try it again."],
+  ["disk", "Check the folder and its permissions."],
+  ["file.exists", "Another file has this name. Choose a name or another folder."],
+  ["file.locked", "Another program is downloading this file. Wait for it."],
+  ["dns", "Check the name of the host and your connection."],
+  ["connect", "The host cannot be reached. Check your connection, or try it again later."],
+  ["tls", "No secure connection is possible. Check the clock of this machine and the certificate of the server."],
+  ["content.html", "The server sent a web page instead of the file. Perhaps it wants a login."],
+  ["url", "Check the URL and the options."],
+];
+
+/** @param {string} code */
+export const advice = (code) => ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "";
+
+/** What a row says about a download. @param {import("./api.js").Download} download */
+export function facts(download) {
+  const { state, total, completed } = download;
+  const bytes = total === null ? size(completed) : completed >= total ? size(total) : `${size(completed)} of ${size(total)}`;
+  switch (state) {
+    case "active": {
+      const left = download.seconds_left === null ? "" : `${time(download.seconds_left)} left`;
+      return [bytes, `${size(download.speed)}/s`, left, count(download.connections, "connection")];
+    }
+    case "complete":
+      return [size(total ?? completed), download.proof ?? "", download.ended ? date(download.ended) : ""];
+    case "error":
+      return [download.error?.message ?? "", completed ? bytes : ""];
+    default:
+      return [total === null && !completed ? "" : bytes];
+  }
+}
+
+/** @param {string} state */
+export const stateName = (state) =>
+  ({ waiting: "Waiting", paused: "Paused", active: "Active", complete: "Complete", error: "Failed", removed: "Removed" })[state] ?? state;

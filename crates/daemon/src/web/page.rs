@@ -1,0 +1,41 @@
+//! The page of the daemon. Its files are in `crates/daemon/page`, and are served as they are: there is no step
+//! that builds them, so what is read there is what runs.
+//!
+//! Invariant: the page needs no secret to load, has no data in it, and requests nothing from elsewhere.
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+
+/// What the page may do: run its own scripts, use its own styles, and talk to the daemon. No other page may
+/// show it in a frame, where a user could be led to click on it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The files, each with its path, its type and its content.
+const FILES: [(&str, &str, &str); 7] = [
+    ("/", HTML, include_str!("../../page/index.html")),
+    ("/page/style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
+    ("/page/main.js", SCRIPT, include_str!("../../page/main.js")),
+    ("/page/api.js", SCRIPT, include_str!("../../page/api.js")),
+    ("/page/dialogs.js", SCRIPT, include_str!("../../page/dialogs.js")),
+    ("/page/rows.js", SCRIPT, include_str!("../../page/rows.js")),
+    ("/page/words.js", SCRIPT, include_str!("../../page/words.js")),
+];
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Returns the routes of the page.
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    FILES.into_iter().fold(Router::new(), |routes, (path, content_type, text)| {
+        routes.route(path, get(move || async move { respond(content_type, text) }))
+    })
+}
+
+fn respond(content_type: &'static str, text: &'static str) -> Response {
+    let headers =
+        [(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
+    (headers, text).into_response()
+}
