@@ -1,5 +1,5 @@
-//! The page of the daemon. Its files are in `crates/daemon/page`, and are served as they are: there is no step
-//! that builds them, so what is read there is what runs.
+//! The page of the daemon. Its files are in `crates/daemon/page`, and are served as they are: there is no
+//! step that builds them, so what is read there is what runs.
 //!
 //! Invariant: the page needs no secret to load, has no data in it, and requests nothing from elsewhere.
 
