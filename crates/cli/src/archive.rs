@@ -7,25 +7,23 @@
 //! Invariant: after a kill or a power failure, the archive has all files up to about a second before, and
 //! nothing else. Several runs may use one archive at once.
 
+mod database;
+
 use crate::args::Args;
-use crate::platform;
 use crate::ui::{EventReader, Next};
+use database::{Archive, Found};
 use downhaul_engine::core::archive::{self, Archived, UrlKey};
-use downhaul_engine::core::digest::{Algorithm, Digest};
+use downhaul_engine::core::dedup::Dedup;
 use downhaul_engine::core::event::{EventKind, JobId};
-use downhaul_engine::core::identity::Key;
 use downhaul_engine::core::job::{IfExists, Job};
 use downhaul_engine::core::settings::Settings;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The longest wait for another run that is writing. A run writes for some milliseconds once a second.
-const BUSY: Duration = Duration::from_secs(60);
 
 /// New files are written this often. SQLite forces each transaction to the disk, which takes milliseconds.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
@@ -39,22 +37,6 @@ const APPLICATION: u32 = 0x6468_616c;
 
 /// The offset of this number in a SQLite file (<https://sqlite.org/fileformat2.html>, section 1.3).
 const APPLICATION_AT: usize = 68;
-
-/// The version of the tables (`PRAGMA user_version`).
-const VERSION: u32 = 1;
-
-const TABLES: &str = "
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE files (
-        id INTEGER PRIMARY KEY, url TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, date INTEGER NOT NULL
-    );
-    CREATE TABLE urls (key BLOB PRIMARY KEY, file INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE digests (
-        file INTEGER NOT NULL, algorithm TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (file, algorithm)
-    ) WITHOUT ROWID;
-    CREATE INDEX digests_by_value ON digests (digest, algorithm);
-    INSERT INTO meta VALUES ('key', randomblob(32));
-";
 
 /// Returns true if a file is an archive.
 pub(crate) fn is_archive(path: &Path) -> io::Result<bool> {
@@ -116,6 +98,8 @@ pub(crate) struct Finder {
     jobs: Jobs,
     /// The settings of the session, with the key of the archive.
     settings: Settings,
+    /// True if nothing is added to the archive, because this is a plan.
+    is_read_only: bool,
 }
 
 /// What the archive says about a job.
@@ -134,13 +118,28 @@ pub(crate) struct Writer {
 pub(crate) fn of(args: &Args, settings: &Settings) -> Result<Option<(Finder, Writer)>, String> {
     let Some(path) = &args.existing.archive else { return Ok(None) };
     let open = || Archive::open(path).map_err(|why| cannot_be_used(path, &why));
-    let (archive, jobs) = (open()?, Jobs::default());
-    let key = archive.key().map_err(|e| cannot_be_used(path, &e.to_string()))?;
-    let finder = Finder { archive, jobs: jobs.clone(), settings: settings.clone().with_key(key) };
+    let finder = Finder::new(open()?, settings, false)?;
+    let jobs = finder.jobs.clone();
     Ok(Some((finder, Writer { archive: open()?, jobs })))
 }
 
+/// Opens the archive of `--archive` for a plan, if that option is given and the archive exists.
+///
+/// # Errors
+/// Returns why the archive cannot be used, in words for the user.
+pub(crate) fn to_read(args: &Args, settings: &Settings) -> Result<Option<Finder>, String> {
+    let exists = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+    let Some(path) = args.existing.archive.as_ref().filter(exists) else { return Ok(None) };
+    let archive = Archive::open_to_read(path).map_err(|why| cannot_be_used(path, &why))?;
+    Finder::new(archive, settings, true).map(Some)
+}
+
 impl Finder {
+    fn new(archive: Archive, settings: &Settings, is_read_only: bool) -> Result<Finder, String> {
+        let key = archive.key().map_err(|e| cannot_be_used(&archive.path, &e.to_string()))?;
+        Ok(Finder { archive, jobs: Jobs::default(), settings: settings.clone().with_key(key), is_read_only })
+    }
+
     /// Looks up a job. If an earlier run fetched its file, the job is marked as done.
     ///
     /// # Errors
@@ -149,11 +148,13 @@ impl Finder {
         let keys = archive::url_keys(&self.settings, job);
         let found = self.archive.find(&keys, job);
         match found.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))? {
-            Some(file) => {
+            Some((file, found)) if found == Found::ByUrl || self.settings.dedup == Dedup::Off => {
                 job.done = Some(file.kept());
                 Ok(Looked(None))
             }
-            None => {
+            other => {
+                // The file is made from this one, if it is still there.
+                job.archived = other.map(|(file, _)| file.kept());
                 let url = job.urls.first().map(downhaul_engine::core::show::url).unwrap_or_default();
                 let if_exists = self.settings.if_exists_of(job);
                 Ok(Looked(Some(Facts { url, keys, if_exists })))
@@ -163,6 +164,9 @@ impl Finder {
 
     /// Keeps the facts of a job until it ends.
     pub(crate) fn added(&self, id: JobId, looked: Looked) {
+        if self.is_read_only {
+            return;
+        }
         let mut state = self.jobs.state();
         match state.ended.remove(&id) {
             Some(event) => state.end(looked.0, &event),
@@ -262,99 +266,6 @@ fn add(to: &Transaction<'_>, New { facts, file }: &New) -> rusqlite::Result<()> 
         to.prepare_cached(sql)?.execute((id, digest.algorithm.name(), &digest.bytes))?;
     }
     Ok(())
-}
-
-/// An open archive.
-struct Archive {
-    path: PathBuf,
-    connection: Connection,
-}
-
-impl Archive {
-    /// Opens an archive, or creates it. Only the user may read it, because a short secret in a URL could be
-    /// guessed from its hash by a reader of the key.
-    fn open(path: &Path) -> Result<Archive, String> {
-        platform::create_private(path).map_err(|e| e.to_string())?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags);
-        let mut archive =
-            Archive { path: path.to_path_buf(), connection: connection.map_err(|e| e.to_string())? };
-        match archive.prepare().map_err(|e| e.to_string())? {
-            VERSION => Ok(archive),
-            version => Err(format!("a later version of downhaul wrote it (its format is {version})")),
-        }
-    }
-
-    /// Creates the tables if they do not exist yet, and returns the version of the tables.
-    fn prepare(&mut self) -> rusqlite::Result<u32> {
-        self.connection.busy_timeout(BUSY)?;
-        let version =
-            |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
-        let found: u32 = version(&self.connection)?;
-        if found > 0 {
-            return Ok(found);
-        }
-        let all = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another run may have created them in the meantime.
-        let found: u32 = version(&all)?;
-        if found == 0 {
-            all.execute_batch(TABLES)?;
-            all.pragma_update(None, "application_id", APPLICATION)?;
-            all.pragma_update(None, "user_version", VERSION)?;
-        }
-        all.commit()?;
-        Ok(found.max(VERSION))
-    }
-
-    /// Returns the key of the hashes of URLs.
-    fn key(&self) -> rusqlite::Result<Key> {
-        self.connection
-            .query_row("SELECT value FROM meta WHERE name = 'key'", [], |row| row.get(0))
-            .map(Key::new)
-    }
-
-    /// Returns the file of a job, if an earlier run fetched it.
-    fn find(&self, keys: &[UrlKey], job: &Job) -> rusqlite::Result<Option<Archived>> {
-        let mut by_url = self.connection.prepare_cached("SELECT file FROM urls WHERE key = ?")?;
-        for key in keys {
-            let id = by_url.query_row([key], |row| row.get(0)).optional()?;
-            if let Some(file) =
-                id.map(|id| self.file(id)).transpose()?.flatten().filter(|file| file.is_file_of(job))
-            {
-                return Ok(Some(file));
-            }
-        }
-        let sql = "SELECT file FROM digests WHERE digest = ? AND algorithm = ? ORDER BY file LIMIT 1";
-        let mut by_digest = self.connection.prepare_cached(sql)?;
-        for digest in archive::digests(job) {
-            let id =
-                by_digest.query_row((&digest.bytes, digest.algorithm.name()), |row| row.get(0)).optional()?;
-            if let Some(file) =
-                id.map(|id| self.file(id)).transpose()?.flatten().filter(|file| file.is_file_of(job))
-            {
-                return Ok(Some(file));
-            }
-        }
-        Ok(None)
-    }
-
-    fn file(&self, id: i64) -> rusqlite::Result<Option<Archived>> {
-        let mut file = self.connection.prepare_cached("SELECT path, size, date FROM files WHERE id = ?")?;
-        let mut digests =
-            self.connection.prepare_cached("SELECT algorithm, digest FROM digests WHERE file = ?")?;
-        let digest = |row: &Row<'_>| {
-            let algorithm: String = row.get(0)?;
-            let bytes: Vec<u8> = row.get(1)?;
-            Ok(Algorithm::from_name(&algorithm).map(|algorithm| Digest { algorithm, bytes }))
-        };
-        let digests = digests.query_map([id], digest)?.filter_map(Result::transpose);
-        let digests: Vec<Digest> = digests.collect::<rusqlite::Result<_>>()?;
-        let number = |row: &Row<'_>, at| row.get(at).map(i64::cast_unsigned);
-        let of_row = |row: &Row<'_>| {
-            Ok(Archived { path: row.get(0)?, size: number(row, 1)?, date: number(row, 2)?, digests })
-        };
-        file.query_row([id], of_row).optional()
-    }
 }
 
 fn cannot_be_used(path: &Path, why: &str) -> String {

@@ -69,6 +69,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let exit = match &args.command {
         None if args.options.configuration.dry_run => dry_run(&args),
+        Some(Command::Plan(plan)) if plan.options.configuration.dry_run => dry_run(&args),
         Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
@@ -84,6 +85,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
         Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon),
+        Some(Command::Plan(plan)) => run::run(&args.planning(plan)),
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()

@@ -45,6 +45,13 @@ const COOKIES: Kind = Kind {
 };
 const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: None };
 
+/// Why a record cannot be a Parquet file. A row is written as soon as its file has ended, and is read even
+/// after a kill. The index of a Parquet file is at its end, so before the end of the run there would be no
+/// such file.
+const NO_PARQUET: &str = "a Parquet file can be read only when it is complete, so a run that is stopped would \
+                          leave no record. pyarrow makes one from a table, with pyarrow.csv.read_csv and \
+                          pyarrow.parquet.write_table (see docs/bulk.md).";
+
 /// Checks the files that a run writes. `args` are the arguments as they were given: each `@FILE` is still the
 /// name of a file. `log` is the path of the log.
 ///
@@ -83,6 +90,10 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
         }
     }
     match &options.verification.record {
+        Some(path) if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) => {
+            let csv = words::path(&path.with_extension("csv"));
+            Err(format!("--record {}: {NO_PARQUET} Use --record {csv}", words::path(path)))
+        }
         // The lock file may be replaced at the end, and a device must not be replaced.
         Some(path) if fs::metadata(path).is_ok_and(|found| !found.is_file()) => {
             Err(format!("--record {}: it is not a regular file", words::path(path)))

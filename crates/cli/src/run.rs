@@ -3,7 +3,6 @@
 //!
 //! This file is long because it connects all of these parts.
 
-use crate::again::Again;
 use crate::archive;
 use crate::args::{Args, Lists, MORE_INFORMATION};
 use crate::asks::Asks;
@@ -28,7 +27,7 @@ use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::trace::Trace;
-use crate::ui::{EventReader, explain, json, log::Log};
+use crate::ui::{EventReader, explain, json, log::Log, plan};
 use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job;
@@ -182,8 +181,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     // Answers come from the terminal, because standard input may be a pipe.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let resolve = |to_stdout| {
-        let (terminal, files) = (terminal.is_some(), platform::raise_file_limit());
-        settings::resolve(args, to_stdout, terminal, files).map_err(|why| usage(&why))
+        let can_ask = terminal.is_some() && args.plan().is_none();
+        settings::resolve(args, to_stdout, can_ask, platform::raise_file_limit()).map_err(|why| usage(&why))
     };
     let (fetched, resolved) = match lists_at_urls(args, &resolve) {
         Ok(before) => before,
@@ -269,7 +268,7 @@ impl Early {
 
 /// Writes the file of `--save-cookies`. Returns an exit status if it cannot be written.
 fn save_cookies(args: &Args) -> Option<Exit> {
-    let path = args.options.http.save_cookies.as_ref()?;
+    let path = args.options.http.save_cookies.as_ref().filter(|_| args.plan().is_none())?;
     let why = cookies::save(&args.cookies, path).err()?;
     error(&why);
     Some(Exit::Disk)
@@ -331,8 +330,10 @@ fn lists_at_urls(
     args: &Args,
     resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,
 ) -> Result<(Vec<List>, Option<Resolved>), Exit> {
-    if input::list_urls(args).next().is_none() {
-        return Ok((Vec::new(), None));
+    let Some(first) = input::list_urls(args).next() else { return Ok((Vec::new(), None)) };
+    if args.plan().is_some_and(|plan| plan.offline) {
+        let shown = escaped(&show::not_a_url(first)).into_owned();
+        return Err(usage(&format!("--offline sends no requests, and the list {shown} must be fetched")));
     }
     let resolved = resolve(false)?;
     let lists = input::list_urls(args).map(|url| fetch_list(&resolved.0, url, &args.lists));
@@ -380,7 +381,7 @@ async fn download(
         let _network = network.enter();
         Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
-    let list = failed::List::of(args, &input, &settings);
+    let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
     let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
@@ -407,7 +408,7 @@ async fn download(
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
     write_last_output(join(files), LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
     write_last_output(join(outputs), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
-    let closing = closing(&summary, output, &shared, &args.again);
+    let closing = closing(&summary, output, &shared, args);
     write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
     let early = shared.ending().or(shared.failure());
     let is_shard = args.lists.shard.is_some();
@@ -429,6 +430,9 @@ fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Arc
         error(&escaped(&why));
         Exit::Disk
     };
+    if args.plan().is_some() {
+        return Ok((None, (archive::to_read(args, settings).map_err(unusable)?, None)));
+    }
     let record = Record::of(args).map_err(unusable)?;
     Ok((record, archive::of(args, settings).map_err(unusable)?.unzip()))
 }
@@ -455,7 +459,7 @@ fn not_started(args: &Args, e: &Error) -> Exit {
 }
 
 /// Returns the text that is written to standard error after the screen has ended.
-fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared, again: &Again) -> String {
+fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared, args: &Args) -> String {
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
     if output.explain {
         text += &explain::text(summary, output.verbose);
@@ -464,8 +468,11 @@ fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared, again: &
     let by_signal = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
     let is_stopped = by_signal || summary.stopped_on_error || summary.reached.is_some();
     if is_stopped && !output.quiet && output.progress != Shown::Json {
+        if args.plan().is_some() {
+            return text + "The plan is not complete, because it was stopped or reached a limit.\n";
+        }
         let Total { files, more } = shared.total();
-        text += &messages::stopped(summary, Some(files).filter(|_| !more), again);
+        text += &messages::stopped(summary, Some(files).filter(|_| !more), &args.again);
     }
     text
 }
@@ -523,7 +530,7 @@ fn start_outputs(
 ) -> Vec<JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();
     let mut outputs = Vec::new();
-    if let Some(path) = &output.log {
+    if let Some(path) = output.log.as_ref().filter(|_| args.plan().is_none()) {
         match Log::open(path) {
             Ok(log) => {
                 let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
@@ -539,7 +546,7 @@ fn start_outputs(
     }
     let failure = &args.options.failure;
     let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
-    if !hooks.is_empty() {
+    if !hooks.is_empty() && args.plan().is_none() {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
         outputs.push(thread::spawn(move || {
             hooks.run(events, || shared.ending().is_some_and(|exit| exit != Exit::Success), warn)
@@ -561,6 +568,21 @@ fn start_outputs(
             if let Err(why) = json::run(events, &session, gone) {
                 error(&format!("not all events could be written to standard output: {why}"));
                 shared.fail(Exit::Disk);
+            }
+        }));
+        return outputs;
+    }
+    if let Some(options) = args.plan() {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        let look = plan::Look {
+            paint: settings::paint_for_stdout(args),
+            all: options.all || output.verbose,
+            quiet: output.quiet,
+            columns: platform::columns_of_stdout(),
+        };
+        outputs.push(thread::spawn(move || {
+            if !plan::run(events, look) {
+                shared.fail(Exit::Failed);
             }
         }));
         return outputs;

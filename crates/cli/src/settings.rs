@@ -8,7 +8,9 @@ use crate::logins;
 use crate::printer::Paint;
 use crate::proxies;
 use crate::state;
+use downhaul_engine::core::dedup::Dedup;
 use downhaul_engine::core::job::Headers;
+use downhaul_engine::core::preview::Preview;
 use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{
@@ -149,7 +151,9 @@ pub(crate) fn resolve(
         (_, true) => Attributes::Url,
         _ => Attributes::Record,
     };
-    settings.key = state_folder().and_then(|folder| state::key(&folder)).unwrap_or_default();
+    settings.preview = args.plan().map(|plan| if plan.offline { Preview::Offline } else { Preview::Ask });
+    let key = if settings.preview.is_some() { state::existing_key } else { state::key };
+    settings.key = state_folder().and_then(|folder| key(&folder)).unwrap_or_default();
     settings.parallel = parallel;
     settings.limit_rate = args.options.work.limit_rate;
     settings.limits = RunLimits {
@@ -185,8 +189,11 @@ pub(crate) fn resolve(
     settings.single = false;
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
-    // A file is found in an archive by its digest, too.
-    settings.record = args.options.verification.record.is_some() || args.existing.archive.is_some();
+    settings.dedup = args.existing.dedup.into();
+    // A file is found in an archive by its digest, too. So are files with the same bytes.
+    settings.record = args.options.verification.record.is_some()
+        || args.existing.archive.is_some()
+        || settings.dedup != Dedup::Off;
     // A request that may change something on the server is repeated only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;
     settings.retries = if once { 0 } else { args.options.failure.retries };

@@ -98,7 +98,7 @@ impl Shards {
     /// Ends a run of this shard with this exit status. Marks the shard as done if every file is complete.
     /// Returns the exit status.
     pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
-        if exit != Exit::Success || !self.is_known {
+        if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;
         }
         // Meanwhile, a run with other shards may have ended.

@@ -25,6 +25,11 @@ pub(crate) fn key(folder: &Path) -> Option<Key> {
     }
 }
 
+/// Returns the key, if an earlier run created it. A plan creates nothing.
+pub(crate) fn existing_key(folder: &Path) -> Option<Key> {
+    read(&folder.join("key")).ok()
+}
+
 fn read(path: &Path) -> io::Result<Key> {
     let mut bytes = [0; 32];
     fs::File::open(path)?.read_exact(&mut bytes)?;

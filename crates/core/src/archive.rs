@@ -60,7 +60,7 @@ impl Archived {
         let at = i64::try_from(date / 1000).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
         let reason =
             format!("was downloaded on {}, as the archive says", at.unwrap_or_default().strftime("%Y-%m-%d"));
-        Kept { path, reason, bytes: Some(size), digests }
+        Kept { path, reason, bytes: Some(size), digests, ..Kept::default() }
     }
 }
 
@@ -127,6 +127,7 @@ mod tests {
             reason: "r".into(),
             bytes: Some(5),
             digests: digests.to_vec(),
+            ..Kept::default()
         };
         let archived = |digests: &[Digest]| {
             Some(Archived { path: "a".into(), size: 5, date: 1000, digests: digests.to_vec() })

@@ -175,7 +175,7 @@ impl TryFrom<String> for Algorithm {
 }
 
 /// A digest and its algorithm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest {
     /// The algorithm that computed it.
     pub algorithm: Algorithm,

@@ -7,9 +7,11 @@
 //!
 //! This file is long because it is the list of all events and their fields.
 
-use crate::digest::Digest;
+use crate::dedup::MadeFrom;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::job::Job;
+use crate::preview::{Forecast, SizeFrom, Step};
 use crate::show;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,6 +176,9 @@ pub enum EventKind {
         /// The digests that were computed, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
+        /// The file with the same bytes that this one was made from after the download (`--dedup`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made_from: Option<MadeFrom>,
         /// Notes about the file for the user.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
@@ -196,6 +201,9 @@ pub enum EventKind {
         /// The digests of the file that are known, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
+        /// The file with the same digest that this one was made from instead of a download (`--dedup`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made_from: Option<MadeFrom>,
         /// The unknown keys of a JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
@@ -214,6 +222,38 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
+    /// The run would download this file. Only a preview (`downhaul plan`) has events of this kind. The job
+    /// ends with it.
+    #[non_exhaustive]
+    Planned {
+        /// What would be done with the file.
+        step: Step,
+        /// The URL of the file, without secrets.
+        url: String,
+        /// The path that the file would have.
+        path: String,
+        /// True if the server may give the file another name, because it was not asked.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        may_be_renamed: bool,
+        /// The size of the file in bytes, if known.
+        size: Option<u64>,
+        /// Where the size comes from, if it is known.
+        size_from: Option<SizeFrom>,
+        /// The number of bytes that are on the disk already and would not be fetched again.
+        kept: u64,
+        /// The names of the algorithms of the digests that are known before the download: `sha-256`.
+        digests: Vec<String>,
+        /// The unknown keys of a JSON line, as in `queued`.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        extra: serde_json::Map<String, serde_json::Value>,
+    },
+    /// All files that the run would download, added up. A preview has this event once, before the summary.
+    #[non_exhaustive]
+    Plan {
+        /// The sums.
+        #[serde(flatten)]
+        forecast: Forecast,
+    },
     /// The run is over.
     #[non_exhaustive]
     Summary {
@@ -230,9 +270,17 @@ pub enum EventKind {
         /// The number of bytes that were received for the finished files in this run.
         #[serde(default)]
         fetched: u64,
+        /// The number of files that would be downloaded, in a preview.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        planned: u64,
         /// The duration of the run in seconds.
         seconds: f64,
     },
+}
+
+/// Returns true if a field has its usual value, and need not be written.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Event {
@@ -267,8 +315,9 @@ impl EventKind {
 
     /// Returns the event for a file that the run skips.
     pub fn skipped(kept: Kept) -> Self {
-        let Kept { path, reason, bytes, digests } = kept;
-        EventKind::Skipped { path, reason, bytes, digests: by_name(&digests), extra: serde_json::Map::new() }
+        let Kept { path, reason, bytes, digests, made_from } = kept;
+        let (digests, extra) = (by_name(&digests), serde_json::Map::new());
+        EventKind::Skipped { path, reason, bytes, digests, made_from, extra }
     }
 
     /// Adds the unknown keys of the job's JSON line, if this is the last event of a job.
@@ -276,9 +325,19 @@ impl EventKind {
     pub fn with_extra(mut self, of_job: &serde_json::Map<String, serde_json::Value>) -> Self {
         if let EventKind::Finished { extra, .. }
         | EventKind::Skipped { extra, .. }
+        | EventKind::Planned { extra, .. }
         | EventKind::Failed { extra, .. } = &mut self
         {
             extra.clone_from(of_job);
+        }
+        self
+    }
+
+    /// Adds the file that this one was made from, if a download has finished.
+    #[must_use]
+    pub fn with_made_from(mut self, other: Option<MadeFrom>) -> Self {
+        if let EventKind::Finished { made_from, .. } = &mut self {
+            *made_from = other;
         }
         self
     }
@@ -300,8 +359,23 @@ impl EventKind {
     /// Returns the event for the end of a run. `took` is the duration of the run, and `state` is its last
     /// state.
     pub fn summary(state: &State, took: Duration) -> Self {
-        let &State { queued: files, finished, skipped, failed, bytes, fetched, .. } = state;
-        EventKind::Summary { files, finished, skipped, failed, bytes, fetched, seconds: took.as_secs_f64() }
+        let &State { queued: files, finished, skipped, failed, planned, bytes, fetched, .. } = state;
+        let seconds = took.as_secs_f64();
+        EventKind::Summary { files, finished, skipped, failed, bytes, fetched, planned, seconds }
+    }
+
+    /// Returns the event with the sums of a preview.
+    pub fn plan(forecast: Forecast) -> Self {
+        EventKind::Plan { forecast }
+    }
+
+    /// Returns the event for a file that would be downloaded.
+    pub fn planned(file: PlannedFile) -> Self {
+        let PlannedFile { step, url, path, may_be_renamed, size, kept, digests } = file;
+        let (size, size_from) = size.unzip();
+        let digests = digests.iter().map(|one| one.name().into()).collect();
+        let extra = serde_json::Map::new();
+        EventKind::Planned { step, url, path, may_be_renamed, size, size_from, kept, digests, extra }
     }
 
     /// Returns the event for a file that failed before the first attempt.
@@ -316,6 +390,25 @@ pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
     digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
 }
 
+/// A file that would be downloaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedFile {
+    /// What would be done.
+    pub step: Step,
+    /// The URL of the file, without secrets.
+    pub url: String,
+    /// The path that the file would have.
+    pub path: String,
+    /// True if the server may give the file another name.
+    pub may_be_renamed: bool,
+    /// The size in bytes and where it comes from, if it is known.
+    pub size: Option<(u64, SizeFrom)>,
+    /// The number of bytes that are on the disk already.
+    pub kept: u64,
+    /// The algorithms of the digests that are known before the download.
+    pub digests: Vec<Algorithm>,
+}
+
 /// A file that the run skips.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -327,6 +420,8 @@ pub struct Kept {
     pub bytes: Option<u64>,
     /// Its digests, as far as they are known.
     pub digests: Vec<Digest>,
+    /// The file that it was made from in this run (`--dedup`).
+    pub made_from: Option<MadeFrom>,
 }
 
 /// A failure, in the form that events report.
@@ -417,6 +512,8 @@ pub struct State {
     pub skipped: u64,
     /// The number of files that failed.
     pub failed: u64,
+    /// The number of files that would be downloaded, in a preview.
+    pub planned: u64,
     /// The number of bytes of the finished files.
     pub bytes: u64,
     /// The number of bytes that were received for the finished files in this run.
@@ -486,6 +583,10 @@ impl State {
                 self.failed += 1;
                 true
             }
+            EventKind::Planned { .. } => {
+                self.planned += 1;
+                true
+            }
             EventKind::Summary { .. } => {
                 self.over = true;
                 false
@@ -494,6 +595,7 @@ impl State {
             | EventKind::Retrying { .. }
             | EventKind::MirrorLeft { .. }
             | EventKind::Question { .. }
+            | EventKind::Plan { .. }
             | EventKind::Verified { .. } => false,
         };
         if let (true, Some(job)) = (ended, event.job) {
@@ -503,7 +605,7 @@ impl State {
 
     /// Returns the number of files that have ended.
     pub fn ended(&self) -> u64 {
-        self.finished + self.skipped + self.failed
+        self.finished + self.skipped + self.failed + self.planned
     }
 }
 

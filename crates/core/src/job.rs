@@ -85,6 +85,9 @@ pub struct Job {
     /// What is known about the file, if it was fetched by an earlier run. The job is then skipped without a
     /// request.
     pub done: Option<Kept>,
+    /// A file of an earlier run that has a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file
+    /// of this job is made from it, if it is still there.
+    pub archived: Option<Kept>,
 }
 
 impl Job {
@@ -114,6 +117,7 @@ impl Job {
             line: 0,
             is_recorded: false,
             done: None,
+            archived: None,
         }
     }
 

@@ -8,12 +8,14 @@
 use crate::credentials::challenge::Schemes;
 use crate::credentials::cookies::Cookies;
 use crate::credentials::netrc::Netrc;
+use crate::dedup::Dedup;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, IfLocked, Job, NamedBy};
 use crate::listed_names::ListedNames;
 use crate::name::Naming;
 use crate::names::{ConnectTo, DohServer, Interface, Resolve};
+use crate::preview::Preview;
 use crate::proxy::Proxies;
 use crate::run_limits::RunLimits;
 use crate::secret::{Login, Secret};
@@ -140,6 +142,11 @@ pub struct Settings {
     pub max_redirects: u32,
     /// Follows redirects from https to http.
     pub allow_downgrade: bool,
+    /// What is done with files that have the same bytes. Unless it is [`Dedup::Off`], set
+    /// [`Settings::record`] too, so that the digest of each file is known.
+    pub dedup: Dedup,
+    /// If set, the session only says what it would do. It writes no file.
+    pub preview: Option<Preview>,
     /// The addresses of a host that connections may use.
     pub family: Family,
     /// The file in which runs store what they learned about hosts: their limits, and the numbers with which
@@ -234,6 +241,8 @@ impl Default for Settings {
             parallel: Some(2),
             limit_rate: None,
             limits: RunLimits::default(),
+            preview: None,
+            dedup: Dedup::Off,
             connections: None,
             // aria2 allows at most 16 connections to a server for one file. The limit here is higher, because
             // it is for all files together.
@@ -321,6 +330,8 @@ setters! {
     with_parallel parallel Option<usize>,
     with_limit_rate limit_rate Option<u64>,
     with_limits limits RunLimits,
+    with_preview preview Option<Preview>,
+    with_dedup dedup Dedup,
     with_connections connections Option<usize>,
     with_max_per_host max_per_host usize,
     with_max_connections max_connections usize,

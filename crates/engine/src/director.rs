@@ -20,14 +20,17 @@ mod control;
 mod ending;
 mod lending;
 mod placing;
+pub(crate) mod preview;
 mod queue;
+mod reports;
 mod running;
 mod starting;
 mod verifying;
 
-use crate::checksum_discovery::{ChecksumDiscovery, Known};
+use crate::checksum_discovery::ChecksumDiscovery;
 use crate::clock::Clock;
-use crate::disk::{Disk, Generation};
+use crate::disk::Disk;
+use crate::duplicates::Duplicates;
 use crate::limit::Limit;
 use crate::place::Places;
 use crate::report::Reporter;
@@ -41,19 +44,19 @@ use connections::Connections;
 pub use control::Remove;
 pub(crate) use control::{Command, Control};
 use downhaul_core::concurrency::{Allowance, Controller};
-use downhaul_core::error::Error;
+use downhaul_core::dedup::Dedup;
 use downhaul_core::event::{EventKind, JobId, Phase};
-use downhaul_core::plan::{Action, Findings, Input, Place};
+use downhaul_core::plan::Action;
+use downhaul_core::preview::Forecast;
 use downhaul_core::settings::{OnError, Settings};
 pub use ending::Summary;
 use lending::Lending;
-use placing::Placement;
 use queue::Queue;
-use running::{Running, Stage, add_mirrors, host_of, name_of};
+use reports::Report;
+use running::{Running, Stage, host_of};
 pub(crate) use running::{headers_of, listed_size};
 use starting::FILES_LEAST;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -73,21 +76,6 @@ const REPORTS_AT_ONCE: usize = 64;
 
 /// The time between two checks of a slow reader of all events.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
-
-/// A report of a blocking task or a worker about a job.
-enum Report {
-    Input(Input),
-    /// The facts about the file from lists and signatures.
-    Known(Known),
-    /// The name of the file was checked before any request.
-    Looked(Result<(PathBuf, Place), Error>),
-    /// The path of the file was chosen, and its partial file was opened if one is needed.
-    Placed(Result<Placement, Error>),
-    /// The partial file was begun.
-    Begun(Result<Generation, Error>),
-    /// The partial file of a job that is over has been removed.
-    Gone,
-}
 
 /// The reason why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,6 +97,7 @@ pub(crate) struct Director {
     places: Arc<Places>,
     checksums: Arc<ChecksumDiscovery>,
     space: Arc<Space>,
+    duplicates: Arc<Duplicates>,
     short_calls: Arc<ShortCalls>,
     clock: Clock,
     reporter: Arc<Reporter>,
@@ -128,6 +117,8 @@ pub(crate) struct Director {
     lending: Lending,
     /// The number of bytes that were received for jobs that have ended.
     received: u64,
+    /// The sums of a preview.
+    forecast: Forecast,
     summary: Summary,
 }
 
@@ -144,12 +135,15 @@ impl Director {
         let (reports, report_receiver) = mpsc::unbounded_channel();
         let connections = Connections::new(&settings);
         let (results, returned) = mpsc::unbounded_channel();
+        let is_preview = settings.preview.is_some();
+        let dedup = if is_preview { Dedup::Off } else { settings.dedup };
         let files =
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
             checksums: Arc::new(ChecksumDiscovery::new(settings.clone(), sources.clone())),
-            space: Arc::default(),
+            duplicates: Arc::new(Duplicates::new(dedup, &settings.output, disk.clone())),
+            space: Arc::new(Space::new(is_preview)),
             short_calls: Arc::default(),
             on_error: settings.on_error,
             settings,
@@ -166,8 +160,9 @@ impl Director {
             reports,
             receivers: Some((report_receiver, returned)),
             connections,
-            lending: Lending::new(results),
+            lending: Lending::new(results, is_preview || dedup != Dedup::Off),
             received: 0,
+            forecast: Forecast::default(),
             summary: Summary::default(),
         }
     }
@@ -210,7 +205,10 @@ impl Director {
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }
         }
-        self.remember().await;
+        match self.is_preview() {
+            true => self.sum_up_preview().await,
+            false => self.remember().await,
+        }
         self.sum_up()
     }
 
@@ -240,68 +238,6 @@ impl Director {
         }
     }
 
-    fn on_report(&mut self, id: JobId, report: Report) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let mut input = match report {
-            Report::Gone => return self.forget(id),
-            Report::Input(input) => input,
-            Report::Known(known) => {
-                running.on_known(known.signature);
-                let more = add_mirrors(running, &self.sources, known.mirrors);
-                let more = more.iter().map(|url| self.places.origin(&running.spec, url)).collect();
-                running.plan.on(self.clock.now(), Input::Sources(more));
-                Input::Found(known.findings)
-            }
-            Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
-                running.on_looked(path, &place);
-                place
-            })),
-            Report::Placed(Ok(mut placement)) => {
-                running.meter.set_name(name_of(&placement.path));
-                if let Some(renamed) = placement.renamed.take() {
-                    let findings = Findings { renamed: Some(renamed), ..Findings::default() };
-                    running.plan.on(self.clock.now(), Input::Found(findings));
-                }
-                let (place, left) = (placement.place.clone(), placement.left.take());
-                running.on_placed(placement);
-                Input::Placed(Ok(place), left)
-            }
-            Report::Placed(Err(error)) => Input::Placed(Err(error), None),
-            Report::Begun(result) => Input::Begun(result.map(|generation| running.on_begun(generation))),
-        };
-        match &mut input {
-            Input::Opened { worker, remote } => {
-                // The modification time is kept with the worker, and is used once the response is accepted.
-                if let Some(at_work) = running.workers.get_mut(worker) {
-                    at_work.modified = remote.modified;
-                }
-                self.on_served(id, *worker);
-            }
-            Input::Wrote { worker, .. } => self.on_bytes(id, *worker),
-            Input::Ended { worker, result } => {
-                if let Err(error) = result {
-                    self.on_lost(id, *worker, error);
-                }
-                let cut = result.is_err();
-                self.remove_worker(id, *worker, cut);
-            }
-            _ => {}
-        }
-        self.on_input(id, input);
-    }
-
-    fn on_input(&mut self, id: JobId, input: Input) {
-        let now = self.clock.now();
-        if let Some(running) = self.running.get_mut(&id) {
-            running.plan.on(now, input);
-            running.meter.set_bytes(running.plan.bytes());
-            if let Some(verifier) = running.file().and_then(|file| file.verifier.as_ref()) {
-                verifier.written(running.plan.prefix());
-            }
-            self.drive(id);
-        }
-    }
-
     /// Carries out the next actions of a plan.
     //
     // This function is long because it is one match over all actions.
@@ -312,7 +248,10 @@ impl Director {
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.is_over()) else {
                 return;
             };
-            match running.plan.next(now, &allowances) {
+            let action = running.plan.next(now, &allowances);
+            let Some(action) = self.preview(id, action) else { continue };
+            let Some(running) = self.running.get_mut(&id) else { return };
+            match action {
                 Action::Wait(wake) => {
                     running.wake = wake;
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
@@ -322,7 +261,7 @@ impl Director {
                     if running.plan.is_paused() {
                         running.meter.set_phase(Phase::Paused);
                     }
-                    return;
+                    return self.end_preview(id);
                 }
                 Action::Observe { source, observation } => {
                     let host = host_of(&running.spec, source);
@@ -368,6 +307,7 @@ impl Director {
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
                     }
+                    let fact = fact.with_made_from(running.made_from.take());
                     self.reporter.tell(Some(id), fact.with_extra(&running.spec.extra));
                 }
                 Action::Finish(outcome) => self.finish(id, outcome),

@@ -170,6 +170,7 @@ mod credentials;
 mod director;
 #[doc(hidden)]
 pub mod disk;
+mod duplicates;
 mod explain;
 mod fetch_text;
 mod hashers;

@@ -6,9 +6,9 @@
 //! Invariant: jobs reach the director in the order of their identifiers.
 
 use crate::clock::{self, Clock};
-use crate::director::{self, Command, Control, Director, Remove, Summary};
+use crate::director::{self, Command, Control, Director, Remove, Summary, preview};
 use crate::disk::Disk;
-use crate::disk::file::Files;
+use crate::disk::file::{Files, ReadOnlyFiles};
 use crate::limit::Limit;
 use crate::report::{Events, Reporter};
 use crate::source::Sources;
@@ -88,7 +88,8 @@ impl Builder {
             Some(sources) => sources,
             None => Sources::http(&settings)?,
         };
-        let settings = Arc::new(settings);
+        let disk = if settings.preview.is_some() { Arc::new(ReadOnlyFiles) } else { disk };
+        let settings = Arc::new(preview::settings(settings));
         let clock = Clock::start();
         let reporter = Arc::new(Reporter::new(clock));
         let (jobs, jobs_in) = mpsc::channel(director::QUEUE_AHEAD);

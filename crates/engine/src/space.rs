@@ -11,11 +11,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A partial file and its final size.
 type Growing = (Arc<dyn Part>, u64);
 
-/// The unfinished files that are counted, because their size is known and not small.
+/// The files that are counted.
+pub(crate) struct Space {
+    files: Mutex<Files>,
+    counts_all: bool,
+}
+
 #[derive(Default)]
-pub(crate) struct Space(Mutex<BTreeMap<JobId, Growing>>);
+struct Files {
+    /// The unfinished files whose size is known and not small.
+    growing: BTreeMap<JobId, Growing>,
+    /// The bytes that the files of a preview need on each disk. A preview writes nothing, so the free space
+    /// does not show them.
+    planned: BTreeMap<u64, u64>,
+}
 
 impl Space {
+    /// Returns the space of a session in which no file is counted yet. In a preview, small files are counted
+    /// too.
+    pub(crate) fn new(is_preview: bool) -> Space {
+        Space { files: Mutex::default(), counts_all: is_preview }
+    }
+
+    /// Returns true if small files are counted too.
+    pub(crate) fn counts_all(&self) -> bool {
+        self.counts_all
+    }
+
     /// Reserves space for a file of `size` bytes. Blocks, because this reads the free space of the disk.
     ///
     /// # Errors
@@ -28,12 +50,14 @@ impl Space {
         disk: &dyn Disk,
         path: &Path,
     ) -> Result<(), Error> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let Files { growing: files, planned } = &mut *all;
         files.remove(&job);
         if let Some(free) = disk.free_space(path) {
             let still = |part: &Arc<dyn Part>, size: u64| size.saturating_sub(part.occupied());
             let here = files.values().filter(|(other, _)| other.device() == part.device());
-            let others = here.fold(0, |sum: u64, (other, size)| sum.saturating_add(still(other, *size)));
+            let planned = planned.get(&part.device()).copied().unwrap_or(0);
+            let others = here.fold(planned, |sum, (other, size)| sum.saturating_add(still(other, *size)));
             let needed = others.saturating_add(still(part, size));
             if needed > free {
                 let why = format!(
@@ -48,6 +72,16 @@ impl Space {
 
     /// Releases the space that was reserved for a file that has ended.
     pub(crate) fn release(&self, job: JobId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).growing.remove(&job);
+    }
+
+    /// Keeps counting the bytes that a file of a preview needs.
+    pub(crate) fn plan(&self, job: JobId) {
+        let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((part, size)) = all.growing.remove(&job) {
+            let needed = size.saturating_sub(part.occupied());
+            let planned = all.planned.entry(part.device()).or_default();
+            *planned = planned.saturating_add(needed);
+        }
     }
 }

@@ -129,7 +129,8 @@ impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let standing = |file: &FakeFile| {
             let (size, record) = (file.bytes.len() as u64, file.record.clone());
-            let file = identity::ExistingFile { size, modified: Some(SystemTime::UNIX_EPOCH), record };
+            let modified = Some(SystemTime::UNIX_EPOCH);
+            let file = identity::ExistingFile { size, modified, record, further: Vec::new() };
             Standing { instead: None, file }
         };
         Ok(self.inner().files.get(path).map(standing))

@@ -1,6 +1,7 @@
 //! Options with a fixed set of words as values. `--help` and the completions show these texts for each word.
 
 use clap::ValueEnum;
+use downhaul_engine::core::dedup;
 use downhaul_engine::core::job;
 
 /// `--if-exists`.
@@ -50,6 +51,28 @@ impl From<IfLocked> for job::IfLocked {
             IfLocked::Fail => job::IfLocked::Fail,
             IfLocked::Wait => job::IfLocked::Wait,
             IfLocked::Skip => job::IfLocked::Skip,
+        }
+    }
+}
+
+/// `--dedup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dedup {
+    /// Give each file its own bytes
+    Off,
+    /// Let the files share their blocks, if the file system can do that. Changing one does not change the
+    /// others
+    Reflink,
+    /// Make hard links. Changing one file changes the others
+    Hardlink,
+}
+
+impl From<Dedup> for dedup::Dedup {
+    fn from(chosen: Dedup) -> Self {
+        match chosen {
+            Dedup::Off => dedup::Dedup::Off,
+            Dedup::Reflink => dedup::Dedup::Reflink,
+            Dedup::Hardlink => dedup::Dedup::Hardlink,
         }
     }
 }

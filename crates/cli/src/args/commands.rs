@@ -1,6 +1,6 @@
 //! The commands that are not downloads, with their arguments.
 
-use super::{Options, values};
+use super::{Existing, Lists, Options, Output, values};
 use clap::{Args as Group, Subcommand, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +25,13 @@ pub enum Command {
     /// If the list is a Metalink file with hashes of chunks (parts of a file), only the wrong chunks are
     /// downloaded.
     Repair(Box<Repair>),
+    /// Show what a download would do, and write no file
+    ///
+    /// The arguments are those of a download. The plan has the names and sizes of the files, what is there
+    /// already, what fails, and the space and the time that the download needs. A list may state the sizes.
+    /// Otherwise the servers are asked for them, without downloading the files. The exit status is that of
+    /// the download, as far as it is known before. --progress json prints the plan as JSON.
+    Plan(Box<Planning>),
     /// Show a run on the screen again, from its events that --progress json printed
     Replay {
         /// A file with the events, or - for standard input
@@ -143,6 +150,39 @@ pub struct Daemon {
     /// Pages of the daemon and of browser extensions are always answered. * allows all pages.
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
+
+    /// The options that downloads and repairs share.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The arguments of `downhaul plan`.
+#[derive(Debug, Clone, Group)]
+#[command(args_override_self = true, max_term_width = 100)]
+pub struct Planning {
+    /// The URLs of the download
+    #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+
+    /// Send no requests, so that only the facts in the list and on the disk are known
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Show all files, and not only the first ones
+    #[arg(long)]
+    pub all: bool,
+
+    /// The options for names and folders.
+    #[command(flatten)]
+    pub output: Output,
+
+    /// The options for lists.
+    #[command(flatten)]
+    pub lists: Lists,
+
+    /// The options for existing files.
+    #[command(flatten)]
+    pub existing: Existing,
 
     /// The options that downloads and repairs share.
     #[command(flatten)]

@@ -185,8 +185,12 @@ const TABLE: &[Row] = &[
 /// The prefix of the identifiers of these options in clap.
 const ID: &str = "foreign:";
 
-/// Adds the options of this file to a command, as hidden options.
-pub(super) fn add(mut command: Command) -> Command {
+/// Adds the options of this file to the program and to its command `plan`, as hidden options.
+pub(super) fn add(command: Command) -> Command {
+    with_options(command).mut_subcommand("plan", with_options)
+}
+
+fn with_options(mut command: Command) -> Command {
     for row in TABLE {
         for name in names(row) {
             let mut arg = Arg::new(format!("{ID}{name}")).hide(true);
@@ -216,6 +220,7 @@ pub(crate) fn is_foreign(id: &str) -> bool {
 
 /// Returns the message about a refused option, if one was given.
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
+    let matches = matches.subcommand_matches("plan").unwrap_or(matches);
     let refused = |(name, (_, _, value, here)): (String, &Row)| {
         let id = format!("{ID}{name}");
         let values: Vec<String> = match value {

@@ -3,8 +3,8 @@
 //! This file is long because it is the list of all options, each with its help.
 
 use super::choices::{
-    Auth, Color, Decode, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, ShardBy, Sync, TlsMin,
-    Verify,
+    Auth, Color, Decode, Dedup, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, ShardBy, Sync,
+    TlsMin, Verify,
 };
 use super::deadline::Deadline;
 use super::values::{
@@ -186,6 +186,14 @@ pub struct Existing {
     /// that the list states.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub archive: Option<PathBuf>,
+
+    /// Choose what happens with files that have the same digest
+    ///
+    /// A file whose strong digest the list states is not downloaded if this run has a file with the same
+    /// digest, or if the archive knows one. It is made from that file. Other files are compared by their
+    /// SHA-256 after their download.
+    #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
+    pub dedup: Dedup,
 }
 
 /// The options for how many files and connections are used at once.

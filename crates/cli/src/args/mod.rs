@@ -11,7 +11,7 @@ mod repeats;
 mod values;
 
 pub use choices::{Auth, Color, Decode, Hsts, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
-pub use commands::{Command, ConfigCommand, Daemon, Repair};
+pub use commands::{Command, ConfigCommand, Daemon, Planning, Repair};
 pub use deadline::Deadline;
 pub(crate) use foreign::is_foreign;
 pub use groups::{
@@ -224,7 +224,8 @@ impl Args {
         config.notes.splice(0..0, notes.into_iter().chain(repeated));
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
-        let has_retries = matches!(matches.value_source("retries"), Some(ValueSource::CommandLine));
+        let given = matches.subcommand_matches("plan").unwrap_or(&matches);
+        let has_retries = matches!(given.value_source("retries"), Some(ValueSource::CommandLine));
         Ok(Args { again, repair, shown, has_retries, config, report, ..args })
     }
 
@@ -240,6 +241,20 @@ impl Args {
         let Repair { list, folder, options } = repair.clone();
         let output = Output { input: vec![list], folder, ..self.output.clone() };
         Args { urls: Vec::new(), output, options, ..self.clone() }
+    }
+
+    /// Returns the arguments of the download that is planned.
+    pub fn planning(&self, plan: &Planning) -> Args {
+        let Planning { urls, output, lists, existing, options, .. } = plan.clone();
+        Args { urls, output, lists, existing, options, ..self.clone() }
+    }
+
+    /// Returns the options of the plan, if nothing is downloaded.
+    pub fn plan(&self) -> Option<&Planning> {
+        match &self.command {
+            Some(Command::Plan(plan)) => Some(plan),
+            _ => None,
+        }
     }
 }
 
@@ -277,7 +292,7 @@ fn layered(
     let plain = self::command();
     let (place, used, given) = match matches.subcommand() {
         None => (1, &plain, &matches),
-        Some((name @ ("repair" | "config" | "daemon"), given)) if given.subcommand().is_none() => {
+        Some((name @ ("repair" | "plan" | "config" | "daemon"), given)) if given.subcommand().is_none() => {
             (2, plain.find_subcommand(name).unwrap_or(&plain), given)
         }
         // The other commands use no configuration.

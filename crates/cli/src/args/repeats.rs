@@ -64,6 +64,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
             "sync",
             "if-exists",
             "if-locked",
+            "dedup",
             "parallel",
             "connections",
             "max-per-host",

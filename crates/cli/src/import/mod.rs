@@ -34,9 +34,13 @@ pub(crate) struct Imported {
 /// Returns why the command cannot be used, in words for the user. The text contains no values of options.
 pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Option<Imported>, String> {
     let (given, others) = match matches.subcommand() {
-        None => match matches.get_many::<String>("urls").map(Iterator::collect::<Vec<_>>).as_deref() {
-            Some([text]) if is_of_curl(text) => (Some((*text).clone()), without(words, &[text.as_str()])),
-            _ => return Ok(None),
+        None => match the_command_of_curl(matches) {
+            Some(text) => (Some(text.clone()), without(words, &[text])),
+            None => return Ok(None),
+        },
+        Some(("plan", given)) => match the_command_of_curl(given) {
+            Some(text) => (Some(text.clone()), without(words, &[text])),
+            None => return Ok(None),
         },
         Some(("import", given)) => {
             let tool = given.get_one::<String>("tool").cloned().unwrap_or_default();
@@ -54,9 +58,17 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
     let (options, urls) = translated.split_at(urls);
     let options = args::without_overridden(options, &args::command(), matches);
     let mut others = others.into_iter();
-    let words = others.next().into_iter().chain(options.iter().map(OsString::from)).chain(others);
+    let before = others.by_ref().take(if matches.subcommand_name() == Some("plan") { 2 } else { 1 });
+    let before: Vec<OsString> = before.collect();
+    let words = before.into_iter().chain(options.iter().map(OsString::from)).chain(others);
     let words = words.chain(urls.iter().map(OsString::from)).collect();
     Ok(Some(Imported { words, notes, was_on_stdin }))
+}
+
+/// Returns the only URL that was given, if it is a command of curl.
+fn the_command_of_curl(matches: &ArgMatches) -> Option<&String> {
+    let mut urls = matches.get_many::<String>("urls")?;
+    urls.next().filter(|text| urls.next().is_none() && is_of_curl(text))
 }
 
 /// Words before the name of a program that do not change what it downloads.

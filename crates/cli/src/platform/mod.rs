@@ -154,6 +154,12 @@ fn write_to(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     buffered.flush()
 }
 
+/// Returns the columns of the terminal on standard output, or `None` if it is not a terminal.
+pub(crate) fn columns_of_stdout() -> Option<usize> {
+    let (columns, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(columns.0)).filter(|columns| *columns > 0)
+}
+
 /// Returns the columns and rows of the terminal on standard error, or 80 x 24 if they are unknown.
 pub(crate) fn terminal_size() -> (usize, usize) {
     match terminal_size::terminal_size_of(std::io::stderr()) {

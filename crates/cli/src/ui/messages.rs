@@ -158,7 +158,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} matches {}", escaped(source)))
             }
-            EventKind::Finished { path, proven, warnings, .. } => {
+            EventKind::Finished { path, proven, warnings, made_from, .. } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
@@ -172,6 +172,11 @@ impl<'a> Messages<'a> {
                     self.paint.show(Style::Note, &transferred),
                     escaped(units::verified(proven))
                 )];
+                lines.extend(
+                    made_from.iter().map(|other| {
+                        self.paint.show(Style::Note, &format!("  {}", escaped(&other.reason())))
+                    }),
+                );
                 lines.extend(warnings.iter().map(|warning| {
                     self.paint.show(Style::Warning, &format!("  warning: {}", escaped(warning)))
                 }));

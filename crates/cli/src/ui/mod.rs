@@ -8,6 +8,7 @@ pub(crate) mod line;
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod painter;
+pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod screen;
 pub(crate) mod trace;

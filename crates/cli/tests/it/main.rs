@@ -12,6 +12,8 @@ mod command_line;
 #[cfg(unix)]
 mod completions;
 mod config;
+#[cfg(unix)]
+mod dedup;
 mod header_file;
 #[cfg(unix)]
 mod hooks;
@@ -31,6 +33,7 @@ mod option_values;
 mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod plans;
 mod several_lists;
 #[cfg(unix)]
 mod shards;

@@ -238,3 +238,13 @@ fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
         assert!(list.ends_with("# --failed: the end of the input was not read\n"), "it says so");
     }
 }
+
+#[test]
+fn a_record_that_is_a_parquet_file_is_refused_and_the_message_says_what_to_do() {
+    let place = Place::new();
+    for name in ["files.parquet", "files.PARQUET"] {
+        let out = place.run(&["http://127.0.0.1:9/a", "--record", name]);
+        place.assert_failed(&out, 2, "Use --record files.csv");
+        assert!(out.stderr.contains("pyarrow.parquet.write_table"), "{}", out.stderr);
+    }
+}

@@ -13,6 +13,8 @@ pub const IS_NOT_WHAT: &str = "the existing file does not match";
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {
+    /// The records of further jobs whose files are hard links to the same bytes (`--dedup hardlink`).
+    pub further: Vec<Record>,
     /// The size of the file in bytes.
     pub size: u64,
     /// The date of the last change of the file, if the disk records such dates.
@@ -40,13 +42,23 @@ impl ExistingFile {
     pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
         let Some(record) = &self.record else { return Recognised::Unknown };
         let intact = record.size == self.size && self.modified.map(since_epoch) == Some(record.modified);
-        let some = |wanted| origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted);
-        match record {
-            _ if !intact => Recognised::Unknown,
-            record if some(Relation::Same) => Recognised::Ours(record),
-            record if some(Relation::SignedDifferently) => Recognised::SignedDifferently(record),
-            _ if some(Relation::Unknown) => Recognised::Unknown,
-            _ => Recognised::OtherUrl,
+        if !intact {
+            return Recognised::Unknown;
+        }
+        let all = || std::iter::once(record).chain(&self.further);
+        let some = |wanted| {
+            let is_wanted = |record: &&Record| {
+                origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted)
+            };
+            all().find(is_wanted)
+        };
+        if let Some(record) = some(Relation::Same) {
+            return Recognised::Ours(record);
+        }
+        match some(Relation::SignedDifferently) {
+            Some(record) => Recognised::SignedDifferently(record),
+            None if some(Relation::Unknown).is_some() => Recognised::Unknown,
+            None => Recognised::OtherUrl,
         }
     }
 }

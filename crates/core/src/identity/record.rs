@@ -65,6 +65,21 @@ impl Record {
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
     }
 
+    /// Returns several records as they are stored together.
+    pub fn list_to_bytes(records: &[Record]) -> Vec<u8> {
+        let mut bytes = postcard::to_stdvec(records).unwrap_or_default();
+        bytes.insert(0, FORMAT);
+        bytes
+    }
+
+    /// Reads what [`Record::list_to_bytes`] returned. Returns no records if the bytes have another format.
+    pub fn list_from_bytes(bytes: &[u8]) -> Vec<Record> {
+        match bytes.split_first() {
+            Some((&FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Returns the day on which the file was complete, in UTC: `2026-11-27`.
     pub fn day(&self) -> String {
         let at = i64::try_from(self.at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());

@@ -77,7 +77,8 @@ fn a_finished_file_is_recognised_until_it_is_changed() {
     let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
     let here = origin("http://h/f?X-Amz-Signature=1");
     let record = Record::new(here, 10, at, at, &Validator::Etag("\"a\"".into()));
-    let existing = ExistingFile { size: 10, modified: Some(at), record: Some(record.clone()) };
+    let existing =
+        ExistingFile { size: 10, modified: Some(at), record: Some(record.clone()), further: Vec::new() };
     assert_eq!(existing.recognise(&[origin("http://g/f"), here]), Recognised::Ours(&record));
     assert_eq!(
         existing.recognise(&[origin("http://h/f?X-Amz-Signature=2")]),

@@ -94,7 +94,7 @@ pub use transfer::{
 pub use validate::{Segment, range as validate_range, start_of};
 
 use crate::concurrency::Allowance;
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{self, Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{self, EventKind, Failure, Kept};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
@@ -297,6 +297,21 @@ impl Plan {
         self.verification.algorithms()
     }
 
+    /// Returns the algorithms of the digests that the file must have, as far as they are known now.
+    pub fn expected(&self) -> Vec<Algorithm> {
+        digest::distinct(self.verification.expected().iter().map(|one| one.digest.algorithm))
+    }
+
+    /// Returns true while bytes that are on the disk are compared with their journal or with chunk hashes.
+    pub fn is_reading_back(&self) -> bool {
+        self.transfer.ledger().is_reading_back() || self.verification.is_reading_back()
+    }
+
+    /// Returns true while the job waits for another run that works on the file.
+    pub fn is_locked(&self) -> bool {
+        matches!(self.state, State::Locked { .. })
+    }
+
     /// Returns the index of the source that is used first.
     pub fn source(&self) -> usize {
         self.sources.current()
@@ -461,6 +476,7 @@ impl Plan {
             seconds: now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64(),
             proven,
             digests: event::by_name(&digests),
+            made_from: None,
             warnings: self.identity.take_warnings(),
             extra: serde_json::Map::new(),
         }));

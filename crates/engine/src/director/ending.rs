@@ -31,6 +31,8 @@ pub struct Summary {
     /// The number of files that were skipped, because they need not be downloaded, or because another run is
     /// working on them.
     pub skipped: u64,
+    /// The number of files that would be downloaded, in a preview.
+    pub planned: u64,
     /// The number of skipped files that were left to another run, and may be incomplete.
     pub left: u64,
     /// The number of files that failed. It includes the next two numbers.
@@ -125,6 +127,11 @@ impl Director {
     /// Counts a file that is complete.
     pub(super) fn count_finished(&mut self, bytes: u64) {
         self.summary.finished += 1;
+        self.count_progress(bytes);
+    }
+
+    /// Tells the controller of the number of files at once that a file of this size has ended.
+    pub(super) fn count_progress(&mut self, bytes: u64) {
         let Some(files) = &mut self.files else { return };
         let before = files.target();
         files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
@@ -183,6 +190,7 @@ impl Director {
 
     pub(super) fn sum_up(&mut self) -> Summary {
         self.summary.files = self.queue.arrived();
+        self.summary.notes.extend(self.duplicates.note());
         let hosts = std::mem::take(&mut self.connections.hosts).into_iter();
         let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
         hosts.retain(|(_, steps)| !steps.is_empty());

@@ -67,10 +67,11 @@ pub(super) struct Lending {
 }
 
 impl Lending {
-    /// Returns the state before any job is lent. The threads will send their results to `results`.
-    pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>) -> Lending {
+    /// Returns the state before any job is lent. The threads will send their results to `results`. In a
+    /// preview and with `--dedup`, nothing is lent.
+    pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>, is_off: bool) -> Lending {
         // The simulated worlds of the tests have one thread and a time of their own.
-        let is_off = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let is_off = is_off || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
         Lending {
             threads: None,
             results,

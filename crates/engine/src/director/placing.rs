@@ -9,6 +9,7 @@ use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
 use crate::checksum_discovery::Known;
 use crate::clock;
+use crate::disk::file::ReadOnlyPart;
 use crate::disk::in_order::InOrder;
 use crate::disk::{Beginning, Disk, Found, Generation, Opening, Part};
 use crate::place::Wanted;
@@ -44,6 +45,8 @@ pub(super) struct Placement {
     /// True if the partial file has a journal.
     pub(super) journaled: bool,
     pub(super) written: Option<Written>,
+    /// True if this is a preview, and a file of this name would be replaced.
+    pub(super) replaces: bool,
 }
 
 /// The fact that a small file was written completely when its partial file was begun. It is valid only for
@@ -69,6 +72,7 @@ impl Director {
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // The server may give another name later, and a list may have another digest for that name.
         let preliminary = spec.destination == Destination::Server;
+        let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
@@ -79,6 +83,10 @@ impl Director {
                 let remote = remote.as_deref();
                 let wanted = Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                 let (path, place) = places.choose(&wanted)?;
+                let place = match preliminary {
+                    true => place,
+                    false => duplicates.instead(&path, place, &wanted, &settings)?,
+                };
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
                     // The expected digests are known only when the server has given the name.
@@ -109,15 +117,13 @@ impl Director {
     // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        let (space, size) = (self.space.clone(), running.plan.size());
+        let (space, size, duplicates) = (self.space.clone(), running.plan.size(), self.duplicates.clone());
         let has_journal = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, places, disk) =
             (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
         let identity = running.plan.identity();
-        let chosen = match &running.stage {
-            Stage::Placing(placing) => placing.path.clone(),
-            _ => running.file().map(|file| file.path.clone()),
-        };
+        let chosen = running.path();
+        let is_preview = self.settings.preview.is_some();
         // If there is exactly one worker, the response is from that worker.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
@@ -159,14 +165,23 @@ impl Director {
                         let chosen = places.choose(&wanted)?;
                         // Another run may have saved the file since the folder was read. For a large file, it
                         // is worth a look.
-                        match has_journal && places.has_appeared(&chosen.0, &identity)? {
+                        let (path, place) = match has_journal && places.has_appeared(&chosen.0, &identity)? {
                             true => places.choose(&wanted)?,
                             false => chosen,
-                        }
+                        };
+                        let place = duplicates.instead(&path, place, &wanted, &settings)?;
+                        (path, place)
                     }
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken(_) | Place::Ask(_), _) => (None, None),
+                    (Place::Free { .. }, Destination::Stream(_)) if is_preview => {
+                        InOrder::check(&path)?;
+                        (Some(Arc::new(ReadOnlyPart::in_order())), None)
+                    }
+                    (Place::Free { .. }, _) if is_preview && spec.destination.is_in_order() => {
+                        (Some(Arc::new(ReadOnlyPart::in_order())), None)
+                    }
                     (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
                     (Place::Free { .. }, Destination::Writer(writer)) => {
                         (Some(Arc::new(InOrder::writer(writer)?)), None)
@@ -212,7 +227,9 @@ impl Director {
                 // A file that is repaired has no journal: after an interruption, the repair begins again.
                 let journaled =
                     has_journal || matches!(left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
-                Ok(Placement { path, place, part, renamed, left, generation, journaled, written })
+                let is_free = matches!(place, Place::Free { .. }) && !spec.destination.is_in_order();
+                let replaces = is_preview && is_free && disk.look(&path)?.is_some();
+                Ok(Placement { path, place, part, renamed, left, generation, journaled, written, replaces })
             })())
         });
     }
@@ -287,7 +304,7 @@ fn begin_part(
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
     // Files without a journal are so small that their space is not checked.
-    if let (Some(size), Some(_)) = (size, &journal) {
+    if let Some(size) = size.filter(|_| journal.is_some() || space.counts_all()) {
         space.reserve(job, part, size, disk, path)?;
     }
     Ok(generation)

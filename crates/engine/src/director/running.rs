@@ -2,6 +2,7 @@
 
 use super::connections::AtWork;
 use super::placing::{Placement, Written};
+use super::preview::Previewed;
 use crate::disk::{Generation, Part};
 use crate::hashing::Verifier;
 use crate::limit::Limits;
@@ -9,6 +10,8 @@ use crate::report::Meter;
 use crate::signed::Signature;
 use crate::source::{GivenBy, Source, Sources};
 use downhaul_core::content::Look;
+use downhaul_core::dedup::MadeFrom;
+use downhaul_core::digest::Digest;
 use downhaul_core::job::{Destination, Headers, Job};
 use downhaul_core::plan::{Place, Plan, WorkerId};
 use std::collections::BTreeMap;
@@ -46,6 +49,12 @@ pub(super) struct Running {
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
+    /// What a preview knows about the job.
+    pub(super) previewed: Previewed,
+    /// The digests of the complete file, if they are needed to find a file with the same bytes.
+    pub(super) digests: Vec<Digest>,
+    /// The file that the complete file was made from.
+    pub(super) made_from: Option<MadeFrom>,
 }
 
 /// The time of a request, and the time of its failure if it failed.
@@ -127,6 +136,17 @@ impl Running {
             first: None,
             since: now,
             stage: Stage::Placing(Placing::default()),
+            previewed: Previewed::default(),
+            digests: Vec::new(),
+            made_from: None,
+        }
+    }
+
+    /// Returns the final path, if it was chosen.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        match &self.stage {
+            Stage::Placing(placing) => placing.path.clone(),
+            _ => self.file().map(|file| file.path.clone()),
         }
     }
 

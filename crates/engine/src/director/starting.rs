@@ -158,7 +158,10 @@ impl Director {
         let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(spec, url)).collect();
         let identity = Identity { origins, has_strong_digest: false };
         // If it is known that there is no file at the path, the disk is not checked.
-        let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
+        let may_be_made = self.duplicates.is_on()
+            && (spec.archived.is_some() || spec.expected.iter().any(|one| one.digest.algorithm.is_strong()));
+        let is_free = self.places.is_free(id, &identity) && !may_be_made;
+        let look_first = !spec.destination.is_in_order() && !is_free;
         Rules {
             origins: identity.origins,
             size: spec.size,

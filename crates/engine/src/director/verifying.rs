@@ -8,12 +8,15 @@ use super::running::{Running, Stage};
 use super::{Director, Report};
 use crate::clock;
 use crate::disk::{Attach, Part, Publishing, ReadBack};
+use crate::duplicates::{Duplicates, Wish};
 use crate::hashing::Verifier;
 use crate::journal_check;
 use downhaul_core::content::{self, Look, Promise};
+use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Phase};
+use downhaul_core::identity::Identity as JobIdentity;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{Findings, Input, Plan};
@@ -21,6 +24,7 @@ use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 use std::time::SystemTime;
 use tracing::Instrument;
 
@@ -42,7 +46,8 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
         // An output that is written in order computes the digests itself ([`Part::digests`]).
-        if algorithms.is_empty() || running.spec.destination.is_in_order() {
+        if algorithms.is_empty() || running.spec.destination.is_in_order() || self.settings.preview.is_some()
+        {
             return;
         }
         // A verifier that lacks one of the algorithms is replaced. The new verifier reads the file back from
@@ -143,12 +148,38 @@ impl Director {
         let Stage::Publishing { file, .. } = &running.stage else { return };
         let (part, path) = (file.part.clone(), file.path.clone());
         let how = publishing(&self.settings, &running.spec, &running.plan, file.modified);
-        let quick = !file.journaled && self.settings.sync != Sync::Always;
+        let (duplicates, digests) = (self.duplicates.clone(), running.digests.clone());
+        let identity = running.plan.identity();
+        let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
-            let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
-            Report::Input(Input::Published(result))
+            let made_from = made_from(&duplicates, &path, &digests, &identity, &how);
+            let published = match &made_from {
+                Some(_) => {
+                    part.discard();
+                    Ok(())
+                }
+                None => part.publish(&path, how).inspect(|()| duplicates.add(&path, &digests)),
+            };
+            Report::Published(published.map(|()| (path.to_string_lossy().into_owned(), made_from)))
         });
     }
+}
+
+/// Makes a downloaded file from another one that has the same bytes, so that they are on the disk only once.
+/// If that is not possible, the downloaded file is used.
+fn made_from(
+    duplicates: &Duplicates,
+    path: &Path,
+    digests: &[Digest],
+    identity: &JobIdentity,
+    how: &Publishing,
+) -> Option<MadeFrom> {
+    if how.continues {
+        return None;
+    }
+    let (publishing, archived) = (how.clone(), None);
+    let wish = Wish { target: path, digests, identity, publishing, archived, may_copy: false };
+    duplicates.make(&wish).ok().flatten().map(|(made_from, _)| made_from)
 }
 
 /// Returns the options for publishing a file. `modified` is the modification time in its last accepted

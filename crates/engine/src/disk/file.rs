@@ -4,20 +4,24 @@
 //! Invariant: the lock on the partial file also covers its journal. Neither is changed before this run has
 //! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
 
+mod duplicate;
 mod found;
 mod nameless;
 mod part;
+mod read_only;
 #[cfg(test)]
 mod tests;
 
-use super::{Disk, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform};
+use super::{Disk, Duplicating, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform};
 use crate::trace::DISK;
 use bytes::Bytes;
+use downhaul_core::dedup::{Method, Original};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
 use part::PartFile;
+pub(crate) use read_only::{ReadOnlyFiles, ReadOnlyPart};
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -41,13 +45,17 @@ impl Disk for Files {
                     (false, false) => Some(NoFile::Device),
                 };
                 let record = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
-                let file =
-                    identity::ExistingFile { size: meta.len(), modified: meta.modified().ok(), record };
+                let further = match record {
+                    Some(_) => further_records(path),
+                    None => Vec::new(),
+                };
+                let (size, modified) = (meta.len(), meta.modified().ok());
+                let file = identity::ExistingFile { size, modified, record, further };
                 Ok(Some(Standing { instead, file }))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(exists(path).then_some(Standing {
                 instead: Some(NoFile::Link),
-                file: identity::ExistingFile { size: 0, modified: None, record: None },
+                file: identity::ExistingFile { size: 0, modified: None, record: None, further: Vec::new() },
             })),
             Err(e) => Err(failure(&e, path)),
         }
@@ -94,11 +102,7 @@ impl Disk for Files {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let (side, is_usual) = match (how.fresh, how.small) {
-            (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
-            (true, false) => (side_files(target), true),
-            (false, small) => side_of(target, how.identity, small),
-        };
+        let (side, is_usual) = sides(target, how);
         let (file, meta) = open_and_lock(&side.part, target)?;
         let empty = meta.len() == 0;
         if empty && is_usual && how.mark {
@@ -125,6 +129,15 @@ impl Disk for Files {
             // The file system may have no files without a name.
             Err(_) => super::save_as_part(self, target, identity, data, how),
         }
+    }
+
+    fn duplicate(
+        &self,
+        original: &Original,
+        target: &Path,
+        how: &Duplicating<'_>,
+    ) -> Result<Option<Method>, Error> {
+        duplicate::make(original, target, how)
     }
 
     fn tidy(&self, target: &Path) {
@@ -156,8 +169,24 @@ pub(super) const UNFINISHED: u8 = 0;
 /// The extended attribute with the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
+/// Returns the records of further jobs whose files are hard links to this one.
+fn further_records(path: &Path) -> Vec<Record> {
+    let bytes = platform::attached(path, duplicate::FURTHER);
+    bytes.map(|bytes| Record::list_from_bytes(&bytes)).unwrap_or_default()
+}
+
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Returns the side files of a job, and true if they have the usual names. If the target had no files when
+/// its folder was read, this reads nothing from the disk.
+fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
+    match (how.fresh, how.small) {
+        (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
+        (true, false) => (side_files(target), true),
+        (false, small) => side_of(target, how.identity, small),
+    }
 }
 
 /// Returns the side files of a job, and true if they have the usual names. The side files have other names if
@@ -197,20 +226,15 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
     for _ in 0..3 {
         let file = match platform::open_part(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let folder = target.parent().unwrap_or(target);
+                let folder = folder_of(target);
                 make_folder(folder).map_err(|e| failure(&e, folder))?;
                 platform::open_part(path)
             }
             other => other,
         };
         let file = file.map_err(|e| failure(&e, path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => break,
-            // Some network file systems have no locks. Without a lock, a second run with the same file is not
-            // detected, but the download works.
-            Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
-            Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
+        if lock_state(&file, path)? == LockState::Anothers {
+            break;
         }
         let meta = file.metadata().map_err(|e| failure(&e, path))?;
         if !meta.is_file() {
@@ -229,6 +253,31 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         return Ok((file, meta));
     }
     Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), ""))
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().unwrap_or(target)
+}
+
+/// The result of an attempt to lock a partial file.
+#[derive(PartialEq, Eq)]
+enum LockState {
+    /// This run has the lock, or the file system has no locks.
+    Ours,
+    /// Another run has the lock.
+    Anothers,
+}
+
+/// Tries to lock a partial file.
+fn lock_state(file: &File, path: &Path) -> Result<LockState, Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(LockState::Ours),
+        Err(TryLockError::WouldBlock) => Ok(LockState::Anothers),
+        // Some network file systems have no locks. Without a lock, a second run is not detected, but the
+        // download works.
+        Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => Ok(LockState::Ours),
+        Err(TryLockError::Error(e)) => Err(failure(&e, path)),
+    }
 }
 
 fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

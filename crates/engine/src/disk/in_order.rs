@@ -63,12 +63,7 @@ impl InOrder {
     pub(crate) fn open(path: &Path, is_over: impl Fn() -> bool) -> Result<Self, Error> {
         let name = path.to_string_lossy().into_owned();
         let fail = |e: io::Error| super::failure(&e, path);
-        if platform::is_block_device(path) {
-            // Writing to a block device replaces its file system. This is probably a mistake. A user who
-            // wants to do that can use a pipe.
-            let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
-            return Err(Error::new(ErrorKind::FileIsDevice, name, why));
-        }
+        InOrder::check(path)?;
         loop {
             match platform::open_in_order(path).map_err(fail)? {
                 Some(file) => return Ok(InOrder::to(name, Box::new(file))),
@@ -78,6 +73,19 @@ impl InOrder {
                 None => std::thread::sleep(LOOK_FOR_READER),
             }
         }
+    }
+
+    /// Checks a path before it is opened.
+    ///
+    /// # Errors
+    /// Returns `file.is_device` for a block device. Writing to one replaces its file system, which is
+    /// probably a mistake. A user who wants to do that can use a pipe.
+    pub(crate) fn check(path: &Path) -> Result<(), Error> {
+        if platform::is_block_device(path) {
+            let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
+            return Err(Error::new(ErrorKind::FileIsDevice, path.to_string_lossy(), why));
+        }
+        Ok(())
     }
 
     /// Returns an output that passes the bytes to a writer of the program that uses the library.

@@ -20,6 +20,7 @@ mod platform;
 use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
+use downhaul_core::dedup::{Dedup, Method, Original};
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Origin};
@@ -78,6 +79,19 @@ pub trait Disk: Send + std::marker::Sync {
     /// finds the reason.
     fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
         save_as_part(self, target, identity, data, how)
+    }
+
+    /// Makes a file from another one that has the same bytes. Returns `None` if that is not possible.
+    ///
+    /// # Errors
+    /// Returns the error of the system if the file cannot be written.
+    fn duplicate(
+        &self,
+        _original: &Original,
+        _target: &Path,
+        _how: &Duplicating<'_>,
+    ) -> Result<Option<Method>, Error> {
+        Ok(None)
     }
 
     /// Removes a journal without a partial file. An earlier run leaves such a journal if it stops after
@@ -174,6 +188,21 @@ pub struct Publishing {
     pub sync: Sync,
     /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
+}
+
+/// The options for making a file from another one that has the same bytes.
+#[derive(Debug, Clone)]
+pub struct Duplicating<'a> {
+    /// The way in which the file is made.
+    pub dedup: Dedup,
+    /// True if a copy is made if the file system cannot share blocks.
+    pub may_copy: bool,
+    /// The digest of both files.
+    pub digest: &'a Digest,
+    /// The identity of the job.
+    pub identity: &'a Identity,
+    /// The options for publishing the file.
+    pub publishing: Publishing,
 }
 
 /// The values of the extended attributes of a finished file, if the disk supports them.

@@ -59,6 +59,20 @@ pub(super) fn give_name(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Opens a file for reading only. A symbolic link is not followed.
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
+}
+
+/// Checks that this process may write to a file, or make files in a folder.
+pub(super) fn check_writable(path: &Path) -> io::Result<()> {
+    let access = match path.is_dir() {
+        true => rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+        false => rustix::fs::Access::WRITE_OK,
+    };
+    Ok(rustix::fs::access(path, access)?)
+}
+
 /// Opens a journal to read it and add to it. A symbolic link is not followed.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
@@ -285,8 +299,8 @@ pub(super) fn detach(file: &File, name: &str) {
 pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
-        // The longest record is shorter than this buffer.
-        let mut value = [0; 512];
+        // The longest list of records is shorter than this buffer.
+        let mut value = [0; 2048];
         let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
         Some(value[..length].to_vec())
     }

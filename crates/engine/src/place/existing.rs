@@ -342,5 +342,5 @@ fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
 /// Keeps a file of which these digests are known.
 fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
     let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
-    Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests })
+    Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })
 }

@@ -97,6 +97,11 @@ impl Places {
         reserved
     }
 
+    /// Returns the path that was reserved for a job.
+    pub(crate) fn reserved(&self, job: JobId) -> Option<PathBuf> {
+        self.taken.of(job)
+    }
+
     /// Returns true if the path of a job's file is known to be free. This reads nothing from the disk.
     pub(crate) fn is_free(&self, job: JobId, identity: &Identity) -> bool {
         self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))

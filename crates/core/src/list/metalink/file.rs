@@ -206,6 +206,7 @@ impl File {
             line: 0,
             is_recorded: false,
             done: None,
+            archived: None,
             connections: None,
             limit_rate: None,
             if_exists: None,

@@ -54,6 +54,11 @@ pub(in crate::plan) struct SegmentLedger {
 }
 
 impl SegmentLedger {
+    /// Returns true while bytes that the journal lists are read back.
+    pub(in super::super) fn is_reading_back(&self) -> bool {
+        !self.claimed.is_empty()
+    }
+
     /// Returns the number of bytes on the disk, including bytes that were not read back yet.
     pub(in crate::plan) fn present(&self) -> u64 {
         self.written.len() + self.claimed.len()

@@ -60,6 +60,11 @@ impl Chunks {
         Some((chunk, digest))
     }
 
+    /// Returns true while a chunk is being read back.
+    pub(super) fn is_reading(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Records that a chunk was read back. Returns false if this chunk was not requested.
     pub(super) fn finish(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         if self.pending.as_ref() != Some(chunk) {

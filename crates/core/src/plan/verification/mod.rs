@@ -227,6 +227,11 @@ impl Verification {
         self.chunks.as_mut()?.next(written, size)
     }
 
+    /// Returns true while a chunk is read back.
+    pub(super) fn is_reading_back(&self) -> bool {
+        self.chunks.as_ref().is_some_and(Chunks::is_reading)
+    }
+
     /// Returns true if no chunk of a file of this size is left to verify. If the digests of chunks do not fit
     /// the size, [`Verification::check_size`] refuses the file later.
     pub(super) fn chunks_are_done(&self, size: Option<u64>) -> bool {

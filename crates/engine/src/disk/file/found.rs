@@ -143,6 +143,9 @@ impl PartFile {
         if length == 0 {
             return Ok(None);
         }
+        if self.is_read_only {
+            return Ok(Some(length));
+        }
         self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
         if !platform::share_blocks(&old, &self.file) {
             io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;

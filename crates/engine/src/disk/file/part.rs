@@ -35,6 +35,8 @@ pub(super) struct PartFile {
     /// The path of its journal, if it has one.
     pub(super) journal: PathBuf,
     new_journal: PathBuf,
+    /// True if nothing is written, because this is a preview.
+    pub(super) is_read_only: bool,
     state: Mutex<State>,
 }
 
@@ -68,7 +70,14 @@ impl PartFile {
     /// Returns a partial file for a locked file. `empty` is true if it has no bytes.
     pub(super) fn new(file: File, side: SideFiles, empty: bool) -> PartFile {
         let SideFiles { part: path, journal, new_journal } = side;
-        PartFile { file, path, journal, new_journal, state: Mutex::new(State { empty, ..State::default() }) }
+        let state = Mutex::new(State { empty, ..State::default() });
+        PartFile { file, path, journal, new_journal, is_read_only: false, state }
+    }
+
+    /// Returns the partial file for a preview, which only reads.
+    pub(super) fn read_only(mut self) -> PartFile {
+        self.is_read_only = true;
+        self
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -301,6 +310,9 @@ impl Part for PartFile {
     }
 
     fn discard(&self) {
+        if self.is_read_only {
+            return;
+        }
         let mut state = self.state();
         if !std::mem::replace(&mut state.gone, true)
             && self.file.metadata().is_ok_and(|meta| self.is_ours(&meta))

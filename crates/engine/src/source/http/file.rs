@@ -91,12 +91,18 @@ impl HttpFile {
     }
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
-    /// for GET only, and some send no size. In these cases, the head of the response to a GET is used, and
-    /// the body is not read.
+    /// for GET only, and some send no size. In these cases, the first byte is requested. If the response does
+    /// not say what the whole file is, the head of the response to a GET is used, and the body is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
+            _ => {}
+        }
+        let first_byte = Request { headers: request.headers.clone(), ..Request::range(0, Some(1)) };
+        match self.follow(self.given.url.clone(), &first_byte).await.map(of_first_byte) {
+            Ok(Some(opened)) => return Ok(opened),
+            Err((error, _)) if !is_about_ranges(error.kind) => return Err(error),
             _ => {}
         }
         let everything = Request { headers: request.headers, ..Request::EVERYTHING };
@@ -283,6 +289,31 @@ impl HttpFile {
 /// Returns true if a response to a request for the facts has enough facts.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
+}
+
+/// Returns the facts about a file from the response to a request for its first byte. Returns `None` if the
+/// size is not known.
+fn of_first_byte(mut opened: Opened) -> Option<Opened> {
+    if let Span::Range(_) = opened.remote.span {
+        opened.remote.size?;
+        opened.remote.span = Span::Whole;
+        opened.remote.range_digests.clear();
+    }
+    opened.body = Box::pin(stream::empty());
+    Some(opened)
+}
+
+/// Returns true if an error shows only that the server does not send this range. An empty file has no first
+/// byte.
+fn is_about_ranges(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::HttpRangePast
+            | ErrorKind::HttpRangeWrong
+            | ErrorKind::HttpNoRanges
+            | ErrorKind::HttpMalformed
+            | ErrorKind::HttpStatus
+    )
 }
 
 /// Returns true if the server refused a HEAD request in a way that does not show how it would answer a GET.

@@ -1,0 +1,350 @@
+//! The output of `downhaul plan` for people: a table of the files, and the sums.
+//!
+//! Invariant: the memory is limited. Without `--all`, the first rows and the first failures are kept. With
+//! `--all`, a row is printed as soon as all rows before it are known.
+
+use super::units::{self, bytes};
+use super::{EventReader, Next};
+use crate::printer::{self, Paint, Style};
+use downhaul_engine::core::event::{Event, EventKind, JobId};
+use downhaul_engine::core::preview::{Forecast, HostForecast, SizeFrom, Step};
+use downhaul_engine::core::show::escaped;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// The rows that are shown without `--all`. Together with the sums, they fit on a common screen.
+const ROWS: u64 = 20;
+
+/// The failures that are shown beyond these rows.
+const FAILURES: usize = 20;
+
+/// The hosts that are shown, those with the most bytes first.
+const HOSTS: usize = 10;
+
+/// With `--all`, the most rows that wait for an earlier one. After that, the earlier one is printed late.
+const WAITING: usize = 10_000;
+
+/// The columns of the table before the name of the file.
+const STEP: usize = 9;
+const SIZE: usize = 9;
+const BEFORE: usize = STEP + 1 + SIZE + 2;
+
+/// The longest time to wait for the next event. There is nothing else to do meanwhile.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How the table is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) paint: Paint,
+    /// Show all files.
+    pub(crate) all: bool,
+    /// Show only failures and sums.
+    pub(crate) quiet: bool,
+    /// The columns of the terminal, or `None` if lines are not cut.
+    pub(crate) columns: Option<usize>,
+}
+
+/// Prints the plan of a session on standard output, until the session is over. Returns false if standard
+/// output cannot be written.
+pub(crate) fn run(mut events: EventReader, look: Look) -> bool {
+    let mut table = Table::new(look);
+    let mut is_written = true;
+    loop {
+        match events.next(PATIENCE) {
+            Next::Event(event) => table.add(&event),
+            Next::Nothing => {}
+            Next::End => break,
+        }
+        if is_written && (table.text.len() >= super::AT_ONCE || events.is_empty()) && !table.text.is_empty() {
+            is_written = printer::out(&std::mem::take(&mut table.text));
+        }
+    }
+    table.end();
+    is_written && printer::out(&table.text)
+}
+
+/// A file of the table.
+struct Row {
+    step: &'static str,
+    style: Option<Style>,
+    size: Option<u64>,
+    name: String,
+    /// More about the file, on lines of its own.
+    note: String,
+}
+
+/// Files that were counted.
+#[derive(Default)]
+struct Counts {
+    steps: BTreeMap<&'static str, u64>,
+    /// The planned files with a size from a list, from a server and from a journal.
+    sizes: [u64; 3],
+    with_digest: u64,
+    may_be_renamed: u64,
+    left_out: u64,
+}
+
+/// The table, as far as it is known.
+struct Table {
+    look: Look,
+    /// The text that was not printed yet.
+    text: String,
+    /// The names of the jobs that have not ended.
+    names: HashMap<JobId, String>,
+    /// The rows that are shown, and wait for earlier ones.
+    rows: BTreeMap<JobId, Row>,
+    failures: Vec<Row>,
+    /// The number of the next row, from 1.
+    next: u64,
+    counts: Counts,
+    forecast: Forecast,
+}
+
+impl Table {
+    fn new(look: Look) -> Table {
+        Table {
+            look,
+            text: String::new(),
+            names: HashMap::new(),
+            rows: BTreeMap::new(),
+            failures: Vec::new(),
+            next: 1,
+            counts: Counts::default(),
+            forecast: Forecast::default(),
+        }
+    }
+
+    fn add(&mut self, event: &Event) {
+        match (&event.kind, event.job) {
+            (EventKind::Queued { url, name, .. }, Some(job)) => {
+                self.names.insert(job, name.clone().unwrap_or_else(|| url.clone()));
+            }
+            (EventKind::Plan { forecast, .. }, _) => self.forecast = forecast.clone(),
+            (kind, Some(job)) => {
+                if let Some(row) = self.row(kind, job) {
+                    self.names.remove(&job);
+                    *self.counts.steps.entry(row.step).or_default() += 1;
+                    self.keep(job, row);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the row of a job that has ended.
+    fn row(&mut self, kind: &EventKind, job: JobId) -> Option<Row> {
+        match kind {
+            EventKind::Planned { .. } => Some(self.planned(kind)),
+            EventKind::Skipped { path, reason, bytes, .. } => {
+                let step = if kind.is_complete() { KEEP } else { LEAVE };
+                Some(Row { step, style: None, size: *bytes, name: path.clone(), note: reason.clone() })
+            }
+            EventKind::Failed { error, .. } => {
+                let name = self.names.get(&job).cloned().unwrap_or_else(|| error.at.clone());
+                let note = format!("{} ({})", error.message, error.code);
+                Some(Row { step: FAIL, style: Some(Style::Failure), size: None, name, note })
+            }
+            _ => None,
+        }
+    }
+
+    fn planned(&mut self, kind: &EventKind) -> Row {
+        let EventKind::Planned { step, path, may_be_renamed, size, size_from, kept, digests, .. } = kind
+        else {
+            return Row { step: FAIL, style: None, size: None, name: String::new(), note: String::new() };
+        };
+        if let Some(from) = size_from {
+            self.counts.sizes[place_of(*from)] += 1;
+        }
+        self.counts.with_digest += u64::from(!digests.is_empty());
+        self.counts.may_be_renamed += u64::from(*may_be_renamed);
+        let note = match step {
+            Step::Compare => "only the server can say if the existing file is the wanted one".into(),
+            Step::Wait => "another run is working on this file".into(),
+            _ if *kept > 0 => format!("{} of it are here already", bytes(*kept)),
+            _ => String::new(),
+        };
+        let style = Some(if *step == Step::Replace { Style::Warning } else { Style::Success });
+        Row { step: word(*step), style, size: *size, name: path.clone(), note }
+    }
+
+    fn keep(&mut self, job: JobId, row: Row) {
+        let is_failure = row.step == FAIL;
+        let is_shown = !self.look.quiet && (self.look.all || job.get() <= ROWS);
+        if is_shown {
+            self.rows.insert(job, row);
+            self.print_rows(self.look.all && self.rows.len() > WAITING);
+        } else if is_failure && self.failures.len() < FAILURES {
+            self.failures.push(row);
+        } else {
+            self.counts.left_out += 1;
+        }
+    }
+
+    /// Prints the rows whose turn it is. With `is_forced`, the first one is printed before its turn.
+    fn print_rows(&mut self, mut is_forced: bool) {
+        while let Some(first) = self.rows.first_entry() {
+            let number = first.key().get();
+            if number > self.next && !std::mem::take(&mut is_forced) {
+                return;
+            }
+            self.next = self.next.max(number + 1);
+            let row = first.remove();
+            self.print(&row);
+        }
+    }
+
+    fn print(&mut self, row: &Row) {
+        if self.text.is_empty() && self.next <= 2 {
+            self.text += &format!("{:STEP$} {:>SIZE$}  {}\n", "", "size", "file");
+        }
+        let step = format!("{:STEP$}", row.step);
+        let step = row.style.map_or(step.clone(), |style| self.look.paint.show(style, &step));
+        let size = units::right(&row.size.map_or("?".into(), bytes), SIZE);
+        let name = escaped(&row.name);
+        let columns = self.look.columns.map(|columns| columns.saturating_sub(BEFORE + 1).max(10));
+        let name = match columns {
+            Some(columns) => units::fit(&name, columns).trim_end().to_string(),
+            None => name.into_owned(),
+        };
+        self.text += &format!("{step} {size}  {name}\n");
+        let note = escaped(&row.note);
+        let lines = columns.map_or(vec![note.to_string()], |columns| units::wrap(&note, columns));
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            self.text += &format!("{:BEFORE$}{}\n", "", self.look.paint.show(Style::Note, line));
+        }
+    }
+
+    /// Prints what is left, and the sums.
+    fn end(&mut self) {
+        while !self.rows.is_empty() {
+            self.print_rows(true);
+        }
+        let failures = std::mem::take(&mut self.failures);
+        let left_out = self.counts.left_out;
+        if left_out > 0 && !self.look.quiet {
+            let more = if left_out == 1 { "1 more file".into() } else { format!("{left_out} more files") };
+            let line = format!("{:BEFORE$}{more} (--all shows all)\n", "");
+            self.text += &line;
+        }
+        failures.iter().for_each(|row| self.print(row));
+        if !self.text.is_empty() || self.next > 1 {
+            self.text.push('\n');
+        }
+        self.sums();
+    }
+
+    fn sums(&mut self) {
+        let (forecast, counts) = (std::mem::take(&mut self.forecast), std::mem::take(&mut self.counts));
+        let mut lines = vec![("files", counts.files())];
+        lines.extend(counts.of_planned(&forecast).into_iter().map(|text| ("", text)));
+        lines.push(("disk", disk(&forecast)));
+        for (index, line) in hosts(&forecast).into_iter().enumerate() {
+            lines.push((if index == 0 { "hosts" } else { "" }, line));
+        }
+        let time = match forecast.seconds {
+            _ if forecast.files == 0 => "nothing to download".into(),
+            Some(seconds) => format!("about {}, at the last known speeds", units::clock(seconds.max(1.0))),
+            None if forecast.unknown > 0 => "unknown, because not all sizes are known".into(),
+            None => "unknown, because no earlier run measured the speed of these hosts".into(),
+        };
+        lines.push(("time", time));
+        let columns = self.look.columns.map(|columns| columns.saturating_sub(SUMS + 1).max(10));
+        for (what, text) in lines {
+            let text = escaped(&text);
+            let parts = columns.map_or(vec![text.to_string()], |columns| units::wrap(&text, columns));
+            for (index, part) in parts.iter().enumerate() {
+                let what = if index == 0 { what } else { "" };
+                self.text += &format!("{what:SUMS$}{part}\n");
+            }
+        }
+    }
+}
+
+/// The columns before the sums.
+const SUMS: usize = 8;
+
+/// The words of the first column, for files that are not downloaded.
+const KEEP: &str = "keep";
+const LEAVE: &str = "leave";
+const FAIL: &str = "fail";
+
+fn word(step: Step) -> &'static str {
+    match step {
+        Step::Resume => "resume",
+        Step::Replace => "replace",
+        Step::Compare => "compare",
+        Step::Wait => "wait",
+        _ => "download",
+    }
+}
+
+fn place_of(from: SizeFrom) -> usize {
+    match from {
+        SizeFrom::List => 0,
+        SizeFrom::Server => 1,
+        _ => 2,
+    }
+}
+
+impl Counts {
+    /// Returns how many files each step has: `3 download, 1 keep`.
+    fn files(&self) -> String {
+        let order = ["download", "resume", "replace", "compare", "wait", KEEP, LEAVE, FAIL];
+        let of = |step: &&str| Some(format!("{} {step}", self.steps.get(step)?));
+        let all: Vec<String> = order.iter().filter_map(of).collect();
+        if all.is_empty() { "none".into() } else { all.join(", ") }
+    }
+
+    /// Returns what is known about the files that would be downloaded.
+    fn of_planned(&self, forecast: &Forecast) -> Vec<String> {
+        let mut lines = Vec::new();
+        if forecast.files > 0 {
+            let [list, server, journal] = self.sizes;
+            let sizes = [
+                (list, "from the list"),
+                (server, "from the server"),
+                (journal, "from a partial file"),
+                (forecast.files - list - server - journal, "not known"),
+            ];
+            let sizes: Vec<String> = sizes
+                .iter()
+                .filter(|(number, _)| *number > 0)
+                .map(|(number, what)| format!("{number} {what}"))
+                .collect();
+            lines.push(format!("sizes: {}", sizes.join(", ")));
+            lines.push(format!(
+                "digests: {} known, {} not",
+                self.with_digest,
+                forecast.files - self.with_digest
+            ));
+        }
+        if self.may_be_renamed > 0 {
+            lines.push(format!("names: {} may be changed by the server", self.may_be_renamed));
+        }
+        lines
+    }
+}
+
+fn disk(forecast: &Forecast) -> String {
+    let least = if forecast.unknown > 0 { "at least " } else { "" };
+    let kept =
+        if forecast.kept > 0 { format!(" ({} are here)", bytes(forecast.kept)) } else { String::new() };
+    let free = forecast.free.map_or("unknown".into(), bytes);
+    format!("{least}{} to download{kept}, {free} free", bytes(forecast.bytes))
+}
+
+fn hosts(forecast: &Forecast) -> Vec<String> {
+    let mut hosts: Vec<(&String, &HostForecast)> = forecast.hosts.iter().collect();
+    hosts.sort_by_key(|(_, host)| std::cmp::Reverse((host.bytes, host.files)));
+    let line = |(origin, host): &(&String, &HostForecast)| {
+        let files = if host.files == 1 { "1 file".into() } else { format!("{} files", host.files) };
+        let least = if host.unknown > 0 { "at least " } else { "" };
+        format!("{origin}: {files}, {least}{}", bytes(host.bytes))
+    };
+    let mut lines: Vec<String> = hosts.iter().take(HOSTS).map(line).collect();
+    if hosts.len() > HOSTS {
+        lines.push(format!("and {} more hosts", hosts.len() - HOSTS));
+    }
+    lines
+}

@@ -1,0 +1,190 @@
+//! Tests of `--dedup`: files with the same digest are on the disk only once, and no other file is changed.
+
+use crate::common::{Out, Place, events, note};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use serde_json::{Value, json};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const SIZE: u64 = 2_000_000;
+
+fn meta(place: &Place, name: &str) -> Metadata {
+    fs::metadata(place.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}; {:?}", place.files()))
+}
+
+fn is_linked(place: &Place, one: &str, other: &str) -> bool {
+    meta(place, one).ino() == meta(place, other).ino()
+}
+
+/// Writes a list of files with the same bytes. Each has a URL of its own. `known` says which of them have a
+/// digest in the list.
+fn list(place: &Place, server: &Server, size: u64, known: &[(&str, bool)]) -> Vec<String> {
+    let digest = sha256(&content("f", size));
+    let line = |(n, (name, known)): (usize, &(&str, bool))| {
+        let mut line = json!({"url": server.url(&format!("well_behaved/{size}/f?{n}")), "out": name});
+        if *known {
+            line["sha256"] = json!(digest);
+        }
+        line.to_string()
+    };
+    let lines: Vec<String> = known.iter().enumerate().map(line).collect();
+    place.write("list.jsonl", lines.join("\n"));
+    lines
+}
+
+fn made_from(out: &Out, name: &str) -> Value {
+    let of_name = |event: &Value| {
+        let is_end = event["kind"] == "finished" || event["kind"] == "skipped";
+        is_end && event["path"].as_str().is_some_and(|path| path.ends_with(name))
+    };
+    let event = events(out).into_iter().find(of_name).unwrap_or_else(|| panic!("{name}: {}", out.stderr));
+    event["made_from"]["method"].clone()
+}
+
+const RUN: [&str; 6] = ["-i", "list.jsonl", "--progress", "json", "-j", "1"];
+
+#[test]
+fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
+    for size in [3000, SIZE] {
+        let (server, place) = (Server::start(), Place::new());
+        list(&place, &server, size, &[("a", true), ("known", true), ("unknown", false)]);
+        let args = [&RUN[..], &["--dedup", "hardlink"]].concat();
+        let out = place.run(&args);
+        for name in ["a", "known", "unknown"] {
+            assert_eq!(place.file(name), Some(content("f", size)), "{name}: {}", out.stderr);
+            assert!(is_linked(&place, "a", name), "{name}");
+        }
+        assert_eq!(
+            (made_from(&out, "known"), made_from(&out, "unknown")),
+            (json!("hardlink"), json!("hardlink"))
+        );
+        assert!(server.requests_for("?1").is_empty(), "the known file is not requested");
+        assert_eq!(place.files(), ["a", "known", "list.jsonl", "unknown"]);
+        // All of them are recognised without a request.
+        let asked = server.requests().len();
+        let again = place.run(&args);
+        assert_eq!((again.status, server.requests().len()), (0, asked), "{}", again.stderr);
+        assert_eq!(meta(&place, "a").nlink(), 3);
+        // Without the option they stay what they are.
+        assert_eq!(place.run(&RUN).status, 0);
+    }
+}
+
+#[test]
+fn a_changed_file_is_no_source_of_others() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = list(&place, &server, SIZE, &[("a", true), ("b", true)]);
+    let archive = [&RUN[..], &["--dedup", "hardlink", "--archive", "done.db"]].concat();
+    place.write("list.jsonl", &lines[0]);
+    assert_eq!(place.run(&archive).status, 0);
+    let mut bytes = place.file("a").expect("a file");
+    bytes[10] ^= 1;
+    place.write("a", &bytes);
+    place.write("list.jsonl", &lines[1]);
+    let out = place.run(&archive);
+    place.assert_exact(&out, "b", &content("f", SIZE));
+    assert!(!is_linked(&place, "a", "b") && place.file("a") == Some(bytes));
+}
+
+#[test]
+fn the_archive_knows_files_of_earlier_runs_and_none_outside_of_the_folder() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = list(&place, &server, SIZE, &[("a", true), ("b", true)]);
+    let run = |line: &str, folder: &str| {
+        place.write("list.jsonl", line);
+        place.run(&[&RUN[..], &["--dedup", "hardlink", "--archive", "done.db", "-d", folder]].concat())
+    };
+    assert_eq!(run(&lines[0], "one").status, 0);
+    let out = run(&lines[1], "one");
+    assert!(out.status == 0 && is_linked(&place, "one/a", "one/b"), "{}", out.stderr);
+    let elsewhere = lines[1].replace("?1", "?2");
+    let out = run(&elsewhere, "two");
+    assert_eq!((out.status, place.file("two/b")), (0, Some(content("f", SIZE))), "{}", out.stderr);
+    assert_eq!(meta(&place, "two/b").nlink(), 1, "it is not a link to a file outside of the folder");
+}
+
+#[test]
+fn an_existing_file_is_replaced_only_if_an_option_says_so() {
+    let (server, place) = (Server::start(), Place::new());
+    list(&place, &server, SIZE, &[("a", true), ("b", true)]);
+    place.write("b", "something else");
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink"]].concat());
+    assert_eq!((out.status, place.file("b")), (3, Some(b"something else".to_vec())), "{}", out.stderr);
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--if-exists", "overwrite"]].concat());
+    assert!(out.status == 0 && is_linked(&place, "a", "b"), "{}", out.stderr);
+}
+
+#[test]
+fn without_reflinks_known_files_are_copied_and_a_note_says_so() {
+    let (server, place) = (Server::start(), Place::new());
+    list(&place, &server, SIZE, &[("a", true), ("known", true), ("unknown", false)]);
+    let out = place.run(&[&RUN[..], &["--dedup", "reflink"]].concat());
+    if made_from(&out, "known") == "reflink" {
+        return note("this folder has reflinks: the test for file systems without them did nothing");
+    }
+    assert_eq!((made_from(&out, "known"), made_from(&out, "unknown")), (json!("copy"), Value::Null));
+    assert_eq!(out.stderr.matches("does not share blocks").count(), 1, "{}", out.stderr);
+    assert!(server.requests_for("?1").is_empty(), "the known file is not requested");
+    for name in ["a", "known", "unknown"] {
+        assert_eq!((place.file(name), meta(&place, name).nlink()), (Some(content("f", SIZE)), 1), "{name}");
+    }
+}
+
+/// A file system with reflinks. It is unmounted when it is dropped.
+struct Sharing {
+    place: Place,
+}
+
+impl Sharing {
+    fn new() -> Option<Sharing> {
+        let place = Place::new();
+        let (image, folder) = (place.path().join("image"), place.path().join("out"));
+        fs::create_dir(&folder).expect("a folder");
+        // The smallest file system that mkfs.xfs makes.
+        fs::File::create(&image).and_then(|file| file.set_len(300 << 20)).expect("an image");
+        let run = |program: &str, args: &[&str], paths: &[&PathBuf]| {
+            let mut command = Command::new(program);
+            command.args(args).args(paths).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        let is_made =
+            run("mkfs.xfs", &["-q", "-m", "reflink=1"], &[&image]) || run("mkfs.btrfs", &["-q"], &[&image]);
+        if !is_made || !run("mount", &["-o", "loop"], &[&image, &folder]) {
+            note("no file system with reflinks can be made and mounted here: this test did nothing");
+            return None;
+        }
+        Some(Sharing { place })
+    }
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.place.path().join("out")).stderr(Stdio::null()).status();
+    }
+}
+
+/// Returns the number of blocks that a file shares with others, as `filefrag` shows it.
+fn shares(path: &Path) -> Option<bool> {
+    let out = Command::new("filefrag").arg("-v").arg(path).output().ok()?;
+    Some(String::from_utf8_lossy(&out.stdout).contains("shared"))
+}
+
+#[test]
+fn reflinks_share_blocks_and_have_times_and_records_of_their_own() {
+    let Some(disk) = Sharing::new() else { return };
+    let (server, place) = (Server::start(), &disk.place);
+    list(place, &server, SIZE, &[("a", true), ("known", true), ("unknown", false)]);
+    let args = [&RUN[..], &["-d", "out", "--dedup", "reflink"]].concat();
+    let out = place.run(&args);
+    assert_eq!((made_from(&out, "known"), made_from(&out, "unknown")), (json!("reflink"), json!("reflink")));
+    for name in ["out/a", "out/known", "out/unknown"] {
+        assert_eq!((place.file(name), meta(place, name).nlink()), (Some(content("f", SIZE)), 1), "{name}");
+        assert_ne!(shares(&place.path().join(name)), Some(false), "{name}");
+    }
+    let asked = server.requests().len();
+    let again = place.run(&args);
+    assert_eq!((again.status, server.requests().len()), (0, asked), "{}", again.stderr);
+}

@@ -1,0 +1,149 @@
+//! Decides which complete files have the same bytes as another one (`--dedup`).
+//!
+//! Invariant: two files are the same only if they have an equal strong digest. The memory is limited.
+
+use crate::digest::Digest;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// The most digests that are remembered. With their paths, they take some 15 MiB. With more files, the oldest
+/// ones are forgotten, and their duplicates are downloaded.
+const MOST: usize = 65_536;
+
+/// What is done with files that have the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dedup {
+    /// Each file is downloaded and has its own bytes.
+    Off,
+    /// The files share their blocks on the disk, until one of them is changed. If the file system cannot do
+    /// that, each file has its own bytes.
+    Reflink,
+    /// The files are hard links to the same bytes.
+    Hardlink,
+}
+
+/// How a file was made from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Method {
+    /// It shares the blocks of the other file.
+    Reflink,
+    /// It is a hard link to the other file.
+    Hardlink,
+    /// It is a copy.
+    Copy,
+}
+
+/// The file that another one was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MadeFrom {
+    /// How the file was made.
+    pub method: Method,
+    /// The path of the other file.
+    pub path: String,
+}
+
+impl MadeFrom {
+    /// Returns this source of a file.
+    pub fn new(method: Method, path: impl Into<String>) -> MadeFrom {
+        MadeFrom { method, path: path.into() }
+    }
+
+    /// Returns the same in words for the user.
+    pub fn reason(&self) -> String {
+        let what = match self.method {
+            Method::Reflink => "shares its blocks with",
+            Method::Hardlink => "is a hard link to",
+            Method::Copy => "is a copy of",
+        };
+        format!("{what} {}, which has the same digest", self.path)
+    }
+}
+
+/// A complete file that others can be made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its modification time when it was complete. With `None` it is not known, so the bytes must be compared
+    /// with the digest again.
+    pub modified: Option<SystemTime>,
+}
+
+/// The complete files of a run, by their digests.
+#[derive(Debug, Default)]
+pub struct Originals {
+    by_digest: HashMap<Digest, Original>,
+    /// The digests, oldest first.
+    order: VecDeque<Digest>,
+}
+
+impl Originals {
+    /// Adds a file. The first file of a digest is kept. Digests that are not strong are ignored.
+    pub fn add(&mut self, digests: &[Digest], original: &Original) {
+        for digest in digests.iter().filter(|digest| digest.algorithm.is_strong()) {
+            if !self.by_digest.contains_key(digest) {
+                self.by_digest.insert(digest.clone(), original.clone());
+                self.order.push_back(digest.clone());
+            }
+        }
+        while self.order.len() > MOST {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_digest.remove(&oldest);
+            }
+        }
+    }
+
+    /// Returns a file that has one of these digests, with that digest.
+    pub fn find(&self, digests: &[Digest]) -> Option<(Original, Digest)> {
+        let strong = digests.iter().filter(|digest| digest.algorithm.is_strong());
+        strong.filter_map(|digest| Some((self.by_digest.get(digest)?.clone(), digest.clone()))).next()
+    }
+
+    /// Forgets a file, because it was changed or removed.
+    pub fn forget(&mut self, digest: &Digest) {
+        self.by_digest.remove(digest);
+        self.order.retain(|one| one != digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+
+    fn original(path: &str) -> Original {
+        Original { path: path.into(), size: 1, modified: None }
+    }
+
+    fn digest(algorithm: Algorithm, number: u32) -> Digest {
+        Digest { algorithm, bytes: number.to_be_bytes().to_vec() }
+    }
+
+    #[test]
+    fn only_an_equal_strong_digest_finds_a_file() {
+        let mut originals = Originals::default();
+        let (strong, weak) = (digest(Algorithm::Sha256, 1), digest(Algorithm::Md5, 1));
+        originals.add(&[weak.clone(), strong.clone()], &original("a"));
+        originals.add(std::slice::from_ref(&strong), &original("b"));
+        assert_eq!(originals.find(std::slice::from_ref(&weak)), None);
+        assert_eq!(originals.find(&[weak, strong.clone()]), Some((original("a"), strong.clone())));
+        originals.forget(&strong);
+        assert_eq!(originals.find(&[strong]), None);
+    }
+
+    #[test]
+    fn the_oldest_files_are_forgotten() {
+        let mut originals = Originals::default();
+        let number = |n: usize| digest(Algorithm::Sha256, u32::try_from(n).unwrap_or(0));
+        (0..MOST + 3).for_each(|n| originals.add(&[number(n)], &original("a")));
+        assert_eq!((originals.find(&[number(2)]), originals.order.len()), (None, MOST));
+        assert!(originals.find(&[number(3)]).is_some());
+    }
+}

@@ -1,0 +1,103 @@
+//! Handles the reports of workers and of blocking tasks.
+//!
+//! Invariant: a report about a job that is over changes nothing.
+
+use super::Director;
+use super::placing::Placement;
+use super::running::{add_mirrors, name_of};
+use crate::checksum_discovery::Known;
+use crate::disk::Generation;
+use downhaul_core::dedup::MadeFrom;
+use downhaul_core::error::Error;
+use downhaul_core::event::JobId;
+use downhaul_core::plan::{Findings, Input, Place};
+use std::path::PathBuf;
+
+/// A report of a blocking task or a worker about a job.
+pub(super) enum Report {
+    Input(Input),
+    /// The facts about the file from lists and signatures.
+    Known(Known),
+    /// The name of the file was checked before any request.
+    Looked(Result<(PathBuf, Place), Error>),
+    /// The path of the file was chosen, and its partial file was opened if one is needed.
+    Placed(Result<Placement, Error>),
+    /// The file has its final path, or it was made from another file with the same bytes.
+    Published(Result<(String, Option<MadeFrom>), Error>),
+    /// The partial file was begun.
+    Begun(Result<Generation, Error>),
+    /// The partial file of a job that is over has been removed.
+    Gone,
+}
+
+impl Director {
+    /// Passes a report to the plan of its job.
+    pub(super) fn on_report(&mut self, id: JobId, report: Report) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let mut input = match report {
+            Report::Gone => return self.forget(id),
+            Report::Input(input) => input,
+            Report::Known(known) => {
+                running.on_known(known.signature);
+                let more = add_mirrors(running, &self.sources, known.mirrors);
+                let more = more.iter().map(|url| self.places.origin(&running.spec, url)).collect();
+                running.plan.on(self.clock.now(), Input::Sources(more));
+                Input::Found(known.findings)
+            }
+            Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
+                running.on_looked(path, &place);
+                place
+            })),
+            Report::Placed(Ok(mut placement)) => {
+                running.meter.set_name(name_of(&placement.path));
+                running.previewed.replaces = placement.replaces;
+                if let Some(renamed) = placement.renamed.take() {
+                    let findings = Findings { renamed: Some(renamed), ..Findings::default() };
+                    running.plan.on(self.clock.now(), Input::Found(findings));
+                }
+                let (place, left) = (placement.place.clone(), placement.left.take());
+                running.on_placed(placement);
+                Input::Placed(Ok(place), left)
+            }
+            Report::Placed(Err(error)) => Input::Placed(Err(error), None),
+            Report::Published(result) => Input::Published(result.map(|(path, made_from)| {
+                running.made_from = made_from;
+                path
+            })),
+            Report::Begun(result) => Input::Begun(result.map(|generation| running.on_begun(generation))),
+        };
+        match &mut input {
+            Input::Opened { worker, remote } => {
+                // The modification time is kept with the worker, and is used once the response is accepted.
+                if let Some(at_work) = running.workers.get_mut(worker) {
+                    at_work.modified = remote.modified;
+                }
+                self.on_served(id, *worker);
+            }
+            Input::Verified(Ok(digests)) if self.duplicates.is_on() => running.digests.clone_from(digests),
+            Input::Wrote { worker, .. } => self.on_bytes(id, *worker),
+            Input::Ended { worker, result } => {
+                if let Err(error) = result {
+                    self.on_lost(id, *worker, error);
+                }
+                let cut = result.is_err();
+                self.remove_worker(id, *worker, cut);
+            }
+            _ => {}
+        }
+        self.on_input(id, input);
+    }
+
+    /// Passes an input to the plan of a job, and carries out the actions that follow.
+    pub(super) fn on_input(&mut self, id: JobId, input: Input) {
+        let now = self.clock.now();
+        if let Some(running) = self.running.get_mut(&id) {
+            running.plan.on(now, input);
+            running.meter.set_bytes(running.plan.bytes());
+            if let Some(verifier) = running.file().and_then(|file| file.verifier.as_ref()) {
+                verifier.written(running.plan.prefix());
+            }
+            self.drive(id);
+        }
+    }
+}

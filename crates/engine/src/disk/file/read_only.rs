@@ -1,0 +1,187 @@
+//! The disk of a preview (`downhaul plan`). It looks at names, partial files and journals as the disk of a
+//! download does, and writes nothing.
+//!
+//! Invariant: no file and no folder is made, changed, renamed or removed. A lock on a partial file is
+//! released at once, so that a preview hinders no download.
+
+use super::part::PartFile;
+use super::{Files, LockState, folder_of, lock_state, sides};
+use crate::disk::{
+    Beginning, Disk, Found, Generation, Opening, Part, Publishing, Standing, failure, platform,
+};
+use bytes::Bytes;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::identity::Identity;
+use downhaul_core::settings::Resume;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+/// The disks of this machine, for a preview.
+pub(crate) struct ReadOnlyFiles;
+
+impl Disk for ReadOnlyFiles {
+    fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
+        Files.look(path)
+    }
+
+    fn has_left(&self, target: &Path, identity: &Identity) -> bool {
+        Files.has_left(target, identity)
+    }
+
+    fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
+        Files.is_anothers(target, identity)
+    }
+
+    fn unfinished_by(&self, path: &Path) -> Option<&'static str> {
+        Files.unfinished_by(path)
+    }
+
+    fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
+        Files.names(folder, most)
+    }
+
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        let (side, _) = sides(target, how);
+        let near = existing_folder(folder_of(target))?;
+        let part = open_unlocked(&side.part, target)?;
+        let opens = how.resume == Resume::Repair || (how.resume == Resume::Adopt && part.is_none());
+        // The download begins with a copy of this file.
+        let original = if opens { open_if_there(target)? } else { None };
+        let is_copy = original.is_some();
+        let Some(file) = original.or(part) else {
+            return Ok((Box::new(ReadOnlyPart { part: None, near, is_copy }), None));
+        };
+        let empty = file.metadata().is_ok_and(|meta| meta.len() == 0);
+        let part = PartFile::new(file, side, empty).read_only();
+        let found = part.find(target, how.resume)?;
+        Ok((Box::new(ReadOnlyPart { part: Some(part), near, is_copy }), found))
+    }
+
+    fn save(&self, _target: &Path, _identity: &Identity, _data: &[Bytes], _how: &Publishing) -> bool {
+        false
+    }
+
+    fn tidy(&self, _target: &Path) {}
+
+    fn free_space(&self, target: &Path) -> Option<u64> {
+        // The free space is that of the folder of a path, so the name of the file does not matter.
+        let near = existing_folder(folder_of(target)).ok()?;
+        Files.free_space(&near.join("file"))
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
+        Files.open(path)
+    }
+}
+
+/// A partial file of which only the existing bytes are read.
+pub(crate) struct ReadOnlyPart {
+    part: Option<PartFile>,
+    /// The folder of the file, or the nearest one that exists.
+    near: PathBuf,
+    /// True if the download would copy the file, and write to the copy.
+    is_copy: bool,
+}
+
+impl ReadOnlyPart {
+    /// Returns the output of a file that is written in order, such as a pipe. It is not opened.
+    pub(crate) fn in_order() -> ReadOnlyPart {
+        ReadOnlyPart { part: None, near: PathBuf::from("."), is_copy: false }
+    }
+}
+
+impl Part for ReadOnlyPart {
+    fn begin(&self, _beginning: Beginning<'_>) -> Result<Generation, Error> {
+        Ok(0)
+    }
+
+    fn write_at(&self, _: Generation, _: u64, _: &[Bytes], _: &AtomicU64) -> Result<bool, Error> {
+        Err(Error::new(ErrorKind::DiskFailed, self.near.to_string_lossy(), "a preview writes nothing"))
+    }
+
+    fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    fn rewrite_journal(&self, _journal: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.part.as_ref().map_or(Ok(0), |part| part.read_at(offset, buffer))
+    }
+
+    fn occupied(&self) -> u64 {
+        self.part.as_ref().filter(|_| !self.is_copy).map_or(0, Part::occupied)
+    }
+
+    fn device(&self) -> u64 {
+        File::open(&self.near).map_or(0, |folder| platform::device(&folder))
+    }
+
+    fn publish(&self, _target: &Path, _how: Publishing) -> Result<(), Error> {
+        Err(Error::new(ErrorKind::DiskFailed, self.near.to_string_lossy(), "a preview writes nothing"))
+    }
+
+    fn discard(&self) {}
+}
+
+/// Returns this folder, or the nearest folder above it that exists.
+///
+/// # Errors
+/// Returns why a download could not make files there.
+fn existing_folder(folder: &Path) -> Result<PathBuf, Error> {
+    let all = folder.ancestors().map(|one| if one.as_os_str().is_empty() { Path::new(".") } else { one });
+    for one in all {
+        match fs::metadata(one) {
+            Ok(meta) if meta.is_dir() => {
+                platform::check_writable(one).map_err(|e| failure(&e, one))?;
+                return Ok(one.into());
+            }
+            Ok(_) => return Err(failure(&io::ErrorKind::NotADirectory.into(), folder)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failure(&e, folder)),
+        }
+    }
+    // A relative path is below the current folder, which exists unless it was removed.
+    Ok(".".into())
+}
+
+/// Opens a partial file for reading, if there is one.
+///
+/// # Errors
+/// Returns `file.locked` if another run is working on the file, and otherwise why a download could not use
+/// it.
+fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
+    let file = match platform::open_to_read(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failure(&e, path)),
+    };
+    let meta = file.metadata().map_err(|e| failure(&e, path))?;
+    match lock_state(&file, path)? {
+        LockState::Ours => drop(file.unlock()),
+        LockState::Anothers => return Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), "")),
+    }
+    if !meta.is_file() {
+        return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+    }
+    platform::check_writable(path).map_err(|e| failure(&e, path))?;
+    // A download replaces a hard link to another file by a new file.
+    Ok(Some(file).filter(|_| !platform::has_other_names(&meta)))
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failure(&e, path)),
+    }
+}
