@@ -140,6 +140,12 @@ impl Finder {
         Ok(Finder { archive, jobs: Jobs::default(), settings: settings.clone().with_key(key), is_read_only })
     }
 
+    /// Begins to look up several jobs. Until the result is dropped, SQLite keeps its lock on the file, and
+    /// other runs cannot write to it. Without this, it would lock the file for each look.
+    pub(crate) fn begin_reading(&self) -> Option<Transaction<'_>> {
+        self.archive.connection.unchecked_transaction().ok()
+    }
+
     /// Looks up a job. If an earlier run fetched its file, the job is marked as done.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 //! to servers to which this run may send them.
 
 use crate::args::Args;
-use crate::input::{Arguments, Checked, Input, Opened, Part};
+use crate::input::{Arguments, Checked, Count, Input, Opened, Part};
 use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
@@ -127,7 +127,7 @@ enum Jobs {
     Arguments(Arc<Arguments>),
     /// A list with this many jobs is read again at the end of the run. It is `None` if it could not be
     /// opened.
-    List(Option<Box<Opened>>, u64),
+    List(Option<Box<Opened>>, Count),
     Stream,
 }
 
@@ -195,7 +195,9 @@ impl List {
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, &path));
         let jobs = |part: &Part| match part {
             Part::Arguments(arguments) => Jobs::Arguments(arguments.clone()),
-            Part::List(Checked { list, count, .. }) => Jobs::List(list.open().ok().map(Box::new), *count),
+            Part::List(Checked { list, count, .. }) => {
+                Jobs::List(list.open().ok().map(Box::new), count.clone())
+            }
             Part::Stream(_) => Jobs::Stream,
         };
         let parts = input.parts.iter().map(jobs).collect();
@@ -267,7 +269,11 @@ fn write_lines(
             }
             Jobs::List(Some(list), count) => {
                 let jobs = list.jobs()?.map(|(_, job)| job);
-                write_again(jobs, count, (part.before, &ended), settings, to)?
+                // The number of a list is not known if the run ended before the list was checked.
+                let number = count.if_known().unwrap_or(0);
+                let written = write_again(jobs, number, (part.before, &ended), settings, to)?;
+                // Of a line with a mistake, only a comment is written.
+                Written { is_whole: written.is_whole && !count.is_refused(), ..written }
             }
             Jobs::List(None, _) => Written::default(),
             Jobs::Stream => {

@@ -52,9 +52,10 @@ impl Feed {
     }
 
     /// Passes the parts of the input to the session, one after the other. Returns the number of jobs, or
-    /// `None` if the session ended before.
+    /// `None` if the session ended before, or if the lists have mistakes.
     fn pass(&self, input: Input, runtime: &Handle) -> Option<u64> {
         let mut added = 0;
+        let check = input.check;
         for (number, part) in input.parts.into_iter().enumerate() {
             let of_part = OfPart { number, is_stream: matches!(part, Part::Stream(_)) };
             if let Some(pending) = self.shared.pending() {
@@ -69,7 +70,8 @@ impl Feed {
                 return None;
             }
         }
-        Some(added)
+        // Without this, the run could end before a mistake is found.
+        check.is_none_or(|check| check.wait_for_end()).then_some(added)
     }
 
     /// Passes the jobs of a part to the session.
@@ -80,17 +82,21 @@ impl Feed {
                 self.pass_all(arguments.jobs().map(|job| (0, job)), of_part, runtime)
             }
             Part::List(checked) => {
-                let count = checked.count;
+                let count = checked.count.clone();
                 match checked.jobs() {
                     (list, Ok(jobs)) => {
                         let passed = self.pass_all(jobs, of_part, runtime);
-                        if !passed.is_closed && passed.added < count {
-                            return self.lost(
-                                passed.added,
-                                &format!("the list {list} became shorter while it was read"),
-                            );
+                        if passed.is_closed {
+                            return passed;
                         }
-                        passed
+                        let Passed { added, .. } = passed;
+                        match count.wait() {
+                            None => Passed { added, is_closed: true, is_whole: false },
+                            Some(count) if added < count => {
+                                self.lost(added, &format!("the list {list} became shorter while it was read"))
+                            }
+                            Some(_) => passed,
+                        }
                     }
                     (list, Err(e)) => self.lost(0, &format!("the list {list} cannot be read any more: {e}")),
                 }
@@ -126,7 +132,8 @@ impl Feed {
         let mut is_warned = false;
         loop {
             let (mut lines, mut some, mut looked) = (Vec::new(), Vec::new(), Vec::new());
-            for (_, job) in jobs.by_ref().take(at_once) {
+            let read: Vec<AtLine> = jobs.by_ref().take(at_once).collect();
+            for (_, job) in read {
                 lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
                     && let Some(warning) =
@@ -137,12 +144,15 @@ impl Feed {
                 }
                 let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
                 let job = job.and_then(|job| logins::with_login_of(job, &self.settings));
-                let mut job = job.and_then(|job| self.asks.apply(job, &self.settings));
-                looked.extend(self.archive.as_ref().map(|archive| self.look(archive, &mut job)));
-                some.push(job);
+                some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
             }
             if some.is_empty() {
                 return passed;
+            }
+            if let Some(archive) = &self.archive {
+                let reading = archive.begin_reading();
+                looked.extend(some.iter_mut().map(|job| self.look(archive, job)));
+                drop(reading);
             }
             let asked = some.len();
             let ids = runtime.block_on(self.session.add_all(some));
@@ -195,7 +205,7 @@ struct OfPart {
 /// The jobs of a part that were passed to the session.
 struct Passed {
     added: u64,
-    /// True if the session ended early.
+    /// True if the session ended early, or if the lists have mistakes.
     is_closed: bool,
     /// True if the whole part was read.
     is_whole: bool,

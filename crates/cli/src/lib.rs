@@ -22,6 +22,7 @@ mod hints;
 mod hooks;
 mod import;
 mod input;
+mod late_check;
 mod logins;
 mod man;
 mod outputs;

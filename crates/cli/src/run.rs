@@ -12,7 +12,8 @@ use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::feed::Feed;
 use crate::hooks::Hooks;
-use crate::input::{self, Input, List};
+use crate::input::{self, Input, List, Rest};
+use crate::late_check::LateCheck;
 use crate::logins::{self, NoLogin};
 use crate::outputs;
 use crate::plain_http;
@@ -52,6 +53,10 @@ const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 /// disk, and a long input must be read again for the list of `--failed`. For ten million lines, that takes
 /// about a minute. A second signal ends the program immediately.
 const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
+
+/// The time limit of the check of a list that has mistakes. All of them are shown at its end. To check a
+/// billion lines takes less.
+const LAST_CHECK_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// The time for a last warning. It is much longer than a terminal needs.
 const LAST_WARNING_LIMIT: Duration = Duration::from_millis(100);
@@ -189,7 +194,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
-    let (what, (mut input, mut survey)) = match asked {
+    let (what, (mut input, mut survey, rest)) = match asked {
         Ok(asked) => asked,
         Err(why) => return usage(&why),
     };
@@ -219,7 +224,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let asked = (input, what, early);
+    let asked = (input, rest, what, early);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
     let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
@@ -371,7 +376,7 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// Returns the exit status of a usage error. In this case, no file was requested.
 async fn download(
     args: &Args,
-    (input, asks, early): (Input, Asks, Early),
+    (input, rest, asks, early): (Input, Option<Rest>, Asks, Early),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
@@ -391,6 +396,7 @@ async fn download(
     let mut signals = Signals::listen(args.options.ending.stop_with_parent);
     early.end();
     let streamed = input.stream().map(ToString::to_string);
+    let check = rest.map(|rest| LateCheck::start(rest, session.clone(), shared.clone(), settings.verify));
     Feed { session: session.clone(), shared: shared.clone(), settings, asks, archive }.start(input);
 
     let summary = loop {
@@ -406,6 +412,9 @@ async fn download(
     };
     let join =
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
+    if let Some(check) = check.and_then(LateCheck::end) {
+        write_last_output(join(vec![check]), LAST_CHECK_LIMIT, (&shared, args), &mut signals).await;
+    }
     write_last_output(join(files), LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
     write_last_output(join(outputs), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
     let closing = closing(&summary, output, &shared, args);

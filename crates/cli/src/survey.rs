@@ -17,7 +17,7 @@ use downhaul_engine::core::job::{Job, NamedBy, Position, Url};
 use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The most origins that are remembered. A URL in a document gets the headers only if its origin is one of
 /// them. Headers are usually meant for a few hosts only, so this limit hardly ever matters.
@@ -38,8 +38,10 @@ pub struct Survey {
     last: Option<(String, NamedBy)>,
     /// Warnings about the list.
     pub(crate) warnings: Vec<String>,
-    /// The names of the files of a long list.
-    pub(crate) names: Option<ListedNames>,
+    /// The names of the files of long lists. They are known when the check of the lists ends.
+    pub(crate) names: Option<Arc<OnceLock<ListedNames>>>,
+    /// True if the rest of the URLs is added during the run.
+    pub(crate) is_partial: bool,
     /// The shard of this run, if the user chose one.
     pub(crate) shards: Option<Shards>,
 }
@@ -49,9 +51,16 @@ impl Survey {
     pub fn add(&mut self, job: &Job) {
         self.has_digests |= !job.expected.is_empty() || job.chunks.is_some();
         job.urls.iter().for_each(|url| self.add_origin(url, job.named_by));
-        if let Some(names) = &mut self.names {
-            names.add(job);
-        }
+    }
+
+    /// Returns true if digests were given.
+    pub(crate) fn has_digests(&self) -> bool {
+        self.has_digests
+    }
+
+    /// Returns true if a document named some of the URLs.
+    pub(crate) fn has_documents(&self) -> bool {
+        !self.named.is_empty()
     }
 
     fn add_origin(&mut self, url: &Url, named_by: NamedBy) {
@@ -95,7 +104,7 @@ impl Survey {
     /// Returns true if a URL of the run is an https URL. A run that reads its URLs later may have one.
     pub fn may_need_tls(&self) -> bool {
         let mut origins = self.given.iter().chain(&self.named);
-        self.given.is_empty() || origins.any(|origin| origin.starts_with("https:"))
+        self.is_partial || self.given.is_empty() || origins.any(|origin| origin.starts_with("https:"))
     }
 
     /// Adds the origins that may get the headers to the settings. Returns warnings for the user.
@@ -135,7 +144,7 @@ impl Survey {
             warnings.push(NOT_CHECKED.into());
         }
         settings.header_origins = self.given;
-        settings.listed_names = self.names.map(Arc::new);
+        settings.listed_names = self.names;
         warnings
     }
 }

@@ -1,5 +1,6 @@
-//! [`ListedNames`]: finds the files of a long list whose names no other file of the list has. A run need not
-//! remember such a name after its file has ended, so a list of ten million files takes little memory.
+//! [`ListedNames`]: knows of each name in a long list if another file of the list has it too. A run need not
+//! remember a name that no other file has after its file has ended, so a list of ten million files takes
+//! little memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
 //! file or a numbered form of the other, neither counts as the only one of its name.
@@ -9,95 +10,87 @@ use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, PART, same_file_key, un
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// There are this many slots for each line. With sixteen, one name in four hundred counts as repeated
-/// although it is not.
-const SLOTS_A_LINE: u64 = 16;
+/// The filter has this many bits for each name. With sixteen, one name in four hundred seems to be in the
+/// filter although it is not.
+const BITS_OF_A_NAME: u64 = 16;
 
-/// The length of a short line, in bytes. The number of lines is not known before the list is read, so it is
-/// estimated from the size of the list.
-const SHORT_LINE: u64 = 32;
+/// The most bits of the filter. They take 8 MiB. With ten million names, one in twenty-five other names seems
+/// to be in the filter.
+const BITS_MOST: u64 = 1 << 26;
 
-/// The highest number of slots. They take 16 MiB. With ten million names, one in twenty-five counts as
-/// repeated although it is not.
-const SLOTS_MOST: u64 = 1 << 26;
+/// The bits in a word of the filter.
+const IN_A_WORD: u64 = 64;
 
-/// The number of slots in a byte. A slot has two bits: the number of names that were added there, up to
-/// [`SEVERAL`].
-const IN_A_BYTE: u64 = 4;
+/// The bits that each name sets. With more, the filter would be too full at ten million names.
+const SET_BY_A_NAME: u64 = 4;
 
-/// The number of slots of a name. With more, the filter would be too full at ten million names.
-const OF_A_NAME: u64 = 4;
+/// The lowest bits of a key. They are 0, so that the users of a key can keep something there.
+pub const UNUSED: u64 = 3;
 
-/// The number in a slot for two or more names.
-const SEVERAL: u8 = 2;
+/// Returns the key of a path. Two paths have the same key if they are equal, or if one is a numbered form or
+/// a side file of the other. By chance, two of ten million paths have the same key in one of 90,000 lists.
+pub fn key(path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    same_file_key(&base(path)).hash(&mut hasher);
+    hasher.finish() & !UNUSED
+}
 
-/// The names that were added, as a counting Bloom filter.
+/// The names of a list. A name is one that a job has before its first response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
-    slots: Vec<u8>,
+    /// The keys of the names that several files have, in ascending order.
+    repeated: Vec<u64>,
+    /// All names, as a Bloom filter.
+    filter: Vec<u64>,
     naming: Naming,
 }
 
 impl ListedNames {
-    /// Returns an empty filter for a list of this many bytes. The files get their names by `naming`.
-    pub fn for_list(bytes: u64, naming: Naming) -> ListedNames {
-        let slots = (bytes / SHORT_LINE * SLOTS_A_LINE).clamp(IN_A_BYTE, SLOTS_MOST);
-        let bytes = usize::try_from(slots / IN_A_BYTE).unwrap_or_default().max(1);
-        ListedNames { slots: vec![0; bytes], naming }
+    /// Returns no names, with room for this many. The files get their names by `naming`.
+    pub fn with_room_for(names: u64, naming: Naming) -> ListedNames {
+        let bits = names.saturating_mul(BITS_OF_A_NAME).clamp(IN_A_WORD, BITS_MOST);
+        let words = usize::try_from(bits / IN_A_WORD).unwrap_or_default().max(1);
+        ListedNames { repeated: Vec::new(), filter: vec![0; words], naming }
     }
 
-    /// Adds the name that a job has before its first response.
-    pub fn add(&mut self, job: &Job) {
-        if let Some(name) = self.naming.name_for(job, None) {
-            self.add_path(name.as_str());
+    /// Adds the key of a name. Each key is added once, in ascending order.
+    pub fn add(&mut self, key: u64, is_repeated: bool) {
+        if is_repeated {
+            self.repeated.push(key);
+        }
+        for (word, bit) in self.places(key) {
+            self.filter[word] |= bit;
         }
     }
 
-    /// Adds a path.
-    pub fn add_path(&mut self, path: &str) {
-        for (byte, shift) in self.places(path) {
-            let byte = &mut self.slots[byte];
-            if (*byte >> shift) & 3 < SEVERAL {
-                *byte += 1 << shift;
-            }
-        }
-    }
-
-    /// Returns true if no other job that was added can have the path of this job.
+    /// Returns true if no other job of the list can have the path of this job.
     pub fn is_only(&self, job: &Job) -> bool {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
 
     /// Returns true if this path was added once, and no other path that could clash with it.
-    pub fn is_only_path(&self, path: &str) -> bool {
+    fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
         // The names of the side files of a longer name are cut, so they are not known here.
-        file.len() + NEW_JOURNAL.len() <= LONGEST && self.count(path) == 1
+        file.len() + NEW_JOURNAL.len() <= LONGEST
+            && self.may_have(path)
+            && self.repeated.binary_search(&key(path)).is_err()
     }
 
     /// Returns false if no path that could clash with this one was added.
     pub fn may_have(&self, path: &str) -> bool {
-        self.count(path) > 0
+        self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }
 
-    /// Returns the number of times that a path was added, or more. It is at most [`SEVERAL`].
-    fn count(&self, path: &str) -> u8 {
-        let count = |(byte, shift): (usize, u32)| (self.slots[byte] >> shift) & 3;
-        self.places(path).map(count).min().unwrap_or_default()
-    }
-
-    /// Returns the slots of a path. Each is a byte and a shift within it.
-    fn places(&self, path: &str) -> impl Iterator<Item = (usize, u32)> + use<> {
-        let mut hasher = DefaultHasher::new();
-        same_file_key(&base(path)).hash(&mut hasher);
-        let hash = hasher.finish();
-        // The first half of the hash is the place of the first slot, and the second half is the distance to
-        // the next one.
-        let (first, distance) = (hash >> 32, (hash & 0xffff_ffff) | 1);
-        let slots = self.slots.len() as u64 * IN_A_BYTE;
-        (0..OF_A_NAME).map(move |n| {
-            let slot = (((first + n * distance) & 0xffff_ffff) * slots) >> 32;
-            ((slot / IN_A_BYTE) as usize, (slot % IN_A_BYTE) as u32 * 2)
+    /// Returns the bits of a key in the filter. Each is a word and a bit within it.
+    fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
+        // The first half of the key is the place of the first bit, and the second half is the distance to the
+        // next one.
+        let (first, distance) = (key >> 32, (key & 0xffff_ffff) | 1);
+        let bits = self.filter.len() as u64 * IN_A_WORD;
+        (0..SET_BY_A_NAME).map(move |n| {
+            let bit = (((first + n * distance) & 0xffff_ffff) * bits) >> 32;
+            ((bit / IN_A_WORD) as usize, 1 << (bit % IN_A_WORD))
         })
     }
 }
@@ -123,10 +116,10 @@ fn base(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The slots are too many to be shown.
+/// The filter is too large to be shown.
 impl std::fmt::Debug for ListedNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ListedNames").field("bytes", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("ListedNames").field("repeated", &self.repeated.len()).finish_non_exhaustive()
     }
 }
 
@@ -135,32 +128,36 @@ mod tests {
     use super::*;
     use crate::name::SafeName;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    fn filter(paths: &[&str]) -> ListedNames {
-        let mut names = ListedNames::for_list(1 << 20, Naming::default());
-        paths.iter().for_each(|path| names.add_path(path));
+    fn names(paths: &[&str]) -> ListedNames {
+        let mut number = BTreeMap::new();
+        paths.iter().for_each(|path| *number.entry(key(path)).or_insert(0) += 1);
+        let mut names = ListedNames::with_room_for(paths.len() as u64, Naming::default());
+        number.into_iter().for_each(|(key, number)| names.add(key, number > 1));
         names
     }
 
     #[test]
     fn a_name_is_the_only_one_if_nothing_can_clash_with_it() {
         for clash in ["a.bin", "a.bin.part", "a.bin.part.journal.new", "a (1).bin", "a (2) (1).bin.part"] {
-            let names = filter(&["a.bin", clash, "b.bin", "d/a.bin"]);
+            let names = names(&["a.bin", clash, "b.bin", "d/a.bin"]);
             assert!(!names.is_only_path("a.bin") && !names.is_only_path(clash), "{clash}");
             assert!(names.is_only_path("b.bin") && names.is_only_path("d/a.bin"), "{clash}");
             assert!(names.may_have("a (7).bin") && !names.may_have("c.bin"));
+            assert!(!names.is_only_path("c.bin"), "it is not in the list");
         }
         let long = "x".repeat(LONGEST - 5);
-        assert!(!filter(&[&long]).is_only_path(&long), "its partial file has another name");
+        assert!(!names(&[&long]).is_only_path(&long), "its partial file has another name");
     }
 
     #[test]
-    fn few_names_of_a_full_filter_count_as_repeated() {
+    fn few_other_names_seem_to_be_in_the_list() {
         let paths: Vec<String> = (0..100_000).map(|n| format!("{n}.bin")).collect();
-        let mut names = ListedNames::for_list(100_000 * SHORT_LINE, Naming::default());
-        paths.iter().for_each(|path| names.add_path(path));
-        let repeated = paths.iter().filter(|path| !names.is_only_path(path)).count();
-        assert!((50..1000).contains(&repeated), "{repeated}");
+        let names = names(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(paths.iter().all(|path| names.is_only_path(path)));
+        let others = (100_000..200_000).filter(|n| names.may_have(&format!("{n}.bin"))).count();
+        assert!((50..1000).contains(&others), "{others}");
     }
 
     proptest! {

@@ -24,7 +24,7 @@ use crate::signature::Keys;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
@@ -158,10 +158,10 @@ pub struct Settings {
     /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first
     /// one of several jobs with the same request is fetched.
     pub releases_names: bool,
-    /// The names of all jobs that will be added, if there are very many. With `None`, the session remembers
-    /// the names of all jobs.
+    /// The names of all jobs that will be added, if there are very many. While they are not known, the
+    /// session remembers the names of all jobs.
     #[doc(hidden)]
-    pub listed_names: Option<Arc<ListedNames>>,
+    pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
     /// The proxies. By default there are none.
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.

@@ -1,28 +1,31 @@
-//! Checks the arguments and the lists of a run before the first request. The jobs of a short list are kept
-//! meanwhile, and a longer list is read again during the run.
+//! Checks the arguments and the lists of a run. The jobs of a short list are kept meanwhile, and a longer
+//! list is read again during the run.
 //!
-//! Invariant: if a list has a mistake, the run is refused before any request, unless lines with mistakes are
-//! left out (`--skip-bad-lines`) or the mistake concerns one file of a document. To check long lists takes
-//! three filters of limited size, and memory for the names that may clash.
+//! Invariant: if one of the first [`FIRST`] jobs has a mistake, the run is refused before any request, unless
+//! lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file of a document. The
+//! rest of long lists is checked during the run ([`Rest`]), if nothing must be known before.
 
 use super::HAS_NO_URL;
-use super::clashes::{Clash, Names, Place, SAME, Suspects};
-use super::list::{Jobs, List};
+use super::all_names::{AllNames, Suspects};
+use super::checked::{Checked, Count};
+use super::clashes::{Clash, Names, Place, SAME};
+use super::list::List;
+use super::mistakes::Mistakes;
+use super::pass::{Pass, Reading};
+use super::rest::Rest;
 use super::urls::{Arguments, CHECKED_MOST};
+use crate::args::Args;
+use crate::settings;
 use crate::survey::Survey;
 use downhaul_engine::core::archive;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{Destination, Job};
-use downhaul_engine::core::list::AtLine;
-use downhaul_engine::core::listed_names::ListedNames;
 use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::show;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
-
-/// The most mistakes in a list that are shown. The others are only counted.
-const MISTAKES_SHOWN: usize = 10;
+use std::sync::Arc;
 
 /// A list of at most this many bytes is short. It has about 15,000 URLs, whose jobs take about 10 MB.
 const SHORT: u64 = 512 * 1024;
@@ -30,79 +33,72 @@ const SHORT: u64 = 512 * 1024;
 /// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// A list that was checked.
-#[derive(Debug)]
-pub struct Checked {
-    pub(crate) list: List,
-    /// The number of its jobs in the shard of this run.
-    pub(crate) count: u64,
-    /// The jobs of a short list.
-    kept: Option<Vec<AtLine>>,
-}
-
-impl Checked {
-    /// Returns the jobs of the list, and the list itself.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read again.
-    pub(crate) fn jobs(self) -> (List, io::Result<Box<dyn Iterator<Item = AtLine>>>) {
-        let jobs: io::Result<Box<dyn Iterator<Item = AtLine>>> = match self.kept {
-            Some(kept) => Ok(Box::new(kept.into_iter())),
-            None => self.list.jobs().map(|jobs| Box::new(jobs) as _),
-        };
-        (self.list, jobs)
-    }
-}
+/// The jobs of long lists that are checked before the first request. This takes less than half a second.
+const FIRST: u64 = 100_000;
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
-/// the run also has lists that cannot be checked.
+/// the run also has lists that cannot be checked. Also returns the rest of the check, if it can end during
+/// the run.
 ///
 /// # Errors
 /// Returns the mistakes with their line numbers. In a document, a mistake in one file is not a mistake of the
 /// list. Only that file fails, during the run.
 pub(super) fn all(
+    args: &Args,
     arguments: Option<&Arguments>,
     lists: Vec<List>,
     has_streams: bool,
-    naming: Naming,
     survey: &mut Survey,
-) -> Result<Vec<Checked>, String> {
+) -> Result<(Vec<Checked>, Option<Rest>), String> {
+    let naming = args.output.naming();
     let lists: Vec<List> = lists.into_iter().map(|list| list.with_naming(naming.clone())).collect();
-    let mut opened = Vec::new();
-    for list in &lists {
-        survey.add_list(list.url());
-        let one = list.open().map_err(|e| unreadable(list, &e))?;
-        let bytes = one.bytes;
-        opened.push((bytes, one.jobs().map_err(|e| unreadable(list, &e))?));
-    }
-    // A document is read into the memory as a whole, so it is never that long.
-    let bytes = opened.iter().filter(|(_, jobs)| !jobs.of_a_document).map(|(bytes, _)| bytes).sum();
-    let mut checks = Checks {
-        survey,
-        shown: lists.iter().map(ToString::to_string).collect(),
-        seen: Names::default(),
-        replaced: HashSet::new(),
-        suspects: (bytes >= LONG).then(|| Suspects::for_list(bytes)),
-        naming: naming.clone(),
-    };
+    let (lists, bytes) = opened(lists, survey)?;
     // A file whose name is not known here could have any of the names in the lists.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
-    checks.survey.names = (bytes >= LONG && knows_all).then(|| ListedNames::for_list(bytes, naming));
+    survey.names = (bytes >= LONG && knows_all).then(Arc::default);
+    let folders = vec![args.output.folder.clone(), settings::temporary_folder()];
+    let mut checks = Checks {
+        survey: std::mem::take(survey),
+        shown: lists.iter().map(|one| one.list.to_string()).collect(),
+        seen: Names::default(),
+        replaced: HashSet::new(),
+        names: (bytes >= LONG).then(|| AllNames::new(folders, naming.clone())),
+        suspects: None,
+        // The keys are for all hosts of the user's URLs, also where a document names these hosts.
+        needs_all: args.options.http.pinned_pubkey.is_some(),
+        naming,
+    };
     if let Some(arguments) = arguments {
         arguments.check(&mut |number, job| checks.add_argument(number, job))?;
     }
-    let mut firsts = Vec::new();
-    for (number, (list, (bytes, jobs))) in lists.into_iter().zip(opened).enumerate() {
-        firsts.push(checks.first_pass(number + 1, list, bytes <= SHORT, jobs));
+    let mut pass = Pass::new(lists);
+    pass.read(&mut checks, FIRST);
+    if !pass.is_over() && checks.may_end_later(&pass) {
+        *survey = checks.survey.clone();
+        survey.is_partial = true;
+        let count = arguments.map_or(0, Arguments::count);
+        let (checked, rest) = Rest::new(checks, pass, (!has_streams).then_some(count));
+        return Ok((checked, Some(rest)));
     }
-    let (mut all, mut why) = (Vec::new(), Vec::new());
-    for (number, first) in firsts.into_iter().enumerate() {
-        match checks.end(number + 1, first) {
-            Ok(checked) => all.push(checked),
-            Err(mistakes) => why.push(mistakes),
-        }
+    pass.read(&mut checks, u64::MAX);
+    let checked = checks.end(pass, &|_| true)?;
+    *survey = checks.survey;
+    Ok((checked, None))
+}
+
+/// Opens the lists. Also returns their length in all.
+fn opened(lists: Vec<List>, survey: &mut Survey) -> Result<(Vec<Reading>, u64), String> {
+    let (mut readings, mut all) = (Vec::new(), 0);
+    for list in lists {
+        survey.add_list(list.url());
+        let one = list.open().map_err(|e| unreadable(&list, &e))?;
+        let bytes = one.bytes;
+        let jobs = one.jobs().map_err(|e| unreadable(&list, &e))?;
+        // A document is read into the memory as a whole, so it is never that long.
+        all += if jobs.of_a_document { 0 } else { bytes };
+        readings.push(Reading::new(readings.len() + 1, list, jobs, bytes <= SHORT));
     }
-    if why.is_empty() { Ok(all) } else { Err(why.join("\n")) }
+    Ok((readings, all))
 }
 
 fn unreadable(list: &List, e: &io::Error) -> String {
@@ -110,114 +106,159 @@ fn unreadable(list: &List, e: &io::Error) -> String {
 }
 
 /// What is known while the input is checked.
-struct Checks<'s> {
-    survey: &'s mut Survey,
+pub(super) struct Checks {
+    pub(super) survey: Survey,
     /// The lists, in words for the user.
     shown: Vec<String>,
     seen: Names,
     /// The lines of lock files that other lines about the same file replace, each with the number of its
     /// list.
     replaced: HashSet<(usize, u64)>,
+    /// The names of all jobs of long lists, until all lists were read.
+    names: Option<AllNames>,
+    /// The names in long lists that may clash, after that.
     suspects: Option<Suspects>,
+    /// True if a job was read for which all others must be known. It is a line of a lock file, which a later
+    /// line may replace.
+    pub(super) needs_all: bool,
     naming: Naming,
 }
 
-/// The result of the first reading of a list.
-struct First {
-    list: List,
-    of_a_document: bool,
-    /// The number of jobs in all shards.
-    count: u64,
-    /// The number of jobs in the shard of this run.
-    of_shard: u64,
-    kept: Option<Vec<AtLine>>,
-    mistakes: Mistakes,
-    skipped: Mistakes,
-}
+impl Checks {
+    /// Returns true if the jobs that were read can be downloaded before the others are checked. If jobs of
+    /// documents may get headers, all origins of the user must be known. Of the shards, it must be known if
+    /// they are done.
+    fn may_end_later(&self, pass: &Pass) -> bool {
+        self.names.is_some()
+            && self.survey.shards.is_none()
+            && !self.needs_all
+            && !self.survey.has_documents()
+            && !pass.has_mistakes()
+            && !pass.lists.iter().any(|list| list.jobs.of_a_document)
+    }
 
-impl Checks<'_> {
     /// Adds the job of an argument.
     fn add_argument(&mut self, number: u64, job: &Job) -> Result<(), String> {
         self.survey.add(job);
-        if let Some(suspects) = &mut self.suspects {
-            suspects.add(job);
+        if let Some(names) = &mut self.names {
+            names.add(job);
         }
         self.seen.add(job, Place { list: 0, line: number }).map_err(|Clash { name, first, what }| {
             format!("files {} and {number} would {what}: {name}", first.line)
         })
     }
 
-    /// Reads a list, and adds its jobs to the survey. Mistakes are counted here, even if they are left out
-    /// later.
-    fn first_pass(&mut self, number: usize, list: List, is_short: bool, jobs: Jobs) -> First {
-        let of_a_document = jobs.of_a_document;
-        let (mut kept, mut count, mut of_shard) = (Vec::new(), 0, 0);
-        let (mut mistakes, mut skipped) = (Mistakes::default(), Mistakes::default());
-        for (line, job) in jobs.all {
-            if let Ok(job) = &job {
-                self.survey.add(job);
-            }
-            if let Some(error) = job.as_ref().err().filter(|error| list.skips(error)) {
-                skipped.add(Err(show::escaped(&error.to_string()).into_owned()));
-                continue;
-            }
-            let checked = match &job {
-                Ok(_) if of_a_document => Ok(()),
-                Err(e) if of_a_document && !concerns_all(e) => Ok(()),
-                // Errors quote names. The list may not be the user's own, so control characters are escaped.
-                Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
-                Ok(job) => {
-                    let job = self.as_named(job);
-                    match &mut self.suspects {
-                        Some(suspects) => {
-                            suspects.add(&job);
-                            Ok(())
-                        }
-                        None => self.add_name(&job, Place { list: number, line }),
-                    }
-                }
+    /// Reads up to `most` lines of a list. Returns how many were read.
+    pub(super) fn read(&mut self, list: &mut Reading, most: u64) -> u64 {
+        let mut read = 0;
+        while read < most {
+            let Some((line, job)) = list.jobs.all.next() else {
+                list.is_read = true;
+                break;
             };
-            if checked.is_ok() {
-                let is_mine = self.survey.is_mine(count, job.as_ref().ok());
-                count += 1;
-                of_shard += u64::from(is_mine);
-                kept.extend((is_short && is_mine).then_some((line, job)));
-            }
-            mistakes.add(checked);
+            read += 1;
+            self.check(list, line, job);
         }
-        First { list, of_a_document, count, of_shard, kept: is_short.then_some(kept), mistakes, skipped }
+        read
     }
 
-    /// Ends the check of a list, after all lists were read once.
+    /// Checks a line, and adds its job to the survey. Mistakes are counted here, even if they are left out
+    /// later.
+    fn check(&mut self, list: &mut Reading, line: u64, job: Result<Job, Error>) {
+        if let Ok(job) = &job {
+            self.survey.add(job);
+            self.needs_all |= job.is_recorded;
+        }
+        if let Some(error) = job.as_ref().err().filter(|error| list.list.skips(error)) {
+            list.skipped.add(Err(show::escaped(&error.to_string()).into_owned()));
+            return;
+        }
+        let checked = match &job {
+            Ok(_) if list.jobs.of_a_document => Ok(()),
+            Err(e) if list.jobs.of_a_document && !concerns_all(e) => Ok(()),
+            // Errors quote names. The list may not be the user's own, so control characters are escaped.
+            Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
+            Ok(job) => {
+                let job = self.as_named(job);
+                match &mut self.names {
+                    Some(names) => {
+                        names.add(&job);
+                        Ok(())
+                    }
+                    None => self.add_name(&job, Place { list: list.number, line }),
+                }
+            }
+        };
+        if checked.is_ok() {
+            let is_mine = self.survey.is_mine(list.count, job.as_ref().ok());
+            list.count += 1;
+            list.of_shard += u64::from(is_mine);
+            if let Some(kept) = list.kept.as_mut().filter(|_| is_mine) {
+                kept.push((line, job));
+            }
+        }
+        list.mistakes.add(checked);
+    }
+
+    /// Ends the check, after all lists were read once. `goes_on` is called often, with true after a mistake
+    /// was found. If it returns false, the rest of the lists is not read again.
+    ///
+    /// # Errors
+    /// Returns the mistakes of the lists, in words for the user.
+    pub(super) fn end(&mut self, pass: Pass, goes_on: &dyn Fn(bool) -> bool) -> Result<Vec<Checked>, String> {
+        if let Some(names) = self.names.take() {
+            let why = |e| format!("the temporary file for the names of the lists cannot be read: {e}");
+            let (names, suspects) = names.end().map_err(why)?;
+            self.suspects = (!suspects.is_empty()).then_some(suspects);
+            if let Some(known) = &self.survey.names {
+                // This is the only place that sets them.
+                let _ = known.set(names);
+            }
+        }
+        let (mut all, mut why) = (Vec::new(), Vec::new());
+        for list in pass.lists {
+            match self.end_list(list, goes_on) {
+                Ok(checked) => all.push(checked),
+                Err(mistakes) => why.push(mistakes),
+            }
+        }
+        if why.is_empty() { Ok(all) } else { Err(why.join("\n")) }
+    }
+
+    /// Ends the check of a list.
     ///
     /// # Errors
     /// Returns the mistakes of the list, in words for the user.
-    fn end(&mut self, number: usize, first: First) -> Result<Checked, String> {
-        let First { list, of_a_document, mut count, mut of_shard, mut kept, mut mistakes, skipped } = first;
-        if !of_a_document && self.suspects.as_ref().is_some_and(Suspects::has_names) {
-            self.add_suspects(number, &list, &mut mistakes).map_err(|e| unreadable(&list, &e))?;
+    fn end_list(&mut self, reading: Reading, goes_on: &dyn Fn(bool) -> bool) -> Result<Checked, String> {
+        let Reading {
+            number, mut list, jobs, mut count, mut of_shard, mut kept, mut mistakes, skipped, ..
+        } = reading;
+        if !jobs.of_a_document && self.suspects.is_some() {
+            self.add_suspects(number, &list, &mut mistakes, goes_on).map_err(|e| unreadable(&list, &e))?;
         }
         mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
         let replaced = self.replaced.iter().filter(|(list, _)| *list == number).map(|(_, line)| *line);
         let replaced: HashSet<u64> = replaced.collect();
         let without_url = list.without_url();
         let shard = self.survey.shards.as_ref().map(|shards| shards.shard);
-        let mut list = list;
         if !replaced.is_empty() {
             count -= replaced.len() as u64;
             list = list.without(replaced).with_shard(shard);
+            of_shard = count;
             // Without these lines, other jobs may be in the shard.
-            let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
-            of_shard = match &mut kept {
-                Some(kept) => {
-                    *kept = jobs.collect();
-                    kept.len() as u64
-                }
-                None => jobs.count() as u64,
-            };
-            list.forget_without_url(without_url);
+            if shard.is_some() || kept.is_some() {
+                let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
+                of_shard = match &mut kept {
+                    Some(kept) => {
+                        *kept = jobs.collect();
+                        kept.len() as u64
+                    }
+                    None => jobs.count() as u64,
+                };
+                list.forget_without_url(without_url);
+            }
         }
-        match (count, skipped.result().err(), of_a_document) {
+        match (count, skipped.result().err(), jobs.of_a_document) {
             (0, Some(all), _) => Err(format!("every line of the list {list} has a mistake:{all}")),
             (0, None, true) => Err(format!("the list {list} is empty: the document has no file")),
             (0, None, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
@@ -226,19 +267,28 @@ impl Checks<'_> {
                 let skipped = skipped.map(|all| format!("lines of the list {list} {why}:{all}"));
                 self.survey.warnings.extend(skipped);
                 self.survey.warnings.extend(left_out(without_url, &list.to_string()));
-                Ok(Checked { list: list.with_shard(shard), count: of_shard, kept })
+                Ok(Checked::new(list.with_shard(shard), Count::Known(of_shard), kept))
             }
         }
     }
 
     /// Adds the names of a long list that may clash. The list is read once more, because only now it is known
     /// which these are.
-    fn add_suspects(&mut self, number: usize, list: &List, mistakes: &mut Mistakes) -> io::Result<()> {
+    fn add_suspects(
+        &mut self,
+        number: usize,
+        list: &List,
+        mistakes: &mut Mistakes,
+        goes_on: &dyn Fn(bool) -> bool,
+    ) -> io::Result<()> {
         let before = list.without_url();
         for (line, job) in list.jobs()?.filter_map(|(line, job)| Some((line, job.ok()?))) {
             let job = self.as_named(&job);
-            if self.suspects.as_ref().is_some_and(|suspects| suspects.may_clash(&job)) {
+            if self.suspects.as_ref().is_some_and(|suspects| suspects.has(&job)) {
                 mistakes.add(self.add_name(&job, Place { list: number, line }));
+            }
+            if !goes_on(!mistakes.is_empty()) {
+                break;
             }
         }
         list.forget_without_url(before);
@@ -298,35 +348,4 @@ pub(super) fn left_out(rows: u64, list: &str) -> Option<String> {
 /// Returns true if an error of a document is no mistake of one of its files alone.
 fn concerns_all(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::ListLine | ErrorKind::ListUnreadable)
-}
-
-/// The mistakes in a list.
-#[derive(Default)]
-struct Mistakes {
-    /// The first [`MISTAKES_SHOWN`] of them.
-    first: Vec<String>,
-    count: usize,
-}
-
-impl Mistakes {
-    /// Adds a mistake, if there is one.
-    fn add(&mut self, checked: Result<(), String>) {
-        let Err(mistake) = checked else { return };
-        self.count += 1;
-        if self.first.len() < MISTAKES_SHOWN {
-            self.first.push(mistake);
-        }
-    }
-
-    /// Returns the mistakes as lines, if there are any.
-    fn result(self) -> Result<(), String> {
-        let Mistakes { first: mut shown, count } = self;
-        if count == 0 {
-            return Ok(());
-        }
-        if count > shown.len() {
-            shown.push(format!("... and {} more", count - shown.len()));
-        }
-        Err(format!("\n  {}", shown.join("\n  ")))
-    }
 }

@@ -1,8 +1,7 @@
 //! Finds names that two jobs cannot both have: the same name twice, or a file and a folder of the same name.
 
 use downhaul_engine::core::job::{Destination, Job, Url};
-use downhaul_engine::core::listed_names::ListedNames;
-use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, Naming, PART, same_file_key, side_files};
+use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, PART, same_file_key, side_files};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -51,7 +50,7 @@ impl Names {
     /// download the same file, because only the first one is fetched.
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
-        let what = self.what(job);
+        let what = what(&self.hasher, job);
         let of_lists =
             |(first, other): &(Place, u64)| *other == what && what != 0 && (first.list, place.list) != (0, 0);
         let is_same = self.seen.get(&self.hash(Path::new(&name))).is_some_and(of_lists);
@@ -90,7 +89,7 @@ impl Names {
     /// Sets the place of the name of a job, which has an earlier place.
     pub(super) fn replace(&mut self, job: &Job, place: Place) {
         let Some(name) = given_name(job) else { return };
-        let (hash, what) = (self.hash(Path::new(&name)), self.what(job));
+        let (hash, what) = (self.hash(Path::new(&name)), what(&self.hasher, job));
         self.seen.insert(hash, (place, what));
     }
 
@@ -105,62 +104,24 @@ impl Names {
         self.seen.get(&self.hash(path)).map(|(place, _)| place)
     }
 
-    /// Returns a hash of what a job downloads. It is 0 for a job with headers, since these may decide which
-    /// file is meant.
-    fn what(&self, job: &Job) -> u64 {
-        if !job.headers.0.is_empty() {
-            return 0;
-        }
-        let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
-        let digests: Vec<String> = job.expected.iter().map(|one| one.digest.to_string()).collect();
-        self.hasher.hash_one((urls, digests, job.size)).max(1)
-    }
-
     fn hash(&self, path: &Path) -> u64 {
         self.hasher.hash_one(same_file_key(&path.to_string_lossy()))
     }
 }
 
-/// Finds the jobs of a long list whose names may clash, so that only these are added to [`Names`].
-pub(super) struct Suspects {
-    files: ListedNames,
-    folders: ListedNames,
-    /// True if the list gives a file its name.
-    has_names: bool,
-}
-
-impl Suspects {
-    /// Returns an empty filter for a list of this many bytes.
-    pub(super) fn for_list(bytes: u64) -> Suspects {
-        let none = || ListedNames::for_list(bytes, Naming::default());
-        Suspects { files: none(), folders: none(), has_names: false }
+/// Returns a hash of what a job downloads. It is 0 for a job with headers, since these may decide which file
+/// is meant.
+pub(super) fn what(hasher: &RandomState, job: &Job) -> u64 {
+    if !job.headers.0.is_empty() {
+        return 0;
     }
-
-    /// Adds the name of a job, if the user gave one.
-    pub(super) fn add(&mut self, job: &Job) {
-        let Some(name) = given_name(job) else { return };
-        self.has_names = true;
-        self.files.add_path(&name);
-        folders(&name).for_each(|folder| self.folders.add_path(folder));
-    }
-
-    /// Returns true if some of the jobs that were added have names.
-    pub(super) fn has_names(&self) -> bool {
-        self.has_names
-    }
-
-    /// Returns false if the name of a job clashes with no other one.
-    pub(super) fn may_clash(&self, job: &Job) -> bool {
-        given_name(job).is_some_and(|name| {
-            !self.files.is_only_path(&name)
-                || self.folders.may_have(&name)
-                || folders(&name).any(|folder| self.files.may_have(folder))
-        })
-    }
+    let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
+    let digests: Vec<String> = job.expected.iter().map(|one| one.digest.to_string()).collect();
+    hasher.hash_one((urls, digests, job.size)).max(1)
 }
 
 /// Returns the name that the user gave the file of a job.
-fn given_name(job: &Job) -> Option<String> {
+pub(super) fn given_name(job: &Job) -> Option<String> {
     match &job.destination {
         Destination::Name(name) => Some(name.to_string()),
         Destination::Path(path) => Some(path.to_string_lossy().into_owned()),
@@ -169,6 +130,6 @@ fn given_name(job: &Job) -> Option<String> {
 }
 
 /// Returns the folders in a name, such as `a` and `a/b` for `a/b/c`.
-fn folders(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn folders(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').map(|(at, _)| &name[..at])
 }

@@ -117,6 +117,17 @@ impl List {
         List { replaced: Arc::new(lines), ..self }
     }
 
+    /// Returns the lines that are left out because later lines replace them.
+    pub(super) fn replaced(&self) -> Arc<HashSet<u64>> {
+        self.replaced.clone()
+    }
+
+    /// Returns the same list, which counts its rows without a URL for itself.
+    pub(super) fn with_own_count(&self) -> List {
+        let facts = Facts { without_url: Arc::default(), ..Facts::clone(&self.facts) };
+        List { facts: Arc::new(facts), ..self.clone() }
+    }
+
     /// Returns the URL of a list that was fetched.
     pub(super) fn url(&self) -> Option<&Url> {
         match &self.content {
@@ -238,7 +249,7 @@ impl Opened {
         let naming = naming.clone();
         let jobs = form.jobs(Cursor::new(beginning).chain(text), facts)?;
         let jobs = jobs.map(move |job| named(&naming, job));
-        let all: Box<dyn Iterator<Item = AtLine>> = match content {
+        let all: Box<dyn Iterator<Item = AtLine> + Send> = match content {
             _ if form.is_document() => Box::new(distinct(jobs)),
             // A line of a list file may say itself that a document named its URLs.
             Content::File(_) => Box::new(jobs),
@@ -262,7 +273,7 @@ pub struct Jobs {
     pub(super) skips: bool,
     /// True if each line that is left out causes a warning when it is read.
     pub(super) warns: bool,
-    pub(super) all: Box<dyn Iterator<Item = AtLine>>,
+    pub(super) all: Box<dyn Iterator<Item = AtLine> + Send>,
     /// The shard to which the returned jobs belong.
     pub(super) shard: Option<Shard>,
     /// The number of jobs that were read, in all shards.
@@ -305,7 +316,7 @@ impl Iterator for Jobs {
 }
 
 /// Returns the jobs of a document. If two files have the same name, the later one is an error.
-pub(super) fn distinct(jobs: impl Iterator<Item = AtLine>) -> impl Iterator<Item = AtLine> {
+pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterator<Item = AtLine> + Send {
     let mut seen = Names::default();
     jobs.map(move |(line, job)| {
         let job = job.and_then(|job| match seen.add(&job, Place { list: 1, line }) {

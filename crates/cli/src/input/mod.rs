@@ -3,20 +3,30 @@
 //! The input of a run has one or more parts: the arguments, and each list of `-i`. Their jobs are numbered in
 //! this order.
 
+mod all_names;
 mod check;
+mod checked;
 mod clashes;
 mod glob;
 mod list;
+mod mistakes;
 mod packed;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod pass;
+mod rest;
+mod so_far;
+mod sorter;
 mod stream;
 mod urls;
 
-pub use check::Checked;
+pub use checked::Checked;
+pub(crate) use checked::Count;
 pub(crate) use glob::looks_like_pattern;
 pub(crate) use list::lines;
 pub use list::{List, Opened};
+pub(crate) use rest::{Ended, Rest, Whole};
+pub(crate) use so_far::SoFar;
 pub use stream::Stream;
 pub use urls::Arguments;
 pub(crate) use urls::{is_stdout, split_urls};
@@ -36,9 +46,10 @@ use std::sync::Arc;
 pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
 
 /// The input that the jobs come from, in the order of the jobs.
-#[derive(Debug)]
 pub struct Input {
     pub(crate) parts: Vec<Part>,
+    /// How far the check of long lists is, if it ends during the run.
+    pub(crate) check: Option<Arc<SoFar>>,
 }
 
 /// One part of the input.
@@ -78,7 +89,7 @@ impl Part {
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Part::Arguments(arguments) => Some(arguments.count()),
-            Part::List(checked) => Some(checked.count),
+            Part::List(checked) => checked.count.if_known(),
             Part::Stream(_) => None,
         }
     }
@@ -100,11 +111,11 @@ enum Given {
 }
 
 /// Returns the jobs of the arguments and the lists, and the survey of their URLs. `fetched` has the lists at
-/// [`list_urls`], in this order.
+/// [`list_urls`], in this order. Also returns the rest of the check of long lists, if it ends during the run.
 ///
 /// # Errors
 /// Returns what is wrong, in words for the user. It is a usage error.
-pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
+pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest>), String> {
     let mut survey = Survey::default();
     survey.shards = Shards::of(&args.lists, settings::variable)?;
     let shard = survey.shards.as_ref().map(|shards| shards.shard);
@@ -144,14 +155,15 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey), String> {
     if let Some(shards) = survey.shards.as_mut().filter(|_| has_streams) {
         shards.has_streams();
     }
-    let checked = check::all(arguments.as_deref(), lists, has_streams, args.output.naming(), &mut survey)?;
+    let (checked, rest) = check::all(args, arguments.as_deref(), lists, has_streams, &mut survey)?;
     let mut checked = checked.into_iter();
     let lists = given.into_iter().filter_map(|one| match one {
         Given::List(_) => checked.next().map(Part::List),
         Given::Stream(stream) => Some(Part::Stream(stream)),
     });
     let parts = arguments.map(Part::Arguments).into_iter().chain(lists).collect();
-    Ok((Input { parts }, survey))
+    let check = rest.as_ref().map(Rest::so_far);
+    Ok((Input { parts, check }, survey, rest))
 }
 
 /// Opens a list that is not fetched.

@@ -48,7 +48,7 @@ impl Parquet {
 
     /// Returns the jobs of the rows, each with the number of its row. If a column is lacking, the only item
     /// is an error.
-    pub(super) fn jobs(self, facts: &Facts) -> Box<dyn Iterator<Item = AtLine>> {
+    pub(super) fn jobs(self, facts: &Facts) -> Box<dyn Iterator<Item = AtLine> + Send> {
         match self.rows(facts) {
             Ok(rows) => Box::new(rows),
             Err(why) => Box::new([(0, Err(unreadable(&why)))].into_iter()),

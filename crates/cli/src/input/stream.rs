@@ -99,7 +99,7 @@ impl Stream {
         let form = self.facts.form(&beginning);
         let jobs = form.jobs(io::Cursor::new(beginning).chain(text), &self.facts)?;
         let jobs = jobs.map(move |job| named(&self.naming, job));
-        let all: Box<dyn Iterator<Item = AtLine>> =
+        let all: Box<dyn Iterator<Item = AtLine> + Send> =
             if form.is_document() { Box::new(distinct(jobs)) } else { Box::new(jobs) };
         let (shown, without_url) = (self.shown, self.facts.without_url.clone());
         let end = iter::from_fn(move || {

@@ -138,6 +138,18 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     append(path, FOR_THE_OWNER, false).map(drop)
 }
 
+/// Creates a file without a name, to write it and to read it. It is gone when it is closed.
+///
+/// # Errors
+/// Returns why no file can be written in this folder.
+pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
+    let number = RandomState::new().hash_one(std::process::id());
+    let path = folder.join(format!(".downhaul-{number:016x}.tmp"));
+    let file = append(&path, FOR_THE_OWNER, true)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
 /// Writes a new file with this mode, and forces it to disk.
 ///
 /// # Errors

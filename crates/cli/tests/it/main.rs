@@ -111,6 +111,7 @@ mod in_order;
 mod interruptions;
 #[cfg(unix)]
 mod resume;
+mod very_long_lists;
 
 // The screen, and how the program ends.
 mod book;

@@ -177,9 +177,9 @@ impl Form {
     /// Returns an error if the text cannot be read.
     pub fn jobs<'r>(
         self,
-        text: impl BufRead + 'r,
+        text: impl BufRead + Send + 'r,
         facts: &Facts,
-    ) -> io::Result<Box<dyn Iterator<Item = AtLine> + 'r>> {
+    ) -> io::Result<Box<dyn Iterator<Item = AtLine> + Send + 'r>> {
         let addresses = facts.addresses.clone();
         Ok(match self {
             Form::Lines => Box::new(lines(text, addresses)),

@@ -53,6 +53,9 @@ impl<R: BufRead> Rows<R> {
     fn read(&mut self) -> Result<Option<(u64, Cells)>, Error> {
         let (mut first, mut cells, mut place) = (self.line, Cells::default(), Place::CellBegins);
         loop {
+            if matches!(place, Place::InCell | Place::InQuotation(_)) {
+                self.read_plain(&mut cells).map_err(|e| unreadable(self.line, e.to_string()))?;
+            }
             let byte = self.next_byte().map_err(|e| unreadable(self.line, e.to_string()))?;
             let is_end = matches!(byte, None | Some(b'\n'));
             if let (Place::InQuotation(begun), None) = (place, byte) {
@@ -81,6 +84,18 @@ impl<R: BufRead> Rows<R> {
             }
             place = self.after(byte, place, &mut cells);
         }
+    }
+
+    /// Adds the next bytes to a cell at once, up to one that may end the cell.
+    fn read_plain(&mut self, cells: &mut Cells) -> io::Result<()> {
+        let (separator, some) = (self.separator, self.text.fill_buf()?);
+        let is_plain = |byte: &&u8| **byte != separator && !matches!(**byte, b'"' | b'\r' | b'\n');
+        let plain = some.iter().take(LONGEST_LINE - cells.length).take_while(is_plain).count();
+        cells.cell.extend_from_slice(some.get(..plain).unwrap_or_default());
+        cells.length += plain;
+        self.after_cr &= plain == 0;
+        self.text.consume(plain);
+        Ok(())
     }
 
     /// Adds a byte to a row. Returns the place of the next byte.

@@ -22,6 +22,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin, Variant};
 use downhaul_core::job::{Destination, IfExists, Job};
+use downhaul_core::listed_names::ListedNames;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::Remote;
 use downhaul_core::settings::{Resume, Settings};
@@ -85,7 +86,7 @@ impl Places {
             let number = if signed.contains(file) { SEVERAL } else { ONE };
             signed.insert(file, number);
         }
-        let is_only = self.settings.listed_names.as_ref().is_some_and(|names| names.is_only(spec));
+        let is_only = self.listed_names().is_some_and(|names| names.is_only(spec));
         // Two jobs never share a path of `-o`, even if their URLs are equal.
         let may_be_same =
             !is_only && !self.settings.releases_names && !matches!(spec.destination, Destination::Path(_));
@@ -230,7 +231,12 @@ impl Places {
     /// cases it is not. Then a file whose name comes from the server gets a number that it does not need.
     fn may_be_forgotten(&self, path: &Path) -> bool {
         let name = path.strip_prefix(&self.settings.output).unwrap_or(path).to_string_lossy();
-        self.settings.listed_names.as_ref().is_some_and(|names| names.may_have(&name))
+        self.listed_names().is_some_and(|names| names.may_have(&name))
+    }
+
+    /// Returns the names of all jobs of the run, if they are known. No name was forgotten before.
+    fn listed_names(&self) -> Option<&ListedNames> {
+        self.settings.listed_names.as_ref()?.get()
     }
 
     /// Returns true if a path was free when its folder was read. Reads the folder, if it was not read yet.

@@ -1,0 +1,140 @@
+//! [`AllNames`]: the names of all jobs of long lists, as hashes. Finds the names that several jobs have, and
+//! the jobs whose names may clash.
+//!
+//! Invariant: the memory in use is limited, apart from the keys of the names that several jobs have. The
+//! others are in a temporary file.
+
+use super::clashes::{folders, given_name, what};
+use super::sorter::{Pair, Sorter};
+use downhaul_engine::core::job::{Destination, Job};
+use downhaul_engine::core::listed_names::{ListedNames, UNUSED, key};
+use downhaul_engine::core::name::Naming;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::PathBuf;
+
+/// What has a name. The number is in the unused bits of the key of the name.
+const FOLDER: u64 = 0;
+/// A file whose name may change, since the user did not give it.
+const FILE: u64 = 1;
+/// A file whose name the user gave.
+const GIVEN: u64 = 2;
+
+/// Stands for a download that is not the same as any other one.
+const UNIQUE: u64 = 0;
+
+/// The names of all jobs of long lists.
+pub(super) struct AllNames {
+    /// The keys of the names, each with a hash of the download if the user gave the name.
+    keys: Sorter,
+    /// The number of files.
+    files: u64,
+    /// The folder of the name that was added last.
+    last_folder: String,
+    hasher: RandomState,
+    naming: Naming,
+}
+
+/// The keys of the names that clash, unless their jobs download the same file. They are in ascending order.
+pub(super) struct Suspects(Vec<u64>);
+
+impl AllNames {
+    /// Returns no names yet. The temporary file is in one of these `folders`.
+    pub(super) fn new(folders: Vec<PathBuf>, naming: Naming) -> AllNames {
+        let keys = Sorter::new(folders, |(key, _)| key & UNUSED == FOLDER);
+        AllNames { keys, files: 0, last_folder: String::new(), hasher: RandomState::new(), naming }
+    }
+
+    /// Adds the names of a job.
+    pub(super) fn add(&mut self, job: &Job) {
+        let given = given_name(job);
+        let listed = self.naming.name_for(job, None);
+        if let Some(listed) = listed.filter(|listed| given.as_deref() != Some(listed.as_str())) {
+            self.add_file(listed.as_str(), FILE, UNIQUE);
+        }
+        let Some(given) = given else { return };
+        // Two jobs never share a path of `-o`, even if they download the same file.
+        let may_be_same = matches!(job.destination, Destination::Name(_));
+        let what = if may_be_same { what(&self.hasher, job) } else { UNIQUE };
+        let what = if what == UNIQUE { UNIQUE } else { self.hasher.hash_one((&given, what)).max(1) };
+        self.add_file(&given, GIVEN, what);
+        let folder = given.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if folder != self.last_folder {
+            folders(&given).for_each(|folder| self.keys.add((key(folder) | FOLDER, UNIQUE)));
+            self.last_folder = folder.into();
+        }
+    }
+
+    fn add_file(&mut self, name: &str, has_name: u64, what: u64) {
+        self.files += 1;
+        self.keys.add((key(name) | has_name, what));
+    }
+
+    /// Returns the names for the run, and the names that may clash.
+    ///
+    /// # Errors
+    /// Returns an error if the temporary file cannot be read.
+    pub(super) fn end(self) -> io::Result<(ListedNames, Suspects)> {
+        let mut names = ListedNames::with_room_for(self.files, self.naming);
+        let mut suspects = Vec::new();
+        let mut group = Group::default();
+        for pair in self.keys.sorted() {
+            let pair = pair?;
+            if pair.0 & !UNUSED != group.key {
+                group.end(&mut names, &mut suspects);
+                group = Group { key: pair.0 & !UNUSED, ..Group::default() };
+            }
+            group.add(pair);
+        }
+        group.end(&mut names, &mut suspects);
+        Ok((names, Suspects(suspects)))
+    }
+}
+
+impl Suspects {
+    /// Returns true if no names clash.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns true if the name of a job may clash with another one.
+    pub(super) fn has(&self, job: &Job) -> bool {
+        let is_one = |name: &str| self.0.binary_search(&key(name)).is_ok();
+        given_name(job).is_some_and(|name| is_one(&name) || folders(&name).any(is_one))
+    }
+}
+
+/// What has the names of one key.
+#[derive(Default)]
+struct Group {
+    key: u64,
+    has_folder: bool,
+    files: u64,
+    /// The download of a file with a given name.
+    given: Option<u64>,
+    /// True if another file with a given name has another download.
+    has_others: bool,
+}
+
+impl Group {
+    fn add(&mut self, (key, what): Pair) {
+        match key & UNUSED {
+            FOLDER => self.has_folder = true,
+            GIVEN => {
+                self.has_others |= self.given.is_some_and(|first| first != what || what == UNIQUE);
+                self.given = Some(what);
+                self.files += 1;
+            }
+            _ => self.files += 1,
+        }
+    }
+
+    fn end(&self, names: &mut ListedNames, suspects: &mut Vec<u64>) {
+        if self.files > 0 {
+            names.add(self.key, self.files > 1);
+        }
+        if self.has_others || (self.has_folder && self.given.is_some()) {
+            suspects.push(self.key);
+        }
+    }
+}

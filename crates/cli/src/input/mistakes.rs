@@ -1,0 +1,39 @@
+//! [`Mistakes`]: the mistakes in a list, as texts for the user.
+
+/// The most mistakes in a list that are shown. The others are only counted.
+const MISTAKES_SHOWN: usize = 10;
+
+/// The mistakes in a list.
+#[derive(Default)]
+pub(super) struct Mistakes {
+    /// The first [`MISTAKES_SHOWN`] of them.
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Mistakes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a mistake, if there is one.
+    pub(super) fn add(&mut self, checked: Result<(), String>) {
+        let Err(mistake) = checked else { return };
+        self.count += 1;
+        if self.first.len() < MISTAKES_SHOWN {
+            self.first.push(mistake);
+        }
+    }
+
+    /// Returns the mistakes as lines, if there are any.
+    pub(super) fn result(self) -> Result<(), String> {
+        let Mistakes { first: mut shown, count } = self;
+        if count == 0 {
+            return Ok(());
+        }
+        if count > shown.len() {
+            shown.push(format!("... and {} more", count - shown.len()));
+        }
+        Err(format!("\n  {}", shown.join("\n  ")))
+    }
+}

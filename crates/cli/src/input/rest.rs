@@ -1,0 +1,115 @@
+//! [`Rest`]: the rest of the check of long lists, which goes on while their first files are downloaded.
+//!
+//! Invariant: after a mistake was found, no more jobs are passed to the session, and the rest of the lists is
+//! read only to find more mistakes.
+
+use super::check::Checks;
+use super::checked::{Checked, Count};
+use super::pass::{Pass, Reading};
+use super::so_far::{OfList, SoFar};
+use std::sync::Arc;
+
+/// The jobs that are checked at a time. Then the session may get them.
+const AT_ONCE: u64 = 1024;
+
+/// The rest of a check.
+pub(crate) struct Rest {
+    checks: Checks,
+    pass: Pass,
+    so_far: Arc<SoFar>,
+    /// The number of jobs that are not from lists, if it is known before the run.
+    others: Option<u64>,
+    had_digests: bool,
+}
+
+/// How the check ended.
+pub(crate) enum Ended {
+    /// The lists have no mistakes.
+    Right(Whole),
+    /// The mistakes, in words for the user.
+    Wrong(String),
+    /// The run ended before.
+    Cancelled,
+}
+
+/// What is known after all lists were checked.
+pub(crate) struct Whole {
+    /// The number of jobs of the run, if it is known before its end.
+    pub(crate) files: Option<u64>,
+    /// True if the first files had no digests, and later ones have.
+    pub(crate) has_new_digests: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Rest {
+    /// Returns the lists after the first part of their check, and the rest of it.
+    pub(super) fn new(checks: Checks, mut pass: Pass, others: Option<u64>) -> (Vec<Checked>, Rest) {
+        let so_far = Arc::new(SoFar::default());
+        so_far.set(of_lists(&pass));
+        let mut lists = Vec::new();
+        for (number, reading) in pass.lists.iter_mut().enumerate() {
+            // The jobs are read again by the thread that passes them on.
+            reading.kept = None;
+            let list = reading.list.with_own_count();
+            lists.push(Checked::new(list, Count::Later(so_far.clone(), number), None));
+        }
+        let had_digests = checks.survey.has_digests();
+        (lists, Rest { checks, pass, so_far, others, had_digests })
+    }
+
+    /// Returns how far the check is.
+    pub(crate) fn so_far(&self) -> Arc<SoFar> {
+        self.so_far.clone()
+    }
+
+    /// Checks the rest of the lists. Calls `on_mistake` when the first mistake is found.
+    pub(crate) fn run(self, on_mistake: impl Fn()) -> Ended {
+        let Rest { mut checks, mut pass, so_far, others, had_digests } = self;
+        let refuse = || {
+            if !so_far.is_refused() {
+                so_far.refuse();
+                on_mistake();
+            }
+        };
+        while !pass.is_over() {
+            pass.read(&mut checks, AT_ONCE);
+            if so_far.is_cancelled() {
+                return Ended::Cancelled;
+            }
+            if pass.has_mistakes() {
+                refuse();
+            } else if !checks.needs_all {
+                so_far.set(of_lists(&pass));
+            }
+        }
+        let mut ends = of_lists(&pass);
+        let goes_on = |is_wrong: bool| {
+            if is_wrong {
+                refuse();
+            }
+            !so_far.is_cancelled()
+        };
+        let lists = match checks.end(pass, &goes_on) {
+            _ if so_far.is_cancelled() => return Ended::Cancelled,
+            Ok(lists) => lists,
+            Err(why) => {
+                refuse();
+                return Ended::Wrong(why);
+            }
+        };
+        for (end, checked) in ends.iter_mut().zip(&lists) {
+            end.replaced = checked.list.replaced();
+        }
+        so_far.end(ends);
+        let counts: Option<u64> = lists.iter().map(|checked| checked.count.if_known()).sum();
+        let files = others.zip(counts).map(|(others, counts)| others + counts);
+        let has_new_digests = checks.survey.has_digests() && !had_digests;
+        Ended::Right(Whole { files, has_new_digests, warnings: checks.survey.warnings })
+    }
+}
+
+/// Returns how far the lists were read.
+fn of_lists(pass: &Pass) -> Vec<OfList> {
+    let of_list = |list: &Reading| OfList { jobs: list.count, is_read: list.is_read, ..OfList::default() };
+    pass.lists.iter().map(of_list).collect()
+}

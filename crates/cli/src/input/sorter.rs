@@ -1,0 +1,202 @@
+//! [`Sorter`]: sorts very many pairs of numbers in little memory, by parts in a temporary file.
+//!
+//! Invariant: if no temporary file can be written, the pairs stay in memory, and the result is the same.
+
+use crate::platform;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+/// A pair of numbers.
+pub(super) type Pair = (u64, u64);
+
+/// The bytes of a pair in the file.
+const PAIR: usize = 16;
+
+/// The most pairs in memory, which take 4 MiB. Fewer pairs are sorted without a file.
+const IN_MEMORY: usize = 256 * 1024;
+
+/// The bytes that are written at a time.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
+
+/// The pairs that are read at a time from all parts together. They take 2 MiB.
+const READ_AT_ONCE: usize = 128 * 1024;
+
+/// The fewest pairs that are read at a time from one part. They are a page of the disk.
+const READ_LEAST: usize = 256;
+
+/// Pairs that are to be sorted.
+pub(super) struct Sorter {
+    /// Returns true for pairs that are needed only once, so that equal ones may be left out.
+    is_once: fn(&Pair) -> bool,
+    /// The pairs that were added last.
+    last: Vec<Pair>,
+    /// The sorted parts.
+    parts: Vec<Part>,
+    folders: Vec<PathBuf>,
+    file: Option<File>,
+}
+
+/// A sorted part of the pairs.
+enum Part {
+    /// It begins at this byte of the file, and has this many pairs.
+    InFile(u64, usize),
+    InMemory(Vec<Pair>),
+}
+
+impl Sorter {
+    /// Returns no pairs yet. The temporary file is in the first of these `folders` that can be used.
+    pub(super) fn new(folders: Vec<PathBuf>, is_once: fn(&Pair) -> bool) -> Sorter {
+        Sorter { is_once, last: Vec::new(), parts: Vec::new(), folders, file: None }
+    }
+
+    /// Adds a pair.
+    pub(super) fn add(&mut self, pair: Pair) {
+        if self.last.len() >= IN_MEMORY {
+            self.end_part();
+        }
+        self.last.push(pair);
+    }
+
+    /// Sorts the pairs that were added last.
+    fn sort(&mut self) {
+        self.last.sort_unstable();
+        self.last.dedup_by(|one, other| one == other && (self.is_once)(one));
+    }
+
+    /// Moves the pairs that were added last to the file.
+    fn end_part(&mut self) {
+        self.sort();
+        let part = match self.write() {
+            Ok(at) => Part::InFile(at, self.last.len()),
+            Err(_) => Part::InMemory(std::mem::take(&mut self.last)),
+        };
+        self.last.clear();
+        self.parts.push(part);
+    }
+
+    /// Writes the pairs that were added last, and returns where they begin in the file.
+    fn write(&mut self) -> io::Result<u64> {
+        if self.file.is_none() {
+            self.file = self.folders.iter().find_map(|folder| platform::unnamed_file(folder).ok());
+        }
+        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let at = file.seek(SeekFrom::End(0))?;
+        let mut buffered = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
+        self.last.iter().try_for_each(|pair| buffered.write_all(&to_bytes(*pair)))?;
+        buffered.flush()?;
+        Ok(at)
+    }
+
+    /// Returns all pairs in ascending order. An item is an error if the file cannot be read.
+    pub(super) fn sorted(mut self) -> Sorted {
+        self.sort();
+        self.parts.push(Part::InMemory(self.last));
+        let at_once = (READ_AT_ONCE / self.parts.len()).max(READ_LEAST);
+        let readers = self.parts.into_iter().map(|part| Reader::new(part, at_once)).collect();
+        let mut sorted = Sorted { file: self.file, readers, next: BinaryHeap::new(), failed: None };
+        for number in 0..sorted.readers.len() {
+            sorted.read(number);
+        }
+        sorted
+    }
+}
+
+/// The pairs in ascending order.
+pub(super) struct Sorted {
+    file: Option<File>,
+    readers: Vec<Reader>,
+    /// The next pair of each part, with the number of the part.
+    next: BinaryHeap<Reverse<(Pair, usize)>>,
+    failed: Option<io::Error>,
+}
+
+impl Sorted {
+    /// Takes the next pair of a part, if it has more.
+    fn read(&mut self, number: usize) {
+        match self.readers[number].next(self.file.as_mut()) {
+            Ok(pair) => self.next.extend(pair.map(|pair| Reverse((pair, number)))),
+            Err(e) => self.failed = Some(e),
+        }
+    }
+}
+
+impl Iterator for Sorted {
+    type Item = io::Result<Pair>;
+
+    fn next(&mut self) -> Option<io::Result<Pair>> {
+        if let Some(e) = self.failed.take() {
+            self.next.clear();
+            return Some(Err(e));
+        }
+        let Reverse((pair, number)) = self.next.pop()?;
+        self.read(number);
+        Some(Ok(pair))
+    }
+}
+
+/// Reads a part.
+struct Reader {
+    /// Where the pairs in the file begin that were not read yet, and how many they are.
+    in_file: (u64, usize),
+    at_once: usize,
+    read: std::vec::IntoIter<Pair>,
+}
+
+impl Reader {
+    fn new(part: Part, at_once: usize) -> Reader {
+        let (in_file, read) = match part {
+            Part::InFile(at, pairs) => ((at, pairs), Vec::new()),
+            Part::InMemory(pairs) => ((0, 0), pairs),
+        };
+        Reader { in_file, at_once, read: read.into_iter() }
+    }
+
+    fn next(&mut self, file: Option<&mut File>) -> io::Result<Option<Pair>> {
+        if let Some(pair) = self.read.next() {
+            return Ok(Some(pair));
+        }
+        let (at, left) = self.in_file;
+        let (Some(file), true) = (file, left > 0) else { return Ok(None) };
+        let number = left.min(self.at_once);
+        let mut bytes = vec![0; number * PAIR];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut bytes)?;
+        self.in_file = (at + bytes.len() as u64, left - number);
+        let (pairs, _) = bytes.as_chunks::<PAIR>();
+        self.read = pairs.iter().map(from_bytes).collect::<Vec<_>>().into_iter();
+        Ok(self.read.next())
+    }
+}
+
+fn to_bytes((first, second): Pair) -> [u8; PAIR] {
+    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
+}
+
+fn from_bytes(bytes: &[u8; PAIR]) -> Pair {
+    let both = u128::from_be_bytes(*bytes);
+    ((both >> 64) as u64, both as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_sorted_with_a_temporary_file_and_without() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for folders in [vec!["/no/such/folder".into(), folder.path().to_path_buf()], Vec::new()] {
+            let mut sorter = Sorter::new(folders, |pair| pair.0 == 5);
+            let mut rng = fastrand::Rng::with_seed(1);
+            let mut pairs: Vec<Pair> = (0..IN_MEMORY * 3 + 7).map(|_| (rng.u64(..), rng.u64(0..3))).collect();
+            pairs.extend([(5, 2), (5, 1), (u64::MAX, u64::MAX)]);
+            pairs.iter().chain(&[(5, 2)]).for_each(|pair| sorter.add(*pair));
+            let sorted: Vec<Pair> = sorter.sorted().map(|pair| pair.expect("it is read")).collect();
+            pairs.sort_unstable();
+            assert!(sorted == pairs, "{} of {}", sorted.len(), pairs.len());
+            assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "it has no name");
+        }
+    }
+}

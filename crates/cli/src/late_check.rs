@@ -1,0 +1,59 @@
+//! Checks the rest of long lists during a run, on a thread of its own.
+//!
+//! Invariant: if the lists have mistakes, the run stops as soon as the first one is found, and its end is a
+//! usage error that shows the mistakes.
+
+use crate::exit::Exit;
+use crate::input::{Ended, Rest, SoFar, Whole};
+use crate::run::{self, Shared};
+use crate::survey;
+use downhaul_engine::Session;
+use downhaul_engine::core::settings::Verify;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// The rest of a check that was started.
+pub(crate) struct LateCheck {
+    so_far: Arc<SoFar>,
+    thread: JoinHandle<()>,
+}
+
+impl LateCheck {
+    /// Starts the rest of a check.
+    pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
+        let so_far = rest.so_far();
+        let thread = thread::spawn(move || {
+            let stop = || {
+                shared.end(Exit::Usage);
+                session.stop();
+                run::error(
+                    "a list has a mistake, so the run stops. The rest of the lists is read to find all mistakes",
+                );
+            };
+            match rest.run(stop) {
+                Ended::Right(whole) => report(whole, verify, &shared),
+                Ended::Wrong(why) => shared.print_last(vec![format!("error: {why}")]),
+                Ended::Cancelled => {}
+            }
+        });
+        LateCheck { so_far, thread }
+    }
+
+    /// Ends the check, because the run has ended. Returns its thread if it has something to report. A check
+    /// that was not needed any more is not waited for.
+    pub(crate) fn end(self) -> Option<JoinHandle<()>> {
+        self.so_far.cancel();
+        self.so_far.has_ended().then_some(self.thread)
+    }
+}
+
+/// Reports what is known after the check.
+fn report(Whole { files, has_new_digests, warnings }: Whole, verify: Verify, shared: &Shared) {
+    warnings.iter().for_each(|warning| run::warn(warning));
+    if has_new_digests && verify == Verify::Off {
+        run::warn(survey::NOT_CHECKED);
+    }
+    if let Some(files) = files {
+        shared.expect_files(Some(files));
+    }
+}

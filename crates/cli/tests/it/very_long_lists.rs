@@ -1,0 +1,139 @@
+//! Lists that are so long that their first files are downloaded before the rest of the list was checked.
+
+use crate::common::{PATIENCE, Place, finish, send};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use fastrand::Rng;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+/// At least this many lines are checked before the first request.
+const FIRST: usize = 100_000;
+
+/// Returns many lines that are left out with `--skip-bad-lines`. Their check takes some time, and they cause
+/// no requests.
+fn bad_lines(number: usize) -> String {
+    "ftp://127.0.0.1/a/folder/with/a/name/as/in/many/lists/of/files\n".repeat(number)
+}
+
+/// Returns a list whose last lines are checked after the first request, and a line in its middle.
+fn list(server: &Server, last: &str) -> String {
+    let url = server.url("well_behaved/10/a");
+    format!("{url} a\n{}{url}?2 b\n{}{last}\n", bad_lines(FIRST), bad_lines(FIRST))
+}
+
+#[test]
+fn a_mistake_beyond_the_first_lines_stops_the_run_and_is_shown_with_its_line() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/a");
+    for (last, says) in [
+        (format!("{url}?3 b"), "would have the same name: b"),
+        (format!("{url}?3 b/c"), "would need a file and a folder of the same name: b/c"),
+    ] {
+        place.write("list", list(&server, &last));
+        let out = place.run(&["-i", "list", "-d", "out", "--skip-bad-lines"]);
+        let says = format!("lines {} and {} {says}", FIRST + 2, FIRST * 2 + 3);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains(&says), "{says}: {}", out.stderr);
+        assert!(out.stderr.contains("so the run stops"), "{}", out.stderr);
+        place.assert_exact(&out, "out/a", &content("a", 10));
+    }
+}
+
+#[test]
+fn all_mistakes_are_found_before_the_first_request_if_one_is_among_the_first_lines_or_if_there_are_shards() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/a");
+    place.write("list", list(&server, &format!("{url}?3 c")));
+    let out = place.run(&["-i", "list", "-d", "out"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    let more = format!("... and {} more", FIRST * 2 - 10);
+    assert!(out.stderr.contains("line 2:") && out.stderr.contains(&more), "{}", out.stderr);
+    place.write("list", list(&server, &format!("{url}?3 b")));
+    let out = place.run(&["-i", "list", "-d", "out", "--skip-bad-lines", "--shard", "1/1"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    assert!(out.stderr.contains("would have the same name: b"), "{}", out.stderr);
+    assert!(server.requests().is_empty() && place.files() == ["list"], "{:?}", place.files());
+}
+
+#[test]
+fn lines_that_are_left_out_are_a_warning_and_the_number_of_files_is_right() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/a");
+    place.write("list", list(&server, &format!("{url}?3 c")));
+    let args = ["-i", "list", "-d", "out", "--skip-bad-lines", "--failed", "failed"];
+    let out = place.run(&args);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let more = format!("... and {} more", FIRST * 2 - 10);
+    assert!(out.stderr.contains("were left out because they have mistakes"), "{}", out.stderr);
+    assert!(out.stderr.contains(&more), "{}", out.stderr);
+    for name in ["out/a", "out/b", "out/c"] {
+        place.assert_exact(&out, name, &content("a", 10));
+    }
+    assert_eq!(place.file("failed"), Some(Vec::new()));
+}
+
+/// A run is interrupted while its list is read and checked. Each file must be complete and must be requested
+/// once, unless the run was killed when its response arrived.
+#[test]
+fn a_very_long_list_that_is_interrupted_at_random_loses_nothing_and_fetches_nothing_twice() {
+    let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(7));
+    let mut table = String::from("url,name,id\n");
+    for n in 0..2_000 {
+        let url = server.url(&format!("well_behaved/100/{n}"));
+        writeln!(table, "{url},{}/{n}.bin,{n}", n % 7).expect("a text");
+        table.push_str(&bad_lines(100).replace('\n', ",,\n"));
+    }
+    place.write("list.csv", table);
+    let args = [
+        ["-i", "list.csv", "-d", "out", "--skip-bad-lines", "--archive", "done.db"].as_slice(),
+        ["--record", "all.jsonl", "-j", "8"].as_slice(),
+    ]
+    .concat();
+    let mut kills = 0;
+    for turn in 0..5 {
+        let mut child = place.start(&args);
+        let before = server.requests().len();
+        let begun = Instant::now();
+        while turn > 0
+            && server.requests().len() == before
+            && child.try_wait().expect("waits").is_none()
+            && begun.elapsed() < PATIENCE
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(rng.u64(0..600)));
+        let signal = if rng.bool() { Signal::TERM } else { Signal::KILL };
+        if child.try_wait().expect("waits").is_none() {
+            send(signal, &child);
+            kills += usize::from(signal == Signal::KILL);
+        }
+        let out = finish(child);
+        assert!([0, 75, -1].contains(&out.status), "{}: {}", out.status, out.stderr);
+    }
+    let out = place.run(&args);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    for n in 0..2_000 {
+        let name = format!("out/{}/{n}.bin", n % 7);
+        assert_eq!(place.file(&name), Some(content(&n.to_string(), 100)), "{name}");
+    }
+    let left: Vec<String> = place.files().into_iter().filter(|name| name.contains(".part")).collect();
+    assert_eq!(left, Vec::<String>::new());
+    let requests = server.requests().len();
+    // At most 8 files are in progress when a run is killed.
+    assert!((2_000..=2_000 + 8 * 5).contains(&requests), "{requests} requests, {kills} kills");
+    // All files are in the archive and have a line in the record.
+    std::fs::remove_dir_all(place.path().join("out")).expect("removed");
+    assert_eq!(place.run(&args).status, 0);
+    assert_eq!(server.requests().len(), requests, "the archive has all files");
+    let record = String::from_utf8(place.file("all.jsonl").expect("a record")).expect("UTF-8");
+    let mut lines = BTreeMap::new();
+    for line in record.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        *lines.entry(line["extra"]["id"].to_string()).or_insert(0) += 1;
+    }
+    assert_eq!(lines.len(), 2_000);
+    assert!(lines.values().all(|number| *number == 1), "each file has one line");
+}
