@@ -113,6 +113,8 @@ pub(crate) struct Record {
     form: Form,
     /// The folder to which the names in the lock file are relative.
     output: PathBuf,
+    /// The same folder as an absolute path.
+    absolute: PathBuf,
     file: File,
     /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
     /// read, so the lines of such a run are added to the lock file at its end.
@@ -168,6 +170,7 @@ impl Record {
             path: path.to_path_buf(),
             form,
             output: output.to_path_buf(),
+            absolute: std::path::absolute(output).unwrap_or_else(|_| output.into()),
             file,
             aside,
             length,
@@ -301,7 +304,8 @@ impl Record {
             _ => return None,
         };
         let path = Path::new(&entry.path);
-        let below = path.strip_prefix(&self.output).ok();
+        // The archive has absolute paths.
+        let below = path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         // With -o, the file may be outside the output folder.
         let out = match entry.status {
             Some(Status::Failed) => below.unwrap_or(path),
