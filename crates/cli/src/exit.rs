@@ -40,7 +40,7 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (
         Exit::Usage,
         2,
-        "usage error: the command line, the configuration or an input file has a mistake. Nothing was downloaded",
+        "usage error: the command line, the configuration or an input file has a mistake. Nothing was downloaded, unless the mistake is far down in a very long list",
     ),
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
