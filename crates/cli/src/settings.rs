@@ -1,5 +1,7 @@
 //! Makes the settings of the engine and of the output from the options and the environment. Only this file
 //! reads the environment.
+//!
+//! This file is long because it has a place for each option and each variable.
 
 use crate::args::{self, Args, Color, Progress};
 use crate::asks::{self, Asks};
