@@ -196,14 +196,16 @@ impl Record {
     /// Returns why the lock file is not complete, in words for the user.
     pub(crate) fn run(mut self, mut events: EventReader) -> Result<Option<String>, String> {
         let path = self.path.clone();
-        let run = self.take_all(&mut events).and_then(|()| self.end());
+        let taken = self.take_all(&mut events);
+        let (aside, unknown) = (self.aside.clone(), self.unknown);
+        let run = taken.and_then(|()| self.end());
         // All events must be read, or no more files would start.
         while !matches!(events.next(PATIENCE), Next::End) {}
-        if let Some(aside) = &self.aside {
+        if let Some(aside) = aside {
             let _ = fs::remove_file(aside);
         }
         run.map_err(|e| cannot_be_written(&path, &e))?;
-        let some = match self.unknown {
+        let some = match unknown {
             0 => return Ok(None),
             1 => "1 file existed already, and its digest is".to_string(),
             n => format!("{n} files existed already, and their digests are"),
@@ -332,18 +334,17 @@ impl Record {
 
     /// Ends the lock file after the last job. Its lines get the order of the input, so that two runs of one
     /// list write the same lock file.
-    fn end(&mut self) -> io::Result<()> {
+    fn end(mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        let order = std::mem::take(&mut self.order);
         if self.aside.is_some() {
             let mut target = platform::open_to_append(&self.path)?;
             let length = target.metadata()?.len();
             self.file.seek(SeekFrom::Start(0))?;
             io::copy(&mut self.file, &mut target).inspect_err(|_| drop(target.set_len(length)))?;
             target.sync_data()?;
-            return tidy::tidy(&mut target, &self.path, self.form, self.had_lines, &order);
+            self.file = target;
         }
-        tidy::tidy(&mut self.file, &self.path, self.form, self.had_lines, &order)
+        tidy::tidy(self.file, &self.path, self.form, self.had_lines, &self.order)
     }
 }
 

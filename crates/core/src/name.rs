@@ -78,6 +78,12 @@ impl SafeName {
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_person(text: &str) -> Result<SafeName, &'static str> {
+        SafeName::relative(text, cfg!(windows))
+    }
+
+    /// Returns a name that may have relative folders. If `drives` is true, a name that begins with a drive is
+    /// refused.
+    fn relative(text: &str, drives: bool) -> Result<SafeName, &'static str> {
         if text.is_empty() {
             return Err("it is empty");
         }
@@ -86,7 +92,7 @@ impl SafeName {
         }
         let slashes = if cfg!(windows) { text.replace('\\', "/") } else { text.to_string() };
         let drive = slashes.as_bytes().get(1) == Some(&b':') && slashes.as_bytes()[0].is_ascii_alphabetic();
-        if slashes.starts_with('/') || (cfg!(windows) && drive) {
+        if slashes.starts_with('/') || (drives && drive) {
             return Err("it is an absolute path; use --output for the folder, or -o for a single URL");
         }
         if slashes.ends_with('/') {
@@ -111,7 +117,8 @@ impl SafeName {
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
-        let SafeName { path, .. } = SafeName::from_person(text)?;
+        // The name of a publisher is made safe, so `C:x` does not begin with a drive.
+        let SafeName { path, .. } = SafeName::relative(text, false)?;
         let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
         let safe = parts.ok_or("a part of it has no usable characters")?.join("/");
         Ok(SafeName::made_from(&path, safe))
@@ -197,6 +204,23 @@ pub fn forms(listed: &str) -> Vec<String> {
         }
     }
     forms
+}
+
+/// Returns why Windows does not accept a path, or gives one of its names another meaning, as part of a
+/// sentence. Devices (`\\.\NAME`) are refused too. The path may have a drive or a server at its beginning.
+pub fn refused_by_windows(path: &str) -> Option<String> {
+    let path = path.replace('\\', "/");
+    if path.starts_with("//./") {
+        return Some("it is a device".into());
+    }
+    let path = path.strip_prefix("//?/").unwrap_or(&path);
+    let is_drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    let names = path.get(2..).filter(|_| is_drive).unwrap_or(path);
+    if is_drive && !names.is_empty() && !names.starts_with('/') {
+        return Some("after a drive, Windows needs a backslash (`C:\\NAME`)".into());
+    }
+    // `.` and `..` are folders.
+    names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
 /// Undoes [`SafeName::numbered`] for a name without folders: returns `name.ext` and 1 for `name (1).ext`.

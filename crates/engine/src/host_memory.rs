@@ -95,7 +95,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     let mut file = private().create_new(true).open(&new)?;
     file.write_all(&hosts.text())?;
     drop(file);
-    fs::rename(new, path)
+    crate::disk::file::rename(&new, path)
 }
 
 /// Returns the options for a file that only its owner may read.

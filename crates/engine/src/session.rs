@@ -83,7 +83,9 @@ impl Builder {
     /// # Panics
     /// Panics outside of a tokio runtime with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
-        let Builder { settings, sources, disk, seed } = self;
+        let Builder { mut settings, sources, disk, seed } = self;
+        // Otherwise a name such as `C:x` could lead out of the output folder.
+        settings.naming.windows |= cfg!(windows);
         let sources = match sources {
             Some(sources) => sources,
             None => Sources::http(&settings)?,

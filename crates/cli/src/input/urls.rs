@@ -2,6 +2,7 @@
 
 use super::glob::{self, Pattern};
 use crate::args::{self, Args};
+use crate::platform;
 use crate::words;
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::error::{Error, ErrorKind};
@@ -83,7 +84,7 @@ impl Arguments {
         let folder = &args.output.folder;
         let Some(name) = path.to_str().filter(|name| args.output.glob && name.contains('#')) else {
             return match self.count() {
-                1 => save_as(path, folder).map(Naming::One),
+                1 => save_as(path, folder, &self.rules).map(Naming::One),
                 more => Err(format!("-o is for a single URL, but there are {more} URLs")),
             };
         };
@@ -137,7 +138,7 @@ impl Arguments {
                 }
                 Naming::One(destination) => job.destination = destination.clone(),
                 Naming::Pattern(name, folder) => {
-                    job.destination = save_as(Path::new(&glob::name(name, &one.values)), folder)?;
+                    job.destination = save_as(Path::new(&glob::name(name, &one.values)), folder, &self.rules)?;
                 }
             }
             if let Some(digest) = &self.digest {
@@ -270,8 +271,13 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|name| path.as_os_str() == *name)
 }
 
-fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {
+/// Returns where a file goes whose path the user gave with `-o`. The path is not changed.
+fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destination, String> {
     let text = path.to_string_lossy();
+    // A pipe or a device is written to, and not replaced.
+    if let Some(opened) = platform::pipe_or_device(path, folder).filter(|_| !is_stdout(path)) {
+        return Ok(Destination::Stream(opened));
+    }
     match text.as_ref() {
         _ if is_stdout(path) => Ok(Destination::Stdout),
         "" => Err("-o needs a name".into()),
@@ -286,13 +292,12 @@ fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
             Err(format!("-o is not usable: {}", name::TOO_LONG))
         }
-        opened if OPENED.iter().any(|fds| opened.starts_with(fds)) => {
+        text if OPENED.iter().any(|fds| text.starts_with(fds)) => {
             Ok(Destination::Stream(path.to_path_buf()))
         }
-        // A pipe or a device is written to, and not replaced.
-        _ => Ok(match folder.join(path).metadata() {
-            Ok(meta) if !meta.is_file() && !meta.is_dir() => Destination::Stream(path.to_path_buf()),
-            _ => Destination::Path(path.to_path_buf()),
-        }),
+        _ => match name::refused_by_windows(&text) {
+            Some(why) if rules.windows => Err(format!("-o {}: {why}", show::escaped(&text))),
+            _ => Ok(Destination::Path(path.to_path_buf())),
+        },
     }
 }

@@ -1,24 +1,18 @@
 //! The parts of the program that differ between systems: terminal, signals and limits.
 
-#[cfg(not(unix))]
-mod other;
 #[cfg(unix)]
-mod unix;
+#[path = "unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
 
-#[cfg(not(unix))]
-pub(crate) use other::{
-    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
-    make_private_folder, note_parent, others_may_read, raise_file_limit, reader_is_gone, who_else_may_write,
+pub(crate) use system::{
+    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user, keep_while_replaced,
+    make_private_folder, note_parent, others_may_read, pipe_or_device, raise_file_limit, reader_is_gone,
+    who_else_may_write,
 };
-#[cfg(not(unix))]
-use other::{append, create_new, is_at, lock};
-#[cfg(unix)]
-pub(crate) use unix::{
-    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
-    make_private_folder, note_parent, others_may_read, raise_file_limit, reader_is_gone, who_else_may_write,
-};
-#[cfg(unix)]
-use unix::{append, create_new, is_at, lock};
+use system::{append, create_new, is_at, lock, rename, unnamed};
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
@@ -26,6 +20,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The answer to a question for a secret, which the terminal does not show.
+#[cfg_attr(windows, expect(dead_code, reason = "questions are not asked on Windows"))]
 pub(crate) enum Hidden {
     Line(String),
     /// Ctrl-C.
@@ -35,6 +30,7 @@ pub(crate) enum Hidden {
 
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(windows, expect(dead_code, reason = "questions are not asked on Windows"))]
 pub(crate) enum Key {
     Char(char),
     /// Ctrl-D, or the terminal was closed.
@@ -45,6 +41,7 @@ pub(crate) enum Key {
 
 /// A signal that this program handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(windows, expect(dead_code, reason = "Windows has neither of the last two"))]
 pub(crate) enum Signal {
     /// Ctrl-C.
     Interrupt,
@@ -95,7 +92,7 @@ pub(crate) fn replace_with(
     let new = PathBuf::from(new);
     let file = create_new(&new, mode);
     let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));
-    written.and_then(|()| fs::rename(&new, &path)).inspect_err(|e| {
+    written.and_then(|()| rename(&new, &path)).inspect_err(|e| {
         // An incomplete file must not stay. A file that was there before is not ours.
         if e.kind() != io::ErrorKind::AlreadyExists {
             let _ = fs::remove_file(&new);
@@ -135,7 +132,7 @@ pub(crate) fn create_new_to_append(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Returns why the file cannot be opened.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
-    append(path, FOR_THE_OWNER, false).map(drop)
+    create(path, FOR_THE_OWNER).map(drop)
 }
 
 /// Creates a file without a name, to write it and to read it. It is gone when it is closed.
@@ -144,10 +141,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
 /// Returns why no file can be written in this folder.
 pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
     let number = RandomState::new().hash_one(std::process::id());
-    let path = folder.join(format!(".downhaul-{number:016x}.tmp"));
-    let file = append(&path, FOR_THE_OWNER, true)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    unnamed(&folder.join(format!(".downhaul-{number:016x}.tmp")))
 }
 
 /// Writes a new file with this mode, and forces it to disk.

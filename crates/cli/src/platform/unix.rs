@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -265,10 +265,39 @@ pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
 }
 
+/// Creates a file with this mode, if it does not exist. Links are followed.
+pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
+    append(path, mode, false)
+}
+
+/// Creates a file that only its owner may read, and removes its name.
+pub(super) fn unnamed(path: &Path) -> io::Result<File> {
+    let file = append(path, super::FOR_THE_OWNER, true)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
+}
+
 /// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If the
 /// file must be `new`, it is an error if it exists.
 pub(super) fn append(path: &Path, mode: u32, new: bool) -> io::Result<File> {
     File::options().read(true).append(true).create(true).create_new(new).mode(mode).open(path)
+}
+
+/// Renames a file. A file that has the new name is replaced.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// Returns a locked file, so that it stays locked while another file replaces it.
+pub(crate) fn keep_while_replaced(file: File) -> Option<File> {
+    Some(file)
+}
+
+/// Returns the path of a pipe or a device, which is written to and not replaced. Returns `None` for all other
+/// paths. `path` may be relative to the folder.
+pub(crate) fn pipe_or_device(path: &Path, folder: &Path) -> Option<PathBuf> {
+    let is_special = folder.join(path).metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+    is_special.then(|| path.to_path_buf())
 }
 
 /// Locks a file until it is closed. Returns false if another run has locked it. Some network file systems

@@ -20,7 +20,7 @@ pub(super) const AT_ONCE: usize = 1_000_000;
 /// Removes the lines that later ones replace, if there were lines of earlier runs, and sorts the last lines.
 /// `file` is the open lock file, and `order` has the jobs of its last lines.
 pub(super) fn tidy(
-    file: &mut File,
+    mut file: File,
     path: &Path,
     form: Form,
     had_lines: bool,
@@ -30,16 +30,17 @@ pub(super) fn tidy(
         return Ok(());
     }
     file.seek(SeekFrom::Start(0))?;
-    let total = rows(&mut *file, form).try_fold(0, |total, row| row.map(|_| total + 1))?;
-    let dropped = if had_lines { dropped(file, form, total)? } else { Bits::default() };
+    let total = rows(&mut file, form).try_fold(0, |total, row| row.map(|_| total + 1))?;
+    let dropped = if had_lines { dropped(&mut file, form, total)? } else { Bits::default() };
     if dropped.is_empty() && order.is_sorted() {
         return Ok(());
     }
     let first = total - order.len().min(total);
+    let mut kept = None;
     platform::replace_with(path, platform::FOR_ALL, |to| {
         file.seek(SeekFrom::Start(0))?;
         let (mut at, mut last) = (0, Vec::new());
-        for (number, row) in rows(&mut *file, form).enumerate() {
+        for (number, row) in rows(&mut file, form).enumerate() {
             let row = row?;
             let is_kept = !dropped.has(number as u64);
             match number.checked_sub(first).and_then(|place| order.get(place)) {
@@ -56,8 +57,11 @@ pub(super) fn tidy(
             file.read_exact(&mut row)?;
             to.write_all(&row)?;
         }
+        kept = platform::keep_while_replaced(file);
         Ok(())
-    })
+    })?;
+    drop(kept);
+    Ok(())
 }
 
 /// Returns the lines that are removed. `total` is the number of lines.

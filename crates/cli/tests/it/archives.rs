@@ -1,6 +1,8 @@
 //! `--archive`: files that an earlier run downloaded are skipped without a request.
 
-use crate::common::{Place, events, finish, wait_until};
+#[cfg(unix)]
+use crate::common::wait_until;
+use crate::common::{Place, events, finish};
 use crate::verification::{SHA256, file};
 use downhaul_testkit::server::Server;
 use serde_json::json;

@@ -94,6 +94,7 @@ mod lock_files;
 #[cfg(feature = "openpgp")]
 mod openpgp;
 mod signatures;
+#[cfg(unix)]
 mod small_files;
 mod verification;
 
@@ -105,12 +106,15 @@ mod disks;
 #[cfg(unix)]
 mod existing;
 mod found_by_strangers;
+#[cfg(unix)]
 mod identity;
 #[cfg(unix)]
 mod in_order;
+#[cfg(unix)]
 mod interruptions;
 #[cfg(unix)]
 mod resume;
+mod systems;
 mod very_long_lists;
 
 // The screen, and how the program ends.

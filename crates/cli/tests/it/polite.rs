@@ -166,8 +166,11 @@ fn the_limit_of_a_host_that_bans_is_stored_for_later_runs() {
     let remembered = std::fs::read_to_string(place.hosts()).expect("it is remembered");
     assert!(remembered.contains(server.url("").trim_end_matches('/')), "{remembered}");
     assert!(!remembered.contains("secret") && !remembered.contains("bans"), "only an origin: {remembered}");
-    use std::os::unix::fs::PermissionsExt;
-    assert_eq!(std::fs::metadata(place.hosts()).expect("a file").permissions().mode() & 0o777, 0o600);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(place.hosts()).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
     for connections in ["auto", "4"] {
         let out = place.run(&[&url(connections), "-o", connections, "-x", connections]);
         place.assert_exact(&out, connections, &content(connections, SIZE));

@@ -1,6 +1,8 @@
 //! The lines of `--record`: one for each job, as soon as it has ended, whatever happens to the run.
 
-use crate::common::{Place, events, finish, wait_until};
+use crate::common::{Place, events};
+#[cfg(unix)]
+use crate::common::{finish, wait_until};
 use crate::verification::{SHA256, SIZE, file};
 use downhaul_testkit::server::Server;
 use serde_json::{Value, json};

@@ -1,7 +1,9 @@
 //! Requests for one URL that differ in their headers, their server or their login. They may get different
 //! files, even if the files have the same size and entity tag.
 
-use crate::common::{Place, events};
+use crate::common::Place;
+#[cfg(unix)]
+use crate::common::events;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

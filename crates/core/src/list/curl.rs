@@ -294,13 +294,13 @@ mod tests {
 
     #[test]
     fn urls_get_their_names_in_order_and_the_headers_of_their_section() {
-        let text = "# by a script\nurl = \"http://h/a?x=\\\"1\"\noutput=\"a \\\\ b\"\n--url http://h/b # note\n-O\n\
+        let text = "# by a script\nurl = \"http://h/a?x=\\\"1\"\noutput=\"a \\\" b\"\n--url http://h/b # note\n-O\n\
                     header: \"X-A: 1\"\nuser-agent me\nnext\nurl=h.example/c\no c\n";
         assert!(begins(text));
         assert_eq!(
             read(text),
             [
-                of(2, "http://h/a?x=%221", "a \\ b", 2),
+                of(2, "http://h/a?x=%221", "a \" b", 2),
                 of(4, "http://h/b", "", 2),
                 of(9, "https://h.example/c", "c", 0),
             ]

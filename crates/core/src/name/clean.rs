@@ -49,6 +49,22 @@ pub(super) fn for_windows(component: &str) -> String {
     fitted(if is_device(&name) { format!("{INSTEAD}{name}") } else { name }, component)
 }
 
+/// Returns why Windows does not accept a component, or gives it another meaning, as part of a sentence. Returns
+/// `None` exactly for the components that [`for_windows`] does not change.
+pub(super) fn refused_by_windows(component: &str) -> Option<String> {
+    if let Some(c) = component.chars().find(|c| NOT_ON_WINDOWS.contains(c)) {
+        return Some(format!("Windows does not allow `{c}` in a name"));
+    }
+    if component.chars().any(char::is_control) {
+        return Some("Windows does not allow control characters in a name".into());
+    }
+    if component.ends_with(['.', ' ']) {
+        return Some("Windows removes dots and blanks at the end of a name".into());
+    }
+    is_device(component).then(|| "Windows has a device of this name".into())
+}
+
+/// Returns true if a component is the name of a device on Windows.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
     let numbered = ["com", "lpt"].iter().find_map(|port| stem.strip_prefix(port));

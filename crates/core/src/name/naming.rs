@@ -19,7 +19,8 @@ pub struct Naming {
     pub source: NameSource,
     /// Which folders of the URL are kept below the output folder.
     pub folders: Folders,
-    /// True if Windows must accept all names below the output folder (`--windows-names`).
+    /// True if Windows must accept all names below the output folder (`--windows-names`). On Windows,
+    /// a session always sets it.
     pub windows: bool,
     /// The template of names, which is used instead of `folders` (`--name-template`).
     pub template: Option<Arc<Template>>,

@@ -37,6 +37,7 @@ fn with(path: &Path, ending: &str) -> PathBuf {
 
 impl Disk for Files {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
+        check_name(path)?;
         match fs::metadata(path) {
             Ok(meta) => {
                 let instead = match (meta.is_file(), meta.is_dir()) {
@@ -102,6 +103,7 @@ impl Disk for Files {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        check_name(target)?;
         let (side, is_usual) = sides(target, how);
         let (file, meta) = open_and_lock(&side.part, target)?;
         let empty = meta.len() == 0;
@@ -175,6 +177,17 @@ fn further_records(path: &Path) -> Vec<Record> {
     bytes.map(|bytes| Record::list_from_bytes(&bytes)).unwrap_or_default()
 }
 
+/// Checks a path that the user or a program gave. Names from elsewhere are safe already.
+///
+/// # Errors
+/// Returns `name.unsafe` if the system would refuse the path or use another one.
+fn check_name(path: &Path) -> Result<(), Error> {
+    match platform::refused(path) {
+        Some(why) => Err(Error::new(ErrorKind::NameUnsafe, path.to_string_lossy(), why)),
+        None => Ok(()),
+    }
+}
+
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -240,10 +253,10 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         if !meta.is_file() {
             return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
         }
-        if !platform::is_at(&meta, path).map_err(|e| failure(&e, path))? {
+        if !platform::is_at(&file, &meta, path).map_err(|e| failure(&e, path))? {
             continue;
         }
-        if platform::has_other_names(&meta) {
+        if platform::has_other_names(&file, &meta) {
             // The path is a hard link to another file: a finished one, or one that someone placed here. That
             // file must not be changed.
             remove(path);
@@ -299,8 +312,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the only place that gives a file its final name")]
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    platform::patiently(|| fs::rename(from, to))
 }
 
 #[expect(
@@ -308,5 +321,5 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     reason = "a partial file or journal that is not needed any more, or has a new name"
 )]
 pub(super) fn remove(path: &Path) {
-    let _ = fs::remove_file(path);
+    let _ = platform::patiently(|| fs::remove_file(path));
 }

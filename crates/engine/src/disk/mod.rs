@@ -10,11 +10,11 @@
 
 pub(crate) mod file;
 pub(crate) mod in_order;
-#[cfg(not(unix))]
-#[path = "other.rs"]
-mod platform;
 #[cfg(unix)]
 #[path = "unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
 mod platform;
 
 use crate::hashers::Hashers;

@@ -11,6 +11,19 @@ use std::path::Path;
 /// The highest number of buffers of one call: IOV_MAX of Linux and macOS.
 const MOST_BUFFERS: usize = 1024;
 
+/// Returns `None`, because this system accepts every name that the calls to it can state.
+pub(super) fn refused(_path: &Path) -> Option<String> {
+    None
+}
+
+/// Calls a function. Other programs that have a file open are no obstacle on this system.
+pub(super) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    act()
+}
+
+/// Does nothing, because a lock does not keep other programs from reading the file.
+pub(super) fn unlock(_file: &File) {}
+
 /// Opens a partial file, or makes it with the mode that the umask gives. A symbolic link is not followed.
 pub(super) fn open_part(path: &Path) -> io::Result<File> {
     OpenOptions::new()
@@ -212,7 +225,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Returns true if the path leads to this open file.
-pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
+pub(super) fn is_at(_ours: &File, ours: &Metadata, path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -221,7 +234,7 @@ pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
 }
 
 /// Returns true if a file has further names (hard links).
-pub(super) fn has_other_names(meta: &Metadata) -> bool {
+pub(super) fn has_other_names(_file: &File, meta: &Metadata) -> bool {
     meta.nlink() > 1
 }
 

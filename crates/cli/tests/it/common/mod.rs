@@ -57,7 +57,11 @@ impl Place {
             .current_dir(self.path())
             .env_clear()
             .env("LC_ALL", "C.UTF-8")
-            .env("XDG_STATE_HOME", self.state.path());
+            .env("XDG_STATE_HOME", self.state.path())
+            .env("LOCALAPPDATA", self.state.path());
+        // Without this variable, programs for Windows have no network.
+        #[cfg(windows)]
+        command.env("SystemRoot", r"C:\windows");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -122,7 +126,8 @@ impl Place {
                     walk(&entry.path(), base, found);
                 } else {
                     let path = entry.path();
-                    found.push(path.strip_prefix(base).expect("below").to_string_lossy().into_owned());
+                    let name = path.strip_prefix(base).expect("below").to_string_lossy().into_owned();
+                    found.push(if cfg!(windows) { name.replace('\\', "/") } else { name });
                 }
             }
         }

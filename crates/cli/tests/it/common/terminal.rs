@@ -133,6 +133,7 @@ impl Terminal {
         }
     }
 
+    #[cfg(unix)]
     pub fn pid(&self) -> rustix::process::Pid {
         let pid = self.child.process_id().expect("it runs");
         rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")

@@ -130,7 +130,7 @@ impl PartFile {
     /// Returns true if the path still leads to this file. Otherwise the file at the path belongs to another
     /// program.
     fn is_ours(&self, meta: &Metadata) -> bool {
-        platform::is_at(meta, &self.path).unwrap_or(false)
+        platform::is_at(&self.file, meta, &self.path).unwrap_or(false)
     }
 
     /// Compares a file that appeared under the final name during the download, and accepts it if the options
@@ -237,9 +237,22 @@ impl Part for PartFile {
 
     fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
+        // FAT, some network file systems and older versions of Windows cannot replace a file that is open.
+        state.journal = None;
         // The new journal is forced to the disk, because it may replace an existing one.
-        state.journal = Some(self.new_journal(bytes, true)?);
-        Ok(())
+        match self.new_journal(bytes, true) {
+            Ok(new) => {
+                state.journal = Some(new);
+                Ok(())
+            }
+            Err(e) => {
+                // The old journal is still valid. If it cannot be opened, it may be readable later, so it is
+                // kept.
+                state.journal = platform::open_existing(&self.journal).ok();
+                state.gone |= state.journal.is_none();
+                Err(e)
+            }
+        }
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
@@ -300,6 +313,7 @@ impl Part for PartFile {
         }
         debug!(target: DISK, path = %target.display(), "gave the file its name");
         state.gone = true;
+        platform::unlock(&self.file);
         if state.journal.take().is_some() {
             remove(&self.journal);
         }

@@ -175,7 +175,7 @@ fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
     }
     platform::check_writable(path).map_err(|e| failure(&e, path))?;
     // A download replaces a hard link to another file by a new file.
-    Ok(Some(file).filter(|_| !platform::has_other_names(&meta)))
+    Ok(Some(file).filter(|file| !platform::has_other_names(file, &meta)))
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, Error> {

@@ -1,0 +1,206 @@
+//! The console, its signals and the sharing of files, for Windows. Questions are not asked here.
+
+use super::{Hidden, Key, Signal};
+use std::fs::File;
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown};
+use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+
+/// Others may read the file while it is open here, and nothing else (`FILE_SHARE_READ` of `CreateFile`).
+const SHARED_FOR_READING: u32 = 1;
+
+/// `FILE_FLAG_DELETE_ON_CLOSE` of `CreateFile`.
+const DELETE_ON_CLOSE: u32 = 0x0400_0000;
+
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the file
+/// open, or, for the first one, the user lacks a permission.
+const IN_USE: [i32; 3] = [5, 32, 33];
+
+/// A program that looks at new files (a virus scanner, an indexer) may have a file open for a moment. The
+/// pauses before further attempts are 1, 2, 4, ... milliseconds, so this many take a second.
+const ATTEMPTS: u32 = 11;
+
+/// A terminal for questions. It is not implemented here, so failures are handled as with `--on-error retry`.
+pub(crate) struct Terminal;
+
+impl Terminal {
+    pub(crate) fn open() -> Option<Terminal> {
+        None
+    }
+
+    pub(crate) fn listen(&mut self) {}
+
+    pub(crate) fn cook(&mut self) {}
+
+    pub(crate) fn reset(&mut self) {}
+
+    pub(crate) fn key(&mut self) -> Key {
+        Key::None
+    }
+}
+
+/// Returns false, because a pipe cannot be asked if it has bytes.
+pub(crate) fn has_input_within(_pipe: Option<&File>, _time: Duration) -> bool {
+    false
+}
+
+/// Asks a question whose answer the terminal does not show. It is not implemented here.
+pub(crate) fn ask_hidden(_question: &str) -> Hidden {
+    Hidden::NoTerminal
+}
+
+/// Returns true, because a console has no programs in the background.
+pub(crate) fn is_in_front() -> bool {
+    true
+}
+
+/// Returns a large number, because this system has no low limit for handles.
+pub(crate) fn raise_file_limit() -> usize {
+    usize::MAX
+}
+
+/// Returns false, because the end of the parent is not noticed on this system.
+pub(crate) fn note_parent() -> bool {
+    false
+}
+
+/// Returns false. A reader that has ended is noticed when something is written.
+pub(crate) fn reader_is_gone() -> bool {
+    false
+}
+
+/// The signals of the console that this program handles.
+pub(crate) struct Signals {
+    interrupt: Option<CtrlC>,
+    interrupt_by_break: Option<CtrlBreak>,
+    /// The window was closed. The system ends the program 5 seconds later (Microsoft, `HandlerRoutine`).
+    close: Option<CtrlClose>,
+    logoff: Option<CtrlLogoff>,
+    shutdown: Option<CtrlShutdown>,
+}
+
+impl Signals {
+    /// Begins to handle signals. The end of the parent is not noticed on this system.
+    pub(crate) fn listen(_stop_with_parent: bool) -> Signals {
+        Signals {
+            interrupt: ctrl_c().ok(),
+            interrupt_by_break: ctrl_break().ok(),
+            close: ctrl_close().ok(),
+            logoff: ctrl_logoff().ok(),
+            shutdown: ctrl_shutdown().ok(),
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        macro_rules! received {
+            ($signal:expr) => {
+                async {
+                    match $signal {
+                        Some(signal) => drop(signal.recv().await),
+                        None => std::future::pending().await,
+                    }
+                }
+            };
+        }
+        tokio::select! {
+            () = received!(&mut self.interrupt) => Signal::Interrupt,
+            () = received!(&mut self.interrupt_by_break) => Signal::Interrupt,
+            () = received!(&mut self.close) => Signal::Terminate,
+            () = received!(&mut self.logoff) => Signal::Terminate,
+            () = received!(&mut self.shutdown) => Signal::Terminate,
+        }
+    }
+}
+
+/// Makes a folder. Other users cannot read it, because it is below a folder of this user.
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Creates a new file. The mode has no meaning on this system.
+pub(super) fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
+    File::options().write(true).create_new(true).open(path)
+}
+
+/// Creates a file, if it does not exist. Other programs may have it open.
+pub(super) fn create(path: &Path, _mode: u32) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
+
+/// Returns `None`, because the permissions of this system are not checked.
+pub(crate) fn who_else_may_write(_path: &Path) -> Option<&'static str> {
+    None
+}
+
+/// Returns false, because the owners of links are not checked on this system.
+pub(crate) fn is_link_of_another_user(_path: &Path) -> bool {
+    false
+}
+
+/// Returns false, because the permissions of this system are not checked.
+pub(crate) fn others_may_read(_path: &Path) -> bool {
+    false
+}
+
+/// Creates a file that the system removes when it is closed.
+pub(super) fn unnamed(path: &Path) -> io::Result<File> {
+    File::options().read(true).append(true).create_new(true).custom_flags(DELETE_ON_CLOSE).open(path)
+}
+
+/// Opens a file, to read it and to add to it. While it is open, other programs can read it, but they can
+/// neither write to it nor replace it. It is an error if another program has it open for writing.
+pub(super) fn append(path: &Path, _mode: u32, new: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).append(true).create(true).create_new(new).share_mode(SHARED_FOR_READING);
+    options.open(path).map_err(|e| match e.raw_os_error() {
+        Some(32) => io::Error::new(io::ErrorKind::WouldBlock, "another run is writing it"),
+        _ => e,
+    })
+}
+
+/// Returns true, because [`append`] opens a file for one run only. A lock would keep other programs from
+/// reading the file.
+pub(super) fn lock(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Returns true, because a file that [`append`] opened cannot be replaced.
+pub(super) fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+/// Renames a file. A file that has the new name is replaced.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let mut attempt = 0;
+    loop {
+        let renamed = std::fs::rename(from, to);
+        let is_in_use =
+            |e: &io::Error| e.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) && !to.is_dir();
+        match renamed {
+            Err(e) if is_in_use(&e) && attempt + 1 < ATTEMPTS => {
+                std::thread::sleep(Duration::from_millis(1 << attempt));
+                attempt += 1;
+            }
+            renamed => return renamed,
+        }
+    }
+}
+
+/// Closes a file, because this system cannot replace a file that [`append`] opened. If another run opens it
+/// before it is replaced, it is not replaced.
+pub(crate) fn keep_while_replaced(_file: File) -> Option<File> {
+    None
+}
+
+/// Returns the path of a device, which is written to and not replaced. These are `NUL` and the paths that
+/// begin with `\\.\`. Returns `None` for all other paths.
+pub(crate) fn pipe_or_device(path: &Path, _folder: &Path) -> Option<PathBuf> {
+    let text = path.to_string_lossy();
+    match text.strip_prefix(r"\\.\") {
+        Some(_) => Some(path.into()),
+        None => text.eq_ignore_ascii_case("nul").then(|| r"\\.\NUL".into()),
+    }
+}
