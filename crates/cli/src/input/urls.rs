@@ -138,7 +138,8 @@ impl Arguments {
                 }
                 Naming::One(destination) => job.destination = destination.clone(),
                 Naming::Pattern(name, folder) => {
-                    job.destination = save_as(Path::new(&glob::name(name, &one.values)), folder, &self.rules)?;
+                    job.destination =
+                        save_as(Path::new(&glob::name(name, &one.values)), folder, &self.rules)?;
                 }
             }
             if let Some(digest) = &self.digest {
@@ -292,9 +293,7 @@ fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destinati
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
             Err(format!("-o is not usable: {}", name::TOO_LONG))
         }
-        text if OPENED.iter().any(|fds| text.starts_with(fds)) => {
-            Ok(Destination::Stream(path.to_path_buf()))
-        }
+        text if OPENED.iter().any(|fds| text.starts_with(fds)) => Ok(Destination::Stream(path.to_path_buf())),
         _ => match name::refused_by_windows(&text) {
             Some(why) if rules.windows => Err(format!("-o {}: {why}", show::escaped(&text))),
             _ => Ok(Destination::Path(path.to_path_buf())),

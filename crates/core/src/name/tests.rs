@@ -63,8 +63,22 @@ fn windows_gets_names_that_it_accepts() {
 #[test]
 fn paths_that_windows_would_not_accept_or_would_change_are_refused() {
     for path in [
-        "a.txt", "d/a.txt", "d\\a.txt", "C:\\d\\a.txt", "c:/d/a", "C:", "./a", "../a", "\\\\server\\share$\\a",
-        "\\\\?\\C:\\d\\a", "a b", ".hidden", "contact", "com10", "console.log", "",
+        "a.txt",
+        "d/a.txt",
+        "d\\a.txt",
+        "C:\\d\\a.txt",
+        "c:/d/a",
+        "C:",
+        "./a",
+        "../a",
+        "\\\\server\\share$\\a",
+        "\\\\?\\C:\\d\\a",
+        "a b",
+        ".hidden",
+        "contact",
+        "com10",
+        "console.log",
+        "",
     ] {
         assert_eq!(refused_by_windows(path), None, "{path}");
     }

@@ -1,7 +1,7 @@
 //! Makes the calls to the disk that differ between systems, for Windows.
 //!
-//! std opens files so that other programs may read, write, rename and delete them meanwhile. What std does not
-//! offer is left out here: extended attributes, files without a name, the free space, reserved space.
+//! std opens files so that other programs may read, write, rename and delete them meanwhile. What std does
+//! not offer is left out here: extended attributes, files without a name, the free space, reserved space.
 
 use bytes::Bytes;
 use downhaul_core::name::refused_by_windows;
@@ -192,8 +192,8 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-        // The file system has no hard links (FAT, exFAT). So this code first checks that the path is free, and
-        // then renames the file. Another program may create a file in between.
+        // The file system has no hard links (FAT, exFAT). So this code first checks that the path is free,
+        // and then renames the file. Another program may create a file in between.
         Err(_) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => super::file::rename(from, to),
     }
