@@ -12,7 +12,7 @@ pub(crate) use system::{
     keep_while_replaced, make_private_folder, note_parent, others_may_read, pipe_or_device, raise_file_limit,
     reader_is_gone, who_else_may_write,
 };
-use system::{append, create_new, is_at, lock, rename, unnamed};
+use system::{append, create, create_new, is_at, lock, rename, unnamed};
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
