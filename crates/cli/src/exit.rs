@@ -60,21 +60,25 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
+    /// Returns the end of a run with a failure of this kind.
+    pub(crate) fn of_blame(blame: Blame) -> Exit {
+        match blame {
+            Blame::Disk => Exit::Disk,
+            Blame::Content => Exit::Mismatch,
+            Blame::Remote | Blame::Request | Blame::Stopped => Exit::Failed,
+        }
+    }
+
     /// Returns the end that the summary of a run shows. Signals and other reasons to end a run early are not
     /// in the summary. If the reader of the output closed the pipe, the result is [`Exit::Failed`]. Otherwise
     /// the failures decide the result.
     pub fn of(summary: &Summary) -> Exit {
-        let of_blame = |blame: &Blame| match blame {
-            Blame::Disk => Exit::Disk,
-            Blame::Content => Exit::Mismatch,
-            Blame::Remote | Blame::Request | Blame::Stopped => Exit::Failed,
-        };
         if summary.output_closed {
             return Exit::Failed;
         }
         // A file that was left to another run may be incomplete.
         let without_failures = if summary.left > 0 { Exit::Failed } else { Exit::Success };
-        let failures = summary.blames.iter().map(of_blame).min().unwrap_or(without_failures);
+        let failures = summary.blames.iter().copied().map(Exit::of_blame).min().unwrap_or(without_failures);
         let failures = if summary.reached.is_some() { failures.min(Exit::Terminated) } else { failures };
         if summary.stopped_on_error { failures.min(Exit::Chosen) } else { failures }
     }

@@ -38,6 +38,7 @@ mod shards;
 mod state;
 mod stdin;
 mod survey;
+mod tars;
 mod ui;
 mod verify;
 mod words;

@@ -12,11 +12,11 @@ use crate::args::Args;
 use crate::outputs;
 use crate::platform;
 use crate::ui::{AT_ONCE, EventReader, Next};
-use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
-use downhaul_engine::core::lock_file::{Entry, Status, csv, digest_key};
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use downhaul_engine::core::lock_file::{Entry, Status, by_key, csv};
+use downhaul_engine::core::tars::TarNames;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -115,6 +115,8 @@ pub(crate) struct Record {
     output: PathBuf,
     /// The same folder as an absolute path.
     absolute: PathBuf,
+    /// The names of the tars of `--to-tar`.
+    tars: Option<TarNames>,
     file: File,
     /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
     /// read, so the lines of such a run are added to the lock file at its end.
@@ -145,6 +147,7 @@ impl Record {
         let Some(path) = &args.options.verification.record else { return Ok(None) };
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
         let record = Record::open(path, &args.output.folder, is_input);
+        let record = record.map(|record| Record { tars: args.output.to_tar.clone(), ..record });
         record.map(Some).map_err(|e| cannot_be_written(path, &e))
     }
 
@@ -171,6 +174,7 @@ impl Record {
             form,
             output: output.to_path_buf(),
             absolute: std::path::absolute(output).unwrap_or_else(|_| output.into()),
+            tars: None,
             file,
             aside,
             length,
@@ -296,7 +300,7 @@ impl Record {
             },
             EventKind::Failed { error: Failure { code, http_status, .. }, retries, extra, .. } => Entry {
                 status: Some(Status::Failed),
-                path: named,
+                path: named.clone(),
                 error: Some(code.clone()),
                 http_status: *http_status,
                 tries: Some(retries + 1),
@@ -305,16 +309,33 @@ impl Record {
             },
             _ => return None,
         };
-        let path = Path::new(&entry.path);
-        // The archive has absolute paths.
-        let below = path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
-        // With -o, the file may be outside the output folder.
-        let out = match entry.status {
-            Some(Status::Failed) => below.unwrap_or(path),
-            _ => below.or(path.file_name().map(Path::new)).unwrap_or(path),
-        };
-        let out = out.to_string_lossy().into_owned();
+        let out = self.out(&entry, &named);
         Some(Entry { final_url: Some(answered).filter(|answered| *answered != url), url, out, ..entry })
+    }
+
+    /// Returns the name of a file below the output folder. `named` is the name that was given, or the path of
+    /// the file.
+    fn out(&self, entry: &Entry, named: &str) -> String {
+        let path = Path::new(&entry.path);
+        let member = self.tars.as_ref().and_then(|tars| tars.member_at(path, &self.output));
+        let out = match (member, entry.status) {
+            // The name of a member may differ from that of its file.
+            (Some(member), _) => {
+                let named = if named.is_empty() { member } else { Path::new(named) };
+                named.strip_prefix(&self.output).unwrap_or(named)
+            }
+            (None, status) => {
+                // The archive has absolute paths.
+                let below =
+                    path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
+                match status {
+                    Some(Status::Failed) => below.unwrap_or(path),
+                    // With -o, the file may be outside the output folder.
+                    _ => below.or(path.file_name().map(Path::new)).unwrap_or(path),
+                }
+            }
+        };
+        out.to_string_lossy().into_owned()
     }
 
     /// Adds the lines to the file. If the disk is full, no part of a line stays.
@@ -346,14 +367,6 @@ impl Record {
         }
         tidy::tidy(self.file, &self.path, self.form, self.had_lines, &self.order)
     }
-}
-
-/// Returns digests by the names that lists use.
-fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
-    let digest = |(name, hex): (&String, &String)| {
-        Some((digest_key(Algorithm::from_name(name)?), hex.as_str().into()))
-    };
-    digests.iter().filter_map(digest).collect()
 }
 
 /// Removes the beginning of a line at the end of a lock file, which a power failure may leave. Returns the

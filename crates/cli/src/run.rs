@@ -23,6 +23,7 @@ use crate::record::Record;
 use crate::settings::{self, OutputSettings, Shown};
 use crate::shards::Shards;
 use crate::survey;
+use crate::tars;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
@@ -36,7 +37,7 @@ use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
-use downhaul_engine::{Session, Summary};
+use downhaul_engine::{Session, Summary, Tars};
 use std::fs::File;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -211,20 +212,19 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     settings::folder_hint(args).iter().for_each(|hint| printer::err(&format!("note: {hint}\n")));
     let shards = survey.shards.take();
-    if let Err(why) = shards.as_ref().map_or(Ok(()), |shards| shards.begin(args, &mut input)) {
-        return usage(&why);
-    }
+    let tars = match begin_shard(args, shards.as_ref(), &mut input) {
+        Ok(tars) => tars,
+        Err(exit) => return exit,
+    };
     settings.single = shards.as_ref().map_or(input.count(), Shards::jobs) == Some(1);
     survey::choose_parallel(args, input.count(), &mut settings);
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
-    if settings.insecure && settings.cacert.is_some() {
-        warn("--insecure trusts every certificate, so --cacert makes no difference");
-    }
+    warn_of_insecure(&settings);
     let (network, own) = match (runtime(), own_runtime()) {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let asked = (input, rest, what, early);
+    let asked = (input, rest, what, early, tars);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
     let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
@@ -232,6 +232,18 @@ pub(crate) fn run(args: &Args) -> Exit {
     own.shutdown_background();
     network.shutdown_background();
     exit
+}
+
+/// Begins the run of a shard, and opens the tars of `--to-tar`.
+fn begin_shard(args: &Args, shards: Option<&Shards>, input: &mut Input) -> Result<Option<Arc<Tars>>, Exit> {
+    shards.map_or(Ok(()), |shards| shards.begin(args, input)).map_err(|why| usage(&why))?;
+    tars::open(args, shards)
+}
+
+fn warn_of_insecure(settings: &Settings) {
+    if settings.insecure && settings.cacert.is_some() {
+        warn("--insecure trusts every certificate, so --cacert makes no difference");
+    }
 }
 
 /// Ends the program at the first signal, until the downloads begin. Before that, a list may be read or
@@ -376,16 +388,13 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// Returns the exit status of a usage error. In this case, no file was requested.
 async fn download(
     args: &Args,
-    (input, rest, asks, early): (Input, Option<Rest>, Asks, Early),
+    (input, rest, asks, early, tars): (Input, Option<Rest>, Asks, Early, Option<Arc<Tars>>),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
 ) -> Result<Exit, Exit> {
-    let session = {
-        let _network = network.enter();
-        Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
-    };
+    let session = start_session(args, &settings, tars.clone(), network)?;
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
     let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
@@ -410,6 +419,10 @@ async fn download(
             }
         }
     };
+    if let Some(tars) = tars {
+        let end = end_of_tars(tars, &summary, &shared);
+        write_last_output(end, LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
+    }
     let join =
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
     if let Some(check) = check.and_then(LateCheck::end) {
@@ -429,6 +442,34 @@ async fn download(
     let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && is_short());
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
+}
+
+/// Starts the session on the network and, with `--to-tar`, on the tars.
+fn start_session(
+    args: &Args,
+    settings: &Settings,
+    tars: Option<Arc<Tars>>,
+    network: &tokio::runtime::Handle,
+) -> Result<Arc<Session>, Exit> {
+    let _network = network.enter();
+    let builder = Session::builder(settings.clone());
+    let builder = match tars {
+        Some(tars) => builder.disk(tars),
+        None => builder,
+    };
+    builder.start().map(Arc::new).map_err(|e| not_started(args, &e))
+}
+
+/// Returns what ends the tars of `--to-tar`. The last tar is complete if every file of the input was tried.
+fn end_of_tars(tars: Arc<Tars>, summary: &Summary, shared: &Arc<Shared>) -> impl FnOnce() + Send + use<> {
+    let is_stopped = summary.stopped_on_error || summary.reached.is_some();
+    let no_more_files = !is_stopped && shared.ending().or(shared.failure()).is_none();
+    let shared = shared.clone();
+    move || {
+        if let Err(exit) = tars::end(&tars, no_more_files) {
+            shared.fail(exit);
+        }
+    }
 }
 
 type Archived = (Option<archive::Finder>, Option<archive::Writer>);

@@ -11,6 +11,7 @@ use crate::printer::Paint;
 use crate::proxies;
 use crate::state;
 use downhaul_engine::core::dedup::Dedup;
+use crate::tars;
 use downhaul_engine::core::job::Headers;
 use downhaul_engine::core::preview::Preview;
 use downhaul_engine::core::run_limits::RunLimits;
@@ -126,7 +127,7 @@ pub(crate) fn resolve(
     }
     let output = output_settings(args, to_stdout);
     let defaults = Settings::default();
-    if let Some(why) = asks::contradiction(args) {
+    if let Some(why) = asks::contradiction(args).or_else(|| tars::contradiction(args)) {
         return Err(why);
     }
     let on_error = match args.options.failure.on_error {
@@ -192,9 +193,11 @@ pub(crate) fn resolve(
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
-    // A file is found in an archive by its digest, too. So are files with the same bytes.
+    // A file is found in an archive by its digest, too. So are files with the same bytes. The description of
+    // a file in a tar has a digest.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()
+        || args.output.to_tar.is_some()
         || settings.dedup != Dedup::Off;
     // A request that may change something on the server is repeated only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;

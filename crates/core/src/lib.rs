@@ -29,8 +29,8 @@
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.
 //! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`archive`] decides
-//!   which files were fetched by earlier runs. [`show`] escapes text and hides secrets in URLs. A [`secret`]
-//!   is a text that cannot be printed.
+//!   which files were fetched by earlier runs. [`tars`] decides how files become members of tar files.
+//!   [`show`] escapes text and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod address;
 pub mod adopt;
@@ -70,4 +70,5 @@ pub mod settings;
 pub mod shard;
 pub mod show;
 pub mod signature;
+pub mod tars;
 pub mod throttle;

@@ -15,6 +15,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::event::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,10 @@ pub struct Entry {
     /// The number of tries: the first one, and the retries that count. It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
+    /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.
+    /// Only the descriptions of files in a tar have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The unknown keys of a JSON line, or the unknown columns of a table.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -93,8 +98,8 @@ pub struct Entry {
 }
 
 /// The keys of a line that describe a run, and not the file. A list that is read ignores them.
-const OF_A_RUN: [&str; 9] =
-    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "extra"];
+const OF_A_RUN: [&str; 10] =
+    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "origin", "extra"];
 
 impl Entry {
     /// Returns the line, without a line end.
@@ -144,6 +149,14 @@ impl Entry {
 /// Returns the name under which a lock file has digests of this algorithm: `sha256`.
 pub fn digest_key(algorithm: Algorithm) -> String {
     algorithm.name().replace('-', "")
+}
+
+/// Returns digests by the names that lists use. The keys of `digests` are the names that events use.
+pub fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
+    let digest = |(name, hex): (&String, &String)| {
+        Some((digest_key(Algorithm::from_name(name)?), hex.as_str().into()))
+    };
+    digests.iter().filter_map(digest).collect()
 }
 
 /// Takes the keys of a lock file out of the keys of a line or row of a list, so that only the facts about the

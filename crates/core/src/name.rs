@@ -15,6 +15,7 @@ mod template;
 mod tests;
 mod text;
 
+pub(crate) use endings::split_extension;
 pub use naming::{Folders, NameSource, Naming};
 pub use side::{JOURNAL, NEW_JOURNAL, PART, SideFiles, side_files, tagged_side_files};
 pub use template::Template;
@@ -240,7 +241,7 @@ pub fn same_file_key(path: &str) -> String {
 /// Returns a short hash (16 digits of CRC-64/NVME). The hash keeps names different that would otherwise be
 /// equal. The hash does not need to resist attacks, because if two names have the same hash in one run, the
 /// later one gets a number.
-fn mark(name: &[u8]) -> String {
+pub(crate) fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 

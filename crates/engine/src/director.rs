@@ -62,7 +62,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Span;
-pub(crate) use verifying::{promises_data, publishing};
+pub(crate) use verifying::{about, promises_data, publishing};
 
 /// The number of jobs that are read ahead, so that the next file does not have to wait until its line of the
 /// list is read.

@@ -192,6 +192,7 @@ mod worker;
 
 pub use async_writer::AsyncWriter;
 pub use director::{Remove, Summary};
+pub use disk::tars::{TarOptions, Tars};
 #[doc(hidden)]
 pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};

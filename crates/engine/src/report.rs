@@ -299,7 +299,8 @@ impl Meter {
     }
 }
 
-fn wall_ms() -> u64 {
+/// Returns the present time in milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> u64 {
     let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

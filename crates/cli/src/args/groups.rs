@@ -20,6 +20,7 @@ use downhaul_engine::core::list::form::Stated;
 use downhaul_engine::core::name::{Folders, Template};
 use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
+use downhaul_engine::core::tars::TarNames;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,22 @@ pub struct Output {
     /// number. Names that a list gives are name in the template.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
+
+    /// Put the files into tars of this name, such as data-{shard:05}.tar
+    ///
+    /// {shard} is the number of a tar, from 0 on. The tars have the form of WebDataset: beside each file is a
+    /// member with .json, which has the URL, the digests and what the list says. A relative path is below the
+    /// folder of -d. A tar gets its name when it is complete.
+    #[arg(long, value_name = "NAME", value_parser = TarNames::read, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
+    pub to_tar: Option<TarNames>,
+
+    /// Begin another tar when one has SIZE bytes (500M, 2G)
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::tar_size, hide_short_help = true)]
+    pub tar_size: u64,
+
+    /// Begin another tar when one has N files
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    pub tar_count: Option<u64>,
 
     /// Use only names that Windows also accepts (always on Windows)
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]

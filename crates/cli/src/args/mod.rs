@@ -10,7 +10,9 @@ mod mistakes;
 mod repeats;
 mod values;
 
-pub use choices::{Auth, Color, Decode, Hsts, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
+pub use choices::{
+    Auth, Color, Decode, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+};
 pub use commands::{Command, ConfigCommand, Daemon, Planning, Repair};
 pub use deadline::Deadline;
 pub(crate) use foreign::is_foreign;

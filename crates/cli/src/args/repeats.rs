@@ -34,6 +34,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
     (
         &[
             "save-as",
+            "to-tar",
             "base",
             "failed",
             "archive",
@@ -61,6 +62,8 @@ const TABLE: &[(&[&str], Repeated)] = &[
             "names",
             "folders",
             "name-template",
+            "tar-size",
+            "tar-count",
             "sync",
             "if-exists",
             "if-locked",

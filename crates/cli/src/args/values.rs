@@ -8,6 +8,7 @@ use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::Resolve;
 use downhaul_engine::core::rate;
 use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::tars;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -202,6 +203,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let bytes =
         Some(&number).filter(|text| !text.contains('/')).map_or(Err(String::new()), |text| limit(text));
     bytes.map(|bytes| (bytes as f64 * factor) as u64).map_err(bad)
+}
+
+/// Reads the size of a tar.
+pub(super) fn tar_size(text: &str) -> Result<u64, String> {
+    size(text).and_then(|size| match size {
+        0..=tars::LARGEST => Ok(size),
+        _ => Err("it must be at most 1T".into()),
+    })
 }
 
 pub(super) fn positive(text: &str) -> Result<f64, String> {

@@ -12,6 +12,7 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("profile", "it chooses a section [profile.NAME]; set DOWNHAUL_PROFILE in the environment instead"),
     ("dry-run", "it is about one command"),
     ("save-as", "it names one file"),
+    ("to-tar", "it names the tars of one set of files"),
     ("request", "it is about one download"),
     ("data", "it is about one download"),
     ("json", "it is about one download"),

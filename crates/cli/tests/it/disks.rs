@@ -7,12 +7,12 @@ use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};
 
 /// A small file system. It is unmounted when it is dropped. It does not exist if mounting is not allowed.
-struct SmallDisk {
-    place: Place,
+pub struct SmallDisk {
+    pub place: Place,
 }
 
 impl SmallDisk {
-    fn new(megabytes: u32) -> Option<SmallDisk> {
+    pub fn new(megabytes: u32) -> Option<SmallDisk> {
         let disk = SmallDisk { place: Place::new() };
         std::fs::create_dir(disk.place.path().join("out")).expect("a folder");
         let mounted = disk.mount(&format!("size={megabytes}m"));

@@ -116,6 +116,8 @@ mod interruptions;
 mod resume;
 mod systems;
 mod very_long_lists;
+#[cfg(unix)]
+mod tars;
 
 // The screen, and how the program ends.
 mod book;

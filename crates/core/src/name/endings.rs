@@ -25,7 +25,7 @@ const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", 
 
 /// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`,
 /// `(".profile", "")`, `("calls", ".vcf.gz.tbi")`. The first part is empty only if the name is empty.
-pub(super) fn split_extension(file: &str) -> (&str, &str) {
+pub(crate) fn split_extension(file: &str) -> (&str, &str) {
     let Some((stem, last)) = split_last(file) else { return (file, "") };
     let before = match split_last(stem) {
         Some((shorter, before)) if is_one_of(last, COMPRESSIONS) && is_one_of(before, COMPRESSED) => shorter,

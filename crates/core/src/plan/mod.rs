@@ -98,6 +98,7 @@ use crate::digest::{self, Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{self, EventKind, Failure, Kept};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
+use crate::lock_file::{self, Entry, Status};
 use crate::remote::Validator;
 use crate::show;
 use identity::{Identity, Joining};
@@ -331,6 +332,24 @@ impl Plan {
         Some((start.origin?, start.validator.clone()))
     }
 
+    /// Returns what a lock file says about a file that was verified. The caller adds the URL that was given,
+    /// the name, the time and the unknown keys.
+    pub fn entry(&self, now: Duration) -> Entry {
+        let State::Publishing { digests, .. } = &self.state else { return Entry::default() };
+        let start = self.identity.start();
+        Entry {
+            final_url: start.map(|start| start.url.clone()),
+            validator: start.and_then(|start| start.validator.text()),
+            status: Some(Status::Finished),
+            size: self.transfer.size(),
+            fetched: Some(self.transfer.received()),
+            seconds: Some(self.seconds(now)),
+            tries: Some(self.retry.used() + 1),
+            digests: lock_file::by_key(&event::by_name(digests)),
+            ..Entry::default()
+        }
+    }
+
     /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from that URL,
     /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
@@ -465,7 +484,13 @@ impl Plan {
         self.actions.push_back(Action::Place { remote: None, begin: None });
     }
 
+    /// Returns the time since the first request, in seconds.
+    fn seconds(&self, now: Duration) -> f64 {
+        now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64()
+    }
+
     fn published(&mut self, now: Duration, path: String) {
+        let seconds = self.seconds(now);
         let State::Publishing { verified_by, digests } = &mut self.state else { return };
         let (proven, digests) = (std::mem::take(verified_by), std::mem::take(digests));
         self.actions.push_back(Action::Tell(EventKind::Finished {
@@ -473,7 +498,7 @@ impl Plan {
             bytes: self.transfer.written().len(),
             fetched: self.transfer.received(),
             chunk_length: Some(self.verification.chunk_length()).filter(|&length| length > 0),
-            seconds: now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64(),
+            seconds,
             proven,
             digests: event::by_name(&digests),
             made_from: None,

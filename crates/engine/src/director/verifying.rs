@@ -7,10 +7,11 @@
 use super::running::{Running, Stage};
 use super::{Director, Report};
 use crate::clock;
-use crate::disk::{Attach, Part, Publishing, ReadBack};
+use crate::disk::{Attach, Disk, Part, Publishing, ReadBack};
 use crate::duplicates::{Duplicates, Wish};
 use crate::hashing::Verifier;
 use crate::journal_check;
+use crate::report;
 use downhaul_core::content::{self, Look, Promise};
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
@@ -19,13 +20,14 @@ use downhaul_core::event::{JobId, Phase};
 use downhaul_core::identity::Identity as JobIdentity;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
+use downhaul_core::lock_file::Entry;
 use downhaul_core::plan::{Findings, Input, Plan};
 use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tracing::Instrument;
 
 impl Director {
@@ -146,8 +148,9 @@ impl Director {
         let now = self.clock.now();
         running.advance(|stage| stage.verified(now));
         let Stage::Publishing { file, .. } = &running.stage else { return };
-        let (part, path) = (file.part.clone(), file.path.clone());
-        let how = publishing(&self.settings, &running.spec, &running.plan, file.modified);
+        let (part, path, disk) = (file.part.clone(), file.path.clone(), self.disk.clone());
+        let mut how = publishing(&self.settings, &running.spec, &running.plan, file.modified);
+        how.about = about(&*disk, &running.spec, &running.plan, now);
         let (duplicates, digests) = (self.duplicates.clone(), running.digests.clone());
         let identity = running.plan.identity();
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
@@ -160,7 +163,8 @@ impl Director {
                 }
                 None => part.publish(&path, how).inspect(|()| duplicates.add(&path, &digests)),
             };
-            Report::Published(published.map(|()| (path.to_string_lossy().into_owned(), made_from)))
+            let located = disk.location(&path).to_string_lossy().into_owned();
+            Report::Published(published.map(|()| (located, made_from)))
         });
     }
 }
@@ -203,7 +207,18 @@ pub(crate) fn publishing(
             let url = (settings.attributes == Attributes::Url).then(|| show::url(&spec.urls[0]));
             Attach { origin, validator, url, now: clock::wall() }
         }),
+        about: None,
     }
+}
+
+/// Returns what a lock file says about a verified file, if the disk stores that.
+pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> Option<Box<Entry>> {
+    disk.stores_entries().then(|| {
+        let entry = plan.entry(now);
+        let url = show::url(&spec.urls[0]);
+        let final_url = entry.final_url.filter(|last| *last != url);
+        Box::new(Entry { url, final_url, date: report::wall_ms(), extra: spec.extra.clone(), ..entry })
+    })
 }
 
 /// Returns true if the content must be checked, because the name of the file or the given URL promises

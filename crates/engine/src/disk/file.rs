@@ -232,7 +232,7 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
 }
 
 /// Opens or creates a partial file, and locks it. Returns the file with its metadata.
-fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
+pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
     // Another run may rename or remove the partial file after it was opened here and before it was locked.
     // Then the path leads to another file. If that happens three times in a row, another program does it on
     // purpose.

@@ -2,7 +2,7 @@
 //! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
-//! the threads for small files do both. Standard output and pipes (`in_order.rs`) and the simulated disk of
+//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tar files (`tars/`) and the simulated disk of
 //! the testkit implement these traits too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
@@ -16,6 +16,7 @@ mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod platform;
+pub(crate) mod tars;
 
 use crate::hashers::Hashers;
 use bytes::Bytes;
@@ -24,11 +25,12 @@ use downhaul_core::dedup::{Dedup, Method, Original};
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Origin};
+use downhaul_core::lock_file::Entry;
 use downhaul_core::remote::Validator;
 use downhaul_core::settings::{Resume, Sync};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -52,6 +54,23 @@ pub trait Disk: Send + std::marker::Sync {
     /// Returns true if the partial file of `target` with the usual name belongs to another job, or if nothing
     /// shows that downhaul made it.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
+        false
+    }
+
+    /// Returns true if neither a file nor a partial file of this job is at a path. Returns `None` if the disk
+    /// must be read to know that.
+    fn is_free(&self, _path: &Path, _identity: &Identity) -> Option<bool> {
+        None
+    }
+
+    /// Returns the path at which people find the file with this final name. Members of a tar have another
+    /// path.
+    fn location(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
+    }
+
+    /// Returns true if the disk stores what a lock file says about each file ([`Publishing::about`]).
+    fn stores_entries(&self) -> bool {
         false
     }
 
@@ -188,6 +207,8 @@ pub struct Publishing {
     pub sync: Sync,
     /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
+    /// What a lock file says about the file, without its name and path, if the disk stores that.
+    pub about: Option<Box<Entry>>,
 }
 
 /// The options for making a file from another one that has the same bytes.

@@ -72,7 +72,14 @@ impl Places {
             (_, IfExists::Update) => self.update(&path, &there, wanted)?,
             (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
         };
-        let place = place.unwrap_or_else(|| Place::Free { path: shown, left: left() });
+        let place = match place {
+            None => Place::Free { path: shown, left: left() },
+            Some(Place::Taken(kept)) => {
+                let location = self.disk.location(&path).to_string_lossy().into_owned();
+                Place::Taken(Kept { path: location, ..kept })
+            }
+            Some(place) => place,
+        };
         Ok((path, place))
     }
 

@@ -5,6 +5,7 @@
 //! then that another run uses it. If a file appears there later, publishing the new file fails, unless
 //! existing files are replaced, or the options accept an equal file.
 
+use super::taken::{MOST_NUMBERED, numbered};
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
 use downhaul_core::name::{JOURNAL, LONGEST, PART, same_file_key, unnumbered};
@@ -56,14 +57,17 @@ impl Folders {
     /// Returns true if it is known that neither a path nor its partial file existed. This reads nothing from
     /// the disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let seen = self.seen().get(folder.as_os_str()).cloned();
-        let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
         let occupied = self.occupied();
         if !occupied.is_empty() && occupied.contains(&self.hasher.hash_one(path)) {
             return false;
         }
         drop(occupied);
+        if let Some(is_free) = self.disk.is_free(path, identity) {
+            return is_free;
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let seen = self.seen().get(folder.as_os_str()).cloned();
+        let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
         if names.is_empty() {
             return true;
         }
@@ -93,7 +97,12 @@ impl Folders {
 
     /// Returns the sorted numbers of existing files whose names are that of `base` with a number. Blocks,
     /// because this may read the folder.
-    pub(super) fn numbers_of(&self, base: &Path) -> Vec<u32> {
+    pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
+        // A disk that is not read by folders is asked for one number after the other.
+        if self.disk.is_free(base, identity).is_some() {
+            let is_used = |n: &u32| self.disk.is_free(&numbered(base, *n), identity) == Some(false);
+            return (1..MOST_NUMBERED).take_while(is_used).collect();
+        }
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
         let seen = self.seen_in(folder);
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()

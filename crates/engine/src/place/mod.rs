@@ -248,7 +248,8 @@ impl Places {
     /// Returns the path at which an earlier run saved this job's file, finished or not. The name may have any
     /// number.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
-        let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
+        let numbers: Vec<u32> =
+            std::iter::once(0).chain(self.folders.numbers_of(base, wanted.identity)).collect();
         // A digest shows that bytes are right. It does not show which job a name belongs to.
         let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
         // A file whose URL had another signature may belong to another job, so an exact match is preferred.

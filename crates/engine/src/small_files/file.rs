@@ -6,7 +6,7 @@
 use super::{Finished, Lent, Response, Returned, Tools};
 use crate::checksum_discovery::Known;
 use crate::clock;
-use crate::director::{headers_of, listed_size, promises_data, publishing};
+use crate::director::{about, headers_of, listed_size, promises_data, publishing};
 use crate::explain::{self, Spent};
 use crate::hashers::Hashers;
 use crate::place::Wanted;
@@ -272,10 +272,11 @@ impl Saving<'_> {
 
     /// Saves the file.
     fn publish(&mut self, remote: &Remote) -> Option<Input> {
-        let Tools { settings, disk, .. } = self.tools;
-        let how = publishing(settings, &self.lent.spec, &self.plan, remote.modified);
+        let Tools { settings, disk, clock, .. } = self.tools;
+        let mut how = publishing(settings, &self.lent.spec, &self.plan, remote.modified);
+        how.about = about(&**disk, &self.lent.spec, &self.plan, clock.now());
         let is_saved = disk.save(&self.path, &self.plan.identity(), &self.whole, &how);
-        is_saved.then(|| Input::Published(Ok(self.path.to_string_lossy().into_owned())))
+        is_saved.then(|| Input::Published(Ok(disk.location(&self.path).to_string_lossy().into_owned())))
     }
 }
 

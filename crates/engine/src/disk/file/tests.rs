@@ -28,6 +28,7 @@ fn plainly(size: u64) -> Publishing {
         modified: None,
         sync: Sync::Auto,
         attach: None,
+        about: None,
     }
 }
 

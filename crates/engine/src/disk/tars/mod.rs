@@ -1,0 +1,342 @@
+//! A disk that keeps each finished file as a member of a tar (`--to-tar`).
+//!
+//! A small file is added to a tar as soon as all its bytes have arrived. Any other file is first an ordinary
+//! partial file with a journal, in a folder beside the tars. So it is resumed and verified as usual. When it
+//! is complete, it is copied to the end of a tar, and the partial file is removed.
+//!
+//! Invariant: a partial file is removed only after the tar has all its bytes. One run at a time writes the
+//! tars of a pattern, or those of one shard.
+
+mod member;
+mod open;
+mod set;
+#[cfg(test)]
+mod tests;
+
+use super::file::{self, Files, open_and_lock};
+use super::{Beginning, Disk, Found, Generation, Opening, Part, Publishing, ReadBack, Standing, failure};
+use super::{READ, platform};
+use bytes::Bytes;
+use downhaul_core::digest::Digest;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::identity::{ExistingFile, Identity, Record};
+use downhaul_core::name::{JOURNAL, NEW_JOURNAL, PART, side_files, tagged_side_files};
+use downhaul_core::settings::Sync;
+use downhaul_core::tars::{Bounds, Numbers, TarNames};
+use member::Window;
+use open::Content;
+use set::TarSet;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// The folder beside the tars for the lock and the partial files of the runs that write them.
+const STATE: &str = ".downhaul-tars";
+
+/// The length of the tag in the name of a partial file ([`Identity::tag`]).
+const TAG: usize = 8;
+
+/// The time between two attempts to lock the tars. Another run holds the lock for minutes or hours.
+const BETWEEN_LOCKS: Duration = Duration::from_secs(1);
+
+/// What a run writes.
+#[derive(Debug, Clone)]
+pub struct TarOptions {
+    /// The output folder. The pattern and the names of files are relative to it.
+    pub output: PathBuf,
+    /// The names of the tars.
+    pub names: TarNames,
+    /// The numbers of the tars that this run may write.
+    pub numbers: Numbers,
+    /// The bounds of each tar.
+    pub bounds: Bounds,
+    /// True to wait while another run writes the tars.
+    pub waits: bool,
+}
+
+/// The tars of a run, as a disk for its session.
+pub struct Tars {
+    set: Arc<TarSet>,
+    output: PathBuf,
+    /// The folder for the lock and the partial files.
+    state: PathBuf,
+    /// The partial files of earlier runs.
+    left: HashSet<PathBuf>,
+    /// The lock, which other runs with these tars need too.
+    _lock: File,
+}
+
+impl Tars {
+    /// Finds the tars of earlier runs, and continues the last of them if it is not complete. Blocks the
+    /// thread.
+    ///
+    /// # Errors
+    /// Returns `file.locked` if another run writes these tars and [`TarOptions::waits`] is false,
+    /// `disk.failed` if a tar was written by another program, and otherwise the error of the system.
+    pub fn open(options: TarOptions) -> Result<Tars, Error> {
+        let TarOptions { output, names, numbers, bounds, waits } = options;
+        let folder = output.join(names.folder());
+        let state = folder.join(STATE).join(names.name_for_state(numbers));
+        let lock = lock(&state.join("lock"), &folder.join(names.to_string()), waits)?;
+        let set = Arc::new(TarSet::open(folder, names, numbers, bounds)?);
+        let left = files_below(&parts(&state));
+        Ok(Tars { set, output, state, left, _lock: lock })
+    }
+
+    /// Ends the run. If no more files follow, the last tar gets its final name. Otherwise the next run
+    /// continues it. Blocks the thread.
+    ///
+    /// # Errors
+    /// Returns the error of the system. The last tar has no final name then.
+    pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
+        self.set.end(no_more_files)?;
+        remove_empty(&parts(&self.state));
+        if !parts(&self.state).exists() {
+            file::remove(&self.state.join("lock"));
+            remove_empty(self.state.parent().unwrap_or(&self.state));
+        }
+        Ok(())
+    }
+
+    /// Returns the name of a file below the output folder, with `/` between its folders.
+    fn name(&self, target: &Path) -> Result<String, Error> {
+        let below = target.strip_prefix(&self.output).map_err(|_| {
+            let why = "it is outside of the output folder, so it has no name in a tar";
+            Error::new(ErrorKind::NameTaken, target.to_string_lossy(), why)
+        })?;
+        let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+        Ok(parts.join("/"))
+    }
+
+    /// Returns the path of a file until it is in a tar.
+    fn staged(&self, target: &Path) -> PathBuf {
+        parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
+    }
+}
+
+/// Returns the folder for partial files.
+fn parts(state: &Path) -> PathBuf {
+    state.join("parts")
+}
+
+/// Takes the lock of a set of tars. `shown` names the set in messages.
+fn lock(path: &Path, shown: &Path, waits: bool) -> Result<File, Error> {
+    loop {
+        match open_and_lock(path, path) {
+            Ok((file, _)) => return Ok(file),
+            Err(error) if error.kind != ErrorKind::FileLocked => return Err(error),
+            Err(_) if waits => thread::sleep(BETWEEN_LOCKS),
+            Err(_) => return Err(Error::new(ErrorKind::FileLocked, shown.to_string_lossy(), "")),
+        }
+    }
+}
+
+/// Returns the paths of all files below a folder. What cannot be read is left out.
+fn files_below(folder: &Path) -> HashSet<PathBuf> {
+    let mut found = HashSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_below(&entry.path())),
+            _ => {
+                found.insert(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Removes a folder and the folders below it, as far as they are empty.
+fn remove_empty(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+impl Disk for Tars {
+    fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
+        let Some((_, stored)) = self.set.find(&self.name(path)?)? else { return Ok(None) };
+        let record =
+            stored.entry.origin.as_deref().and_then(bytes_of).and_then(|bytes| Record::from_bytes(&bytes));
+        // Without a record, nothing shows if the time in the tar is that of the server.
+        let modified = record.as_ref().map(|_| stored.modified);
+        Ok(Some(Standing { instead: None, file: ExistingFile { size: stored.size, modified, record } }))
+    }
+
+    fn has_left(&self, target: &Path, identity: &Identity) -> bool {
+        Files.has_left(&self.staged(target), identity)
+    }
+
+    fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
+        Files.is_anothers(&self.staged(target), identity)
+    }
+
+    fn is_free(&self, path: &Path, identity: &Identity) -> Option<bool> {
+        let Ok(name) = self.name(path) else { return Some(false) };
+        let staged = self.staged(path);
+        let sides = || [side_files(&staged), tagged_side_files(&staged, &identity.tag())];
+        let is_left = !self.left.is_empty()
+            && sides().iter().any(|side| side.all().iter().any(|one| self.left.contains(*one)));
+        Some(!is_left && !self.set.may_have(&name))
+    }
+
+    fn location(&self, path: &Path) -> PathBuf {
+        let found = self.name(path).and_then(|name| self.set.find(&name)).ok().flatten();
+        found.map_or_else(|| path.to_path_buf(), |(tar, stored)| tar.join(stored.sample.file()))
+    }
+
+    fn stores_entries(&self) -> bool {
+        true
+    }
+
+    fn names(&self, _folder: &Path, _most: usize) -> Option<Vec<String>> {
+        None
+    }
+
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        let name = self.name(target)?;
+        let (part, found) = Files.open_part(&self.staged(target), how)?;
+        let has_journal = AtomicBool::new(matches!(found, Some(Found::Journal(_))));
+        let part = TarPart { part: Arc::from(part), set: self.set.clone(), name, has_journal };
+        Ok((Box::new(part), found))
+    }
+
+    fn save(&self, target: &Path, _identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
+        let add = |name: String| self.set.add(&name, &Content::Buffers(data), how, how.sync == Sync::Always);
+        self.name(target).and_then(add).is_ok()
+    }
+
+    /// Removes the partial files of a file that is in a tar. A run leaves them if it is killed between both
+    /// steps.
+    fn tidy(&self, target: &Path) {
+        let staged = self.staged(target);
+        let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
+        let is_side = |path: &&PathBuf| {
+            let file = path.file_name().and_then(|file| file.to_str());
+            path.parent() == staged.parent() && file.is_some_and(|file| is_side_file(file, name))
+        };
+        self.left.iter().filter(is_side).for_each(|path| file::remove(path));
+    }
+
+    fn free_space(&self, _target: &Path) -> Option<u64> {
+        platform::free_space(&self.state)
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
+        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no tar");
+        let (file, stored) = self.set.file_of(&self.name(path)?)?.ok_or_else(missing)?;
+        Ok(Box::new(Window::new(file, stored.offset).take(stored.size)))
+    }
+}
+
+/// Returns true if `file` is the name of a partial file of `name` or of its journal, with a tag or without.
+fn is_side_file(file: &str, name: &str) -> bool {
+    let Some(rest) = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else { return false };
+    let is_tag = |text: &str| text.len() == TAG && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let ending = match rest.split_once('.') {
+        Some((tag, ending)) if is_tag(tag) => ending,
+        _ => rest,
+    };
+    [PART, JOURNAL, NEW_JOURNAL].iter().any(|side| side.strip_prefix('.') == Some(ending))
+}
+
+/// Reads hexadecimal digits.
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// The partial file of a file that will be in a tar.
+struct TarPart {
+    part: Arc<dyn Part>,
+    set: Arc<TarSet>,
+    /// The name of the file.
+    name: String,
+    has_journal: AtomicBool,
+}
+
+impl Part for TarPart {
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
+        self.has_journal.store(beginning.journal.is_some(), Ordering::Relaxed);
+        self.part.begin(beginning)
+    }
+
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error> {
+        self.part.write_at(generation, offset, data, end)
+    }
+
+    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+        self.part.record(generation, record)
+    }
+
+    fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error> {
+        self.part.void(generation, range)
+    }
+
+    fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error> {
+        self.has_journal.store(true, Ordering::Relaxed);
+        self.part.rewrite_journal(journal)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.part.read_at(offset, buffer)
+    }
+
+    fn occupied(&self) -> u64 {
+        self.part.occupied()
+    }
+
+    fn device(&self) -> u64 {
+        self.part.device()
+    }
+
+    fn digests(&self) -> Vec<Digest> {
+        self.part.digests()
+    }
+
+    /// Copies the file to the end of a tar, and removes it. A file that has a journal is forced to the disk
+    /// before, as other files with a journal are.
+    fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
+        let has_journal = self.has_journal.load(Ordering::Relaxed);
+        let is_forced = how.sync == Sync::Always || (how.sync == Sync::Auto && has_journal);
+        let copy = |tar: &File, at: u64| copy(self.part.clone(), how.size, tar, at, target);
+        self.set.add(&self.name, &Content::Copy(&copy), &how, is_forced)?;
+        self.part.discard();
+        Ok(())
+    }
+
+    fn discard(&self) {
+        self.part.discard();
+    }
+}
+
+/// Copies a partial file of this size to an offset of a tar. `target` names the file in messages.
+fn copy(part: Arc<dyn Part>, size: u64, tar: &File, at: u64, target: &Path) -> Result<(), Error> {
+    let (mut from, mut done) = (ReadBack::new(part, size), 0);
+    while done < size {
+        let mut buffer = vec![0; READ];
+        let read = from.read(&mut buffer).map_err(|e| failure(&e, target))?;
+        if read == 0 {
+            let why = "another program changed, moved or removed the partial file";
+            return Err(Error::new(ErrorKind::DiskFailed, target.to_string_lossy(), why));
+        }
+        buffer.truncate(read);
+        platform::write_all_at(tar, at + done, &[buffer.into()]).map_err(|e| failure(&e, target))?;
+        done += read as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Tests of the tars: names and sizes of every kind, and tars that were cut or damaged.
+
+use super::*;
+use downhaul_core::digest::Algorithm;
+use downhaul_core::lock_file::{self, Entry, Status};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const PATTERN: &str = "t-{shard}.tar";
+
+fn open(folder: &Path) -> Result<Tars, Error> {
+    let names = TarNames::read(PATTERN).expect("a pattern");
+    let bounds = Bounds { size: 1 << 20, count: None };
+    let output = folder.to_path_buf();
+    Tars::open(TarOptions { output, names, numbers: Numbers::ALL, bounds, waits: false })
+}
+
+/// Returns how a file with these bytes is added.
+fn how(data: &[u8]) -> Publishing {
+    let mut hashers = crate::hashers::Hashers::new(&[Algorithm::Sha256]);
+    hashers.update(&[data]);
+    let digests = hashers.finish().into_iter().map(|one| (one.algorithm.name().into(), one.to_string()));
+    let digests = lock_file::by_key(&digests.collect::<BTreeMap<_, _>>());
+    let about = Entry { status: Some(Status::Finished), tries: Some(1), digests, ..Entry::default() };
+    Publishing {
+        size: data.len() as u64,
+        replace: false,
+        accepts_same: true,
+        continues: false,
+        modified: None,
+        sync: Sync::Auto,
+        attach: None,
+        about: Some(Box::new(about)),
+    }
+}
+
+fn save(tars: &Tars, target: &Path, data: &[u8]) -> bool {
+    let identity = Identity { origins: Vec::new(), has_strong_digest: false };
+    tars.save(target, &identity, &[Bytes::copy_from_slice(data)], &how(data))
+}
+
+fn read(tars: &Tars, target: &Path) -> Option<Vec<u8>> {
+    tars.look(target).expect("looks")?;
+    let mut bytes = Vec::new();
+    tars.open(target).expect("opens").read_to_end(&mut bytes).expect("reads");
+    Some(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_a_cut_the_whole_files_before_it_are_there_and_the_others_can_be_added(
+        files in prop::collection::btree_map("[a-cä]{1,2}[.][b-d]|[a-b]{60,120}[.]x|[a-b]{1,2}/[a-b.]{1,3}[.]y", 0..3000_usize, 1..8),
+        cut in 0..10_000_u64, damage in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths: Vec<(PathBuf, Vec<u8>)> =
+            files.iter().map(|(name, size)| (folder.path().join(name), name.bytes().cycle().take(*size).collect())).collect();
+        let part = folder.path().join("t-0.tar.part");
+        let mut ends = Vec::new();
+        let tars = open(folder.path()).expect("opens");
+        for (path, data) in &paths {
+            prop_assert!(save(&tars, path, data));
+            prop_assert!(!save(&tars, path, data), "a file is added once");
+            ends.push(fs::metadata(&part).expect("a tar").len());
+        }
+        prop_assert!(open(folder.path()).is_err_and(|e| e.kind == ErrorKind::FileLocked));
+        tars.end(false).expect("ends");
+        drop(tars);
+
+        let cut = cut.min(*ends.last().expect("a file"));
+        match damage {
+            true => {
+                let mut bytes = fs::read(&part).expect("a tar");
+                bytes[usize::try_from(cut).expect("small")..].fill(0);
+                fs::write(&part, bytes).expect("writes");
+            }
+            false => File::options().write(true).open(&part).expect("a tar").set_len(cut).expect("cuts"),
+        }
+        // With fewer bytes than the header of a file, nothing shows who wrote the tar.
+        prop_assume!(cut == 0 && !damage || cut >= 2048);
+        let tars = open(folder.path()).expect("opens");
+        for ((path, data), end) in paths.iter().zip(&ends) {
+            let there = read(&tars, path);
+            let is_whole = *end <= cut;
+            // The last bytes of a tar fill up a block, so they may be zeros already.
+            prop_assert!(there.as_ref() == Some(data) || (there.is_none() && !is_whole), "{path:?}");
+            if there.is_none() {
+                prop_assert!(save(&tars, path, data));
+            }
+        }
+        tars.end(true).expect("ends");
+        drop(tars);
+        let tars = open(folder.path()).expect("opens");
+        for (path, data) in &paths {
+            let there = read(&tars, path);
+            prop_assert_eq!(there.as_ref(), Some(data));
+            prop_assert!(tars.location(path).starts_with(folder.path().join("t-0.tar")));
+        }
+    }
+}
+
+#[test]
+fn a_partial_file_belongs_to_the_file_whose_name_it_begins_with() {
+    for (file, is_side) in [
+        ("a.jpg.part", true),
+        ("a.jpg.part.journal", true),
+        ("a.jpg.0123abcd.part", true),
+        ("a.jpg.b.part", false),
+        ("a.jpg", false),
+        ("b.jpg.part", false),
+    ] {
+        assert_eq!(is_side_file(file, "a.jpg"), is_side, "{file}");
+    }
+}
