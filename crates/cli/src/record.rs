@@ -6,6 +6,7 @@
 //! Invariant: the lock file has only whole lines. A line that could not be written completely is removed
 //! again. One run at a time writes a lock file.
 
+mod folders;
 mod tidy;
 
 use crate::args::Args;
@@ -14,7 +15,7 @@ use crate::platform;
 use crate::ui::{AT_ONCE, EventReader, Next};
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::lock_file::{Entry, Status, by_key, csv};
-use downhaul_engine::core::tars::TarNames;
+use folders::Folders;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -111,12 +112,7 @@ struct Running {
 pub(crate) struct Record {
     path: PathBuf,
     form: Form,
-    /// The folder to which the names in the lock file are relative.
-    output: PathBuf,
-    /// The same folder as an absolute path.
-    absolute: PathBuf,
-    /// The names of the tars of `--to-tar`.
-    tars: Option<TarNames>,
+    folders: Folders,
     file: File,
     /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
     /// read, so the lines of such a run are added to the lock file at its end.
@@ -146,15 +142,14 @@ impl Record {
     pub(crate) fn of(args: &Args) -> Result<Option<Record>, String> {
         let Some(path) = &args.options.verification.record else { return Ok(None) };
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
-        let record = Record::open(path, &args.output.folder, is_input);
-        let record = record.map(|record| Record { tars: args.output.to_tar.clone(), ..record });
-        record.map(Some).map_err(|e| cannot_be_written(path, &e))
+        let folders = Folders::new(&args.output.folder, args.output.to_tar.clone());
+        Record::open(path, folders, is_input).map(Some).map_err(|e| cannot_be_written(path, &e))
     }
 
-    fn open(path: &Path, output: &Path, is_input: bool) -> io::Result<Record> {
+    fn open(path: &Path, folders: Folders, is_input: bool) -> io::Result<Record> {
         let form = Form::of(path);
         // The output folder may not exist yet.
-        if let Some(folder) = path.parent().filter(|folder| folder.starts_with(output)) {
+        if let Some(folder) = path.parent().filter(|folder| folder.starts_with(folders.output())) {
             fs::create_dir_all(folder)?;
         }
         let mut target = platform::open_to_append(path)?;
@@ -172,9 +167,7 @@ impl Record {
         let mut record = Record {
             path: path.to_path_buf(),
             form,
-            output: output.to_path_buf(),
-            absolute: std::path::absolute(output).unwrap_or_else(|_| output.into()),
-            tars: None,
+            folders,
             file,
             aside,
             length,
@@ -309,33 +302,8 @@ impl Record {
             },
             _ => return None,
         };
-        let out = self.out(&entry, &named);
+        let out = self.folders.name_of(&entry, &named);
         Some(Entry { final_url: Some(answered).filter(|answered| *answered != url), url, out, ..entry })
-    }
-
-    /// Returns the name of a file below the output folder. `named` is the name that was given, or the path of
-    /// the file.
-    fn out(&self, entry: &Entry, named: &str) -> String {
-        let path = Path::new(&entry.path);
-        let member = self.tars.as_ref().and_then(|tars| tars.member_at(path, &self.output));
-        let out = match (member, entry.status) {
-            // The name of a member may differ from that of its file.
-            (Some(member), _) => {
-                let named = if named.is_empty() { member } else { Path::new(named) };
-                named.strip_prefix(&self.output).unwrap_or(named)
-            }
-            (None, status) => {
-                // The archive has absolute paths.
-                let below =
-                    path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
-                match status {
-                    Some(Status::Failed) => below.unwrap_or(path),
-                    // With -o, the file may be outside the output folder.
-                    _ => below.or(path.file_name().map(Path::new)).unwrap_or(path),
-                }
-            }
-        };
-        out.to_string_lossy().into_owned()
     }
 
     /// Adds the lines to the file. If the disk is full, no part of a line stays.

@@ -1,6 +1,6 @@
 //! The tars of `--to-tar`: what the options say about them, and when the last one is complete.
 
-use crate::args::{Args, IfExists, IfLocked};
+use crate::args::{Args, Dedup, IfExists, IfLocked};
 use crate::exit::Exit;
 use crate::run;
 use crate::shards::Shards;
@@ -12,6 +12,14 @@ use std::sync::Arc;
 /// Returns why the options contradict each other, in words for the user.
 pub(crate) fn contradiction(args: &Args) -> Option<String> {
     args.output.to_tar.as_ref()?;
+    if args.plan().is_some() {
+        return Some("a plan cannot say what is in tars: leave --to-tar out".into());
+    }
+    if args.existing.dedup != Dedup::Off {
+        return Some(
+            "--to-tar and --dedup exclude each other, because members of tars cannot be linked".into(),
+        );
+    }
     let replaces = match args.existing.if_exists {
         IfExists::Overwrite => "overwrite",
         IfExists::Update => "update",

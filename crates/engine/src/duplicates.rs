@@ -149,6 +149,7 @@ impl Duplicates {
                 let url = (settings.attributes == Attributes::Url).then(|| show::url(&spec.urls[0]));
                 Attach { origin, validator: Validator::Unknown, url, now: clock::wall() }
             }),
+            about: None,
         };
         let archived = spec.archived.as_ref();
         let wish = Wish {

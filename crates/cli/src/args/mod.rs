@@ -11,7 +11,8 @@ mod repeats;
 mod values;
 
 pub use choices::{
-    Auth, Color, Decode, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+    Auth, Color, Decode, Dedup, Hsts, IfExists, IfLocked, Mirrors, Names, OnError, Progress, Sync, TlsMin,
+    Verify,
 };
 pub use commands::{Command, ConfigCommand, Daemon, Planning, Repair};
 pub use deadline::Deadline;

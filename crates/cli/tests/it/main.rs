@@ -115,9 +115,9 @@ mod interruptions;
 #[cfg(unix)]
 mod resume;
 mod systems;
-mod very_long_lists;
 #[cfg(unix)]
 mod tars;
+mod very_long_lists;
 
 // The screen, and how the program ends.
 mod book;

@@ -289,23 +289,6 @@ fn names_of_every_kind_become_members_with_keys_of_their_own() {
 }
 
 #[test]
-fn files_of_one_name_keep_their_numbers_if_the_list_is_sorted_differently() {
-    let (server, place) = (Server::start(), Place::new());
-    let urls: Vec<String> =
-        (0..4).map(|n| server.put(&format!("/{n}/same.txt"), format!("content {n}"))).collect();
-    place.write("list", urls.join("\n"));
-    let out = place.run(&TO_TAR);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    let all = members(&place);
-    assert_eq!(all.keys().filter(|name| name.ends_with(".txt")).count(), 4, "{:?}", all.keys());
-    let requests = server.requests().len();
-    place.write("list", urls.iter().rev().map(String::as_str).collect::<Vec<_>>().join("\n"));
-    let out = place.run(&TO_TAR);
-    assert_eq!((out.status, server.requests().len()), (0, requests), "{}", out.stderr);
-    assert_eq!(members(&place), all);
-}
-
-#[test]
 fn the_tars_of_several_shards_have_different_numbers() {
     let (server, place) = (Server::start(), Place::new());
     let files = small(60);

@@ -2,12 +2,13 @@
 //! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
-//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tar files (`tars/`) and the simulated disk of
-//! the testkit implement these traits too.
+//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tar files (`tars/`) and
+//! the simulated disk of the testkit implement these traits too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
 //! file of that name is unchanged.
 
+mod failure;
 pub(crate) mod file;
 pub(crate) mod in_order;
 #[cfg(unix)]
@@ -18,12 +19,14 @@ mod platform;
 mod platform;
 pub(crate) mod tars;
 
+pub(crate) use failure::failure;
+
 use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::dedup::{Dedup, Method, Original};
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::error::Error;
 use downhaul_core::identity::{self, Identity, Origin};
 use downhaul_core::lock_file::Entry;
 use downhaul_core::remote::Validator;
@@ -387,23 +390,4 @@ impl Standing {
     pub(crate) fn keeps_its_name(&self) -> bool {
         matches!(self.instead, Some(NoFile::Folder | NoFile::Device))
     }
-}
-
-/// Returns the failure for an error of the system at this path.
-pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
-    use io::ErrorKind as Is;
-    let kind = match error.kind() {
-        Is::StorageFull | Is::QuotaExceeded => ErrorKind::DiskFull,
-        Is::PermissionDenied | Is::ReadOnlyFilesystem => ErrorKind::DiskPermission,
-        Is::FileTooLarge => ErrorKind::DiskTooLarge,
-        Is::IsADirectory => ErrorKind::FileIsFolder,
-        Is::NotADirectory => {
-            let file = path.ancestors().find(|one| one.is_file()).unwrap_or(path);
-            let file = file.to_string_lossy();
-            return Error::new(ErrorKind::FolderIsFile, &*file, format!("{file} is a file, not a folder"));
-        }
-        _ if platform::is_too_many_files(error) => ErrorKind::DiskTooManyFiles,
-        _ => ErrorKind::DiskFailed,
-    };
-    Error::new(kind, path.to_string_lossy(), error.to_string())
 }

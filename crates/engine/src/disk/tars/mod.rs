@@ -168,7 +168,10 @@ impl Disk for Tars {
             stored.entry.origin.as_deref().and_then(bytes_of).and_then(|bytes| Record::from_bytes(&bytes));
         // Without a record, nothing shows if the time in the tar is that of the server.
         let modified = record.as_ref().map(|_| stored.modified);
-        Ok(Some(Standing { instead: None, file: ExistingFile { size: stored.size, modified, record } }))
+        Ok(Some(Standing {
+            instead: None,
+            file: ExistingFile { size: stored.size, modified, record, further: Vec::new() },
+        }))
     }
 
     fn has_left(&self, target: &Path, identity: &Identity) -> bool {

@@ -1,0 +1,46 @@
+//! [`Folders`]: the folders to which the names in a lock file are relative.
+
+use downhaul_engine::core::lock_file::{Entry, Status};
+use downhaul_engine::core::tars::TarNames;
+use std::path::{Path, PathBuf};
+
+/// The folders to which the names in a lock file are relative.
+pub(super) struct Folders {
+    output: PathBuf,
+    /// The same folder as an absolute path.
+    absolute: PathBuf,
+    /// The names of the tars of `--to-tar`.
+    tars: Option<TarNames>,
+}
+
+impl Folders {
+    pub(super) fn new(output: &Path, tars: Option<TarNames>) -> Folders {
+        let absolute = std::path::absolute(output).unwrap_or_else(|_| output.into());
+        Folders { output: output.into(), absolute, tars }
+    }
+
+    /// Returns the output folder.
+    pub(super) fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// Returns the name of a file below the output folder. `named` is the name that was given, or the path of
+    /// the file.
+    pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
+        let path = Path::new(&entry.path);
+        let member = self.tars.as_ref().and_then(|tars| tars.member_at(path, &self.output));
+        // The archive has absolute paths.
+        let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
+        let name = match (member, entry.status) {
+            // The name of a member may differ from that of its file.
+            (Some(member), _) => {
+                let named = if named.is_empty() { member } else { Path::new(named) };
+                named.strip_prefix(&self.output).unwrap_or(named)
+            }
+            (None, Some(Status::Failed)) => below().unwrap_or(path),
+            // With -o, the file may be outside the output folder.
+            (None, _) => below().or(path.file_name().map(Path::new)).unwrap_or(path),
+        };
+        name.to_string_lossy().into_owned()
+    }
+}
