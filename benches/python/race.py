@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Races the Python package against img2dataset and hf_transfer, with many small JPEG files.
 
-    benches/python/race.py [RUNS] --python VENV/bin/python [--files N] [--results FILE]
+    benches/python/race.py [RUNS] --python VENV/bin/python [--files N] [--images FOLDER] [--results FILE] [--only TEXT]
 
 RUNS is the number of alternating runs of each tool (5). N is the number of files (10,000) of about 10 KiB each.
 hf_transfer is slow with small files, and gets a tenth of them.
+With --images, the files are kept in FOLDER for the next race. RUNS may be 0, to make them only.
 With --results, the figures of each run are appended to FILE, and the table is of all runs in FILE.
+With --only, only the tools run whose names have TEXT.
 
 The environment VENV needs img2dataset, hf_transfer and the wheel:
 
     python3 -m venv VENV
     VENV/bin/pip install img2dataset hf_transfer downhaul-*.whl
 
-Build the wheel for this with `maturin build --profile wheel` (CONTRIBUTING.md). Debug wheels are slow.
+Build the wheel for this with `packaging/wheel`. Debug wheels are slow.
 
 Needs Linux, nginx, and some 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools write to
 memory. Every file of downhaul and hf_transfer is compared with the file on the server. img2dataset writes other
@@ -41,25 +43,32 @@ import cv2, numpy, sys
 for n in range(int(sys.argv[2])):
     small = numpy.random.default_rng(n).integers(0, 256, (72, 96, 3), numpy.uint8)
     image = cv2.resize(small, (288, 216), interpolation=cv2.INTER_CUBIC)
-    cv2.imwrite(f"{sys.argv[1]}/{n:06}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])
+    cv2.imwrite(f"{sys.argv[1]}/{n:06}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 20])
 """
 
+# The scripts of downhaul and hf_transfer write the times of the download itself, as img2dataset does for each shard.
 DOWNHAUL = """
-import sys, downhaul
+import json, os, sys, time, downhaul
 urls = open(sys.argv[1]).read().split()
-sys.exit(not all(file.ok for file in downhaul.download(urls, sys.argv[2], progress=False)))
+begin = time.time()
+right = sum(file.ok for file in downhaul.download(urls, sys.argv[2], progress=False))
+times = {"start_time": begin, "end_time": time.time(), "successes": right}
+json.dump(times, open(os.path.join(sys.argv[2], "_stats.json"), "w"))
 """
 
 # This is what huggingface_hub does: eight files at a time, each with these arguments.
 HF_TRANSFER = """
-import concurrent.futures, hf_transfer, os, sys
+import concurrent.futures, hf_transfer, json, os, sys, time
 def fetch(url):
     path = os.path.join(sys.argv[2], url.rpartition("/")[2])
     hf_transfer.download(url, path, max_files=100, chunk_size=10 * 1024 * 1024, parallel_failures=0, max_retries=0)
 os.makedirs(sys.argv[2], exist_ok=True)
 urls = open(sys.argv[1]).read().split()
+begin = time.time()
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    list(pool.map(fetch, urls))
+    right = len(list(pool.map(fetch, urls)))
+times = {"start_time": begin, "end_time": time.time(), "successes": right}
+json.dump(times, open(os.path.join(sys.argv[2], "_stats.json"), "w"))
 """
 
 # A process for each core, as its documentation says, and shards of which each process gets two. 256 threads are the
@@ -82,7 +91,7 @@ events {{ worker_connections 2048; }}
 http {{ access_log off; sendfile on; keepalive_requests 1000000; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy;
   fastcgi_temp_path {work}/fastcgi; uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
   types {{ image/jpeg jpg; }}
-  server {{ listen 127.0.0.1:{port} backlog=2048; root {work}/files; }} }}
+  server {{ listen 127.0.0.1:{port} backlog=2048; root {files}; }} }}
 """
 
 
@@ -100,7 +109,8 @@ def main():
         with open(args.results, "a") as results:
             results.writelines(json.dumps(one) + "\n" for one in measured)
         measured = [json.loads(line) for line in open(args.results)]
-    report(measured, args.python)
+    if measured:
+        report(measured, args.python)
 
 
 def arguments():
@@ -108,21 +118,23 @@ def arguments():
     parser.add_argument("runs", nargs="?", type=int, default=5)
     parser.add_argument("--python", required=True)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--images", type=pathlib.Path)
     parser.add_argument("--results")
-    parser.add_argument("--only", help="runs the tools whose names have this text")
+    parser.add_argument("--only", default="")
     return parser.parse_args()
 
 
 def race(args, work):
     """Returns the figures of each run. The tools take turns, so that other load affects all of them."""
-    files = work / "files"
-    files.mkdir()
-    subprocess.run([args.python, "-c", MAKE, files, str(args.files)], check=True)
+    files = (args.images or work / "files").absolute()
+    files.mkdir(exist_ok=True)
+    if len(list(files.iterdir())) != args.files:
+        subprocess.run([args.python, "-c", MAKE, files, str(args.files)], check=True)
     size = sum(one.stat().st_size for one in files.iterdir()) / args.files
     print(f"{args.files} files of {size / 1024:.1f} KiB on average", flush=True)
     measured = []
-    with server(work) as base:
-        chosen = {name: command for name, command in tools(args.python, work).items() if (args.only or "") in name}
+    with server(work, files) as base:
+        chosen = {name: command for name, command in tools(args.python, work).items() if args.only in name}
         for run in range(args.runs):
             # Each run begins with another tool.
             names = collections.deque(chosen)
@@ -134,7 +146,7 @@ def race(args, work):
                 one = measure(chosen[name], work, number)
                 measured.append({"tool": name, "files": number, **one})
                 print(f"{name:40} {one['wall']:7.2f} s  {one['processor']:7.2f} s of processor", flush=True)
-                check(name, work, number)
+                check(name, files, work / "out", number)
                 shutil.rmtree(work / "out")
     return measured
 
@@ -155,11 +167,11 @@ def tools(python, work):
 
 
 @contextlib.contextmanager
-def server(work):
-    """Runs nginx, and yields its URL."""
+def server(work, files):
+    """Runs nginx, which serves the folder `files`, and yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    (work / "nginx.conf").write_text(NGINX.format(work=work, port=port))
+    (work / "nginx.conf").write_text(NGINX.format(work=work, files=files, port=port))
     nginx = subprocess.Popen(["nginx", "-c", work / "nginx.conf", "-p", work], stderr=subprocess.DEVNULL)
     try:
         for _ in range(100):
@@ -173,7 +185,7 @@ def server(work):
 
 
 def measure(command, work, files):
-    """Returns the wall time and the processor time of a command, and the time that img2dataset itself states."""
+    """Returns the wall time and the processor time of a command, and the time that the download itself took."""
     # Nothing that an earlier run learned about the server is used.
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
@@ -194,14 +206,14 @@ def measure(command, work, files):
     return {"wall": wall, "own": own, "processor": usage.ru_utime + usage.ru_stime}
 
 
-def check(name, work, files):
+def check(name, files, out, number):
     """Checks what a tool has written."""
     if name.startswith("img2dataset"):
-        assert sum(1 for _ in (work / "out").glob("*/*.jpg")) == files, name
+        assert sum(1 for _ in out.glob("*/*.jpg")) == number, name
         return
-    names = [f"{n:06}.jpg" for n in range(files)]
-    same, other, missing = filecmp.cmpfiles(work / "files", work / "out", names, shallow=False)
-    assert len(same) == files, (name, other[:3], missing[:3])
+    names = [f"{n:06}.jpg" for n in range(number)]
+    same, other, missing = filecmp.cmpfiles(files, out, names, shallow=False)
+    assert len(same) == number, (name, other[:3], missing[:3])
 
 
 def report(measured, python):
@@ -210,13 +222,18 @@ def report(measured, python):
     by_tool = collections.defaultdict(list)
     for one in measured:
         by_tool[one["tool"]].append(one)
-    rate = {name: statistics.median(one["files"] / one["own"] for one in runs) for name, runs in by_tool.items()}
-    first = next(iter(rate.values()))
-    print("| tool | runs | files a second | processor for a file | times as many files a second with downhaul.download |")
+    print("| tool | runs | files a second | with its start | processor for a file |")
     print("|---|---|---|---|---|")
+    rates = {}
     for name, runs in by_tool.items():
+        rates[name] = [statistics.median(one["files"] / one[time] for one in runs) for time in ("own", "wall")]
         processor = statistics.median(one["processor"] / one["files"] for one in runs) * 1e6
-        print(f"| {name} | {len(runs)} | {rate[name]:.0f} | {processor:.0f} µs | {first / rate[name]:.1f} |")
+        print(f"| {name} | {len(runs)} | {rates[name][0]:.0f} | {rates[name][1]:.0f} | {processor:.0f} µs |")
+    print("\nThe same rates as ratios (without the start of the tools, and with it):\n")
+    for ours in (name for name in rates if "downhaul" in name):
+        for other in (name for name in rates if "downhaul" not in name):
+            ratios = [a / b for a, b in zip(rates[ours], rates[other])]
+            print(f"- {ours} / {other}: {ratios[0]:.1f}, {ratios[1]:.1f}")
 
 
 def versions(python):

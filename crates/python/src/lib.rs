@@ -37,4 +37,8 @@ mod _downhaul {
     use crate::remote_file::{Fetch, RemoteFile};
     #[pymodule_export]
     use crate::rows::{Events, Rows};
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "this is the name of a version in Python")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

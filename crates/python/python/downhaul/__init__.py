@@ -10,8 +10,7 @@
 docs/python.md describes the package.
 """
 
-from importlib.metadata import version as _version
-
+from ._downhaul import __version__ as __version__
 from ._download import AsyncDownloads, Downloads, adownload, download
 from ._errors import DownloadError
 from ._file import File
@@ -22,7 +21,6 @@ from ._program import cli, program
 from ._session import FileProgress, Job, Session, Summary
 from ._shard import task_shard
 
-__version__ = _version("downhaul")
 __all__ = [
     "AsyncDownloads",
     "DownloadError",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, final
 
+__version__: str
+
 class Row(TypedDict):
     number: int
     url: str

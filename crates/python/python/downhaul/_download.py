@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Union
 
@@ -17,6 +15,7 @@ from ._file import File, file
 from ._options import Options, StrPath, core_options
 
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -221,6 +220,10 @@ class AsyncDownloads(AsyncIterator[File]):
     """The rows of a download, one for each URL. `adownload` returns it."""
 
     def __init__(self, run: _Run, items: AsyncIterable[Any] | None, raise_on_error: bool) -> None:
+        # Importing these takes longer than importing this package.
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
         self._run: _Run | None = run
         self._shown = run
         self._items = items
@@ -237,6 +240,8 @@ class AsyncDownloads(AsyncIterator[File]):
         run = self._run
         if run is None:
             raise StopAsyncIteration
+        import asyncio
+
         loop = asyncio.get_running_loop()
         if self._items is not None and self._feeder is None:
             self._feeder = loop.create_task(self._feed(run, self._items))
@@ -276,6 +281,8 @@ class AsyncDownloads(AsyncIterator[File]):
 
     async def aclose(self) -> None:
         """Stops the downloads that have not ended. The same call continues them later."""
+        import asyncio
+
         run, self._run = self._run, None
         if run is None:
             return
