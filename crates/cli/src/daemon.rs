@@ -13,6 +13,7 @@ use crate::words;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::web::{self, Allowed, Token, Web};
 use downhaul_daemon::{Config, Daemon};
+use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{OnError, Settings};
 use std::collections::hash_map::RandomState;
@@ -55,6 +56,9 @@ impl From<String> for Stopped {
 
 fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     let args = run::with_secrets(args).map_err(Stopped::Exit)?;
+    for option in unused(&args) {
+        run::warn(&format!("{option} has no effect on the downloads of a daemon"));
+    }
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
     let (token, secret_file) = token(daemon)?;
     let listening = own.block_on(TcpListener::bind(daemon.listen));
@@ -93,6 +97,23 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     Ok(Exit::Success)
 }
 
+/// Returns the options of the arguments that the daemon ignores.
+fn unused(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
+    let options = &args.options;
+    let given = [
+        ("--dry-run", options.configuration.dry_run),
+        ("--checksum", options.verification.checksum.is_some()),
+        ("--record", options.verification.record.is_some()),
+        ("--failed", options.failure.failed.is_some()),
+        ("--on-complete", options.failure.on_complete.is_some()),
+        ("--on-error-run", options.failure.on_error_run.is_some()),
+        ("--range", options.http.range.is_some()),
+        ("--max-total", options.work.max_total.is_some()),
+        ("--deadline", options.work.deadline.is_some()),
+    ];
+    given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option)
+}
+
 /// Stops the daemon at the first signal, and returns at the second one.
 async fn until_signal(daemon: Daemon) {
     let mut signals = Signals::listen(false);
@@ -113,7 +134,7 @@ fn settings_of(args: &Args) -> Result<Settings, String> {
         OnError::Skip => OnError::Skip,
         OnError::Ask | OnError::Retry | OnError::Exit => OnError::Retry,
     };
-    Ok(settings.with_on_error(on_error).with_limit_rate(None))
+    Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
 /// Returns the options of aria2 that the arguments mean.

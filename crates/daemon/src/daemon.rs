@@ -12,7 +12,7 @@ use crate::gid::Gid;
 use crate::options::Options;
 use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
-use downhaul_engine::{Event, Remove, Session, Settings};
+use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,8 +70,11 @@ impl Daemon {
             .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", folder.display()))?;
         let unusable = |why: String| format!("The database {} cannot be used: {why}", store.display());
         let opened = Store::open(&store).map_err(unusable)?;
-        let settings =
-            settings.with_output(folders.default()).with_releases_names(true).with_parallel(Some(MOST));
+        let settings = settings
+            .with_output(folders.default())
+            .with_releases_names(true)
+            .with_parallel(Some(MOST))
+            .with_if_locked(IfLocked::Wait);
         let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
         let session = Session::start(settings).map_err(|e| e.to_string())?;
         session.set_rate_limit(state.limit());

@@ -35,9 +35,10 @@ impl Folders {
     ///
     /// # Errors
     /// Returns a fault if the folder is not below one of these folders.
-    pub fn allow(&self, text: &str) -> Result<PathBuf, Fault> {
-        let path = self.default().join(text);
+    pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
+        let path = self.default().join(&text);
         let leaves = || {
+            let text = text.as_ref().display();
             Fault::refused(format!(
                 "The folder {text} is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it."
             ))

@@ -9,6 +9,7 @@ use crate::folders::Folders;
 use crate::options::Options;
 use downhaul_engine::core::job::{Headers, parse_given};
 use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName};
+use std::path::PathBuf;
 
 /// Returns the job of a download.
 ///
@@ -21,7 +22,10 @@ pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
         job.add_mirror(mirror)?;
     }
     let options = &entry.options;
-    let folder = folders.allow(options.value("dir"))?;
+    let folder = folder(options, folders)?;
+    if let Some(parent) = entry.path.as_ref().and_then(|path| path.parent()) {
+        folders.allow(parent)?;
+    }
     job = match (&entry.path, options.get("out")) {
         // The name was chosen before. Its partial file is continued.
         (Some(path), _) => job.to_path(path).with_if_exists(IfExists::Check),
@@ -49,14 +53,24 @@ pub fn check(uris: &[String], options: &Options, folders: &Folders) -> Result<()
     if uris.is_empty() {
         return Err(Fault::refused("URI is not provided."));
     }
-    folders.allow(options.value("dir"))?;
-    if let Some(out) = options.get("out") {
-        name(out)?;
-    }
+    folder(options, folders)?;
+    // A wrong header is found now, and not when the download begins.
+    with_headers(Job::given("http://localhost/")?, options)?;
     if let Some(checksum) = options.get("checksum") {
         Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
     }
     Ok(())
+}
+
+/// Returns the folder of a download. The folders in its name are checked too, because one of them may be a
+/// link that leads elsewhere.
+fn folder(options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
+    let folder = folders.allow(options.value("dir"))?;
+    if let Some(out) = options.get("out") {
+        let path = folder.join(name(out)?.as_str());
+        folders.allow(path.parent().unwrap_or(&folder))?;
+    }
+    Ok(folder)
 }
 
 fn name(out: &str) -> Result<SafeName, Fault> {

@@ -53,6 +53,8 @@ impl Sequence {
 pub struct Queue {
     entries: BTreeMap<Gid, Arc<Entry>>,
     queued: BTreeMap<i64, Gid>,
+    /// Those of the queued downloads that wait. The others are paused.
+    waiting: BTreeMap<i64, Gid>,
     active: BTreeMap<i64, Gid>,
     over: BTreeMap<i64, Gid>,
 }
@@ -83,6 +85,9 @@ impl Queue {
     pub fn put(&mut self, entry: Entry) {
         self.remove(entry.gid);
         self.ranks_mut(Sequence::of(entry.state)).insert(entry.rank, entry.gid);
+        if entry.state == State::Waiting {
+            self.waiting.insert(entry.rank, entry.gid);
+        }
         self.entries.insert(entry.gid, Arc::new(entry));
     }
 
@@ -96,12 +101,20 @@ impl Queue {
     pub fn remove(&mut self, gid: Gid) {
         if let Some(entry) = self.entries.remove(&gid) {
             self.ranks_mut(Sequence::of(entry.state)).remove(&entry.rank);
+            if entry.state == State::Waiting {
+                self.waiting.remove(&entry.rank);
+            }
         }
     }
 
     /// Returns the downloads of a sequence, in order.
     pub fn iter(&self, sequence: Sequence) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
         self.ranks(sequence).values().filter_map(|gid| self.entries.get(gid))
+    }
+
+    /// Returns the downloads that wait, in order, without the paused ones.
+    pub fn waiting(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.waiting.values().filter_map(|gid| self.entries.get(gid))
     }
 
     /// Returns the number of downloads in a sequence.

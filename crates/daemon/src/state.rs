@@ -151,10 +151,8 @@ impl State {
         let mut effects = Vec::new();
         let most = usize::try_from(self.options.number("max-concurrent-downloads")).unwrap_or(usize::MAX);
         while !self.stopping && self.queue.len(Sequence::Active) < most {
-            let may_begin = |entry: &&Arc<Entry>| {
-                entry.state == entry::State::Waiting && self.job_of(entry.gid).is_none()
-            };
-            let Some(entry) = self.queue.iter(Sequence::Queued).find(may_begin).cloned() else { break };
+            let may_begin = |entry: &&Arc<Entry>| self.job_of(entry.gid).is_none();
+            let Some(entry) = self.queue.waiting().find(may_begin).cloned() else { break };
             match job::of(&entry, &self.folders) {
                 Ok(job) => {
                     let rank = self.queue.last(Sequence::Active);

@@ -73,12 +73,20 @@ pub struct Caller<'a> {
     token: &'a Token,
     /// True if a call had a wrong token.
     refused: bool,
+    /// The names of the code and the message of a fault within `system.multicall`.
+    fault: (&'static str, &'static str),
 }
 
 impl<'a> Caller<'a> {
     /// Returns a caller whose calls need this token.
     pub fn new(daemon: &'a Daemon, token: &'a Token) -> Self {
-        Caller { daemon, token, refused: false }
+        Caller { daemon, token, refused: false, fault: ("code", "message") }
+    }
+
+    /// Lets faults within `system.multicall` have the names that XML-RPC demands.
+    #[must_use]
+    pub fn for_xml(self) -> Self {
+        Caller { fault: ("faultCode", "faultString"), ..self }
     }
 
     /// Returns true if a call had a wrong token. Its answer is then delayed.
@@ -114,7 +122,8 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        if !is_right {
+        // After a wrong token, no further one is tried in the same request, since its answer is delayed only once.
+        if !is_right || self.refused {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));
         }
@@ -136,7 +145,7 @@ impl<'a> Caller<'a> {
             };
             match answer {
                 Ok(value) => json!([value]),
-                Err(fault) => json!({ "code": fault.code, "message": fault.message }),
+                Err(fault) => json!({ self.fault.0: fault.code, self.fault.1: fault.message }),
             }
         });
         Ok(answers.collect())
@@ -183,7 +192,7 @@ impl<'a> Caller<'a> {
                 Ok(ok())
             }
             "aria2.changeGlobalOption" => {
-                let options = params.options(0)?;
+                let options = params.global_options(0)?;
                 change(&|state| state.change_all(options.clone()))?;
                 Ok(ok())
             }

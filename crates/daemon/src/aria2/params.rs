@@ -34,11 +34,24 @@ impl Params {
         if self.optional(at).is_some() { self.texts(at) } else { Ok(Vec::new()) }
     }
 
-    /// Returns the options at a position, or none.
+    /// Returns the options of a download at a position, or none.
     pub fn options(&self, at: usize) -> Result<Options, Fault> {
+        self.options_with(at, Options::of_download)
+    }
+
+    /// Returns the options of the daemon at a position, or none.
+    pub fn global_options(&self, at: usize) -> Result<Options, Fault> {
+        self.options_with(at, Options::from_client)
+    }
+
+    fn options_with(
+        &self,
+        at: usize,
+        read: impl Fn(&Value) -> Result<Options, Fault>,
+    ) -> Result<Options, Fault> {
         match self.optional(at) {
             None => Ok(Options::default()),
-            Some(value @ Value::Object(_)) => Options::from_client(value),
+            Some(value @ Value::Object(_)) => read(value),
             Some(_) => Err(wrong_type(at)),
         }
     }

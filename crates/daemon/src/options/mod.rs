@@ -15,6 +15,9 @@ use std::fmt;
 /// 8 to 64 KiB.
 const LONGEST_VALUE: usize = 256 << 10;
 
+/// The options of the daemon that downhaul uses.
+const USED: [&str; 3] = ["max-concurrent-downloads", "max-overall-download-limit", "max-download-result"];
+
 /// Options that were set, by name. Only the values that differ from the defaults need memory.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<&'static str, String>);
@@ -27,22 +30,39 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    /// Reads the options of one download that a client sent, as [`Options::from_client`] does. Options of the
+    /// daemon are left out, whatever their values are.
+    ///
+    /// # Errors
+    /// Returns a fault that names the first option with a bad value.
+    pub fn of_download(value: &Value) -> Result<Options, Fault> {
+        Options::read(value, |scope, _| scope == Scope::Download)
+    }
+
     /// Reads the options that a client sent: an object with texts, numbers and booleans, and lists of texts
     /// for options that may occur several times. Unknown options, and options that clients may not change,
-    /// are left out.
+    /// are left out. So are bad values of options that mean nothing to downhaul.
     ///
     /// # Errors
     /// Returns a fault that names the first option with a bad value.
     pub fn from_client(value: &Value) -> Result<Options, Fault> {
+        Options::read(value, |scope, name| scope == Scope::Download || USED.contains(&name))
+    }
+
+    /// Reads options. A bad value of an option for which `matters` is false is left out.
+    fn read(value: &Value, matters: impl Fn(Scope, &str) -> bool) -> Result<Options, Fault> {
         let Value::Object(values) = value else {
             return Err(Fault::refused("The options must be an object."));
         };
         let mut options = Options::default();
         for (name, value) in values {
-            if table::row(name).is_some_and(|row| row.1 != Scope::Ignored)
-                && let Some(text) = text_of(name, value)?
-            {
-                options.set(name, &text)?;
+            let Some((_, scope, _, _)) = table::row(name).filter(|row| row.1 != Scope::Ignored) else {
+                continue;
+            };
+            let set =
+                text_of(name, value).and_then(|text| text.map_or(Ok(()), |text| options.set(name, &text)));
+            if matters(*scope, name) {
+                set?;
             }
         }
         Ok(options)

@@ -21,7 +21,7 @@ use crate::aria2::methods::Caller;
 use crate::aria2::{json, xml};
 use crate::daemon::Daemon;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -34,6 +34,9 @@ use std::time::Duration;
 
 /// The largest body of a request, as in aria2 (`--rpc-max-request-size`).
 const BODY_MOST: usize = 2 << 20;
+
+/// The longest time for the body of a request.
+const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The answer to a wrong token comes after this time, so that tokens cannot be tried out quickly. aria2 waits
 /// about as long.
@@ -69,6 +72,7 @@ impl Web {
             .merge(page::routes())
             .nest("/api/v1", api::routes(&self))
             .fallback(get(|| async { StatusCode::NOT_FOUND }))
+            .layer(middleware::from_fn(with_body))
             .layer(middleware::from_fn_with_state(self.clone(), guarded))
             .layer(DefaultBodyLimit::max(BODY_MOST))
             .with_state(self)
@@ -80,6 +84,17 @@ impl Web {
             let _turn = self.refused.lock().await;
             tokio::time::sleep(REFUSED_AFTER).await;
         }
+    }
+}
+
+/// Receives the body of a request within [`BODY_WITHIN`], so that a client that sends nothing does not keep its
+/// connection.
+async fn with_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MOST)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
 }
 
@@ -157,7 +172,7 @@ async fn get_json(
 }
 
 async fn post_xml(State(web): State<Web>, body: Bytes) -> Response {
-    let mut caller = Caller::new(&web.daemon, &web.token);
+    let mut caller = Caller::new(&web.daemon, &web.token).for_xml();
     let answer = xml::answer(&mut caller, &body);
     web.slow_down(caller.was_refused()).await;
     respond(200, "text/xml", answer)

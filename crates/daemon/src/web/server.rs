@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// The most connections at once. Further ones wait. Each client has one to six.
-const CONNECTIONS_MOST: usize = 256;
+const CONNECTIONS_MOST: usize = 1024;
 
-/// The longest time for the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// The longest time for the head of a request, and between two requests of a connection. It is short, so that
+/// connections of a program that sends nothing are soon free for others.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The wait after the system could not accept a connection, for instance because too many files are open.
 const AFTER_ERROR: Duration = Duration::from_millis(200);

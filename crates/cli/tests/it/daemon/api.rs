@@ -24,6 +24,7 @@ fn a_download_is_added_changed_and_removed_with_its_file() {
     let (status, moved) =
         daemon.api("PATCH", &path, r#"{"position":1,"options":{"max-download-limit":"1M"}}"#);
     assert_eq!((status, &moved["position"], &moved["limit"]), (200, &json!(1), &json!(1 << 20)));
+    assert_eq!(daemon.api("PATCH", &path, r#"{"urls":["http://"]}"#).0, 400);
     daemon.api("PATCH", &path, r#"{"paused":false}"#);
     poll(SOON, || (daemon.api("GET", &path, "").1["state"] == "complete").then_some(())).expect("complete");
     let (_, done) = daemon.api("GET", &path, "");

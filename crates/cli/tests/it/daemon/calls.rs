@@ -88,6 +88,35 @@ fn a_download_is_paused_limited_continued_and_removed() {
 }
 
 #[test]
+fn quick_changes_of_an_active_download_do_not_end_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 1_500_000);
+    let url = server.put("/a.bin", bytes.clone());
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({ "max-download-limit": "200K" }));
+    daemon.wait_for(&gid, "active");
+    for round in 2..12 {
+        daemon.done("aria2.changeOption", json!([gid, { "split": round }]));
+        daemon.done("aria2.pause", json!([gid]));
+        daemon.done("aria2.unpause", json!([gid]));
+    }
+    daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(place.file("files/a.bin"), Some(bytes));
+}
+
+#[test]
+fn options_that_mean_nothing_may_have_any_value() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let options = json!({ "pause": "true", "auto-save-interval": "abc", "max-concurrent-downloads": "x", "log-level": 5 });
+    daemon.add("http://127.0.0.1:1/a", options);
+    daemon.done("aria2.changeGlobalOption", json!([{ "enable-color": "maybe", "disk-cache": "lots" }]));
+    daemon.refused("aria2.changeGlobalOption", json!([{ "max-concurrent-downloads": "x" }]));
+    daemon.refused("aria2.addUri", json!([["http://h/"], { "split": "0" }]));
+}
+
+#[test]
 fn an_active_download_that_is_removed_leaves_a_result() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.bin", content("a", 2_000_000));
@@ -171,6 +200,16 @@ fn xml_calls_have_the_same_answers() {
         fault.body
     );
     assert_eq!(daemon.post("/rpc", "", "").status, 200);
+    let one = "<struct><member><name>methodName</name><value>aria2.tellStatus</value></member><member><name>params</name><value><array><data><value>zz</value></data></array></value></member></struct>";
+    let many = call(
+        "system.multicall",
+        &format!("<param><value><array><data><value>{one}</value></data></array></value></param>"),
+    );
+    assert!(
+        many.body.contains("<name>faultString</name><value><string>Invalid GID zz</string>"),
+        "{}",
+        many.body
+    );
 }
 
 #[test]

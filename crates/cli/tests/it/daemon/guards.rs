@@ -87,6 +87,30 @@ fn a_wrong_token_is_refused_late_and_the_secret_is_private() {
 }
 
 #[test]
+fn a_batch_tries_one_token_only() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let secret = daemon.secret.clone().expect("a secret");
+    let call = |token: &str| format!(r#"{{"id":1,"method":"aria2.getVersion","params":["token:{token}"]}}"#);
+    let answer = daemon.post("/jsonrpc", "", &format!("[{},{}]", call("wrong"), call(&secret)));
+    assert!(!answer.body.contains("version"), "{}", answer.body);
+    assert!(daemon.post("/jsonrpc", "", &call(&secret)).body.contains("version"));
+}
+
+#[test]
+fn clients_that_send_nothing_do_not_shut_out_others() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let silent: Vec<_> = (0..300)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection"))
+        .collect();
+    let since = Instant::now();
+    daemon.done("aria2.getVersion", json!([]));
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    drop(silent);
+}
+
+#[test]
 fn without_a_secret_only_this_machine_is_served() {
     let place = Place::new();
     let out = place.run(&["daemon", "--no-secret", "--listen", "0.0.0.0:0"]);
@@ -129,10 +153,17 @@ fn no_client_saves_a_file_outside_of_the_folders() {
         json!({ "out": "../a.bin" }),
         json!({ "out": "/a.bin" }),
         json!({ "out": "a/../../b" }),
+        json!({ "out": "link/a.bin" }),
+        json!({ "out": "link/a.bin", "allow-overwrite": "true" }),
+        json!({ "header": "no colon" }),
     ] {
         daemon.refused("aria2.addUri", json!([[url], options]));
     }
     daemon.refused("aria2.changeGlobalOption", json!([{ "dir": outside }]));
+    let paused = daemon.add(&url, json!({ "pause": true }));
+    daemon.refused("aria2.changeOption", json!([paused, { "out": "link/b" }]));
+    assert_eq!(daemon.api("POST", "/lists", &format!("{url} link/c")).0, 400);
+    assert_eq!(place.file("a.bin"), None);
     // Options that name files or programs are taken, and change nothing.
     let options =
         json!({ "log": "/tmp/x", "on-download-complete": "/bin/sh", "rpc-secret": "", "save-session": "x" });

@@ -148,7 +148,7 @@ pub async fn add(
     State(web): State<Web>,
     Json(new): Json<New>,
 ) -> Result<(StatusCode, Json<Download>), Problem> {
-    new.urls.iter().try_for_each(|url| Job::given(url).map(drop)).map_err(Fault::from)?;
+    check_urls(&new.urls)?;
     let mut options = options(&new.options)?;
     options.set("pause", if new.paused { "true" } else { "false" })?;
     let position = new.position.map(i64::from);
@@ -251,6 +251,7 @@ pub async fn change(
         web.daemon.change(|state| state.change_options(gid, options))?;
     }
     if let Some(urls) = change.urls {
+        check_urls(&urls)?;
         web.daemon.change(|state| state.change_uris(gid, urls))?;
     }
     if let Some(paused) = change.paused {
@@ -341,8 +342,13 @@ pub async fn change_settings(
     Ok(settings(State(web)).await)
 }
 
+/// Refuses URLs that cannot be downloaded.
+fn check_urls(urls: &[String]) -> Result<(), Fault> {
+    urls.iter().try_for_each(|url| Job::given(url).map(drop)).map_err(Fault::from)
+}
+
 fn options(value: &Value) -> Result<Options, Fault> {
-    if value.is_null() { Ok(Options::default()) } else { Options::from_client(value) }
+    if value.is_null() { Ok(Options::default()) } else { Options::of_download(value) }
 }
 
 fn find(web: &Web, id: &str) -> Result<Gid, Problem> {
