@@ -122,7 +122,7 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        // After a wrong token, no further one is tried in the same request, since its answer is delayed only once.
+        // After a wrong token, no further one is tried in the same request, since the answer is delayed once.
         if !is_right || self.refused {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));

@@ -87,8 +87,8 @@ impl Web {
     }
 }
 
-/// Receives the body of a request within [`BODY_WITHIN`], so that a client that sends nothing does not keep its
-/// connection.
+/// Receives the body of a request within [`BODY_WITHIN`], so that a client that sends nothing does not keep
+/// its connection.
 async fn with_body(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MOST)).await {
