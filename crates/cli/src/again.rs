@@ -281,6 +281,7 @@ mod tests {
             "h:80:127.0.0.1",
             "h:80:g:81",
             "url=a",
+            "{shard}.tar",
         ];
         for under in ["", "repair"] {
             let mut command = crate::args::command();
