@@ -10,6 +10,7 @@ use crate::printer;
 use crate::run;
 use crate::settings;
 use crate::words;
+use downhaul_daemon::folders::Folders;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::web::{self, Allowed, Token, Web};
 use downhaul_daemon::{Config, Daemon};
@@ -65,9 +66,11 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     let listener = listening.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?;
     let config = Config {
         settings: settings_of(&args)?,
-        folders: daemon.folders.clone(),
-        store: in_state_folder(daemon.queue.clone(), "daemon.db")?,
+        folders: folders(&daemon.folders)?,
+        store: Some(in_state_folder(daemon.queue.clone(), "daemon.db")?),
         options: options_of(&args)?,
+        session_file: None,
+        watch: None,
     };
     let running = {
         let _context = network.enter();
@@ -127,8 +130,14 @@ async fn until_signal(daemon: Daemon) {
     }
 }
 
+/// Returns the folders below which downloads may be saved.
+pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
+    Folders::new(of)
+        .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
+}
+
 /// Returns the settings of the downloads. A daemon asks no questions, and retries what may pass.
-fn settings_of(args: &Args) -> Result<Settings, String> {
+pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     let on_error = match settings.on_error {
         OnError::Skip => OnError::Skip,
@@ -201,7 +210,7 @@ fn new_secret() -> String {
 }
 
 /// Returns the path that was given, or that of a file in the folder for state.
-fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
+pub(crate) fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return Ok(path);
     }

@@ -6,6 +6,7 @@
 mod again;
 mod archive;
 mod args;
+mod aria2c;
 mod asks;
 mod certificates;
 mod completions;
@@ -55,6 +56,10 @@ use std::process::ExitCode;
 /// Runs the program with these arguments, and returns its exit status. The first argument is the name of the
 /// program.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(words) = aria2c::words(&args) {
+        return aria2c::run(words);
+    }
     let sees_parent = platform::note_parent();
     let args = match Args::read(args) {
         Ok(args) => args,

@@ -63,7 +63,7 @@ pub const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
         "The configuration is `downhaul/config.toml` in `$XDG_CONFIG_HOME`, or else in `$HOME/.config` (macOS: \
-         `$HOME/Library/Application Support`).",
+         `$HOME/Library/Application Support`). [`aria2c`](aria2c.md) reads `aria2.conf` in them.",
     ),
     (
         "NETRC",
@@ -383,7 +383,7 @@ pub(crate) fn temporary_folder() -> PathBuf {
 }
 
 /// Returns a folder that a variable names. The specification says that relative paths must be ignored.
-fn folder(variable: &str) -> Option<PathBuf> {
+pub(crate) fn folder(variable: &str) -> Option<PathBuf> {
     env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 

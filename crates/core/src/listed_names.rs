@@ -6,7 +6,7 @@
 //! file or a numbered form of the other, neither counts as the only one of its name.
 
 use crate::job::Job;
-use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, PART, same_file_key, unnumbered};
+use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -108,7 +108,7 @@ fn base(path: &str) -> Cow<'_, str> {
         if let Some(whole) = [NEW_JOURNAL, JOURNAL, PART].iter().find_map(|ending| file.strip_suffix(ending))
         {
             file = whole.to_string();
-        } else if let Some((whole, _)) = unnumbered(&file) {
+        } else if let Some((whole, _)) = unnumbered(&file, NumberForm::Parentheses) {
             file = whole;
         } else {
             return folder.map_or(file.clone(), |folder| format!("{folder}/{file}")).into();
@@ -164,7 +164,7 @@ mod tests {
         #[test]
         fn a_number_is_taken_off(name in "[ab.]{1,5}( \\([1-9]\\))?(\\.[ab])?", n in 1..1000_u32) {
             if let Ok(name) = SafeName::from_person(&name) {
-                let numbered = name.numbered(n);
+                let numbered = name.numbered(n, NumberForm::Parentheses);
                 prop_assert_eq!(base(numbered.as_str()), base(name.as_str()));
             }
         }

@@ -132,11 +132,15 @@ impl SafeName {
         SafeName { original: self.original.clone().or(name.original), ..name }
     }
 
-    /// Returns the `n`th alternative name: `name (1).ext`.
-    pub fn numbered(&self, n: u32) -> SafeName {
+    /// Returns the `n`th alternative name: `name (1).ext`, or `name.1.ext`.
+    pub fn numbered(&self, n: u32, form: NumberForm) -> SafeName {
         let (folder, file) = self.path.rsplit_once('/').map_or(("", self.path.as_str()), |split| split);
-        let (stem, extension) = endings::split_extension(file);
-        let file = clean::with_ending(stem, &format!(" ({n}){extension}"), file);
+        let (stem, extension) = form.split(file);
+        let ending = match form {
+            NumberForm::Parentheses => format!(" ({n}){extension}"),
+            NumberForm::Dot => format!(".{n}{extension}"),
+        };
+        let file = clean::with_ending(stem, &ending, file);
         let path = if folder.is_empty() { file } else { format!("{folder}/{file}") };
         SafeName { path, original: self.original.clone() }
     }
@@ -224,10 +228,42 @@ pub fn refused_by_windows(path: &str) -> Option<String> {
     names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
+/// The form of the number in the name of a file whose own name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NumberForm {
+    /// `name (1).tar.gz`, as in browsers.
+    #[default]
+    Parentheses,
+    /// `name.tar.1.gz`, as in aria2: the number comes before the last dot.
+    Dot,
+}
+
+impl NumberForm {
+    /// Splits the name of a file where the number is put.
+    fn split(self, file: &str) -> (&str, &str) {
+        match self {
+            NumberForm::Parentheses => endings::split_extension(file),
+            NumberForm::Dot => {
+                file.rfind('.').filter(|at| *at > 0).map_or((file, ""), |at| file.split_at(at))
+            }
+        }
+    }
+}
+
 /// Undoes [`SafeName::numbered`] for a name without folders: returns `name.ext` and 1 for `name (1).ext`.
-pub fn unnumbered(file: &str) -> Option<(String, u32)> {
-    let (stem, extension) = endings::split_extension(file);
-    let (stem, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
+pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
+    let (stem, extension) = form.split(file);
+    let (stem, number, extension) = match form {
+        NumberForm::Parentheses => {
+            let (stem, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
+            (stem, number, extension)
+        }
+        // The number of a name without an extension is after the last dot.
+        NumberForm::Dot => match stem.rsplit_once('.') {
+            Some((shorter, number)) if number.parse::<u32>().is_ok() => (shorter, number, extension),
+            _ => (stem, extension.strip_prefix('.')?, ""),
+        },
+    };
     let number: u32 = number.parse().ok().filter(|n| *n > 0 && !number.starts_with(['0', '+']))?;
     (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }

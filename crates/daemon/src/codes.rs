@@ -5,14 +5,26 @@ use downhaul_engine::ErrorKind;
 /// A failure that has no status of its own.
 pub const UNKNOWN: u8 = 1;
 
-/// Returns the status for the code of a failure.
-pub fn of_failure(code: &str) -> u8 {
+/// Returns the status for the code of a failure, and for the HTTP status with which the server refused the
+/// file.
+pub fn of_failure(code: &str, http_status: Option<u16>) -> u8 {
     use ErrorKind as E;
-    match ErrorKind::of_code(code) {
+    match (ErrorKind::of_code(code), http_status) {
+        // aria2 tells apart what a proxy or a busy server says, and all other statuses.
+        (Some(E::HttpServer | E::HttpBusy | E::HttpLater | E::HttpStatus), Some(502..=504)) => 29,
+        (Some(E::HttpBusy | E::HttpLater), Some(_)) => 22,
+        (kind, _) => of_kind(kind),
+    }
+}
+
+fn of_kind(kind: Option<ErrorKind>) -> u8 {
+    use ErrorKind as E;
+    match kind {
         Some(E::ConnectTimeout | E::NetSilent | E::JobMaxTime) => 2,
-        Some(E::HttpNotFound | E::HttpGone) => 3,
+        Some(E::HttpNotFound) => 3,
         Some(E::NetSlow) => 5,
         Some(E::RunStopped) => 7,
+        Some(E::HttpRangeIgnored | E::HttpNoRanges | E::HttpRangeWrong) => 8,
         Some(E::DiskFull) => 9,
         Some(E::FileLocked) => 11,
         Some(E::FileExists | E::NameTaken) => 13,
@@ -22,19 +34,16 @@ pub fn of_failure(code: &str) -> u8 {
             | E::DiskTooManyFiles
             | E::DiskFailed
             | E::FileIsFolder
-            | E::FileIsDevice
-            | E::FolderIsFile,
+            | E::FileIsDevice,
         ) => 17,
+        Some(E::FolderIsFile) => 18,
         Some(E::DnsUnresolved) => 19,
         Some(
-            E::HttpMalformed
-            | E::HttpVersion
+            E::HttpVersion
             | E::HttpForbidden
+            | E::HttpGone
             | E::HttpServer
             | E::HttpStatus
-            | E::HttpRangeIgnored
-            | E::HttpNoRanges
-            | E::HttpRangeWrong
             | E::HttpRangePast
             | E::HttpRangeBeyond
             | E::HttpEncoding,
@@ -54,14 +63,19 @@ mod tests {
 
     #[test]
     fn failures_have_the_statuses_of_aria2() {
-        for (kind, status) in [
-            (ErrorKind::HttpNotFound, 3),
-            (ErrorKind::DigestMismatch, 32),
-            (ErrorKind::FileExists, 13),
-            (ErrorKind::TlsExpired, 1),
+        for (kind, http_status, status) in [
+            (ErrorKind::HttpNotFound, Some(404), 3),
+            (ErrorKind::HttpGone, Some(410), 22),
+            (ErrorKind::HttpServer, Some(500), 22),
+            (ErrorKind::HttpServer, Some(502), 29),
+            (ErrorKind::HttpBusy, Some(503), 29),
+            (ErrorKind::HttpBusy, Some(429), 22),
+            (ErrorKind::DigestMismatch, None, 32),
+            (ErrorKind::FileExists, None, 13),
+            (ErrorKind::TlsExpired, None, 1),
         ] {
-            assert_eq!(of_failure(kind.code()), status);
+            assert_eq!(of_failure(kind.code(), http_status), status, "{kind:?}");
         }
-        assert_eq!(of_failure("no.such"), UNKNOWN);
+        assert_eq!(of_failure("no.such", None), UNKNOWN);
     }
 }

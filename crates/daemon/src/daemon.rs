@@ -6,17 +6,21 @@
 //!
 //! Invariant: the lock is never held while something is waited for, except for a write of the store.
 
+use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
 use crate::options::Options;
+use crate::session_file;
 use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
+use downhaul_engine::core::name::NumberForm;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, broadcast};
 
 /// The time between two measurements of the progress. Clients ask once a second.
@@ -34,12 +38,16 @@ const LONGEST_END: Duration = Duration::from_secs(5);
 pub struct Config {
     /// The settings of the library. The number of files, the names and the folder are set by the daemon.
     pub settings: Settings,
-    /// The folders below which downloads may be saved. The first one is the default.
-    pub folders: Vec<PathBuf>,
-    /// The path of the database.
-    pub store: PathBuf,
+    /// The folders below which downloads may be saved.
+    pub folders: Folders,
+    /// The path of the database. Without one, the queue is in memory.
+    pub store: Option<PathBuf>,
     /// Options of aria2 that are set from the start.
     pub options: Options,
+    /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
+    pub session_file: Option<PathBuf>,
+    /// Gets every notice, with the download as it then was.
+    pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 
 /// A running daemon. Clones are the same daemon.
@@ -54,6 +62,8 @@ struct Shared {
     /// Wakes those who wait for the end of the daemon.
     stop: Notify,
     notices: broadcast::Sender<(Notice, Gid)>,
+    watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
+    session_file: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -65,15 +75,16 @@ impl Daemon {
     /// # Panics
     /// Panics outside of a tokio runtime with time and network enabled.
     pub fn start(config: Config) -> Result<Daemon, String> {
-        let Config { settings, folders, store, options } = config;
-        let folders = Folders::new(&folders)
-            .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", folder.display()))?;
-        let unusable = |why: String| format!("The database {} cannot be used: {why}", store.display());
-        let opened = Store::open(&store).map_err(unusable)?;
+        let Config { mut settings, folders, store, options, session_file, watch } = config;
+        let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
+        let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
+        let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
+        settings.naming.numbers = NumberForm::Dot;
         let settings = settings
             .with_output(folders.default())
             .with_releases_names(true)
             .with_parallel(Some(MOST))
+            // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
         let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
         let session = Session::start(settings).map_err(|e| e.to_string())?;
@@ -85,6 +96,8 @@ impl Daemon {
             changed: Notify::new(),
             stop: Notify::new(),
             notices,
+            watch,
+            session_file,
         };
         let daemon = Daemon(Arc::new(shared));
         tokio::spawn(daemon.clone().drive());
@@ -110,6 +123,17 @@ impl Daemon {
     /// Returns the notices from now on.
     pub fn notices(&self) -> broadcast::Receiver<(Notice, Gid)> {
         self.0.notices.subscribe()
+    }
+
+    /// Writes the session file, if there is one.
+    ///
+    /// # Errors
+    /// Returns a fault if the file cannot be written.
+    pub fn save_session(&self) -> Result<(), Fault> {
+        let Some(path) = &self.0.session_file else { return Ok(()) };
+        let text = session_file::text(&self.state());
+        session_file::write(path, &text)
+            .map_err(|e| Fault::refused(format!("Failed to serialize session to '{}': {e}", path.display())))
     }
 
     /// Stops the daemon. Active downloads go on after its next start.
@@ -171,7 +195,13 @@ impl Daemon {
         for effect in effects {
             match effect {
                 // It is no error if no client listens.
-                Effect::Tell(notice, gid) => drop(self.0.notices.send((notice, gid))),
+                Effect::Tell(notice, gid) => {
+                    let _ = self.0.notices.send((notice, gid));
+                    let entry = self.0.watch.as_ref().and_then(|_| self.state().queue().get(gid).cloned());
+                    if let (Some(watch), Some(entry)) = (&self.0.watch, entry) {
+                        let _ = watch.send((notice, entry));
+                    }
+                }
                 Effect::Stop(job) => self.0.session.remove(job, Remove::KeepPartial),
                 Effect::Discard(job) => self.0.session.remove(job, Remove::Discard),
                 Effect::Delete(files) => files.iter().for_each(|file| delete(file)),

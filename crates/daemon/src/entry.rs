@@ -3,6 +3,7 @@
 //! Invariant: an entry is a value. It is changed by making a new one, saving it ([`crate::store`]), and
 //! putting it into the queue ([`crate::queue`]), in this order.
 
+use crate::codes;
 use crate::gid::Gid;
 use crate::options::Options;
 use serde_json::{Value, json};
@@ -78,6 +79,8 @@ pub struct Entry {
     pub completed: u64,
     /// The failure: its code, such as `http.not_found`, and the message.
     pub error: Option<(String, String)>,
+    /// The HTTP status with which the server refused the file.
+    pub http_status: Option<u16>,
     /// The proof of a complete file, such as `sha-256 from the list`.
     pub proven: Option<String>,
     /// The time when the download was added and when it ended, in milliseconds since the Unix epoch.
@@ -101,11 +104,17 @@ impl Entry {
             total: None,
             completed: 0,
             error: None,
+            http_status: None,
             proven: None,
             times: (now, None),
             followed_by: Vec::new(),
             following: None,
         }
+    }
+
+    /// Returns the exit status that aria2 gives to the end of the download, which is 0 unless it failed.
+    pub fn aria2_status(&self) -> u8 {
+        self.error.as_ref().map_or(0, |(code, _)| codes::of_failure(code, self.http_status))
     }
 
     /// Returns the fields that are stored as JSON. The identifier, the state and the rank have columns of
@@ -118,6 +127,7 @@ impl Entry {
             "total": self.total,
             "completed": self.completed,
             "error": self.error,
+            "http_status": self.http_status,
             "proven": self.proven,
             "times": self.times,
             "followed_by": gids(&self.followed_by),
@@ -144,6 +154,7 @@ impl Entry {
             total: value["total"].as_u64(),
             completed: value["completed"].as_u64().unwrap_or_default(),
             error,
+            http_status: value["http_status"].as_u64().and_then(|status| status.try_into().ok()),
             proven: text("proven"),
             times: (time(0).unwrap_or_default(), time(1)),
             followed_by: list("followed_by").filter_map(Gid::read).collect(),

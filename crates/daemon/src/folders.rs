@@ -1,8 +1,9 @@
 //! [`Folders`]: the folders below which downloads may be saved.
 //!
-//! Invariant: no file of a client is saved elsewhere. A client may be a web page or another user, so a
-//! folder is compared after all symbolic links in it were followed. A program with the rights of the user
-//! could still replace a folder by a link at the wrong moment; such a program needs no daemon for that.
+//! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
+//! [`Folders::everywhere`].) A client may be a web page or another user, so a folder is compared after all
+//! symbolic links in it were followed. A program with the rights of the user could still replace a folder by
+//! a link at the wrong moment; such a program needs no daemon for that.
 
 use crate::fault::Fault;
 use std::io;
@@ -10,7 +11,11 @@ use std::path::{Component, Path, PathBuf};
 
 /// The folders below which downloads may be saved. The first one is the default.
 #[derive(Debug, Clone)]
-pub struct Folders(Vec<PathBuf>);
+pub struct Folders {
+    allowed: Vec<PathBuf>,
+    /// True if all folders are allowed.
+    all: bool,
+}
 
 impl Folders {
     /// Returns these folders. They are created if they do not exist.
@@ -23,12 +28,24 @@ impl Folders {
                 .and_then(|()| folder.canonicalize())
                 .map_err(|error| (folder.clone(), error))
         };
-        folders.iter().map(real).collect::<Result<_, _>>().map(Folders)
+        let allowed = folders.iter().map(real).collect::<Result<_, _>>()?;
+        Ok(Folders { allowed, all: false })
+    }
+
+    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under names as they are
+    /// given. All paths must be absolute.
+    pub fn everywhere(default: &Path) -> Folders {
+        Folders { allowed: vec![default.to_path_buf()], all: true }
+    }
+
+    /// Returns true if downloads may be saved everywhere.
+    pub fn are_all(&self) -> bool {
+        self.all
     }
 
     /// Returns the folder for downloads whose client names none.
     pub fn default(&self) -> &Path {
-        self.0.first().map_or(Path::new("."), PathBuf::as_path)
+        self.allowed.first().map_or(Path::new("."), PathBuf::as_path)
     }
 
     /// Returns the folder that a client names. A relative one is below the default folder.
@@ -36,9 +53,13 @@ impl Folders {
     /// # Errors
     /// Returns a fault if the folder is not below one of these folders.
     pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
-        let path = self.default().join(&text);
+        let text = text.as_ref();
+        if self.all {
+            return Ok(if text.as_os_str().is_empty() { self.default().into() } else { text.into() });
+        }
+        let path = self.default().join(text);
         let leaves = || {
-            let text = text.as_ref().display();
+            let text = text.display();
             Fault::refused(format!(
                 "The folder {text} is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it."
             ))
@@ -47,7 +68,7 @@ impl Folders {
             return Err(leaves());
         }
         let real = real_path(&path).ok_or_else(leaves)?;
-        self.0.iter().any(|folder| real.starts_with(folder)).then_some(real).ok_or_else(leaves)
+        self.allowed.iter().any(|folder| real.starts_with(folder)).then_some(real).ok_or_else(leaves)
     }
 }
 

@@ -29,6 +29,10 @@ pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
     job = match (&entry.path, options.get("out")) {
         // The name was chosen before. Its partial file is continued.
         (Some(path), _) => job.to_path(path).with_if_exists(IfExists::Check),
+        (None, Some(out)) if folders.are_all() => {
+            // As in aria2, a name that begins with a slash is below the folder too.
+            job.to_path(out.trim_start_matches('/')).with_if_exists(if_exists(options))
+        }
         (None, Some(out)) => {
             job.with_destination(Destination::Name(name(out)?)).with_if_exists(if_exists(options))
         }
@@ -66,7 +70,7 @@ pub fn check(uris: &[String], options: &Options, folders: &Folders) -> Result<()
 /// link that leads elsewhere.
 fn folder(options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
     let folder = folders.allow(options.value("dir"))?;
-    if let Some(out) = options.get("out") {
+    if let Some(out) = options.get("out").filter(|_| !folders.are_all()) {
         let path = folder.join(name(out)?.as_str());
         folders.allow(path.parent().unwrap_or(&folder))?;
     }
@@ -84,7 +88,10 @@ fn of_option(name: &str, why: &str) -> Fault {
 /// Returns what happens to an existing file of the same name. Without options, a new file gets a number,
 /// as in aria2.
 fn if_exists(options: &Options) -> IfExists {
-    if options.is_true("allow-overwrite") {
+    if options.is_true("allow-overwrite") && options.is_true("continue") {
+        // A complete file is kept.
+        IfExists::Update
+    } else if options.is_true("allow-overwrite") {
         IfExists::Overwrite
     } else if options.is_true("conditional-get") {
         IfExists::Update

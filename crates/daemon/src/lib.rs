@@ -2,6 +2,7 @@
 //! own.
 //!
 //! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold it;
+//! - [`session_file`] reads and writes queues as aria2 does;
 //! - [`aria2`] has the methods of aria2, with their JSON and XML forms;
 //! - [`web`] receives the calls, and refuses those that must not be answered.
 //!
@@ -19,6 +20,7 @@ pub mod live;
 pub mod options;
 mod platform;
 pub mod queue;
+pub mod session_file;
 pub mod state;
 pub mod store;
 pub mod web;

@@ -189,7 +189,10 @@ impl State {
         }
         let Some(entry) = self.queue.get(gid).cloned() else { return Vec::new() };
         match &event.kind {
-            EventKind::Started { path, size, .. } if !is_stopping => {
+            // The next run of a download that was just paused continues the same partial file.
+            EventKind::Started { path, size, .. }
+                if !entry.state.is_over() && (!is_stopping || entry.path.is_none()) =>
+            {
                 let entry = Entry { path: Some(path.into()), total: *size, ..(*entry).clone() };
                 self.save_or_keep(entry);
                 Vec::new()
@@ -207,6 +210,7 @@ impl State {
                 self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
+                let entry = Entry { http_status: error.http_status, ..(*entry).clone() };
                 self.fail(&entry, (error.code.clone(), error.message.clone()), now)
             }
             _ => Vec::new(),
@@ -308,7 +312,8 @@ impl State {
     fn after_end(&mut self, gid: Gid) {
         self.live.remove(&gid);
         self.ended += 1;
-        let most = usize::try_from(self.options.number("max-download-result")).unwrap_or(usize::MAX);
+        // The last result is kept in any case, because clients and hooks are told about it next.
+        let most = usize::try_from(self.options.number("max-download-result")).unwrap_or(usize::MAX).max(1);
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
         if let Err(error) = self.store.remove(&oldest) {

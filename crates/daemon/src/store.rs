@@ -43,6 +43,18 @@ impl Store {
         let connection = crate::platform::create_private(path)
             .map_err(|e| e.to_string())
             .and_then(|()| Connection::open(path).map_err(|e| e.to_string()))?;
+        Store::of(connection)
+    }
+
+    /// Returns a store whose downloads are forgotten at the end.
+    ///
+    /// # Errors
+    /// Returns why the database cannot be used, in words for the user.
+    pub fn in_memory() -> Result<Store, String> {
+        Connection::open_in_memory().map_err(|e| e.to_string()).and_then(Store::of)
+    }
+
+    fn of(connection: Connection) -> Result<Store, String> {
         Store::prepare(&connection).map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy) => "another daemon is using it".into(),
             Some(rusqlite::ErrorCode::NotADatabase) => "it is not a database of downhaul's daemon".into(),

@@ -270,7 +270,7 @@ impl Output {
             Names::Server => NameSource::Server,
         };
         let template = self.name_template.clone().map(Arc::new);
-        Naming { source, folders: self.folders, windows: self.windows_names, template }
+        Naming { source, folders: self.folders, windows: self.windows_names, template, ..Naming::default() }
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) use checked::Count;
 pub(crate) use glob::looks_like_pattern;
 pub(crate) use list::lines;
 pub use list::{List, Opened};
+pub(crate) use packed::unpacked;
 pub(crate) use rest::{Ended, Rest, Whole};
 pub(crate) use so_far::SoFar;
 pub use stream::Stream;

@@ -29,7 +29,7 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
 ///
 /// # Errors
 /// Returns an error if the list cannot be read.
-pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
+pub(crate) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();
     // No line with a URL is as short as this.

@@ -172,6 +172,21 @@ pub(crate) fn note_parent() -> bool {
     PARENT.get_or_init(rustix::process::getppid).is_some()
 }
 
+/// Leaves the session of the terminal, so that the program goes on after the terminal is closed.
+pub(crate) fn leave_terminal() {
+    // It fails only for the leader of a group, which has no terminal to lose then.
+    let _ = rustix::process::setsid();
+}
+
+/// Returns true if a process with this number exists.
+pub(crate) fn is_running(process: u32) -> bool {
+    let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| {
+        // A process of another user exists too.
+        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+    })
+}
+
 /// Returns true if standard output is a pipe whose reader has ended.
 pub(crate) fn reader_is_gone() -> bool {
     let stdout = io::stdout();

@@ -67,6 +67,14 @@ pub(crate) fn note_parent() -> bool {
     false
 }
 
+/// A program that was started without a console goes on after the one of its caller is closed.
+pub(crate) fn leave_terminal() {}
+
+/// Returns true, because other processes are not looked at on this system.
+pub(crate) fn is_running(_process: u32) -> bool {
+    true
+}
+
 /// Returns false. A reader that has ended is noticed when something is written.
 pub(crate) fn reader_is_gone() -> bool {
     false

@@ -8,6 +8,8 @@ mod common;
 // The command line and what it reads.
 #[cfg(unix)]
 mod arguments;
+#[cfg(unix)]
+mod aria2c;
 mod command_line;
 #[cfg(unix)]
 mod completions;

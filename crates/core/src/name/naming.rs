@@ -4,7 +4,7 @@
 //! Invariant: the result depends only on the job, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
 
-use super::{SafeName, Template};
+use super::{NumberForm, SafeName, Template};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job};
 use crate::remote::Remote;
@@ -24,6 +24,8 @@ pub struct Naming {
     pub windows: bool,
     /// The template of names, which is used instead of `folders` (`--name-template`).
     pub template: Option<Arc<Template>>,
+    /// The form of the numbers in names of files whose own names are taken.
+    pub numbers: NumberForm,
 }
 
 /// Where a name comes from (`--names`).
@@ -52,7 +54,13 @@ pub enum Folders {
 
 impl Default for Naming {
     fn default() -> Naming {
-        Naming { source: NameSource::Auto, folders: Folders::Last(0), windows: cfg!(windows), template: None }
+        Naming {
+            source: NameSource::Auto,
+            folders: Folders::Last(0),
+            windows: cfg!(windows),
+            template: None,
+            numbers: NumberForm::default(),
+        }
     }
 }
 

@@ -141,7 +141,7 @@ fn a_changed_name_has_a_note() {
     let name = SafeName::from_person("ab:c").expect("safe");
     assert_eq!(name.note(), None);
     assert_eq!(name.for_windows().original(), Some("ab:c"));
-    assert_eq!(name.for_windows().numbered(1).original(), Some("ab:c"));
+    assert_eq!(name.for_windows().numbered(1, NumberForm::Parentheses).original(), Some("ab:c"));
 }
 
 #[test]
@@ -176,16 +176,31 @@ fn names_of_publishers_may_have_folders_and_are_made_safe() {
 
 #[test]
 fn numbers_are_put_before_the_extension() {
-    let numbered = |text: &str, n| SafeName::from_person(text).expect("safe").numbered(n).path;
+    let safe = |text: &str| SafeName::from_person(text).expect("safe");
+    let numbered = |text: &str, n| safe(text).numbered(n, NumberForm::Parentheses).path;
     assert_eq!(numbered("a/b.txt", 1), "a/b (1).txt");
     assert_eq!(numbered("b.tar.gz", 2), "b (2).tar.gz");
     assert_eq!(numbered("x.nii.gz", 1), "x (1).nii.gz");
     assert_eq!(numbered(".profile", 1), ".profile (1)");
     for (name, base) in [("b (1).txt", "b.txt"), ("b (1).nii.gz", "b.nii.gz"), (".profile (1)", ".profile")] {
-        assert_eq!(unnumbered(name), Some((base.to_string(), 1)));
+        assert_eq!(unnumbered(name, NumberForm::Parentheses), Some((base.to_string(), 1)));
     }
     for name in ["b.txt", "b (0).txt", "b (01).txt", "b(1).txt", " (1).txt", "b (x).txt", "b (1) .txt"] {
-        assert_eq!(unnumbered(name), None, "{name}");
+        assert_eq!(unnumbered(name, NumberForm::Parentheses), None, "{name}");
+    }
+}
+
+#[test]
+fn numbers_of_aria2_are_put_before_the_last_dot() {
+    for (name, with_number) in
+        [("a.bin", "a.1.bin"), ("a.tar.gz", "a.tar.1.gz"), ("a", "a.1"), (".profile", ".profile.1")]
+    {
+        let safe = SafeName::from_person(name).expect("safe");
+        assert_eq!(safe.numbered(1, NumberForm::Dot).path, with_number);
+        assert_eq!(unnumbered(with_number, NumberForm::Dot), Some((name.to_string(), 1)));
+    }
+    for name in ["a.bin", "a.01.bin", "a.0.bin", "a", "1"] {
+        assert_eq!(unnumbered(name, NumberForm::Dot), None, "{name}");
     }
 }
 
@@ -262,9 +277,10 @@ proptest! {
     }
 
     #[test]
-    fn numbered_names_fit_and_differ(text in words(), n in 1..100_000_u32) {
+    fn numbered_names_fit_and_differ(text in words(), n in 1..100_000_u32, dot in any::<bool>()) {
+        let form = if dot { NumberForm::Dot } else { NumberForm::Parentheses };
         if let Some(name) = SafeName::from_server(&text) {
-            let (one, other) = (name.numbered(n), name.numbered(n + 1));
+            let (one, other) = (name.numbered(n, form), name.numbered(n + 1, form));
             prop_assert!(is_one_safe_component(one.as_str()), "{one}");
             prop_assert!(one.path != other.path && one.path != name.path);
         }

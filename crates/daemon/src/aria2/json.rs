@@ -106,13 +106,20 @@ impl Answer {
     }
 }
 
-/// Reads a Metalink document in base64. Returns the URLs of each file, and the options that the document
-/// sets: its name and its digest.
+/// Reads the document that a client sent in base64.
+///
+/// # Errors
+/// Returns a fault if the text is not base64.
+pub fn document(text: &str) -> Result<Vec<u8>, Fault> {
+    decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))
+}
+
+/// Reads a Metalink document. Returns the URLs of each file, and the options that the document sets: its name
+/// and its digest.
 ///
 /// # Errors
 /// Returns a fault if the document cannot be read.
-pub fn metalink(text: &str) -> Result<Vec<(Vec<String>, Options)>, Fault> {
-    let document = decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))?;
+pub fn metalink(document: Vec<u8>) -> Result<Vec<(Vec<String>, Options)>, Fault> {
     let mut files = Vec::new();
     for (_, job) in Metalink::new(document) {
         let job = job?;

@@ -247,8 +247,8 @@ impl<'a> Caller<'a> {
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
-            // Every change is saved before it is answered.
-            "aria2.saveSession" => Ok(ok()),
+            // Every change was saved in the store. The session file is for other programs.
+            "aria2.saveSession" => self.daemon.save_session().map(|()| ok()),
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.daemon.stop();
                 Ok(ok())
@@ -267,7 +267,9 @@ impl<'a> Caller<'a> {
     fn add_metalink(&self, params: &Params) -> Result<Value, Fault> {
         let (document, options, position) = (params.text(0)?, params.options(1)?, position(params, 2)?);
         let mut gids = Vec::new();
-        for (number, (uris, own)) in super::json::metalink(document)?.into_iter().enumerate() {
+        for (number, (uris, own)) in
+            super::json::metalink(super::json::document(document)?)?.into_iter().enumerate()
+        {
             let mut options = options.clone();
             options.extend(own);
             let position =

@@ -12,5 +12,7 @@ mod params;
 pub mod status;
 pub mod xml;
 
+pub use json::metalink;
+
 /// The version that clients see. Some demand at least 1.34.0, and only digits are understood.
 pub const VERSION: &str = "1.37.0";

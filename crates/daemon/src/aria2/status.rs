@@ -3,7 +3,6 @@
 //! The library does not say which pieces of a file it has, only how many bytes. So `bitfield` shows as many
 //! pieces as there are bytes, beginning with the first one.
 
-use crate::codes;
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::State;
 use serde_json::{Map, Value, json};
@@ -39,7 +38,7 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("files", files(entry, completed, total));
     if entry.state.is_over() {
         let error = entry.error.as_ref();
-        add("errorCode", text(error.map_or(0, |(code, _)| codes::of_failure(code))));
+        add("errorCode", text(entry.aria2_status()));
         add("errorMessage", error.map_or("", |(_, message)| message).into());
     }
     if !entry.followed_by.is_empty() {

@@ -4,7 +4,7 @@
 
 mod table;
 
-pub use table::{Kind, Scope, TABLE};
+pub use table::{Kind, Scope, TABLE, row};
 
 use crate::fault::Fault;
 use serde_json::{Map, Value};
@@ -77,6 +77,28 @@ impl Options {
         let value = checked(*kind, value).ok_or_else(|| bad(name))?;
         self.0.insert(name, value);
         Ok(())
+    }
+
+    /// Sets an option, or adds a line to one that may occur several times.
+    ///
+    /// # Errors
+    /// Returns a fault that names the option, if the value is not allowed.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        let has_lines = table::row(name).is_some_and(|row| row.2 == Kind::Lines);
+        match self.get(name).filter(|_| has_lines) {
+            Some(before) => self.set(name, &format!("{before}\n{value}")),
+            None => self.set(name, value),
+        }
+    }
+
+    /// Returns true if an option was set, even to an empty value.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Returns the names and values that were set, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     /// Returns the value of an option that was set. An empty value counts as none.

@@ -8,7 +8,7 @@
 use super::taken::{MOST_NUMBERED, numbered};
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
-use downhaul_core::name::{JOURNAL, LONGEST, PART, same_file_key, unnumbered};
+use downhaul_core::name::{JOURNAL, LONGEST, NumberForm, PART, same_file_key, unnumbered};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
@@ -25,6 +25,8 @@ const FOLDERS_MOST: usize = 256;
 
 pub(super) struct Folders {
     disk: Arc<dyn Disk>,
+    /// The form of the numbers in names.
+    numbers: NumberForm,
     hasher: RandomState,
     /// The folders by their paths. The keys are texts, because hashing a `Path` takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
@@ -50,8 +52,9 @@ impl Seen {
 }
 
 impl Folders {
-    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        Folders { disk, hasher: RandomState::new(), seen: Mutex::default(), occupied: Mutex::default() }
+    pub(super) fn new(disk: Arc<dyn Disk>, numbers: NumberForm) -> Self {
+        let (seen, occupied) = (Mutex::default(), Mutex::default());
+        Folders { disk, numbers, hasher: RandomState::new(), seen, occupied }
     }
 
     /// Returns true if it is known that neither a path nor its partial file existed. This reads nothing from
@@ -100,7 +103,8 @@ impl Folders {
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         // A disk that is not read by folders is asked for one number after the other.
         if self.disk.is_free(base, identity).is_some() {
-            let is_used = |n: &u32| self.disk.is_free(&numbered(base, *n), identity) == Some(false);
+            let is_used =
+                |n: &u32| self.disk.is_free(&numbered(base, *n, self.numbers), identity) == Some(false);
             return (1..MOST_NUMBERED).take_while(is_used).collect();
         }
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
@@ -126,7 +130,7 @@ impl Folders {
             for name in &names {
                 // The name of a partial file counts as that of its file.
                 let whole = name.strip_suffix(PART).unwrap_or(name);
-                if let Some((base, number)) = unnumbered(whole) {
+                if let Some((base, number)) = unnumbered(whole, self.numbers) {
                     seen.numbers.entry(self.hash(&base)).or_default().push(number);
                 }
             }

@@ -63,7 +63,9 @@ pub(crate) struct Wanted<'a> {
 
 impl Places {
     pub(crate) fn new(settings: Arc<Settings>, disk: Arc<dyn Disk>) -> Self {
-        let (taken, folders) = (ReservedPaths::new(&settings.reserved), Folders::new(disk.clone()));
+        let numbers = settings.naming.numbers;
+        let taken = ReservedPaths::new(&settings.reserved, numbers);
+        let folders = Folders::new(disk.clone(), numbers);
         Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 
@@ -255,7 +257,7 @@ impl Places {
         // A file whose URL had another signature may belong to another job, so an exact match is preferred.
         for exactly in [true, false] {
             for &n in &numbers {
-                let path = numbered(base, n);
+                let path = numbered(base, n, self.settings.naming.numbers);
                 let is_own = match self.disk.look(&path)? {
                     Some(there) => match self.known(&there, &by_origin) {
                         identity::Recognised::Ours(_) => exactly,
@@ -298,7 +300,7 @@ impl Places {
         will_do: impl Fn(&Path) -> Result<bool, Error>,
     ) -> Result<PathBuf, Error> {
         for n in 0..MOST_NUMBERED {
-            let path = numbered(base, n);
+            let path = numbered(base, n, self.settings.naming.numbers);
             // The path is checked before it is reserved, so that an unusable path is never reserved.
             if will_do(&path)? && self.taken.take(job, &path) {
                 return Ok(path);

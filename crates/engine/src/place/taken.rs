@@ -9,7 +9,9 @@
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
-use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
+use downhaul_core::name::{
+    JOURNAL, LONGEST, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files,
+};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub(super) struct ReservedPaths {
     hasher: RandomState,
     /// The folder in which the run was started. Relative paths begin there.
     here: PathBuf,
+    /// The form of the numbers in names.
+    numbers: NumberForm,
 }
 
 #[derive(Default)]
@@ -63,9 +67,9 @@ struct Names {
 }
 
 impl ReservedPaths {
-    pub(super) fn new(reserved: &[PathBuf]) -> Self {
+    pub(super) fn new(reserved: &[PathBuf], numbers: NumberForm) -> Self {
         let here = std::path::absolute(".").unwrap_or_default();
-        let taken = ReservedPaths { names: Mutex::default(), hasher: RandomState::new(), here };
+        let taken = ReservedPaths { names: Mutex::default(), hasher: RandomState::new(), here, numbers };
         for path in reserved {
             let hash = taken.hasher.hash_one(taken.key(path));
             taken.names().taken.insert(hash, 0);
@@ -94,7 +98,7 @@ impl ReservedPaths {
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
-            let path = numbered(wished, n);
+            let path = numbered(wished, n, self.numbers);
             if self.is_free(&names, &path, self.key(&path)) {
                 names.next.insert(base, n + 1);
                 names.take(job, &path, self.hash(&path), what);
@@ -205,14 +209,15 @@ impl Names {
     }
 }
 
-/// Returns `name (1).ext` for 1, and the name itself for 0.
-pub(super) fn numbered(base: &Path, n: u32) -> PathBuf {
+/// Returns a name such as `name (1).ext` for 1, and the name itself for 0.
+pub(super) fn numbered(base: &Path, n: u32, form: NumberForm) -> PathBuf {
     if n == 0 {
         return base.to_path_buf();
     }
     let file = base.file_name().unwrap_or_default().to_string_lossy();
     match SafeName::from_person(&file) {
-        Ok(name) => base.with_file_name(name.numbered(n).as_str()),
+        Ok(name) => base.with_file_name(name.numbered(n, form).as_str()),
+        Err(_) if form == NumberForm::Dot => base.with_file_name(format!("{file}.{n}")),
         Err(_) => base.with_file_name(format!("{file} ({n})")),
     }
 }
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_the_input_and_equal_things_come_once() {
-        let taken = ReservedPaths::new(&[PathBuf::from("log")]);
+        let taken = ReservedPaths::new(&[PathBuf::from("log")], NumberForm::Parentheses);
         let wished = Path::new("config.json");
         assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), wished, 12, true), Reserved::Path);
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_path_is_forgotten_at_the_end_of_its_job_only_if_that_was_asked_for() {
-        let taken = ReservedPaths::new(&[]);
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
         let (one, two, path) = (JobId::new(1), JobId::new(2), Path::new("a"));
         assert_eq!(taken.reserve(one, path, 1, false), Reserved::Path);
         taken.forget_at_end(one);
@@ -260,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_is_named_like_what_belongs_to_another_file_while_it_is_unfinished() {
-        let taken = ReservedPaths::new(&[]);
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
         assert_eq!(taken.reserve(JobId::new(1), Path::new("a"), 1, false), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), Path::new("a.part"), 2, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(3), Path::new("b.part.journal"), 3, false), Reserved::Path);
@@ -273,7 +278,7 @@ mod tests {
             wishes in prop::collection::vec(("[ab]( \\(1\\))?(\\.part)?", 0..4_u64), 1..30),
         ) {
             let run = || {
-                let taken = ReservedPaths::new(&[]);
+                let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
                 let reserve = |(job, (name, what)): (usize, &(String, u64))| {
                     let job = JobId::new(job as u64);
                     let reserved = taken.reserve(job, Path::new(name), *what, true);

@@ -1,0 +1,36 @@
+//! `-D`: the program starts itself again in the background, and ends.
+
+use super::NAME;
+use crate::{platform, printer};
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+/// The first argument of the program in the background. aria2 has no such option.
+const MARK: &str = "--started-in-background";
+
+/// Returns the arguments without the mark, and true if the mark was there. The program then has no terminal.
+pub(super) fn marked(words: &[OsString]) -> (&[OsString], bool) {
+    match words.split_first() {
+        Some((first, rest)) if first == MARK => {
+            platform::leave_terminal();
+            (rest, true)
+        }
+        _ => (words, false),
+    }
+}
+
+/// Starts the program in the background, and returns the exit status.
+pub(super) fn start(words: &[String]) -> u8 {
+    let started = std::env::current_exe().and_then(|program| {
+        let mut command = Command::new(program);
+        command.args([NAME, MARK]).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    });
+    match started {
+        Ok(_) => 0,
+        Err(e) => {
+            printer::err(&format!("{NAME}: the program could not be started in the background: {e}\n"));
+            1
+        }
+    }
+}

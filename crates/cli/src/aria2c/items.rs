@@ -1,0 +1,78 @@
+//! The files to download: the URLs and Metalink files of the command line, or those of a list.
+
+use super::arguments::{Arguments, Refused};
+use crate::input;
+use downhaul_daemon::aria2::metalink;
+use downhaul_daemon::options::Options;
+use downhaul_daemon::session_file::{self, Item};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The endings of Metalink files (RFC 5854, section 3, and the older form).
+const METALINKS: [&str; 2] = ["meta4", "metalink"];
+
+/// Returns the files, and warnings about them.
+///
+/// # Errors
+/// Returns which list cannot be used.
+pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused> {
+    if let Some(file) = given.options.get("metalink-file") {
+        return Ok((of_metalink(file)?, Vec::new()));
+    }
+    if let Some(file) = given.options.get("input-file") {
+        return of_list(file);
+    }
+    let (mut items, mut mirrors) = (Vec::new(), Vec::new());
+    for operand in &given.operands {
+        let ending = Path::new(operand).extension().and_then(|ending| ending.to_str());
+        let is_metalink = ending.is_some_and(|ending| METALINKS.contains(&ending));
+        if is_metalink && Path::new(operand).is_file() {
+            items.extend(of_metalink(operand)?);
+        } else if given.options.is_true("force-sequential") {
+            items.push(Item { uris: vec![operand.clone()], options: Options::default() });
+        } else {
+            mirrors.push(operand.clone());
+        }
+    }
+    if !mirrors.is_empty() {
+        items.insert(0, Item { uris: mirrors, options: Options::default() });
+    }
+    Ok((items, Vec::new()))
+}
+
+fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
+    let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
+    let (mut items, unknown) =
+        session_file::read(&String::from_utf8_lossy(&bytes)).map_err(Refused::value)?;
+    // An empty folder is the current one, and not that of `--dir`.
+    for item in &mut items {
+        if item.options.is_set("dir") && item.options.get("dir").is_none() {
+            item.options.set("dir", ".").map_err(Refused::value)?;
+        }
+    }
+    Ok((items, unknown.into_iter().map(|line| format!("Unknown option: {line}")).collect()))
+}
+
+fn of_metalink(file: &str) -> Result<Vec<Item>, Refused> {
+    let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
+    let files = metalink(bytes).map_err(|fault| cannot_be_read(file, &fault))?;
+    Ok(files.into_iter().map(|(uris, options)| Item { uris, options }).collect())
+}
+
+/// Reads a file, which may be packed, or standard input.
+fn read(file: &str) -> io::Result<Vec<u8>> {
+    let source: Box<dyn Read + Send> =
+        if file == "-" { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
+    let (mut list, _) = input::unpacked(source)?;
+    let mut bytes = Vec::new();
+    list.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn cannot_be_read(file: &str, why: &dyn std::fmt::Display) -> Refused {
+    Refused::new(
+        1,
+        format!("Exception caught\nException: errorCode=1 Failed to open the file {file}, cause: {why}\n"),
+    )
+}

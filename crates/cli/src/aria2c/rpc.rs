@@ -1,0 +1,86 @@
+//! `--enable-rpc`: what clients may do, and where their downloads are kept.
+//!
+//! Invariant: without a secret, the daemon listens on a loopback address only.
+
+use super::arguments::Refused;
+use crate::daemon;
+use downhaul_daemon::folders::Folders;
+use downhaul_daemon::options::Options;
+use downhaul_daemon::session_file::Item;
+use downhaul_daemon::web::{Allowed, Token};
+use downhaul_engine::core::secret::Secret;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+
+/// The server for clients.
+pub(super) struct Rpc {
+    pub(super) listener: TcpListener,
+    pub(super) token: Token,
+    pub(super) allowed: Allowed,
+}
+
+/// Options that aria2 has, and that would not protect clients here. They are refused, so that no one relies
+/// on them.
+const MISSING: [(&str, &str); 2] = [
+    ("rpc-user", "downhaul has no user names for clients. Use --rpc-secret."),
+    ("rpc-certificate", "downhaul has no TLS for clients. Put a proxy with TLS before it."),
+];
+
+/// Returns true if clients are to be served.
+pub(super) fn is_enabled(options: &Options) -> bool {
+    options.get("enable-rpc") == Some("true")
+}
+
+/// Listens for clients.
+///
+/// # Errors
+/// Returns why that is not possible.
+pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
+    if let Some((name, why)) = MISSING.iter().find(|(name, _)| options.get(name).is_some()) {
+        return Err(Refused::value(format!("--{name}: {why}")));
+    }
+    let secret = options.get("rpc-secret").map(Secret::new);
+    let port = u16::try_from(options.number("rpc-listen-port")).unwrap_or_default();
+    let addresses: &[IpAddr] = match options.is_true("rpc-listen-all") {
+        true if secret.is_none() => {
+            let why =
+                "--rpc-listen-all: without --rpc-secret, downhaul answers only clients on this machine.";
+            return Err(Refused::value(why));
+        }
+        // Without IPv6, only IPv4 is there.
+        true => &[IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
+        false => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+    };
+    let mut failed = None;
+    for &address in addresses {
+        match TcpListener::bind(SocketAddr::new(address, port)).await {
+            Ok(listener) => {
+                let origins = options.is_true("rpc-allow-origin-all").then(|| "*".to_string());
+                let allowed = Allowed { hosts: Vec::new(), origins: origins.into_iter().collect() };
+                return Ok(Rpc { listener, token: Token::new(secret), allowed });
+            }
+            Err(e) => failed = Some(e),
+        }
+    }
+    let why = failed.map(|e| e.to_string()).unwrap_or_default();
+    Err(Refused::new(1, format!("IPv4 RPC: failed to bind TCP port {port}: {why}\n")))
+}
+
+/// Returns the path of the database: beside the session file, or else in the folder for state, by port.
+pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
+    if let Some(session) = options.get("save-session") {
+        return Ok(format!("{session}.db").into());
+    }
+    let name = format!("aria2c-{}.db", options.number("rpc-listen-port"));
+    daemon::in_state_folder(None, &name).map_err(|why| Refused::new(1, why + "\n"))
+}
+
+/// Returns the folders that clients may use: that of `--dir`, and those that the list of the user names.
+pub(super) fn folders(default: PathBuf, items: &[Item]) -> Result<Folders, Refused> {
+    let named: BTreeSet<PathBuf> =
+        items.iter().filter_map(|item| item.options.get("dir")).map(PathBuf::from).collect();
+    let all: Vec<PathBuf> = [default].into_iter().chain(named).collect();
+    daemon::folders(&all).map_err(|why| Refused::new(1, why + "\n"))
+}

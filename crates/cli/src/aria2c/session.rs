@@ -1,0 +1,318 @@
+//! Runs the queue: adds the files, prints their progress, and ends when they are over. With `--enable-rpc`,
+//! it serves clients until it is stopped.
+//!
+//! Invariant: the exit status is that of aria2: the one of the last failure, or 7 if a download is
+//! unfinished.
+
+use super::arguments::{Arguments, Refused};
+use super::hooks::Hooks;
+use super::rpc::{self, Rpc};
+use super::screen::Screen;
+use super::{items, settings};
+use crate::args::Args;
+use crate::cookies;
+use crate::platform::{self, Signal, Signals};
+use crate::run;
+use downhaul_daemon::entry::{Entry, State as EntryState};
+use downhaul_daemon::fault::Fault;
+use downhaul_daemon::folders::Folders;
+use downhaul_daemon::gid::Gid;
+use downhaul_daemon::options::{Options, Scope, row};
+use downhaul_daemon::queue::Sequence;
+use downhaul_daemon::session_file::Item;
+use downhaul_daemon::state::Notice;
+use downhaul_daemon::web::{self, Web};
+use downhaul_daemon::{Config, Daemon};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// The exit status if a download is unfinished.
+const UNFINISHED: u8 = 7;
+
+/// The exit status of a failure without a status of its own.
+const FAILED: u8 = 1;
+
+/// Options that would not do here what they say. aria2 downloads nothing with them.
+const NOT_HERE: [(&str, &str); 4] =
+    [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
+
+/// Options of single files. The command line gives them for its own files, and not for those of clients.
+const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
+
+/// Downloads what was asked for, and returns the exit status.
+pub(super) fn run(given: &Arguments) -> u8 {
+    match start(given) {
+        Ok(status) => status,
+        Err(Refused { status, why }) => {
+            crate::printer::err(&why);
+            status
+        }
+    }
+}
+
+fn start(given: &Arguments) -> Result<u8, Refused> {
+    let options = &given.options;
+    if let Some((name, _)) = NOT_HERE.iter().find(|(name, value)| options.get(name) == Some(value)) {
+        return Err(Refused::new(FAILED, format!("aria2c: downhaul has no --{name}\n")));
+    }
+    if options.get("torrent-file").is_some() {
+        return Err(Refused::new(FAILED, "aria2c: downhaul has no BitTorrent\n"));
+    }
+    let is_list = ["input-file", "metalink-file"].iter().any(|name| options.get(name).is_some());
+    if given.operands.is_empty() && !is_list && !rpc::is_enabled(options) {
+        let why =
+            "Specify at least one URL.\nUsage: aria2c [OPTIONS] [URI | METALINK_FILE]...\nSee 'aria2c -h'.\n";
+        return Err(Refused::new(FAILED, why));
+    }
+    let mut screen = Screen::new(options).map_err(|why| Refused::new(FAILED, why + "\n"))?;
+    let (mut items, warnings) = items::of(given)?;
+    given.warnings.iter().chain(&warnings).for_each(|warning| screen.warn(warning));
+    if items.is_empty() && !rpc::is_enabled(options) {
+        screen.print("No files to download.\n");
+        return Ok(0);
+    }
+    let (settings, args) = settings::of(options)?;
+    let unusable = |_| Refused::new(FAILED, "");
+    let (network, own) = (run::runtime().map_err(unusable)?, run::own_runtime().map_err(unusable)?);
+    let is_served = rpc::is_enabled(options);
+    let server = is_served.then(|| own.block_on(rpc::listen(options))).transpose()?;
+    let folder = absolute(options.get("dir").unwrap_or("."))?;
+    for item in &mut items {
+        if let Some(dir) = item.options.get("dir") {
+            let dir = absolute(dir)?;
+            item.options.set("dir", &dir.to_string_lossy()).map_err(Refused::value)?;
+        }
+    }
+    let (watch, watched) = unbounded_channel();
+    let config = Config {
+        settings,
+        folders: if is_served { rpc::folders(folder.clone(), &items)? } else { Folders::everywhere(&folder) },
+        store: is_served.then(|| rpc::store(options)).transpose()?,
+        options: of_all(options, &folder),
+        session_file: options.get("save-session").map(PathBuf::from),
+        watch: Some(watch),
+    };
+    let daemon = {
+        let _context = network.enter();
+        Daemon::start(config).map_err(|why| Refused::new(FAILED, why + "\n"))?
+    };
+    screen.notice(&format!("Downloading {} item(s)", items.len()));
+    add(&daemon, options, items, &mut screen)?;
+    let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status: 0 };
+    let is_over = own.block_on(run.drive(watched, server));
+    let status = run.end(&args, is_over);
+    own.shutdown_background();
+    network.shutdown_background();
+    Ok(status)
+}
+
+/// Returns the options that all downloads inherit, and those of the daemon.
+fn of_all(options: &Options, folder: &Path) -> Options {
+    let mut all = Options::default();
+    for (name, value) in options.without(&OF_ONE).iter() {
+        if row(name).is_some_and(|row| row.1 != Scope::Ignored) {
+            // The value was checked before.
+            let _ = all.set(name, value);
+        }
+    }
+    let _ = all.set("dir", &folder.to_string_lossy());
+    all
+}
+
+/// Returns the absolute path of a folder.
+fn absolute(folder: &str) -> Result<PathBuf, Refused> {
+    std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
+}
+
+/// Adds the files.
+fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<(), Refused> {
+    let is_served = rpc::is_enabled(options);
+    let is_list = options.get("input-file").is_some();
+    let is_single = items.len() == 1 && !is_list && !options.is_true("force-sequential");
+    let now = downhaul_daemon::daemon::now();
+    for item in items {
+        let mut own = Options::default();
+        for name in OF_ONE {
+            let is_used = is_single || matches!(name, "checksum" | "pause");
+            if let Some(value) = options.get(name).filter(|_| is_used) {
+                own.set(name, value).map_err(Refused::value)?;
+            }
+        }
+        own.extend(item.options);
+        if !is_served {
+            // No client could resume it.
+            own = own.without(&["pause"]);
+        }
+        let added = match is_served && is_list {
+            true => add_again(daemon, item.uris, own, now),
+            false => daemon.change(|state| state.add(item.uris, own, None, now)).map(drop),
+        };
+        match added {
+            Err(fault) if is_served => screen.error(&fault.message),
+            Err(fault) => {
+                let why = format!("Exception caught\nException: errorCode={FAILED} {fault}\n");
+                return Err(Refused::new(FAILED, why));
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds a file of a list, unless the queue has it. A file without an identifier gets one that depends on what
+/// the list says about it, so that the next start recognises it.
+fn add_again(daemon: &Daemon, uris: Vec<String>, mut own: Options, now: u64) -> Result<(), Fault> {
+    let given = own.get("gid").and_then(Gid::read);
+    let gid = given.unwrap_or_else(|| Gid::new(hash(&uris, &own).max(1)));
+    own.set("gid", &gid.to_string())?;
+    let known = daemon.state().queue().get(gid).map(|entry| entry.state);
+    match known {
+        // A session file lists what is not complete. If the queue knows better, it was saved later.
+        Some(EntryState::Complete | EntryState::Removed) if given.is_some() => return Ok(()),
+        Some(state) if !state.is_over() => return Ok(()),
+        Some(_) => daemon.change(|state| state.forget(&[gid]))?,
+        None => {}
+    }
+    daemon.change(|state| state.add(uris, own, None, now)).map(drop)
+}
+
+/// Returns a hash (FNV-1a) that is the same in each version of the program.
+fn hash(uris: &[String], options: &Options) -> u64 {
+    let options = options.iter().flat_map(|(name, value)| [name, value]);
+    let texts = uris.iter().map(String::as_str).chain(options);
+    let bytes = texts.flat_map(|text| text.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// A run of the queue.
+struct Run<'a> {
+    daemon: Daemon,
+    screen: Screen,
+    hooks: Hooks,
+    options: &'a Options,
+    /// True if clients are served. The run then does not end with the last download.
+    is_served: bool,
+    /// The exit status so far.
+    status: u8,
+}
+
+impl Run<'_> {
+    /// Runs until all downloads are over, or until the run is stopped. Returns false if it must end at once.
+    async fn drive(
+        &mut self,
+        mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>,
+        rpc: Option<Rpc>,
+    ) -> bool {
+        let server = rpc.map(|Rpc { listener, token, allowed }| {
+            let port = listener.local_addr().map_or(0, |address| address.port());
+            self.screen.notice(&format!("IPv4 RPC: listening on TCP port {port}"));
+            let routes = Web::new(self.daemon.clone(), token, allowed).routes();
+            tokio::spawn(web::serve(listener, routes, std::future::pending()))
+        });
+        let (stopped, start) = (self.daemon.clone(), Instant::now());
+        let ended = stopped.wait();
+        tokio::pin!(ended);
+        let mut signals = Signals::listen(false);
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let (mut is_stopping, mut saved) = (false, Instant::now());
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                // Many small files must not delay a signal.
+                biased;
+                () = &mut ended => break,
+                signal = signals.next() => match signal {
+                    Signal::Continue => {}
+                    _ if is_stopping => return false,
+                    _ => {
+                        is_stopping = true;
+                        let text = "Shutdown sequence commencing... Press Ctrl-C again for emergency shutdown.";
+                        self.screen.notice(text);
+                        self.daemon.stop();
+                    }
+                },
+                _ = tick.tick() => {
+                    self.screen.progress(&self.daemon.state());
+                    self.save_from_time_to_time(&mut saved);
+                    if !is_stopping && self.has_to_stop(start) {
+                        is_stopping = true;
+                        self.daemon.stop();
+                    }
+                }
+                Some((notice, entry)) = watched.recv() => {
+                    self.on(notice, &entry);
+                    if !self.is_served && self.is_idle() && watched.is_empty() {
+                        self.daemon.stop();
+                    }
+                }
+            }
+        }
+        while let Ok((notice, entry)) = watched.try_recv() {
+            self.on(notice, &entry);
+        }
+        if let Some(server) = server {
+            server.abort();
+        }
+        true
+    }
+
+    fn on(&mut self, notice: Notice, entry: &Entry) {
+        if notice == Notice::Error {
+            self.status = entry.aria2_status();
+        }
+        self.screen.on(notice, entry);
+        self.hooks.on(notice, entry, &mut self.screen);
+    }
+
+    /// Returns true if no download is active or waits.
+    fn is_idle(&self) -> bool {
+        let state = self.daemon.state();
+        state.queue().len(Sequence::Active) == 0 && state.queue().len(Sequence::Queued) == 0
+    }
+
+    /// Returns true if `--stop` or `--stop-with-process` end the run.
+    fn has_to_stop(&self, start: Instant) -> bool {
+        let after = self.options.number("stop");
+        let process = self.options.get("stop-with-process").and_then(|number| number.parse().ok());
+        (after > 0 && start.elapsed() >= Duration::from_secs(after))
+            || process.is_some_and(|process| !platform::is_running(process))
+    }
+
+    /// Writes the session file if `--save-session-interval` says so.
+    fn save_from_time_to_time(&mut self, saved: &mut Instant) {
+        let every = Duration::from_secs(self.options.number("save-session-interval"));
+        if !every.is_zero() && saved.elapsed() >= every {
+            *saved = Instant::now();
+            if let Err(fault) = self.daemon.save_session() {
+                self.screen.error(&fault.message);
+            }
+        }
+    }
+
+    /// Prints the results, and returns the exit status.
+    fn end(&mut self, args: &Args, is_over: bool) -> u8 {
+        let daemon = self.daemon.clone();
+        let state = daemon.state();
+        let waits = !self.is_served && state.queue().len(Sequence::Queued) > 0;
+        let is_unfinished = !is_over || state.queue().len(Sequence::Active) > 0 || waits;
+        for entry in state.queue().iter(Sequence::Active) {
+            self.screen.unfinished(entry);
+        }
+        self.screen.results(&state);
+        drop(state);
+        if let Some(path) = self.options.get("save-session") {
+            match daemon.save_session() {
+                Ok(()) => self.screen.notice(&format!("Serialized session to '{path}' successfully.")),
+                Err(fault) => self.screen.error(&fault.message),
+            }
+        }
+        if let Some(path) = self.options.get("save-cookies")
+            && let Err(why) = cookies::save(&args.cookies, Path::new(path))
+        {
+            self.screen.error(&why);
+        }
+        if self.status == 0 && is_unfinished { UNFINISHED } else { self.status }
+    }
+}

@@ -1,0 +1,147 @@
+//! Makes the settings of the library from options of aria2. Most of them have an option of downhaul with the
+//! same effect, so a command line of `downhaul daemon` is made of them, and read as usual.
+
+use super::arguments::Refused;
+use crate::args::{Args, Command, NoArgs};
+use crate::daemon;
+use crate::run;
+use downhaul_daemon::options::Options;
+use downhaul_engine::core::proxy::{NoProxy, Proxy};
+use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::settings::{Resume, Settings};
+use std::ffi::OsString;
+
+/// Options of aria2 whose value is that of an option of downhaul.
+const SAME: [(&str, &str); 7] = [
+    ("timeout", "--timeout"),
+    ("connect-timeout", "--connect-timeout"),
+    ("ca-certificate", "--cacert"),
+    ("certificate", "--cert"),
+    ("private-key", "--key"),
+    ("load-cookies", "--cookies"),
+    ("interface", "--interface"),
+];
+
+/// Options of aria2 that, with this value, are an option of downhaul without one.
+const SWITCHES: [(&str, &str, &[&str]); 4] = [
+    ("check-certificate", "false", &["--insecure"]),
+    ("disable-ipv6", "true", &["--ipv4"]),
+    ("min-tls-version", "TLSv1.3", &["--tls-min", "1.3"]),
+    ("http-accept-gzip", "true", &["--decode", "auto"]),
+];
+
+/// Returns the settings, and the arguments of downhaul that they come from.
+///
+/// # Errors
+/// Returns which value cannot be used.
+pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
+    let words = words(options);
+    let args = Args::read(words.into_iter().map(OsString::from)).map_err(|no_args| match no_args {
+        NoArgs::Asked(why) | NoArgs::Usage(why) => Refused::value(why),
+    })?;
+    let args = match &args.command {
+        Some(Command::Daemon(daemon)) => args.serving(daemon),
+        _ => args,
+    };
+    // The reason was printed.
+    let args = run::with_secrets(&args).map_err(|_| Refused::new(1, ""))?;
+    let mut settings = daemon::settings_of(&args).map_err(Refused::value)?;
+    if options.is_true("continue") {
+        settings.resume = Resume::Adopt;
+    }
+    settings.keep_mtime = options.is_true("remote-time");
+    settings.proxies.http = proxy(options, "http", settings.proxies.http)?;
+    settings.proxies.https = proxy(options, "https", settings.proxies.https)?;
+    if let Some(hosts) = options.get("no-proxy") {
+        settings.proxies.except = NoProxy::parse(hosts);
+    }
+    Ok((settings, args))
+}
+
+fn words(options: &Options) -> Vec<String> {
+    let mut words: Vec<String> =
+        ["downhaul", "daemon", "--config", "none", "--log", "none"].map(String::from).into();
+    // An option of its own is not needed where the value could be taken for one.
+    let mut add = |option: &str, value: &str| words.push(format!("{option}={value}"));
+    for (name, option) in SAME {
+        if let Some(value) = options.get(name) {
+            add(option, value);
+        }
+    }
+    // aria2 counts tries, and 0 means that there is no limit.
+    let tries = options.number("max-tries");
+    add(
+        "--retries",
+        &tries.checked_sub(1).map_or("inf".into(), |retries| retries.min(u64::from(u32::MAX)).to_string()),
+    );
+    if options.number("lowest-speed-limit") > 0 {
+        add("--min-speed", options.value("lowest-speed-limit"));
+    }
+    match options.get("netrc-path") {
+        _ if options.is_true("no-netrc") => words.push("--no-netrc".into()),
+        Some(path) => words.push(format!("--netrc={path}")),
+        None => {}
+    }
+    for (name, value, switch) in SWITCHES {
+        if options.get(name) == Some(value) {
+            words.extend(switch.iter().map(|word| (*word).to_string()));
+        }
+    }
+    words
+}
+
+/// Returns the proxy for URLs of a scheme. Without an option, it is the one of the environment.
+fn proxy(options: &Options, scheme: &str, else_: Option<Proxy>) -> Result<Option<Proxy>, Refused> {
+    let own = format!("{scheme}-proxy");
+    let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));
+    let Some(name) = name else { return Ok(else_) };
+    // An empty value means no proxy.
+    let Some(text) = options.get(name) else { return Ok(None) };
+    let one_of =
+        |part: &str| options.get(&format!("{own}-{part}")).or(options.get(&format!("all-proxy-{part}")));
+    let login = one_of("user")
+        .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
+    let proxy = Proxy::parse(text).and_then(|proxy| match login {
+        Some(login) => proxy.with_login(Some(login)),
+        None => Ok(proxy),
+    });
+    // The reason has no part of the URL, which may have a password.
+    proxy.map(Some).map_err(|why| {
+        Refused::value(format!(
+            "We encountered a problem while processing the option '--{name}'.\n  -> {why}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(given: &[(&str, &str)]) -> Options {
+        let mut options = Options::default();
+        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
+        options
+    }
+
+    #[test]
+    fn options_become_those_of_downhaul() {
+        let words = words(&options(&[
+            ("max-tries", "0"),
+            ("timeout", "7"),
+            ("check-certificate", "false"),
+            ("lowest-speed-limit", "2K"),
+        ]));
+        for word in ["--retries=inf", "--timeout=7", "--insecure", "--min-speed=2048"] {
+            assert!(words.iter().any(|other| other == word), "{word}: {words:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_for_its_scheme_and_may_be_none() {
+        let given = options(&[("all-proxy", "p:1"), ("https-proxy", ""), ("all-proxy-user", "me")]);
+        assert!(proxy(&given, "http", None).expect("a proxy").is_some());
+        let other = Proxy::parse("q:1").ok();
+        assert_eq!(proxy(&given, "https", other.clone()).expect("none"), None);
+        assert_eq!(proxy(&options(&[]), "https", other.clone()).expect("the other"), other);
+    }
+}

@@ -1,0 +1,483 @@
+//! The command line of aria2, as programs use it that start `aria2c`. What the tests expect was measured with
+//! aria2 1.36.
+
+use crate::common::daemon::free_port;
+use crate::common::{Out, PATIENCE, Place, finish, poll, send, wait_until};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use rustix::process::Signal;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs `downhaul aria2c` in a place.
+fn aria2c(place: &Place, args: &[&str]) -> Out {
+    place.run(&[&["aria2c"], args].concat())
+}
+
+fn stdout(out: &Out) -> String {
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+#[test]
+fn the_program_is_aria2c_if_it_is_called_so() {
+    let place = Place::new();
+    let link = place.path().join("aria2c");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_downhaul"), &link).expect("a link");
+    let plain = finish(place.command(&["aria2c", "-v"]).spawn().expect("starts"));
+    let linked = Command::new(&link).arg("--version").env_clear().output().expect("starts");
+    assert_eq!((plain.status, &plain.stdout), (0, &linked.stdout));
+    let text = stdout(&plain);
+    assert!(
+        text.starts_with("aria2 version 1.37.0\n") && text.contains("\nHash Algorithms: sha-1, "),
+        "{text}"
+    );
+    let help = stdout(&aria2c(&place, &["-h"]));
+    assert!(help.starts_with("Usage: aria2c ") && help.contains("--dir=DIR"), "{help}");
+    let all = stdout(&aria2c(&place, &["--help=#all"]));
+    assert!(all.contains("\n --max-tries=") && all.contains("\n --no-conf[=true|false]"), "{all}");
+}
+
+#[test]
+fn a_download_is_reported_in_the_words_of_aria2() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 5000));
+    let out = aria2c(&place, &["--enable-color=false", &url]);
+    place.assert_exact(&out, "a.bin", &content("a", 5000));
+    let (text, here) = (stdout(&out), place.path().canonicalize().expect("a path"));
+    let path = here.join("a.bin");
+    for part in [
+        " [NOTICE] Downloading 1 item(s)\n",
+        &format!(" [NOTICE] Download complete: {}\n", path.display()),
+        "\nDownload Results:\ngid   |stat|avg speed  |path/URI\n\
+         ======+====+===========+=======================================================\n",
+        "|OK  |",
+        &format!("/s|{}\n", path.display()),
+        "\nStatus Legend:\n(OK):download completed.\n",
+    ] {
+        assert!(text.contains(part), "{part:?} in:\n{text}");
+    }
+    assert!(out.stderr.is_empty(), "{}", out.stderr);
+    let out = aria2c(&place, &["--allow-overwrite", "-q", &url]);
+    assert_eq!((out.status, stdout(&out).as_str(), out.stderr.as_str()), (0, "", ""));
+    let out =
+        aria2c(&place, &["--allow-overwrite", "--console-log-level=warn", "--download-result=hide", &url]);
+    assert_eq!((out.status, stdout(&out).as_str(), out.stderr.as_str()), (0, "", ""));
+    let out = aria2c(&place, &["--allow-overwrite", "--stderr", "--download-result=full", &url]);
+    assert!(stdout(&out).is_empty() && out.stderr.contains("|path/URI\n"), "{}", out.stderr);
+    assert!(out.stderr.contains("|100|") && out.stderr.contains("\x1b[1;32mNOTICE\x1b[0m"), "{}", out.stderr);
+}
+
+#[test]
+fn the_progress_is_a_line_each_second_also_in_a_pipe() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/1000000/f");
+    let out = aria2c(&place, &["--max-download-limit=400K", "--summary-interval=1", &url]);
+    place.assert_exact(&out, "f", &content("f", 1_000_000));
+    let text = stdout(&out);
+    let line = text.lines().find(|line| line.starts_with("[#") && line.contains("ETA")).expect("progress");
+    assert!(line.contains("KiB/0.9MiB(") && line.contains("%) CN:") && line.contains(" DL:"), "{line}");
+    assert!(text.contains(" *** Download Progress Summary as of "), "{text}");
+    let out = aria2c(
+        &place,
+        &["--max-download-limit=400K", "--human-readable=false", "--summary-interval=0", "-o", "g", &url],
+    );
+    let text = stdout(&out);
+    assert!(text.contains("B/1000000B(") && !text.contains("***"), "{text}");
+    let out = aria2c(&place, &["--max-download-limit=400K", "--show-console-readout=false", "-o", "h", &url]);
+    assert!(!stdout(&out).contains("[#"), "{}", stdout(&out));
+}
+
+#[test]
+fn exit_statuses_are_those_of_aria2() {
+    let server = Server::start();
+    let url = server.put("/a", content("a", 5000));
+    let wrong = "--checksum=sha-1=da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let of = |status: &str| server.url(&format!("status/10/f?status={status}"));
+    let (forbidden, login, broken, busy) = (of("403"), of("401"), of("500"), of("503"));
+    let (gone, many) = (of("410"), of("429"));
+    for (args, status) in [
+        (&[url.as_str()][..], 0),
+        (&[&server.url("/no")], 3),
+        (&[&forbidden], 22),
+        (&[&login], 24),
+        (&[&gone], 22),
+        (&["--max-tries=1", &broken], 22),
+        (&["--max-tries=1", &busy], 29),
+        (&["--max-tries=1", &many], 22),
+        (&["--max-tries=1", "--timeout=1", &server.url("slow_first_byte/10/f")], 2),
+        (&["--max-tries=1", "http://127.0.0.1:1/x"], 1),
+        (&["--max-tries=1", "http://no-such-host.invalid/x"], 19),
+        (&[&server.url("redirect_chain/10/f")], 23),
+        (&[wrong, &url], 32),
+        (&["--no-such", &url], 28),
+        (&["--max-tries=x", &url], 28),
+        (&["--checksum=sha-1=zz", &url], 28),
+        (&["-d"], 28),
+        (&[], 1),
+        (&["-i", "no-such-file"], 1),
+        (&["ftp://127.0.0.1/x"], 1),
+        (&["--conf-path=no-such-file", &url], 1),
+        (&["--gid=zz", &url], 1),
+        (&["--dry-run", &url], 1),
+        // Of several failures, the last one counts.
+        (&["-Z", "-j1", &forbidden, &url, &server.url("/no")], 3),
+        (&["-Z", "-j1", &server.url("/no"), &url, &forbidden], 22),
+        // Several URLs are mirrors.
+        (&[&server.url("/no"), &url], 0),
+    ] {
+        let place = Place::new();
+        let out = aria2c(&place, args);
+        assert_eq!(out.status, status, "{args:?}\n{}{}", stdout(&out), out.stderr);
+    }
+    let place = Place::new();
+    let out = aria2c(&place, &[&forbidden]);
+    let text = stdout(&out);
+    assert!(text.contains(&format!("Download aborted. URI={forbidden}")), "{text}");
+    assert!(text.contains("errorCode=22") && text.contains("|ERR |"), "{text}");
+    assert!(text.contains("(ERR):error occurred.\n\naria2 will resume download if"), "{text}");
+}
+
+#[test]
+fn an_existing_file_gets_a_number_or_is_kept_or_replaced() {
+    let (server, place) = (Server::start(), Place::new());
+    let (url, bytes) = (server.put("/a.tar.gz", content("a", 5000)), content("a", 5000));
+    for (args, status, files) in [
+        (&["-q"][..], 0, &["a.tar.gz"][..]),
+        (&["-q"], 0, &["a.tar.1.gz", "a.tar.gz"]),
+        (&["-q", "-c"], 0, &["a.tar.1.gz", "a.tar.gz"]),
+        (&["-q", "--auto-file-renaming=false"], 13, &["a.tar.1.gz", "a.tar.gz"]),
+        (&["-q", "--allow-overwrite=true"], 0, &["a.tar.1.gz", "a.tar.gz"]),
+        (&["-q", "-c", "--allow-overwrite=true"], 0, &["a.tar.1.gz", "a.tar.gz"]),
+        (&["-q", "-o", "a.tar.gz"], 0, &["a.tar.1.gz", "a.tar.2.gz", "a.tar.gz"]),
+    ] {
+        let out = aria2c(&place, &[args, &[&url]].concat());
+        assert_eq!(
+            (out.status, place.files()),
+            (status, files.iter().map(|name| (*name).into()).collect()),
+            "{args:?}"
+        );
+    }
+    assert!(place.files().iter().all(|name| place.file(name).as_ref() == Some(&bytes)));
+    place.write("b", "other");
+    let url = server.put("/b", content("b", 5000));
+    assert_eq!(aria2c(&place, &["-q", "--allow-overwrite=true", &url]).status, 0);
+    assert!(place.file("b") == Some(content("b", 5000)), "{:?}", place.files());
+    // A file that another program left unfinished is continued.
+    place.write("c", &content("c", 100_000)[..60_000]);
+    let url = server.put("/c", content("c", 100_000));
+    assert_eq!(aria2c(&place, &["-q", "-c", &url]).status, 0);
+    assert!(place.file("c") == Some(content("c", 100_000)), "{:?}", place.files());
+}
+
+#[test]
+fn names_and_folders_are_taken_as_they_are_given() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 5000));
+    let absolute = place.path().join("deep/er/abs.db.part");
+    let absolute = absolute.to_str().expect("text");
+    for (args, name) in [
+        (&["-o", "f.part"][..], "f.part"),
+        (&["--dir=/", "--out", absolute], "deep/er/abs.db.part"),
+        (&["-dsub", "-oin/x"], "sub/in/x"),
+        (&["-d", "sub", "-o", "../up"], "up"),
+        (&["-d", "", "-o", "here"], "here"),
+        (&["--out=", "--dir=other"], "other/a"),
+    ] {
+        let out = aria2c(&place, &[args, &["--no-conf", "-q", &url]].concat());
+        assert!(
+            out.status == 0 && place.file(name) == Some(content("a", 5000)),
+            "{args:?}: {:?}",
+            place.files()
+        );
+    }
+}
+
+#[test]
+fn a_list_has_options_for_each_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let (a, b) = (server.put("/a", content("a", 5000)), server.put("/b", content("b", 5000)));
+    let list = format!(
+        "{a}\n  out=l%20#1.bin\n  dir=\n\theader=X-A: 1\n  header=X-B: 2\n  gid=00000000000000aa\n  no-such=1\n  \
+         referer=http://r/\n\n# comment\n{}\t{b}\n out=m\n pause=true\n checksum=sha-256=\n",
+        server.url("/no")
+    );
+    let list = list.replace(" checksum=sha-256=\n", "");
+    place.write("list", &list);
+    let out = aria2c(&place, &["-i", "list", "-d", "all", "--out=ignored", "--enable-color=false"]);
+    assert_eq!(out.status, 0, "{}", stdout(&out));
+    assert!(place.file("l%20#1.bin") == Some(content("a", 5000)), "{:?}", place.files());
+    assert!(place.file("all/m") == Some(content("b", 5000)), "{:?}", place.files());
+    let text = stdout(&out);
+    assert!(text.contains("[WARN] Unknown option:   no-such=1") && text.contains("\n000000|OK  |"), "{text}");
+    let request = &server.requests_for("/a")[0];
+    let headers = ["x-a", "x-b", "referer"].map(|name| request.header(name));
+    assert_eq!(headers, [Some("1"), Some("2"), Some("http://r/")]);
+    // From standard input, and packed.
+    let place = Place::new();
+    assert_eq!(place.run_with(&["aria2c", "-q", "-i", "-"], list.as_bytes()).status, 0);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(list.as_bytes()).expect("packs");
+    place.write("list.gz", packed.finish().expect("packs"));
+    assert_eq!(aria2c(&place, &["-q", "--input-file=list.gz"]).status, 0);
+    assert_eq!(place.files(), ["l%20#1.1.bin", "l%20#1.bin", "list.gz", "m", "m.1"]);
+    let out = aria2c(&place, &["-i", "/dev/null", "--enable-color=false"]);
+    assert!(out.status == 0 && stdout(&out).contains("No files to download."), "{}", stdout(&out));
+}
+
+#[test]
+fn the_configuration_of_aria2_is_below_the_command_line() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 5000));
+    let conf = "# mine\nquiet=true\ndir=${HOME}/of conf\nheader=X-A: 1\nheader=X-B: 2\nno-such=3\n";
+    place.write(".config/aria2/aria2.conf", conf);
+    place.write("other.conf", "dir=other\nquiet=true\n");
+    let run = |args: &[&str]| {
+        let args = [&["aria2c"], args, &[&url]].concat();
+        finish(place.command(&args).env("HOME", place.path()).spawn().expect("starts"))
+    };
+    for (args, name) in [
+        (&["--header=X-C: 3"][..], "of conf/a"),
+        (&["-d", "mine"], "mine/a"),
+        (&["--conf-path=other.conf"], "other/a"),
+        (&["--no-conf", "-q"], "a"),
+        (&["--no-conf=true", "-q", "-d", "x"], "x/a"),
+    ] {
+        let out = run(args);
+        assert!(
+            out.status == 0 && place.file(name) == Some(content("a", 5000)),
+            "{args:?}: {} {:?}",
+            out.stderr,
+            place.files()
+        );
+    }
+    let request = &server.requests_for("/a")[0];
+    assert_eq!(["x-a", "x-b", "x-c"].map(|name| request.header(name)), [Some("1"), Some("2"), Some("3")]);
+    place.write("other.conf", "split=x\n");
+    assert_eq!(run(&["--conf-path=other.conf"]).status, 28);
+    // The older place has precedence.
+    place.write(".aria2/aria2.conf", "dir=older\nquiet=true\n");
+    run(&[]);
+    assert!(place.file("older/a").is_some());
+}
+
+#[test]
+fn programs_get_the_identifier_the_number_of_files_and_the_path() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 5000));
+    let hook = place.write("hook", "#!/bin/sh\necho \"$1|$2|$3|$#\" >> \"$0.$4said\"\n");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    let hook = hook.to_str().expect("text");
+    let said = || String::from_utf8(place.file("hook.said").unwrap_or_default()).expect("UTF-8");
+    let (complete, stop) = (format!("--on-download-complete={hook}"), format!("--on-download-stop={hook}"));
+    let path = place.path().canonicalize().expect("a path").join("a");
+    let out = aria2c(&place, &["-q", "--gid=00000000000000ab", &complete, &stop, &url]);
+    assert_eq!(out.status, 0);
+    wait_until("the program ran", || said() == format!("00000000000000ab|1|{}|3\n", path.display()));
+    std::fs::remove_file(place.path().join("hook.said")).expect("there");
+    aria2c(&place, &["-q", "--gid=00000000000000ac", &complete, &stop, &server.url("/no")]);
+    wait_until("the program ran", || said().starts_with("00000000000000ac|1||3\n"));
+}
+
+#[test]
+fn ctrl_c_leaves_an_unfinished_file_that_is_continued() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("slow/2000000/f?rate=400000");
+    let child = place.start(&["aria2c", "--enable-color=false", "--save-session=s", &url]);
+    place.wait_for_bytes("f.part", 100_000);
+    send(Signal::INT, &child);
+    let out = finish(child);
+    let text = stdout(&out);
+    assert_eq!(out.status, 7, "{text}");
+    assert!(text.contains("|INPR|") && text.contains("(INPR):download in-progress.\n"), "{text}");
+    assert!(text.contains("Serialized session to 's' successfully."), "{text}");
+    let session = String::from_utf8(place.file("s").expect("a session")).expect("UTF-8");
+    assert!(session.starts_with(&format!("{url}\t\n gid=")), "{session}");
+    let out = aria2c(&place, &["-q", "-i", "s", "--save-session=s"]);
+    assert!(out.status == 0 && place.file("f") == Some(content("f", 2_000_000)), "{:?}", place.files());
+    assert_eq!(place.file("s").as_deref(), Some(&b""[..]));
+}
+
+#[test]
+fn it_goes_on_in_the_background() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("slow/1000000/f?rate=500000");
+    let out = aria2c(&place, &["-D", &url]);
+    assert!(out.status == 0 && place.file("f").is_none(), "{}", out.stderr);
+    wait_until("the file is complete", || place.file("f") == Some(content("f", 1_000_000)));
+}
+
+/// The command lines of programs that start aria2c, and the name of the file that they expect. `LIST`, `URL`,
+/// `HERE` and `PID` stand for what the test has.
+const CALLERS: [(&str, &str, &str); 7] = [
+    (
+        "apt-fast",
+        "--no-conf -c -j 5 -x 16 -s 16 -i LIST --min-split-size=1M --stream-piece-selector=default \
+     --connect-timeout=600 --timeout=600 -m0 --header Accept:*/*",
+        "out.bin",
+    ),
+    (
+        "hfd.sh",
+        "--console-log-level=error --file-allocation=none -x 4 -j 5 -s 4 -k 1M -c -i LIST --save-session=LIST",
+        "out.bin",
+    ),
+    (
+        "hfd.sh of before",
+        "--header=Authorization:Bearer_x --console-log-level=error --file-allocation=none -x 4 -s 4 -k 1M -c URL -d . -o out.bin",
+        "out.bin",
+    ),
+    (
+        "Scoop",
+        "--input-file=LIST --user-agent=Scoop --allow-overwrite=true --auto-file-renaming=false --retry-wait=2 \
+     --split=5 --max-connection-per-server=5 --min-split-size=5M --console-log-level=warn \
+     --enable-color=false --no-conf=true --follow-metalink=true --metalink-preferred-protocol=https \
+     --min-tls-version=TLSv1.2 --stop-with-process=PID --continue --summary-interval=0 \
+     --auto-save-interval=1",
+        "out.bin",
+    ),
+    (
+        "pacman",
+        "--allow-overwrite=true --continue=true --file-allocation=none --log-level=error --max-tries=2 \
+     --max-connection-per-server=2 --max-file-not-found=5 --min-split-size=5M --no-conf \
+     --remote-time=true --summary-interval=60 --timeout=5 --dir=/ --out HERE/core.db.part URL",
+        "core.db.part",
+    ),
+    (
+        "winetricks",
+        "-c -d HERE -o out.bin --no-conf -x 4 -s 4 -m 8 -t 10 --retry-wait=2 --check-certificate=false URL",
+        "out.bin",
+    ),
+    (
+        "yt-dlp",
+        "-c --no-conf --console-log-level=warn --summary-interval=0 --download-result=hide \
+     --http-accept-gzip=true --file-allocation=none -x16 -j16 -s16 --min-split-size 1M \
+     --header User-Agent:x --check-certificate=false --remote-time=true --show-console-readout=true \
+     --allow-overwrite=true --allow-piece-length-change=true --auto-file-renaming=false \
+     --dir HERE/ --out out.mp4.part URL",
+        "out.mp4.part",
+    ),
+];
+
+#[test]
+fn callers_get_what_they_ask_for() {
+    let server = Server::start();
+    let url = server.put("/a.bin", content("a", 300_000));
+    for (caller, args, name) in CALLERS {
+        let place = Place::new();
+        place.write("list", format!("{url}\n  dir=.\n  out=out.bin\n"));
+        let here = place.path().to_str().expect("text");
+        let words = args.split_whitespace().map(|word| {
+            word.replace("LIST", "list")
+                .replace("URL", &url)
+                .replace("HERE", here)
+                .replace("PID", &std::process::id().to_string())
+        });
+        let words: Vec<String> = words.collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let out = aria2c(&place, &words);
+        assert_eq!(out.status, 0, "{caller}: {}{}", stdout(&out), out.stderr);
+        assert!(place.file(name) == Some(content("a", 300_000)), "{caller}: {:?}", place.files());
+    }
+}
+
+#[test]
+fn it_ends_with_the_process_of_its_caller() {
+    let (server, place) = (Server::start(), Place::new());
+    let mut caller = Command::new("sleep").arg("1").spawn().expect("starts");
+    let process = caller.id().to_string();
+    let waits = std::thread::spawn(move || caller.wait());
+    let url = server.url("slow/3000000/f?rate=1000");
+    let out = aria2c(&place, &["-q", "--stop-with-process", &process, &url]);
+    assert_eq!(out.status, 7, "{}", out.stderr);
+    assert!(waits.join().expect("ends").is_ok());
+}
+
+/// Calls a method of a running server, and returns the whole answer.
+fn call(port: u16, method: &str, params: &str) -> String {
+    use std::io::Read;
+    let body = format!(r#"{{"id":"1","method":"{method}","params":{params}}}"#);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let request = format!(
+        "POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+fn wait_for_port(port: u16) {
+    assert!(poll(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).ok()).is_some(), "nothing listens");
+}
+
+#[test]
+fn clients_are_served_and_the_session_is_one_with_the_queue() {
+    let (server, place) = (Server::start(), Place::new());
+    let (slow, port) = (server.url("slow/3000000/f?rate=400000"), free_port());
+    place.write("session", "");
+    let port_option = format!("--rpc-listen-port={port}");
+    let args = [
+        "aria2c",
+        "--enable-rpc",
+        &port_option,
+        "--rpc-secret=hush",
+        "--input-file=session",
+        "--save-session=session",
+        "--dir=files",
+        "--enable-color=false",
+    ];
+    let child = place.start(&args);
+    wait_for_port(port);
+    assert!(call(port, "aria2.getVersion", "[]").contains("Unauthorized"));
+    let added = call(
+        port,
+        "aria2.addUri",
+        &format!(
+            r#"["token:hush",["{slow}"],{{"gid":"00000000000000aa","out":"x.bin","on-download-complete":"/bin/false"}}]"#
+        ),
+    );
+    assert!(added.contains("00000000000000aa"), "{added}");
+    // Outside of the folder.
+    let refused = call(port, "aria2.addUri", &format!(r#"["token:hush",["{slow}"],{{"dir":"/etc"}}]"#));
+    assert!(refused.contains("is not below a folder"), "{refused}");
+    place.wait_for_bytes("files/x.bin.part", 50_000);
+    assert!(call(port, "aria2.saveSession", r#"["token:hush"]"#).contains("OK"));
+    let saved = String::from_utf8(place.file("session").expect("a session")).expect("UTF-8");
+    assert!(saved.contains(&format!("{slow}\t\n gid=00000000000000aa\n")) && saved.contains(" out=x.bin\n"));
+    assert!(!saved.contains("hush") && place.file("session.db").is_some());
+    send(Signal::TERM, &child);
+    let out = finish(child);
+    assert_eq!(out.status, 7, "{}", stdout(&out));
+    // The session file and the queue both have it, and it is one download.
+    let child = place.start(&args);
+    wait_for_port(port);
+    let gone = poll(Duration::from_secs(60), || {
+        let answer = call(port, "aria2.tellStatus", r#"["token:hush","00000000000000aa",["status"]]"#);
+        answer.contains("complete").then_some(())
+    });
+    assert!(gone.is_some());
+    let stat = call(port, "aria2.getGlobalStat", r#"["token:hush"]"#);
+    assert!(stat.contains(r#""numWaiting":"0""#) && stat.contains(r#""numStopped":"1""#), "{stat}");
+    assert!(call(port, "aria2.shutdown", r#"["token:hush"]"#).contains("OK"));
+    assert_eq!(finish(child).status, 0);
+    assert!(place.file("files/x.bin") == Some(content("f", 3_000_000)), "{:?}", place.files());
+    assert_eq!(place.file("session").as_deref(), Some(&b""[..]));
+}
+
+#[test]
+fn clients_of_other_machines_need_a_secret() {
+    let place = Place::new();
+    let port = format!("--rpc-listen-port={}", free_port());
+    for (args, says) in [
+        (&["--rpc-listen-all"][..], "without --rpc-secret"),
+        (&["--rpc-user=me", "--rpc-passwd=x"], "--rpc-secret"),
+        (&["--rpc-listen-port=80"], "rpc-listen-port"),
+    ] {
+        let out = aria2c(&place, &[&["--enable-rpc", &port], args].concat());
+        assert!(out.status == 28 && out.stderr.contains(says), "{args:?}: {} {}", out.status, out.stderr);
+    }
+    assert!(!Path::new(&place.path().join("aria2.db")).exists());
+}

@@ -1,0 +1,131 @@
+//! Reads and writes queues in the form of aria2: a line with the URLs of a file, and indented lines with its
+//! options. These are the files of `--input-file` and `--save-session` (`man aria2c`, INPUT FILE).
+//!
+//! Invariant: a session file that was written is read again as the same downloads. Only its owner can read
+//! it, because options can be passwords.
+
+use crate::entry::{Entry, State as EntryState};
+use crate::options::{self, Options};
+use crate::queue::Sequence;
+use crate::state::State;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// A download of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The URLs of the file. Several URLs are mirrors.
+    pub uris: Vec<String>,
+    /// The options of the file.
+    pub options: Options,
+}
+
+/// Reads a list. Also returns the lines with options that aria2 does not have.
+///
+/// # Errors
+/// Returns which line has a value that is not allowed.
+pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
+    let (mut items, mut unknown): (Vec<Item>, Vec<String>) = (Vec::new(), Vec::new());
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        let content = line.trim();
+        if content.is_empty() || content.starts_with('#') {
+            continue;
+        }
+        if !line.starts_with([' ', '\t']) {
+            let uris = content.split('\t').map(str::trim).filter(|uri| !uri.is_empty());
+            items.push(Item { uris: uris.map(String::from).collect(), options: Options::default() });
+            continue;
+        }
+        let Some(item) = items.last_mut() else { continue };
+        let (name, value) = content.split_once('=').unwrap_or((content, ""));
+        match options::row(name.trim_end()) {
+            Some((name, ..)) => {
+                item.options.add(name, value.trim()).map_err(|fault| format!("{fault} ({content})"))?;
+            }
+            None => unknown.push(line.into()),
+        }
+    }
+    Ok((items, unknown))
+}
+
+/// Returns the text of the session file: all downloads that are not complete, and not removed.
+pub fn text(state: &State) -> String {
+    let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(entry));
+    let open = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|which| state.queue().iter(which));
+    over.chain(open).fold(String::new(), |text, entry| text + &lines(entry))
+}
+
+/// Returns true if a download that is over is in the session file.
+fn is_saved(entry: &Entry) -> bool {
+    let is_missing = entry.aria2_status() == NOT_FOUND;
+    match entry.state {
+        EntryState::Error => !is_missing || entry.options.is_true("save-not-found"),
+        _ => entry.options.is_true("force-save"),
+    }
+}
+
+/// The status of a file that the server does not have (`--save-not-found`).
+const NOT_FOUND: u8 = 3;
+
+fn lines(entry: &Entry) -> String {
+    // A line end in a URL would begin an option.
+    let one_line = |uri: &String| uri.chars().filter(|c| !c.is_control()).collect::<String>() + "\t";
+    let mut text: String = entry.uris.iter().map(one_line).collect();
+    text += &format!("\n gid={}\n", entry.gid);
+    if entry.state == EntryState::Paused {
+        text += " pause=true\n";
+    }
+    for (name, value) in entry.options.iter() {
+        text.extend(value.lines().map(|line| format!(" {name}={line}\n")));
+    }
+    text
+}
+
+/// Replaces a file in one step.
+///
+/// # Errors
+/// Returns the error of the system.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push("__temp");
+    let new = Path::new(&new);
+    // What an earlier run may have left is written anew.
+    let _ = std::fs::remove_file(new);
+    crate::platform::create_private(new)?;
+    std::fs::OpenOptions::new().append(true).open(new)?.write_all(text.as_bytes())?;
+    std::fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_urls_and_options() {
+        let text = "# by a script\nhttp://h/a\thttp://m/a\t\n  out=l%20#1.bin\n\theader=X: 1\n header=Y: 2\n dir=\n no-such=1\n\nhttp://h/b\n";
+        let (items, unknown) = read(text).expect("a list");
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0].uris, ["http://h/a", "http://m/a"]);
+        assert_eq!(items[0].options.get("out"), Some("l%20#1.bin"));
+        assert_eq!(items[0].options.get("header"), Some("X: 1\nY: 2"));
+        assert!(items[0].options.is_set("dir") && items[0].options.get("dir").is_none());
+        assert_eq!((items[1].options.iter().count(), unknown), (0, vec![" no-such=1".to_string()]));
+        let why = read("http://h/a\n split=x\n").expect_err("no number");
+        assert!(why.contains("'--split'"), "{why}");
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_private() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("session");
+        std::fs::write(&path, "old").expect("written");
+        write(&path, "new").expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "new");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}
