@@ -202,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_device_keeps_its_rights() {
+        let rights =
+            || std::os::unix::fs::MetadataExt::mode(&std::fs::metadata("/dev/null").expect("a device"));
+        let before = rights();
+        assert_eq!(Store::open(Path::new("/dev/null")).err(), Some("it is not a regular file".into()));
+        assert_eq!(rights(), before);
+    }
+
+    #[test]
     fn a_file_of_another_program_is_not_changed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("other");

@@ -8,10 +8,15 @@ use std::path::Path;
 /// Creates a file that only the user can read, or takes the rights of others to an existing one away.
 ///
 /// # Errors
-/// Returns the error of the system.
+/// Returns the error of the system, or an error if the path leads to a device or a pipe.
 pub fn create_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    let permissions = file.metadata()?.permissions();
+    let metadata = file.metadata()?;
+    // The rights of a device such as `/dev/null` belong to all programs of the machine.
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let permissions = metadata.permissions();
     if permissions.mode() & 0o077 != 0 {
         file.set_permissions(PermissionsExt::from_mode(0o600))?;
     }
