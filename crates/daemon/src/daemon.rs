@@ -187,7 +187,7 @@ impl Daemon {
             let Some((gid, job)) = next else { return true };
             let Ok(id) = self.0.session.add(job).await else { return false };
             let effect = self.state().began(gid, id);
-            self.carry_out(effect);
+            self.carry_out([effect]);
         }
     }
 

@@ -44,7 +44,7 @@ pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
         job.expect(digest, "the client").map_err(|why| of_option("checksum", &why))?;
     }
     job.connections = connections(options);
-    job.limit_rate = Some(options.number("max-download-limit")).filter(|rate| *rate > 0);
+    job.limit_rate = limit(options);
     with_headers(job, options)
 }
 
@@ -64,6 +64,11 @@ pub fn check(uris: &[String], options: &Options, folders: &Folders) -> Result<()
         Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
     }
     Ok(())
+}
+
+/// Returns the limit of a download in bytes a second.
+pub fn limit(options: &Options) -> Option<u64> {
+    Some(options.number("max-download-limit")).filter(|rate| *rate > 0)
 }
 
 /// Returns the folder of a download. The folders in its name are checked too, because one of them may be a

@@ -167,12 +167,13 @@ impl State {
         (None, effects)
     }
 
-    /// Records which job of the library a download has.
-    pub fn began(&mut self, gid: Gid, job: JobId) -> Option<Effect> {
-        // The download may have been paused or removed in the meantime.
-        let is_active = self.queue.get(gid).is_some_and(|entry| entry.state == entry::State::Active);
-        self.runs.insert(job, Run { gid, is_stopping: !is_active });
-        (!is_active).then_some(Effect::Stop(job))
+    /// Records which job of the library a download has. The download may have been paused, removed or limited
+    /// since its job was made.
+    pub fn began(&mut self, gid: Gid, job: JobId) -> Effect {
+        let active = self.queue.get(gid).filter(|entry| entry.state == entry::State::Active);
+        let effect = active.map_or(Effect::Stop(job), |entry| Effect::Limit(job, job::limit(&entry.options)));
+        self.runs.insert(job, Run { gid, is_stopping: active.is_none() });
+        effect
     }
 
     /// Applies an event of the library.

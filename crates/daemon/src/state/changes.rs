@@ -188,7 +188,7 @@ impl State {
         let job = self.job_of(gid);
         let only_limit =
             entry.options.without(&["max-download-limit"]) == options.without(&["max-download-limit"]);
-        let limit = Some(options.number("max-download-limit")).filter(|rate| *rate > 0);
+        let limit = job::limit(&options);
         if options == entry.options {
             return Ok(((), Vec::new()));
         }

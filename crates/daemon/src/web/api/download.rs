@@ -1,6 +1,7 @@
 //! [`Download`]: a download as the interface shows it.
 
 use crate::entry::Entry;
+use crate::job;
 use crate::queue::Sequence;
 use crate::state::State;
 use downhaul_engine::Url;
@@ -84,7 +85,7 @@ impl Download {
             added: entry.times.0,
             ended: entry.times.1,
             position: None,
-            limit: Some(entry.options.number("max-download-limit")).filter(|limit| *limit > 0),
+            limit: job::limit(&entry.options),
         }
     }
 
