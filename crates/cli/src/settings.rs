@@ -58,12 +58,13 @@ pub const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`).",
+         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). `daemon-secret` and `daemon.db` are those of `downhaul daemon`.",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
         "The configuration is `downhaul/config.toml` in `$XDG_CONFIG_HOME`, or else in `$HOME/.config` (macOS: \
-         `$HOME/Library/Application Support`). [`aria2c`](aria2c.md) reads `aria2.conf` in them.",
+         `$HOME/Library/Application Support`). `downhaul aria2c` reads `~/.aria2/aria2.conf`, or else \
+         `aria2/aria2.conf` in `$XDG_CONFIG_HOME` or `$HOME/.config`.",
     ),
     (
         "NETRC",

@@ -126,7 +126,7 @@ pub struct Daemon {
     /// Read the secret of the clients from FILE [default: daemon-secret in the folder for state]
     ///
     /// If the file does not exist, it is written with a new secret, and only you can read it. The
-    /// environment variable DOWNHAUL_DAEMON_SECRET can have the secret instead.
+    /// environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
@@ -138,16 +138,16 @@ pub struct Daemon {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub queue: Option<PathBuf>,
 
-    /// Also answer under this host name (can be repeated)
+    /// Also accept requests for this host name (can be repeated)
     ///
-    /// Addresses and localhost are always answered. Other names are refused, because a web page could make
-    /// its name lead to this machine.
+    /// Requests for an address or localhost are always accepted. Other names are refused, because a web page
+    /// could make its own name lead to this machine.
     #[arg(long, value_name = "NAME", help_heading = "Daemon")]
     pub allow_host: Vec<String>,
 
-    /// Also answer web pages of this origin, such as https://ariang.example.com (can be repeated)
+    /// Also accept requests from web pages of ORIGIN, as https://ariang.example.com (can be repeated)
     ///
-    /// Pages of the daemon and of browser extensions are always answered. * allows all pages.
+    /// Pages of the daemon and of browser extensions are always accepted. * accepts all pages.
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
 

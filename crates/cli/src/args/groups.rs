@@ -81,9 +81,9 @@ pub struct Output {
 
     /// Put the files into tars of this name, such as data-{shard:05}.tar
     ///
-    /// {shard} is the number of a tar, from 0 on. The tars have the form of WebDataset: beside each file is a
-    /// member with .json, which has the URL, the digests and what the list says. A relative path is below the
-    /// folder of -d. A tar gets its name when it is complete.
+    /// {shard} is the number of a tar, from 0 on, and not that of --shard. The tars have the form of
+    /// WebDataset: beside each file is a member with .json, which has the URL, the digests and what the list
+    /// says. A relative path is below the folder of -d. A tar gets its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = TarNames::read, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<TarNames>,
 
@@ -204,7 +204,7 @@ pub struct Existing {
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub archive: Option<PathBuf>,
 
-    /// Choose what happens with files that have the same digest
+    /// Store files with the same digest only once
     ///
     /// A file whose strong digest the list states is not downloaded if this run has a file with the same
     /// digest, or if the archive knows one. It is made from that file. Other files are compared by their

@@ -54,7 +54,7 @@ Exit status:
   75 stopped by a signal, --max-total or --deadline   130 stopped by Ctrl-C";
 
 const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
-       downhaul URLS FILENAMES [OPTIONS]  two lists of equal length, with commas
+       downhaul URLS FILENAMES [OPTIONS]  comma-separated lists of equal length
        downhaul -i LIST [OPTIONS]         LIST has URLs; - is standard input";
 
 /// Download files in parallel, verify them, and resume what was interrupted
