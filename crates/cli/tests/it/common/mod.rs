@@ -46,6 +46,23 @@ impl Place {
         }
     }
 
+    /// Returns a place on a disk with so many free bytes, or in memory. If there is none, this prints a note and returns
+    /// `None`.
+    #[cfg(unix)]
+    pub fn with_room_for(bytes: u64) -> Option<Place> {
+        undo_ignored_signals();
+        let has_room = |folder: &PathBuf| {
+            rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > bytes)
+        };
+        let folders = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
+        let Some(folder) = folders.iter().find(|folder| has_room(folder)) else {
+            eprintln!("skipped: neither the disk nor the memory has {bytes} free bytes");
+            return None;
+        };
+        let folder = tempfile::tempdir_in(folder).expect("a folder");
+        Some(Place { folder, state: tempfile::tempdir().expect("a folder") })
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
