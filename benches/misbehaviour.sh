@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs several downloaders against a server that misbehaves, and prints for each its exit status and whether the file
-# has the right bytes.
+# Runs several downloaders against a server that misbehaves, and prints for each its exit status and
+# whether the file has the right bytes.
 #
 #   benches/misbehaviour.sh
 #
-# Needs cargo, and uses curl, wget2, aria2c and axel where they are installed. Everything stays on 127.0.0.1 and in a
-# temporary folder. A cell says `exact` (the right file and success), `corrupt, exit 0` or `no file, exit 0` (a wrong
-# result that is reported as a success), or the exit status of a reported failure.
+# Needs cargo, and uses curl, wget2, aria2c and axel where they are installed. Everything stays on
+# 127.0.0.1 and in a temporary folder. A cell says `exact` (the right file and success), `corrupt,
+# exit 0` or `no file, exit 0` (a wrong result that is reported as a success), or the exit status of
+# a reported failure.
 set -u
 cd "$(dirname "$0")/.."
 cargo build --profile dist --quiet -p downhaul
@@ -38,7 +39,8 @@ while read -r sin says; do
     dir=$work/$tool-${sin%%\?*}; mkdir -p "$dir"; cd "$dir" || exit 1
     url=${base}${sin%%\?*}/3000000/$tool; [ "$sin" = "${sin#*\?}" ] || url+="?${sin#*\?}"
     timeout 30 bash -c "$(declare -f run); downhaul=$downhaul; run $tool '$url'" >/dev/null 2>&1 </dev/null; status=$?
-    # Only the final name counts. If the file changed during the download, either version is right, but not a mixture.
+    # Only the final name counts. If the file changed during the download, either version is right,
+    # but not a mixture.
     curl -s -o wanted "${base}well_behaved/3000000/$tool"
     curl -s -o wanted.changed "${base}well_behaved/3000000/changed"
     if [ ! -f f ]; then right=missing

@@ -1,5 +1,5 @@
-"""Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it can be read on any page.
-Scenes without a peer are left out."""
+"""Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it
+can be read on any page. Scenes without a peer are left out."""
 import html
 
 import report

@@ -1,8 +1,9 @@
-"""The results of a scene of `benches/race`: medians and ratios, as a table and in race.json. The name of a tool says what it
-is: `downhaul...` is this program, `reference...` a loop that does only what must be done, and all others are peers.
+"""The results of a scene of `benches/race`: medians and ratios, as a table and in race.json. The
+name of a tool says what it is: `downhaul...` is this program, `reference...` a loop that does only
+what must be done, and all others are peers.
 
-Results of earlier versions stay readable. They have no context switches (`voluntary`, `involuntary`) and no `calls`, and the
-reference is called `minimal loop`."""
+Results of earlier versions stay readable. They have no context switches (`voluntary`,
+`involuntary`) and no `calls`, and the reference is called `minimal loop`."""
 import json, os, re, shutil, statistics, subprocess
 
 REFERENCE = ("reference", "minimal")
@@ -81,15 +82,16 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
         "tools": tools,
     }
     print_table(name, result)
-    # The file is replaced by a rename, because a scene may have taken an hour and a half-written file would lose it.
+    # The file is replaced by a rename, because a scene may have taken an hour and a half-written
+    # file would lose it.
     with open(f"{path}.new", "w") as file:
         json.dump({**load(path), name: result}, file, indent=1)
     os.replace(f"{path}.new", path)
 
 
 def ratios(tools):
-    """Returns downhaul's medians divided by those of the fastest peer, the fastest reference, and the fastest downhaul that was
-    told a number, if there are any."""
+    """Returns downhaul's medians divided by those of the fastest peer, the fastest reference, and
+    the fastest downhaul that was told a number, if there are any."""
     ours, *fixed = [name for name in tools if name.startswith("downhaul")]
     found = {}
     for of, among in (

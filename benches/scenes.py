@@ -1,7 +1,7 @@
 """The scenes of `benches/race`: files, servers, lines, and the command of each tool.
 
-Owns the folder that it is given (in /dev/shm) and the ports 18481 to 18483. Each process that is started is returned to the
-caller, which stops it.
+Owns the folder that it is given (in /dev/shm) and the ports 18481 to 18483. Each process that is
+started is returned to the caller, which stops it.
 """
 import dataclasses, functools, hashlib, os, subprocess, time, typing
 
@@ -12,16 +12,16 @@ HTTP, HTTPS, HTTP_FAR = f"http://127.0.0.1:{PLAIN}", f"https://localhost:{SECURE
 LARGE = 1 << 30
 SMALL, SMALL_SIZE = 10_000, 10 * 1024
 MIDDLE, MIDDLE_SIZE = 1_000, 1 << 20
-# The numbers of files at a time that are compared with `-j auto`. On a line with a round trip of 40 ms, 8 would take
-# 50 s.
+# The numbers of files at a time that are compared with `-j auto`. On a line with a round trip of 40
+# ms, 8 would take 50 s.
 FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
-# The requests that the reference has on their way. On loopback, more are not faster. On the line, 128 requests of 10 KiB are
-# 1.3 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
+# The requests that the reference has on their way. On loopback, more are not faster. On the line,
+# 128 requests of 10 KiB are 1.3 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
 AT_ONCE, AT_ONCE_FAR = 8, 128
 # 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
 WIDE = 100 << 20
-# After this many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
-# loses 0.1 %, takes about 100 s; a million files take minutes.
+# After this many seconds a tool is stopped and not run again in the scene. The slowest case, one
+# connection over a line that loses 0.1 %, takes about 100 s; a million files take minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
 # The highest number of seconds that a server may need to start. It usually needs less than one second.
 STARTS = 10
@@ -29,7 +29,8 @@ STARTS = 10
 
 @dataclasses.dataclass
 class Scene:
-    """Each command runs in an empty folder. If the command ends with `> NAME`, its standard output goes to the file NAME in this folder."""
+    """Each command runs in an empty folder. If the command ends with `> NAME`, its standard output
+    goes to the file NAME in this folder."""
 
     title: str
     tools: dict[str, list[str]]
@@ -38,7 +39,8 @@ class Scene:
     files: int = 1
     # The arguments of `link`: Mbit/s, round trip in ms, loss in percent.
     line: tuple[str, str, str] | None = None
-    # `disk`: also run with the output on a disk. `counted`: one more run counts system calls. `warm`: a first run only warms up.
+    # `disk`: also run with the output on a disk. `counted`: one more run counts system calls.
+    # `warm`: a first run only warms up.
     disk: bool = False
     counted: bool = False
     warm: bool = True
@@ -204,8 +206,8 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
         }
 
     def of_a_million(self):
-        # The log and the events are on, because they could fill the memory. curl and aria2 are left out: they keep the whole
-        # list in memory.
+        # The log and the events are on, because they could fill the memory. curl and aria2 are left
+        # out: they keep the whole list in memory.
         list_of_all = ["-i", f"{self.work}/million.list"]
         events = ["--log", "log", "--progress", "json", ">", "events"]
         endless = {
@@ -254,7 +256,8 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
 
 
 class Line:
-    """The line of a scene, with a server at its far end. `with` gives the prefix that runs a command at the near end."""
+    """The line of a scene, with a server at its far end. `with` gives the prefix that runs a
+    command at the near end."""
 
     def __init__(self, stage, line):
         self.stage, self.line, self.started = stage, line, []
@@ -264,7 +267,8 @@ class Line:
             return []
         try:
             program = f"{self.stage.programs}/link"
-            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends even if this program cannot end it.
+            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends even if
+            # this program cannot end it.
             link = subprocess.Popen([program, *self.line, "100", "43200"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self.started.append(link)
             near, far = ([f"--net={link.stdout.readline().split()[2]}"] for _ in range(2))
@@ -305,7 +309,8 @@ def is_of_size(size):
 
 
 def holds(path, content):
-    """Returns True if a small file has this content. Python's buffers are not used, because there are a million files."""
+    """Returns True if a small file has this content. Python's buffers are not used, because there
+    are a million files."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

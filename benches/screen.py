@@ -1,5 +1,6 @@
-"""Draws docs/demo.svg: the demo as a terminal shows it. `benches/screen.py` needs tmux, and `cargo build --example demo`
-before it. It runs the demo in a terminal of its own, takes a picture of the screen while bars are drawn, and stops it.
+"""Draws docs/demo.svg: the demo as a terminal shows it. `benches/screen.py` needs tmux, and `cargo
+build --example demo` before it. It runs the demo in a terminal of its own, takes a picture of the
+screen while bars are drawn, and stops it.
 """
 import html, os, re, subprocess, sys, time
 
@@ -32,7 +33,8 @@ def capture():
 
 
 def parts(lines):
-    """Returns the texts of each line with their styles. A style holds until another one begins, also on the next line."""
+    """Returns the texts of each line with their styles. A style holds until another one begins,
+    also on the next line."""
     style = (INK, False)
     for line in lines:
         row = []

@@ -86,7 +86,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Job:
-    """Downloads items with a function in a thread. The function gets the folder for the files, and returns the rows."""
+    """Downloads items with a function in a thread. The function gets the folder for the files, and
+    returns the rows."""
 
     def __init__(self, items: list[dict[str, str]], folder: str, run: Callable[[str], list[dict]]) -> None:
         self.items, self.folder = items, folder

@@ -3,11 +3,11 @@
 
     benches/python/race.py [RUNS] --python VENV/bin/python [--files N] [--images FOLDER] [--results FILE] [--only TEXT]
 
-RUNS is the number of alternating runs of each tool (5). N is the number of files (10,000) of about 10 KiB each.
-hf_transfer is slow with small files, and gets a tenth of them.
-With --images, the files are kept in FOLDER for the next race. RUNS may be 0, to make them only.
-With --results, the figures of each run are appended to FILE, and the table is of all runs in FILE.
-With --only, only the tools run whose names have TEXT.
+RUNS is the number of alternating runs of each tool (5). N is the number of files (10,000) of about
+10 KiB each. hf_transfer is slow with small files, and gets a tenth of them. With --images, the
+files are kept in FOLDER for the next race. RUNS may be 0, to make them only. With --results, the
+figures of each run are appended to FILE, and the table is of all runs in FILE. With --only, only
+the tools run whose names have TEXT.
 
 The environment VENV needs img2dataset, hf_transfer and the wheel:
 
@@ -16,9 +16,9 @@ The environment VENV needs img2dataset, hf_transfer and the wheel:
 
 Build the wheel for this with `packaging/wheel`. Debug wheels are slow.
 
-Needs Linux, nginx, and some 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools write to
-memory. Every file of downhaul and hf_transfer is compared with the file on the server. img2dataset writes other
-bytes if it encodes the images again, so its files are counted.
+Needs Linux, nginx, and some 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools
+write to memory. Every file of downhaul and hf_transfer is compared with the file on the server.
+img2dataset writes other bytes if it encodes the images again, so its files are counted.
 """
 
 import argparse
@@ -46,7 +46,8 @@ for n in range(int(sys.argv[2])):
     cv2.imwrite(f"{sys.argv[1]}/{n:06}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 20])
 """
 
-# The scripts of downhaul and hf_transfer write the times of the download itself, as img2dataset does for each shard.
+# The scripts of downhaul and hf_transfer write the times of the download itself, as img2dataset
+# does for each shard.
 DOWNHAUL = """
 import json, os, sys, time, downhaul
 urls = open(sys.argv[1]).read().split()
@@ -71,8 +72,8 @@ times = {"start_time": begin, "end_time": time.time(), "successes": right}
 json.dump(times, open(os.path.join(sys.argv[2], "_stats.json"), "w"))
 """
 
-# A process for each core, as its documentation says, and shards of which each process gets two. 256 threads are the
-# default, and were faster than 64.
+# A process for each core, as its documentation says, and shards of which each process gets two. 256
+# threads are the default, and were faster than 64.
 IMG2DATASET = """
 import os, sys, img2dataset
 if __name__ == "__main__":
@@ -185,7 +186,8 @@ def server(work, files):
 
 
 def measure(command, work, files):
-    """Returns the wall time and the processor time of a command, and the time that the download itself took."""
+    """Returns the wall time and the processor time of a command, and the time that the download
+    itself took."""
     # Nothing that an earlier run learned about the server is used.
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)

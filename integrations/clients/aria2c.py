@@ -1,4 +1,5 @@
-"""Downloads with yt-dlp, which finds downhaul as `aria2c`, from a server on this machine. `.ci/daemon` runs this."""
+"""Downloads with yt-dlp, which finds downhaul as `aria2c`, from a server on this machine.
+`.ci/daemon` runs this."""
 
 import functools
 import http.server

@@ -1,4 +1,5 @@
-// Drives `downhaul daemon` with clients of aria2 that are written in JavaScript. Usage: node clients.mjs PORT SECRET URL
+// Drives `downhaul daemon` with clients of aria2 that are written in JavaScript. Usage: node
+// clients.mjs PORT SECRET URL
 import { createRequire } from "node:module";
 import { aria2, close, open, system } from "maria2";
 import { createHTTP, createWebSocket } from "maria2/transport";

@@ -4,8 +4,9 @@
     for row in downhaul_dask.download(client, items, to="/shared/data"):
         print(row["url"], row["status"], row["path"])
 
-Every worker must see the folder. If a worker is lost, Dask runs its tasks again on another worker. The files that
-are complete are then skipped, and the others are continued, so that each item has one row.
+Every worker must see the folder. If a worker is lost, Dask runs its tasks again on another worker.
+The files that are complete are then skipped, and the others are continued, so that each item has
+one row.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import downhaul
 if TYPE_CHECKING:
     from distributed import Client
 
-# The number of files of a task. The tasks of the scheduler cost about a millisecond each, and a lost task is run again.
+# The number of files of a task. The tasks of the scheduler cost about a millisecond each, and a
+# lost task is run again.
 FILES_OF_A_TASK = 64
 
-# How many tasks of each thread of the workers wait on the scheduler, so that an endless input needs little memory.
+# How many tasks of each thread of the workers wait on the scheduler, so that an endless input needs
+# little memory.
 TASKS_AHEAD = 4
 
 
@@ -36,8 +39,9 @@ def download(
 ) -> Iterator[dict[str, Any]]:
     """Downloads items as downhaul.download does, and yields a dictionary for each of them as the tasks end.
 
-    ``number`` in each dictionary is the number of the item in the input, from 1. A file that fails raises nothing;
-    its dictionary has the error. An option that cannot be used raises an error at the first row.
+    ``number`` in each dictionary is the number of the item in the input, from 1. A file that fails
+    raises nothing; its dictionary has the error. An option that cannot be used raises an error at
+    the first row.
     """
     from distributed import as_completed
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Downloads files with two real workers of Dask, and kills one of them in the middle. Takes about half a minute.
+"""Downloads files with two real workers of Dask, and kills one of them in the middle. Takes about
+half a minute.
 
 Needs the packages downhaul and distributed. Everything is in a temporary folder and on loopback.
 """
@@ -16,7 +17,8 @@ import testing
 from distributed import Client
 
 FILES, BYTES = 60, 300_000
-# The server sends at this speed on each connection, in bytes a second, so that the worker is killed in the middle.
+# The server sends at this speed on each connection, in bytes a second, so that the worker is killed
+# in the middle.
 SPEED = 300_000
 
 

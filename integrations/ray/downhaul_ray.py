@@ -5,9 +5,9 @@
     for row in downhaul_ray.download_items(urls, to="/shared/data"):
         print(row["url"], row["status"], row["path"])
 
-Every node must see the folder, and needs the package downhaul and this module (`runtime_env`). Ray runs a task again,
-without a limit, if its actor or its node is lost. The files that are complete are then skipped, and the others are
-continued, so that each item has one row.
+Every node must see the folder, and needs the package downhaul and this module (`runtime_env`). Ray
+runs a task again, without a limit, if its actor or its node is lost. The files that are complete
+are then skipped, and the others are continued, so that each item has one row.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
-# The number of files of a batch or a task. A batch that is lost is run again, and an actor waits for the last file of
-# a batch before it begins the next one.
+# The number of files of a batch or a task. A batch that is lost is run again, and an actor waits
+# for the last file of a batch before it begins the next one.
 FILES_AT_ONCE = 256
 
 # How many plain tasks wait for each processor, so that an endless input needs little memory.
@@ -40,13 +40,14 @@ def download(
     files_at_once: int = FILES_AT_ONCE,
     **options: Any,
 ) -> Dataset:
-    """Returns a dataset with a row for each URL of a dataset. Its files are downloaded when Ray computes its rows.
+    """Returns a dataset with a row for each URL of a dataset. Its files are downloaded when Ray
+    computes its rows.
 
-    `columns` names other columns of the dataset, such as ``{"sha256": "digest"}``, and the options are those of
-    `downhaul.download`. Each of the actors needs one processor.
+    `columns` names other columns of the dataset, such as ``{"sha256": "digest"}``, and the options
+    are those of `downhaul.download`. Each of the actors needs one processor.
 
-    A file that fails raises nothing: its row has the error. The dataset fails if an option cannot be used, or if the
-    disk cannot be written.
+    A file that fails raises nothing: its row has the error. The dataset fails if an option cannot
+    be used, or if the disk cannot be written.
     """
     import ray.data
 
@@ -105,7 +106,8 @@ def download_items(
 
 
 def fetch(items: Any, to: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Downloads items, and returns their rows. Raises an error of the disk, because other files would fail too."""
+    """Downloads items, and returns their rows. Raises an error of the disk, because other files
+    would fail too."""
     # A task on a node that Ray has lost may still be working on the same files.
     options = {"if_locked": "wait", "progress": False, **options}
     rows = []

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Downloads files with two real nodes of Ray. Takes two to five minutes.
 
-Ray Data downloads a dataset with two actors. One of them is killed, and later the raylet of the other node, whose
-place another node takes. Then plain tasks download a list, and the process of one of them is killed. At last, the
-workers of Ray Train find their shards.
+Ray Data downloads a dataset with two actors. One of them is killed, and later the raylet of the
+other node, whose place another node takes. Then plain tasks download a list, and the process of one
+of them is killed. At last, the workers of Ray Train find their shards.
 
 Needs the packages downhaul and ray[data,train]. Everything is in a temporary folder and on loopback.
 """

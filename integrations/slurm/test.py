@@ -3,10 +3,10 @@
 
     integrations/slurm/test.py PROGRAM      PROGRAM is the program downhaul
 
-Needs root, nginx, and slurmctld, slurmd, slurm-client and munge of Debian. Takes about three minutes, because Slurm
-lets a task that is queued again wait for two. Everything is in one temporary folder and on loopback. One task is
-stopped by SIGTERM (exit status 75, and the task queues itself again), one is killed, and a job of higher priority
-takes the nodes from the others.
+Needs root, nginx, and slurmctld, slurmd, slurm-client and munge of Debian. Takes about three
+minutes, because Slurm lets a task that is queued again wait for two. Everything is in one temporary
+folder and on loopback. One task is stopped by SIGTERM (exit status 75, and the task queues itself
+again), one is killed, and a job of higher priority takes the nodes from the others.
 """
 import hashlib, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
 

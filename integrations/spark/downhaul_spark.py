@@ -4,9 +4,10 @@
     rows = downhaul_spark.download(table, "url", to="/shared/data")
     rows.write.parquet("/shared/rows")
 
-Every executor must see the folder, and needs the packages downhaul and pandas, and this module (`--py-files`).
-Spark runs a task again if its executor is lost, and runs a copy of a slow task if speculation is on. The files that
-are complete are then skipped, and a file that another task is working on is waited for.
+Every executor must see the folder, and needs the packages downhaul and pandas, and this module
+(`--py-files`). Spark runs a task again if its executor is lost, and runs a copy of a slow task if
+speculation is on. The files that are complete are then skipped, and a file that another task is
+working on is waited for.
 """
 
 from __future__ import annotations
@@ -51,13 +52,14 @@ def download(
     columns: Mapping[str, str] | None = None,
     **options: Any,
 ) -> DataFrame:
-    """Returns a table with a row for each URL of a table. Its files are downloaded when Spark computes its rows.
+    """Returns a table with a row for each URL of a table. Its files are downloaded when Spark
+    computes its rows.
 
     `columns` names other columns of the table, such as ``{"sha256": "digest"}``, and the options are those of
     `downhaul.download`. Each partition of the table is one download, so `df.repartition(N)` divides the work.
 
-    A file that fails raises nothing: its row has the error. The task fails if an option cannot be used, or if the
-    disk cannot be written.
+    A file that fails raises nothing: its row has the error. The task fails if an option cannot be
+    used, or if the disk cannot be written.
     """
     names = {**(columns or {}), "url": url}
     unknown = sorted(set(names.values()) - set(df.columns))
@@ -89,7 +91,8 @@ def download_partition(
 
 
 def row(file: downhaul.File) -> dict[str, Any]:
-    """Returns the row of a file. Raises its error if the disk cannot be written, because others would fail too."""
+    """Returns the row of a file. Raises its error if the disk cannot be written, because others
+    would fail too."""
     if file.error is not None and file.error.code.startswith("disk."):
         raise file.error
     return file.to_dict()

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Downloads files with two real workers of Spark. Takes two to five minutes.
 
-In the first table, one partition is so slow that Spark runs a copy of it on the other worker. In the second one, a
-process of Python is killed, and later a worker and its executor, as if their machine were lost. Then each task runs
-the program with its shard of a list.
+In the first table, one partition is so slow that Spark runs a copy of it on the other worker. In
+the second one, a process of Python is killed, and later a worker and its executor, as if their
+machine were lost. Then each task runs the program with its shard of a list.
 
-Needs Java 17, and the packages downhaul, pyspark, pandas and pyarrow. Everything is in a temporary folder and on loopback.
+Needs Java 17, and the packages downhaul, pyspark, pandas and pyarrow. Everything is in a temporary
+folder and on loopback.
 """
 import json
 import os
@@ -93,7 +94,8 @@ def session(work: str, master: str) -> SparkSession:
         "spark.sql.warehouse.dir": f"{work}/warehouse",
         "spark.submit.pyFiles": f"{HERE}/downhaul_spark.py",
         "spark.ui.port": "0",
-        # Spark looks for slow tasks often, and a task is slow when it takes longer than the half of the others.
+        # Spark looks for slow tasks often, and a task is slow when it takes longer than the half of
+        # the others.
         "spark.speculation": "true",
         "spark.speculation.interval": "200ms",
         "spark.speculation.multiplier": "1.1",
@@ -112,7 +114,8 @@ def session(work: str, master: str) -> SparkSession:
 
 
 def slow_task(spark: SparkSession, server: testing.Server, work: str) -> int:
-    """Runs a table whose last partition is slow until Spark runs a copy of its task. Returns the number of copies."""
+    """Runs a table whose last partition is slow until Spark runs a copy of its task. Returns the
+    number of copies."""
     partitions = [[server.item(f"fast{n}.bin")] for n in range(3)] + [[server.item(f"slow{n}.bin") for n in range(6)]]
     server.slow_speed = SLOW
     job = start_job(spark, partitions, f"{work}/slow", parallel=1)
@@ -124,7 +127,8 @@ def slow_task(spark: SparkSession, server: testing.Server, work: str) -> int:
 
 
 def lost_worker(spark: SparkSession, server: testing.Server, work: str) -> int:
-    """Kills a process of Python, and a worker with its executor, while they download. Returns how many were killed."""
+    """Kills a process of Python, and a worker with its executor, while they download. Returns how
+    many were killed."""
     partitions = [[server.item(f"f{part}-{n}.bin") for n in range(10)] for part in range(6)]
     job = start_job(spark, partitions, f"{work}/lost", parallel=2)
     first, second = (executor_on(host, work) for host in HOSTS)

@@ -1,4 +1,5 @@
-"""Finds the shard of a task. The engines are not installed here, so modules with their names stand for them."""
+"""Finds the shard of a task. The engines are not installed here, so modules with their names stand
+for them."""
 
 from __future__ import annotations
 

@@ -327,15 +327,15 @@ def download(
 ) -> Downloads:
     """Downloads files, and yields a row for each URL when its file is complete, or has failed.
 
-    `urls` is a URL, or URLs and dictionaries with the keys of a JSON line (docs/lists.md), or a table of pandas,
-    polars or pyarrow, whose columns are found by their names or by `columns={"url": "NAME", "md5": "NAME"}`.
-    The input is read as needed, so it may be endless.
+    `urls` is a URL, or URLs and dictionaries with the keys of a JSON line (docs/lists.md), or a
+    table of pandas, polars or pyarrow, whose columns are found by their names or by
+    `columns={"url": "NAME", "md5": "NAME"}`. The input is read as needed, so it may be endless.
 
-    `to` is the folder. `progress` is True, False, None (a bar if a person is there), or a function that gets a
-    `Progress`. The rows come in the order in which the files end.
+    `to` is the folder. `progress` is True, False, None (a bar if a person is there), or a function
+    that gets a `Progress`. The rows come in the order in which the files end.
 
-    Raises nothing for a file, unless `raise_on_error` is true: the row has the error. To stop early, leave the
-    loop, or call `close()`. The same call continues the files later.
+    Raises nothing for a file, unless `raise_on_error` is true: the row has the error. To stop
+    early, leave the loop, or call `close()`. The same call continues the files later.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return Downloads(run, raise_on_error)

@@ -19,7 +19,8 @@ Status = Literal["finished", "skipped", "failed"]
 _NOT_VERIFIED = ("size only", "end of transfer only")
 
 
-# It is neither frozen nor compared by its fields, which would take longer than all else that is done for a row.
+# It is neither frozen nor compared by its fields, which would take longer than all else that is
+# done for a row.
 @dataclass(repr=False, eq=False, slots=True)
 class File:
     """What became of one URL."""

@@ -52,8 +52,8 @@ _COLUMNS = {
     "size": ("size", "bytes", "filesize"),
 }
 
-# The keys for options of a JSON line. A table may have such a column by chance, so it is used only if `columns`
-# names it.
+# The keys for options of a JSON line. A table may have such a column by chance, so it is used only
+# if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
 # The keys whose value may be a list or a dictionary. Other such values are data of the caller.

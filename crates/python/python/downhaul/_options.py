@@ -130,7 +130,8 @@ def core_options(to: StrPath, options: Options | OpenOptions) -> dict[str, Any]:
 
 
 def core_job_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of a file as the library takes them. Raises ValueError for one that cannot be used."""
+    """Returns the options of a file as the library takes them. Raises ValueError for one that
+    cannot be used."""
     core = {}
     for name, value in options.items():
         try:

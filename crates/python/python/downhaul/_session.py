@@ -190,7 +190,8 @@ class Session:
 
     @property
     def limit_rate(self) -> Size | None:
-        """The limit of all files together in bytes a second, which can be set at any time. None is no limit."""
+        """The limit of all files together in bytes a second, which can be set at any time. None is
+        no limit."""
         return self._limit_rate
 
     @limit_rate.setter
@@ -211,7 +212,8 @@ class Session:
         self._core.close()
 
     def finish(self, timeout: float | None = None) -> Summary:
-        """Accepts no more files, and waits for all that were added. Raises TimeoutError if that takes longer."""
+        """Accepts no more files, and waits for all that were added. Raises TimeoutError if that
+        takes longer."""
         self.close()
         if not self._core.wait(_not_negative(timeout)):
             raise TimeoutError(f"{self!r} did not end within {timeout} s")

@@ -19,9 +19,10 @@ class _Task(NamedTuple):
 def task_shard(of: int | None = None) -> str:
     """Returns the shard of this task as the option ``--shard`` of the program takes it, such as ``"3/8"``.
 
-    In a task of Spark, it is the number of the partition. Spark states the number of partitions only in barrier mode,
-    so otherwise `of` is needed. In a worker of Ray Train, it is the rank. Elsewhere it is ``"auto"``, with which the
-    program finds the numbers that Slurm, Kubernetes and others put into the environment.
+    In a task of Spark, it is the number of the partition. Spark states the number of partitions
+    only in barrier mode, so otherwise `of` is needed. In a worker of Ray Train, it is the rank.
+    Elsewhere it is ``"auto"``, with which the program finds the numbers that Slurm, Kubernetes and
+    others put into the environment.
 
     Raises ValueError if the number of tasks is not known, or is not `of`.
     """
