@@ -46,8 +46,8 @@ impl Place {
         }
     }
 
-    /// Returns a place on a disk with so many free bytes, or in memory. If there is none, this prints a note and returns
-    /// `None`.
+    /// Returns a place on a disk with so many free bytes, or in memory. If there is none, this prints a note
+    /// and returns `None`.
     #[cfg(unix)]
     pub fn with_room_for(bytes: u64) -> Option<Place> {
         undo_ignored_signals();
@@ -56,7 +56,7 @@ impl Place {
         };
         let folders = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
         let Some(folder) = folders.iter().find(|folder| has_room(folder)) else {
-            eprintln!("skipped: neither the disk nor the memory has {bytes} free bytes");
+            note(&format!("neither the disk nor the memory has {bytes} free bytes: the test is skipped"));
             return None;
         };
         let folder = tempfile::tempdir_in(folder).expect("a folder");
