@@ -6,7 +6,7 @@ use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// The possible ends of a run, in the order of importance. If several apply, the first one is used.
+/// The ways in which a run can end, in the order of importance. If several apply, the first one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// A usage error.
@@ -21,8 +21,8 @@ pub enum Exit {
     Disk,
     /// A file failed verification.
     Mismatch,
-    /// A file failed (even if the user then chose to skip it), another run was working on it, or the reader
-    /// of standard output closed the pipe.
+    /// A file or a list could not be downloaded (even if the user then chose to skip it), another run was
+    /// working on a file, or the program that reads standard output has ended.
     Failed,
     /// All files are complete.
     Success,
@@ -34,13 +34,14 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (
         Exit::Failed,
         1,
-        "a file failed (even if you then chose to skip it), another run was working on it, or the reader of \
-         `-o -` closed the pipe",
+        "a file or a list could not be downloaded (even if you then chose to skip it), another run was working \
+         on a file, or the program that reads standard output has ended",
     ),
     (
         Exit::Usage,
         2,
-        "usage error: the command line, the configuration or an input file has a mistake. Nothing was downloaded, unless the mistake is far down in a very long list",
+        "usage error: the command line, the configuration or a list has a mistake. Nothing was downloaded, unless \
+         the mistake is far down in a very long list",
     ),
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
@@ -60,7 +61,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns the end of a run with a failure of this kind.
+    /// Returns how a run ends after a failure of this kind.
     pub(crate) fn of_blame(blame: Blame) -> Exit {
         match blame {
             Blame::Disk => Exit::Disk,
@@ -69,9 +70,9 @@ impl Exit {
         }
     }
 
-    /// Returns the end that the summary of a run shows. Signals and other reasons to end a run early are not
-    /// in the summary. If the reader of the output closed the pipe, the result is [`Exit::Failed`]. Otherwise
-    /// the failures decide the result.
+    /// Returns how a run ended, as far as its summary says. The summary knows nothing about signals. If the
+    /// program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise the failures and
+    /// the limits of the run decide the result.
     pub fn of(summary: &Summary) -> Exit {
         if summary.output_closed {
             return Exit::Failed;
@@ -90,8 +91,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Ends the program immediately, because a signal arrived while the run was stopping or wrote its last
-/// output.
+/// Ends the program immediately, without waiting for the run.
 #[expect(clippy::disallowed_methods, reason = "the only place that ends the program at once")]
 pub(crate) fn at_once(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.status()))
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_in_order_counts() {
+    fn the_most_important_end_decides_the_exit_status() {
         let all = |blames: &[Blame]| {
             let mut summary = Summary::default();
             summary.blames = blames.to_vec();

@@ -32,7 +32,7 @@ pub(crate) struct Feed {
     /// The settings of the session.
     pub(crate) settings: Settings,
     pub(crate) asks: Asks,
-    /// The archive of the run.
+    /// Finds the jobs in the archive, if there is one.
     pub(crate) archive: Option<Finder>,
 }
 
@@ -70,7 +70,7 @@ impl Feed {
                 return None;
             }
         }
-        // Without this, the run could end before a mistake is found.
+        // Without this wait, the run could end before a mistake is found.
         check.is_none_or(|check| check.wait_for_end()).then_some(added)
     }
 
@@ -92,13 +92,16 @@ impl Feed {
                         let Passed { added, .. } = passed;
                         match count.wait() {
                             None => Passed { added, is_closed: true, is_whole: false },
-                            Some(count) if added < count => {
-                                self.lost(added, &format!("the list {list} became shorter while it was read"))
-                            }
+                            Some(count) if added < count => self.unreadable(
+                                added,
+                                &format!("the list {list} became shorter while it was read"),
+                            ),
                             Some(_) => passed,
                         }
                     }
-                    (list, Err(e)) => self.lost(0, &format!("the list {list} cannot be read any more: {e}")),
+                    (list, Err(e)) => {
+                        self.unreadable(0, &format!("the list {list} cannot be read any more: {e}"))
+                    }
                 }
             }
             Part::Stream(stream) => {
@@ -112,7 +115,7 @@ impl Feed {
                 let shown = stream.to_string();
                 match stream.jobs() {
                     Ok(jobs) => self.pass_all(jobs.inspect(warn_once), of_part, runtime),
-                    Err(e) => self.lost(0, &format!("the list {shown} cannot be read: {e}")),
+                    Err(e) => self.unreadable(0, &format!("the list {shown} cannot be read: {e}")),
                 }
             }
         }
@@ -163,7 +166,7 @@ impl Feed {
             }
             if let Some(pending) = pending {
                 let mut lines = lines.into_iter();
-                // The zip takes no line beyond those of the jobs that were added.
+                // `zip` takes only the lines of the jobs that were added. The others are kept for `--failed`.
                 ids.into_iter().zip(lines.by_ref()).for_each(|(id, line)| pending.insert(number, id, line));
                 lines.for_each(|line| pending.keep(number, line));
             }
@@ -184,16 +187,16 @@ impl Feed {
         })
     }
 
-    /// Reports that a part of a list could not be read, and lets the run end with an error. `added` is the
+    /// Shows that a part of a list could not be read, and makes the run end with an error. `added` is the
     /// number of jobs that were added before.
-    fn lost(&self, added: u64, why: &str) -> Passed {
+    fn unreadable(&self, added: u64, why: &str) -> Passed {
         run::error(why);
         self.shared.fail(Exit::Disk);
         Passed { added, is_closed: false, is_whole: false }
     }
 }
 
-/// A part of the input.
+/// What is known about a part of the input.
 #[derive(Clone, Copy)]
 struct OfPart {
     /// Its place in the input, from 0.

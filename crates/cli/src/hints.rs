@@ -114,7 +114,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.is_device", "Choose another name. Only -o writes to a pipe or a device."),
     ("folder.is_file", "Choose another folder with -d or other names, or move the file."),
-    ("file.locked", "--if-locked wait waits for the other run. Another name avoids it."),
+    ("file.locked", "--if-locked wait waits for the other run. You can also choose another name."),
     ("name.taken", "Give the files different names."),
     ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
     ("disk.permission", "Choose a folder that you may write to, with -d."),
@@ -131,7 +131,7 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
 
 /// Returns advice if the URL was given without a scheme and this may be the reason for the failure. `url` is
 /// the URL that was requested.
-pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
+pub(crate) fn for_assumed_scheme(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
     if code == "dns.unresolved" {
@@ -147,7 +147,7 @@ pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
 }
 
 /// Returns advice if a URL was not found and contains a pattern of curl.
-pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
+pub(crate) fn for_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
@@ -155,14 +155,14 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
 
 /// Returns advice if a file exists and `-c` cannot be given, because the request is not for a whole file by
 /// GET.
-pub(crate) fn exists_for_another_request(code: &str) -> Option<String> {
+pub(crate) fn for_existing_file(code: &str) -> Option<String> {
     (code == "file.exists")
         .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
 }
 
 /// Returns advice if a given http URL became an https URL, and the server does not support TLS. `url` is the
 /// given URL, and `at` the requested one.
-pub(crate) fn became_https(code: &str, url: &str, at: &str) -> Option<String> {
+pub(crate) fn for_changed_scheme(code: &str, url: &str, at: &str) -> Option<String> {
     let is_without_tls = ["tls.missing", "tls.failed"].contains(&code)
         || ["connect.", "net."].iter().any(|group| code.starts_with(group));
     let rest = url.strip_prefix("http://")?;
@@ -178,19 +178,19 @@ pub(crate) fn became_https(code: &str, url: &str, at: &str) -> Option<String> {
 }
 
 /// Returns advice if an http URL of a host with a pinned key was given.
-pub(crate) fn has_no_key(code: &str, message: &str) -> Option<String> {
+pub(crate) fn for_pinned_host_over_http(code: &str, message: &str) -> Option<String> {
     (code == "tls.pin" && message.contains(NO_KEY))
         .then(|| "Write https:// in the URL, or leave out --pinned-pubkey.".into())
 }
 
 /// Returns advice if the server does not accept a login.
-pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
+pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("the server did not accept"))
         .then(|| "Check the login, and that its account may download the file.".into())
 }
 
 /// Returns advice if a connection fails because of an option.
-pub(crate) fn is_of_an_option(code: &str, message: &str) -> Option<String> {
+pub(crate) fn for_option(code: &str, message: &str) -> Option<String> {
     let fails_at = |option| code == "connect.failed" && message.contains(option);
     if fails_at("--interface ") {
         let text = "Check --interface: it must be an address or an interface of this machine, of the IP version of the host.";
@@ -200,13 +200,13 @@ pub(crate) fn is_of_an_option(code: &str, message: &str) -> Option<String> {
 }
 
 /// Returns advice if a server refuses the only version of TLS that the user allows.
-pub(crate) fn is_older_than_allowed(code: &str, message: &str) -> Option<String> {
+pub(crate) fn for_old_tls(code: &str, message: &str) -> Option<String> {
     (code == "tls.outdated" && message.contains("--tls-min 1.3"))
         .then(|| "The server may support only TLS 1.2. Leave out --tls-min 1.3 to accept it.".into())
 }
 
 /// Returns advice if a login is required, but it is not known if the server or the proxy requires it.
-pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> {
+pub(crate) fn for_login_of_proxy(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("or from the proxy")).then(|| {
         "If the proxy requires a login, give it with --proxy-user NAME:PASSWORD. Give a login for the server with --user NAME."
             .into()
@@ -214,7 +214,7 @@ pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> 
 }
 
 /// Returns advice if the server refuses a signed URL.
-pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
+pub(crate) fn for_signed_url(code: &str, url: &str) -> Option<String> {
     let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
     // The names of parameters are shown, and only their values are hidden.
     let is_signed = Url::parse(url).is_ok_and(|url| is_signed(&url));
@@ -227,7 +227,7 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
 
 /// Returns advice if a server refuses a file after a redirect. The reason may be that this server did not get
 /// the user's headers. Both URLs are without secrets.
-pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
+pub(crate) fn for_redirect(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
     // After a redirect from https to http, no option sends a secret.
@@ -248,7 +248,7 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
 
 /// Returns advice if a file is refused by a server for which the user gave no URL. `--user`, `--bearer` and
 /// `-H` are not sent to such a server, so the advice names other ways to send a login.
-pub(crate) fn needs_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
+pub(crate) fn for_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
     let is_named = error.message.contains(NOT_GIVEN);
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&error.code.as_str());
     let (from, to) = (origin(given)?, origin(&error.at)?);
@@ -318,7 +318,7 @@ mod tests {
     fn advice_for_another_server_names_ways_that_reach_it() {
         let advice = |kind, given: &str, at: &str, detail: &str| {
             let error = Failure::from(&Error::new(kind, at, detail));
-            needs_login_elsewhere(&error, given).unwrap_or_default()
+            for_login_elsewhere(&error, given).unwrap_or_default()
         };
         let unauthorized = ErrorKind::HttpUnauthorized;
         assert_eq!(advice(unauthorized, "https://a/f", "https://a/g", ""), "");

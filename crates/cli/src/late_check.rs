@@ -1,6 +1,6 @@
 //! Checks the rest of long lists during a run, on a thread of its own.
 //!
-//! Invariant: if the lists have mistakes, the run stops as soon as the first one is found, and its end is a
+//! Invariant: if the lists have mistakes, the run stops as soon as the first one is found. It ends with a
 //! usage error that shows the mistakes.
 
 use crate::exit::Exit;
@@ -12,14 +12,14 @@ use downhaul_engine::core::settings::Verify;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// The rest of a check that was started.
+/// A check of the rest of the lists, which is running.
 pub(crate) struct LateCheck {
     so_far: Arc<SoFar>,
     thread: JoinHandle<()>,
 }
 
 impl LateCheck {
-    /// Starts the rest of a check.
+    /// Starts to check the rest of the lists.
     pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
         let so_far = rest.so_far();
         let thread = thread::spawn(move || {
@@ -39,8 +39,8 @@ impl LateCheck {
         LateCheck { so_far, thread }
     }
 
-    /// Ends the check, because the run has ended. Returns its thread if it has something to report. A check
-    /// that was not needed any more is not waited for.
+    /// Ends the check, because the run has ended. Returns its thread if the check has something to report.
+    /// The run does not wait for a check that it no longer needs.
     pub(crate) fn end(self) -> Option<JoinHandle<()>> {
         self.so_far.cancel();
         self.so_far.has_ended().then_some(self.thread)

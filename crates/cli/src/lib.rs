@@ -32,6 +32,7 @@ mod platform;
 mod printer;
 mod proxies;
 mod record;
+mod replay;
 mod run;
 mod secrets;
 mod settings;
@@ -63,7 +64,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let sees_parent = platform::note_parent();
     let args = match Args::read(args) {
         Ok(args) => args,
-        Err(NoArgs::Asked(text)) => return given(printer::out(&text)).into(),
+        Err(NoArgs::Asked(text)) => return after_output(printer::out(&text)).into(),
         Err(NoArgs::Usage(text)) => {
             printer::err(&text);
             return Exit::Usage.into();
@@ -71,7 +72,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     if args.options.ending.stop_with_parent && !sees_parent {
         run::warn(
-            "--stop-with-parent has no effect, because the program that started downhaul is not visible",
+            "--stop-with-parent has no effect, because downhaul cannot see the program that started it",
         );
     }
     let exit = match &args.command {
@@ -80,20 +81,20 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
-        Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
+        Some(Command::Completions { shell }) => after_output(printer::out(&completions::script(*shell))),
         Some(Command::Config { command: None }) => {
             run::notes(&args);
-            given(printer::out(&args.report))
+            after_output(printer::out(&args.report))
         }
         Some(Command::Config { command: Some(ConfigCommand::Init { config }) }) => init(config.as_deref()),
-        Some(Command::Man) => given(printer::out(&man::page())),
+        Some(Command::Man) => after_output(printer::out(&man::page())),
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
         Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon),
         Some(Command::Plan(plan)) => run::run(&args.planning(plan)),
-        Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
+        Some(Command::Replay { file, speed }) => replay::run(&args, file, *speed),
     };
     exit.into()
 }
@@ -101,11 +102,12 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Prints the command that would run without `--dry-run`.
 fn dry_run(args: &Args) -> Exit {
     run::notes(args);
-    given(printer::out(&format!("{}\n", args.shown)))
+    after_output(printer::out(&format!("{}\n", args.shown)))
 }
 
-fn given(all: bool) -> Exit {
-    if all { Exit::Success } else { Exit::Failed }
+/// Returns how the program ends, if writing its output was its only task.
+fn after_output(is_written: bool) -> Exit {
+    if is_written { Exit::Success } else { Exit::Failed }
 }
 
 /// Writes a configuration file.

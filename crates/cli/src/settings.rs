@@ -50,7 +50,8 @@ pub const ENVIRONMENT: [(&str, &str); 14] = [
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "They name the proxy for `http` URLs, for `https` URLs, and for URLs for which these two name none, unless `--proxy` is given. \
+        "`http_proxy` names the proxy for `http` URLs, and `https_proxy` the one for `https` URLs. `all_proxy` is used \
+         for the URLs for which these two name none. With `--proxy`, none of the three is used. \
          `HTTP_PROXY` is ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
@@ -194,13 +195,13 @@ pub(crate) fn resolve(
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
-    // A file is found in an archive by its digest, too. So are files with the same bytes. The description of
-    // a file in a tar has a digest.
+    // These options need the digest of each file: the lock file and the archive store it, `--dedup` finds
+    // files with the same bytes by it, and the description of a file in a tar contains it.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()
         || args.output.to_tar.is_some()
         || settings.dedup != Dedup::Off;
-    // A request that may change something on the server is repeated only if the user gave `--retries`.
+    // A request that may change something on the server is sent again only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;
     settings.retries = if once { 0 } else { args.options.failure.retries };
     settings.retry_on = args.options.failure.retry_on.clone();

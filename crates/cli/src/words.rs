@@ -1,4 +1,4 @@
-//! Words in messages: paths, and the known word that a misspelt word stands for.
+//! Writes paths in messages, and corrects misspelt words.
 
 use downhaul_engine::core::show;
 use std::path::Path;
@@ -19,9 +19,10 @@ pub(crate) fn file_of_secret(path: &Path) -> String {
     if is_path || path.exists() { self::path(path) } else { "***".into() }
 }
 
-/// Returns the known word that is most similar to `word`. At most one letter in four may be changed, missing
-/// or added. The result is never the opposite of a word (`resume` and `no-resume`).
-pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the known word that is most similar to `word`, if a typing error is likely. At most one letter in
+/// four may be changed, missing or added. The result is never the opposite of the word (`resume` and
+/// `no-resume`).
+pub(crate) fn corrected<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let negates = |word: &str| word.starts_with("no-");
     let same_sense = known.into_iter().filter(|name| negates(name) == negates(&word));
@@ -59,7 +60,7 @@ mod tests {
             ("mon", Some("man")),
             ("something", None),
         ] {
-            assert_eq!(misspelt(word, known), meant, "{word}");
+            assert_eq!(corrected(word, known), meant, "{word}");
         }
     }
 }

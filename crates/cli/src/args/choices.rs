@@ -1,10 +1,11 @@
-//! Options with a fixed set of words as values. `--help` and the completions show these texts for each word.
+//! The values of options that accept only certain words. `--help` and the completions show the text of each
+//! word.
 
 use clap::ValueEnum;
 use downhaul_engine::core::dedup;
 use downhaul_engine::core::job;
 
-/// `--if-exists`.
+/// The value of `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
     /// Keep the file if it is the requested one, and fail otherwise
@@ -34,14 +35,14 @@ impl From<IfExists> for job::IfExists {
     }
 }
 
-/// `--if-locked`.
+/// The value of `--if-locked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfLocked {
     /// Fail, with the exit status 1
     Fail,
     /// Wait until the other run has ended, and then look at the file again
     Wait,
-    /// Leave the file to the other run. It counts as skipped, and the exit status is 1
+    /// Leave the file to the other run. The file counts as skipped, and the exit status is 1
     Skip,
 }
 
@@ -55,15 +56,15 @@ impl From<IfLocked> for job::IfLocked {
     }
 }
 
-/// `--dedup`.
+/// The value of `--dedup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Dedup {
     /// Give each file its own bytes
     Off,
-    /// Let the files share their blocks, if the file system can do that. Changing one does not change the
-    /// others
+    /// Let the files share their blocks, if the file system can do that. A change of one file does not change
+    /// the others
     Reflink,
-    /// Make hard links. Changing one file changes the others
+    /// Make hard links. A change of one file changes the others
     Hardlink,
 }
 
@@ -77,12 +78,12 @@ impl From<Dedup> for dedup::Dedup {
     }
 }
 
-/// `--shard-by`.
+/// The value of `--shard-by`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ShardBy {
     /// Divide by a hash of the URL and the name, which stays the same if lines are appended
     Job,
-    /// Divide by the position in the list: one line for each shard in turn
+    /// Divide by the position in the list, so that each shard gets one line in turn
     Line,
     /// Divide by the host, so that each host gets requests from one run only
     Host,
@@ -98,7 +99,7 @@ impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
     }
 }
 
-/// `--names`.
+/// The value of `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
     /// Use the server's name, or else that of the URL after redirects, or else that of the given URL
@@ -109,7 +110,7 @@ pub enum Names {
     Server,
 }
 
-/// `--sync`.
+/// The value of `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
     /// Force files of 1 MiB or more, or of unknown size, to the disk
@@ -120,7 +121,7 @@ pub enum Sync {
     Never,
 }
 
-/// `--on-error`.
+/// The value of `--on-error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
     /// Ask on the terminal, while other files continue
@@ -133,7 +134,7 @@ pub enum OnError {
     Exit,
 }
 
-/// `--decode`.
+/// The value of `--decode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Decode {
     /// Decode gzip, deflate, br and zstd
@@ -142,7 +143,7 @@ pub enum Decode {
     Off,
 }
 
-/// `--auth`.
+/// The value of `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
     /// Send the login when the server requires one, with the strongest scheme that the server offers
@@ -153,7 +154,7 @@ pub enum Auth {
     Digest,
 }
 
-/// `--mirrors`.
+/// The value of `--mirrors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mirrors {
     /// Use mirrors that a server offers (several at once only if a strong digest or chunk hashes are known)
@@ -162,7 +163,7 @@ pub enum Mirrors {
     Off,
 }
 
-/// `--verify`.
+/// The value of `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
     /// Compare each file with all digests that are known for it
@@ -178,7 +179,7 @@ pub enum Verify {
     Off,
 }
 
-/// `--hsts`.
+/// The value of `--hsts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hsts {
     /// Use https for hosts that asked for it in this run
@@ -187,7 +188,7 @@ pub enum Hsts {
     Off,
 }
 
-/// `--tls-min`.
+/// The value of `--tls-min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TlsMin {
     /// TLS 1.2 or newer
@@ -198,7 +199,7 @@ pub enum TlsMin {
     V13,
 }
 
-/// `--progress`.
+/// The value of `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
     /// Draw bars on a terminal, and print plain lines elsewhere
@@ -213,7 +214,7 @@ pub enum Progress {
     None,
 }
 
-/// `--color`.
+/// The value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// Use colours on a terminal, unless NO_COLOR is set

@@ -27,12 +27,12 @@ pub enum Command {
     Repair(Box<Repair>),
     /// Show what a download would do, and write no file
     ///
-    /// The arguments are those of a download. The plan has the names and sizes of the files, what is there
-    /// already, what fails, and the space and the time that the download needs. A list may state the sizes.
-    /// Otherwise the servers are asked for them, without downloading the files. The exit status is that of
-    /// the download, as far as it is known before. --progress json prints the plan as JSON.
+    /// The arguments are those of a download. The plan shows the names and sizes of the files, which files
+    /// exist already, which ones fail, and how much space and time the download needs. A list may state the
+    /// sizes. Otherwise downhaul asks the servers for them, and does not download the files. The exit status
+    /// is that of the download, as far as it can be known before. --progress json prints the plan as JSON.
     Plan(Box<Planning>),
-    /// Show a run on the screen again, from its events that --progress json printed
+    /// Show a run on the screen again, from the events that --progress json printed
     Replay {
         /// A file with the events, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
@@ -95,7 +95,7 @@ pub enum ConfigCommand {
 #[derive(Debug, Clone, Group)]
 #[command(args_override_self = true, max_term_width = 100)]
 pub struct Repair {
-    /// A Metalink document, a lock file, or a list with digests (- for standard input)
+    /// A Metalink file, a lock file, or a list with digests (- for standard input)
     #[arg(value_name = "LIST", value_hint = ValueHint::FilePath)]
     pub list: PathBuf,
 
@@ -103,7 +103,7 @@ pub struct Repair {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// The options that downloads and repairs share.
+    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }
@@ -151,7 +151,7 @@ pub struct Daemon {
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
 
-    /// The options that downloads and repairs share.
+    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }
@@ -184,7 +184,7 @@ pub struct Planning {
     #[command(flatten)]
     pub existing: Existing,
 
-    /// The options that downloads and repairs share.
+    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }

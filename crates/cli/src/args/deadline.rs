@@ -41,7 +41,8 @@ impl Deadline {
         time.map(Deadline::Daily).ok_or_else(|| bad.into())
     }
 
-    /// Returns the time from now to the deadline. It is zero if the deadline is over.
+    /// Returns the time from the start of the run to the deadline. The result is zero if the deadline is
+    /// over. This must be called at the start of the run.
     pub(crate) fn left(self) -> Duration {
         let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
         match self {
@@ -59,8 +60,8 @@ impl Deadline {
         }
     }
 
-    /// Returns true if a value cannot be used by the same command later, because it is over then.
-    pub(crate) fn passes(text: &str) -> bool {
+    /// Returns true if a value is a point in time. It will be over when the same command runs again.
+    pub(crate) fn is_point_in_time(text: &str) -> bool {
         matches!(Deadline::read(text), Ok(Deadline::At(_)))
     }
 }
@@ -82,8 +83,7 @@ mod tests {
         for bad in ["", "soon", "-5", "25:00", "2026-13-01T00:00", "0"] {
             assert!(Deadline::read(bad).is_err(), "{bad}");
         }
-        assert!(
-            Deadline::passes("2026-11-28T06:30") && !Deadline::passes("2h") && !Deadline::passes("06:30")
-        );
+        assert!(Deadline::is_point_in_time("2026-11-28T06:30"));
+        assert!(!Deadline::is_point_in_time("2h") && !Deadline::is_point_in_time("06:30"));
     }
 }

@@ -6,7 +6,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// The behaviour of downhaul for such an option.
+/// What downhaul does with such an option.
 enum Here {
     /// downhaul always does what the option requests.
     Anyway,

@@ -81,9 +81,10 @@ pub struct Output {
 
     /// Put the files into tars of this name, such as data-{shard:05}.tar
     ///
-    /// {shard} is the number of a tar, from 0 on, and not that of --shard. The tars have the form of
-    /// WebDataset: beside each file is a member with .json, which has the URL, the digests and what the list
-    /// says. A relative path is below the folder of -d. A tar gets its name when it is complete.
+    /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
+    /// WebDataset: in addition to each file, they have a member whose name ends in .json. It has the URL, the
+    /// digests and what the list says about the file. A relative path is below the folder of -d. A tar gets
+    /// its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = TarNames::read, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<TarNames>,
 
@@ -99,7 +100,7 @@ pub struct Output {
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
     pub windows_names: bool,
 
-    /// Keep the time of the download as the modification time, and not the server's Last-Modified
+    /// Use the time of the download as the modification time, and not the server's Last-Modified
     #[arg(long, hide_short_help = true)]
     pub no_mtime: bool,
 
@@ -150,8 +151,8 @@ pub struct Lists {
 
     /// Replace a text in every address of a list (can be repeated)
     ///
-    /// In each address, the first place that has FROM gets the text TO, as with ftp://=https://. FROM ends at
-    /// the first =.
+    /// In each address, TO replaces the first FROM. As an example, ftp://=https:// changes the scheme. FROM
+    /// ends at the first =.
     #[arg(long, value_name = "FROM=TO", value_parser = Replacement::read, hide_short_help = true)]
     pub replace: Vec<Replacement>,
 
@@ -165,9 +166,9 @@ pub struct Lists {
 
     /// Download only shard K of N of the list
     ///
-    /// Several runs, each with another K from 1 to N, download the whole list. With auto, K and N come from
-    /// the variables of Slurm or torchrun. With auto/N, K comes from those of Kubernetes or Slurm. A shard
-    /// that is done is not downloaded again.
+    /// N runs, each with a different K from 1 to N, download the whole list. With auto, K and N come from the
+    /// variables of Slurm or torchrun. With auto/N, K comes from those of Kubernetes or Slurm. A shard that
+    /// is done is not downloaded again.
     #[arg(long, value_name = "K/N", value_parser = values::shard, hide_short_help = true)]
     pub shard: Option<ShardOption>,
 
@@ -206,9 +207,9 @@ pub struct Existing {
 
     /// Store files with the same digest only once
     ///
-    /// A file whose strong digest the list states is not downloaded if this run has a file with the same
-    /// digest, or if the archive knows one. It is made from that file. Other files are compared by their
-    /// SHA-256 after their download.
+    /// If the list states a strong digest of a file, and this run or the archive has a file with that digest,
+    /// the new file is made from the other one without a download. Files without a stated digest are compared
+    /// by their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }
@@ -256,11 +257,11 @@ pub struct Work {
     #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
     pub deadline: Option<Deadline>,
 
-    /// Neither store nor use what runs learned about hosts
+    /// Do not use what earlier runs learned about hosts, and store nothing about them
     ///
     /// By default, a run stores how many connections and requests each host accepts, and how many connections
-    /// and files at once were best. The next run keeps to these limits at first. It starts with the best
-    /// numbers, and still measures.
+    /// and files at once were best. The next run starts with these limits and numbers, and then measures
+    /// again.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -499,7 +500,7 @@ pub struct Http {
 
     /// Send this body, or the content of @FILE, as application/json
     ///
-    /// If this option is given several times, the bodies are joined without a character between them.
+    /// If this option is given several times, the bodies are joined without a separator.
     #[arg(long, value_name = "BODY", value_parser = values::body, hide_short_help = true)]
     pub json: Vec<BodyOption>,
 
@@ -516,7 +517,7 @@ pub struct Http {
     )]
     pub range: Option<ByteRange>,
 
-    /// curl's name for `--decode auto`.
+    /// The option of curl that means `--decode auto`.
     #[arg(long, hide = true)]
     pub compressed: bool,
 

@@ -3,7 +3,7 @@
 use super::USAGE;
 use clap::{Arg, Command};
 
-/// Columns for the names of options.
+/// The width of the column that has the names of the options.
 const NAMES: usize = 23;
 
 /// Returns the short help. It shows the options that `hide_short_help` does not hide.

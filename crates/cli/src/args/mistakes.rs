@@ -27,8 +27,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
 /// value that looks like a URL is hidden for every option, because it may contain a login or a token. An
-/// example is the URL of a proxy that a user of curl gives with `-x`. A value of an option that takes none is
-/// hidden, and so is a pasted command of curl in the place of a single word.
+/// example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if the option
+/// takes no value, and if the argument should be a word but has blanks, like a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
@@ -47,8 +47,9 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     }
 }
 
-/// Returns the message about an unknown option. clap would suggest the option with the most similar name,
-/// which may do the opposite. Here an option is suggested only if a typing error is likely.
+/// Returns the message about an unknown option. The message of clap is not used, because it suggests the
+/// option with the most similar name, which may do the opposite. This message suggests an option only if a
+/// typing error is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let named = option.split('=').next().unwrap_or(option);
     // The text may be the value of the option before it, such as a private key in PEM form.
@@ -63,7 +64,7 @@ fn unknown_option(command: &clap::Command, option: &str) -> String {
     let known = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
     if let Some(instead) = foreign::instead_of(option) {
         text += &format!("  Here, {instead}.\n");
-    } else if let Some(meant) = named.strip_prefix("--").and_then(|name| words::misspelt(name, known)) {
+    } else if let Some(meant) = named.strip_prefix("--").and_then(|name| words::corrected(name, known)) {
         text += &format!("  Did you mean --{meant}?\n");
     }
     text + MORE_INFORMATION

@@ -102,7 +102,7 @@ pub struct Args {
     #[command(flatten)]
     pub existing: Existing,
 
-    /// The options for downloads and repairs.
+    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 
@@ -139,7 +139,7 @@ pub struct Args {
     pub(crate) repair: Again,
 }
 
-/// The options that downloads and repairs share.
+/// The options that are the same for downloads, repairs, plans and the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
     /// The options for how many files and connections are used at once.
@@ -232,7 +232,7 @@ impl Args {
         Ok(Args { again, repair, shown, has_retries, config, report, ..args })
     }
 
-    /// Returns the arguments of the downloads of a daemon.
+    /// Returns the arguments that a daemon uses for its downloads.
     pub fn serving(&self, daemon: &Daemon) -> Args {
         let folder = daemon.folders.first().cloned().unwrap_or_else(|| ".".into());
         let (output, options) = (Output { folder, ..self.output.clone() }, daemon.options.clone());

@@ -108,7 +108,8 @@ const TABLE: &[(&[&str], Repeated)] = &[
 ];
 
 /// Checks the options that are given several times. `words` is the whole command line, and `command` is its
-/// definition, which was not used before. Returns warnings for the user.
+/// definition. The definition must not have been used before, because this function changes it. Returns
+/// warnings for the user.
 ///
 /// # Errors
 /// Returns which option can be given only once, in words for the user.
@@ -146,7 +147,7 @@ pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &
         let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
             return false;
         };
-        // The user who gives a body wants to send this body only.
+        // A user who gives a body wants to send only this body.
         let is_body = ["data", "json"].contains(&name);
         let is_given = (is_body || is_single(arg)) && count(matches, arg) > 0;
         is_given || is_single(arg) && words[index + 1..].iter().any(|later| name_of(later) == name)

@@ -122,7 +122,8 @@ impl Reader<'_> {
                 }
                 ("host", _) => return Err(no_section(&place, "host")),
                 (name, DeValue::Table(_)) => {
-                    let meant = words::misspelt(name, SECTIONS).map(|name| format!("; did you mean {name}?"));
+                    let meant =
+                        words::corrected(name, SECTIONS).map(|name| format!("; did you mean {name}?"));
                     return Err(format!(
                         "{place}: there is no section [{}]{}",
                         show::escaped(name),

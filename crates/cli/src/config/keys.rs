@@ -57,7 +57,7 @@ pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, Stri
         |arg: &&Arg| long(arg) == name || arg.get_all_aliases().unwrap_or_default().contains(&name);
     let Some(arg) = command.get_arguments().filter(|arg| is_option(arg)).find(has_name) else {
         let shown = show::escaped(name);
-        return Err(match words::misspelt(&name.replace('_', "-"), of(command).map(long)) {
+        return Err(match words::corrected(&name.replace('_', "-"), of(command).map(long)) {
             Some(meant) => format!("{shown} is not the name of an option; did you mean {meant}?"),
             None => format!("{shown} is not the name of an option"),
         });

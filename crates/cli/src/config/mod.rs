@@ -273,7 +273,7 @@ fn default_path() -> Option<PathBuf> {
 fn no_profile(name: &str, profiles: &[Section]) -> String {
     let shown = show::escaped(name);
     let names = profiles.iter().map(|section| section.name.as_str());
-    match words::misspelt(name, names.clone()) {
+    match words::corrected(name, names.clone()) {
         Some(meant) => format!("there is no profile {shown}; did you mean {}?", show::escaped(meant)),
         None if profiles.is_empty() => {
             format!("there is no profile {shown}: the configuration has no section [profile.{shown}]")

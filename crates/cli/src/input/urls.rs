@@ -218,7 +218,7 @@ fn job_for(text: &str) -> Result<Job, String> {
             return Err(is_a_file(text, given.is_ok()));
         }
         if given.is_err()
-            && let Some(command) = misspelt_command(text)
+            && let Some(command) = corrected_command(text)
         {
             return Err(format!(
                 "{} is not a URL; did you mean the command downhaul {command}?",
@@ -255,10 +255,10 @@ fn bad_url(text: &str, error: &Error) -> String {
 }
 
 /// Returns the command that a word was probably meant to be.
-fn misspelt_command(word: &str) -> Option<String> {
+fn corrected_command(word: &str) -> Option<String> {
     let command = args::command();
     let names = command.get_subcommands().map(clap::Command::get_name);
-    words::misspelt(word, names).map(str::to_string)
+    words::corrected(word, names).map(str::to_string)
 }
 
 /// The names of standard output.

@@ -90,8 +90,8 @@ impl Bars {
         lines
     }
 
-    /// Returns how many columns names may take. Names are shortened first, and then bars. Numbers are never
-    /// shortened.
+    /// Returns how many columns names may take. If the screen is narrow, names are shortened first, and bars
+    /// after that. Numbers are never shortened.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -105,6 +105,7 @@ impl Bars {
         rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
+    /// Returns the line of a file.
     fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> Line {
         let name = units::fit(name, name_columns);
         let bare = name.trim_end();
@@ -122,7 +123,7 @@ impl Bars {
             Phase::Asking => ("waiting for your answer".into(), "asking".into()),
             Phase::Finishing => (format!("{bytes}, writing to disk"), "writing".into()),
             Phase::Checking => (format!("checking {bytes} of an earlier run"), "checking".into()),
-            _ => return self.moving(sample, rest, columns < NARROW).behind(&prefix).cut(columns),
+            _ => return self.receiving(sample, rest, columns < NARROW).behind(&prefix).cut(columns),
         };
         let body = if units::width(&long) <= rest { long } else { short };
         Line::plain(prefix + &body).cut(columns)
@@ -147,11 +148,14 @@ impl Bars {
         }
     }
 
-    fn moving(&self, sample: &Progress, columns: usize, narrow: bool) -> Line {
+    /// Returns the line of a file that receives bytes, without its name.
+    fn receiving(&self, sample: &Progress, columns: usize, narrow: bool) -> Line {
         let (numbers, rate) = (self.numbers(sample), self.rate(sample));
         let Some(total) = sample.total else {
             return match bar_room(columns, "     |", &numbers).filter(|_| !narrow) {
-                Some(room) => Line::plain("     |").then(Style::Progress, &self.wanderer(room)).and(&numbers),
+                Some(room) => {
+                    Line::plain("     |").then(Style::Progress, &self.moving_bar(room)).and(&numbers)
+                }
                 None => Line::plain(format!("{} {rate}", units::bytes(sample.bytes))),
             };
         };
@@ -191,16 +195,16 @@ impl Bars {
     }
 
     /// Returns a moving bar for a file of unknown size.
-    fn wanderer(&self, columns: usize) -> String {
-        let thing = if self.unicode { "███" } else { "<=>" };
-        let way = columns.saturating_sub(3).max(1);
-        let step = self.frame % (2 * way);
-        let at = if step < way { step } else { 2 * way - step };
-        units::fit(&(" ".repeat(at) + thing), columns)
+    fn moving_bar(&self, columns: usize) -> String {
+        let block = if self.unicode { "███" } else { "<=>" };
+        let places = columns.saturating_sub(3).max(1);
+        let step = self.frame % (2 * places);
+        let at = if step < places { step } else { 2 * places - step };
+        units::fit(&(" ".repeat(at) + block), columns)
     }
 
     /// Returns the line for all files. If there is not enough space, the less important parts are left out.
-    /// The number of failed files is left out last.
+    /// The number of failed files is never left out.
     fn whole(&self, samples: &[Progress], columns: usize) -> Line {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
@@ -208,7 +212,7 @@ impl Bars {
         let bytes = units::bytes(self.bytes(samples));
         let speed = self.speed_of_all(samples);
         let mut left = String::new();
-        if let (Some((bytes, exact)), Some(speed)) = (self.still_to_come(samples, files), speed)
+        if let (Some((bytes, exact)), Some(speed)) = (self.missing_bytes(samples, files), speed)
             && speed > 0.0
             && !self.total.more
         {
@@ -262,7 +266,7 @@ impl Bars {
 
     /// Returns the number of missing bytes, and true if every size is known. Files of unknown size are
     /// counted with the mean size of the others.
-    fn still_to_come(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
+    fn missing_bytes(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;
         if known_files == 0 {
@@ -310,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_reads_like_tqdm() {
+    fn a_bar_looks_like_one_of_tqdm() {
         let at = |bytes| vec![sample(2, "a.iso", bytes, Some(4 << 20))];
         let now = at(2 << 20);
         let lines = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]).lines(&now, 80, 24);
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened_first_and_failures_are_left_out_last() {
+    fn names_are_shortened_first_and_failures_are_always_shown() {
         let at = |bytes| vec![sample(2, &"long-name-".repeat(9), bytes, Some(4 << 20))];
         let now = at(2 << 20);
         let mut bars = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]);
@@ -346,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_ever_wider_than_the_screen_nor_are_there_more_than_fit() {
+    fn the_lines_always_fit_on_the_screen() {
         let names = ["short", "日本語のとても長いファイル名.iso", "cafe\u{301}\u{301}", "\u{1b}[31mred", "x"];
         let samples: Vec<Progress> = (0..100)
             .map(|n| {

@@ -75,9 +75,9 @@ fn stages(spent: &Spent) -> String {
         ("digest after the last byte", spent.verify),
         ("final name", spent.publish),
     ];
-    let felt = all.iter().filter(|(_, time)| *time >= Duration::from_millis(1));
+    let measurable = all.iter().filter(|(_, time)| *time >= Duration::from_millis(1));
     let shown: Vec<String> =
-        felt.map(|(stage, time)| format!("{stage} {:.3} s", time.as_secs_f64())).collect();
+        measurable.map(|(stage, time)| format!("{stage} {:.3} s", time.as_secs_f64())).collect();
     if shown.is_empty() { "every stage took less than a millisecond".into() } else { shown.join(", ") }
 }
 
@@ -100,7 +100,7 @@ fn limited_by(limit: Limiter) -> &'static str {
     }
 }
 
-/// Returns the line of a change. `what` is what was counted, in the plural.
+/// Returns the line about a change of a number. `what` is the plural of the things that are counted.
 fn line(step: &Step, what: &str) -> String {
     let why = match step.why {
         StepReason::FarHost => format!("the host is far away, so several {what} start at once"),
@@ -114,7 +114,7 @@ fn line(step: &Step, what: &str) -> String {
         StepReason::Collapse => format!("more {what} were slower in total"),
     };
     let at = match step.goodput {
-        none if none <= 0.0 => String::new(),
+        unknown if unknown <= 0.0 => String::new(),
         goodput => format!(" ({} {what} reached {})", step.from, units::rate(goodput)),
     };
     format!("  after {}: {} -> {}, {why}{at}\n", units::took(step.at.as_secs_f64()), step.from, step.to)

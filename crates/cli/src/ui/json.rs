@@ -1,9 +1,9 @@
-//! Writes the output of `--progress json`: every event as a line on standard output, and the progress of each
-//! file in progress once a second.
+//! Writes the output of `--progress json`: a line for each event on standard output, and once a second a line
+//! about the progress of each unfinished file.
 //!
-//! If the program that reads the output is slow, no new file starts. If it closes the pipe, nothing more is
-//! written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk is full,
-//! the downloads continue, but the run fails at its end.
+//! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
+//! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
+//! is full, the downloads continue, but the exit status is that of a failure.
 
 use super::{AT_ONCE, EventReader, Next};
 use crate::platform;
@@ -55,7 +55,7 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
     }
 }
 
-/// Returns the lines of progress.
+/// Returns a line about the progress of each unfinished file, unless the user is asked about it.
 fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

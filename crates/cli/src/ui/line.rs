@@ -1,5 +1,4 @@
-//! A line of the block that the painter repaints. One part of the line may have a meaning, which decides its
-//! colour.
+//! One line of text on the screen. One part of the line may have a meaning, which decides its colour.
 //!
 //! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
 
@@ -19,7 +18,7 @@ impl Line {
         Line { text: text.into(), part: None }
     }
 
-    /// Returns a line that has this meaning as a whole.
+    /// Returns a line whose whole text has this meaning.
     pub(crate) fn of(style: Style, text: impl Into<String>) -> Line {
         Line::plain("").then(style, &text.into())
     }

@@ -30,7 +30,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens a log for appending, and makes it if necessary.
+    /// Opens a log for appending, and creates it if necessary.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -71,7 +71,7 @@ impl Log {
         self.failed.map_or(Ok(()), Err)
     }
 
-    /// Adds a line.
+    /// Adds a line to those that are written next.
     fn line(&mut self, at: u64, level: &str, message: &str) {
         let (second, ms) = (i64::try_from(at / 1000).unwrap_or_default(), at % 1000);
         if self.second.0 != second {

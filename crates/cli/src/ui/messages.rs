@@ -24,21 +24,22 @@ pub(crate) struct Messages<'a> {
     /// and the number of files that are downloaded at the same time.
     known: HashMap<JobId, Known>,
     /// True if a file failed and may succeed in another run.
-    another_run_may_do: bool,
+    another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
-    some_are_wrong: bool,
+    has_wrong_files: bool,
     /// True if the run was stopped. The last line of the run then shows what is left.
     stopped: bool,
 }
 
+/// What is known about a file that has not ended.
 #[derive(Default)]
 struct Known {
     url: String,
     path: Option<String>,
     /// True if the URL was given without a scheme.
     assumed_https: bool,
-    /// True if a message has already said why the transfer broke.
-    broke: bool,
+    /// True if a message has already said why the transfer was interrupted.
+    is_interrupted: bool,
 }
 
 impl<'a> Messages<'a> {
@@ -56,8 +57,8 @@ impl<'a> Messages<'a> {
             verbose,
             unicode,
             known: HashMap::new(),
-            another_run_may_do: false,
-            some_are_wrong: false,
+            another_run_may_succeed: false,
+            has_wrong_files: false,
             stopped: false,
         }
     }
@@ -113,9 +114,10 @@ impl<'a> Messages<'a> {
             EventKind::Resumed { from, bytes, .. } => {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
-                // A partial file of an earlier run is mentioned here. A break in this run was mentioned when
-                // it happened.
-                if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
+                // This message is for a file that an earlier run left unfinished. If the transfer was
+                // interrupted in this run, a message has already said so.
+                let known = self.known.entry(job).or_default();
+                if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
                     return vec![format!(
                         "{mark} {name}: resuming, {bytes} of an earlier run are on the disk"
@@ -124,7 +126,7 @@ impl<'a> Messages<'a> {
                 self.verbose_line(|| format!("{name} continues at {from}, {bytes} are on the disk"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
-                self.known.entry(job).or_default().broke = true;
+                self.known.entry(job).or_default().is_interrupted = true;
                 if self.quiet {
                     return Vec::new();
                 }
@@ -149,9 +151,9 @@ impl<'a> Messages<'a> {
                 let (name, why) = (self.name_of(job), escaped(&error.message));
                 vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
-            // The prompt shows the question.
+            // The question itself is shown by the prompt.
             EventKind::Question { .. } => {
-                self.known.entry(job).or_default().broke = true;
+                self.known.entry(job).or_default().is_interrupted = true;
                 Vec::new()
             }
             EventKind::Verified { algorithm, digest, source, .. } => {
@@ -208,25 +210,25 @@ impl<'a> Messages<'a> {
         let http = self.args.map(|args| &args.options.http);
         let logs_in = http.is_some_and(|http| http.user.is_some() || http.bearer.is_some());
         let sends = logs_in || http.is_some_and(|http| !http.headers.is_empty());
-        let assumed = if *assumed_https { hints::scheme_was_assumed(&error.code, url) } else { None };
-        let pattern = if globs { None } else { hints::is_pattern(&error.code, url) };
-        let redirected =
-            if sends { hints::was_redirected(&error.code, url, &error.at, logs_in) } else { None };
-        let expired =
-            || hints::has_expired(&error.code, url).or_else(|| hints::has_expired(&error.code, &error.at));
+        let assumed = if *assumed_https { hints::for_assumed_scheme(&error.code, url) } else { None };
+        let pattern = if globs { None } else { hints::for_pattern(&error.code, url) };
+        let redirected = if sends { hints::for_redirect(&error.code, url, &error.at, logs_in) } else { None };
+        let expired = || {
+            hints::for_signed_url(&error.code, url).or_else(|| hints::for_signed_url(&error.code, &error.at))
+        };
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
-        let refused = hints::was_not_accepted(&error.code, &error.message);
-        let of_proxy = hints::proxy_may_want_login(&error.code, &error.message);
-        let older = hints::is_older_than_allowed(&error.code, &error.message);
-        let of_option = hints::is_of_an_option(&error.code, &error.message);
-        let elsewhere = || hints::needs_login_elsewhere(error, url);
+        let refused = hints::for_refused_login(&error.code, &error.message);
+        let of_proxy = hints::for_login_of_proxy(&error.code, &error.message);
+        let older = hints::for_old_tls(&error.code, &error.message);
+        let of_option = hints::for_option(&error.code, &error.message);
+        let elsewhere = || hints::for_login_elsewhere(error, url);
         let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
         let exists = self.args.is_some_and(is_other);
-        let exists = exists.then(|| hints::exists_for_another_request(&error.code)).flatten();
+        let exists = exists.then(|| hints::for_existing_file(&error.code)).flatten();
         wrong
             .or(exists)
-            .or_else(|| hints::has_no_key(&error.code, &error.message))
-            .or_else(|| hints::became_https(&error.code, url, &error.at))
+            .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
+            .or_else(|| hints::for_changed_scheme(&error.code, url, &error.at))
             .or(of_option)
             .or(assumed)
             .or(older)
@@ -260,8 +262,8 @@ impl<'a> Messages<'a> {
         // The more specific advice is used, if there is any.
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
-        self.another_run_may_do |= !hints::fails_again(error);
-        self.some_are_wrong |= hints::is_wrong_on_disk(error);
+        self.another_run_may_succeed |= !hints::fails_again(error);
+        self.has_wrong_files |= hints::is_wrong_on_disk(error);
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());
         }
@@ -281,7 +283,7 @@ impl<'a> Messages<'a> {
         let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
         let mut text = format!("{finished} of {files} files downloaded");
         if *skipped > 0 {
-            text += &format!(", {skipped} already there");
+            text += &format!(", {skipped} skipped");
         }
         let kept = if fetched < bytes { format!("{}, ", units::bytes(*bytes)) } else { String::new() };
         let came = if kept.is_empty() { units::bytes(*bytes) } else { fetched_now(*fetched) };
@@ -290,17 +292,17 @@ impl<'a> Messages<'a> {
         [vec![text], how_to_resume].concat()
     }
 
-    /// Returns the command that resumes the run, if a file failed and another run may succeed. That run
-    /// fetches no complete file again, and continues the unfinished files.
+    /// Returns the command that resumes the run, if a file failed and another run may succeed. If files on
+    /// the disk are wrong, returns the command that repairs them instead, unless part of it is left out.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
-            && self.some_are_wrong
+            && self.has_wrong_files
             && hidden.is_empty()
         {
             let label = self.paint.show(Style::Note, "To repair the files on the disk:");
             return vec![format!("{label} {command}")];
         }
-        let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
+        let Some(args) = self.args.filter(|_| self.another_run_may_succeed) else { return Vec::new() };
         // A file on standard output cannot be resumed.
         if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Vec::new();
@@ -320,7 +322,7 @@ impl<'a> Messages<'a> {
 }
 
 /// Returns the last lines of a run that was stopped. `all` is the number of its files, if that is known, and
-/// `again` is the command that goes on.
+/// `again` is the command that resumes the run.
 pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let by = match summary.reached {
@@ -345,20 +347,19 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     }
     text + &match (summary.resumable, unfinished) {
         (_, 0) => ".\n".to_string(),
-        (0, _) => ", and no bytes of them were kept. The same command starts them again.\n".to_string(),
+        (0, _) => ", no bytes kept. Run the same command to download them.\n".to_string(),
         _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),
     }
 }
 
-/// Returns how much of a finished file was fetched, how long that took, and how much an earlier run had
-/// fetched.
+/// Returns how much of a finished file was fetched, how long that took, and how much was already on the disk.
 fn transferred(finished: &EventKind) -> String {
     let EventKind::Finished { bytes, fetched, chunk_length, seconds, .. } = finished else {
         return String::new();
     };
     let (size, time) = (units::bytes(*bytes), units::took(*seconds));
     if *fetched == 0 && *bytes > 0 {
-        return format!("{size}, all from an earlier run");
+        return format!("{size}, all of it was on the disk");
     }
     if let Some(length) = chunk_length.filter(|&length| length > 0 && fetched < bytes) {
         let (some, all) = (fetched.div_ceil(length), bytes.div_ceil(length));

@@ -1,5 +1,5 @@
-//! The output for people and programs. The screen, the log and the JSON output each read the session's events
-//! on a thread of their own. So a stopped terminal or a slow pipe delays nothing else.
+//! The output for people and programs. The screen, the log and the JSON output each read the events of the
+//! session on a thread of their own. So a stopped terminal or a slow pipe does not delay the other outputs.
 
 pub(crate) mod bars;
 pub(crate) mod explain;
@@ -24,7 +24,9 @@ use tokio::runtime::Handle;
 /// The result of waiting for an event.
 pub(crate) enum Next {
     Event(Arc<Event>),
+    /// No event arrived in time.
     Nothing,
+    /// The session is over.
     End,
 }
 
@@ -36,15 +38,15 @@ pub(crate) struct EventReader {
     in_a_row: u32,
 }
 
-/// If this many events arrive without a pause, they are a flood.
-const FLOOD: u32 = 16;
+/// If this many events have arrived without a pause, the reader waits for [`NAP`] before it looks for more.
+const MANY: u32 = 16;
 
-/// The most bytes of output that are collected before they are written. In a flood, many lines are written at
-/// once.
+/// The most bytes of output that are collected before they are written. If many events arrive, many lines are
+/// written at once.
 pub(crate) const AT_ONCE: usize = 64 * 1024;
 
-/// In a flood, a reader wakes up only a few hundred times a second. Waking it for each event would cost more
-/// than everything else that is done for a small file.
+/// The pause of a reader while many events arrive. With it, the reader wakes up only a few hundred times a
+/// second. To wake up for each event would cost more than everything else that is done for a small file.
 const NAP: Duration = Duration::from_millis(2);
 
 impl EventReader {
@@ -52,16 +54,16 @@ impl EventReader {
         EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
-    /// Returns true if the next event would have to be waited for. Then the output so far should be written.
+    /// Returns true if no event waits to be read. The output so far should then be written.
     pub(crate) fn is_empty(&self) -> bool {
         self.reader.is_empty()
     }
 
-    /// Waits for the next event.
+    /// Waits for the next event, at most for this time.
     pub(crate) fn next(&mut self, patience: Duration) -> Next {
         let mut next = self.reader.try_next();
         if next.is_pending() {
-            if std::mem::take(&mut self.in_a_row) >= FLOOD {
+            if std::mem::take(&mut self.in_a_row) >= MANY {
                 std::thread::sleep(NAP.min(patience));
                 next = self.reader.try_next();
             }

@@ -12,33 +12,34 @@ use downhaul_engine::core::show::escaped;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// The rows that are shown without `--all`. Together with the sums, they fit on a common screen.
+/// The number of rows that are shown without `--all`. Together with the sums, they fit on a common screen.
 const ROWS: u64 = 20;
 
-/// The failures that are shown beyond these rows.
+/// The number of failures that are shown in addition to these rows.
 const FAILURES: usize = 20;
 
-/// The hosts that are shown, those with the most bytes first.
+/// The number of hosts that are shown. The hosts with the most bytes come first.
 const HOSTS: usize = 10;
 
-/// With `--all`, the most rows that wait for an earlier one. After that, the earlier one is printed late.
+/// The number of rows that may wait for an earlier row with `--all`. If more of them wait, they are printed
+/// before that row.
 const WAITING: usize = 10_000;
 
-/// The columns of the table before the name of the file.
+/// The widths of the columns before the name of the file, and of both together.
 const STEP: usize = 9;
 const SIZE: usize = 9;
 const BEFORE: usize = STEP + 1 + SIZE + 2;
 
-/// The longest time to wait for the next event. There is nothing else to do meanwhile.
+/// The longest time to wait for an event. It is long, because there is nothing else to do meanwhile.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How the table is shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) paint: Paint,
-    /// Show all files.
+    /// True if all files are shown.
     pub(crate) all: bool,
-    /// Show only failures and sums.
+    /// True if only failures and sums are shown.
     pub(crate) quiet: bool,
     /// The columns of the terminal, or `None` if lines are not cut.
     pub(crate) columns: Option<usize>,
@@ -69,22 +70,23 @@ struct Row {
     style: Option<Style>,
     size: Option<u64>,
     name: String,
-    /// More about the file, on lines of its own.
+    /// A text about the file, which is shown below the row.
     note: String,
 }
 
-/// Files that were counted.
+/// Numbers of files.
 #[derive(Default)]
 struct Counts {
     steps: BTreeMap<&'static str, u64>,
-    /// The planned files with a size from a list, from a server and from a journal.
+    /// The numbers of planned files whose size comes from a list, from a server, and from a journal.
     sizes: [u64; 3],
     with_digest: u64,
     may_be_renamed: u64,
+    /// The files that are not shown.
     left_out: u64,
 }
 
-/// The table, as far as it is known.
+/// The table, as far as the events have told.
 struct Table {
     look: Look,
     /// The text that was not printed yet.
@@ -154,14 +156,14 @@ impl Table {
             return Row { step: FAIL, style: None, size: None, name: String::new(), note: String::new() };
         };
         if let Some(from) = size_from {
-            self.counts.sizes[place_of(*from)] += 1;
+            self.counts.sizes[index_of(*from)] += 1;
         }
         self.counts.with_digest += u64::from(!digests.is_empty());
         self.counts.may_be_renamed += u64::from(*may_be_renamed);
         let note = match step {
             Step::Compare => "only the server can say if the existing file is the wanted one".into(),
             Step::Wait => "another run is working on this file".into(),
-            _ if *kept > 0 => format!("{} of it are here already", bytes(*kept)),
+            _ if *kept > 0 => format!("{} of it are already on the disk", bytes(*kept)),
             _ => String::new(),
         };
         let style = Some(if *step == Step::Replace { Style::Warning } else { Style::Success });
@@ -215,7 +217,7 @@ impl Table {
         }
     }
 
-    /// Prints what is left, and the sums.
+    /// Prints the rows that have not been printed, and the sums.
     fn end(&mut self) {
         while !self.rows.is_empty() {
             self.print_rows(true);
@@ -261,7 +263,7 @@ impl Table {
     }
 }
 
-/// The columns before the sums.
+/// The width of the column before the sums.
 const SUMS: usize = 8;
 
 /// The words of the first column, for files that are not downloaded.
@@ -279,7 +281,8 @@ fn word(step: Step) -> &'static str {
     }
 }
 
-fn place_of(from: SizeFrom) -> usize {
+/// Returns the place in [`Counts::sizes`].
+fn index_of(from: SizeFrom) -> usize {
     match from {
         SizeFrom::List => 0,
         SizeFrom::Server => 1,
@@ -314,7 +317,7 @@ impl Counts {
                 .collect();
             lines.push(format!("sizes: {}", sizes.join(", ")));
             lines.push(format!(
-                "digests: {} known, {} not",
+                "digests: {} known, {} not known",
                 self.with_digest,
                 forecast.files - self.with_digest
             ));
@@ -328,8 +331,11 @@ impl Counts {
 
 fn disk(forecast: &Forecast) -> String {
     let least = if forecast.unknown > 0 { "at least " } else { "" };
-    let kept =
-        if forecast.kept > 0 { format!(" ({} are here)", bytes(forecast.kept)) } else { String::new() };
+    let kept = if forecast.kept > 0 {
+        format!(" ({} are already on the disk)", bytes(forecast.kept))
+    } else {
+        String::new()
+    };
     let free = forecast.free.map_or("unknown".into(), bytes);
     format!("{least}{} to download{kept}, {free} free", bytes(forecast.bytes))
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The exact text of the question. Scripts rely on it.
+/// The text of the question. It must not change, because scripts rely on it.
 pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)? ";
 
 /// The question for a screen that is too narrow for the exact text.
@@ -23,10 +23,10 @@ const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 /// file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The shortest name, in columns. A shorter one does not show which file it is.
+/// The columns of the shortest name. A shorter one would not show which file it is.
 const SHORTEST_NAME: usize = 12;
 
-/// The most lines of a reason. The bars need space too.
+/// The most lines of a reason. More lines would leave too little space for the bars.
 const MOST_LINES: usize = 4;
 
 /// The answers that the user can give.
@@ -42,6 +42,7 @@ pub(crate) enum Choice {
 pub(crate) struct Prompt {
     terminal: Option<Terminal>,
     open: VecDeque<(JobId, Asked)>,
+    /// The time since which the first question is shown.
     asked: Option<Instant>,
 }
 
@@ -98,8 +99,8 @@ impl Prompt {
         lines
     }
 
-    /// Reads an answer to the first question, if there is an answer. Returns the answer with the lines that
-    /// stay on the screen.
+    /// Reads the answer to the first question, if there is one. After [`PATIENCE`], the answer is to retry.
+    /// Returns the answer with the lines that stay on the screen.
     pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, [String; 2])> {
         let (job, failure) = self.open.front()?;
         let (job, failure) = (*job, failure.to_string());

@@ -1,8 +1,9 @@
-//! Shows messages. Below the messages, it shows bars (or plain lines) and the question.
+//! Shows messages, and below them the bars and the question. Without bars, the progress is shown in plain
+//! lines between the messages.
 //!
 //! The screen runs on a thread of its own, reads events and progress, and paints at most ten times a second.
-//! If the screen falls behind, it misses messages. The numbers that it shows are still right, because they
-//! come from the state of the session.
+//! If the screen falls behind, it misses events and does not show their messages. The numbers that it shows
+//! are still right, because they come from the state of the session.
 
 use super::bars::{Bars, Total};
 use super::line::Line;
@@ -28,7 +29,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The shortest time between two plain progress lines of one file.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// The screen.
+/// What is on the screen, and what will be printed next.
 pub(crate) struct Screen<'a> {
     shown: Shown,
     messages: Messages<'a>,
@@ -81,7 +82,7 @@ impl<'a> Screen<'a> {
             self.above.extend(shared.trace.take());
             let missed = events.reader.missed();
             if missed > 0 {
-                self.above.push(format!("... {missed} messages were left out"));
+                self.above.push(format!("... {missed} events were not shown"));
                 self.bars.state = session.state();
                 self.prompt.catch_up(&self.bars.state, &self.messages);
             }

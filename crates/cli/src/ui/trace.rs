@@ -1,7 +1,7 @@
 //! Shows the output of `-vv`: each event that the engine traces, as one line on standard error.
 //!
 //! Invariant: while there is a screen, only the screen prints the lines, so that they do not damage the bars.
-//! At most [`LINES_MOST`] lines wait for the screen.
+//! At most [`MOST_LINES`] lines wait for the screen.
 
 use crate::printer::{self, Paint, Style};
 use downhaul_engine::core::show;
@@ -18,8 +18,8 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 /// The most lines that wait. The screen takes them ten times a second. A person cannot read more lines in
-/// that time, and these take less than a megabyte.
-const LINES_MOST: usize = 4096;
+/// that time. Lines of common length take less than a megabyte.
+const MOST_LINES: usize = 4096;
 
 /// The lines of `-vv`. Without `-vv` there are none.
 #[derive(Clone, Default)]
@@ -59,7 +59,7 @@ impl Trace {
         lines
     }
 
-    /// Prints the lines that are left, and all that follow, without the screen.
+    /// Prints the waiting lines, and from now on each line at once, because the screen has ended.
     pub(crate) fn release(&self) {
         self.waiting().held = false;
         self.take().iter().for_each(|line| printer::err(&format!("{line}\n")));
@@ -70,7 +70,7 @@ impl Trace {
         if !waiting.held {
             drop(waiting);
             printer::err(&format!("{line}\n"));
-        } else if waiting.lines.len() < LINES_MOST {
+        } else if waiting.lines.len() < MOST_LINES {
             waiting.lines.push(line);
         } else {
             waiting.left_out += 1;

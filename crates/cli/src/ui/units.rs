@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use unicode_width::UnicodeWidthChar;
 
-/// Returns `512 B`, `1.5 KiB`, `12.3 MiB` or `456 MiB`, with up to three digits.
+/// Returns a number of bytes, such as `512 B`, `1.50 KiB`, `12.3 MiB` or `456 MiB`. From 1 KiB on, it has
+/// three digits.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
@@ -42,7 +43,7 @@ pub(crate) fn clock(seconds: f64) -> String {
     }
 }
 
-/// Returns a duration: `0.12 s`, `12.3 s` or `2 min 05 s`.
+/// Returns a duration, such as `0.12 s`, `12.3 s` or `2 min 05 s`.
 pub(crate) fn took(seconds: f64) -> String {
     match seconds {
         s if s < 9.995 => format!("{s:.2} s"),
@@ -71,7 +72,8 @@ pub(crate) fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(width(text))) + text
 }
 
-/// Divides a text into lines of at most this many columns, between words where that is possible.
+/// Divides a text into lines of at most this many columns (but never fewer than two). Lines end between words
+/// where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -142,7 +144,8 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// The time over which the speed is measured. Five seconds give a steady number that still shows changes.
+    /// The time over which the speed is measured. Over five seconds, the number is steady, and still shows
+    /// changes.
     const WINDOW: Duration = Duration::from_secs(5);
 
     /// The shortest time over which a speed is measured. Over a shorter time, the number depends on the size
@@ -183,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_three_digits_and_a_unit() {
         let all = [0, 1023, 1024, 1536, 12_900_000, 1 << 30, 1_073_000_000, u64::MAX].map(bytes);
         assert_eq!(
             all,
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_whatever_they_are_made_of() {
+    fn names_of_any_characters_fit_exactly() {
         assert_eq!(fit("short", 8), "short   ");
         assert_eq!(fit("a-very-long-name.iso", 11), "a-ver~e.iso");
         for text in [
@@ -218,18 +221,18 @@ mod tests {
     }
 
     #[test]
-    fn speed_is_that_of_the_last_seconds() {
+    fn the_speed_is_that_of_the_last_seconds() {
         let mut speed = Speed::default();
         for s in 0..20 {
             speed.sample(Duration::from_secs(s), if s < 10 { 0 } else { (s - 9) * 100 });
         }
         assert_eq!(speed.get(), Some(100.0));
         speed.sample(Duration::from_secs(20), 0);
-        assert_eq!(speed.get(), None, "it started again");
+        assert_eq!(speed.get(), None, "the file started again");
     }
 
     #[test]
-    fn speed_is_steady_from_the_first_bytes_on() {
+    fn the_speed_is_steady_from_the_first_bytes_on() {
         // Connecting takes 1.5 s, then 20,000 bytes come every 100 ms.
         let mut speed = Speed::default();
         for tick in 0..60_u64 {
@@ -237,7 +240,7 @@ mod tests {
             if let Some(speed) = speed.get() {
                 assert!((199_000.0..201_000.0).contains(&speed), "{speed} after {tick} ticks");
             } else {
-                assert!(tick < 20, "nothing is said after {tick} ticks");
+                assert!(tick < 20, "no speed is known after {tick} ticks");
             }
         }
     }

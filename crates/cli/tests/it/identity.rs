@@ -319,7 +319,7 @@ fn a_run_over_many_finished_files_sends_no_request() {
     assert_eq!(place.run(&args).status, 0);
     assert_eq!(server.requests().len(), 300);
     let out = place.run(&args);
-    assert!(out.status == 0 && out.stderr.contains("300 already there"), "{}", out.stderr);
+    assert!(out.status == 0 && out.stderr.contains("300 skipped"), "{}", out.stderr);
     assert_eq!(server.requests().len(), 300, "no request was sent");
 }
 

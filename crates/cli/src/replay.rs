@@ -1,0 +1,73 @@
+//! `downhaul replay`: shows a recording of `--progress json` in the usual output.
+
+use crate::args::Args;
+use crate::exit::Exit;
+use crate::printer::{self, Paint};
+use crate::run::usage;
+use crate::settings;
+use crate::ui::bars::Total;
+use crate::ui::messages::Messages;
+use crate::ui::prompt::Prompt;
+use crate::ui::screen::Screen;
+use downhaul_engine::core::event::{EventKind, Line};
+use downhaul_engine::core::list::text::Lines;
+use downhaul_engine::core::show::escaped;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// Shows the events in a file. `-` is standard input.
+pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
+    let reader: Box<dyn Read> = match file.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => match File::open(file) {
+            Ok(file) => Box::new(file),
+            Err(e) => return usage(&format!("{} cannot be read: {e}", file.display())),
+        },
+    };
+    let output = settings::output_settings(args, false);
+    let messages = Messages::new(None, Paint(output.color), output.quiet, output.verbose, output.unicode);
+    let mut screen = Screen::new(output.progress, messages, Prompt::new(None));
+    let mut samples = BTreeMap::new();
+    let mut now = None;
+    for (number, line) in Lines::new(reader).enumerate() {
+        let line = line.map_err(|e| e.to_string());
+        let line = line.and_then(|line| Line::from_json(&String::from_utf8_lossy(&line)));
+        let line = match line {
+            Ok(line) => line,
+            Err(why) => {
+                drop(screen.end());
+                return usage(&format!("line {} is not an event: {}", number + 1, escaped(&why)));
+            }
+        };
+        let at = line.at();
+        // The first line is shown immediately. A longer gap in the recording is shortened to two seconds.
+        let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
+        if pause > Duration::ZERO {
+            let all: Vec<_> = samples.values().cloned().collect();
+            screen.paint(now.unwrap_or(at), &all, Total::default());
+            thread::sleep(pause.div_f64(speed));
+        }
+        now = Some(at.max(now.unwrap_or(at)));
+        match line {
+            Line::Progress(_, sample) => {
+                samples.insert(sample.job, sample);
+            }
+            Line::Event(event) => {
+                if let (
+                    Some(job),
+                    EventKind::Finished { .. } | EventKind::Failed { .. } | EventKind::Skipped { .. },
+                ) = (event.job, &event.kind)
+                {
+                    samples.remove(&job);
+                }
+                screen.event(&event);
+            }
+        }
+    }
+    screen.end().iter().for_each(|line| printer::err(&format!("{line}\n")));
+    Exit::Success
+}

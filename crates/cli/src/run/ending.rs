@@ -1,0 +1,148 @@
+//! Ends a run: at a signal before the downloads begin, after the last output, or when its time is over.
+
+use super::{Shared, notes, own_runtime, warn};
+use crate::args::Args;
+use crate::exit::{self, Exit};
+use crate::platform::{Signal, Signals, Terminal};
+use crate::settings::{OutputSettings, Shown};
+use crate::tars;
+use crate::ui::bars::Total;
+use crate::ui::{explain, messages};
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::{Summary, Tars};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// The time that the screen, the log and the JSON output have for their last output, if a run is stopped.
+/// Ctrl-C must work even if a terminal or a pipe accepts no bytes.
+pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
+
+/// The time for writing the files of `--failed`, `--record`, `--archive` and `--to-tar`, if a run is stopped.
+/// For the list of `--failed`, a long input must be read again. For ten million lines, that takes about a
+/// minute. A second signal ends the program immediately.
+pub(super) const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
+
+/// The time for the check of a list that has mistakes. All mistakes are shown at the end of the check. A
+/// billion lines are checked in less time.
+pub(super) const LAST_CHECK_LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+/// The time for showing the last warning. A terminal needs much less.
+const LAST_WARNING_LIMIT: Duration = Duration::from_millis(100);
+
+/// Ends the program at the first signal, until the downloads begin. Before that, a list may be read or
+/// fetched for a long time, and nothing is on the disk yet.
+pub(super) struct Early(Arc<AtomicBool>);
+
+impl Early {
+    /// Starts to wait for signals. Also shows the warnings about the configuration.
+    pub(super) fn start(args: &Args) -> Early {
+        notes(args);
+        let stop_with_parent = args.options.ending.stop_with_parent;
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = over.clone();
+        thread::spawn(move || {
+            let Ok(runtime) = own_runtime() else { return };
+            runtime.block_on(async {
+                let mut signals = Signals::listen(stop_with_parent);
+                loop {
+                    let exit = match signals.next().await {
+                        Signal::Interrupt => Exit::Interrupted,
+                        Signal::Terminate | Signal::ParentEnded => Exit::Terminated,
+                        Signal::Continue => continue,
+                    };
+                    if seen.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    leave_at_once(exit);
+                }
+            });
+        });
+        Early(over)
+    }
+
+    /// Does nothing at later signals, because the run handles them.
+    pub(super) fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns a function that ends the tars of `--to-tar`. The last tar is complete if every file of the input
+/// was tried.
+pub(super) fn end_of_tars(
+    tars: Arc<Tars>,
+    summary: &Summary,
+    shared: &Arc<Shared>,
+) -> impl FnOnce() + Send + use<> {
+    let is_stopped = summary.stopped_on_error || summary.reached.is_some();
+    let no_more_files = !is_stopped && shared.ending().or(shared.failure()).is_none();
+    let shared = shared.clone();
+    move || {
+        if let Err(exit) = tars::end(&tars, no_more_files) {
+            shared.fail(exit);
+        }
+    }
+}
+
+/// Returns the text that is written to standard error after the screen has ended.
+pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Shared, args: &Args) -> String {
+    let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
+    if output.explain {
+        text += &explain::text(summary, output.verbose);
+    }
+    shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
+    let is_ended_early = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
+    let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
+    if is_stopped && !output.quiet && output.progress != Shown::Json {
+        if args.plan().is_some() {
+            return text + "The plan is not complete, because it was stopped or reached a limit.\n";
+        }
+        let Total { files, more } = shared.total();
+        text += &messages::stopped(summary, Some(files).filter(|_| !more), &args.again);
+    }
+    text
+}
+
+/// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, it
+/// waits at most for `limit`. During this time, Ctrl-C ends the program immediately. So does SIGTERM or
+/// SIGHUP, if it is not the first signal.
+pub(super) async fn write_last_output(
+    write: impl FnOnce() + Send + 'static,
+    limit: Duration,
+    (shared, args): (&Shared, &Args),
+    signals: &mut Signals,
+) {
+    let written = tokio::task::spawn_blocking(write);
+    tokio::pin!(written);
+    loop {
+        let stopping = shared.ending().is_some();
+        tokio::select! {
+            _ = &mut written => return,
+            () = tokio::time::sleep(limit), if stopping => return,
+            signal = signals.next() => match signal {
+                Signal::Interrupt => leave_at_once(Exit::Interrupted),
+                signal => shared.on_signal(signal, args),
+            }
+        }
+    }
+}
+
+/// Ends the program after the time that `--grace` allows, if it is still running then. A thread of its own
+/// waits for that time, since all other threads may be blocked by a disk or by standard error.
+pub(super) fn leave_after(grace: Duration) {
+    thread::spawn(move || {
+        thread::sleep(grace);
+        thread::spawn(|| warn("not everything could be written within the time of --grace"));
+        thread::sleep(LAST_WARNING_LIMIT);
+        exit::at_once(Exit::Terminated)
+    });
+}
+
+/// Resets the terminal, and ends the program immediately.
+pub(super) fn leave_at_once(exit: Exit) -> ! {
+    if let Some(mut terminal) = Terminal::open() {
+        terminal.reset();
+    }
+    exit::at_once(exit)
+}

@@ -1,0 +1,131 @@
+//! State that the threads of a run share: how many files it has, and how it ends.
+
+use super::ending::{leave_after, leave_at_once};
+use crate::args::Args;
+use crate::exit::Exit;
+use crate::failed::Pending;
+use crate::platform::Signal;
+use crate::ui::bars::Total;
+use crate::ui::trace::Trace;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// State that the threads of a run share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// The number of files of the run, as far as it is known.
+    files: AtomicU64,
+    /// True while the input may have more files.
+    more: AtomicBool,
+    /// True if the program was stopped and continued, so that the screen must be painted again.
+    repaint: AtomicBool,
+    /// How the run ends, if it was stopped early.
+    ending: Mutex<Option<Exit>>,
+    /// True after the first signal that ends the run.
+    signalled: AtomicBool,
+    /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
+    failure: Mutex<Option<Exit>>,
+    /// The jobs of a stream that have not ended, for `--failed`.
+    pending: Option<Pending>,
+    /// The trace events of the engine, for `-vv`.
+    pub(crate) trace: Trace,
+    /// Lines that the screen prints at the very end.
+    last: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    /// Returns the state at the start of a run.
+    pub(super) fn new(pending: Option<Pending>, trace: Trace) -> Shared {
+        Shared { pending, trace, ..Shared::default() }
+    }
+
+    /// Notes that the run ends early, and how. Later calls change nothing.
+    pub(crate) fn end(&self, exit: Exit) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+    }
+
+    /// Handles a signal. The second one ends the program immediately.
+    pub(super) fn on_signal(&self, signal: Signal, args: &Args) {
+        let exit = match signal {
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
+            // The parent often ends for the same reason for which this run got a signal before.
+            Signal::ParentEnded if self.ending().is_some() => return,
+            Signal::ParentEnded => return self.stop(Exit::Terminated, args),
+            Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
+        };
+        if self.signalled.swap(true, Ordering::Relaxed) {
+            leave_at_once(exit);
+        }
+        match exit {
+            Exit::Terminated => self.stop(exit, args),
+            _ => self.end(exit),
+        }
+    }
+
+    /// Notes that the run ends early, and how. It then ends within the time of `--grace`.
+    pub(super) fn stop(&self, exit: Exit, args: &Args) {
+        self.end(exit);
+        leave_after(args.options.ending.grace);
+    }
+
+    /// Keeps a failure for the exit status. The run goes on. Returns true if there was a failure before.
+    pub(crate) fn fail(&self, exit: Exit) -> bool {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_further = failure.is_some();
+        *failure = Some(failure.map_or(exit, |worst| worst.min(exit)));
+        is_further
+    }
+
+    /// Sets how many files the run has. `None` means that the number is known only at the end of the input.
+    pub(crate) fn expect_files(&self, count: Option<u64>) {
+        self.files.store(count.unwrap_or(0), Ordering::Relaxed);
+        self.more.store(count.is_none(), Ordering::Relaxed);
+    }
+
+    /// Notes that the input has been read to its end, and how many files it has.
+    pub(crate) fn has_all_files(&self, files: u64) {
+        self.files.fetch_max(files, Ordering::Relaxed);
+        self.more.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns the jobs of a stream that have not ended, if `--failed` needs them.
+    pub(crate) fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// Keeps lines for the very end of the run.
+    pub(crate) fn print_last(&self, lines: Vec<String>) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+    }
+
+    pub(super) fn take_last(&self) -> Vec<String> {
+        std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn take_repaint(&self) -> bool {
+        self.repaint.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn total(&self) -> Total {
+        Total { files: self.files.load(Ordering::Relaxed), more: self.more.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn ending(&self) -> Option<Exit> {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn failure(&self) -> Option<Exit> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn last_line_of_the_log(&self) -> Option<&'static str> {
+        match self.ending()? {
+            Exit::Chosen => Some("exited by the user"),
+            Exit::Interrupted => Some("exited by the user (Ctrl-C)"),
+            Exit::Terminated if self.signalled.load(Ordering::Relaxed) => Some("stopped by a signal"),
+            Exit::Terminated => Some("stopped, because the program that started downhaul has ended"),
+            _ => None,
+        }
+    }
+}
