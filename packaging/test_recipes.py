@@ -35,7 +35,7 @@ class Recipes(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        # The user nobody runs makepkg.
+        # makepkg runs as the user `nobody`, who must be able to read this folder.
         self.folder.chmod(0o755)
         self.release = self.folder / "release"
         self.release.mkdir()
@@ -89,7 +89,7 @@ class Recipes(unittest.TestCase):
         if os.getuid() == 0:
             run("chown", "-R", "nobody", folder)
             as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        # It also wants a pacman, which would look for the packages that the recipe needs.
+        # makepkg would ask pacman for the packages that the recipe needs. `true` takes the place of pacman.
         makepkg = [*as_user, "env", f"HOME={folder}", "PACMAN=true", "makepkg"]
         about = run(*makepkg, "--printsrcinfo", cwd=folder)
         self.assertIn(f"source = {URL}/{SOURCE}", about)
@@ -99,7 +99,7 @@ class Recipes(unittest.TestCase):
     def test_nix(self):
         self.text("nix/package.nix")
         store = {**os.environ, "NIX_STORE_DIR": f"{self.folder}/store", "NIX_STATE_DIR": f"{self.folder}/state"}
-        # The collection of packages is not here. What it would give to the recipe is made up.
+        # The collection of packages of Nix is not installed. These values take its place.
         given = "{ lib = { optionalString = _: text: text; licenses = { mit = 1; asl20 = 2; }; }; fetchurl = source: source; "
         given += "stdenv = { buildPlatform.canExecute = _: true; hostPlatform = 1; }; installShellFiles = 1; "
         given += "rustPlatform.buildRustPackage = package: package; }"

@@ -61,7 +61,7 @@ pub enum Choice {
     Fixed(usize),
     /// The number that the controller decides.
     Auto,
-    /// The number that the controller decides. It starts at the level that an earlier run found.
+    /// The number that the controller decides. It starts at the number that an earlier run found.
     From(Level),
 }
 

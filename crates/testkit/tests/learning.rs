@@ -53,8 +53,8 @@ fn run(line: Line, choice: Choice, seed: u64) -> downhaul_testkit::line_sim::Rac
     race(line, line.rate * SECONDS, choice, seed)
 }
 
-/// Returns the goodput of a run that starts with a level, as a share of that of a run that knows nothing. The
-/// level comes from the first run of the line.
+/// Returns the goodput of a run that starts with a number, as a share of that of a run that knows nothing.
+/// The number is the one that the first run on the line found.
 fn shares(level: impl Fn(Line, Option<Level>) -> Option<Level> + Sync) -> Vec<(Line, f64)> {
     let lines = lines();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

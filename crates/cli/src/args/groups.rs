@@ -220,7 +220,8 @@ pub struct Existing {
 pub struct Work {
     /// Download N files at once (or auto)
     ///
-    /// With auto, downhaul starts with 4 files, and finds the best number up to 16.
+    /// With auto, downhaul starts with 4 files, soon downloads up to 16 at once, and then finds the best
+    /// number.
     ///
     /// [default: 2; auto for more than 16 files, or if the number of files is unknown]
     #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]

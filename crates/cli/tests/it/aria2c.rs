@@ -1,5 +1,5 @@
-//! The command line of aria2, as programs use it that start `aria2c`. What the tests expect was measured with
-//! aria2 1.36.
+//! Tests of the command line of aria2, as other programs use it to start `aria2c`. The tests expect what
+//! aria2 1.36 does.
 
 use crate::common::daemon::free_port;
 use crate::common::{Out, PATIENCE, Place, finish, poll, send, wait_until};
@@ -215,7 +215,7 @@ fn a_list_has_options_for_each_file() {
     let request = &server.requests_for("/a")[0];
     let headers = ["x-a", "x-b", "referer"].map(|name| request.header(name));
     assert_eq!(headers, [Some("1"), Some("2"), Some("http://r/")]);
-    // From standard input, and packed.
+    // The list may come from standard input, and may be packed.
     let place = Place::new();
     assert_eq!(place.run_with(&["aria2c", "-q", "-i", "-"], list.as_bytes()).status, 0);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -257,7 +257,7 @@ fn the_configuration_of_aria2_is_below_the_command_line() {
     assert_eq!(["x-a", "x-b", "x-c"].map(|name| request.header(name)), [Some("1"), Some("2"), Some("3")]);
     place.write("other.conf", "split=x\n");
     assert_eq!(run(&["--conf-path=other.conf"]).status, 28);
-    // The older place has precedence.
+    // The file in the older place has precedence.
     place.write(".aria2/aria2.conf", "dir=older\nquiet=true\n");
     run(&[]);
     assert!(place.file("older/a").is_some());
@@ -440,7 +440,7 @@ fn clients_are_served_and_the_session_is_one_with_the_queue() {
         ),
     );
     assert!(added.contains("00000000000000aa"), "{added}");
-    // Outside of the folder.
+    // A client cannot save a file outside of the folder.
     let refused = call(port, "aria2.addUri", &format!(r#"["token:hush",["{slow}"],{{"dir":"/etc"}}]"#));
     assert!(refused.contains("is not below a folder"), "{refused}");
     place.wait_for_bytes("files/x.bin.part", 50_000);
@@ -451,7 +451,7 @@ fn clients_are_served_and_the_session_is_one_with_the_queue() {
     send(Signal::TERM, &child);
     let out = finish(child);
     assert_eq!(out.status, 7, "{}", stdout(&out));
-    // The session file and the queue both have it, and it is one download.
+    // The session file and the queue both have the download. It must not be added twice.
     let child = place.start(&args);
     wait_for_port(port);
     let gone = poll(Duration::from_secs(60), || {

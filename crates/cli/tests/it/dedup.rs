@@ -68,7 +68,7 @@ fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
         let again = place.run(&args);
         assert_eq!((again.status, server.requests().len()), (0, asked), "{}", again.stderr);
         assert_eq!(meta(&place, "a").nlink(), 3);
-        // Without the option they stay what they are.
+        // Without the option, they stay hard links.
         assert_eq!(place.run(&RUN).status, 0);
     }
 }

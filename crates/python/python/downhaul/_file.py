@@ -23,7 +23,7 @@ _NOT_VERIFIED = ("size only", "end of transfer only")
 # done for a row.
 @dataclass(repr=False, eq=False, slots=True)
 class File:
-    """What became of one URL."""
+    """How the download of one URL ended."""
 
     url: str
     """The URL as it was given."""

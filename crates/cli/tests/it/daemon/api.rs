@@ -1,4 +1,4 @@
-//! The interface of downhaul itself.
+//! Tests of the daemon's own interface: JSON over HTTP.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};

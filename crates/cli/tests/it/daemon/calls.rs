@@ -1,4 +1,4 @@
-//! The methods of aria2, and their words.
+//! Tests of the methods of aria2: their results, and the words of their errors.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};
@@ -102,7 +102,8 @@ fn quick_changes_of_an_active_download_do_not_end_it() {
     }
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
     let complete = daemon.wait_for(&gid, "complete");
-    // A run that was stopped before its answer came has not chosen a name, so the next one may take another.
+    // A download that was paused before its response arrived has not chosen a name, so the name may be
+    // another one in the end.
     let path = complete["files"][0]["path"].as_str().expect("a path");
     assert!(std::fs::read(path).expect("a file") == bytes);
 }

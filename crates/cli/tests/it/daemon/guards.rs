@@ -1,4 +1,5 @@
-//! What web pages, other machines and other users try.
+//! Tests that web pages, other machines and other users cannot use the daemon, unless an option or the secret
+//! allows it.
 
 use super::Daemon;
 use crate::common::Place;
@@ -70,7 +71,7 @@ fn a_wrong_token_is_refused_late_and_the_secret_is_private() {
         assert!(answer.body.contains(r#""message":"Unauthorized""#), "{}", answer.body);
         assert!(since.elapsed() >= Duration::from_millis(900));
     }
-    // These two are the only ones that need no token.
+    // These two methods are the only ones that need no token.
     for method in ["system.listMethods", "system.listNotifications"] {
         assert_eq!(daemon.post("/jsonrpc", "", &format!(r#"{{"id":1,"method":"{method}"}}"#)).status, 200);
     }
@@ -164,7 +165,7 @@ fn no_client_saves_a_file_outside_of_the_folders() {
     daemon.refused("aria2.changeOption", json!([paused, { "out": "link/b" }]));
     assert_eq!(daemon.api("POST", "/lists", &format!("{url} link/c")).0, 400);
     assert_eq!(place.file("a.bin"), None);
-    // Options that name files or programs are taken, and change nothing.
+    // Options that name files or programs are accepted, and have no effect.
     let options =
         json!({ "log": "/tmp/x", "on-download-complete": "/bin/sh", "rpc-secret": "", "save-session": "x" });
     daemon.done("aria2.changeGlobalOption", json!([options]));

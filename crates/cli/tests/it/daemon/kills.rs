@@ -1,4 +1,4 @@
-//! Kills and restarts: what a client was told is true afterwards.
+//! Tests that kill the daemon and start it again. What a client was told must still be true.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};

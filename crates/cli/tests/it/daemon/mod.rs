@@ -1,5 +1,5 @@
-//! Tests of `downhaul daemon` as its clients see it: over HTTP and WebSocket, with kills and restarts
-//! between.
+//! Tests of `downhaul daemon` as its clients see it, over HTTP and WebSocket. Some of them kill the daemon
+//! and start it again.
 
 mod api;
 mod calls;
@@ -40,7 +40,7 @@ impl Daemon {
         assert!(up.is_some(), "the daemon does not listen");
         let secret = std::fs::read_to_string(place.state().join("downhaul/daemon-secret")).ok();
         let daemon = Daemon { child, port, secret: secret.map(|text| text.trim().to_string()) };
-        // It listens a moment before it has read its queue, and answers after that.
+        // The daemon listens before it has read its queue, but answers only after that.
         assert_eq!(daemon.get("/", "").status, 200);
         daemon
     }
