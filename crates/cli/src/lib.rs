@@ -9,6 +9,7 @@ mod args;
 mod aria2c;
 mod asks;
 mod certificates;
+mod client;
 mod completions;
 mod config;
 mod cookies;
@@ -93,6 +94,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
         Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon),
+        Some(Command::Client(command)) => client::run(&args, command),
         Some(Command::Plan(plan)) => run::run(&args.planning(plan)),
         Some(Command::Replay { file, speed }) => replay::run(&args, file, *speed),
     };

@@ -24,7 +24,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that are read, and their effects. `docs/environment.md` is made from this table.
-pub const ENVIRONMENT: [(&str, &str); 14] = [
+pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
         "The variable sets the option of the same name, unless the command line sets it (see [config.md](config.md)).",
@@ -40,7 +40,12 @@ pub const ENVIRONMENT: [(&str, &str); 14] = [
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",
-        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` names one.",
+        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` names one. `downhaul add`, `list` and the \
+         other commands for a running daemon send it.",
+    ),
+    (
+        "DOWNHAUL_DAEMON",
+        "It is the URL of the daemon for `downhaul add`, `list` and the other commands for a running daemon, unless `--daemon` is given.",
     ),
     ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
     ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),
@@ -59,7 +64,7 @@ pub const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). `daemon-secret` and `daemon.db` are those of `downhaul daemon`.",
+         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). `daemon-secret`, `daemon.db` and `daemon.json` (its address, for clients) are those of `downhaul daemon`.",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",

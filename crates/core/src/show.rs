@@ -121,6 +121,15 @@ pub fn hides(whole: &Url) -> bool {
     url(whole) != plain.as_str()
 }
 
+/// Returns how a file was verified, in words for the user. Events for programs use other words.
+pub fn verified(proven: &str) -> &str {
+    match proven {
+        "size only" => "not verified (size matches)",
+        "end of transfer only" => "not verified (server sent no size)",
+        verified => verified,
+    }
+}
+
 /// Returns a text that should have been a URL, for an error message. Everything that may be a secret is
 /// removed, even if little text remains.
 pub fn not_a_url(text: &str) -> String {

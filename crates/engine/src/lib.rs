@@ -187,6 +187,8 @@ mod signed;
 mod small_files;
 pub mod source;
 mod space;
+#[doc(hidden)]
+pub mod tls;
 mod trace;
 mod worker;
 

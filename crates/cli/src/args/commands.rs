@@ -1,5 +1,6 @@
 //! The commands that are not downloads, with their arguments.
 
+use super::client::ClientCommand;
 use super::{Existing, Lists, Options, Output, values};
 use clap::{Args as Group, Subcommand, ValueHint};
 use std::net::SocketAddr;
@@ -71,6 +72,9 @@ pub enum Command {
     /// aria2 can use it. Its queue survives a restart and a crash. The first start writes a secret into a
     /// file, and clients need this secret.
     Daemon(Box<Daemon>),
+    /// The commands for a running daemon.
+    #[command(flatten)]
+    Client(ClientCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell

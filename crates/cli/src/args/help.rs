@@ -1,10 +1,14 @@
 //! The short help (`-h`): one screen with the options that most people need. `--help` shows all options.
 
 use super::USAGE;
-use clap::{Arg, Command};
+use super::client::ClientCommand;
+use clap::{Arg, Command, Subcommand};
 
 /// The width of the column that has the names of the options.
 const NAMES: usize = 23;
+
+/// Commands that the short help leaves out, because few people need them and a line is short.
+const LEFT_OUT: [&str; 2] = ["help", "completions"];
 
 /// Returns the short help. It shows the options that `hide_short_help` does not hide.
 pub(super) fn short(command: &Command) -> String {
@@ -14,11 +18,16 @@ pub(super) fn short(command: &Command) -> String {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         text += &format!("  {:NAMES$} {help}\n", names(arg));
     }
-    let commands: Vec<&str> =
-        command.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    let clients = ClientCommand::augment_subcommands(Command::new(""));
+    let clients: Vec<&str> = clients.get_subcommands().map(Command::get_name).collect();
+    let others = command.get_subcommands().map(Command::get_name);
+    let is_shown = |name: &&str| !LEFT_OUT.contains(name) && !clients.contains(name);
+    let others: Vec<&str> = others.filter(is_shown).collect();
     text + &format!(
-        "\nCommands: {}\nSee all options with --help, and those of a command with COMMAND --help.\n",
-        commands.join(", ")
+        "\nCommands: {}\nFor the daemon: {}\n\
+         See all options with --help, and those of a command with COMMAND --help.\n",
+        others.join(", "),
+        clients.join(", ")
     )
 }
 

@@ -1,6 +1,7 @@
 //! The arguments of the program, as clap reads them.
 
 mod choices;
+pub(crate) mod client;
 mod commands;
 mod deadline;
 mod foreign;
@@ -184,7 +185,16 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
+    let command = command.subcommand(aria2c());
     command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
+}
+
+/// Returns the command `aria2c`, for the help and the completions. Its arguments are read elsewhere
+/// ([`crate::aria2c`]), before all others.
+fn aria2c() -> clap::Command {
+    let arguments =
+        Arg::new("arguments").num_args(0..).value_name("ARGUMENTS").help("The arguments of aria2");
+    clap::Command::new("aria2c").about("Take the command line of aria2 (see aria2c --help)").arg(arguments)
 }
 
 /// The text that is printed if there are no arguments to run with.

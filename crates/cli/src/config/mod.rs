@@ -194,7 +194,9 @@ impl Config {
         for (name, value) in settings::variables(PREFIX) {
             let shown = show::escaped(&name).into_owned();
             let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace('_', "-");
-            if ["config", "profile", "daemon-secret"].contains(&key.as_str()) || hooks::is_fact(&name) {
+            if ["config", "profile", "daemon", "daemon-secret"].contains(&key.as_str())
+                || hooks::is_fact(&name)
+            {
                 continue;
             }
             match keys::find(command, &key) {

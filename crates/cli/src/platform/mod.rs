@@ -10,7 +10,7 @@ mod system;
 pub(crate) use system::{
     Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user, is_running,
     keep_while_replaced, leave_terminal, make_private_folder, note_parent, others_may_read, pipe_or_device,
-    raise_file_limit, reader_is_gone, who_else_may_write,
+    raise_file_limit, reader_is_gone, who_else_may_write, why_not_private,
 };
 use system::{append, create, create_new, is_at, lock, rename, unnamed};
 

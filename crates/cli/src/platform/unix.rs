@@ -358,3 +358,15 @@ pub(crate) fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
+
+/// Returns why an open file is not private, if it is not: another user owns it, or its mode lets other users
+/// read or write it.
+pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
+    use std::os::unix::fs::MetadataExt;
+    let (meta, own) = (file.metadata()?, rustix::process::getuid().as_raw());
+    Ok(match (meta.uid(), meta.mode() & 0o077) {
+        (user, _) if ![0, own].contains(&user) => Some("it belongs to another user"),
+        (_, 0) => None,
+        _ => Some("other users can read it (chmod 600 makes it private)"),
+    })
+}

@@ -6,7 +6,7 @@
 use super::units;
 use super::{AT_ONCE, EventReader, Next};
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
-use downhaul_engine::core::show::escaped;
+use downhaul_engine::core::show::{self, escaped};
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -146,7 +146,7 @@ impl Log {
                     "finished {} ({bytes} bytes, {}, {})",
                     escaped(path),
                     units::took(*seconds),
-                    escaped(units::verified(proven))
+                    escaped(show::verified(proven))
                 );
                 for warning in warnings {
                     text += &format!("; warning: {}", escaped(warning));

@@ -9,7 +9,7 @@ use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::run_limits::Reached;
-use downhaul_engine::core::show::escaped;
+use downhaul_engine::core::show::{self, escaped};
 use std::collections::HashMap;
 
 /// The state that is needed to write messages.
@@ -172,7 +172,7 @@ impl<'a> Messages<'a> {
                     "{mark} {}  {}, {}",
                     escaped(path),
                     self.paint.show(Style::Note, &transferred),
-                    escaped(units::verified(proven))
+                    escaped(show::verified(proven))
                 )];
                 lines.extend(
                     made_from.iter().map(|other| {

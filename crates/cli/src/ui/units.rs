@@ -52,15 +52,6 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// Returns how a file was verified, in words for the user. Events for programs use other words.
-pub(crate) fn verified(proven: &str) -> &str {
-    match proven {
-        "size only" => "not verified (size matches)",
-        "end of transfer only" => "not verified (server sent no size)",
-        verified => verified,
-    }
-}
-
 /// Returns how many columns the text takes. Characters that some terminals join into one, such as families of
 /// emoji, are counted one by one, so that no terminal needs more columns.
 pub(crate) fn width(text: &str) -> usize {

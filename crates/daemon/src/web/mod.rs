@@ -2,18 +2,21 @@
 //!
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
-//! - `token` compares the secret; `server` accepts connections; `socket` serves WebSocket clients.
+//! - [`log`] has what happened; `token` compares the secret;
+//! - `server` accepts connections; `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.
 
 pub mod api;
 pub mod guard;
+pub mod log;
 mod page;
 mod server;
 mod socket;
 mod token;
 
 pub use guard::Allowed;
+pub use log::Log;
 pub use server::serve;
 pub use token::Token;
 
@@ -54,6 +57,8 @@ pub struct Web {
     pub token: Arc<Token>,
     /// The hosts and origins from which requests may come.
     pub allowed: Arc<Allowed>,
+    /// What happened.
+    pub log: Log,
     /// Answers to wrong tokens wait for each other, so that many connections try out no more than one.
     refused: Arc<tokio::sync::Mutex<()>>,
 }
@@ -61,7 +66,8 @@ pub struct Web {
 impl Web {
     /// Returns what the requests to a daemon share.
     pub fn new(daemon: Daemon, token: Token, allowed: Allowed) -> Web {
-        Web { daemon, token: Arc::new(token), allowed: Arc::new(allowed), refused: Arc::default() }
+        let (token, allowed) = (Arc::new(token), Arc::new(allowed));
+        Web { daemon, token, allowed, log: Log::default(), refused: Arc::default() }
     }
 
     /// Returns the routes.

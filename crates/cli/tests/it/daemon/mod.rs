@@ -3,6 +3,7 @@
 
 mod api;
 mod calls;
+mod clients;
 mod guards;
 mod kills;
 

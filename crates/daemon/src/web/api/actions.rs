@@ -85,10 +85,22 @@ pub struct Removal {
     files: bool,
 }
 
-/// The file name of a list, which can show its form.
+/// How a list is read and added.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ListName {
+    /// The file name of the list, which can show its form.
     name: Option<String>,
+    /// True if its downloads wait until they are resumed.
+    #[serde(default)]
+    paused: bool,
+}
+
+/// A change of all downloads.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAll {
+    /// Pauses or resumes all downloads that are not over.
+    paused: bool,
 }
 
 /// The downloads of a list, and what was wrong.
@@ -191,7 +203,9 @@ pub async fn add_list(
         return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
     }
     let mut ids = Vec::new();
-    for (urls, options) in found {
+    for (urls, mut options) in found {
+        // A truth value is always accepted.
+        let _ = options.set("pause", if list.paused { "true" } else { "false" });
         match web.daemon.change(|state| state.add(urls, options, None, now())) {
             Ok(gid) => ids.push(gid.to_string()),
             Err(fault) => mistakes.push(fault.message),
@@ -310,6 +324,26 @@ pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
     web.daemon.change(|state| {
         let gids: Vec<Gid> = state.queue().iter(Sequence::Over).map(|entry| entry.gid).collect();
         state.forget(&gids)
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Pauses or resumes all downloads.
+#[utoipa::path(patch, path = "/downloads", request_body = ChangeAll, responses((status = 204)))]
+pub async fn change_all(
+    State(web): State<Web>,
+    Json(change): Json<ChangeAll>,
+) -> Result<StatusCode, Problem> {
+    web.daemon.change(|state| {
+        let is_meant = |entry: &&Arc<Entry>| match entry.state {
+            EntryState::Active | EntryState::Waiting => change.paused,
+            EntryState::Paused => !change.paused,
+            _ => false,
+        };
+        let entries = [Sequence::Active, Sequence::Queued].into_iter();
+        let entries = entries.flat_map(|sequence| state.queue().iter(sequence)).filter(is_meant);
+        let gids: Vec<Gid> = entries.map(|entry| entry.gid).collect();
+        if change.paused { state.pause(&gids) } else { state.resume(&gids) }
     })?;
     Ok(StatusCode::NO_CONTENT)
 }

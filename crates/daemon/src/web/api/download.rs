@@ -71,7 +71,7 @@ impl Download {
         Download {
             id: entry.gid.to_string(),
             state: entry.state.name(),
-            name: name(entry, &urls),
+            name: Download::name_of(entry),
             path: entry.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
             folder: entry.options.value("dir").into(),
             urls,
@@ -87,6 +87,12 @@ impl Download {
             position: None,
             limit: job::limit(&entry.options),
         }
+    }
+
+    /// Returns the name of a file, or the last part of its URL while it has no name.
+    pub fn name_of(entry: &Entry) -> String {
+        let urls: Vec<String> = entry.uris.first().map(|uri| shown(uri)).into_iter().collect();
+        name(entry, &urls)
     }
 
     /// Returns what is known about a download, with its position.

@@ -9,6 +9,7 @@
 mod actions;
 mod download;
 mod events;
+mod log;
 
 pub use download::Download;
 
@@ -65,10 +66,12 @@ impl IntoResponse for Problem {
         actions::remove,
         actions::retry,
         actions::clear,
+        actions::change_all,
         actions::summary,
         actions::settings,
         actions::change_settings,
         events::stream,
+        log::show,
     ),
     components(schemas(Download, Problem))
 )]
@@ -77,13 +80,17 @@ struct Description;
 /// Returns the routes below `/api/v1`.
 pub fn routes(web: &Web) -> Router<Web> {
     Router::new()
-        .route("/downloads", get(actions::list).post(actions::add).delete(actions::clear))
+        .route(
+            "/downloads",
+            get(actions::list).post(actions::add).patch(actions::change_all).delete(actions::clear),
+        )
         .route("/downloads/{id}", get(actions::show).patch(actions::change).delete(actions::remove))
         .route("/downloads/{id}/retry", post(actions::retry))
         .route("/lists", post(actions::add_list))
         .route("/summary", get(actions::summary))
         .route("/settings", get(actions::settings).patch(actions::change_settings))
         .route("/events", get(events::stream))
+        .route("/log", get(log::show))
         .layer(middleware::from_fn_with_state(web.clone(), authorized))
         .route("/openapi.json", get(|| async { Json(Description::openapi()) }))
 }

@@ -25,7 +25,7 @@ use verify::{Trusted, Verifier};
 
 /// The rules by which a server is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     /// True if the server gets the client certificate.
     identifies: bool,
     /// True if the server must have a pinned key.
@@ -49,7 +49,7 @@ impl Trust {
 }
 
 /// Makes the TLS settings for each [`Trust`], and keeps those that were made.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
     /// The servers that `--cacert` or `--insecure` trusts. It is `None` without these options.
@@ -66,7 +66,7 @@ impl Tls {
     ///
     /// # Errors
     /// Returns an error if a file cannot be read, or does not contain certificates or a key.
-    pub(super) fn new(settings: &Settings) -> Result<Tls, Error> {
+    pub(crate) fn new(settings: &Settings) -> Result<Tls, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let given = match &settings.cacert {
             _ if settings.insecure => Some(Trusted::All),
@@ -134,7 +134,7 @@ impl Tls {
     /// # Errors
     /// Returns `tls.failed` if these settings cannot be made, or `tls.untrusted` if there are no root
     /// certificates.
-    pub(super) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
+    pub(crate) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = made.get(&trust) {
             return Ok(config.clone());

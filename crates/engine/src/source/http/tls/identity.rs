@@ -22,18 +22,32 @@ pub(super) struct Identity {
     pub(super) text: String,
 }
 
-/// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
-/// `password` decrypts the key.
+/// Reads the client certificate, as [`pair`] does.
 ///
 /// # Errors
-/// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
-/// contains no part of the key.
+/// Returns an error as [`pair`] does.
 pub(super) fn read(
     file: &Path,
     key_file: Option<&Path>,
     password: Option<&Secret>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Identity, Error> {
+    let (pair, text) = pair(file, key_file, password, provider)?;
+    Ok(Identity { resolver: Arc::new(SingleCertAndKey::from(pair)), text })
+}
+
+/// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
+/// `password` decrypts the key. Returns also the names in the certificate and the authority that issued it.
+///
+/// # Errors
+/// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
+/// contains no part of the key.
+pub(crate) fn pair(
+    file: &Path,
+    key_file: Option<&Path>,
+    password: Option<&Secret>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<(CertifiedKey, String), Error> {
     let text = read_file(file)?;
     let chain = pem::certificates(&text).map_err(|_| bad(file, "it is not in PEM form"))?;
     let Some(first) = chain.first() else {
@@ -63,10 +77,7 @@ pub(super) fn read(
         Err(_) if described.is_none() => return Err(bad(file, unsupported)),
         _ => {}
     }
-    Ok(Identity {
-        resolver: Arc::new(SingleCertAndKey::from(certified)),
-        text: described.unwrap_or_default(),
-    })
+    Ok((certified, described.unwrap_or_default()))
 }
 
 /// Returns the key in a text.

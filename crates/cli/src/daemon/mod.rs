@@ -1,7 +1,11 @@
-//! `downhaul daemon`: starts the daemon, its secret, and the server for its clients.
+//! `downhaul daemon`: starts the daemon and the server for its clients.
 //!
-//! Invariant: without a secret, the daemon listens on a loopback address only. The secret is never on the
-//! command line and is never printed.
+//! - [`secret`] reads the secret, and [`notice`] says where the daemon is.
+//!
+//! Invariant: without a secret, the daemon listens on a loopback address only.
+
+pub(crate) mod notice;
+pub(crate) mod secret;
 
 use crate::args::{self, Args};
 use crate::exit::Exit;
@@ -12,24 +16,14 @@ use crate::settings;
 use crate::words;
 use downhaul_daemon::folders::Folders;
 use downhaul_daemon::options::Options;
-use downhaul_daemon::web::{self, Allowed, Token, Web};
+use downhaul_daemon::web::{self, Allowed, Web};
 use downhaul_daemon::{Config, Daemon};
 use downhaul_engine::core::run_limits::RunLimits;
-use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{OnError, Settings};
-use std::collections::hash_map::RandomState;
-use std::fmt::Write;
-use std::fs;
-use std::hash::BuildHasher;
-use std::io;
-use std::path::{Path, PathBuf};
+use notice::Notice;
+use std::path::PathBuf;
 use tokio::net::TcpListener;
-
-/// The variable with the secret.
-const SECRET: &str = "DOWNHAUL_DAEMON_SECRET";
-
-/// The number of bytes of a secret that is made, which no one can guess.
-const SECRET_BYTES: usize = 32;
+use tokio::sync::mpsc::unbounded_channel;
 
 /// Runs the daemon until a signal or a client stops it. `args` are the arguments of its downloads.
 pub(crate) fn run(args: &Args, daemon: &args::Daemon) -> Exit {
@@ -61,32 +55,42 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
         run::warn(&format!("{option} has no effect on the downloads of a daemon"));
     }
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
-    let (token, secret_file) = token(daemon)?;
+    let (token, secret_file) = secret::token(daemon)?;
     let listening = own.block_on(TcpListener::bind(daemon.listen));
     let listener = listening.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?;
+    let (watch, mut watched) = unbounded_channel();
     let config = Config {
         settings: settings_of(&args)?,
         folders: folders(&daemon.folders)?,
         store: Some(in_state_folder(daemon.queue.clone(), "daemon.db")?),
         options: options_of(&args)?,
         session_file: None,
-        watch: None,
+        watch: Some(watch),
     };
     let running = {
         let _context = network.enter();
         Daemon::start(config)?
     };
+    let token_is_set = token.is_set();
     let allowed = Allowed { hosts: daemon.allow_host.clone(), origins: daemon.allow_origin.clone() };
-    let routes = Web::new(running.clone(), token, allowed).routes();
+    let web = Web::new(running.clone(), token, allowed);
+    let (log, routes) = (web.log.clone(), web.routes());
     let stop = running.clone();
+    let address = listener.local_addr().unwrap_or(daemon.listen);
+    let _notice = Notice::new(address, token_is_set, secret_file.clone(), None).write();
     own.block_on(async {
-        let address = listener.local_addr().map_or_else(|_| daemon.listen.to_string(), |at| at.to_string());
         printer::err(&format!(
             "downhaul listens on http://{address}/ (clients of aria2: http://{address}/jsonrpc)\n"
         ));
         if let Some(file) = &secret_file {
             printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
         }
+        log.add(format!("listens on http://{address}/"));
+        tokio::spawn(async move {
+            while let Some((notice, entry)) = watched.recv().await {
+                log.note(notice, &entry);
+            }
+        });
         let end = running.wait();
         tokio::select! {
             // Calls are answered while the files in progress end.
@@ -161,52 +165,6 @@ fn options_of(args: &Args) -> Result<Options, String> {
         }
     }
     Ok(options)
-}
-
-/// Returns the token that clients must send, and the file that has it.
-fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
-    if daemon.no_secret {
-        if !web::guard::is_loopback(daemon.listen.ip()) {
-            return Err("--no-secret: without a secret, the daemon listens only on a loopback address".into());
-        }
-        return Ok((Token::new(None), None));
-    }
-    if daemon.secret_file.is_none()
-        && let Some(secret) = settings::variable(SECRET)
-    {
-        return Ok((Token::new(Some(Secret::new(secret))), None));
-    }
-    let path = in_state_folder(daemon.secret_file.clone(), "daemon-secret")?;
-    let secret =
-        secret_in(&path).map_err(|e| format!("The secret in {} cannot be used: {e}", words::path(&path)))?;
-    Ok((Token::new(Some(secret)), Some(path)))
-}
-
-/// Reads the secret in a file. If there is no file, it is written with a new secret.
-fn secret_in(path: &Path) -> io::Result<Secret> {
-    match fs::read_to_string(path) {
-        Ok(text) if text.trim().is_empty() => Err(io::Error::other("the file is empty")),
-        Ok(text) => Ok(Secret::new(text.trim())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                platform::make_private_folder(folder)?;
-            }
-            let secret = new_secret();
-            platform::write_new(path, format!("{secret}\n").as_bytes(), platform::FOR_THE_OWNER)?;
-            Ok(Secret::new(secret))
-        }
-        Err(e) => Err(e),
-    }
-}
-
-/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128
-/// random bits each.
-fn new_secret() -> String {
-    (0..SECRET_BYTES / 8).fold(String::new(), |mut text, number| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{:016x}", RandomState::new().hash_one(number));
-        text
-    })
 }
 
 /// Returns the path that was given, or that of a file in the folder for state.

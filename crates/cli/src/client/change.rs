@@ -1,0 +1,93 @@
+//! `downhaul pause`, `resume`, `remove` and `move`.
+
+use super::download::Download;
+use super::http::Http;
+use super::print;
+use crate::args::client::{Chosen, Move, Position, Remove};
+use crate::exit::Exit;
+use crate::run;
+use downhaul_engine::core::show;
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+/// Pauses or resumes downloads. One that is refused does not stop the others.
+///
+/// # Errors
+/// Returns an error if the daemon refuses to change all downloads.
+pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Result<Exit, String> {
+    let change = json!({ "paused": paused });
+    if chosen.all {
+        daemon.call(Method::PATCH, "/downloads", Some(&change)).await?;
+        return Ok(Exit::Success);
+    }
+    let mut exit = Exit::Success;
+    for id in &chosen.ids {
+        let done = match paused {
+            true => daemon.call(Method::PATCH, &path(id), Some(&change)).await.map(drop),
+            false => resume(daemon, id, &change).await,
+        };
+        note(id, done, &mut exit);
+    }
+    Ok(exit)
+}
+
+/// Resumes a download, or tries one that failed again.
+async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), String> {
+    let download: Download = serde_json::from_value(daemon.call(Method::GET, &path(id), None).await?)
+        .map_err(|e| e.to_string())?;
+    match download.state.as_str() {
+        "error" | "removed" => daemon.call(Method::POST, &format!("{}/retry", path(id)), None).await,
+        "complete" => Err("the download is complete".into()),
+        _ => daemon.call(Method::PATCH, &path(id), Some(change)).await,
+    }
+    .map(drop)
+}
+
+/// Removes downloads. One that is refused does not stop the others.
+///
+/// # Errors
+/// Returns an error if the daemon refuses to forget those that are over.
+pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, String> {
+    if remove.over {
+        daemon.call(Method::DELETE, "/downloads", None).await?;
+        return Ok(Exit::Success);
+    }
+    let mut exit = Exit::Success;
+    for id in &remove.ids {
+        let query = if remove.files { "?files=true" } else { "" };
+        let done = daemon.call(Method::DELETE, &format!("{}{query}", path(id)), None).await;
+        note(id, done.map(drop), &mut exit);
+    }
+    Ok(exit)
+}
+
+/// Moves a download, and prints its new position.
+///
+/// # Errors
+/// Returns why it cannot be moved.
+pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String> {
+    let position = match to.position {
+        Position::At(number) => number - 1,
+        Position::Last => u32::MAX,
+    };
+    let moved = daemon.call(Method::PATCH, &path(&to.id), Some(&json!({ "position": position }))).await?;
+    let moved: Download = serde_json::from_value(moved).map_err(|e| e.to_string())?;
+    if let Some(position) = moved.position {
+        print(&format!("{} is number {} of the queue\n", moved.shown_name(), position + 1))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Returns the path of a download.
+pub(super) fn path(id: &str) -> String {
+    format!("/downloads/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+}
+
+/// Prints why a download was not changed.
+fn note(id: &str, done: Result<(), String>, exit: &mut Exit) {
+    if let Err(why) = done {
+        run::error(&format!("{}: {why}", show::escaped(id)));
+        *exit = Exit::Failed;
+    }
+}

@@ -1,0 +1,82 @@
+//! [`Download`]: a download as the daemon shows it, and how it is shown to people.
+
+use crate::ui::units;
+use downhaul_engine::core::show;
+use serde::Deserialize;
+
+/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI).
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Download {
+    pub(super) id: String,
+    pub(super) state: String,
+    pub(super) name: String,
+    pub(super) total: Option<u64>,
+    pub(super) completed: u64,
+    pub(super) speed: u64,
+    #[serde(default)]
+    pub(super) connections: usize,
+    pub(super) seconds_left: Option<u64>,
+    pub(super) error: Option<Failure>,
+    pub(super) proof: Option<String>,
+    pub(super) position: Option<usize>,
+}
+
+/// Why a download failed.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Failure {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// The fewest digits of an identifier that are shown.
+const DIGITS: usize = 6;
+
+impl Download {
+    /// Returns true if the download has ended.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state.as_str(), "complete" | "error" | "removed")
+    }
+
+    /// Returns the name for the terminal.
+    pub(super) fn shown_name(&self) -> String {
+        show::escaped(&self.name).into_owned()
+    }
+
+    /// Returns how the download ended, or the reason why it failed.
+    pub(super) fn outcome(&self) -> String {
+        match (&self.error, &self.proof) {
+            (Some(error), _) => show::escaped(&format!("{} ({})", error.message, error.code)).into_owned(),
+            (None, Some(proof)) => {
+                let size = units::bytes(self.completed);
+                format!("{size}, {}", show::escaped(show::verified(proof)))
+            }
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// Returns the number of digits that tell these identifiers apart.
+pub(super) fn digits<'a>(ids: impl Iterator<Item = &'a str>) -> usize {
+    let mut ids: Vec<&str> = ids.collect();
+    ids.sort_unstable();
+    let common = |pair: &[&str]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
+    ids.windows(2).map(|pair| common(pair) + 1).max().unwrap_or(0).max(DIGITS)
+}
+
+/// Returns the first digits of an identifier.
+pub(super) fn short(id: &str, digits: usize) -> &str {
+    id.get(..digits).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_digits_are_shown_as_tell_the_downloads_apart() {
+        let of = |ids: &[&str]| digits(ids.iter().copied());
+        assert_eq!(of(&[]), 6);
+        assert_eq!(of(&["0123456789abcdef", "f123456789abcdef"]), 6);
+        assert_eq!(of(&["0123456789abcdef", "f123456789abcdef", "0123456799abcdef"]), 9);
+    }
+}

@@ -1,0 +1,238 @@
+//! Sends requests to the daemon, and reads its events. Each request has a connection of its own, because a
+//! command makes only a few.
+
+use super::find::Found;
+use downhaul_engine::core::show;
+use downhaul_engine::{Url, tls};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// The longest time for a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The longest time for the answer to a request. A wrong secret is answered after a second, and other
+/// clients with a wrong secret may come before this one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// The daemon sends a sign of life at least every 15 seconds. After this time without one it is gone.
+const QUIET_AT_MOST: Duration = Duration::from_secs(60);
+
+/// The longest answer. The longest list has 10,000 downloads.
+const ANSWER_MOST: usize = 256 << 20;
+
+/// The longest event. An event has the downloads that are active.
+const EVENT_MOST: usize = 64 << 20;
+
+/// A client of one daemon.
+pub(super) struct Http {
+    daemon: Found,
+    tls: Option<tls::Client>,
+}
+
+impl Http {
+    /// Returns a client of this daemon.
+    ///
+    /// # Errors
+    /// Returns why the certificates that it needs cannot be read.
+    pub(super) fn new(daemon: Found) -> Result<Http, String> {
+        let tls = (daemon.url.scheme() == "https").then(|| tls::Client::new(daemon.cacert.as_deref()));
+        let tls = tls.transpose().map_err(|e| format!("--cacert: {e}"))?;
+        Ok(Http { daemon, tls })
+    }
+
+    /// Returns the URL of the daemon.
+    pub(super) fn url(&self) -> &Url {
+        &self.daemon.url
+    }
+
+    /// Calls the interface, and returns the answer. An empty answer is `null`.
+    ///
+    /// # Errors
+    /// Returns why the daemon cannot be reached, or why it refused the call.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, String> {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        self.call_with(method, path, body).await
+    }
+
+    /// Calls the interface with a body of any type.
+    ///
+    /// # Errors
+    /// Returns an error as [`Http::call`] does.
+    pub(super) async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Value, String> {
+        let answer = async {
+            let answer = self.send(method, path, body).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_MOST).collect().await;
+            let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
+            self.checked(status, &body)
+        };
+        timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost("no answer within a minute"))?
+    }
+
+    /// Returns the events from now on.
+    ///
+    /// # Errors
+    /// Returns why there are none.
+    pub(super) async fn events(&self) -> Result<Events<'_>, String> {
+        let answer = self.send(Method::GET, "/events", None).await?;
+        if answer.status() == StatusCode::OK {
+            return Ok(Events {
+                http: self,
+                body: answer.into_body(),
+                text: Vec::new(),
+                heard: Instant::now(),
+            });
+        }
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_MOST).collect().await;
+        let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
+        Err(self.checked(status, &body).err().unwrap_or_else(|| self.lost("its answer is not a stream")))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Response<Incoming>, String> {
+        let url = &self.daemon.url;
+        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let path = format!("{}/api/v1{path}", url.path().trim_end_matches('/'));
+        let mut request = Request::builder().method(method).uri(path).header(HOST, authority);
+        if let Some(secret) = &self.daemon.secret {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", secret.expose()));
+        }
+        let (content_type, body) = body.unwrap_or_default();
+        if !content_type.is_empty() {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Full::new(Bytes::from(body)));
+        let request =
+            request.map_err(|_| format!("{} has characters that no header may have", self.secret()))?;
+        let stream = self.connect().await?;
+        let sent = match &self.tls {
+            None => exchange(stream, request).await,
+            Some(tls) => match tls.connect(url.host_str().unwrap_or_default(), stream).await {
+                Ok(stream) => exchange(stream, request).await,
+                Err(e) => {
+                    let why = "--cacert FILE names a certificate that is trusted.";
+                    return Err(format!("TLS with the daemon at {url} failed: {e}. {why}"));
+                }
+            },
+        };
+        sent.map_err(|e| self.lost(&e.to_string()))
+    }
+
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let url = &self.daemon.url;
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = url.port_or_known_default().unwrap_or(80);
+        let connected = timeout(CONNECT_WITHIN, TcpStream::connect((host, port))).await;
+        connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|e| {
+            let why = e.to_string();
+            let why = why.split(" (os error").next().unwrap_or_default();
+            format!(
+                "No daemon answers at {url}: {why}. Start one with 'downhaul daemon', or name its address with --daemon URL"
+            )
+        })
+    }
+
+    /// Returns the answer, or why the call was refused.
+    fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, String> {
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(format!("The daemon at {} refused {}", self.daemon.url, self.secret()));
+        }
+        let listed = value["mistakes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let said: Vec<&str> = value["message"].as_str().into_iter().chain(listed).collect();
+        if said.is_empty() {
+            // A daemon says why in words. Another server may not.
+            let text = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_string();
+            return Err(format!("{} answered {status} {}", self.daemon.url, show::escaped(&text)));
+        }
+        Err(show::escaped(&said.join("; ")).into_owned())
+    }
+
+    fn secret(&self) -> &str {
+        match self.daemon.secret_from.as_str() {
+            "" => "a request without a secret",
+            from => from,
+        }
+    }
+
+    /// Returns the message about a daemon that does not answer any more.
+    fn lost(&self, why: &str) -> String {
+        format!("The connection to the daemon at {} was lost: {}", self.daemon.url, show::escaped(why))
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    sender.send_request(request).await
+}
+
+/// The events of a daemon.
+pub(super) struct Events<'a> {
+    http: &'a Http,
+    body: Incoming,
+    /// The bytes that have no whole line yet.
+    text: Vec<u8>,
+    /// The time of the last sign of life.
+    heard: Instant,
+}
+
+impl Events<'_> {
+    /// Returns the next event. Its key `kind` says what happened.
+    ///
+    /// # Errors
+    /// Returns an error when the daemon has ended, or the connection was lost.
+    pub(super) async fn next(&mut self) -> Result<Value, String> {
+        loop {
+            while let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                // Each event of the daemon is one line of data (WHATWG HTML, "server-sent events").
+                if let Some(data) = line.strip_prefix(b"data:") {
+                    return serde_json::from_slice(data).map_err(|e| self.http.lost(&e.to_string()));
+                }
+            }
+            let frame = timeout_at(self.heard + QUIET_AT_MOST, self.body.frame()).await;
+            let frame = frame.map_err(|_| self.http.lost("it has sent nothing for a minute"))?;
+            self.heard = Instant::now();
+            let Some(frame) = frame else {
+                return Err(format!("The daemon at {} has ended", self.http.daemon.url));
+            };
+            let frame = frame.map_err(|e| self.http.lost(&e.to_string()))?;
+            self.text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            if self.text.len() > EVENT_MOST {
+                return Err(self.http.lost("an event is too long"));
+            }
+        }
+    }
+}

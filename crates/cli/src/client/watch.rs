@@ -1,0 +1,87 @@
+//! `downhaul watch`: prints events, and waits for downloads.
+
+use super::change::path;
+use super::download::{self, Download};
+use super::http::Http;
+use super::print;
+use crate::args::client::Watch;
+use crate::exit::Exit;
+use downhaul_engine::core::show;
+use http::Method;
+use jiff::Zoned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Prints what happens. With identifiers, returns when these downloads are over.
+///
+/// # Errors
+/// Returns an error if there is no such download, or if the daemon ends.
+pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
+    // The events are asked for first, so that no end is missed between the two requests.
+    let mut events = daemon.events().await?;
+    let mut wanted: BTreeMap<String, Option<bool>> = BTreeMap::new();
+    for id in &watch.ids {
+        let download = look(daemon, id).await.map_err(|why| format!("{}: {why}", show::escaped(id)))?;
+        let is_new = wanted.insert(download.id.clone(), success(&download)).is_none();
+        if is_new && download.is_over() && !watch.json {
+            print(&line(&download.state, &download))?;
+        }
+    }
+    loop {
+        if !wanted.is_empty() && wanted.values().all(Option::is_some) {
+            let all = wanted.values().all(|success| *success == Some(true));
+            return Ok(if all { Exit::Success } else { Exit::Failed });
+        }
+        let event = events.next().await?;
+        let kind = event["kind"].as_str().unwrap_or_default();
+        if kind == "missed" {
+            for (id, ended) in &mut wanted {
+                *ended = look(daemon, id).await.map_or(Some(false), |download| success(&download));
+            }
+        }
+        let id = event["id"].as_str().unwrap_or_default();
+        if !watch.ids.is_empty() && !wanted.contains_key(id) {
+            continue;
+        }
+        let download = of_event(&event);
+        if watch.json {
+            print(&format!("{event}\n"))?;
+        } else if let Some(download) = &download {
+            print(&line(kind, download))?;
+        } else if kind == "gone" {
+            let id = show::escaped(download::short(id, 16));
+            print(&format!("{} gone       {id}\n", Zoned::now().strftime("%H:%M:%S")))?;
+        }
+        if let Some(ended) = wanted.get_mut(id) {
+            *ended = match &download {
+                Some(download) => success(download),
+                None => Some(false),
+            };
+        }
+    }
+}
+
+/// Returns the download of an event.
+pub(super) fn of_event(event: &Value) -> Option<Download> {
+    serde_json::from_value(event["download"].clone()).ok()
+}
+
+async fn look(daemon: &Http, id: &str) -> Result<Download, String> {
+    let found = daemon.call(Method::GET, &path(id), None).await?;
+    serde_json::from_value(found).map_err(|e| e.to_string())
+}
+
+/// Returns true if the download is complete, and `None` if it has not ended.
+fn success(download: &Download) -> Option<bool> {
+    download.is_over().then(|| download.state == "complete")
+}
+
+/// Returns the line about an event.
+fn line(kind: &str, download: &Download) -> String {
+    let id = show::escaped(download::short(&download.id, 16)).into_owned();
+    let kind = if kind == "changed" { &download.state } else { kind };
+    let outcome = if download.is_over() { download.outcome() } else { String::new() };
+    let outcome = if outcome.is_empty() { outcome } else { format!(": {outcome}") };
+    let at = Zoned::now().strftime("%H:%M:%S").to_string();
+    format!("{at} {:10} {id} {}{outcome}\n", show::escaped(kind), download.shown_name())
+}

@@ -1,0 +1,81 @@
+//! The file `daemon.json` in the folder for state. A daemon says there where it is, so that the commands for
+//! a running daemon find it.
+//!
+//! Invariant: only the user may read the file, and it has no secret in it.
+
+use crate::platform;
+use crate::settings;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The name of the file.
+const NAME: &str = "daemon.json";
+
+/// Where a daemon is, and what its clients need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Notice {
+    /// The URL of the daemon.
+    pub(crate) url: String,
+    /// True if clients need a secret.
+    pub(crate) needs_secret: bool,
+    /// The file with the secret, unless the secret was in the environment.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The file with the certificate of the daemon, if it speaks TLS.
+    pub(crate) certificate: Option<PathBuf>,
+    /// The number of the process, so that each start writes another text.
+    process: u32,
+}
+
+/// A notice that was written. It is removed when this value is dropped, unless another daemon has replaced
+/// it.
+pub(super) struct Written(PathBuf, Vec<u8>);
+
+impl Notice {
+    /// Returns the notice of a daemon that listens on this address.
+    pub(super) fn new(
+        address: SocketAddr,
+        needs_secret: bool,
+        secret_file: Option<PathBuf>,
+        certificate: Option<PathBuf>,
+    ) -> Notice {
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/", reached_from_here(address));
+        Notice { url, needs_secret, secret_file, certificate, process: std::process::id() }
+    }
+
+    /// Reads the notice of the daemon that was started last.
+    pub(crate) fn read() -> Option<Notice> {
+        let text = fs::read(settings::state_folder()?.join(NAME)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Writes the notice. Returns `None` if there is no folder for it. Clients then need the address.
+    pub(super) fn write(&self) -> Option<Written> {
+        let folder = settings::state_folder()?;
+        platform::make_private_folder(&folder).ok()?;
+        let (path, text) = (folder.join(NAME), serde_json::to_vec(self).ok()?);
+        platform::replace(&path, &text, platform::FOR_THE_OWNER).ok()?;
+        Some(Written(path, text))
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if fs::read(&self.0).is_ok_and(|text| text == self.1) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Returns the address under which a client on this machine reaches a daemon. A daemon that listens on all
+/// addresses is reached on a loopback address.
+fn reached_from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

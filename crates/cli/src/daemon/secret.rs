@@ -1,0 +1,100 @@
+//! The secret of the daemon: where it is, who may read it, and how the first start makes it.
+//!
+//! Invariant: the secret is never on the command line and is never printed. A file that other users can read
+//! or replace is not used.
+
+use super::in_state_folder;
+use crate::args;
+use crate::platform;
+use crate::settings;
+use crate::words;
+use downhaul_daemon::web::{self, Token};
+use downhaul_engine::core::secret::Secret;
+use std::collections::hash_map::RandomState;
+use std::fmt::Write;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The variable with the secret.
+const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
+
+/// The number of bytes of a secret that is made, which no one can guess.
+const BYTES: usize = 32;
+
+/// The longest file with a secret.
+const LONGEST: u64 = 64 * 1024;
+
+/// Returns the token that clients must send, and the file that has it.
+pub(super) fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
+    if daemon.no_secret {
+        if !web::guard::is_loopback(daemon.listen.ip()) {
+            return Err("--no-secret: without a secret, the daemon listens only on a loopback address".into());
+        }
+        return Ok((Token::new(None), None));
+    }
+    if daemon.secret_file.is_none()
+        && let Some(secret) = in_environment()
+    {
+        return Ok((Token::new(Some(secret)), None));
+    }
+    let path = std::path::absolute(in_state_folder(daemon.secret_file.clone(), "daemon-secret")?)
+        .map_err(|e| format!("--secret-file: {e}"))?;
+    let secret = match read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make(&path),
+        read => read,
+    };
+    let secret = secret.map_err(|e| unusable(&path, &e))?;
+    Ok((Token::new(Some(secret)), Some(path)))
+}
+
+/// Returns the secret in the environment.
+pub(crate) fn in_environment() -> Option<Secret> {
+    settings::variable(VARIABLE).map(Secret::new)
+}
+
+/// Reads the secret in a file.
+///
+/// # Errors
+/// Returns why the file cannot be read, or why it must not be used.
+pub(crate) fn read(path: &Path) -> io::Result<Secret> {
+    if platform::is_link_of_another_user(path) {
+        return Err(io::Error::other("it is a link of another user"));
+    }
+    let file = File::open(path)?;
+    if let Some(why) = platform::why_not_private(&file)? {
+        return Err(io::Error::other(why));
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    match text.trim() {
+        "" => Err(io::Error::other("the file is empty")),
+        secret => Ok(Secret::new(secret)),
+    }
+}
+
+/// Returns the message about a file with a secret that cannot be used.
+pub(crate) fn unusable(path: &Path, error: &io::Error) -> String {
+    format!("The secret in {} cannot be used: {error}", words::path(path))
+}
+
+/// Writes a file with a new secret, which only the user may read.
+fn make(path: &Path) -> io::Result<Secret> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        platform::make_private_folder(folder)?;
+    }
+    let secret = random();
+    platform::write_new(path, format!("{secret}\n").as_bytes(), platform::FOR_THE_OWNER)?;
+    Ok(Secret::new(secret))
+}
+
+/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128
+/// random bits each.
+fn random() -> String {
+    (0..BYTES / 8).fold(String::new(), |mut text, number| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{:016x}", RandomState::new().hash_one(number));
+        text
+    })
+}

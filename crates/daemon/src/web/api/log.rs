@@ -1,0 +1,37 @@
+//! The log of the daemon.
+
+use crate::web::Web;
+use crate::web::log::Line;
+use axum::extract::{Query, State};
+use axum::response::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// The usual number of lines in one answer.
+const SHOWN: usize = 100;
+
+/// Which lines are shown.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct Wanted {
+    /// Only lines after this number.
+    #[serde(default)]
+    after: u64,
+    /// At most this many lines, the last ones. The default is 100, and the log has at most 1000.
+    limit: Option<usize>,
+}
+
+/// Some lines of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Lines {
+    /// The lines, the oldest one first.
+    lines: Vec<Line>,
+    /// The number of the last line, for `after` of the next request.
+    next: u64,
+}
+
+/// Returns the last lines of the log, since the start of the daemon.
+#[utoipa::path(get, path = "/log", params(Wanted), responses((status = 200, body = Lines)))]
+pub async fn show(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Json<Lines> {
+    let (lines, next) = web.log.after(wanted.after, wanted.limit.unwrap_or(SHOWN));
+    Json(Lines { lines, next })
+}

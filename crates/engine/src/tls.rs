@@ -1,0 +1,109 @@
+//! TLS for programs that are not downloads: the daemon and its clients. Certificates and keys are read, and
+//! servers are trusted, as for downloads (`source/http/tls.rs`).
+
+use crate::source::http::tls::{Tls, Trust, identity};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::settings::Settings;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::ServerName;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// The protocol that both sides speak over TLS (RFC 7301).
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// A client of servers that speak HTTP/1.1 over TLS.
+#[derive(Clone)]
+pub struct Client(Arc<ClientConfig>);
+
+impl Client {
+    /// Returns a client. It trusts the certificates in `cacert`, or else what the machine trusts.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or holds no certificates.
+    pub fn new(cacert: Option<&Path>) -> Result<Client, Error> {
+        let mut settings = Settings::default();
+        settings.cacert = cacert.map(Path::to_path_buf);
+        let mut config = Tls::new(&settings)?.config(Trust::default())?;
+        config.alpn_protocols = vec![HTTP_1_1.into()];
+        Ok(Client(Arc::new(config)))
+    }
+
+    /// Begins TLS on a connection to this host.
+    ///
+    /// # Errors
+    /// Returns why that failed, such as that the certificate is not trusted.
+    pub async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_string();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        TlsConnector::from(self.0.clone()).connect(name, stream).await
+    }
+}
+
+/// A server that speaks HTTP/1.1 over TLS. Clones share the certificate.
+#[derive(Clone)]
+pub struct Server {
+    acceptor: TlsAcceptor,
+    current: Arc<Current>,
+    files: (PathBuf, PathBuf),
+}
+
+impl Server {
+    /// Returns a server with the certificate in one file, and its key in another one.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be read, or if the key does not belong to the certificate. Its place
+    /// is the file, and its detail says what is wrong.
+    pub fn new(certificate: &Path, key: &Path) -> Result<Server, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let current = Arc::new(Current(RwLock::new(read(certificate, key, &provider)?)));
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|e| Error::new(ErrorKind::TlsFailed, "", e.to_string()))?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
+        config.alpn_protocols = vec![HTTP_1_1.into()];
+        let files = (certificate.to_path_buf(), key.to_path_buf());
+        Ok(Server { acceptor: TlsAcceptor::from(Arc::new(config)), current, files })
+    }
+
+    /// Reads the files again. Connections that are accepted later get the new certificate.
+    ///
+    /// # Errors
+    /// Returns an error as [`Server::new`] does. The old certificate is then used as before.
+    pub fn reload(&self) -> Result<(), Error> {
+        let new = read(&self.files.0, &self.files.1, &Arc::new(aws_lc_rs::default_provider()))?;
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// Begins TLS on a connection of a client.
+    ///
+    /// # Errors
+    /// Returns why that failed.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+        self.acceptor.accept(stream).await
+    }
+}
+
+fn read(certificate: &Path, key: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<CertifiedKey>, Error> {
+    identity::pair(certificate, Some(key), None, provider).map(|(pair, _)| Arc::new(pair))
+}
+
+/// The certificate that a server has at the moment.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
