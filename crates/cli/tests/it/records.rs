@@ -168,7 +168,7 @@ fn after_a_kill_the_record_has_a_whole_line_for_each_file_that_ended() {
     }
     let recorded = lines(&place, "set.lock");
     assert!(recorded.len() >= 400, "{}", recorded.len());
-    // Lines that later ones replace are no mistake, and the next run removes them.
+    // A line may be replaced by a later one. This is no mistake, and the next run removes the first one.
     assert_eq!(place.run(&["verify", "set.lock"]).status, 0);
     let out = place.run(&["-i", "set.lock", "-d", "again"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -13,9 +13,9 @@ use std::time::Duration;
 const KILLS: usize = 25;
 
 #[test]
-fn after_a_kill_at_any_moment_no_download_is_lost_or_twice() {
+fn after_a_kill_at_any_moment_no_download_is_lost_or_there_twice() {
     let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(7));
-    // What the clients were told: the name and the content of each download.
+    // The name and the content of each download that the daemon has accepted.
     let mut told: BTreeMap<String, (String, Vec<u8>)> = BTreeMap::new();
     let mut removed = Vec::new();
     for kill in 0..KILLS {
