@@ -83,13 +83,14 @@ class Recipes(unittest.TestCase):
     def test_aur_with_makepkg(self):
         self.text("aur/PKGBUILD")
         folder = self.filled / "aur"
-        # makepkg compares the source with the digest. It takes the source from its own folder, and does not run as root.
+        # makepkg compares the source with the digest. It takes the source from its own folder, and does
+        # not run as root.
         shutil.copy(self.release / SOURCE, folder)
         as_user = []
         if os.getuid() == 0:
             run("chown", "-R", "nobody", folder)
             as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        # makepkg would ask pacman for the packages that the recipe needs. `true` takes the place of pacman.
+        # makepkg would ask pacman for the packages that the recipe needs. `true` takes its place.
         makepkg = [*as_user, "env", f"HOME={folder}", "PACMAN=true", "makepkg"]
         about = run(*makepkg, "--printsrcinfo", cwd=folder)
         self.assertIn(f"source = {URL}/{SOURCE}", about)

@@ -1,5 +1,8 @@
-// Drives the page of the daemon in Chromium: adds, pauses, resumes, reorders, limits and removes real downloads, and
-// checks it for accessibility. Usage: node page.mjs PROGRAM FOLDER   (screenshots are written into FOLDER)
+// Drives the page of the daemon in Chromium: adds, pauses, resumes, reorders, limits and removes real
+// downloads, and checks it for accessibility.
+//
+// Usage: node page.mjs PROGRAM FOLDER
+// Screenshots are written into FOLDER.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, mkdirSync, readFileSync, rmSync } from "node:fs";
