@@ -160,6 +160,15 @@ pub(crate) fn for_existing_file(code: &str) -> Option<String> {
         .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
 }
 
+/// Returns advice if a file that is in a tar already is another one than the expected.
+pub(crate) fn for_file_in_tar(error: &Failure) -> Option<String> {
+    let other = "Members of a tar are not replaced. For another file, use another name or another --to-tar.";
+    if is_wrong_on_disk(error) {
+        return Some(format!("The file in the tar is damaged, or it is another file. {other}"));
+    }
+    (error.code == "file.exists").then(|| format!("{other} --if-exists skip keeps what is there."))
+}
+
 /// Returns advice if a given http URL became an https URL, and the server does not support TLS. `url` is the
 /// given URL, and `at` the requested one.
 pub(crate) fn for_changed_scheme(code: &str, url: &str, at: &str) -> Option<String> {

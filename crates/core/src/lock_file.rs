@@ -88,7 +88,7 @@ pub struct Entry {
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.
     /// Only the descriptions of files in a tar have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
+    pub record: Option<String>,
     /// The unknown keys of a JSON line, or the unknown columns of a table.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -99,7 +99,7 @@ pub struct Entry {
 
 /// The keys of a line that describe a run, and not the file. A list that is read ignores them.
 const OF_A_RUN: [&str; 10] =
-    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "origin", "extra"];
+    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "record", "extra"];
 
 impl Entry {
     /// Returns the line, without a line end.

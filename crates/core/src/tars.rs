@@ -3,9 +3,10 @@
 //!
 //! The tars have the form of WebDataset (<https://github.com/webdataset/webdataset>): members whose names are
 //! equal up to the first dot are one sample. So each file is a sample of two members: `KEY.EXTENSION` with
-//! the bytes of the file, and `KEY.json` with what a lock file says about it.
+//! the bytes of the file, and `KEY.json` with its description, which is what a lock file says about it.
 //!
-//! Invariant: a key has no dot, and two names of files never have the same two members.
+//! Invariant: a key has no dot, and two names of files never have the same two members. Runs of different
+//! shards never make the same key.
 
 use crate::name::{mark, split_extension};
 use std::fmt;
@@ -18,7 +19,7 @@ const FIELD: &str = "shard";
 const DIGITS_MOST: usize = 18;
 
 /// The extension of the member that describes a file.
-const RECORD: &str = "json";
+const DESCRIPTION: &str = "json";
 
 /// The extension of a file whose name has none. Readers ignore members without an extension.
 const NO_EXTENSION: &str = "bin";
@@ -88,9 +89,8 @@ impl TarNames {
     }
 
     /// Returns the name of a folder for the state of the runs that write these tars.
-    pub fn name_for_state(&self, numbers: Numbers) -> String {
-        let Numbers { first, step } = numbers;
-        format!("{}{}of{step}{}", self.before, first + 1, self.after)
+    pub fn name_for_state(&self) -> String {
+        format!("{}N{}", self.before, self.after)
     }
 
     /// Returns the member at a path as events report it: the path of a tar, and the name of a member.
@@ -140,6 +140,11 @@ impl Numbers {
         Numbers { first: number.saturating_sub(1) % step, step }
     }
 
+    /// Returns the number of shards that write the set.
+    pub fn shards(self) -> u64 {
+        self.step
+    }
+
     /// Returns true if a number is one of these.
     pub fn has(self, number: u64) -> bool {
         number % self.step == self.first
@@ -150,6 +155,13 @@ impl Numbers {
         let Some(last) = last else { return self.first };
         let next = last - last % self.step + self.first;
         if next > last { next } else { next.saturating_add(self.step) }
+    }
+}
+
+/// The shard, as in `3of8`.
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}of{}", self.first + 1, self.step)
     }
 }
 
@@ -189,16 +201,18 @@ impl Sample {
         let key = format!("{folder}{slash}{stem}").replace('.', "_");
         let extension = match extension.strip_prefix('.') {
             None => NO_EXTENSION.into(),
-            Some(extension) if extension.eq_ignore_ascii_case(RECORD) => format!("data.{extension}"),
+            Some(extension) if extension.eq_ignore_ascii_case(DESCRIPTION) => format!("data.{extension}"),
             Some(extension) => extension.into(),
         };
         Sample { key, extension }
     }
 
-    /// Returns the members of the file if another file has the same key. The key gets a hash of the name.
-    pub fn with_hash(name: &str) -> Sample {
+    /// Returns the members of the file if another file may have the same key. The key gets a hash of the name
+    /// and of the shard, because runs of different shards do not know each other's names.
+    pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
         let Sample { key, extension } = Sample::of(name);
-        Sample { key: format!("{key}~{}", mark(name.as_bytes())), extension }
+        let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };
+        Sample { key: format!("{key}~{}", mark(hashed.as_bytes())), extension }
     }
 
     /// Returns the sample whose file is the member with this name.
@@ -214,8 +228,8 @@ impl Sample {
     }
 
     /// Returns the name of the member that describes the file.
-    pub fn record(&self) -> String {
-        format!("{}.{RECORD}", self.key)
+    pub fn description(&self) -> String {
+        format!("{}.{DESCRIPTION}", self.key)
     }
 }
 
@@ -226,7 +240,7 @@ mod tests {
 
     fn members(name: &str) -> (String, String) {
         let sample = Sample::of(name);
-        (sample.file(), sample.record())
+        (sample.file(), sample.description())
     }
 
     #[test]
@@ -285,6 +299,9 @@ mod tests {
             [None, Some(2), Some(3), Some(10), Some(0)].map(|last| third.after(last)),
             [2, 10, 10, 18, 2]
         );
+        assert_eq!((third.to_string(), third.shards()), ("3of8".into(), 8));
+        let keys = (1..=8).map(|one| Sample::with_hash("a.jpg", Numbers::of_shard(one, 8)).key);
+        assert_eq!(keys.collect::<std::collections::BTreeSet<_>>().len(), 8);
         for number in 0..100 {
             assert_eq!((1..=8).filter(|one| Numbers::of_shard(*one, 8).has(number)).count(), 1);
         }
@@ -302,9 +319,10 @@ mod tests {
     proptest! {
         #[test]
         fn members_are_two_and_belong_to_one_sample(name in "[a-c./ ä~]{1,12}") {
-            for sample in [Sample::of(&name), Sample::with_hash(&name)] {
+            let third = Numbers::of_shard(3, 8);
+            for sample in [Sample::of(&name), Sample::with_hash(&name, Numbers::ALL), Sample::with_hash(&name, third)] {
                 prop_assert!(!sample.key.contains('.'));
-                prop_assert_ne!(sample.file().to_lowercase(), sample.record().to_lowercase());
+                prop_assert_ne!(sample.file().to_lowercase(), sample.description().to_lowercase());
                 prop_assert_eq!(Sample::of_member(&sample.file()), Some(sample.clone()));
             }
         }

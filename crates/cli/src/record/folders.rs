@@ -28,8 +28,9 @@ impl Folders {
     /// the file.
     pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
         let path = Path::new(&entry.path);
-        let member = self.tars.as_ref().and_then(|tars| tars.member_at(path, &self.output));
         // The archive has absolute paths.
+        let member_in = |output| self.tars.as_ref().and_then(|tars| tars.member_at(path, output));
+        let member = member_in(&self.output).or_else(|| member_in(&self.absolute));
         let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {
             // The name of a member may differ from that of its file.

@@ -225,7 +225,9 @@ impl<'a> Messages<'a> {
         let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
         let exists = self.args.is_some_and(is_other);
         let exists = exists.then(|| hints::for_existing_file(&error.code)).flatten();
-        wrong
+        let in_tar = if self.writes_tars() { hints::for_file_in_tar(error) } else { None };
+        in_tar
+            .or(wrong)
             .or(exists)
             .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
             .or_else(|| hints::for_changed_scheme(&error.code, url, &error.at))
@@ -238,6 +240,10 @@ impl<'a> Messages<'a> {
             .or_else(expired)
             .or(pattern)
             .or_else(elsewhere)
+    }
+
+    fn writes_tars(&self) -> bool {
+        self.args.is_some_and(|args| args.output.to_tar.is_some())
     }
 
     fn failed(
@@ -298,6 +304,7 @@ impl<'a> Messages<'a> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files
             && hidden.is_empty()
+            && !self.writes_tars()
         {
             let label = self.paint.show(Style::Note, "To repair the files on the disk:");
             return vec![format!("{label} {command}")];

@@ -118,6 +118,8 @@ mod interruptions;
 mod resume;
 mod systems;
 #[cfg(unix)]
+mod tar_sets;
+#[cfg(unix)]
 mod tars;
 mod very_long_lists;
 

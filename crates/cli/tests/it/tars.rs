@@ -12,12 +12,12 @@ use std::fs;
 use std::io::Read;
 use std::time::Duration;
 
-const TO_TAR: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.tar"];
+pub const TO_TAR: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.tar"];
 
 /// The members of all tars that have their final names. Fails if a name occurs twice, or if a tar is not
 /// complete.
 #[track_caller]
-fn members(place: &Place) -> BTreeMap<String, Vec<u8>> {
+pub fn members(place: &Place) -> BTreeMap<String, Vec<u8>> {
     let mut members = BTreeMap::new();
     for name in place.files().into_iter().filter(|name| name.ends_with(".tar")) {
         let bytes = place.file(&name).expect("a tar");
@@ -38,20 +38,20 @@ fn members(place: &Place) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Writes a list of these names and contents.
-fn list(place: &Place, server: &Server, files: &[(String, Vec<u8>)]) {
+pub fn list(place: &Place, server: &Server, files: &[(String, Vec<u8>)]) {
     let lines: Vec<String> =
         files.iter().map(|(name, bytes)| server.put(&format!("/{name}"), bytes.clone())).collect();
     place.write("list", lines.join("\n"));
 }
 
 /// Returns names and contents of small files of different sizes, also empty ones.
-fn small(count: usize) -> Vec<(String, Vec<u8>)> {
+pub fn small(count: usize) -> Vec<(String, Vec<u8>)> {
     (0..count).map(|n| (format!("f{n:04}.bin"), content(&n.to_string(), n as u64 * 37 % 2000))).collect()
 }
 
 /// Asserts that the tars have exactly these files, each with its description.
 #[track_caller]
-fn assert_exact(place: &Place, files: &[(String, Vec<u8>)], out: &Out) {
+pub fn assert_exact(place: &Place, files: &[(String, Vec<u8>)], out: &Out) {
     let members = members(place);
     for (name, bytes) in files {
         let there = members.get(name).unwrap_or_else(|| panic!("{name} is in no tar: {}", out.stderr));
@@ -65,7 +65,7 @@ fn assert_exact(place: &Place, files: &[(String, Vec<u8>)], out: &Out) {
 
 /// Asserts that nothing but tars and the list is left.
 #[track_caller]
-fn assert_tidy(place: &Place) {
+pub fn assert_tidy(place: &Place) {
     let left: Vec<String> =
         place.files().into_iter().filter(|name| !name.ends_with(".tar") && name != "list").collect();
     assert_eq!(left, Vec::<String>::new());

@@ -90,7 +90,7 @@ pub fn read(row: &str) -> Option<Entry> {
         fetched: number(&cells[10])?,
         final_url: text(&cells[11]),
         validator: text(&cells[12]),
-        origin: None,
+        record: None,
         extra: serde_json::from_str(&cells[13]).unwrap_or_default(),
         digests: digests.map(|(one, hex)| (digest_key(one), Value::from(hex.as_str()))).collect(),
     })

@@ -246,7 +246,7 @@ pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadat
             other => other,
         };
         let file = file.map_err(|e| failure(&e, path))?;
-        if lock_state(&file, path)? == LockState::Anothers {
+        if lock_state(file.try_lock(), path)? == LockState::Anothers {
             break;
         }
         let meta = file.metadata().map_err(|e| failure(&e, path))?;
@@ -272,18 +272,18 @@ fn folder_of(target: &Path) -> &Path {
     target.parent().unwrap_or(target)
 }
 
-/// The result of an attempt to lock a partial file.
+/// The result of an attempt to lock a file.
 #[derive(PartialEq, Eq)]
-enum LockState {
+pub(super) enum LockState {
     /// This run has the lock, or the file system has no locks.
     Ours,
     /// Another run has the lock.
     Anothers,
 }
 
-/// Tries to lock a partial file.
-fn lock_state(file: &File, path: &Path) -> Result<LockState, Error> {
-    match file.try_lock() {
+/// Returns what an attempt to lock the file at a path means.
+pub(super) fn lock_state(attempt: Result<(), TryLockError>, path: &Path) -> Result<LockState, Error> {
+    match attempt {
         Ok(()) => Ok(LockState::Ours),
         Err(TryLockError::WouldBlock) => Ok(LockState::Anothers),
         // Some network file systems have no locks. Without a lock, a second run is not detected, but the

@@ -166,7 +166,7 @@ fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
         Err(e) => return Err(failure(&e, path)),
     };
     let meta = file.metadata().map_err(|e| failure(&e, path))?;
-    match lock_state(&file, path)? {
+    match lock_state(file.try_lock(), path)? {
         LockState::Ours => drop(file.unlock()),
         LockState::Anothers => return Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), "")),
     }

@@ -1,7 +1,8 @@
 //! Writes and reads the members of a tar: for each file its bytes, and a description in JSON.
 //!
 //! Invariant: the headers depend only on the name, the size and the modification time of a member. So two
-//! runs write equal headers.
+//! runs write equal headers. They name downhaul as the owner, by which a tar is recognised that was cut in
+//! its first file.
 
 use crate::disk::{READ, platform};
 use crate::hashers::Hashers;
@@ -18,7 +19,10 @@ use tar::{Archive, EntryType, Header};
 pub(super) const BLOCK: u64 = 512;
 
 /// The longest description that is read, in bytes. It has the unknown keys of a line of a list.
-const LONGEST_RECORD: u64 = 64 * 1024 * 1024;
+const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
+
+/// The name of the owner of each member.
+const OWNER: &str = "downhaul";
 
 /// The longest name in a header. Longer ones are in an extended header.
 const LONGEST_PLAIN: usize = 100;
@@ -34,12 +38,12 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Returns the bytes around a file of this size. `modified` is in seconds since the Unix epoch.
-    pub(super) fn new(sample: &Sample, size: u64, modified: u64, record: &[u8]) -> Frame {
+    pub(super) fn new(sample: &Sample, size: u64, modified: u64, description: &[u8]) -> Frame {
         let before = header(&sample.file(), size, modified);
         let mut after = padding(size);
-        after.extend(header(&sample.record(), record.len() as u64, modified));
-        after.extend_from_slice(record);
-        after.extend(padding(record.len() as u64));
+        after.extend(header(&sample.description(), description.len() as u64, modified));
+        after.extend_from_slice(description);
+        after.extend(padding(description.len() as u64));
         Frame { before: before.into(), after: after.into() }
     }
 
@@ -91,7 +95,19 @@ fn plain_header(kind: EntryType, size: u64, modified: u64) -> Header {
     header.set_gid(0);
     header.set_size(size);
     header.set_mtime(modified);
+    // The name fits into its field.
+    let _ = header.set_username(OWNER);
     header
+}
+
+/// Returns true if a block is a header that downhaul wrote.
+fn is_header(block: &[u8]) -> bool {
+    let Ok(block) = <&[u8; BLOCK as usize]>::try_from(block) else { return false };
+    let mut header = Header::new_old();
+    header.as_mut_bytes().copy_from_slice(block);
+    let sum = header.cksum().ok();
+    header.set_cksum();
+    sum.is_some() && header.cksum().ok() == sum && header.username_bytes() == Some(OWNER.as_bytes())
 }
 
 /// Returns a record of an extended header: `LENGTH KEYWORD=VALUE`, where the length includes itself.
@@ -110,9 +126,18 @@ pub(super) struct Stored {
     /// The offset of its first byte.
     pub(super) offset: u64,
     pub(super) size: u64,
-    pub(super) modified: SystemTime,
+    /// The time when it was last changed.
+    pub(super) changed: SystemTime,
     /// What a lock file says about it.
     pub(super) entry: Entry,
+}
+
+/// Returns when a file was last changed. `modified` is the time in its header, in seconds, and that of the
+/// server. If the server or the options gave no time, it is 0, and the time of the download counts, as for
+/// files on a disk.
+pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
+    let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Reads a part of a file, from an offset of it on. The position of the file itself does not change, because
@@ -159,22 +184,27 @@ pub(super) fn read(file: &File, start: u64) -> io::Result<Stored> {
     let member = members.next().ok_or_else(no_sample)??;
     let sample = sample_of(&member).ok_or_else(no_sample)?;
     let (offset, size) = (start + member.raw_file_position(), member.size());
-    let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(member.header().mtime()?));
-    let modified = modified.ok_or_else(no_sample)?;
-    let record = members.next().ok_or_else(no_sample)??;
-    if *record.path_bytes() != *sample.record().as_bytes() || record.size() > LONGEST_RECORD {
-        return Err(no_sample());
+    let modified = member.header().mtime()?;
+    let mut description = members.next().ok_or_else(no_sample)??;
+    let entry = description_of(&mut description, &sample)?.ok_or_else(no_sample)?;
+    let changed = changed_at(modified, &entry);
+    Ok(Stored { sample, offset, size, changed, entry })
+}
+
+/// Reads the member that describes a sample. Returns `None` if it is another member.
+fn description_of<R: Read>(member: &mut tar::Entry<'_, R>, sample: &Sample) -> io::Result<Option<Entry>> {
+    if *member.path_bytes() != *sample.description().as_bytes() || member.size() > LONGEST_DESCRIPTION {
+        return Ok(None);
     }
     let mut text = String::new();
-    record.take(LONGEST_RECORD).read_to_string(&mut text)?;
-    let entry = Entry::read(&text).ok_or_else(no_sample)?;
-    Ok(Stored { sample, offset, size, modified, entry })
+    member.take(LONGEST_DESCRIPTION).read_to_string(&mut text)?;
+    Ok(Entry::read(&text).filter(|entry| !entry.out.is_empty()))
 }
 
 /// Returns the sample of a member with the bytes of a file.
 fn sample_of<R: Read>(member: &tar::Entry<'_, R>) -> Option<Sample> {
     let name = String::from_utf8(member.path_bytes().into_owned()).ok()?;
-    let sample = Sample::of_member(&name).filter(|sample| sample.record() != name);
+    let sample = Sample::of_member(&name).filter(|sample| sample.description() != name);
     sample.filter(|_| member.header().entry_type() == EntryType::Regular)
 }
 
@@ -185,39 +215,52 @@ pub(super) fn no_sample() -> io::Error {
 /// The whole samples at the beginning of a tar.
 #[derive(Default)]
 pub(super) struct Samples {
-    /// The key and the offset of each sample.
-    pub(super) all: Vec<(String, u64)>,
+    pub(super) all: Vec<Found>,
     /// The offset of the first byte after them.
     pub(super) end: u64,
     /// True if the end of the tar comes next, and nothing else.
     pub(super) is_ended: bool,
-    /// True if the tar begins with the header of a member.
-    pub(super) is_ours: bool,
 }
 
-/// Finds the whole samples of a tar of this length. Only headers are read.
+/// A sample in a tar. It has hashes instead of texts, because a tar may have millions of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The hash of the name of the file.
+    pub(super) name: u64,
+    /// The hash of its key.
+    pub(super) key: u64,
+    /// The offset of its first header.
+    pub(super) start: u64,
+}
+
+/// Finds the whole samples of a tar of this length. Only headers and descriptions are read. `hash` is the
+/// function for [`Found`].
 ///
 /// # Errors
 /// Returns the error of the system.
-pub(super) fn scan(file: &File, length: u64) -> io::Result<Samples> {
-    let mut found = Samples { is_ours: length == 0, ..Samples::default() };
+pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::Result<Samples> {
+    let mut found = Samples::default();
     let mut archive = Archive::new(Window::new(file, 0));
     let mut sample: Option<Sample> = None;
     for member in archive.entries_with_seek()? {
-        let Ok(member) = member else { break };
+        let Ok(mut member) = member else { break };
         let blocks = member.size().checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
         let end = member.raw_file_position().saturating_add(blocks);
+        if end > length {
+            break;
+        }
         match sample.take() {
-            None => sample = sample_of(&member),
-            Some(sample) if end <= length && *member.path_bytes() == *sample.record().as_bytes() => {
-                found.all.push((sample.key, found.end));
+            None => {
+                sample = sample_of(&member);
+                if sample.is_none() {
+                    break;
+                }
+            }
+            Some(sample) => {
+                let Ok(Some(entry)) = description_of(&mut member, &sample) else { break };
+                found.all.push(Found { name: hash(&entry.out), key: hash(&sample.key), start: found.end });
                 found.end = end;
             }
-            Some(_) => break,
-        }
-        found.is_ours |= sample.is_some();
-        if end > length || (sample.is_none() && found.end != end) {
-            break;
         }
     }
     if length == found.end.saturating_add(downhaul_core::tars::END) {
@@ -226,6 +269,43 @@ pub(super) fn scan(file: &File, length: u64) -> io::Result<Samples> {
         found.is_ended = rest.iter().all(|byte| *byte == 0);
     }
     Ok(found)
+}
+
+/// Returns true if downhaul has begun to write an unfinished tar, or if nothing of value is in it. After a
+/// power failure, any blocks of a file may have zeros. A file that has only zeros is no loss. In a file that
+/// begins with zeros, a later header shows that downhaul wrote it.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn is_ours(file: &File) -> io::Result<bool> {
+    let (mut rest, mut buffer) = (Window::new(file, 0), vec![0; READ]);
+    let (mut is_first, mut is_empty) = (true, true);
+    loop {
+        let read = read_full(&mut rest, &mut buffer)?;
+        for block in buffer[..read].chunks(BLOCK as usize) {
+            let is_zero = block.iter().all(|byte| *byte == 0);
+            if !is_zero && (is_first || is_header(block)) {
+                return Ok(is_header(block));
+            }
+            is_empty &= is_zero;
+            is_first = false;
+        }
+        if read < buffer.len() {
+            return Ok(is_empty);
+        }
+    }
+}
+
+/// Fills a buffer, unless the end of the file comes before. Returns how many bytes were read.
+fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match from.read(&mut buffer[done..])? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
 }
 
 /// Returns true if the bytes of a file have the digest in its description, or if the description has none.

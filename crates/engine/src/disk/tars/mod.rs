@@ -4,16 +4,16 @@
 //! partial file with a journal, in a folder beside the tars. So it is resumed and verified as usual. When it
 //! is complete, it is copied to the end of a tar, and the partial file is removed.
 //!
-//! Invariant: a partial file is removed only after the tar has all its bytes. One run at a time writes the
-//! tars of a pattern, or those of one shard.
+//! Invariant: a partial file is removed only after the tar has all its bytes.
 
+mod lock;
 mod member;
 mod open;
 mod set;
 #[cfg(test)]
 mod tests;
 
-use super::file::{self, Files, open_and_lock};
+use super::file::{self, Files};
 use super::{Beginning, Disk, Found, Generation, Opening, Part, Publishing, ReadBack, Standing, failure};
 use super::{READ, platform};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use downhaul_core::identity::{ExistingFile, Identity, Record};
 use downhaul_core::name::{JOURNAL, NEW_JOURNAL, PART, side_files, tagged_side_files};
 use downhaul_core::settings::Sync;
 use downhaul_core::tars::{Bounds, Numbers, TarNames};
+use lock::SetLock;
 use member::Window;
 use open::Content;
 use set::TarSet;
@@ -33,17 +34,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
 
-/// The folder beside the tars for the lock and the partial files of the runs that write them.
+/// The folder beside the tars for the locks and the partial files of the runs that write them.
 const STATE: &str = ".downhaul-tars";
 
 /// The length of the tag in the name of a partial file ([`Identity::tag`]).
 const TAG: usize = 8;
-
-/// The time between two attempts to lock the tars. Another run holds the lock for minutes or hours.
-const BETWEEN_LOCKS: Duration = Duration::from_secs(1);
 
 /// What a run writes.
 #[derive(Debug, Clone)]
@@ -64,12 +60,11 @@ pub struct TarOptions {
 pub struct Tars {
     set: Arc<TarSet>,
     output: PathBuf,
-    /// The folder for the lock and the partial files.
+    /// The folder for the locks and the partial files.
     state: PathBuf,
     /// The partial files of earlier runs.
     left: HashSet<PathBuf>,
-    /// The lock, which other runs with these tars need too.
-    _lock: File,
+    lock: SetLock,
 }
 
 impl Tars {
@@ -82,11 +77,13 @@ impl Tars {
     pub fn open(options: TarOptions) -> Result<Tars, Error> {
         let TarOptions { output, names, numbers, bounds, waits } = options;
         let folder = output.join(names.folder());
-        let state = folder.join(STATE).join(names.name_for_state(numbers));
-        let lock = lock(&state.join("lock"), &folder.join(names.to_string()), waits)?;
+        let state = folder.join(STATE).join(names.name_for_state());
+        let lock = SetLock::take(&state, numbers, &folder.join(names.to_string()), waits, || {
+            TarSet::complete_all(&folder, &names, bounds)
+        })?;
         let set = Arc::new(TarSet::open(folder, names, numbers, bounds)?);
         let left = files_below(&parts(&state));
-        Ok(Tars { set, output, state, left, _lock: lock })
+        Ok(Tars { set, output, state, left, lock })
     }
 
     /// Ends the run. If no more files follow, the last tar gets its final name. Otherwise the next run
@@ -96,11 +93,10 @@ impl Tars {
     /// Returns the error of the system. The last tar has no final name then.
     pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
         self.set.end(no_more_files)?;
-        remove_empty(&parts(&self.state));
-        if !parts(&self.state).exists() {
-            file::remove(&self.state.join("lock"));
-            remove_empty(self.state.parent().unwrap_or(&self.state));
-        }
+        self.lock.end(|| {
+            remove_empty(&parts(&self.state));
+            !parts(&self.state).exists() && self.set.is_complete()
+        });
         Ok(())
     }
 
@@ -123,18 +119,6 @@ impl Tars {
 /// Returns the folder for partial files.
 fn parts(state: &Path) -> PathBuf {
     state.join("parts")
-}
-
-/// Takes the lock of a set of tars. `shown` names the set in messages.
-fn lock(path: &Path, shown: &Path, waits: bool) -> Result<File, Error> {
-    loop {
-        match open_and_lock(path, path) {
-            Ok((file, _)) => return Ok(file),
-            Err(error) if error.kind != ErrorKind::FileLocked => return Err(error),
-            Err(_) if waits => thread::sleep(BETWEEN_LOCKS),
-            Err(_) => return Err(Error::new(ErrorKind::FileLocked, shown.to_string_lossy(), "")),
-        }
-    }
 }
 
 /// Returns the paths of all files below a folder. What cannot be read is left out.
@@ -163,15 +147,12 @@ fn remove_empty(folder: &Path) {
 
 impl Disk for Tars {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
-        let Some((_, stored)) = self.set.find(&self.name(path)?)? else { return Ok(None) };
+        let Some((_, stored, _)) = self.set.find(&self.name(path)?)? else { return Ok(None) };
         let record =
-            stored.entry.origin.as_deref().and_then(bytes_of).and_then(|bytes| Record::from_bytes(&bytes));
-        // Without a record, nothing shows if the time in the tar is that of the server.
-        let modified = record.as_ref().map(|_| stored.modified);
-        Ok(Some(Standing {
-            instead: None,
-            file: ExistingFile { size: stored.size, modified, record, further: Vec::new() },
-        }))
+            stored.entry.record.as_deref().and_then(bytes_of).and_then(|bytes| Record::from_bytes(&bytes));
+        let (size, modified) = (stored.size, Some(stored.changed));
+        let file = ExistingFile { size, modified, record, further: Vec::new() };
+        Ok(Some(Standing { instead: None, file }))
     }
 
     fn has_left(&self, target: &Path, identity: &Identity) -> bool {
@@ -188,12 +169,12 @@ impl Disk for Tars {
         let sides = || [side_files(&staged), tagged_side_files(&staged, &identity.tag())];
         let is_left = !self.left.is_empty()
             && sides().iter().any(|side| side.all().iter().any(|one| self.left.contains(*one)));
-        Some(!is_left && !self.set.may_have(&name))
+        Some(!is_left && !self.set.has(&name))
     }
 
     fn location(&self, path: &Path) -> PathBuf {
         let found = self.name(path).and_then(|name| self.set.find(&name)).ok().flatten();
-        found.map_or_else(|| path.to_path_buf(), |(tar, stored)| tar.join(stored.sample.file()))
+        found.map_or_else(|| path.to_path_buf(), |(tar, stored, _)| tar.join(stored.sample.file()))
     }
 
     fn stores_entries(&self) -> bool {
@@ -235,7 +216,7 @@ impl Disk for Tars {
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
         let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no tar");
-        let (file, stored) = self.set.file_of(&self.name(path)?)?.ok_or_else(missing)?;
+        let (_, stored, file) = self.set.find(&self.name(path)?)?.ok_or_else(missing)?;
         Ok(Box::new(Window::new(file, stored.offset).take(stored.size)))
     }
 }

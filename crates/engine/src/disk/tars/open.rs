@@ -25,6 +25,8 @@ pub(super) struct Open {
     pub(super) count: u64,
     /// The offset up to which the system was requested to write it to the disk.
     written_back: u64,
+    /// True if the name of the tar is forced to the disk too, as `--sync always` demands.
+    pub(super) forces_name: bool,
 }
 
 /// The bytes of a file that is added.
@@ -37,7 +39,7 @@ pub(super) enum Content<'a> {
 impl Open {
     /// Returns the tar with this number. It has this length and number of files.
     pub(super) fn new(number: u64, file: Arc<File>, end: u64, count: u64) -> Open {
-        Open { number, file, end, count, written_back: end }
+        Open { number, file, end, count, written_back: end, forces_name: false }
     }
 
     /// Adds both members of a file of this size. If that fails, the tar is as before. `path` is its path.

@@ -6,7 +6,7 @@
 //! first that has not. What is in the tars is read from the tars themselves, so no other file can disagree
 //! with them.
 
-use super::member::{self, Frame, Stored};
+use super::member::{self, Found, Frame, Stored};
 use super::open::{Content, Open};
 use crate::disk::file::{open_and_lock, remove};
 use crate::disk::{Attach, Publishing, failure, platform};
@@ -15,12 +15,13 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{Record, seconds};
 use downhaul_core::lock_file::Entry;
 use downhaul_core::name::PART;
+use downhaul_core::settings::Sync;
 use downhaul_core::tars::{Bounds, END, Numbers, Sample, TarNames};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -41,18 +42,21 @@ pub(super) struct TarSet {
     writing: Mutex<Writing>,
 }
 
-/// The files in the tars. This lock is held only for a moment.
+/// The files in the tars. This lock is held only for a moment. For each file, it takes about 40 bytes of
+/// memory.
 #[derive(Default)]
 struct Index {
-    /// The place of each sample, by the hash of its key.
+    /// The place of each file, by the hash of its name.
     places: HashMap<u64, Place>,
+    /// The hashes of the keys of all files.
+    keys: HashSet<u64>,
     /// The numbers of the tars that are used in `places`.
     tars: Vec<u64>,
     /// The tar that is being written.
     open: Option<(u64, Arc<File>)>,
 }
 
-/// The place of a sample.
+/// The place of a file.
 #[derive(Clone, Copy)]
 struct Place {
     /// The position of its tar in [`Index::tars`].
@@ -85,35 +89,36 @@ impl TarSet {
             index: Mutex::default(),
             writing: Mutex::default(),
         };
-        let (complete, unfinished) = set.existing()?;
+        let (complete, unfinished) = existing(&set.folder, &set.names)?;
         let mut writing = set.writing();
         writing.last = complete.iter().chain(&unfinished).copied().filter(|one| numbers.has(*one)).max();
         complete.iter().try_for_each(|number| set.read_complete(*number))?;
-        for number in unfinished.iter().filter(|number| numbers.has(**number)) {
+        for number in unfinished.into_iter().filter(|number| numbers.has(*number)) {
+            if set.has_two_names(number) {
+                remove(&set.part(number));
+                continue;
+            }
             set.complete(&mut writing)?;
-            writing.tar = Some(set.continue_tar(*number)?);
+            writing.tar = Some(set.continue_tar(number)?);
         }
         drop(writing);
         Ok(set)
     }
 
-    /// Returns the sorted numbers of the tars that are complete, and of those that are not.
-    fn existing(&self) -> Result<(Vec<u64>, Vec<u64>), Error> {
-        let (mut complete, mut unfinished) = (Vec::new(), Vec::new());
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((complete, unfinished)),
-            Err(e) => return Err(failure(&e, &self.folder)),
-        };
-        for entry in entries {
-            let name = entry.map_err(|e| failure(&e, &self.folder))?.file_name();
-            let name = name.to_string_lossy();
-            complete.extend(self.names.number_of(&name));
-            unfinished.extend(name.strip_suffix(PART).and_then(|name| self.names.number_of(name)));
+    /// Completes the tars that earlier runs left unfinished, with any shards. No other run may write the set.
+    pub(super) fn complete_all(folder: &Path, names: &TarNames, bounds: Bounds) -> Result<(), Error> {
+        if existing(folder, names)?.1.is_empty() {
+            return Ok(());
         }
-        complete.sort_unstable();
-        unfinished.sort_unstable();
-        Ok((complete, unfinished))
+        TarSet::open(folder.into(), names.clone(), Numbers::ALL, bounds)?.end(true)
+    }
+
+    /// Returns true if the tar with this number is complete, and still has the name of an unfinished one too.
+    /// A run leaves both names if it is killed while it renames the tar on a file system that needs two steps
+    /// for that.
+    fn has_two_names(&self, number: u64) -> bool {
+        let is_same = |file: File| platform::is_at(&file, &file.metadata()?, &self.part(number));
+        File::open(self.path(number)).and_then(is_same).unwrap_or(false)
     }
 
     /// Reads which files a complete tar has.
@@ -121,7 +126,7 @@ impl TarSet {
         let path = self.path(number);
         let read = || {
             let file = File::open(&path)?;
-            let samples = member::scan(&file, file.metadata()?.len())?;
+            let samples = member::scan(&file, file.metadata()?.len(), |text| self.hash(text))?;
             if samples.is_ended { Ok(samples) } else { Err(member::no_sample()) }
         };
         let samples = read().map_err(|e| failure(&e, &path))?;
@@ -138,12 +143,12 @@ impl TarSet {
         }
         let (file, meta) = open_and_lock(&path, &target)?;
         let continued = || {
-            let mut samples = member::scan(&file, meta.len())?;
-            if !samples.is_ours {
+            if !member::is_ours(&file)? {
                 return Err(member::no_sample());
             }
+            let mut samples = member::scan(&file, meta.len(), |text| self.hash(text))?;
             for place in 0..samples.all.len() {
-                let start = samples.all[place].1;
+                let start = samples.all[place].start;
                 let is_intact =
                     member::read(&file, start).and_then(|stored| member::is_intact(&file, &stored));
                 // After a power failure, the tar may have its length and not its bytes.
@@ -193,7 +198,7 @@ impl TarSet {
     ///
     /// # Errors
     /// Returns `file.exists` if a file of this name is in a tar, or the error of the system. Then nothing of
-    /// the file is in a tar.
+    /// the file is in a tar, except if only forcing it to the disk has failed.
     pub(super) fn add(
         &self,
         name: &str,
@@ -202,19 +207,16 @@ impl TarSet {
         is_forced: bool,
     ) -> Result<(), Error> {
         let mut writing = self.writing();
-        if let Some((tar, _)) = self.find(name)? {
+        if let Some((tar, ..)) = self.find(name)? {
             let why = "it is in this tar, and members are not replaced";
             return Err(Error::new(ErrorKind::FileExists, tar.to_string_lossy(), why));
         }
-        let sample = [Sample::of(name), Sample::with_hash(name)].into_iter().find(|sample| !self.has(sample));
-        let taken = || Error::new(ErrorKind::NameTaken, name, "other files have its names in the tars");
-        let sample = sample.ok_or_else(taken)?;
-        let modified = seconds(how.modified.unwrap_or(SystemTime::UNIX_EPOCH));
+        let sample = self.free_sample(name)?;
         // The description names the tar, whose number depends on the length of the description. The path is
         // as long with the next number, except where the digits overflow, and a few bytes do not matter
         // there.
         let number = writing.tar.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
-        let more = self.frame(&sample, name, number, modified, how).length(how.size);
+        let more = self.frame(&sample, name, number, how).length(how.size);
         let is_full = |open: &Open| !self.bounds.have_room(open.end, open.count, more);
         if writing.tar.as_ref().is_some_and(is_full) {
             self.complete(&mut writing)?;
@@ -223,28 +225,48 @@ impl TarSet {
             Some(open) => open,
             None => self.create(&mut writing)?,
         };
-        let frame = self.frame(&sample, name, open.number, modified, how);
+        let frame = self.frame(&sample, name, open.number, how);
         let (start, file, path) = (open.end, open.file.clone(), self.part(open.number));
         let added = open.append(&frame, content, how.size, &path);
         if added.is_ok() {
-            self.add_all(open.number, [(sample.key, start)]);
+            self.add_all(open.number, [Found { name: self.hash(name), key: self.hash(&sample.key), start }]);
         }
+        let forces_name = how.sync == Sync::Always;
+        open.forces_name |= forces_name;
         writing.tar = Some(open);
         drop(writing);
         added?;
-        if is_forced { file.sync_data().map_err(|e| failure(&e, &path)) } else { Ok(()) }
+        let force = || {
+            if is_forced {
+                file.sync_data()?;
+            }
+            if forces_name { platform::sync_folder(&path) } else { Ok(()) }
+        };
+        force().map_err(|e| failure(&e, &path))
+    }
+
+    /// Returns the members of a new file of this name. No other file has their key.
+    fn free_sample(&self, name: &str) -> Result<Sample, Error> {
+        let hashed = Sample::with_hash(name, self.numbers);
+        let plain = Some(Sample::of(name)).filter(|_| self.numbers == Numbers::ALL);
+        let index = self.index();
+        let is_free = |sample: &Sample| !index.keys.contains(&self.hash(&sample.key));
+        let taken = || Error::new(ErrorKind::NameTaken, name, "other files have its names in the tars");
+        plain.into_iter().chain([hashed]).find(is_free).ok_or_else(taken)
     }
 
     /// Returns what is written around a file.
-    fn frame(&self, sample: &Sample, name: &str, number: u64, modified: u64, how: &Publishing) -> Frame {
+    fn frame(&self, sample: &Sample, name: &str, number: u64, how: &Publishing) -> Frame {
         let path = self.path(number).join(sample.file());
-        let origin = how.attach.as_ref().map(|what| recorded(what, how.size, modified));
+        let modified = seconds(how.modified.unwrap_or(SystemTime::UNIX_EPOCH));
         let about = how.about.as_deref().cloned().unwrap_or_default();
+        let record =
+            how.attach.as_ref().map(|what| recorded(what, how.size, member::changed_at(modified, &about)));
         let entry = Entry {
             out: name.into(),
             path: path.to_string_lossy().into_owned(),
             size: Some(how.size),
-            origin,
+            record,
             ..about
         };
         Frame::new(sample, how.size, modified, entry.to_json().as_bytes())
@@ -263,7 +285,8 @@ impl TarSet {
         let complete = || {
             platform::write_all_at(&open.file, open.end, &[end])?;
             open.file.sync_data()?;
-            platform::rename_if_free(&path, &target)
+            platform::rename_if_free(&path, &target)?;
+            if open.forces_name { platform::sync_folder(&target) } else { Ok(()) }
         };
         match complete() {
             Ok(()) => {
@@ -287,61 +310,49 @@ impl TarSet {
         Ok(())
     }
 
-    /// Returns the file with this name, and the final path of its tar.
-    pub(super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored)>, Error> {
-        for sample in [Sample::of(name), Sample::with_hash(name)] {
-            let Some((number, file, start)) = self.locate(&sample)? else { return Ok(None) };
-            let path = self.path(number);
-            let stored = member::read(&file, start).map_err(|e| failure(&e, &path))?;
-            if stored.entry.out == name {
-                return Ok(Some((path, stored)));
-            }
-        }
-        Ok(None)
+    /// Returns true if no tar of the set is unfinished.
+    pub(super) fn is_complete(&self) -> bool {
+        existing(&self.folder, &self.names).is_ok_and(|(_, unfinished)| unfinished.is_empty())
     }
 
-    /// Returns the tar that has this sample, its number, and the offset of the sample.
-    fn locate(&self, sample: &Sample) -> Result<Option<(u64, Arc<File>, u64)>, Error> {
+    /// Returns the file with this name, the final path of its tar, and that tar for reading.
+    pub(super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored, Arc<File>)>, Error> {
         let index = self.index();
-        let Some(place) = index.places.get(&self.hasher.hash_one(&sample.key)).copied() else {
-            return Ok(None);
-        };
-        let Some(&number) = index.tars.get(place.tar as usize) else { return Ok(None) };
+        let place = index.places.get(&self.hash(name)).copied();
+        let number = place.and_then(|place| index.tars.get(place.tar as usize)).copied();
+        let (Some(place), Some(number)) = (place, number) else { return Ok(None) };
         let open = index.open.clone().filter(|(open, _)| *open == number);
         drop(index);
         let path = self.path(number);
-        let file = match open {
-            Some((_, file)) => file,
-            None => Arc::new(File::open(&path).map_err(|e| failure(&e, &path))?),
+        let read = || {
+            let file = open.map_or_else(|| File::open(&path).map(Arc::new), |(_, file)| Ok(file))?;
+            let stored = member::read(&file, u64::from(place.block) * member::BLOCK)?;
+            Ok((stored, file))
         };
-        Ok(Some((number, file, u64::from(place.block) * member::BLOCK)))
+        let (stored, file) = read().map_err(|e| failure(&e, &path))?;
+        Ok(Some((path, stored, file)).filter(|(_, stored, _)| stored.entry.out == name))
     }
 
-    /// Returns the tar that has the file with this name, for reading.
-    pub(super) fn file_of(&self, name: &str) -> Result<Option<(Arc<File>, Stored)>, Error> {
-        let Some((_, stored)) = self.find(name)? else { return Ok(None) };
-        Ok(self.locate(&stored.sample)?.map(|(_, file, _)| (file, stored)))
+    /// Returns true if a file has this name. Nothing is read from the disk.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.index().places.contains_key(&self.hash(name))
     }
 
-    /// Returns true if some file has the key of the file with this name. Nothing is read from the disk.
-    pub(super) fn may_have(&self, name: &str) -> bool {
-        self.has(&Sample::of(name))
-    }
-
-    fn has(&self, sample: &Sample) -> bool {
-        self.index().places.contains_key(&self.hasher.hash_one(&sample.key))
-    }
-
-    fn add_all(&self, number: u64, samples: impl IntoIterator<Item = (String, u64)>) {
+    fn add_all(&self, number: u64, files: impl IntoIterator<Item = Found>) {
         let mut index = self.index();
         if index.tars.last() != Some(&number) {
             index.tars.push(number);
         }
         let tar = u32::try_from(index.tars.len() - 1).unwrap_or(u32::MAX);
-        for (key, start) in samples {
+        for Found { name, key, start } in files {
             let block = u32::try_from(start / member::BLOCK).unwrap_or(u32::MAX);
-            index.places.insert(self.hasher.hash_one(&key), Place { tar, block });
+            index.places.insert(name, Place { tar, block });
+            index.keys.insert(key);
         }
+    }
+
+    fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -361,9 +372,27 @@ impl TarSet {
     }
 }
 
+/// Returns the sorted numbers of the tars in a folder that are complete, and of those that are not.
+fn existing(folder: &Path, names: &TarNames) -> Result<(Vec<u64>, Vec<u64>), Error> {
+    let (mut complete, mut unfinished) = (Vec::new(), Vec::new());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((complete, unfinished)),
+        Err(e) => return Err(failure(&e, folder)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|e| failure(&e, folder))?.file_name();
+        let name = name.to_string_lossy();
+        complete.extend(names.number_of(&name));
+        unfinished.extend(name.strip_suffix(PART).and_then(|name| names.number_of(name)));
+    }
+    complete.sort_unstable();
+    unfinished.sort_unstable();
+    Ok((complete, unfinished))
+}
+
 /// Returns the record by which later runs recognise a file, in hexadecimal.
-fn recorded(what: &Attach, size: u64, modified: u64) -> String {
-    let modified = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(modified);
+fn recorded(what: &Attach, size: u64, modified: SystemTime) -> String {
     let record = Record::new(what.origin, size, modified, what.now, &what.validator);
     record.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

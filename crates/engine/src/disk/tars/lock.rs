@@ -1,0 +1,146 @@
+//! The locks of the runs that write one set of tars.
+//!
+//! All runs that write a set at once must have the same number of shards, and each shard has one run. A run
+//! without `--shard` is the only shard of its set. So a run holds two locks: that of the set, together with
+//! the other shards, and that of its shard.
+//!
+//! Invariant: while a run shares the lock of the set, the locked file states its number of shards. It is
+//! written only under an exclusive lock, which a run holds at its start and at its end only.
+
+use crate::disk::file::{LockState, lock_state, open_and_lock, remove};
+use crate::disk::{failure, platform};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::tars::Numbers;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// The time between two attempts to lock the set or a shard. Another run holds its locks for minutes or
+/// hours.
+const BETWEEN_RUNS: Duration = Duration::from_secs(1);
+
+/// The time between two attempts while another run starts or ends, and the highest number of such attempts. A
+/// run that starts with other shards first completes the tars that were left, which may take minutes.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+const STEPS_MOST: u32 = 12_000;
+
+/// The name of the locked file of the set.
+const SET: &str = "set";
+
+/// The locks of a run.
+pub(super) struct SetLock {
+    state: PathBuf,
+    set: File,
+    _shard: File,
+}
+
+/// The result of one attempt to share the lock of the set.
+enum Attempt {
+    Shared(File),
+    /// Runs with another number of shards write the set.
+    OtherShards,
+    /// Another run starts or ends.
+    Step,
+}
+
+impl SetLock {
+    /// Locks a set for a run with these numbers. `state` is the folder of the locks, and `shown` names the
+    /// set in messages. If the earlier runs had another number of shards, or if that is not known, `settle`
+    /// is called while no other run writes the set.
+    ///
+    /// # Errors
+    /// Returns `file.locked` if another run excludes this one and `waits` is false, and otherwise the error
+    /// of the system or of `settle`.
+    pub(super) fn take(
+        state: &Path,
+        numbers: Numbers,
+        shown: &Path,
+        waits: bool,
+        settle: impl Fn() -> Result<(), Error>,
+    ) -> Result<SetLock, Error> {
+        let locked = |why: &str| Error::new(ErrorKind::FileLocked, shown.to_string_lossy(), why);
+        let mut steps = 0;
+        let set = loop {
+            match attempt(&state.join(SET), numbers, &settle)? {
+                Attempt::Shared(set) => break set,
+                Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
+                Attempt::OtherShards => return Err(locked("it has another number of shards")),
+                Attempt::Step if steps == STEPS_MOST => return Err(locked("")),
+                Attempt::Step => {
+                    steps += 1;
+                    thread::sleep(BETWEEN_STEPS);
+                }
+            }
+        };
+        let path = state.join(numbers.to_string());
+        loop {
+            match open_and_lock(&path, &path) {
+                Ok((shard, _)) => return Ok(SetLock { state: state.into(), set, _shard: shard }),
+                Err(error) if error.kind != ErrorKind::FileLocked => return Err(error),
+                Err(_) if waits => thread::sleep(BETWEEN_RUNS),
+                Err(_) => return Err(locked("")),
+            }
+        }
+    }
+
+    /// Ends the run. If no other run writes the set, calls `tidy`. If that returns true, removes the locks
+    /// with their folder.
+    pub(super) fn end(&self, tidy: impl FnOnce() -> bool) {
+        let path = self.state.join(SET);
+        // A file system without locks reports an error, and another run is not detected there.
+        let _ = self.set.unlock();
+        if is_exclusive(&self.set, &path) && tidy() {
+            let entries = fs::read_dir(&self.state).into_iter().flatten().flatten();
+            let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+            files.map(|file| file.path()).filter(|file| *file != path).for_each(|file| remove(&file));
+            remove(&path);
+            let _ = fs::remove_dir(&self.state);
+            let _ = fs::remove_dir(self.state.parent().unwrap_or(&self.state));
+        }
+    }
+}
+
+/// Tries to share the lock of the set.
+fn attempt(path: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error>) -> Result<Attempt, Error> {
+    let failed = |e| failure(&e, path);
+    let shards = numbers.shards().to_string();
+    match open_and_lock(path, path) {
+        Ok((mut file, _)) => {
+            let mut stated = String::new();
+            let is_known = file.read_to_string(&mut stated).is_ok() && stated == shards;
+            if !is_known {
+                settle()?;
+                file.set_len(0).map_err(failed)?;
+                platform::write_all_at(&file, 0, &[shards.clone().into()]).map_err(failed)?;
+            }
+            // The lock is not changed in one step, so another run may come first.
+            let _ = file.unlock();
+        }
+        Err(error) if error.kind != ErrorKind::FileLocked => return Err(error),
+        Err(_) => {}
+    }
+    let mut file = match platform::open_part(path) {
+        // Another run has ended, and has removed the file.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Attempt::Step),
+        other => other.map_err(failed)?,
+    };
+    let is_shared = lock_state(file.try_lock_shared(), path)? == LockState::Ours;
+    let meta = file.metadata().map_err(failed)?;
+    if !is_shared || !platform::is_at(&file, &meta, path).map_err(failed)? {
+        return Ok(Attempt::Step);
+    }
+    let mut stated = String::new();
+    Ok(match file.read_to_string(&mut stated) {
+        Ok(_) if stated == shards => Attempt::Shared(file),
+        Ok(_) if stated.is_empty() => Attempt::Step,
+        _ => Attempt::OtherShards,
+    })
+}
+
+/// Tries to lock the set for this run only.
+fn is_exclusive(file: &File, path: &Path) -> bool {
+    lock_state(file.try_lock(), path).is_ok_and(|state| state == LockState::Ours)
+        && file.metadata().is_ok_and(|meta| platform::is_at(file, &meta, path).unwrap_or(false))
+}
