@@ -32,7 +32,7 @@ impl Source for Memory {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args().nth(1).ok_or("FOLDER")?;
+    let folder = std::env::args().nth(1).ok_or("usage: custom_protocol FOLDER")?;
 
     let settings = Settings::default().with_output(folder);
     let sources = Sources::http(&settings)?.with_scheme("memory", |url, _| {

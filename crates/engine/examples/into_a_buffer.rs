@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).ok_or("URL")?;
+    let url = std::env::args().nth(1).ok_or("usage: into_a_buffer URL")?;
 
     let session = Session::start(Settings::default())?;
     let (writer, mut reader) = tokio::io::duplex(64 * 1024);

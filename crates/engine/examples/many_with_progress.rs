@@ -13,7 +13,7 @@ use std::time::Duration;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let folder = args.next().ok_or("FOLDER URL...")?;
+    let folder = args.next().ok_or("usage: many_with_progress FOLDER URL...")?;
     let jobs = args.map(|url| Job::given(&url)).collect::<Result<Vec<_>, _>>()?;
 
     // With `None`, the session chooses how many files it downloads at once.

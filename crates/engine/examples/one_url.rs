@@ -11,7 +11,9 @@ use downhaul_engine::{EventKind, Job, Session, Settings};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (url, folder) = (args.next().ok_or("URL FOLDER")?, args.next().ok_or("URL FOLDER")?);
+    let (Some(url), Some(folder)) = (args.next(), args.next()) else {
+        return Err("usage: one_url URL FOLDER".into());
+    };
 
     let session = Session::start(Settings::default().with_output(folder))?;
     let mut events = session.events();

@@ -59,7 +59,7 @@ pub struct Seen {
     pub trace: u64,
 }
 
-/// A connection.
+/// A simulated connection: its worker, its response, and how much of it has arrived.
 struct Connection {
     worker: WorkerId,
     meeting: Meeting,

@@ -185,6 +185,9 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
+    // The queue of a daemon has no end, so its number of files does not depend on the length of a list.
+    let parallel = |arg: Arg| arg.help("Download N files at once [default: 5]").long_help(None);
+    let command = command.mut_subcommand("daemon", |sub| sub.mut_arg("parallel", parallel));
     let command = command.subcommand(aria2c());
     command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
 }

@@ -641,6 +641,13 @@ fn the_help_the_man_page_and_the_completions_have_all_options() {
 }
 
 #[test]
+fn the_help_of_the_daemon_states_how_many_files_it_downloads_at_once() {
+    let out = Place::new().run(&["daemon", "--help"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(text.contains("Download N files at once [default: 5]") && !text.contains("16 files"), "{text}");
+}
+
+#[test]
 fn every_command_shows_its_help() {
     let place = Place::new();
     for command in [
