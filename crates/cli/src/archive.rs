@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// New files are written this often. SQLite forces each transaction to the disk, which takes milliseconds.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
-/// The longest time for which the next event is waited for, if nothing has to be written.
+/// The longest wait for the next event, if nothing has to be written.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The number by which SQLite files of this program are recognised (`PRAGMA application_id`): the letters
@@ -70,7 +70,7 @@ struct Jobs(Arc<Mutex<JobState>>);
 
 #[derive(Default)]
 struct JobState {
-    /// The jobs that have not ended. They are as few as the queue is long.
+    /// The jobs that have not ended. The queue limits their number.
     known: HashMap<JobId, Option<Facts>>,
     /// The ends of jobs that have ended before their facts were known.
     ended: HashMap<JobId, Arc<downhaul_engine::Event>>,
@@ -102,7 +102,7 @@ pub(crate) struct Finder {
     is_read_only: bool,
 }
 
-/// What the archive says about a job.
+/// The result of a lookup. It has the facts about the job, unless the archive has its file.
 pub(crate) struct Looked(Option<Facts>);
 
 /// Adds the files of a run to its archive.
@@ -141,7 +141,7 @@ impl Finder {
     }
 
     /// Begins to look up several jobs. Until the result is dropped, SQLite keeps its lock on the file, and
-    /// other runs cannot write to it. Without this, it would lock the file for each look.
+    /// other runs cannot write to it. Without this transaction, SQLite would lock the file for each lookup.
     pub(crate) fn begin_reading(&self) -> Option<Transaction<'_>> {
         self.archive.connection.unchecked_transaction().ok()
     }
@@ -159,7 +159,7 @@ impl Finder {
                 Ok(Looked(None))
             }
             other => {
-                // The file is made from this one, if it is still there.
+                // With `--dedup`, the file is made from the archived one, if that still exists.
                 job.archived = other.map(|(file, _)| file.kept());
                 let url = job.urls.first().map(downhaul_engine::core::show::url).unwrap_or_default();
                 let if_exists = self.settings.if_exists_of(job);
@@ -195,7 +195,7 @@ impl Writer {
     /// Returns why the archive is not complete, in words for the user.
     pub(crate) fn run(mut self, mut events: EventReader) -> Result<(), String> {
         let written = self.take_all(&mut events);
-        // All events must be read, or no more files would start.
+        // After an error, the events are still read, because no new file starts while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         written.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))
     }

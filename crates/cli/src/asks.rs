@@ -34,8 +34,8 @@ impl Asks {
         let data = data.map(|body| (body, "application/x-www-form-urlencoded"));
         let json = joined(&http.json, "--json", b"")?.map(|body| (body, "application/json"));
         let body = data.or(json);
-        let usual = if body.is_some() { "POST" } else { "GET" };
-        let method = http.request.as_deref().unwrap_or(usual);
+        let default = if body.is_some() { "POST" } else { "GET" };
+        let method = http.request.as_deref().unwrap_or(default);
         let is_plain = method == "GET" && body.is_none();
         let sends = (!is_plain).then(|| Sends::new(method, body)).transpose()?;
         Ok(Asks { sends, range: http.range })
@@ -107,7 +107,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
         return Some("repair cannot be used with --request, --data, --json or --range".into());
     }
     let of_a_certificate =
-        [("--key has", http.key.is_some()), ("--key-password decrypts", http.key_password.is_some())];
+        [("--key names", http.key.is_some()), ("--key-password decrypts", http.key_password.is_some())];
     if let Some((option, _)) = of_a_certificate.iter().find(|(_, given)| *given && http.cert.is_none()) {
         return Some(format!(
             "{option} the key of a client certificate, so --cert must name that certificate"

@@ -1,8 +1,7 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables name no certificate, nothing is requested from an https URL that is known
-//! before the run. After a redirect from http to https, the built-in certificates are trusted, and a warning
-//! has said so.
+//! Invariant: if the variables are set and name no certificate, nothing is requested from an https URL that
+//! is known before the run. If only a redirect leads to https, the run has shown a warning before.
 
 use crate::given;
 use crate::run;
@@ -13,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The longest file of trusted certificates, in bytes. Those of common systems have some hundred KiB.
+/// The longest file of trusted certificates, in bytes. On common systems, such a file has some hundred KiB.
 const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";

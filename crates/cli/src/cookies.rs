@@ -1,5 +1,5 @@
-//! Reads cookies from a file at the beginning of a run, and writes all cookies to a file at the end of the
-//! run.
+//! Reads cookies from a file or from a browser at the beginning of a run, and writes all cookies to a file at
+//! the end of the run.
 //!
 //! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
 //! replaces an older one in one step.
@@ -15,10 +15,11 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Reads the file of `--cookies`. The file may be missing if the run saves its cookies to the same path.
+/// Reads the cookies of `--cookies` and `--cookies-from-browser`. Adds warnings to `notes`. The file of
+/// `--cookies` may be missing if the run saves its cookies to the same path.
 ///
 /// # Errors
-/// Returns why the file cannot be used, without any of its text.
+/// Returns why the cookies cannot be used. The text shows none of them.
 pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
     let http = &args.options.http;
     let mut all = http.cookies_from_browser.as_deref().map(of_browser).transpose()?.unwrap_or_default();

@@ -24,7 +24,7 @@ const FOLDERS: [&str; 4] = [
 
 /// The largest expiry that is read as a number of seconds. It means the year 5138. A larger number is read as
 /// milliseconds, which newer versions of Firefox write.
-const SECONDS_MOST: i64 = 100_000_000_000;
+const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.
 /// Cookies of containers are left out.
@@ -37,7 +37,7 @@ pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let copy = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
     let copy = copy.join(format!("firefox.{}", std::process::id()));
     let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
-    // The copy must not stay, even if it could not be read.
+    // The copy is deleted even if it could not be read.
     let _ = fs::remove_dir_all(&copy);
     read.map_err(|why| format!("the cookies in {} cannot be read: {why}", database.display()))
 }
@@ -67,7 +67,7 @@ fn read(database: &Path) -> rusqlite::Result<Vec<Cookie>> {
 fn cookie(row: &Row) -> rusqlite::Result<Cookie> {
     let host: String = row.get(0)?;
     let expiry: i64 = row.get(4)?;
-    let seconds = if expiry > SECONDS_MOST { expiry / 1000 } else { expiry };
+    let seconds = if expiry > MOST_SECONDS { expiry / 1000 } else { expiry };
     Ok(Cookie {
         host_only: !host.starts_with('.'),
         domain: host.trim_start_matches('.').to_ascii_lowercase(),

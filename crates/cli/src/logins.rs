@@ -147,6 +147,8 @@ pub(crate) fn left_out(file: &str, mistakes: &[impl Display]) -> Option<String> 
     })
 }
 
+/// Returns the error about a netrc file that the user named. For the default file, the error becomes a
+/// warning.
 fn unusable(why: String, was_named: bool, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     if was_named {
         return Err(why);
@@ -189,7 +191,7 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     if user.is_none() && bearer.is_none() && headers.0.is_empty() {
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
-    // As for the hosts of a section, others on the network could read the login.
+    // Others on the network could read the login. So only a section for http hosts is used over http.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));

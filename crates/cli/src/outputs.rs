@@ -1,8 +1,9 @@
-//! Checks the files that a run writes beside its downloads, before anything is requested: the lock file, the
-//! archive, the list of failed files, the cookies and the log.
+//! Checks the files that a run writes in addition to its downloads, before anything is requested: the lock
+//! file, the archive, the list of failed files, the cookies and the log.
 //!
-//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a wrong name
-//! destroys nothing. No file is both an output and another file of the run.
+//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a mistyped name
+//! destroys nothing. An output of the run is not also another file of the run, except for the pairs in
+//! [`Kind::also`].
 
 use crate::archive;
 use crate::args::{Args, BodyOption};
@@ -35,8 +36,12 @@ const RECORD: Kind =
     Kind { option: "--record", called: "a lock file", is_ours: Some(record::is_lock_file), also: Some("-i") };
 const ARCHIVE: Kind =
     Kind { option: "--archive", called: "an archive", is_ours: Some(archive::is_archive), also: None };
-const FAILED: Kind =
-    Kind { option: "--failed", called: "a list of --failed", is_ours: Some(is_failed), also: Some("-i") };
+const FAILED: Kind = Kind {
+    option: "--failed",
+    called: "a list of --failed",
+    is_ours: Some(is_failed_list),
+    also: Some("-i"),
+};
 const COOKIES: Kind = Kind {
     option: "--save-cookies",
     called: "a cookie file",
@@ -45,9 +50,9 @@ const COOKIES: Kind = Kind {
 };
 const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: None };
 
-/// Why a record cannot be a Parquet file. A row is written as soon as its file has ended, and is read even
-/// after a kill. The index of a Parquet file is at its end, so before the end of the run there would be no
-/// such file.
+/// The reason why a lock file cannot be a Parquet file. Each row is written as soon as its file has ended, so
+/// that a killed run leaves its rows. The index of a Parquet file is at its end, so a killed run would leave
+/// a file that cannot be read.
 const NO_PARQUET: &str = "a Parquet file can be read only when it is complete, so a run that is stopped would \
                           leave no record. pyarrow makes one from a table, with pyarrow.csv.read_csv and \
                           pyarrow.parquet.write_table (see docs/bulk.md).";
@@ -80,7 +85,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
         if let Some((other, _)) = others.into_iter().find(|(_, other)| is_same(path, other)) {
             return Err(format!("{} {shown}: it is also the file of {other}", kind.option));
         }
-        let is_known = kind.is_ours.map_or(Ok(true), |is_ours| is_empty_or(path, is_ours));
+        let is_known = kind.is_ours.map_or(Ok(true), |is_ours| is_empty_or_ours(path, is_ours));
         match is_known {
             Ok(true) => {}
             Ok(false) => {
@@ -155,15 +160,16 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Returns true if there is no such regular file, if it is empty, or if it has the right kind.
-fn is_empty_or(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
+fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => is_ours(path),
         _ => Ok(true),
     }
 }
 
-/// Returns true if all lines are those of a list of `--failed`, because none of them is kept.
-fn is_failed(path: &Path) -> io::Result<bool> {
+/// Returns true if `--failed` wrote all lines of the file. A line of another origin would be lost when the
+/// file is replaced.
+fn is_failed_list(path: &Path) -> io::Result<bool> {
     for line in Lines::new(File::open(path)?) {
         if !failed::is_line(&String::from_utf8_lossy(&line?)) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! The options of TLS whose effect http URLs would silently lose: `--pinned-pubkey` and `--cert`.
+//! Checks the options of TLS that have no effect on http URLs: `--pinned-pubkey` and `--cert`.
 //!
 //! Invariant: neither a job nor a list has an http URL of a host whose key is pinned.
 
@@ -13,7 +13,7 @@ pub(crate) const NO_KEY: &str = "over http, a server does not prove that it has 
 /// Checks the URLs of lists, and of the checksum list of the settings, if keys are pinned.
 ///
 /// # Errors
-/// Returns that one of them is an http URL, in words for the user.
+/// Returns which of them is an http URL, in words for the user.
 pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), String> {
     let checksums = match &settings.checksums {
         Some(ChecksumList::Url(url)) => Some(url),
@@ -26,7 +26,7 @@ pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), Str
     }
 }
 
-/// Removes the http URLs of hosts whose key is pinned from a job. `settings` are those of the session.
+/// Removes from a job the http URLs of hosts whose key is pinned. `settings` are those of the session.
 ///
 /// # Errors
 /// Returns `tls.pin` if no other URL is left.

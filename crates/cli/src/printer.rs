@@ -12,7 +12,7 @@ pub(crate) fn err(text: &str) {
 }
 
 /// Writes text to standard output, in one call. Returns false if it cannot be written, for example because
-/// the reader is gone.
+/// the program that reads it has ended.
 pub(crate) fn out(text: &str) -> bool {
     write(text.as_bytes()).is_ok()
 }

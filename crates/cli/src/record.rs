@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// longer than the downloads.
 const FORCED_EVERY: Duration = Duration::from_secs(1);
 
-/// The longest time for which the next event is waited for, if nothing has to be forced to the disk.
+/// The longest wait for the next event, if nothing has to be forced to the disk.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The form of a lock file.
@@ -78,7 +78,7 @@ pub(crate) fn rows(text: impl Read, form: Form) -> impl Iterator<Item = io::Resu
     })
 }
 
-/// Returns true if a file is a lock file. Other lines of it are kept.
+/// Returns true if a file is a lock file. It may also have lines of other kinds, because they are kept.
 pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
     let form = Form::of(path);
     for (number, row) in rows(File::open(path)?, form).enumerate() {
@@ -138,7 +138,7 @@ impl Record {
     /// Opens the lock file of `--record`, if that option is given.
     ///
     /// # Errors
-    /// Returns why it cannot be written, in words for the user.
+    /// Returns why the lock file cannot be written, in words for the user.
     pub(crate) fn of(args: &Args) -> Result<Option<Record>, String> {
         let Some(path) = &args.options.verification.record else { return Ok(None) };
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
@@ -196,18 +196,22 @@ impl Record {
         let taken = self.take_all(&mut events);
         let (aside, unknown) = (self.aside.clone(), self.unknown);
         let run = taken.and_then(|()| self.end());
-        // All events must be read, or no more files would start.
+        // After an error, the events are still read, because no new file starts while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         if let Some(aside) = aside {
             let _ = fs::remove_file(aside);
         }
         run.map_err(|e| cannot_be_written(&path, &e))?;
-        let some = match unknown {
-            0 => return Ok(None),
-            1 => "1 file existed already, and its digest is".to_string(),
-            n => format!("{n} files existed already, and their digests are"),
-        };
-        Ok(Some(format!("{some} in the lock file only if an earlier run recorded it")))
+        Ok(match unknown {
+            0 => None,
+            1 => Some(
+                "1 file was skipped. Its digest is in the lock file only if an earlier run recorded it"
+                    .into(),
+            ),
+            n => Some(format!(
+                "{n} files were skipped. Their digests are in the lock file only if an earlier run recorded them"
+            )),
+        })
     }
 
     fn take_all(&mut self, events: &mut EventReader) -> io::Result<()> {
@@ -337,8 +341,8 @@ impl Record {
     }
 }
 
-/// Removes the beginning of a line at the end of a lock file, which a power failure may leave. Returns the
-/// length of the file.
+/// Makes the last line of a lock file whole. An incomplete line, which a power failure may leave, is removed.
+/// A missing line end is added. Returns the length of the file.
 fn mend(file: &mut File, form: Form) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let last = length.saturating_sub(1);
@@ -355,11 +359,11 @@ fn mend(file: &mut File, form: Form) -> io::Result<u64> {
         tail = row?;
     }
     let text = String::from_utf8_lossy(&tail);
-    let is_torn = match form {
+    let is_incomplete = match form {
         Form::Lines => text.trim_start().starts_with('{') && serde_json::from_str::<Value>(&text).is_err(),
         Form::Table => form.read(&text).is_none(),
     };
-    if is_torn {
+    if is_incomplete {
         file.set_len(before)?;
         return Ok(before);
     }

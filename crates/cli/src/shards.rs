@@ -1,8 +1,8 @@
 //! The shard of a run (`--shard`): which one it is, how many jobs it has, and the files that say which shards
 //! of a list are done.
 //!
-//! Invariant: the file of a shard is written last, in one step, and only if every file of the shard is
-//! complete. A folder has such files of one list and one number of shards only.
+//! Invariant: the file that says that a shard is done is written last, in one step, and only if every file of
+//! the shard is complete. In one folder, these files belong to one list and one number of shards.
 
 use crate::args::{self, Args, ShardOption};
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The folder of those files, below the output folder.
+/// The folder of the files that say which shards are done, below the output folder.
 const FOLDER: &str = ".downhaul-shards";
 
 /// The shard of a run, and the jobs of the list that were added so far.
@@ -86,7 +86,7 @@ impl Shards {
         }
         let is_done = self.is_done(&args.output.folder)?;
         if !args.options.reporting.quiet {
-            let done = if is_done { " are complete since an earlier run" } else { "" };
+            let done = if is_done { ", completed by an earlier run" } else { "" };
             printer::err(&format!("{}{done}\n", self.message()));
         }
         if is_done {
@@ -142,7 +142,7 @@ impl Shards {
         let mut is_done = false;
         for entry in entries {
             let path = entry.map_err(|e| unreadable(&e))?.path();
-            // A killed run may have left an incomplete file of another name.
+            // A killed run may have left an incomplete file with another name.
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
@@ -164,7 +164,7 @@ impl Shards {
             if done.list != own.list {
                 return Err(format!(
                     "{} is for another list, or for the list before it was changed. Use another folder, or remove \
-                     {} to download what is missing",
+                     {} to download the missing files",
                     path.display(),
                     markers.display()
                 ));
@@ -207,7 +207,7 @@ impl Shards {
 fn automatic(of: Option<u64>, variable: impl Fn(&str) -> Option<String>) -> Result<(u64, u64), String> {
     let number = |name: &str| -> Result<Option<u64>, String> {
         let Some(text) = variable(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| format!("the value of {name} is no number: {text}"))
+        text.parse().map(Some).map_err(|_| format!("the value of {name} is not a number: {text}"))
     };
     if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
         let array = Array {

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_made_once_and_is_for_its_user_alone() {
+    fn the_key_is_made_once_and_only_its_user_can_read_it() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = home.path().join("state/downhaul");
         let one = key(&folder).expect("a key");
@@ -75,6 +75,6 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         fs::write(folder.join("key"), b"short").expect("writes");
-        assert_eq!(key(&folder), None, "what is not whole is no key");
+        assert_eq!(key(&folder), None, "an incomplete key is not used");
     }
 }

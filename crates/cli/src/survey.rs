@@ -21,9 +21,9 @@ use std::sync::{Arc, OnceLock};
 
 /// The most origins that are remembered. A URL in a document gets the headers only if its origin is one of
 /// them. Headers are usually meant for a few hosts only, so this limit hardly ever matters.
-const ORIGINS_MOST: usize = 1_000;
+const MOST_ORIGINS: usize = 1_000;
 
-/// The most origins that a warning names. The warning only counts the others.
+/// The most origins that a warning names. It states only the number of the others.
 const ORIGINS_SHOWN: usize = 3;
 
 /// Facts from the URLs of all jobs.
@@ -150,10 +150,11 @@ impl Survey {
 }
 
 /// The warning if digests are given together with `--verify off`.
-pub const NOT_CHECKED: &str = "digests were given with the URLs, and --verify off verifies none of them";
+pub const NOT_CHECKED: &str =
+    "digests were given with the URLs, but --verify off means that no file is verified";
 
 fn remember(origins: &mut BTreeSet<String>, url: &Url) {
-    if origins.len() < ORIGINS_MOST {
+    if origins.len() < MOST_ORIGINS {
         origins.insert(url.origin().ascii_serialization());
     }
 }
@@ -162,8 +163,8 @@ fn shown(origins: &BTreeSet<String>) -> String {
     let first: Vec<&str> = origins.iter().take(ORIGINS_SHOWN).map(String::as_str).collect();
     match origins.len() - first.len() {
         0 => first.join(" and "),
-        1 => format!("{} and one other host", first.join(", ")),
-        more => format!("{} and {more} other hosts", first.join(", ")),
+        1 => format!("{} and one other origin", first.join(", ")),
+        more => format!("{} and {more} other origins", first.join(", ")),
     }
 }
 

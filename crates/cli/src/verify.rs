@@ -150,12 +150,13 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
 }
 
 /// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make
-/// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it.
-fn standing(folder: &Path, listed: &str) -> PathBuf {
-    let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
+/// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it. If no such file
+/// exists, the path is the one in the list.
+fn path_of(folder: &Path, listed: &str) -> PathBuf {
+    let exists = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
     let trimmed = listed.trim_end();
     let all = [listed, trimmed, &trimmed.replace('\\', "/")].map(forms);
-    folder.join(all.into_iter().flatten().find(stands).unwrap_or_else(|| trimmed.into()))
+    folder.join(all.into_iter().flatten().find(exists).unwrap_or_else(|| trimmed.into()))
 }
 
 /// Reads a checksum list or a lock file. The form of the lines shows which kind of file it is. Returns true
@@ -167,7 +168,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let mut want = |file: &str, digest| {
         let expected = Expected { digest, from: name.clone() };
         let file = file.strip_prefix("./").unwrap_or(file);
-        wanted.entry(standing(folder, file)).or_default().push(expected);
+        wanted.entry(path_of(folder, file)).or_default().push(expected);
     };
     let (mut records, mut unread) = (0, 0);
     let mut recorded = Recorded::default();
@@ -221,7 +222,7 @@ impl Recorded {
         }
     }
 
-    /// Requires the digests of each file.
+    /// Passes each file and each of its digests to `want`.
     fn want(self, want: &mut impl FnMut(&str, Digest)) {
         for (file, (_, digests)) in self.0 {
             digests.into_iter().for_each(|digest| want(&file, digest));

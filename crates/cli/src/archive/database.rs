@@ -83,7 +83,7 @@ impl Archive {
             return Ok(found);
         }
         let all = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another run may have created them in the meantime.
+        // Another run may have created the tables in the meantime.
         let found: u32 = version(&all)?;
         if found == 0 {
             all.execute_batch(TABLES)?;

@@ -4,9 +4,9 @@ mod amounts;
 mod secrets;
 
 pub use amounts::NumberOrAuto;
-pub(super) use amounts::{connections, files, limit, positive, rate, retries, size, tar_size, time};
+pub(in crate::args) use amounts::{connections, files, limit, positive, rate, retries, size, tar_size, time};
 pub use secrets::{BodyOption, CertOption, Header, LoginOption, SecretOption};
-pub(super) use secrets::{body, cert, header_value, password, secret};
+pub(in crate::args) use secrets::{body, cert, header_value, password, secret};
 pub(crate) use secrets::{cert_parts, cookies, header_option, login, token};
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
@@ -22,16 +22,16 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pins(pub Vec<[u8; 32]>);
 
-pub(super) fn method(text: &str) -> Result<String, String> {
+pub(in crate::args) fn method(text: &str) -> Result<String, String> {
     Sends::new(text, None).map(|_| text.to_string())
 }
 
-pub(super) fn checksum(text: &str) -> Result<Digest, String> {
+pub(in crate::args) fn checksum(text: &str) -> Result<Digest, String> {
     Digest::from_given(text)
 }
 
 /// Reads `sha256//BASE64`, or several of them with semicolons between them, as curl does.
-pub(super) fn pins(text: &str) -> Result<Pins, String> {
+pub(in crate::args) fn pins(text: &str) -> Result<Pins, String> {
     let pin = |text: &str| {
         let digest = Digest::from_base64(Algorithm::Sha256, text.trim().strip_prefix("sha256//")?)?;
         digest.bytes.as_slice().try_into().ok()
@@ -43,18 +43,18 @@ pub(super) fn pins(text: &str) -> Result<Pins, String> {
 
 /// Reads the URL of `--referer`. In wget, `-e` can set a proxy, so the error for such a value names
 /// The value of `--proxy`.
-pub(super) fn referer(text: &str) -> Result<String, String> {
+pub(in crate::args) fn referer(text: &str) -> Result<String, String> {
     Headers::referer(text).map_err(|why| match text.contains("_proxy=") {
         true => format!("{why}. For a proxy, use --proxy URL"),
         false => why,
     })
 }
 
-pub(super) fn url(text: &str) -> Result<Url, String> {
+pub(in crate::args) fn url(text: &str) -> Result<Url, String> {
     parse_given(text).map(|(url, _)| url).map_err(|e| e.to_string())
 }
 
-pub(super) fn folders(text: &str) -> Result<Folders, String> {
+pub(in crate::args) fn folders(text: &str) -> Result<Folders, String> {
     match text {
         "all" => Ok(Folders::All),
         "host" => Ok(Folders::Host),
@@ -72,7 +72,7 @@ pub enum ShardOption {
 }
 
 /// Reads `K/N`, `auto` or `auto/N`.
-pub(super) fn shard(text: &str) -> Result<ShardOption, String> {
+pub(in crate::args) fn shard(text: &str) -> Result<ShardOption, String> {
     let number = |text: &str| text.trim().parse::<u64>().ok().filter(|&number| number > 0);
     let (shard, of) = match text.split_once('/') {
         Some((shard, of)) => (shard.trim(), Some(of)),
@@ -91,7 +91,7 @@ pub(super) fn shard(text: &str) -> Result<ShardOption, String> {
 
 /// Reads an HTTP status (RFC 9110, section 15) that a failure can have. Informational statuses are not
 /// failures, and neither are 200 and 206, the statuses of responses with a file or a range.
-pub(super) fn status(text: &str) -> Result<u16, String> {
+pub(in crate::args) fn status(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),
         _ => Err("it must be an HTTP status that a failure can have, such as 404".into()),
@@ -99,7 +99,7 @@ pub(super) fn status(text: &str) -> Result<u16, String> {
 }
 
 /// Reads the name of a form of lists.
-pub(super) fn list_format() -> impl TypedValueParser<Value = Stated> {
+pub(in crate::args) fn list_format() -> impl TypedValueParser<Value = Stated> {
     let names = PossibleValuesParser::new(Stated::NAMES.map(|(name, _)| name));
     names.try_map(|name| Stated::from_name(&name).ok_or("it is not a form of lists"))
 }
@@ -124,7 +124,7 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
 }
 
 /// Reads a rule of `--resolve`. In curl, `-HOST:PORT` removes addresses that an earlier transfer stored.
-pub(super) fn resolve(text: &str) -> Result<Resolve, String> {
+pub(in crate::args) fn resolve(text: &str) -> Result<Resolve, String> {
     if text.starts_with('-') {
         return Err(
             "it must have the form HOST:PORT:ADDRESS; a rule with - before it, as in curl, is not needed"
@@ -136,7 +136,7 @@ pub(super) fn resolve(text: &str) -> Result<Resolve, String> {
 
 /// Accepts the name of a file to write. `-` would mean standard output and is refused, because standard
 /// output is for the bytes of a download or for events.
-pub(super) fn written_file() -> impl TypedValueParser<Value = PathBuf> {
+pub(in crate::args) fn written_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
         true => Err("it must be the name of a file; /dev/stdout is standard output"),
         false => Ok(path),

@@ -37,7 +37,8 @@ const SECTIONS: &str = r#"
 /// Returns why the file was not written, in words for the user.
 pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
     let path = named.map(Path::to_path_buf).or_else(default_path);
-    let path = path.ok_or("there is no folder for it: HOME is not set. Name a file with --config FILE")?;
+    let path = path
+        .ok_or("there is no folder for the configuration: HOME is not set. Name a file with --config FILE")?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let made = folder.map_or(Ok(()), |folder| match folder.is_dir() {
         true => Ok(()),

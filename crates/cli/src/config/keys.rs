@@ -165,7 +165,10 @@ mod tests {
         let names: Vec<&str> = of(&command).map(long).collect();
         assert!(names.len() > 30 && names.contains(&"parallel"), "{names:?}");
         for (name, _) in NO_KEYS {
-            assert!(command.get_arguments().any(|arg| arg.get_long() == Some(name)), "{name} is no option");
+            assert!(
+                command.get_arguments().any(|arg| arg.get_long() == Some(name)),
+                "{name} is not an option"
+            );
         }
         for name in hosts::names() {
             assert!(names.contains(&name), "{name}");

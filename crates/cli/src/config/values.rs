@@ -75,7 +75,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         let real = real.unwrap_or_else(|| with_home(arg, text));
         check(command, arg, &real).map_err(wrong)?;
         meaning.words.push(Secret::new(format!("--{}={real}", keys::long(arg))));
-        // Of a command, only the program is shown. All other values have no secret, as the check above says.
+        // Of a command, only the program is shown. All other values have no secret, as was checked above.
         shown.push(if secrets::is_called(arg, 0, "COMMAND") {
             secrets::shown(arg, 0, text)
         } else {
@@ -197,7 +197,7 @@ fn secret_of(file: &str) -> Result<String, Unusable> {
     Ok(text.trim().to_string())
 }
 
-/// Returns a path with the home folder in place of `~`.
+/// Returns the value of an option. If it is a path, the home folder takes the place of `~`.
 fn with_home(arg: &Arg, text: &str) -> String {
     let is_path =
         matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath);

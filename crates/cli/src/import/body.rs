@@ -19,7 +19,7 @@ pub(super) fn joined(data: &[(Data, String)]) -> Result<String, String> {
     match data {
         [one] if is_file(one) => return Ok(one.1.clone()),
         all if all.iter().any(is_file) => {
-            return Err("several bodies of which one is a file cannot be imported".into());
+            return Err("several bodies cannot be imported if one of them is a file".into());
         }
         _ => {}
     }
@@ -50,7 +50,7 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Returns why the file cannot be imported. Standard input cannot be imported, because it is read after the
-/// translation, and then nothing is left out.
+/// translation, when nothing is left out any more.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(

@@ -133,7 +133,7 @@ impl Reader {
             To::Option("proxy-user" | "bearer") if value.starts_with('@') => {
                 return Err(begins_with_at(name));
             }
-            // curl removes addresses of an earlier transfer. Here there is one transfer only.
+            // With such a value, curl removes addresses of an earlier transfer. A run of downhaul has none.
             To::Option("resolve") if value.starts_with('-') => {}
             // In curl, these limits are off if they are 0.
             To::Option("limit-rate" | "max-time" | "connect-timeout" | "timeout" | "min-speed")
@@ -238,8 +238,7 @@ impl Reader {
         }
         let query = self.query.join("&");
         if !query.is_empty() {
-            // curl looks for patterns in the given URLs only. It does not look for them in the query that it
-            // adds.
+            // curl looks for patterns only in the given URLs, and not in the query that it adds.
             let query = if has_patterns { body::without_patterns(&query) } else { query };
             self.urls.iter_mut().for_each(|url| *url = body::with_query(url, &query));
         }

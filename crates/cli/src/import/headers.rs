@@ -1,6 +1,6 @@
 //! Lists the headers of an imported command that are left out.
 
-/// Headers that downhaul sets itself, or that would change which bytes are downloaded. They are left out.
+/// Headers that downhaul sets itself, or that would change which bytes are downloaded.
 pub(super) const OURS: [&str; 13] = [
     "accept-encoding",
     "connection",
@@ -17,5 +17,5 @@ pub(super) const OURS: [&str; 13] = [
     "te",
 ];
 
-/// More headers like [`OURS`], which decide the form of the message.
+/// Headers that would change the form of the HTTP message.
 pub(super) const OF_THE_MESSAGE: [&str; 3] = ["trailer", "transfer-encoding", "upgrade"];

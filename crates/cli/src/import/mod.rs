@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_becomes_one_that_exists() {
+    fn each_option_of_curl_becomes_an_option_that_exists() {
         use downhaul_engine::core::curl_options;
 
         let command = crate::args::command();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_named() {
+    fn notes_name_each_part_that_is_left_out() {
         let text = "curl h/a -H 'Range: bytes=0-' -H 'accept-encoding: gzip' -H ':authority: h' -H 'Accept:' -v -D x | tar x";
         let translation = translate(text).expect("a command");
         assert_eq!(translation.words, ["--", "http://h/a"]);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_imported_is_named_without_its_value() {
+    fn errors_name_options_without_their_values() {
         for (text, says) in [
             ("curl h/a --nonsense hush -?", "does not know these options of curl: --nonsense, -?"),
             ("curl -F a=hush h/a", "-F of curl cannot be imported"),

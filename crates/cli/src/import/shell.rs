@@ -140,7 +140,7 @@ impl Posix<'_> {
                 },
                 '$' | '`' => self.variable(c)?,
                 '<' if self.word.is_none() => {
-                    return Err("it contains <, and only a shell can give it that input".into());
+                    return Err("it contains <, and only a shell can redirect the input".into());
                 }
                 '>' => self.redirect()?,
                 '|' | ';' | '&' if self.ends_command(c) => {
@@ -260,14 +260,14 @@ impl Posix<'_> {
     /// Reads a character by its hexadecimal number.
     fn character(&mut self, most: usize) -> Result<char, String> {
         let number = self.digits(16, most)?;
-        char::from_u32(number).ok_or_else(|| "a $' has a number that is no character".into())
+        char::from_u32(number).ok_or_else(|| "a $' has a number that is not a character".into())
     }
 
     fn digits(&mut self, radix: u32, most: usize) -> Result<u32, String> {
         let length = self.rest.chars().take(most).take_while(|c| c.is_digit(radix)).count();
         let (digits, rest) = self.rest.split_at(length);
         self.rest = rest;
-        u32::from_str_radix(digits, radix).map_err(|_| "a $' has a number that is no character".into())
+        u32::from_str_radix(digits, radix).map_err(|_| "a $' has a number that is not a character".into())
     }
 
     /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_command_is_told_apart() {
+    fn the_text_after_a_command_is_not_part_of_it() {
         let one = split("curl https://h/a?b=1&c=2 -L | tar xz").expect("a command");
         assert_eq!(one.words, ["curl", "https://h/a?b=1&c=2", "-L"]);
         assert_eq!(one.rest.as_deref(), Some("| tar xz"));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_shell_knows_is_an_error() {
+    fn text_that_only_a_shell_can_replace_is_an_error() {
         for (text, says) in [
             ("curl -H \"Authorization: Bearer $TOKEN\" u", "it contains $TOKEN"),
             ("curl $(cat url)", "it contains $("),
@@ -383,7 +383,7 @@ mod tests {
             ("curl 'u", "a ' is not closed"),
             ("curl \"u", "a \" is not closed"),
             ("curl $'u", "a $' is not closed"),
-            ("curl $'\\ud800'", "no character"),
+            ("curl $'\\ud800'", "not a character"),
             ("curl $'\\xe4'", "not UTF-8"),
             ("curl u \\ \n -L", "ends with \\ and a blank"),
             ("curl ^\"u^\" > f", "it contains >"),

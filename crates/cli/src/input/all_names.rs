@@ -4,7 +4,7 @@
 //! Invariant: the memory in use is limited, apart from the keys of the names that several jobs have. The
 //! others are in a temporary file.
 
-use super::clashes::{folders, given_name, what};
+use super::clashes::{download_hash, folders, given_name};
 use super::sorter::{Pair, Sorter};
 use downhaul_engine::core::job::{Destination, Job};
 use downhaul_engine::core::listed_names::{ListedNames, UNUSED, key};
@@ -13,11 +13,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 
-/// What has a name. The number is in the unused bits of the key of the name.
+/// The kind of a name, which is in the unused bits of its key: the name of a folder.
 const FOLDER: u64 = 0;
-/// A file whose name may change, since the user did not give it.
+/// The name of a file that may change, since the user did not give it.
 const FILE: u64 = 1;
-/// A file whose name the user gave.
+/// The name of a file that the user gave.
 const GIVEN: u64 = 2;
 
 /// Stands for a download that is not the same as any other one.
@@ -39,7 +39,7 @@ pub(super) struct AllNames {
 pub(super) struct Suspects(Vec<u64>);
 
 impl AllNames {
-    /// Returns no names yet. The temporary file is in one of these `folders`.
+    /// Returns an empty set of names. The temporary file is in one of these `folders`.
     pub(super) fn new(folders: Vec<PathBuf>, naming: Naming) -> AllNames {
         let keys = Sorter::new(folders, |(key, _)| key & UNUSED == FOLDER);
         AllNames { keys, files: 0, last_folder: String::new(), hasher: RandomState::new(), naming }
@@ -55,7 +55,7 @@ impl AllNames {
         let Some(given) = given else { return };
         // Two jobs never share a path of `-o`, even if they download the same file.
         let may_be_same = matches!(job.destination, Destination::Name(_));
-        let what = if may_be_same { what(&self.hasher, job) } else { UNIQUE };
+        let what = if may_be_same { download_hash(&self.hasher, job) } else { UNIQUE };
         let what = if what == UNIQUE { UNIQUE } else { self.hasher.hash_one((&given, what)).max(1) };
         self.add_file(&given, GIVEN, what);
         let folder = given.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -65,9 +65,9 @@ impl AllNames {
         }
     }
 
-    fn add_file(&mut self, name: &str, has_name: u64, what: u64) {
+    fn add_file(&mut self, name: &str, kind: u64, what: u64) {
         self.files += 1;
-        self.keys.add((key(name) | has_name, what));
+        self.keys.add((key(name) | kind, what));
     }
 
     /// Returns the names for the run, and the names that may clash.
@@ -104,7 +104,7 @@ impl Suspects {
     }
 }
 
-/// What has the names of one key.
+/// The folders and files whose names have the same key.
 #[derive(Default)]
 struct Group {
     key: u64,

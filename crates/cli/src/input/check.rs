@@ -33,7 +33,8 @@ const SHORT: u64 = 512 * 1024;
 /// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// The jobs of long lists that are checked before the first request. This takes less than half a second.
+/// The number of jobs of long lists that are checked before the first request. This takes less than half a
+/// second.
 const FIRST: u64 = 100_000;
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
@@ -211,7 +212,7 @@ impl Checks {
             let (names, suspects) = names.end().map_err(why)?;
             self.suspects = (!suspects.is_empty()).then_some(suspects);
             if let Some(known) = &self.survey.names {
-                // This is the only place that sets them.
+                // This is the only place that sets the names.
                 let _ = known.set(names);
             }
         }
@@ -345,7 +346,7 @@ pub(super) fn left_out(rows: u64, list: &str) -> Option<String> {
     }
 }
 
-/// Returns true if an error of a document is no mistake of one of its files alone.
+/// Returns true if an error of a document concerns the whole document, and not only one of its files.
 fn concerns_all(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::ListLine | ErrorKind::ListUnreadable)
 }

@@ -19,7 +19,7 @@ pub struct Checked {
 #[derive(Debug, Clone)]
 pub(crate) enum Count {
     Known(u64),
-    /// The check has not ended. The list has this number, from 0.
+    /// The check has not ended. The second value is the place of the list, from 0.
     Later(Arc<SoFar>, usize),
 }
 

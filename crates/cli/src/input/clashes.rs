@@ -50,7 +50,7 @@ impl Names {
     /// download the same file, because only the first one is fetched.
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
-        let what = what(&self.hasher, job);
+        let what = download_hash(&self.hasher, job);
         let of_lists =
             |(first, other): &(Place, u64)| *other == what && what != 0 && (first.list, place.list) != (0, 0);
         let is_same = self.seen.get(&self.hash(Path::new(&name))).is_some_and(of_lists);
@@ -86,10 +86,10 @@ impl Names {
         Ok(())
     }
 
-    /// Sets the place of the name of a job, which has an earlier place.
+    /// Replaces the earlier place of the name of a job by this one.
     pub(super) fn replace(&mut self, job: &Job, place: Place) {
         let Some(name) = given_name(job) else { return };
-        let (hash, what) = (self.hash(Path::new(&name)), what(&self.hasher, job));
+        let (hash, what) = (self.hash(Path::new(&name)), download_hash(&self.hasher, job));
         self.seen.insert(hash, (place, what));
     }
 
@@ -109,9 +109,9 @@ impl Names {
     }
 }
 
-/// Returns a hash of what a job downloads. It is 0 for a job with headers, since these may decide which file
-/// is meant.
-pub(super) fn what(hasher: &RandomState, job: &Job) -> u64 {
+/// Returns a hash of what a job downloads. It is 0 for a job with headers, since the headers may decide which
+/// file the server sends.
+pub(super) fn download_hash(hasher: &RandomState, job: &Job) -> u64 {
     if !job.headers.0.is_empty() {
         return 0;
     }

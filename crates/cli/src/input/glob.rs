@@ -98,7 +98,9 @@ impl Pattern {
             };
             let is_in_fragment = || text.contains('#') || parts.iter().any(Part::has_fragment);
             if set.as_ref().is_some_and(|(set, _)| set.count() > 1) && is_in_fragment() {
-                return Err(bad("what follows # is not sent, so each of these URLs has the same file"));
+                return Err(bad(
+                    "the part after # is not sent, so all of these URLs would have the same file",
+                ));
             }
             let Some((set, after)) = set else {
                 let escaped = rest.strip_prefix('\\').filter(|next| next.starts_with(['{', '}', '[', ']']));
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_those_of_curl() {
+    fn patterns_mean_the_same_as_in_curl() {
         assert_eq!(urls("h/{a,b}[1-2]"), ["h/a1", "h/a2", "h/b1", "h/b2"]);
         assert_eq!(urls("h/[008-010]"), ["h/008", "h/009", "h/010"]);
         assert_eq!(urls("h/[a-e:2]"), ["h/a", "h/c", "h/e"]);
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_what_a_bracket_became() {
+    fn a_name_contains_the_values_of_the_patterns() {
         let values = ["one".to_string(), "02".to_string()];
         assert_eq!(name("a_#1_#2.txt", &values), "a_one_02.txt");
         assert_eq!(name("a#3 #x ##1#", &values), "a#3 #x #one#");

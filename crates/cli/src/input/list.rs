@@ -122,7 +122,7 @@ impl List {
         self.replaced.clone()
     }
 
-    /// Returns the same list, which counts its rows without a URL for itself.
+    /// Returns the same list with its own count of rows without a URL.
     pub(super) fn with_own_count(&self) -> List {
         let facts = Facts { without_url: Arc::default(), ..Facts::clone(&self.facts) };
         List { facts: Arc::new(facts), ..self.clone() }
@@ -141,12 +141,13 @@ impl List {
         self.facts.without_url.load(Ordering::Relaxed)
     }
 
-    /// Sets the number of these rows back, before the list is read again.
+    /// Sets the number of these rows to an earlier one, because the list is read again.
     pub(super) fn forget_without_url(&self, number: u64) {
         self.facts.without_url.store(number, Ordering::Relaxed);
     }
 
-    /// Returns true if the job of this error is left out. The rest of a list that cannot be read is no line.
+    /// Returns true if the line with this error is left out. The unreadable rest of a list is not a line, so
+    /// it is not left out.
     pub(super) fn skips(&self, error: &Error) -> bool {
         self.skips && error.kind != ErrorKind::ListUnreadable
     }
@@ -198,7 +199,7 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. It may be much longer than what was fetched, if that was packed.
+/// The content of a list that was fetched. If the list was packed, its content may be much longer.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_arguments() {
+    fn arguments_may_have_several_forms() {
         assert_eq!(
             jobs(&["http://h/a , http://h/b", "x, y z"]),
             Ok(vec![pair("http://h/a", "x"), pair("http://h/b", "y z")])
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(
             jobs(&["example.com/a", "http://h/b", "h.example/c"]).map(|all| all.len()),
             Ok(3),
-            "three are no list of names"
+            "three arguments are all URLs"
         );
         for (given, name) in [
             ("file.txt", "file.txt"),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn errors_say_what_is_wrong() {
         for (args, says) in [
             (&["http://h/a,http://h/b", "x"][..], "2 URLs but 1 name"),
             (&["http://h/a", "x,y"], "1 URL but 2 names"),

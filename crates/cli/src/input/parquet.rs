@@ -3,9 +3,8 @@
 //! Only columns whose values are single texts, numbers or truth values are read. A URL is one value, so cells
 //! with several URLs are not split.
 //!
-//! Invariant: the memory in use is limited to one page of each column, so the number of rows makes no
-//! difference. Only files on the disk are read, because the library may panic on a file that was made to
-//! harm.
+//! Invariant: the memory is limited to one page of each column, whatever the number of rows is. Only files on
+//! the disk are read, because the library may panic on a malicious file.
 
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::Job;
@@ -25,7 +24,7 @@ use std::fs::File;
 /// The number of rows that are read at a time.
 const AT_ONCE: usize = 1024;
 
-/// The bytes of a row, if it were a line of a list.
+/// The number of bytes that a row would have as a line of a list.
 const BYTES_OF_A_ROW: u64 = 64;
 
 /// A Parquet file with the jobs of a list.
@@ -35,18 +34,18 @@ impl Parquet {
     /// Reads the description at the end of a file.
     ///
     /// # Errors
-    /// Returns why it is no Parquet file.
+    /// Returns why the file cannot be read as a Parquet file.
     pub(super) fn open(file: File) -> Result<Parquet> {
         SerializedFileReader::new(file).map(Parquet)
     }
 
-    /// Returns how many bytes a list of lines with as many jobs would have, about.
+    /// Returns about how many bytes a list of lines with as many jobs would have.
     pub(super) fn bytes(&self) -> u64 {
         let rows = u64::try_from(self.0.metadata().file_metadata().num_rows()).unwrap_or(0);
         rows.saturating_mul(BYTES_OF_A_ROW)
     }
 
-    /// Returns the jobs of the rows, each with the number of its row. If a column is lacking, the only item
+    /// Returns the jobs of the rows, each with the number of its row. If a column is missing, the only item
     /// is an error.
     pub(super) fn jobs(self, facts: &Facts) -> Box<dyn Iterator<Item = AtLine> + Send> {
         match self.rows(facts) {

@@ -9,7 +9,7 @@ use super::pass::{Pass, Reading};
 use super::so_far::{OfList, SoFar};
 use std::sync::Arc;
 
-/// The jobs that are checked at a time. Then the session may get them.
+/// The number of jobs that are checked at a time. After that, the session may get them.
 const AT_ONCE: u64 = 1024;
 
 /// The rest of a check.

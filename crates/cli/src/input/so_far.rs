@@ -56,7 +56,7 @@ impl SoFar {
         self.change(|state| *state = State { lists, end: Some(End::Right) });
     }
 
-    /// Lets no more jobs pass, because the lists have mistakes.
+    /// Makes sure that no more jobs are passed to the session, because the lists have mistakes.
     pub(super) fn refuse(&self) {
         self.change(|state| state.end = Some(End::Wrong));
     }
@@ -66,7 +66,7 @@ impl SoFar {
         self.state().end == Some(End::Wrong)
     }
 
-    /// Returns true if it is known if the lists have mistakes.
+    /// Returns true if the check has ended, or has found a mistake.
     pub(crate) fn has_ended(&self) -> bool {
         self.state().end.is_some()
     }

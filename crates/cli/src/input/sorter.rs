@@ -47,7 +47,8 @@ enum Part {
 }
 
 impl Sorter {
-    /// Returns no pairs yet. The temporary file is in the first of these `folders` that can be used.
+    /// Returns a sorter without pairs. The temporary file is in the first of these `folders` that can be
+    /// used.
     pub(super) fn new(folders: Vec<PathBuf>, is_once: fn(&Pair) -> bool) -> Sorter {
         Sorter { is_once, last: Vec::new(), parts: Vec::new(), folders, file: None }
     }

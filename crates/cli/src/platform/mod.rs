@@ -53,7 +53,7 @@ pub(crate) enum Signal {
     Continue,
 }
 
-/// The most times that a file may be replaced while it is being opened. A run replaces it once, at its end.
+/// The number of attempts to open a file that other runs replace. A run replaces the file once, at its end.
 const REPLACED_MOST: usize = 100;
 
 /// The mode of a file that only its owner may read.
@@ -135,7 +135,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     create(path, FOR_THE_OWNER).map(drop)
 }
 
-/// Creates a file without a name, to write it and to read it. It is gone when it is closed.
+/// Creates a file without a name, to write it and to read it. The system deletes it when it is closed.
 ///
 /// # Errors
 /// Returns why no file can be written in this folder.

@@ -43,7 +43,7 @@ impl Terminal {
     }
 
     /// Restores the settings of the terminal.
-    pub(crate) fn cook(&mut self) {
+    pub(crate) fn restore(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = tcsetattr(&self.tty, OptionalActions::Now, &before);
         }
@@ -83,7 +83,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.cook();
+        self.restore();
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn note_parent() -> bool {
 
 /// Leaves the session of the terminal, so that the program goes on after the terminal is closed.
 pub(crate) fn leave_terminal() {
-    // It fails only for the leader of a group, which has no terminal to lose then.
+    // This fails only if the program leads a process group. The program that `-D` starts does not.
     let _ = rustix::process::setsid();
 }
 
@@ -195,8 +195,8 @@ pub(crate) fn reader_is_gone() -> bool {
     poll(&mut all, Some(&now)).is_ok() && all[0].revents().contains(PollFlags::ERR)
 }
 
-/// The time between two looks at the parent. A new run may start on the same files about a second after the
-/// end of the parent, and until then this run has stopped.
+/// The time between two checks of the parent. A new run may start on the same files about a second after the
+/// end of the parent. This run must have stopped by then.
 const PARENT_CHECKED: Duration = Duration::from_millis(250);
 
 /// The signals that this program handles. Signals that were ignored when the program started (nohup,
@@ -248,8 +248,9 @@ impl Signals {
     }
 }
 
-/// Returns when a process that started this one has ended. The system then gives this process another parent.
-/// That is the only sign which all systems have, and it belongs to no thread of the parent.
+/// Returns when the process that started this one has ended. The system then gives this process another
+/// parent, which can be seen on all systems. Linux can also send a signal, but sends it as soon as the thread
+/// ends that started this process.
 async fn end_of(parent: &mut Option<rustix::process::Pid>) {
     let Some(started_by) = *parent else { return std::future::pending().await };
     while rustix::process::getppid() == Some(started_by) {

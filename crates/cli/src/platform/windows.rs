@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown};
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
 
-/// Others may read the file while it is open here, and nothing else (`FILE_SHARE_READ` of `CreateFile`).
+/// Other programs may only read the file while it is open here (`FILE_SHARE_READ` of `CreateFile`).
 const SHARED_FOR_READING: u32 = 1;
 
 /// `FILE_FLAG_DELETE_ON_CLOSE` of `CreateFile`.
@@ -33,7 +33,7 @@ impl Terminal {
 
     pub(crate) fn listen(&mut self) {}
 
-    pub(crate) fn cook(&mut self) {}
+    pub(crate) fn restore(&mut self) {}
 
     pub(crate) fn reset(&mut self) {}
 
@@ -67,7 +67,7 @@ pub(crate) fn note_parent() -> bool {
     false
 }
 
-/// A program that was started without a console goes on after the one of its caller is closed.
+/// Does nothing. A program without a console continues after the console of its caller is closed.
 pub(crate) fn leave_terminal() {}
 
 /// Returns true, because other processes are not looked at on this system.
@@ -202,8 +202,8 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Closes a file, because this system cannot replace a file that [`append`] opened. If another run opens it
-/// before it is replaced, it is not replaced.
+/// Closes a file, because this system cannot replace a file that [`append`] opened. If another run opens the
+/// file before it is replaced, the replacement fails.
 pub(crate) fn keep_while_replaced(_file: File) -> Option<File> {
     None
 }

@@ -1,6 +1,6 @@
 //! Removes the lines of a lock file that later lines replace, and sorts the lines of the last run.
 //!
-//! Invariant: the memory in use is limited, even for millions of lines: the file is read once for each
+//! Invariant: the memory is limited, even for many millions of lines, because the file is read once for each
 //! million of them. The lock file is replaced in one step.
 
 use super::{Form, rows};
@@ -81,7 +81,7 @@ fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
     Ok(dropped)
 }
 
-/// The lines so far that count.
+/// The lines that count, among those that were read so far.
 #[derive(Default)]
 struct Counting {
     /// By the hash of the name: the number of the line about a file that exists, and what it says.
@@ -142,7 +142,8 @@ impl Bits {
 mod tests {
     use super::*;
 
-    /// Returns the lines that stay of these ones: their names, their URLs, and what they say.
+    /// Returns the numbers of the lines that stay. Each line has the hash of its name, the hash of its URL,
+    /// and what it says.
     fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
         let (mut counting, mut dropped) = (Counting::default(), Bits::default());
         for (number, (name, url, line)) in lines.iter().enumerate() {
@@ -158,7 +159,11 @@ mod tests {
         assert_eq!(kept(&[(1, 1, known), (1, 1, unknown), (1, 1, unknown)]), [0]);
         assert_eq!(kept(&[(1, 1, known), (1, 1, Line::Unknown(Some(6)))]), [1]);
         assert_eq!(kept(&[(1, 1, Line::Failed), (1, 1, Line::Failed), (1, 1, known)]), [2]);
-        assert_eq!(kept(&[(1, 1, known), (1, 1, Line::Failed)]), [0, 1], "the file is still there");
+        assert_eq!(
+            kept(&[(1, 1, known), (1, 1, Line::Failed)]),
+            [0, 1],
+            "a failure says nothing about the file on the disk"
+        );
         assert_eq!(kept(&[(0, 1, Line::Failed), (0, 2, Line::Failed)]), [0, 1]);
     }
 }

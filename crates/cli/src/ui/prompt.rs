@@ -86,7 +86,7 @@ impl Prompt {
             _ => {}
         }
         if self.open.is_empty() {
-            terminal.cook();
+            terminal.restore();
         }
     }
 
@@ -140,7 +140,7 @@ impl Prompt {
     /// another program may have changed the settings of the terminal.
     pub(crate) fn resume(&mut self) {
         if let (Some(terminal), false) = (&mut self.terminal, self.open.is_empty()) {
-            terminal.cook();
+            terminal.restore();
             terminal.listen();
         }
     }
@@ -148,7 +148,7 @@ impl Prompt {
     /// Restores the terminal.
     pub(crate) fn close(&mut self) {
         if let Some(terminal) = &mut self.terminal {
-            terminal.cook();
+            terminal.restore();
         }
     }
 }

@@ -153,7 +153,7 @@ fn digests_in_json_lines_are_used_in_every_form() {
 #[test]
 fn unchecked_digests_are_reported() {
     let server = Server::start();
-    let says = "digests were given with the URLs, and --verify off verifies none of them";
+    let says = "digests were given with the URLs, but --verify off means that no file is verified";
     let place = Place::new();
     let wrong = format!("{}#sha256={WRONG}", url(&server));
     let out = place.run(&[&wrong, "-o", "f", "--verify", "off"]);

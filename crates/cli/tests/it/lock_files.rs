@@ -167,5 +167,5 @@ fn a_lock_file_without_the_files_that_were_there_already_is_a_warning() {
     assert_eq!(place.run(&["-i", "list"]).status, 0);
     std::fs::remove_file(place.path().join("b")).expect("removed");
     let out = place.run(&["-i", "list", "--record", "new.lock"]);
-    assert!(out.status == 0 && out.stderr.contains("2 files existed already"), "{}", out.stderr);
+    assert!(out.status == 0 && out.stderr.contains("2 files were skipped"), "{}", out.stderr);
 }

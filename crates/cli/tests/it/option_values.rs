@@ -91,7 +91,7 @@ fn values_that_would_have_no_effect_are_refused() {
     for (args, says) in [
         (&["--resolve", "-localhost:1", "http://127.0.0.1:1/f"][..], "HOST:PORT:ADDRESS"),
         (&["--glob", "http://127.0.0.1:1/[A-c]"], "a range must be like"),
-        (&["--glob", "http://127.0.0.1:1/f#[1-3]"], "what follows # is not sent"),
+        (&["--glob", "http://127.0.0.1:1/f#[1-3]"], "the part after # is not sent"),
         (&["--glob", "http://127.0.0.1:1/{../../x,.}", "-o", "q/#1"], "is a folder; use -d for the folder"),
         (&["http://127.0.0.1:1/f", "-o", "q/."], "is a folder; use -d for the folder"),
     ] {

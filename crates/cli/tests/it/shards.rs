@@ -77,7 +77,7 @@ fn a_shard_that_is_done_is_not_run_again_and_another_list_is_refused() {
     let requests = server.requests().len();
     let out = run("1/2");
     assert_eq!((out.status, server.requests().len()), (0, requests), "{}", out.stderr);
-    assert!(out.stderr.contains("are complete since an earlier run"), "{}", out.stderr);
+    assert!(out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
     let refused = |shard: &str, says: &str| {
         let out = run(shard);
         assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
