@@ -15,8 +15,10 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Kept;
 use crate::name::SafeName;
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::show;
 use base64::prelude::{BASE64_STANDARD, Engine};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -62,6 +64,12 @@ pub struct Job {
     /// (scheme, host, port) of `urls` and to no other origins. They are not sent with requests for checksum
     /// lists and signatures beside the file.
     pub headers: Headers,
+    /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to URLs that the
+    /// user gave ([`Job::is_given`]), also if a document has the other URLs of the job.
+    pub user_headers: Headers,
+    /// The origins (`https://host:8443`) of URLs of the job that the user gave, if `named_by` says that a
+    /// document has the others.
+    pub given_origins: BTreeSet<String>,
     /// The name of a host whose login a line of a list requests: a section for hosts, or an entry of the
     /// netrc file. The program adds the login to `headers`. A session does not read this field.
     pub login_of: Option<String>,
@@ -71,6 +79,8 @@ pub struct Job {
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
     /// with these bytes. If the settings require a digest from a list or a signature, the job fails.
     pub range: Option<ByteRange>,
+    /// The network of the session that is used for the requests. 0 is that of its settings.
+    pub network: u32,
     /// Jobs with a higher number start before those with a lower one, and get further connections first.
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
@@ -108,9 +118,12 @@ impl Job {
             limit_rate: None,
             if_exists: None,
             headers: Headers::default(),
+            user_headers: Headers::default(),
+            given_origins: BTreeSet::new(),
             login_of: None,
             sends: None,
             range: None,
+            network: 0,
             priority: 0,
             notes: Vec::new(),
             extra: serde_json::Map::new(),
@@ -247,6 +260,13 @@ impl Job {
         self
     }
 
+    /// Uses a network that was added to the session, instead of that of its settings.
+    #[must_use]
+    pub fn with_network(mut self, network: u32) -> Self {
+        self.network = network;
+        self
+    }
+
     /// Removes the digests and the size of the whole file if only a range of the file is wanted, and adds a
     /// note about that. A session does this for each job that is added.
     pub fn forget_whole(&mut self) {
@@ -258,6 +278,13 @@ impl Job {
                 "the digests and the size of the whole file are not compared with a range of it".into(),
             );
         }
+    }
+
+    /// Returns true if the user gave this URL, or another URL of the same origin.
+    pub fn is_given(&self, settings: &Settings, url: &Url) -> bool {
+        settings.sends_headers_to(url, self.named_by)
+            || !self.given_origins.is_empty()
+                && self.given_origins.contains(&url.origin().ascii_serialization())
     }
 
     /// Sets the priority; see [`Job::priority`].
@@ -607,6 +634,20 @@ mod tests {
         }
         let secret = parse_url("ftp://u:p@h/a?token=1").expect_err("ftp");
         assert!(!secret.to_string().contains("p@") && !secret.to_string().contains("token"));
+    }
+
+    #[test]
+    fn a_url_of_a_document_is_given_if_the_user_gave_its_origin() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let settings = Settings::default();
+        let mut job = Job::new(url("https://h/a"));
+        assert!(job.is_given(&settings, &url("https://h/a")));
+        job.named_by = NamedBy::Document;
+        assert!(!job.is_given(&settings, &url("https://h/a")));
+        job.given_origins.insert("https://g".into());
+        for (text, is_given) in [("https://g/b", true), ("https://h/a", false), ("http://g/b", false)] {
+            assert_eq!(job.is_given(&settings, &url(text)), is_given, "{text}");
+        }
     }
 
     #[test]

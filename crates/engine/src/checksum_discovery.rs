@@ -10,7 +10,7 @@ use crate::signed::{Signature, Trusted};
 use crate::source::{GivenBy, Sources, slice};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::job::{Destination, Job, NamedBy};
+use downhaul_core::job::{Destination, Job};
 use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::{SafeName, last_segment};
@@ -109,7 +109,7 @@ impl ChecksumDiscovery {
             signed |= self.look_in_given(spec, &names, &mut known.findings).await?;
         }
         let url = &spec.urls[0];
-        let by = GivenBy::of(&self.settings, url, spec.named_by);
+        let by = GivenBy::of(&self.settings, url, spec);
         let counts = |findings: &Findings, counts: fn(Algorithm) -> bool| {
             has(&spec.expected, counts) || has(&findings.expected, counts)
         };
@@ -264,8 +264,7 @@ impl ChecksumDiscovery {
             Some(ChecksumList::Url(url)) => {
                 let cannot = |why: String| Error::new(ErrorKind::DigestList, show::url(url), why);
                 let beside_a_file = spec.urls.iter().any(|one| one.origin() == url.origin());
-                let named_by = if beside_a_file { spec.named_by } else { NamedBy::Document };
-                let by = GivenBy::of(&self.settings, url, named_by);
+                let by = GivenBy::beside(&self.settings, url, Some(spec).filter(|_| beside_a_file));
                 let text =
                     fetch_text::get(&self.sources, &self.settings, (url, by), checksums::LONGEST).await;
                 let text = text

@@ -32,12 +32,13 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::duplicates::Duplicates;
 use crate::limit::Limit;
+use crate::networks::Networks;
 use crate::place::Places;
 use crate::report::Reporter;
 use crate::session::Added;
 use crate::short_blocking::ShortCalls;
 use crate::small_files::Returned;
-use crate::source::{Request, Sources};
+use crate::source::Request;
 use crate::space::Space;
 use crate::trace;
 use connections::Connections;
@@ -56,7 +57,7 @@ use reports::Report;
 use running::{Running, Stage, host_of};
 pub(crate) use running::{headers_of, listed_size};
 use starting::FILES_LEAST;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,7 +93,7 @@ type Receivers = (mpsc::UnboundedReceiver<(JobId, Report)>, mpsc::UnboundedRecei
 
 pub(crate) struct Director {
     settings: Arc<Settings>,
-    sources: Sources,
+    networks: Arc<Networks>,
     disk: Arc<dyn Disk>,
     places: Arc<Places>,
     checksums: Arc<ChecksumDiscovery>,
@@ -108,6 +109,8 @@ pub(crate) struct Director {
     on_error: OnError,
     queue: Queue,
     running: BTreeMap<JobId, Running>,
+    /// Jobs that were removed with their partial files while these may have been opened.
+    discarded: BTreeSet<JobId>,
     /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
     reports: mpsc::UnboundedSender<(JobId, Report)>,
@@ -125,7 +128,7 @@ pub(crate) struct Director {
 impl Director {
     pub(crate) fn new(
         settings: Arc<Settings>,
-        sources: Sources,
+        networks: Arc<Networks>,
         disk: Arc<dyn Disk>,
         reporter: Arc<Reporter>,
         limit: Arc<Limit>,
@@ -141,13 +144,13 @@ impl Director {
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
-            checksums: Arc::new(ChecksumDiscovery::new(settings.clone(), sources.clone())),
+            checksums: Arc::new(ChecksumDiscovery::new(settings.clone(), (*networks.get(0).sources).clone())),
             duplicates: Arc::new(Duplicates::new(dedup, &settings.output, disk.clone())),
             space: Arc::new(Space::new(is_preview)),
             short_calls: Arc::default(),
             on_error: settings.on_error,
             settings,
-            sources,
+            networks,
             disk,
             clock,
             reporter,
@@ -156,6 +159,7 @@ impl Director {
             files,
             queue: Queue::default(),
             running: BTreeMap::new(),
+            discarded: BTreeSet::new(),
             ready: VecDeque::new(),
             reports,
             receivers: Some((report_receiver, returned)),
@@ -269,14 +273,15 @@ impl Director {
                 }
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
-                    let (size, headers) = (listed_size(&running.spec), headers_of(&running.spec));
+                    let (size, headers) =
+                        (listed_size(&running.spec), headers_of(&running.spec, &self.settings, source));
                     let answered_at = running.plan.answered_at(source);
                     let sends = running.spec.sends.clone().map(Arc::new);
                     let request = Request { size, answered_at, headers, sends, ..Request::range(from, to) };
                     self.fetch(id, worker, source, request);
                 }
                 Action::Ask { worker, source, conditions } => {
-                    let headers = headers_of(&running.spec);
+                    let headers = headers_of(&running.spec, &self.settings, source);
                     let request = Request { headers, ..Request::about(conditions) };
                     self.fetch(id, worker, source, request);
                 }

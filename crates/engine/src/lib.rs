@@ -178,6 +178,7 @@ mod hashing;
 mod host_memory;
 mod journal_check;
 mod limit;
+mod networks;
 mod place;
 mod range_reader;
 mod report;
@@ -211,6 +212,7 @@ pub use session::{Builder, Closed, Session};
 pub use url::Url;
 
 use disk::file::Files;
+use downhaul_core::identity::{Origin, Variant};
 use downhaul_core::signature::Keys;
 use signed::Trusted;
 use source::{GivenBy, Sources};
@@ -222,6 +224,16 @@ use std::path::Path;
 /// Returns an error if the file cannot be read.
 pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
     disk::digests(&Files, path, algorithms)
+}
+
+/// Deletes what an unfinished download of a job has left for this path: its partial file and its journals.
+/// The files of other jobs, and files that a run is working on, are kept. Blocks the thread.
+///
+/// # Errors
+/// Returns the first error of the disk.
+pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(), Error> {
+    let origin = |url| Origin::of_variant(url, &Variant::of(settings, job, url), &settings.key);
+    disk::file::delete_left(path, &job.urls.iter().map(origin).collect::<Vec<_>>())
 }
 
 /// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.

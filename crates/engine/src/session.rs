@@ -10,6 +10,7 @@ use crate::director::{self, Command, Control, Director, Remove, Summary, preview
 use crate::disk::Disk;
 use crate::disk::file::{Files, ReadOnlyFiles};
 use crate::limit::Limit;
+use crate::networks::Networks;
 use crate::report::{Events, Reporter};
 use crate::source::Sources;
 use downhaul_core::error::{Error, ErrorKind};
@@ -97,7 +98,9 @@ impl Builder {
         let (jobs, jobs_in) = mpsc::channel(director::QUEUE_AHEAD);
         let (commands, commands_in) = mpsc::unbounded_channel();
         let limit = Arc::new(Limit::new(settings.limit_rate));
-        let director = Director::new(settings, sources, disk, reporter.clone(), limit.clone(), clock, seed);
+        let networks = Arc::new(Networks::new(settings.clone(), sources));
+        let director =
+            Director::new(settings, networks.clone(), disk, reporter.clone(), limit.clone(), clock, seed);
         let director = tokio::spawn(director.run(jobs_in, commands_in));
         Ok(Session {
             jobs: Mutex::new(Some(jobs)),
@@ -106,6 +109,7 @@ impl Builder {
             reporter,
             director: tokio::sync::Mutex::new(Some(director)),
             limit,
+            networks,
         })
     }
 }
@@ -130,6 +134,7 @@ pub struct Session {
     reporter: Arc<Reporter>,
     director: tokio::sync::Mutex<Option<JoinHandle<Summary>>>,
     limit: Arc<Limit>,
+    networks: Arc<Networks>,
 }
 
 impl Session {
@@ -149,6 +154,17 @@ impl Session {
     /// Returns a builder, for a session with other sources than HTTP or with a chosen seed.
     pub fn builder(settings: Settings) -> Builder {
         Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::seed() }
+    }
+
+    /// Adds a network, and returns its number for [`Job::with_network`]. The requests of such jobs use the
+    /// proxies, the time limits, the number of retries and all settings for connections of these settings.
+    /// A network has its own connections, and stays until the end of the session.
+    ///
+    /// # Errors
+    /// Returns an error as [`Session::start`] does.
+    pub fn add_network(&self, settings: Settings) -> Result<u32, Error> {
+        let sources = Sources::http(&settings)?;
+        Ok(self.networks.add(settings, sources))
     }
 
     /// Adds a job and returns its identifier. Waits while the queue is full.

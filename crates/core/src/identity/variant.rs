@@ -34,6 +34,8 @@ impl Variant {
         let of_redirects =
             settings.headers_for.iter().map(|(host, name, value)| (host.as_str(), name.as_str(), value));
         let of_all = settings.headers.iter().chain(settings.for_hosts.headers(url)).chain(job.headers.iter());
+        let of_user = job.user_headers.iter().filter(|_| job.is_given(settings, url));
+        let of_all = of_all.chain(of_user);
         let of_all = of_all.map(|(name, value)| ("", name, value)).chain(of_redirects);
         let mut headers: Vec<_> =
             of_all.map(|(host, name, value)| (host, name.to_ascii_lowercase(), value)).collect();

@@ -212,7 +212,8 @@ impl Director {
     /// for all connections through it.
     fn room_at_proxy(&self, spec: &Job, source: usize) -> usize {
         let proxy_of = |spec: &Job, source: usize| {
-            spec.urls.get(source).and_then(|url| self.settings.proxies.of(url)).cloned()
+            let settings = self.networks.get(spec.network).settings;
+            spec.urls.get(source).and_then(|url| settings.proxies.of(url)).cloned()
         };
         let Some(proxy) = proxy_of(spec, source) else { return usize::MAX };
         let through = |one: &Running| {
@@ -239,8 +240,8 @@ impl Director {
     //
     // This function is long because a worker and its record have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
-        let (reports, settings) = (self.reports.clone(), self.settings.clone());
         let Some(running) = self.running.get(&id) else { return };
+        let (reports, settings) = (self.reports.clone(), self.networks.get(running.spec.network).settings);
         let (most, limits) = (self.most_at_host(&running.spec, source), self.limits_at(running, source));
         let named = self.most_connections(&running.spec).is_some();
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -267,7 +268,7 @@ impl Director {
             source: opens,
             request,
             meter: running.meter.clone(),
-            settings,
+            settings: settings.clone(),
             limits,
             go: permission,
             end: end.clone(),
@@ -282,7 +283,7 @@ impl Director {
         let (sent, failed) = running.first.take().unwrap_or_else(|| (self.clock.now(), None));
         let url = running.spec.urls.get(source);
         let origin = url.map(|url| url.origin().ascii_serialization());
-        self.connections.note_proxy(url.and_then(|url| self.settings.proxies.of(url)));
+        self.connections.note_proxy(url.and_then(|url| settings.proxies.of(url)));
         let at_host = self.connections.host(&host, origin, most, named);
         at_host.on_opened(sent, first);
         if is_slowed {

@@ -77,6 +77,9 @@ impl Director {
             self.explain(id);
         }
         let Some(running) = self.running.get_mut(&id) else { return };
+        if running.discard && matches!(running.stage, Stage::Placing(_)) {
+            self.discarded.insert(id);
+        }
         let part = std::mem::replace(&mut running.stage, Stage::Over).into_file().map(|file| file.part);
         let bytes = running.plan.bytes();
         self.received += running.plan.received();

@@ -205,7 +205,7 @@ impl Director {
             let Some((id, spec)) = self.queue.pop() else { break };
             self.lending.out.insert(id);
             let url = &spec.urls[0];
-            let source = self.sources.source(url, GivenBy::of(&self.settings, url, spec.named_by));
+            let source = self.networks.get(0).sources.source(url, GivenBy::of(&self.settings, url, &spec));
             jobs.push(Lent { id, spec: Arc::new(spec), rules, likely_small, source, span: trace::job(id) });
         }
         jobs
@@ -220,6 +220,7 @@ impl Director {
             && spec.range.is_none()
             && spec.sends.is_none()
             && spec.chunks.is_none()
+            && spec.network == 0
             && spec.limit_rate.is_none()
             && listed_size(spec).is_none_or(|size| size <= SMALL)
             && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))

@@ -90,7 +90,8 @@ impl Director {
             };
             let answered_at = running.plan.answered_at(source);
             running.previewed.was_asked = true;
-            self.fetch(id, worker, source, Request { answered_at, headers: headers_of(&spec), ..request });
+            let headers = headers_of(&spec, &self.settings, source);
+            self.fetch(id, worker, source, Request { answered_at, headers, ..request });
         } else if is_whole && let Some(url) = spec.urls.get(source) {
             let mut remote = Remote::whole(url.clone());
             remote.size = size;

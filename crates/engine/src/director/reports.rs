@@ -1,6 +1,7 @@
 //! Handles the reports of workers and of blocking tasks.
 //!
-//! Invariant: a report about a job that is over changes nothing.
+//! Invariant: a report about a job that is over changes nothing, except that a file that was opened in vain
+//! is removed.
 
 use super::Director;
 use super::placing::Placement;
@@ -33,13 +34,14 @@ pub(super) enum Report {
 impl Director {
     /// Passes a report to the plan of its job.
     pub(super) fn on_report(&mut self, id: JobId, report: Report) {
-        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(running) = self.running.get_mut(&id) else { return self.on_late_report(id, report) };
         let mut input = match report {
             Report::Gone => return self.forget(id),
             Report::Input(input) => input,
             Report::Known(known) => {
                 running.on_known(known.signature);
-                let more = add_mirrors(running, &self.sources, known.mirrors);
+                let sources = self.networks.get(running.spec.network).sources;
+                let more = add_mirrors(running, &sources, known.mirrors);
                 let more = more.iter().map(|url| self.places.origin(&running.spec, url)).collect();
                 running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Found(known.findings)
@@ -86,6 +88,17 @@ impl Director {
             _ => {}
         }
         self.on_input(id, input);
+    }
+
+    /// Handles a report about a job that is over. If the job was removed while its partial file was opened,
+    /// the file is removed now.
+    fn on_late_report(&mut self, id: JobId, report: Report) {
+        if let Report::Placed(placed) = report
+            && self.discarded.remove(&id)
+            && let Ok(Placement { part: Some(part), .. }) = placed
+        {
+            tokio::task::spawn_blocking(move || part.discard());
+        }
     }
 
     /// Passes an input to the plan of a job, and carries out the actions that follow.

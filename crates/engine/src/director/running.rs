@@ -14,6 +14,7 @@ use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
 use downhaul_core::job::{Destination, Headers, Job};
 use downhaul_core::plan::{Place, Plan, WorkerId};
+use downhaul_core::settings::Settings;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -311,9 +312,14 @@ pub(super) fn host_of(spec: &Job, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
 }
 
-/// Returns the headers of a job, or `None` if it has none.
-pub(crate) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
-    (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
+/// Returns the headers of a job for a request to one of its sources, or `None` if there are none.
+pub(crate) fn headers_of(job: &Job, settings: &Settings, source: usize) -> Option<Arc<Headers>> {
+    let is_given = || job.urls.get(source).is_some_and(|url| job.is_given(settings, url));
+    let mut headers = job.headers.clone();
+    if !job.user_headers.0.is_empty() && is_given() {
+        headers.0.extend(job.user_headers.0.iter().cloned());
+    }
+    (!headers.0.is_empty()).then(|| Arc::new(headers))
 }
 
 /// Returns the size of a file as its list states it. In JSON lines and lock files, the size is among the keys

@@ -134,9 +134,10 @@ impl Director {
             files.on_opened(false);
         }
         let plan = Plan::new(self.rules(id, &spec));
-        let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
+        let network = self.networks.get(spec.network);
+        let by = |url| GivenBy::of(&self.settings, url, &spec);
         let source = |url| {
-            let source = self.sources.source(url, by(url));
+            let source = network.sources.source(url, by(url));
             spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
         };
         let mut sources: Vec<Arc<dyn Source>> = spec.urls.iter().map(source).collect();
@@ -161,14 +162,15 @@ impl Director {
         let may_be_made = self.duplicates.is_on()
             && (spec.archived.is_some() || spec.expected.iter().any(|one| one.digest.algorithm.is_strong()));
         let is_free = self.places.is_free(id, &identity) && !may_be_made;
+        let network = self.networks.get(spec.network);
         let look_first = !spec.destination.is_in_order() && !is_free;
         Rules {
             origins: identity.origins,
             size: spec.size,
             chunks: spec.chunks.clone(),
             look_first,
-            retries: self.settings.retries,
-            sends_once: spec.sends.is_some() && self.settings.retries == 0,
+            retries: network.settings.retries,
+            sends_once: spec.sends.is_some() && network.settings.retries == 0,
             on_error: self.on_error,
             if_locked: self.settings.if_locked,
             max_time: self.settings.max_time,

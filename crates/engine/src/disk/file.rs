@@ -17,7 +17,7 @@ use crate::trace::DISK;
 use bytes::Bytes;
 use downhaul_core::dedup::{Method, Original};
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::{self, Identity, Record};
+use downhaul_core::identity::{self, Identity, Origin, Record};
 use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
 use part::PartFile;
@@ -214,9 +214,41 @@ fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool)
 /// Returns true if a file without a journal is a partial file of downhaul. Such a file has a mark, or another
 /// run is working on it.
 fn is_ours(path: &Path) -> bool {
-    let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     platform::attached(path, RECORD).is_some_and(|mark| mark == [UNFINISHED])
-        || platform::open_existing(path).is_ok_and(locked)
+        || platform::open_existing(path).is_ok_and(|file| is_locked(&file))
+}
+
+/// Returns true if a run is working on a file.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Deletes the side files of an unfinished download from one of these origins. See
+/// [`delete_partial`](crate::delete_partial).
+pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error> {
+    let identity = Identity { origins: origins.to_vec(), has_strong_digest: false };
+    let usual = side_files(target);
+    let is_own = match start_of(&usual.journal) {
+        Some(start) => identity.may_resume(start.origin),
+        // Before the first claim there is no journal, and the mark shows that the file is one of downhaul.
+        None => {
+            let mark = platform::attached(&usual.part, RECORD);
+            !has_bytes(&usual.journal) && mark.is_some_and(|mark| mark == [UNFINISHED])
+        }
+    };
+    let tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
+    for side in tagged.chain(is_own.then_some(usual)) {
+        if platform::open_existing(&side.part).is_ok_and(|file| is_locked(&file)) {
+            continue;
+        }
+        for path in side.all() {
+            remove(path);
+            if exists(path) {
+                return Err(failure(&io::Error::other("it could not be removed"), path));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn has_bytes(path: &Path) -> bool {

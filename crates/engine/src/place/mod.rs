@@ -81,7 +81,8 @@ impl Places {
         let may_change = server_chooses || self.settings.if_exists_of(spec) == IfExists::Rename;
         let first = &spec.urls[0];
         // The headers and logins of the settings are the same for all jobs.
-        let may_differ = first.query().is_some() || !spec.headers.0.is_empty();
+        let may_differ =
+            first.query().is_some() || !spec.headers.0.is_empty() || !spec.user_headers.0.is_empty();
         if let Some(file) = may_differ.then(|| self.origin(spec, first).signed_file()).flatten() {
             let file = u64::from_le_bytes(file);
             let mut signed = self.signed();

@@ -20,6 +20,7 @@ use downhaul_core::event::{EventKind, JobId, Phase};
 use downhaul_core::identity::Identity;
 use downhaul_core::plan::{Action, Findings, Input, Outcome, Place, Plan, Rules};
 use downhaul_core::remote::{Links, Remote};
+use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use futures_util::{StreamExt, stream};
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ pub(super) async fn download(
     let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
     let (response, mut spent) = tokio::select! {
         biased;
-        response = respond(&lent, &meter) => response,
+        response = respond(&lent, &tools.settings, &meter) => response,
         Ok(()) = recalls.changed() => return Returned::Untouched(Box::new(lent)),
     };
     let done = tools.clock.now();
@@ -118,9 +119,10 @@ type Answer = (Opened, Option<Vec<Bytes>>);
 
 /// Requests the file. If the file is small, its bytes are returned too. The body of the response begins with
 /// them again, so that the director can continue with the response.
-async fn respond(lent: &Lent, meter: &Meter) -> (Result<Answer, Error>, Spent) {
+async fn respond(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Answer, Error>, Spent) {
     let (size, likely_small) = (listed_size(&lent.spec), lent.likely_small);
-    let request = Request { size, likely_small, headers: headers_of(&lent.spec), ..Request::EVERYTHING };
+    let headers = headers_of(&lent.spec, settings, 0);
+    let request = Request { size, likely_small, headers, ..Request::EVERYTHING };
     let (opened, mut spent) = explain::measured(lent.source.open(request)).await;
     let (remote, mut body) = match opened {
         Ok(Opened { remote, body }) => (remote, body),

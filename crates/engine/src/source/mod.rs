@@ -65,7 +65,7 @@ pub(crate) use slice::Slice;
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::{Headers, NamedBy, Sends};
+use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use futures_util::future::BoxFuture;
@@ -181,7 +181,17 @@ pub enum GivenBy {
 
 impl GivenBy {
     /// Returns where a URL of a job came from.
-    pub(crate) fn of(settings: &Settings, url: &url::Url, named_by: NamedBy) -> GivenBy {
-        if settings.sends_headers_to(url, named_by) { GivenBy::User } else { GivenBy::Document }
+    pub(crate) fn of(settings: &Settings, url: &url::Url, job: &Job) -> GivenBy {
+        if job.is_given(settings, url) { GivenBy::User } else { GivenBy::Document }
+    }
+
+    /// Returns where the URL of a checksum list came from. `job` is a job with a URL of the same origin.
+    pub(crate) fn beside(settings: &Settings, url: &url::Url, job: Option<&Job>) -> GivenBy {
+        let is_given = || settings.sends_headers_to(url, NamedBy::Document);
+        match job {
+            Some(job) => GivenBy::of(settings, url, job),
+            None if is_given() => GivenBy::User,
+            None => GivenBy::Document,
+        }
     }
 }

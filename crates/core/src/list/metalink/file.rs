@@ -11,6 +11,7 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, ChunkHashes, Destination, Headers, Job, NamedBy, fragment};
 use crate::name::SafeName;
+use std::collections::BTreeSet;
 use url::Url;
 
 /// The highest number of URLs of a file. The largest sets of mirrors have some hundreds.
@@ -212,7 +213,10 @@ impl File {
             if_exists: None,
             sends: None,
             range: None,
+            network: 0,
             headers: Headers::default(),
+            user_headers: Headers::default(),
+            given_origins: BTreeSet::new(),
             folder: None,
             output: None,
             login_of: None,

@@ -1,0 +1,43 @@
+//! [`Networks`]: the ways in which the jobs of a session reach servers. Each has settings of its own, such as
+//! its proxies and time limits.
+//!
+//! Invariant: network 0 is that of the settings of the session. Networks are never removed.
+
+use crate::source::Sources;
+use downhaul_core::settings::Settings;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A way to reach servers.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) sources: Arc<Sources>,
+}
+
+/// The networks of a session.
+pub(crate) struct Networks {
+    own: Network,
+    /// Those that were added. The first one has the number 1.
+    added: RwLock<Vec<Network>>,
+}
+
+impl Networks {
+    pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Networks {
+        let own = Network { settings, sources: Arc::new(sources) };
+        Networks { own, added: RwLock::default() }
+    }
+
+    /// Returns a network, or that of the session if there is none with this number.
+    pub(crate) fn get(&self, number: u32) -> Network {
+        let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        at.and_then(|at| added.get(at)).unwrap_or(&self.own).clone()
+    }
+
+    /// Adds a network, and returns its number.
+    pub(crate) fn add(&self, settings: Settings, sources: Sources) -> u32 {
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        added.push(Network { settings: Arc::new(settings), sources: Arc::new(sources) });
+        u32::try_from(added.len()).unwrap_or_default()
+    }
+}
