@@ -10,13 +10,13 @@ use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
+use crate::network::Networks;
 use crate::options::Options;
 use crate::session_file;
-use crate::state::{Changed, Effect, Notice, State};
+use crate::state::{ACTIVE_MOST, Changed, Effect, Notice, State};
 use crate::store::Store;
 use downhaul_engine::core::name::NumberForm;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -57,6 +57,8 @@ pub struct Daemon(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     session: Session,
+    settings: Settings,
+    networks: Mutex<Networks>,
     /// Wakes the task that begins downloads.
     changed: Notify,
     /// Wakes those who wait for the end of the daemon.
@@ -83,16 +85,18 @@ impl Daemon {
         let settings = settings
             .with_output(folders.default())
             .with_releases_names(true)
-            .with_parallel(Some(MOST))
+            .with_parallel(Some(ACTIVE_MOST))
             // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
         let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
-        let session = Session::start(settings).map_err(|e| e.to_string())?;
+        let session = Session::start(settings.clone()).map_err(|e| e.to_string())?;
         session.set_rate_limit(state.limit());
         let (notices, _) = broadcast::channel(NOTICES);
         let shared = Shared {
             state: Mutex::new(state),
             session,
+            settings,
+            networks: Mutex::default(),
             changed: Notify::new(),
             stop: Notify::new(),
             notices,
@@ -107,6 +111,10 @@ impl Daemon {
     /// Reads the state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn networks(&self) -> MutexGuard<'_, Networks> {
+        self.0.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, and does what has to be done after the change.
@@ -184,10 +192,19 @@ impl Daemon {
         loop {
             let (next, effects) = self.state().next(now());
             self.carry_out(effects);
-            let Some((gid, job)) = next else { return true };
+            let Some((job, network)) = next else { return true };
+            let network = self.networks().number(&self.0.session, &self.0.settings, network);
+            let job = match network {
+                Ok(network) => job.with_network(network),
+                Err(fault) => {
+                    let effects = self.state().refused(fault, now());
+                    self.carry_out(effects);
+                    continue;
+                }
+            };
             let Ok(id) = self.0.session.add(job).await else { return false };
-            let effect = self.state().began(gid, id);
-            self.carry_out([effect]);
+            let effect = self.state().began(id);
+            self.carry_out(effect);
         }
     }
 
@@ -204,27 +221,13 @@ impl Daemon {
                 }
                 Effect::Stop(job) => self.0.session.remove(job, Remove::KeepPartial),
                 Effect::Discard(job) => self.0.session.remove(job, Remove::Discard),
-                Effect::Delete(files) => files.iter().for_each(|file| delete(file)),
+                Effect::Delete(deletion) => deletion.carry_out(&self.0.settings),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
                 Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
             }
         }
     }
 }
-
-/// Deletes a file, if it exists.
-fn delete(file: &Path) {
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::error!("{} could not be deleted: {error}", file.display());
-        }
-        _ => {}
-    }
-}
-
-/// The most files at once in the session. The daemon adds a job only when it may begin, so this is a bound
-/// that is not reached.
-const MOST: usize = 10_000;
 
 /// Returns the time in milliseconds since the Unix epoch.
 pub fn now() -> u64 {

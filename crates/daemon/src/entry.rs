@@ -4,10 +4,14 @@
 //! putting it into the queue ([`crate::queue`]), in this order.
 
 use crate::codes;
+use crate::facts::Facts;
 use crate::gid::Gid;
 use crate::options::Options;
+use crate::uri;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The state of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +72,11 @@ pub struct Entry {
     pub rank: i64,
     /// The URLs of the file, as the client sent them. Several URLs are mirrors.
     pub uris: Vec<String>,
-    /// The options of the download. Those that the client did not send were inherited from the daemon when
-    /// the download was added.
+    /// The options that clients have set, for this download or before for all that are added later. Below
+    /// them are the options with which the daemon was started.
     pub options: Options,
+    /// What a list or a document says about the file.
+    pub facts: Option<Arc<Facts>>,
     /// The path of the file. It is `None` until the server's answer has shown it.
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
@@ -100,6 +106,7 @@ impl Entry {
             rank,
             uris,
             options,
+            facts: None,
             path: None,
             total: None,
             completed: 0,
@@ -110,6 +117,16 @@ impl Entry {
             followed_by: Vec::new(),
             following: None,
         }
+    }
+
+    /// Returns the URLs without their secrets, as everyone sees them.
+    pub fn shown_uris(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.uris.iter().map(|one| uri::shown(one))
+    }
+
+    /// Returns true if only a document names this URL of the download.
+    pub fn is_strange(&self, uri: &str) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.is_strange(uri))
     }
 
     /// Returns the exit status that aria2 gives to the end of the download, which is 0 unless it failed.
@@ -123,6 +140,7 @@ impl Entry {
         json!({
             "uris": self.uris,
             "options": self.options.to_json(),
+            "facts": self.facts.as_ref().map(|facts| facts.to_json()),
             "path": self.path.as_ref().map(|path| path.to_string_lossy()),
             "total": self.total,
             "completed": self.completed,
@@ -150,6 +168,10 @@ impl Entry {
             rank,
             uris: list("uris").map(String::from).collect(),
             options: Options::from_json(&value["options"]),
+            facts: Some(&value["facts"])
+                .filter(|facts| !facts.is_null())
+                .and_then(Facts::from_json)
+                .map(Arc::new),
             path: text("path").map(PathBuf::from),
             total: value["total"].as_u64(),
             completed: value["completed"].as_u64().unwrap_or_default(),

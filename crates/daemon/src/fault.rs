@@ -10,6 +10,8 @@ pub struct Fault {
     pub code: i32,
     /// The reason, in words for the user.
     pub message: String,
+    /// True if the call names a download that is not there.
+    pub is_missing: bool,
 }
 
 /// The code of every fault of a method. aria2 has no other.
@@ -27,22 +29,27 @@ const PARSE_ERROR: i32 = -32700;
 impl Fault {
     /// Returns the fault of a method that refused a call.
     pub fn refused(message: impl Into<String>) -> Fault {
-        Fault { code: REFUSED, message: message.into() }
+        Fault { code: REFUSED, message: message.into(), is_missing: false }
+    }
+
+    /// Returns the fault of a call that names a download that is not there, or not any more.
+    pub fn missing(gid: impl fmt::Display) -> Fault {
+        Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) }
     }
 
     /// Returns the fault of a call that is not an object with a method.
     pub fn invalid_request() -> Fault {
-        Fault { code: INVALID_REQUEST, message: "Invalid Request.".into() }
+        Fault { code: INVALID_REQUEST, ..Fault::refused("Invalid Request.") }
     }
 
     /// Returns the fault of a call whose parameters are no list.
     pub fn invalid_params() -> Fault {
-        Fault { code: INVALID_PARAMS, message: "Invalid params.".into() }
+        Fault { code: INVALID_PARAMS, ..Fault::refused("Invalid params.") }
     }
 
     /// Returns the fault of a text that is not JSON.
     pub fn parse_error() -> Fault {
-        Fault { code: PARSE_ERROR, message: "Parse error.".into() }
+        Fault { code: PARSE_ERROR, ..Fault::refused("Parse error.") }
     }
 
     /// Returns the HTTP status that aria2 answers with.

@@ -6,23 +6,34 @@
 use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::folders::Folders;
+use crate::gid::Gid;
+use crate::network;
 use crate::options::Options;
-use downhaul_engine::core::job::{Headers, parse_given};
-use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use downhaul_engine::core::job::{Headers, NamedBy};
+use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName, Settings};
 use std::path::PathBuf;
 
-/// Returns the job of a download.
+/// Options that would not do here what they say. With the first two, aria2 downloads nothing, and with the
+/// last one, a URL stands for several.
+const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
+
+/// Returns the job of a download. `options` are all its options.
 ///
 /// # Errors
 /// Returns a fault that says which URL or option cannot be used.
-pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
+pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fault> {
     let (first, mirrors) = entry.uris.split_first().ok_or_else(|| Fault::refused("URI is not provided."))?;
     let mut job = Job::given(first)?;
     for mirror in mirrors {
         job.add_mirror(mirror)?;
     }
-    let options = &entry.options;
-    let folder = folder(options, folders)?;
+    if let Some(name) = NOT_HERE.into_iter().find(|name| options.is_true(name)) {
+        return Err(of_option(name, "downhaul has no such option for a download of a queue"));
+    }
+    network::settings(&Settings::default(), options)?;
+    let folder = folder(entry, options, folders)?;
     if let Some(parent) = entry.path.as_ref().and_then(|path| path.parent()) {
         folders.allow(parent)?;
     }
@@ -39,31 +50,31 @@ pub fn of(entry: &Entry, folders: &Folders) -> Result<Job, Fault> {
         (None, None) => job.with_if_exists(if_exists(options)),
     };
     job = job.with_output(folder);
+    job.connections = connections(options);
+    job.limit_rate = limit(options);
+    if let Some(facts) = &entry.facts {
+        job = facts.apply(job)?;
+    }
     if let Some(checksum) = options.get("checksum") {
         let digest = Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
         job.expect(digest, "the client").map_err(|why| of_option("checksum", &why))?;
     }
-    job.connections = connections(options);
-    job.limit_rate = limit(options);
+    let is_strange = |uri: &&String| entry.is_strange(uri);
+    if entry.uris.iter().any(|uri| is_strange(&uri)) {
+        job.named_by = NamedBy::Document;
+        let own = entry.uris.iter().zip(&job.urls).filter(|(uri, _)| !is_strange(uri));
+        job.given_origins = own.map(|(_, url)| url.origin().ascii_serialization()).collect();
+    }
     with_headers(job, options)
 }
 
-/// Checks the options and URLs of a download that is being added, as far as that is possible without a
-/// request.
+/// Checks options of the daemon, as far as that is possible without a request.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.
-pub fn check(uris: &[String], options: &Options, folders: &Folders) -> Result<(), Fault> {
-    if uris.is_empty() {
-        return Err(Fault::refused("URI is not provided."));
-    }
-    folder(options, folders)?;
-    // A wrong header is found now, and not when the download begins.
-    with_headers(Job::given("http://localhost/")?, options)?;
-    if let Some(checksum) = options.get("checksum") {
-        Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
-    }
-    Ok(())
+pub fn check(options: &Options, folders: &Folders) -> Result<(), Fault> {
+    let any = Entry::new(Gid::new(1), 0, vec!["http://localhost/".into()], Options::default(), 0);
+    of(&any, options, folders).map(drop)
 }
 
 /// Returns the limit of a download in bytes a second.
@@ -73,8 +84,11 @@ pub fn limit(options: &Options) -> Option<u64> {
 
 /// Returns the folder of a download. The folders in its name are checked too, because one of them may be a
 /// link that leads elsewhere.
-fn folder(options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
+fn folder(entry: &Entry, options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
     let folder = folders.allow(options.value("dir"))?;
+    if let Some(below) = entry.facts.as_ref().and_then(|facts| facts.folder()) {
+        folders.allow(folder.join(below))?;
+    }
     if let Some(out) = options.get("out").filter(|_| !folders.are_all()) {
         let path = folder.join(name(out)?.as_str());
         folders.allow(path.parent().unwrap_or(&folder))?;
@@ -83,6 +97,9 @@ fn folder(options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
 }
 
 fn name(out: &str) -> Result<SafeName, Fault> {
+    if out == "-" {
+        return Err(of_option("out", "a daemon has no standard output"));
+    }
     SafeName::from_person(out).map_err(|why| of_option("out", why))
 }
 
@@ -118,14 +135,15 @@ fn connections(options: &Options) -> Option<usize> {
     limits.into_iter().flatten().min().and_then(|most| usize::try_from(most).ok())
 }
 
+/// Adds the headers of the client. They are not sent to servers that only a document names.
 fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
     let lines = options.get("header").unwrap_or_default().lines().filter(|line| !line.trim().is_empty());
     for line in lines {
         let (name, value) = Headers::read(line).map_err(|why| of_option("header", &why))?;
-        job.headers.add(name, value);
+        job.user_headers.add(name, value);
     }
     for (option, name) in [("referer", "Referer"), ("user-agent", "User-Agent")] {
-        let Some(value) = options.get(option).filter(|_| !job.headers.has(name)) else { continue };
+        let Some(value) = options.get(option).filter(|_| !job.user_headers.has(name)) else { continue };
         let value = match option {
             // With `*`, aria2 sends the URL of the file itself.
             "referer" if value == "*" => Headers::referer(job.urls[0].as_str()),
@@ -134,31 +152,30 @@ fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
         };
         let checked = value.and_then(|value| Headers::check(name, &value));
         let (name, value) = checked.map_err(|why| of_option(option, &why))?;
-        job.headers.add(name, value);
+        job.user_headers.add(name, value);
     }
     match options.get("http-user") {
-        Some(user) => Ok(job.with_credentials(user, options.get("http-passwd").unwrap_or_default())),
+        Some(user) => {
+            let login = format!("{user}:{}", options.get("http-passwd").unwrap_or_default());
+            job.user_headers.add("Authorization", format!("Basic {}", BASE64_STANDARD.encode(login)));
+            Ok(job)
+        }
         None => Ok(job),
     }
-}
-
-/// Returns true if a text can be the URL of a download.
-pub fn is_url(text: &str) -> bool {
-    parse_given(text).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gid::Gid;
 
     fn job(options: &[(&str, &str)]) -> Result<Job, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let folders = Folders::new(&[folder.path().into()]).expect("folders");
         let mut set = Options::default();
         options.iter().try_for_each(|(name, value)| set.set(name, value)).map_err(|fault| fault.message)?;
-        let entry = Entry::new(Gid::new(1), 0, vec!["http://h/a".into(), "http://g/a".into()], set, 0);
-        of(&entry, &folders).map_err(|fault| fault.message)
+        let uris = vec!["http://h/a".into(), "http://g/a".into()];
+        let entry = Entry::new(Gid::new(1), 0, uris, Options::default(), 0);
+        of(&entry, &set, &folders).map_err(|fault| fault.message)
     }
 
     #[test]
@@ -177,7 +194,7 @@ mod tests {
         assert_eq!((job.urls.len(), job.connections, job.limit_rate), (2, Some(4), Some(1 << 20)));
         assert_eq!((job.if_exists, job.expected.len()), (Some(IfExists::Rename), 1));
         assert_eq!(job.destination.given_name().as_deref(), Some("b/c.bin"));
-        let names: Vec<_> = job.headers.0.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = job.user_headers.0.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["X-A", "X-B", "Referer", "Authorization"]);
     }
 
@@ -190,9 +207,15 @@ mod tests {
 
     #[test]
     fn names_and_folders_that_lead_out_are_refused() {
-        for wrong in
-            [("out", "../x"), ("out", "/etc/x"), ("dir", "/etc"), ("dir", ".."), ("header", "no colon")]
-        {
+        for wrong in [
+            ("out", "../x"),
+            ("out", "/etc/x"),
+            ("out", "-"),
+            ("dir", "/etc"),
+            ("dir", ".."),
+            ("header", "no colon"),
+            ("dry-run", "true"),
+        ] {
             assert!(job(&[wrong]).is_err(), "{wrong:?}");
         }
     }

@@ -1,7 +1,8 @@
 //! [`Queue`]: all downloads in their order.
 //!
 //! There are three sequences: the queued downloads (waiting and paused ones), the active ones, and those that
-//! are over. Each is sorted by rank. Ranks have gaps, so that a download that moves changes no other one.
+//! are over. Each is sorted by rank. Ranks have gaps, so that a download that moves changes no other one. A
+//! sequence is a list, so a position is found by a binary search.
 //!
 //! Invariant: every entry is in exactly one sequence, that of its state. No function here saves anything or
 //! starts downloads.
@@ -9,12 +10,15 @@
 use crate::entry::{Entry, State};
 use crate::fault::Fault;
 use crate::gid::Gid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The distance between the ranks of two downloads that were added one after the other. Twenty downloads can
 /// then move to the same place before ranks have to be given anew.
 const STEP: i64 = 1 << 20;
+
+/// Up to so many downloads are replaced one by one. For more, all sequences are sorted anew.
+const FEW: usize = 64;
 
 /// The place to which a download is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +52,18 @@ impl Sequence {
     }
 }
 
+/// Downloads with their ranks, sorted by rank.
+type Ranks = VecDeque<(i64, Gid)>;
+
 /// All downloads.
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: BTreeMap<Gid, Arc<Entry>>,
-    queued: BTreeMap<i64, Gid>,
+    queued: Ranks,
     /// Those of the queued downloads that wait. The others are paused.
-    waiting: BTreeMap<i64, Gid>,
-    active: BTreeMap<i64, Gid>,
-    over: BTreeMap<i64, Gid>,
+    waiting: Ranks,
+    active: Ranks,
+    over: Ranks,
 }
 
 impl Queue {
@@ -76,7 +83,7 @@ impl Queue {
         let mut found = self.entries.range(range.0..=range.1);
         match (found.next(), found.next()) {
             (Some((_, entry)), None) => Ok(entry),
-            (None, _) => Err(Fault::refused(format!("GID {text} is not found"))),
+            (None, _) => Err(Fault::missing(text)),
             (Some(_), Some(_)) => Err(Fault::refused(format!("GID {text} is not unique"))),
         }
     }
@@ -84,37 +91,67 @@ impl Queue {
     /// Adds a download, or replaces the one with the same identifier.
     pub fn put(&mut self, entry: Entry) {
         self.remove(entry.gid);
-        self.ranks_mut(Sequence::of(entry.state)).insert(entry.rank, entry.gid);
+        let key = (entry.rank, entry.gid);
+        insert(self.ranks_mut(Sequence::of(entry.state)), key);
         if entry.state == State::Waiting {
-            self.waiting.insert(entry.rank, entry.gid);
+            insert(&mut self.waiting, key);
         }
         self.entries.insert(entry.gid, Arc::new(entry));
     }
 
     /// Replaces several downloads. The new ranks may be ranks that the others had before.
     pub fn put_all(&mut self, entries: Vec<Entry>) {
-        entries.iter().for_each(|entry| self.remove(entry.gid));
-        entries.into_iter().for_each(|entry| self.put(entry));
+        if entries.len() < FEW {
+            entries.iter().for_each(|entry| self.remove(entry.gid));
+            return entries.into_iter().for_each(|entry| self.put(entry));
+        }
+        let changed: HashSet<Gid> = entries.iter().map(|entry| entry.gid).collect();
+        for ranks in [&mut self.queued, &mut self.waiting, &mut self.active, &mut self.over] {
+            ranks.retain(|(_, gid)| !changed.contains(gid));
+        }
+        for entry in entries {
+            let key = (entry.rank, entry.gid);
+            self.ranks_mut(Sequence::of(entry.state)).push_back(key);
+            if entry.state == State::Waiting {
+                self.waiting.push_back(key);
+            }
+            self.entries.insert(entry.gid, Arc::new(entry));
+        }
+        for ranks in [&mut self.queued, &mut self.waiting, &mut self.active, &mut self.over] {
+            ranks.make_contiguous().sort_unstable();
+        }
     }
 
     /// Removes a download.
     pub fn remove(&mut self, gid: Gid) {
-        if let Some(entry) = self.entries.remove(&gid) {
-            self.ranks_mut(Sequence::of(entry.state)).remove(&entry.rank);
-            if entry.state == State::Waiting {
-                self.waiting.remove(&entry.rank);
-            }
+        let Some(entry) = self.entries.remove(&gid) else { return };
+        let key = (entry.rank, gid);
+        take(self.ranks_mut(Sequence::of(entry.state)), key);
+        if entry.state == State::Waiting {
+            take(&mut self.waiting, key);
         }
     }
 
     /// Returns the downloads of a sequence, in order.
     pub fn iter(&self, sequence: Sequence) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
-        self.ranks(sequence).values().filter_map(|gid| self.entries.get(gid))
+        self.ranks(sequence).iter().filter_map(|(_, gid)| self.entries.get(gid))
+    }
+
+    /// Returns the downloads of a sequence from a position on, in order.
+    pub fn forward_from(&self, sequence: Sequence, position: usize) -> impl Iterator<Item = &Arc<Entry>> {
+        let ranks = self.ranks(sequence);
+        ranks.range(position.min(ranks.len())..).filter_map(|(_, gid)| self.entries.get(gid))
+    }
+
+    /// Returns the downloads of a sequence backwards, from a position on that is counted from the end.
+    pub fn back_from(&self, sequence: Sequence, position: usize) -> impl Iterator<Item = &Arc<Entry>> {
+        let ranks = self.ranks(sequence);
+        ranks.range(..ranks.len().saturating_sub(position)).rev().filter_map(|(_, gid)| self.entries.get(gid))
     }
 
     /// Returns the downloads that wait, in order, without the paused ones.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.waiting.values().filter_map(|gid| self.entries.get(gid))
+        self.waiting.iter().filter_map(|(_, gid)| self.entries.get(gid))
     }
 
     /// Returns the number of downloads in a sequence.
@@ -122,52 +159,71 @@ impl Queue {
         self.ranks(sequence).len()
     }
 
+    /// Returns the position of a download in its sequence, from 0.
+    pub fn position(&self, entry: &Entry) -> Option<usize> {
+        self.ranks(Sequence::of(entry.state)).binary_search(&(entry.rank, entry.gid)).ok()
+    }
+
     /// Returns the rank of a download that goes to the end of a sequence.
     pub fn last(&self, sequence: Sequence) -> i64 {
-        self.ranks(sequence).last_key_value().map_or(0, |(rank, _)| rank + STEP)
+        self.ranks(sequence).back().map_or(0, |(rank, _)| rank + STEP)
     }
 
-    /// Returns the rank of a download that goes to the front of a sequence.
-    pub fn first(&self, sequence: Sequence) -> i64 {
-        self.ranks(sequence).first_key_value().map_or(0, |(rank, _)| rank - STEP)
+    /// Returns the ranks of some downloads that go to the front of the queue, in their order.
+    pub fn front(&self, count: usize) -> Vec<i64> {
+        self.ranks_at(0, count, None).0
     }
 
-    /// Returns the position to which a queued download moves, and the downloads that change for it. Returns
-    /// `None` if the download is not queued.
-    pub fn moved(&self, gid: Gid, to: Place) -> Option<(usize, Vec<Entry>)> {
+    /// Returns the ranks for some downloads at a position of the queue. If there are not enough ranks, others
+    /// change theirs, and are returned too. The position is counted without the download that moves.
+    pub fn ranks_at(&self, at: usize, count: usize, moves: Option<Gid>) -> (Vec<i64>, Vec<Entry>) {
+        let here = moves.and_then(|gid| self.position(self.entries.get(&gid)?));
+        let others = self.queued.len() - usize::from(here.is_some());
+        let at = at.min(others);
+        let nth = |number: usize| {
+            let skipped = usize::from(here.is_some_and(|here| number >= here));
+            self.queued.get(number + skipped).copied()
+        };
+        let before = at.checked_sub(1).and_then(nth).map(|(rank, _)| rank);
+        let (first, step) = match (before, nth(at).map(|(rank, _)| rank)) {
+            (None, None) => (0, STEP),
+            (Some(before), None) => (before + STEP, STEP),
+            (None, Some(after)) => (after - STEP * signed(count), STEP),
+            (Some(before), Some(after)) => {
+                let step = (after - before) / (signed(count) + 1);
+                (before + step, step)
+            }
+        };
+        if step > 0 {
+            return ((0..signed(count)).map(|number| first + number * step).collect(), Vec::new());
+        }
+        // There are not enough ranks between these two, so all get new ones.
+        let mut ranks = (0..).map(|number: i64| number * STEP);
+        let mut changed = Vec::new();
+        let mut give = |range: std::ops::Range<usize>, ranks: &mut dyn Iterator<Item = i64>| {
+            for (gid, rank) in range.filter_map(nth).map(|(_, gid)| gid).zip(ranks) {
+                changed.extend(self.entries.get(&gid).map(|entry| Entry { rank, ..(**entry).clone() }));
+            }
+        };
+        give(0..at, &mut ranks);
+        let new = ranks.by_ref().take(count).collect();
+        give(at..others, &mut ranks);
+        (new, changed)
+    }
+
+    /// Returns the position to which a queued download moves. Returns `None` if it is not queued.
+    pub fn target(&self, gid: Gid, to: Place) -> Option<usize> {
         let entry = self.entries.get(&gid).filter(|entry| entry.state.is_queued())?;
-        let others: Vec<Gid> = self.queued.values().copied().filter(|other| *other != gid).collect();
-        let here = self.queued.range(..entry.rank).count();
-        let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (here, last) = (self.position(entry)?, self.queued.len() - 1);
         let wanted = match to {
             Place::FromFront(position) => position,
             Place::FromHere(by) => signed(here).saturating_add(by),
-            Place::FromEnd(by) => signed(others.len()).saturating_add(by),
+            Place::FromEnd(by) => signed(last).saturating_add(by),
         };
-        let at = usize::try_from(wanted.max(0)).unwrap_or(usize::MAX).min(others.len());
-        if at == here {
-            return Some((at, Vec::new()));
-        }
-        let rank = |at: usize| others.get(at).and_then(|gid| self.entries.get(gid)).map(|entry| entry.rank);
-        let before = at.checked_sub(1).and_then(rank);
-        let new = match (before, rank(at)) {
-            (Some(before), Some(after)) => before + (after - before) / 2,
-            (Some(before), None) => before + STEP,
-            (None, Some(after)) => after - STEP,
-            (None, None) => entry.rank,
-        };
-        if Some(new) != before {
-            return Some((at, vec![Entry { rank: new, ..(**entry).clone() }]));
-        }
-        // There is no rank between these two, so all get new ranks.
-        let mut order = others;
-        order.insert(at, gid);
-        let ranks = (0..).map(|number: i64| number * STEP);
-        let all = order.iter().filter_map(|gid| self.entries.get(gid)).zip(ranks);
-        Some((at, all.map(|(entry, rank)| Entry { rank, ..(**entry).clone() }).collect()))
+        Some(usize::try_from(wanted.max(0)).unwrap_or(usize::MAX).min(last))
     }
 
-    fn ranks(&self, sequence: Sequence) -> &BTreeMap<i64, Gid> {
+    fn ranks(&self, sequence: Sequence) -> &Ranks {
         match sequence {
             Sequence::Queued => &self.queued,
             Sequence::Active => &self.active,
@@ -175,13 +231,29 @@ impl Queue {
         }
     }
 
-    fn ranks_mut(&mut self, sequence: Sequence) -> &mut BTreeMap<i64, Gid> {
+    fn ranks_mut(&mut self, sequence: Sequence) -> &mut Ranks {
         match sequence {
             Sequence::Queued => &mut self.queued,
             Sequence::Active => &mut self.active,
             Sequence::Over => &mut self.over,
         }
     }
+}
+
+fn insert(ranks: &mut Ranks, key: (i64, Gid)) {
+    if let Err(at) = ranks.binary_search(&key) {
+        ranks.insert(at, key);
+    }
+}
+
+fn take(ranks: &mut Ranks, key: (i64, Gid)) {
+    if let Ok(at) = ranks.binary_search(&key) {
+        ranks.remove(at);
+    }
+}
+
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -202,6 +274,43 @@ mod tests {
         queue.iter(Sequence::Queued).map(|entry| entry.gid.get()).collect()
     }
 
+    fn move_to(queue: &mut Queue, gid: u64, at: usize) {
+        let (ranks, mut changed) = queue.ranks_at(at, 1, Some(Gid::new(gid)));
+        let entry = queue.get(Gid::new(gid)).expect("there");
+        changed.push(Entry { rank: ranks[0], ..(**entry).clone() });
+        queue.put_all(changed);
+    }
+
+    #[test]
+    fn several_downloads_get_ranks_at_any_place() {
+        for (number, at) in [(1, 0), (100, 0), (3, 2), (3_000_000, 1), (5, 9)] {
+            let mut queue = queue(1..=3);
+            let (ranks, changed) = queue.ranks_at(at, number, None);
+            assert!(ranks.len() == number && ranks.is_sorted_by(|a, b| a < b));
+            queue.put_all(changed);
+            let ranked = |entry: &Arc<Entry>| ranks.iter().filter(|rank| **rank < entry.rank).count();
+            let before = queue.iter(Sequence::Queued).filter(|entry| ranked(entry) == 0).count();
+            let after = queue.iter(Sequence::Queued).filter(|entry| ranked(entry) == number).count();
+            assert_eq!((before, after), (at.min(3), 3 - at.min(3)), "{number} at {at}");
+        }
+    }
+
+    #[test]
+    fn many_changes_at_once_keep_the_sequences_sorted() {
+        let mut queue = queue(1..=200);
+        let reversed =
+            queue.iter(Sequence::Queued).map(|entry| Entry { rank: -entry.rank, ..(**entry).clone() });
+        let reversed = reversed.collect();
+        queue.put_all(reversed);
+        assert_eq!(order(&queue), (1..=200).rev().collect::<Vec<_>>());
+        assert_eq!(queue.waiting().count(), 200);
+        assert_eq!(queue.forward_from(Sequence::Queued, 198).count(), 2);
+        assert_eq!(
+            queue.back_from(Sequence::Queued, 198).map(|entry| entry.gid.get()).collect::<Vec<_>>(),
+            [199, 200]
+        );
+    }
+
     #[test]
     fn downloads_move_as_in_aria2() {
         let mut queue = queue(1..=4);
@@ -213,11 +322,11 @@ mod tests {
             (1, Place::FromEnd(-1), 2, [3, 2, 1, 4]),
             (1, Place::FromFront(99), 3, [3, 2, 4, 1]),
         ] {
-            let (position, changed) = queue.moved(Gid::new(gid), to).expect("queued");
-            queue.put_all(changed);
+            let position = queue.target(Gid::new(gid), to).expect("queued");
+            move_to(&mut queue, gid, position);
             assert_eq!((position, order(&queue)), (at, expected.to_vec()));
         }
-        assert!(queue.moved(Gid::new(9), Place::FromFront(0)).is_none());
+        assert!(queue.target(Gid::new(9), Place::FromFront(0)).is_none());
     }
 
     #[test]
@@ -225,9 +334,8 @@ mod tests {
         let mut queue = queue(1..=3);
         for round in 0..100 {
             let gid = if round % 2 == 0 { 2 } else { 3 };
-            let (at, changed) = queue.moved(Gid::new(gid), Place::FromFront(1)).expect("queued");
-            queue.put_all(changed);
-            assert_eq!((at, order(&queue)[1], queue.len(Sequence::Queued)), (1, gid, 3), "{round}");
+            move_to(&mut queue, gid, 1);
+            assert_eq!((order(&queue)[1], queue.len(Sequence::Queued)), (gid, 3), "{round}");
         }
     }
 

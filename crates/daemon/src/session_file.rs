@@ -5,20 +5,16 @@
 //! it, because options can be passwords.
 
 use crate::entry::{Entry, State as EntryState};
+use crate::facts::Facts;
+use crate::item::Item;
 use crate::options::{self, Options};
 use crate::queue::Sequence;
 use crate::state::State;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A download of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The URLs of the file. Several URLs are mirrors.
-    pub uris: Vec<String>,
-    /// The options of the file.
-    pub options: Options,
-}
+/// The option with what a list or a document says about a file. Only downhaul reads it.
+const FACTS: &str = "downhaul-facts";
 
 /// Reads a list. Also returns the lines with options that aria2 does not have.
 ///
@@ -33,11 +29,16 @@ pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
         }
         if !line.starts_with([' ', '\t']) {
             let uris = content.split('\t').map(str::trim).filter(|uri| !uri.is_empty());
-            items.push(Item { uris: uris.map(String::from).collect(), options: Options::default() });
+            items.push(Item::new(uris.map(String::from).collect(), Options::default()));
             continue;
         }
         let Some(item) = items.last_mut() else { continue };
         let (name, value) = content.split_once('=').unwrap_or((content, ""));
+        if name.trim_end() == FACTS {
+            let facts = serde_json::from_str(value).ok().and_then(|value| Facts::from_json(&value));
+            item.facts = Some(facts.ok_or_else(|| format!("{FACTS} cannot be read"))?);
+            continue;
+        }
         match options::row(name.trim_end()) {
             Some((name, ..)) => {
                 item.options.add(name, value.trim()).map_err(|fault| format!("{fault} ({content})"))?;
@@ -50,24 +51,24 @@ pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
 
 /// Returns the text of the session file: all downloads that are not complete, and not removed.
 pub fn text(state: &State) -> String {
-    let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(entry));
+    let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(state, entry));
     let open = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|which| state.queue().iter(which));
-    over.chain(open).fold(String::new(), |text, entry| text + &lines(entry))
+    over.chain(open).fold(String::new(), |text, entry| text + &lines(state, entry))
 }
 
 /// Returns true if a download that is over is in the session file.
-fn is_saved(entry: &Entry) -> bool {
+fn is_saved(state: &State, entry: &Entry) -> bool {
     let is_missing = entry.aria2_status() == NOT_FOUND;
     match entry.state {
-        EntryState::Error => !is_missing || entry.options.is_true("save-not-found"),
-        _ => entry.options.is_true("force-save"),
+        EntryState::Error => !is_missing || state.value(entry, "save-not-found") == "true",
+        _ => state.value(entry, "force-save") == "true",
     }
 }
 
 /// The status of a file that the server does not have (`--save-not-found`).
 const NOT_FOUND: u8 = 3;
 
-fn lines(entry: &Entry) -> String {
+fn lines(state: &State, entry: &Entry) -> String {
     // A line end in a URL would begin an option.
     let one_line = |uri: &String| uri.chars().filter(|c| !c.is_control()).collect::<String>() + "\t";
     let mut text: String = entry.uris.iter().map(one_line).collect();
@@ -75,9 +76,11 @@ fn lines(entry: &Entry) -> String {
     if entry.state == EntryState::Paused {
         text += " pause=true\n";
     }
-    for (name, value) in entry.options.iter() {
+    for (name, value) in state.options_of(entry).iter() {
         text.extend(value.lines().map(|line| format!(" {name}={line}\n")));
     }
+    // JSON has no line ends.
+    text.extend(entry.facts.as_ref().map(|facts| format!(" {FACTS}={}\n", facts.to_json())));
     text
 }
 

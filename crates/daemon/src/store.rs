@@ -84,18 +84,23 @@ impl Store {
         connection.execute_batch("COMMIT;")
     }
 
-    /// Returns all downloads. A row that this version does not understand is left out.
+    /// Calls a function for each download, in the order of their ranks. A row that this version does not
+    /// understand is left out.
     ///
     /// # Errors
     /// Returns the error of the database.
-    pub fn downloads(&self) -> rusqlite::Result<Vec<Entry>> {
+    pub fn each(&self, mut of: impl FnMut(Entry)) -> rusqlite::Result<()> {
         let mut rows = self.0.prepare("SELECT gid, state, rank, facts FROM downloads ORDER BY rank")?;
-        let entries = rows.query_map([], |row| {
-            let (gid, state, rank): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let (gid, rank): (i64, i64) = (row.get(0)?, row.get(2)?);
             let facts = serde_json::from_str(row.get_ref(3)?.as_str()?).unwrap_or_default();
-            Ok(Entry::from_json(Gid::new(gid.cast_unsigned()), &state, rank, &facts))
-        })?;
-        entries.filter_map(Result::transpose).collect()
+            let state = row.get_ref(1)?.as_str()?;
+            Entry::from_json(Gid::new(gid.cast_unsigned()), state, rank, &facts)
+                .into_iter()
+                .for_each(&mut of);
+        }
+        Ok(())
     }
 
     /// Saves downloads, all or none.
@@ -103,6 +108,9 @@ impl Store {
     /// # Errors
     /// Returns the error of the database. Then nothing was changed.
     pub fn save(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let transaction = self.0.transaction()?;
         {
             let mut save =
@@ -196,7 +204,9 @@ mod tests {
         assert_eq!(Store::open(&path).err(), Some("another daemon is using it".into()));
         drop(store);
         let store = Store::open(&path).expect("a store");
-        assert_eq!(store.downloads().expect("readable"), [entry(u64::MAX), entry(3)]);
+        let mut found = Vec::new();
+        store.each(|entry| found.push(entry)).expect("readable");
+        assert_eq!(found, [entry(u64::MAX), entry(3)]);
         assert_eq!(store.options().expect("readable"), options);
         assert_eq!(store.session(|| "def".into()).expect("a session"), session);
     }

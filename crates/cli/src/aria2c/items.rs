@@ -3,8 +3,9 @@
 use super::arguments::{Arguments, Refused};
 use crate::input;
 use downhaul_daemon::aria2::metalink;
+use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
-use downhaul_daemon::session_file::{self, Item};
+use downhaul_daemon::session_file;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -30,13 +31,13 @@ pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused>
         if is_metalink && Path::new(operand).is_file() {
             items.extend(of_metalink(operand)?);
         } else if given.options.is_true("force-sequential") {
-            items.push(Item { uris: vec![operand.clone()], options: Options::default() });
+            items.push(Item::new(vec![operand.clone()], Options::default()));
         } else {
             mirrors.push(operand.clone());
         }
     }
     if !mirrors.is_empty() {
-        items.insert(0, Item { uris: mirrors, options: Options::default() });
+        items.insert(0, Item::new(mirrors, Options::default()));
     }
     Ok((items, Vec::new()))
 }
@@ -56,8 +57,7 @@ fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
 
 fn of_metalink(file: &str) -> Result<Vec<Item>, Refused> {
     let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
-    let files = metalink(bytes).map_err(|fault| cannot_be_read(file, &fault))?;
-    Ok(files.into_iter().map(|(uris, options)| Item { uris, options }).collect())
+    metalink(bytes).map_err(|fault| cannot_be_read(file, &fault))
 }
 
 /// Reads a file, which may be packed, or standard input.

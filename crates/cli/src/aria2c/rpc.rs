@@ -5,8 +5,8 @@
 use super::arguments::Refused;
 use crate::daemon;
 use downhaul_daemon::folders::Folders;
+use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
-use downhaul_daemon::session_file::Item;
 use downhaul_daemon::web::{Allowed, Token};
 use downhaul_engine::core::secret::Secret;
 use std::collections::BTreeSet;

@@ -11,9 +11,8 @@ use downhaul_daemon::entry::{Entry, State as EntryState};
 use downhaul_daemon::gid::Gid;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::queue::Sequence;
-use downhaul_daemon::state::{Notice, State};
-use downhaul_engine::core::job::parse_given;
-use downhaul_engine::core::show::{self, escaped};
+use downhaul_daemon::state::{Current, Notice, State};
+use downhaul_engine::core::show::escaped;
 use jiff::Zoned;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -205,9 +204,8 @@ impl Screen {
 
     /// Returns the progress of one download. `whole` adds its connections, its speed and the time left.
     fn one(&self, state: &State, entry: &Entry, whole: bool) -> String {
-        let live = state.live(entry.gid);
-        let completed = live.map_or(entry.completed, |live| live.completed.max(entry.completed));
-        let total = live.and_then(|live| live.total).or(entry.total).unwrap_or_default();
+        let Current { completed, total, speed, connections } = state.current(entry);
+        let total = total.unwrap_or_default();
         let percent = completed.saturating_mul(100).checked_div(total).map(|percent| format!("({percent}%)"));
         let mut text = format!(
             "[#{} {}/{}{}",
@@ -217,8 +215,7 @@ impl Screen {
             percent.unwrap_or_default()
         );
         if whole {
-            let speed = live.map_or(0, |live| live.speed());
-            text += &format!(" CN:{} DL:{}", live.map_or(0, |live| live.connections), self.size(speed));
+            text += &format!(" CN:{connections} DL:{}", self.size(speed));
             let left = total.saturating_sub(completed).checked_div(speed).filter(|left| *left > 0);
             text.extend(left.map(|left| format!(" ETA:{}", duration(left))));
         }
@@ -294,8 +291,7 @@ fn path(entry: &Entry) -> String {
 
 /// Returns the first URL, without secrets.
 fn uri(entry: &Entry) -> String {
-    let uri = entry.uris.first().map_or("", String::as_str);
-    parse_given(uri).map_or_else(|_| show::not_a_url(uri), |(url, _)| show::url(&url))
+    entry.shown_uris().next().unwrap_or_default().into_owned()
 }
 
 /// Returns a number of bytes as aria2 shortens it: `1023`, `1.0Ki`, `19Mi`. Digits are cut off, not rounded.

@@ -17,9 +17,9 @@ use downhaul_daemon::entry::{Entry, State as EntryState};
 use downhaul_daemon::fault::Fault;
 use downhaul_daemon::folders::Folders;
 use downhaul_daemon::gid::Gid;
+use downhaul_daemon::item::Item;
 use downhaul_daemon::options::{Options, Scope, row};
 use downhaul_daemon::queue::Sequence;
-use downhaul_daemon::session_file::Item;
 use downhaul_daemon::state::Notice;
 use downhaul_daemon::web::{self, Web};
 use downhaul_daemon::{Config, Daemon};
@@ -99,8 +99,8 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         Daemon::start(config).map_err(|why| Refused::new(FAILED, why + "\n"))?
     };
     screen.notice(&format!("Downloading {} item(s)", items.len()));
-    add(&daemon, options, items, &mut screen)?;
-    let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status: 0 };
+    let status = add(&daemon, options, items, &mut screen)?;
+    let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status };
     let is_over = own.block_on(run.drive(watched, server));
     let status = run.end(&args, is_over);
     own.shutdown_background();
@@ -126,12 +126,13 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files.
-fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<(), Refused> {
+/// Adds the files. Those of a list that cannot be used are left out. Returns the exit status so far.
+fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
     let is_single = items.len() == 1 && !is_list && !options.is_true("force-sequential");
     let now = downhaul_daemon::daemon::now();
+    let (mut status, all, mut wrong) = (0, items.len(), 0);
     for item in items {
         let mut own = Options::default();
         for name in OF_ONE {
@@ -140,33 +141,39 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
                 own.set(name, value).map_err(Refused::value)?;
             }
         }
-        own.extend(item.options);
+        own.extend(item.options.clone());
         if !is_served {
             // No client could resume it.
             own = own.without(&["pause"]);
         }
+        let item = Item { options: own, ..item };
         let added = match is_served && is_list {
-            true => add_again(daemon, item.uris, own, now),
-            false => daemon.change(|state| state.add(item.uris, own, None, now)).map(drop),
+            true => add_again(daemon, item, now),
+            false => daemon.change(|state| state.add(item, None, now)).map(drop),
         };
         match added {
             Err(fault) if is_served => screen.error(&fault.message),
-            Err(fault) => {
+            // Nothing is left to download.
+            Err(fault) if wrong + 1 == all => {
                 let why = format!("Exception caught\nException: errorCode={FAILED} {fault}\n");
                 return Err(Refused::new(FAILED, why));
+            }
+            Err(fault) => {
+                screen.error(&format!("errorCode={FAILED} {fault}"));
+                (status, wrong) = (FAILED, wrong + 1);
             }
             Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(status)
 }
 
 /// Adds a file of a list, unless the queue has it. A file without an identifier gets one that depends on what
 /// the list says about it, so that the next start recognises it.
-fn add_again(daemon: &Daemon, uris: Vec<String>, mut own: Options, now: u64) -> Result<(), Fault> {
-    let given = own.get("gid").and_then(Gid::read);
-    let gid = given.unwrap_or_else(|| Gid::new(hash(&uris, &own).max(1)));
-    own.set("gid", &gid.to_string())?;
+fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
+    let given = item.options.get("gid").and_then(Gid::read);
+    let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
+    item.options.set("gid", &gid.to_string())?;
     let known = daemon.state().queue().get(gid).map(|entry| entry.state);
     match known {
         // A session file lists what is not complete. If the queue knows better, it was saved later.
@@ -175,7 +182,7 @@ fn add_again(daemon: &Daemon, uris: Vec<String>, mut own: Options, now: u64) -> 
         Some(_) => daemon.change(|state| state.forget(&[gid]))?,
         None => {}
     }
-    daemon.change(|state| state.add(uris, own, None, now)).map(drop)
+    daemon.change(|state| state.add(item, None, now)).map(drop)
 }
 
 /// Returns a hash (FNV-1a) that is the same in each version of the program.

@@ -5,9 +5,9 @@ use super::arguments::Refused;
 use crate::args::{Args, Command, NoArgs};
 use crate::daemon;
 use crate::run;
+use downhaul_daemon::network;
 use downhaul_daemon::options::Options;
-use downhaul_engine::core::proxy::{NoProxy, Proxy};
-use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::proxy::NoProxy;
 use downhaul_engine::core::settings::{Resume, Settings};
 use std::ffi::OsString;
 
@@ -50,8 +50,9 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
         settings.resume = Resume::Adopt;
     }
     settings.keep_mtime = options.is_true("remote-time");
-    settings.proxies.http = proxy(options, "http", settings.proxies.http)?;
-    settings.proxies.https = proxy(options, "https", settings.proxies.https)?;
+    settings.proxies.http = network::proxy(options, "http", settings.proxies.http).map_err(Refused::value)?;
+    settings.proxies.https =
+        network::proxy(options, "https", settings.proxies.https).map_err(Refused::value)?;
     if let Some(hosts) = options.get("no-proxy") {
         settings.proxies.except = NoProxy::parse(hosts);
     }
@@ -90,29 +91,6 @@ fn words(options: &Options) -> Vec<String> {
     words
 }
 
-/// Returns the proxy for URLs of a scheme. Without an option, it is the one of the environment.
-fn proxy(options: &Options, scheme: &str, else_: Option<Proxy>) -> Result<Option<Proxy>, Refused> {
-    let own = format!("{scheme}-proxy");
-    let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));
-    let Some(name) = name else { return Ok(else_) };
-    // An empty value means no proxy.
-    let Some(text) = options.get(name) else { return Ok(None) };
-    let one_of =
-        |part: &str| options.get(&format!("{own}-{part}")).or(options.get(&format!("all-proxy-{part}")));
-    let login = one_of("user")
-        .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
-    let proxy = Proxy::parse(text).and_then(|proxy| match login {
-        Some(login) => proxy.with_login(Some(login)),
-        None => Ok(proxy),
-    });
-    // The reason has no part of the URL, which may have a password.
-    proxy.map(Some).map_err(|why| {
-        Refused::value(format!(
-            "We encountered a problem while processing the option '--{name}'.\n  -> {why}"
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,14 +112,5 @@ mod tests {
         for word in ["--retries=inf", "--timeout=7", "--insecure", "--min-speed=2048"] {
             assert!(words.iter().any(|other| other == word), "{word}: {words:?}");
         }
-    }
-
-    #[test]
-    fn a_proxy_is_for_its_scheme_and_may_be_none() {
-        let given = options(&[("all-proxy", "p:1"), ("https-proxy", ""), ("all-proxy-user", "me")]);
-        assert!(proxy(&given, "http", None).expect("a proxy").is_some());
-        let other = Proxy::parse("q:1").ok();
-        assert_eq!(proxy(&given, "https", other.clone()).expect("none"), None);
-        assert_eq!(proxy(&options(&[]), "https", other.clone()).expect("the other"), other);
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod notice;
 pub(crate) mod secret;
 
 use crate::args::{self, Args};
+use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::platform::{self, Signal, Signals};
 use crate::printer;
@@ -51,8 +52,8 @@ impl From<String> for Stopped {
 
 fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     let args = run::with_secrets(args).map_err(Stopped::Exit)?;
-    for option in unused(&args) {
-        run::warn(&format!("{option} has no effect on the downloads of a daemon"));
+    if let Some(option) = senseless(&args).next() {
+        return Err(format!("{option} makes no sense for the downloads of a daemon").into());
     }
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
     let (token, secret_file) = secret::token(daemon)?;
@@ -104,11 +105,12 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
     Ok(Exit::Success)
 }
 
-/// Returns the options of the arguments that the daemon ignores.
-fn unused(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
+/// Returns the options of the arguments that the daemon could only ignore.
+fn senseless(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
     let options = &args.options;
     let given = [
         ("--dry-run", options.configuration.dry_run),
+        ("--data, --json or --request", Asks::is_special(args)),
         ("--checksum", options.verification.checksum.is_some()),
         ("--record", options.verification.record.is_some()),
         ("--failed", options.failure.failed.is_some()),

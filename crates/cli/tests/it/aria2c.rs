@@ -228,6 +228,17 @@ fn a_list_has_options_for_each_file() {
 }
 
 #[test]
+fn a_line_that_is_not_a_url_is_a_failure_and_the_others_are_downloaded() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 5000));
+    place.write("list", format!("ftp://127.0.0.1/x\n{url}\nno url\n"));
+    let out = aria2c(&place, &["-i", "list", "--enable-color=false"]);
+    assert_eq!((out.status, place.file("a")), (1, Some(content("a", 5000))), "{}", stdout(&out));
+    place.write("list", "no url\nftp://127.0.0.1/x\n");
+    assert_eq!(aria2c(&place, &["-i", "list", "-q"]).status, 1);
+}
+
+#[test]
 fn the_configuration_of_aria2_is_below_the_command_line() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a", content("a", 5000));

@@ -2,11 +2,11 @@
 //! parameters are checked, because many clients send other things there.
 
 use super::methods::Caller;
+use crate::facts;
 use crate::fault::Fault;
-use crate::options::Options;
+use crate::item::Item;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
-use downhaul_engine::Destination;
 use downhaul_engine::core::list::metalink::Metalink;
 use serde_json::{Value, json};
 
@@ -114,23 +114,13 @@ pub fn document(text: &str) -> Result<Vec<u8>, Fault> {
     decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))
 }
 
-/// Reads a Metalink document. Returns the URLs of each file, and the options that the document sets: its name
-/// and its digest.
+/// Reads a Metalink document. Returns its files as downloads.
 ///
 /// # Errors
 /// Returns a fault if the document cannot be read.
-pub fn metalink(document: Vec<u8>) -> Result<Vec<(Vec<String>, Options)>, Fault> {
-    let mut files = Vec::new();
-    for (_, job) in Metalink::new(document) {
-        let job = job?;
-        let mut options = Options::default();
-        if let Destination::Name(name) = &job.destination {
-            options.set("out", name.as_str())?;
-        }
-        if let Some(best) = job.expected.iter().max_by_key(|one| one.digest.algorithm) {
-            options.set("checksum", &format!("{}={}", best.digest.algorithm.name(), best.digest))?;
-        }
-        files.push((job.urls.iter().map(ToString::to_string).collect(), options));
-    }
-    Ok(files)
+pub fn metalink(document: Vec<u8>) -> Result<Vec<Item>, Fault> {
+    let items: Result<Vec<Item>, Fault> =
+        Metalink::new(document).map(|(_, job)| facts::item_of(&job?)).collect();
+    let empty = || Fault::refused("The document has no files.");
+    Some(items?).filter(|items| !items.is_empty()).ok_or_else(empty)
 }

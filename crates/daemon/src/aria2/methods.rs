@@ -8,8 +8,10 @@ use crate::daemon::{Daemon, now};
 use crate::entry::{Entry, State as EntryState};
 use crate::fault::Fault;
 use crate::gid::Gid;
+use crate::item::Item;
 use crate::queue::{Place, Sequence};
-use crate::state::{Changed, State};
+use crate::state::{Changed, Edit, State};
+use crate::uri;
 use crate::web::Token;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -188,12 +190,13 @@ impl<'a> Caller<'a> {
             "aria2.changeUri" => self.change_uri(params),
             "aria2.changeOption" => {
                 let (gid, options) = (self.gid(params)?, params.options(1)?);
-                change(&|state| state.change_options(gid, options.clone()))?;
+                let edit = Edit { options: Some(options), ..Edit::default() };
+                change(&|state| state.edit(gid, edit.clone()))?;
                 Ok(ok())
             }
             "aria2.changeGlobalOption" => {
                 let options = params.global_options(0)?;
-                change(&|state| state.change_all(options.clone()))?;
+                change(&|state| state.change_all(&options))?;
                 Ok(ok())
             }
             "aria2.removeDownloadResult" => {
@@ -224,16 +227,13 @@ impl<'a> Caller<'a> {
                 let over = || Fault::refused(format!("No URI data is available for GID#{}", entry.gid));
                 (!entry.state.is_over()).then(|| status::uris(entry)).ok_or_else(over)
             }),
-            "aria2.getFiles" => self.with(self.gid(params)?, |state, entry| {
-                Ok(status::of(state, entry, &["files".into()])["files"].take())
-            }),
+            "aria2.getFiles" => self.with(self.gid(params)?, |state, entry| Ok(status::files(state, entry))),
             "aria2.getServers" => self.with(self.gid(params)?, |state, entry| {
-                let live = state.live(entry.gid);
-                let live =
-                    live.ok_or_else(|| Fault::refused(format!("No active download for GID#{}", entry.gid)))?;
-                let uri = entry.uris.first().cloned().unwrap_or_default();
-                let server =
-                    json!({ "uri": uri, "currentUri": uri, "downloadSpeed": live.speed().to_string() });
+                if entry.state != EntryState::Active {
+                    return Err(Fault::refused(format!("No active download for GID#{}", entry.gid)));
+                }
+                let (uri, speed) = (entry.shown_uris().next(), state.current(entry).speed.to_string());
+                let server = json!({ "uri": uri, "currentUri": uri, "downloadSpeed": speed });
                 Ok(json!([{ "index": "1", "servers": [server] }]))
             }),
             "aria2.getPeers" => {
@@ -241,7 +241,7 @@ impl<'a> Caller<'a> {
                 Err(Fault::refused(format!("No peer data is available for GID#{gid}")))
             }
             "aria2.getOption" => {
-                self.with(self.gid(params)?, |_, entry| Ok(entry.options.shown(false).into()))
+                self.with(self.gid(params)?, |state, entry| Ok(state.options_of(entry).shown(false).into()))
             }
             "aria2.getGlobalOption" => Ok(self.daemon.state().options().shown(true).into()),
             "aria2.getGlobalStat" => Ok(self.global_stat()),
@@ -259,24 +259,20 @@ impl<'a> Caller<'a> {
 
     fn add_uri(&self, params: &Params) -> Result<Value, Fault> {
         let (uris, options, position) = (params.texts(0)?, params.options(1)?, position(params, 2)?);
-        let gid = self.daemon.change(|state| state.add(uris, options, position, now()))?;
+        let item = Item::new(uris, options);
+        let gid = self.daemon.change(|state| state.add(item, position, now()))?;
         Ok(text(gid))
     }
 
     /// Adds a download for each file of a Metalink document.
     fn add_metalink(&self, params: &Params) -> Result<Value, Fault> {
         let (document, options, position) = (params.text(0)?, params.options(1)?, position(params, 2)?);
-        let mut gids = Vec::new();
-        for (number, (uris, own)) in
-            super::json::metalink(super::json::document(document)?)?.into_iter().enumerate()
-        {
-            let mut options = options.clone();
-            options.extend(own);
-            let position =
-                position.map(|first| first.saturating_add(i64::try_from(number).unwrap_or(i64::MAX)));
-            gids.push(text(self.daemon.change(|state| state.add(uris, options, position, now()))?));
+        let mut items = super::json::metalink(super::json::document(document)?)?;
+        for item in &mut items {
+            item.options = item.options.above(&options);
         }
-        Ok(gids.into())
+        let gids = self.daemon.change(|state| state.add_all(items, position, now()))?;
+        Ok(gids.into_iter().map(text).collect())
     }
 
     fn change_position(&self, params: &Params) -> Result<Value, Fault> {
@@ -299,19 +295,21 @@ impl<'a> Caller<'a> {
             return Err(Fault::refused(format!("fileIndex is out of range: {file}")));
         }
         let at = params.optional_number(4)?.map(|at| usize::try_from(at).unwrap_or_default());
-        let added: Vec<String> = added.into_iter().filter(|uri| crate::job::is_url(uri)).collect();
+        // As in aria2, what cannot be used is left out.
+        let added: Vec<String> =
+            added.into_iter().filter_map(|one| uri::checked(vec![one]).ok()?.pop()).collect();
         let counts = self.daemon.change(|state| {
             let mut uris = state.queue().get(gid).map(|entry| entry.uris.clone()).unwrap_or_default();
             let before = uris.len();
-            for uri in &removed {
-                if let Some(at) = uris.iter().position(|other| other == uri) {
+            for removed in uri::meant(removed, &uris) {
+                if let Some(at) = uris.iter().position(|other| *other == removed) {
                     uris.remove(at);
                 }
             }
             let counts = (before - uris.len(), added.len());
             let at = at.unwrap_or(uris.len()).min(uris.len());
-            uris.splice(at..at, added.iter().cloned());
-            let ((), effects) = state.change_uris(gid, uris)?;
+            uris.splice(at..at, added);
+            let ((), effects) = state.edit(gid, Edit { uris: Some(uris), ..Edit::default() })?;
             Ok((counts, effects))
         })?;
         Ok(json!([counts.0, counts.1]))
@@ -323,12 +321,12 @@ impl<'a> Caller<'a> {
         let number = usize::try_from(number).map_err(|_| Fault::refused("num must be at least 0."))?;
         let state = self.daemon.state();
         let describe = |entry: &Arc<Entry>| status::of(&state, entry, &keys);
-        let all = state.queue().iter(sequence);
+        let queue = state.queue();
         Ok(match usize::try_from(offset) {
-            Ok(offset) => all.skip(offset).take(number).map(describe).collect(),
+            Ok(offset) => queue.forward_from(sequence, offset).take(number).map(describe).collect(),
             Err(_) => {
                 let skipped = usize::try_from(offset.unsigned_abs() - 1).unwrap_or(usize::MAX);
-                all.rev().skip(skipped).take(number).map(describe).collect()
+                queue.back_from(sequence, skipped).take(number).map(describe).collect()
             }
         })
     }
@@ -364,9 +362,7 @@ impl<'a> Caller<'a> {
         describe: impl FnOnce(&State, &Entry) -> Result<Value, Fault>,
     ) -> Result<Value, Fault> {
         let state = self.daemon.state();
-        let missing = || Fault::refused(format!("No such download for GID#{gid}"));
-        let entry = state.queue().get(gid).ok_or_else(missing)?;
-        describe(&state, entry)
+        describe(&state, state.known(gid)?)
     }
 }
 

@@ -4,19 +4,19 @@
 //! pieces as there are bytes, beginning with the first one.
 
 use crate::entry::{Entry, State as EntryState, gids};
-use crate::state::State;
+use crate::state::{Current, State};
 use serde_json::{Map, Value, json};
 
 /// Returns the fields of a download, or only those with these names.
 pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
-    let live = state.live(entry.gid);
-    let completed = live.map_or(entry.completed, |live| live.completed.max(entry.completed));
-    let total = live.and_then(|live| live.total).or(entry.total).unwrap_or_default();
-    let piece = entry.options.number("piece-length").max(1);
+    let Current { completed, total, speed, connections } = state.current(entry);
+    let total = total.unwrap_or_default();
+    let piece = piece_length(state, entry, total);
     let pieces = total.div_ceil(piece);
     let mut fields = Map::new();
+    let is_wanted = |name: &str| keys.is_empty() || keys.iter().any(|key| key == name);
     let mut add = |name: &str, value: Value| {
-        if keys.is_empty() || keys.iter().any(|key| key == name) {
+        if is_wanted(name) {
             fields.insert(name.into(), value);
         }
     };
@@ -25,17 +25,20 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("totalLength", text(total));
     add("completedLength", text(completed));
     add("uploadLength", text(0));
-    add("downloadSpeed", text(live.map_or(0, |live| live.speed())));
+    add("downloadSpeed", text(speed));
     add("uploadSpeed", text(0));
-    add("connections", text(live.map_or(0, |live| live.connections)));
+    add("connections", text(connections));
     add("numPieces", text(pieces));
     add("pieceLength", text(piece));
-    if pieces > 0 {
+    // Clients ask often, and most of them want to know other fields only.
+    if pieces > 0 && is_wanted("bitfield") {
         let done = if completed >= total { pieces } else { completed / piece };
         add("bitfield", bitfield(done, pieces).into());
     }
-    add("dir", entry.options.value("dir").into());
-    add("files", files(entry, completed, total));
+    add("dir", state.value(entry, "dir").into());
+    if is_wanted("files") {
+        add("files", files(state, entry));
+    }
     if entry.state.is_over() {
         let error = entry.error.as_ref();
         add("errorCode", text(entry.aria2_status()));
@@ -46,35 +49,45 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     }
     if let Some(gid) = entry.following {
         add("following", text(gid));
-        add("belongsTo", text(gid));
     }
     Value::Object(fields)
 }
 
 /// Returns the files of a download, as `aria2.getFiles` does. There is one.
-pub fn files(entry: &Entry, completed: u64, total: u64) -> Value {
+pub fn files(state: &State, entry: &Entry) -> Value {
+    let Current { completed, total, .. } = state.current(entry);
     json!([{
         "index": "1",
-        "path": path(entry),
-        "length": text(total),
+        "path": path(state, entry),
+        "length": text(total.unwrap_or_default()),
         "completedLength": text(completed),
         "selected": "true",
         "uris": uris(entry),
     }])
 }
 
-/// Returns the URLs of a download, as `aria2.getUris` does.
+/// The most pieces of a file. aria2 has no such limit, but a client can say any length of a piece.
+const PIECES_MOST: u64 = 1 << 16;
+
+/// Returns the length of a piece. It is a multiple of what the options say, if there would be too many
+/// pieces.
+fn piece_length(state: &State, entry: &Entry, total: u64) -> u64 {
+    let piece = state.value(entry, "piece-length").parse().unwrap_or(1_u64).max(1);
+    piece.saturating_mul(total.div_ceil(piece).div_ceil(PIECES_MOST).max(1))
+}
+
+/// Returns the URLs of a download without secrets, as `aria2.getUris` does.
 pub fn uris(entry: &Entry) -> Value {
     let used = |at: usize| entry.state.is_over() || entry.state == EntryState::Active && at == 0;
     let status = |at| if used(at) { "used" } else { "waiting" };
-    entry.uris.iter().enumerate().map(|(at, uri)| json!({ "uri": uri, "status": status(at) })).collect()
+    entry.shown_uris().enumerate().map(|(at, uri)| json!({ "uri": uri, "status": status(at) })).collect()
 }
 
 /// Returns the path of the file, as far as it is known.
-fn path(entry: &Entry) -> String {
+fn path(state: &State, entry: &Entry) -> String {
     match (&entry.path, entry.options.get("out")) {
         (Some(path), _) => path.to_string_lossy().into_owned(),
-        (None, Some(out)) => format!("{}/{out}", entry.options.value("dir").trim_end_matches('/')),
+        (None, Some(out)) => format!("{}/{out}", state.value(entry, "dir").trim_end_matches('/')),
         (None, None) => String::new(),
     }
 }

@@ -7,8 +7,9 @@ mod table;
 pub use table::{Kind, Scope, TABLE, row};
 
 use crate::fault::Fault;
+use crate::uri;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The longest value of an option in bytes. The longest ones are sets of headers; servers accept heads of
@@ -18,14 +19,14 @@ const LONGEST_VALUE: usize = 256 << 10;
 /// The options of the daemon that downhaul uses.
 const USED: [&str; 3] = ["max-concurrent-downloads", "max-overall-download-limit", "max-download-result"];
 
-/// Options that were set, by name. Only the values that differ from the defaults need memory.
+/// Options that were set, in the order of their names. Most downloads have very few, so they are in a list.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<&'static str, String>);
+pub struct Options(Vec<(&'static str, Box<str>)>);
 
 /// A value may be a password or a header with one, so debug output shows the names only.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -75,8 +76,20 @@ impl Options {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Fault> {
         let Some((name, _, kind, _)) = table::row(name) else { return Ok(()) };
         let value = checked(*kind, value).ok_or_else(|| bad(name))?;
-        self.0.insert(name, value);
+        self.insert(name, value.into());
         Ok(())
+    }
+
+    fn insert(&mut self, name: &'static str, value: Box<str>) {
+        match self.place(name) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (name, value)),
+        }
+    }
+
+    /// Returns the place of an option in the list, or the place where it would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (*other).cmp(name))
     }
 
     /// Sets an option, or adds a line to one that may occur several times.
@@ -93,17 +106,17 @@ impl Options {
 
     /// Returns true if an option was set, even to an empty value.
     pub fn is_set(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.place(name).is_ok()
     }
 
     /// Returns the names and values that were set, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+        self.0.iter().map(|(name, value)| (*name, &**value))
     }
 
     /// Returns the value of an option that was set. An empty value counts as none.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.place(name).ok().map(|at| &*self.0[at].1).filter(|value| !value.is_empty())
     }
 
     /// Returns the value of an option, or its default.
@@ -123,32 +136,59 @@ impl Options {
 
     /// Adds options. They replace options of the same name.
     pub fn extend(&mut self, other: Options) {
-        self.0.extend(other.0);
+        other.0.into_iter().for_each(|(name, value)| self.insert(name, value));
+    }
+
+    /// Returns these options, and of `below` those that are not set here.
+    #[must_use]
+    pub fn above(&self, below: &Options) -> Options {
+        let mut all = below.clone();
+        all.extend(self.clone());
+        all
+    }
+
+    /// Returns the options whose names pass a test.
+    fn filtered(&self, is_kept: impl Fn(&str) -> bool) -> Options {
+        Options(self.0.iter().filter(|(name, _)| is_kept(name)).cloned().collect())
+    }
+
+    /// Returns those of these options that are not set in `other`.
+    #[must_use]
+    pub fn outside(&self, other: &Options) -> Options {
+        self.filtered(|name| !other.is_set(name))
+    }
+
+    /// Returns the options whose values differ from those that clients were shown. A client that sends back a
+    /// URL without its secrets does not change it.
+    #[must_use]
+    pub fn changed_from(&self, before: &Options) -> Options {
+        self.filtered(|name| {
+            let is_the_shown = |value: &str| before.get(name).is_some_and(|one| shown(name, one) == value);
+            !(is_url(name) && self.get(name).is_some_and(is_the_shown))
+        })
     }
 
     /// Returns the options that affect one download.
     #[must_use]
     pub fn of_downloads(&self) -> Options {
-        let is_own = |name: &str| table::row(name).is_some_and(|row| row.1 == Scope::Download);
-        Options(
-            self.0
-                .iter()
-                .filter(|(name, _)| is_own(name))
-                .map(|(name, value)| (*name, value.clone()))
-                .collect(),
-        )
+        self.filtered(|name| table::row(name).is_some_and(|row| row.1 == Scope::Download))
     }
 
     /// Returns the options except those with these names.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Options {
-        let others = self.0.iter().filter(|(name, _)| !names.contains(name));
-        Options(others.map(|(name, value)| (*name, value.clone())).collect())
+        self.filtered(|name| !names.contains(&name))
+    }
+
+    /// Returns the options with these names.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Options {
+        self.filtered(|name| names.contains(&name))
     }
 
     /// Returns the names and values as they are stored.
     pub fn to_json(&self) -> Value {
-        self.0.iter().map(|(name, value)| ((*name).to_string(), Value::from(value.as_str()))).collect()
+        self.0.iter().map(|(name, value)| ((*name).to_string(), Value::from(&**value))).collect()
     }
 
     /// Reads what [`Options::to_json`] returned. Values that this version does not know are left out.
@@ -162,15 +202,26 @@ impl Options {
     }
 
     /// Returns what a client expects to see: every option with a value or a default. `all` adds the options
-    /// of the daemon to those of downloads.
+    /// of the daemon to those of downloads. URLs have no secrets.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)
                 && !matches!(*name, "gid" | "pause" | "rpc-secret" | "rpc-passwd")
         });
-        let value = |row: &table::Row| (row.0.to_string(), Value::from(self.value(row.0)));
+        let value =
+            |row: &table::Row| (row.0.to_string(), Value::from(self::shown(row.0, self.value(row.0))));
         shown.filter(|row| !self.value(row.0).is_empty()).map(value).collect()
     }
+}
+
+/// Returns true if the value of an option is a URL.
+fn is_url(name: &str) -> bool {
+    name.ends_with("-proxy") || matches!(name, "referer" | "metalink-base-uri")
+}
+
+/// Returns the value of an option as clients see it.
+fn shown<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
+    if is_url(name) { uri::shown(value) } else { value.into() }
 }
 
 /// Returns the value that a client sent as a text, or `None` for no value.
@@ -199,14 +250,15 @@ fn checked(kind: Kind, value: &str) -> Option<String> {
     }
     let value = if matches!(kind, Kind::Text | Kind::Lines) { value } else { value.trim() };
     match kind {
-        Kind::Bool => matches!(value, "true" | "false" | "").then(|| value.to_string()),
-        Kind::OneOf(words) => (value.is_empty() || words.contains(&value)).then(|| value.to_string()),
+        // As in aria2, an option that stands alone is true.
+        Kind::Bool if value.is_empty() => Some("true".into()),
+        Kind::Bool => matches!(value, "true" | "false").then(|| value.to_string()),
+        Kind::OneOf(words) => words.contains(&value).then(|| value.to_string()),
         Kind::Text | Kind::Lines => Some(value.to_string()),
         Kind::Real => {
             let number = value.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-            (value.is_empty() || number.is_some()).then(|| value.to_string())
+            number.map(|_| value.to_string())
         }
-        Kind::Number(..) | Kind::Size(..) if value.is_empty() => Some(String::new()),
         Kind::Number(least, most) => in_range(value.parse().ok()?, least, most),
         Kind::Size(least, most) => in_range(bytes(value)?, least, most),
     }
@@ -243,6 +295,8 @@ mod tests {
         assert_eq!(options.get("header"), Some("A: b\nC: d"));
         assert_eq!((options.get("log"), options.get("rpc-secret"), options.get("dir")), (None, None, None));
         assert_eq!(Options::from_json(&options.to_json()), options);
+        let alone = Options::from_client(&json!({ "continue": "" })).expect("allowed");
+        assert!(alone.is_true("continue"));
     }
 
     #[test]
@@ -256,6 +310,10 @@ mod tests {
             ("pause", json!("yes")),
             ("follow-metalink", json!("maybe")),
             ("seed-ratio", json!("inf")),
+            ("split", json!("")),
+            ("max-download-limit", json!(" ")),
+            ("follow-metalink", json!("")),
+            ("seed-time", json!("")),
             ("header", json!([1])),
             ("dir", json!({})),
             ("dir", json!("a\0b")),

@@ -1,55 +1,97 @@
-//! The changes that clients make.
+//! The changes that clients make: they add downloads, and change, move, pause and resume them.
 //!
-//! Invariant: a change that is refused, or that cannot be saved, changes nothing.
+//! Invariant: a change that is refused, or that cannot be saved, changes nothing. Each change is saved in one
+//! step.
 
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry};
 use crate::fault::Fault;
 use crate::gid::Gid;
+use crate::item::Item;
 use crate::job;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
-use downhaul_engine::ErrorKind;
-use downhaul_engine::core::name::side_files;
-use std::path::Path;
+use crate::uri;
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// A change of a download. Fields that are `None` change nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Edit {
+    /// Options that are set.
+    pub options: Option<Options>,
+    /// The new URLs. The bytes of the file are kept.
+    pub uris: Option<Vec<String>>,
+    /// Pauses or resumes it.
+    pub paused: Option<bool>,
+    /// Moves it within the queue.
+    pub place: Option<Place>,
+}
+
+/// Options of an [`Item`] that are not options of its download.
+const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
 impl State {
     /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
     ///
     /// # Errors
-    /// Returns a fault if an option or the identifier cannot be used.
-    pub fn add(&mut self, uris: Vec<String>, own: Options, position: Option<i64>, now: u64) -> Changed<Gid> {
-        let mut options = self.options.of_downloads();
-        options.extend(own.of_downloads());
-        job::check(&uris, &options, &self.folders)?;
-        let gid = match options.get("gid") {
-            None => self.new_gid(),
-            Some(text) => {
-                let gid = Gid::read(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
-                if self.queue.get(gid).is_some() {
-                    return Err(Fault::refused(format!("GID {text} is already used.")));
-                }
-                gid
-            }
-        };
-        let rank = self.queue.last(Sequence::Queued);
-        let entry = Entry::new(gid, rank, uris, options.without(&["gid", "pause"]), now);
-        let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
-        let entry = Entry { state, ..entry };
-        self.save(vec![entry])?;
-        if let Some(position) = position {
-            self.move_to(gid, Place::FromFront(position))?;
-        }
-        Ok((gid, changed(gid)))
+    /// Returns a fault if a URL, an option or the identifier cannot be used.
+    pub fn add(&mut self, item: Item, position: Option<i64>, now: u64) -> Changed<Gid> {
+        let (gids, effects) = self.add_all(vec![item], position, now)?;
+        let gid = gids.into_iter().next().ok_or_else(|| Fault::refused("URI is not provided."))?;
+        Ok((gid, effects))
     }
 
-    fn new_gid(&self) -> Gid {
-        loop {
-            let gid = Gid::new(fastrand::u64(1..));
-            if self.queue.get(gid).is_none() {
-                return gid;
-            }
+    /// Adds several downloads, all or none, one after the other at a position of the queue, or at its end.
+    /// Those to which a list gives a higher priority go first. Returns the identifiers in the order of the
+    /// items.
+    ///
+    /// # Errors
+    /// Returns the first fault.
+    pub fn add_all(&mut self, items: Vec<Item>, position: Option<i64>, now: u64) -> Changed<Vec<Gid>> {
+        let mut new = HashSet::new();
+        let mut entries = Vec::new();
+        for item in items {
+            let entry = self.entry_of(item, now, &new)?;
+            new.insert(entry.gid);
+            entries.push(entry);
         }
+        let gids: Vec<Gid> = entries.iter().map(|entry| entry.gid).collect();
+        entries.sort_by_key(|entry| Reverse(entry.facts.as_ref().map_or(0, |facts| facts.priority())));
+        let at = position.map_or(usize::MAX, |at| usize::try_from(at.max(0)).unwrap_or(usize::MAX));
+        let (ranks, mut others) = self.queue.ranks_at(at, entries.len(), None);
+        entries.iter_mut().zip(ranks).for_each(|(entry, rank)| entry.rank = rank);
+        others.extend(entries);
+        self.save(others)?;
+        let effects = gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect();
+        Ok((gids, effects))
+    }
+
+    /// Returns the entry of a new download. `new` are the identifiers that are added with it.
+    pub(super) fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> Result<Entry, Fault> {
+        let own = item.options.of_downloads();
+        let is_free = |gid: &Gid| self.queue.get(*gid).is_none() && !new.contains(gid);
+        let gid = match own.get("gid") {
+            None => loop {
+                let gid = Gid::new(fastrand::u64(1..));
+                if is_free(&gid) {
+                    break gid;
+                }
+            },
+            Some(text) => {
+                let gid = Gid::read(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
+                let used = || Fault::refused(format!("GID {text} is already used."));
+                Some(gid).filter(is_free).ok_or_else(used)?
+            }
+        };
+        let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
+        let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
+        let facts = item.facts.map(Arc::new);
+        let uris = uri::checked(item.uris)?;
+        let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
+        job::of(&entry, &self.options_of(&entry), &self.folders)?;
+        Ok(entry)
     }
 
     /// Moves a queued download, and returns its new position.
@@ -57,29 +99,30 @@ impl State {
     /// # Errors
     /// Returns a fault if the download is not queued.
     pub fn move_to(&mut self, gid: Gid, place: Place) -> Changed<usize> {
-        let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
-        let (at, moved) = self.queue.moved(gid, place).ok_or_else(missing)?;
-        self.save(moved)?;
-        Ok((at, changed(gid)))
+        let ((), effects) = self.edit(gid, Edit { place: Some(place), ..Edit::default() })?;
+        let at = self.queue.get(gid).and_then(|entry| self.queue.position(entry));
+        Ok((at.unwrap_or_default(), effects))
     }
 
-    /// Pauses downloads. An active one goes to the front of the queue.
+    /// Pauses downloads. Active ones go to the front of the queue, in their order.
     ///
     /// # Errors
     /// Returns a fault if one of them can't be paused. Then none is.
     pub fn pause(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
-        let mut first = self.queue.first(Sequence::Queued);
         for &gid in gids {
-            let entry = self
-                .queue
-                .get(gid)
-                .filter(|entry| matches!(entry.state, entry::State::Active | entry::State::Waiting));
+            let may_be =
+                |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Active | entry::State::Waiting);
+            let entry = Some(self.known(gid)?).filter(may_be);
             let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be paused now")))?;
-            let rank = if entry.state == entry::State::Active { first } else { entry.rank };
-            first = first.min(rank - 1);
-            changed.push(Entry { state: entry::State::Paused, rank, ..self.current(entry) });
+            changed.push(self.with_progress(entry));
         }
+        let active = changed.iter_mut().filter(|entry| entry.state == entry::State::Active);
+        let mut active: Vec<&mut Entry> = active.collect();
+        active.sort_by_key(|entry| entry.rank);
+        let ranks = self.queue.front(active.len());
+        active.into_iter().zip(ranks).for_each(|(entry, rank)| entry.rank = rank);
+        changed.iter_mut().for_each(|entry| entry.state = entry::State::Paused);
         self.save(changed)?;
         let effects =
             gids.iter().flat_map(|&gid| [Effect::Tell(Notice::Pause, gid)].into_iter().chain(self.stop(gid)));
@@ -93,7 +136,7 @@ impl State {
     pub fn resume(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {
-            let entry = self.queue.get(gid).filter(|entry| entry.state == entry::State::Paused);
+            let entry = Some(self.known(gid)?).filter(|entry| entry.state == entry::State::Paused);
             let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be unpaused now")))?;
             changed.push(Entry { state: entry::State::Waiting, ..(**entry).clone() });
         }
@@ -106,146 +149,124 @@ impl State {
     /// # Errors
     /// Returns a fault if the download has not failed.
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
-        let entry = self
-            .queue
-            .get(gid)
-            .filter(|entry| matches!(entry.state, entry::State::Error | entry::State::Removed));
+        let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
+        let entry = Some(self.known(gid)?).filter(may_be);
         let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} has not failed")))?;
         let (rank, times) = (self.queue.last(Sequence::Queued), (entry.times.0, None));
         let again = Entry { state: entry::State::Waiting, rank, error: None, times, ..(**entry).clone() };
         self.save(vec![again])?;
-        Ok(((), changed(gid)))
+        Ok(((), vec![Effect::Tell(Notice::Changed, gid)]))
     }
 
-    /// Removes a download. A queued one leaves nothing. An active one leaves a result.
+    /// Changes a download that is not over, in all fields or in none. An active one begins again where it is,
+    /// unless only its limit changes.
     ///
     /// # Errors
-    /// Returns a fault if the download has ended.
-    pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
-        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over());
-        let entry =
-            entry.ok_or_else(|| Fault::refused(format!("Active Download not found for GID#{gid}")))?;
-        if entry.state.is_queued() {
-            self.store.remove(&[gid])?;
-            self.queue.remove(gid);
-            return Ok(((), vec![Effect::Tell(Notice::Gone, gid)]));
+    /// Returns a fault that says which field cannot be changed so.
+    pub fn edit(&mut self, gid: Gid, edit: Edit) -> Changed<()> {
+        let before = self.known(gid)?.clone();
+        let mut after = self.with_progress(&before);
+        if let Some(change) = edit.options {
+            self.set_options(&before, &mut after, &change)?;
         }
-        let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
-        let times = (entry.times.0, Some(now));
-        let ended = Entry { state: entry::State::Removed, error, times, ..self.current(entry) };
-        self.end(ended)?;
-        Ok(((), [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid)).collect()))
-    }
-
-    /// Removes a download with its file and its partial file. It leaves no result.
-    ///
-    /// # Errors
-    /// Returns a fault if the change cannot be saved.
-    pub fn remove_with_files(&mut self, gid: Gid) -> Changed<()> {
-        let missing = || Fault::refused(format!("GID {gid} is not found"));
-        let entry = self.queue.get(gid).cloned().ok_or_else(missing)?;
-        self.store.remove(&[gid])?;
-        self.queue.remove(gid);
-        let stopped = self.stop(gid).map(|effect| match effect {
-            Effect::Stop(job) => Effect::Discard(job),
-            other => other,
-        });
-        let mut files = Vec::new();
-        if let (Some(path), None) = (&entry.path, &stopped) {
-            files.extend(side_files(path).all().map(Path::to_path_buf));
-            files.extend(Some(path.clone()).filter(|_| entry.state == entry::State::Complete));
+        if let Some(uris) = edit.uris {
+            if before.state.is_over() {
+                return Err(Fault::refused(format!("Cannot remove URIs from GID#{gid}")));
+            }
+            after.uris = uri::checked(uri::meant(uris, &before.uris))?;
         }
-        let effects = [Effect::Tell(Notice::Gone, gid), Effect::Delete(files)];
-        Ok(((), effects.into_iter().chain(stopped).collect()))
-    }
-
-    /// Forgets downloads that are over.
-    ///
-    /// # Errors
-    /// Returns a fault if one of them is not over. Then none is forgotten.
-    pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
-        let is_over = |gid: &Gid| self.queue.get(*gid).is_some_and(|entry| entry.state.is_over());
-        if let Some(gid) = gids.iter().find(|gid| !is_over(gid)) {
-            return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
+        if begins_again(&before, &after) {
+            job::of(&after, &self.options_of(&after), &self.folders)?;
         }
-        self.store.remove(gids)?;
-        gids.iter().for_each(|gid| self.queue.remove(*gid));
-        Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Gone, gid)).collect()))
-    }
-
-    /// Changes options of a download that is not over. An active one begins again where it is, unless only
-    /// its limit changes.
-    ///
-    /// # Errors
-    /// Returns a fault if the download is over, or an option cannot be used.
-    pub fn change_options(&mut self, gid: Gid, change: Options) -> Changed<()> {
-        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over()).cloned();
-        let entry = entry.ok_or_else(|| Fault::refused(format!("Cannot change option for GID#{gid}")))?;
-        let change = change.of_downloads().without(&["gid", "pause"]);
-        let mut options = entry.options.clone();
-        options.extend(change);
-        job::check(&entry.uris, &options, &self.folders)?;
-        let job = self.job_of(gid);
-        let only_limit =
-            entry.options.without(&["max-download-limit"]) == options.without(&["max-download-limit"]);
-        let limit = job::limit(&options);
-        if options == entry.options {
+        let was_active = before.state == entry::State::Active;
+        match edit.paused {
+            Some(true) if before.state != entry::State::Paused => after.state = entry::State::Paused,
+            Some(false) if before.state == entry::State::Paused => after.state = entry::State::Waiting,
+            _ if was_active && begins_again(&before, &after) => after.state = entry::State::Waiting,
+            _ => {}
+        }
+        if before.state.is_over() && after.state != before.state {
+            return Err(Fault::refused(format!("GID#{gid} cannot be paused now")));
+        }
+        let stops = was_active && after.state != entry::State::Active;
+        let mut changed = self.placed(&before, &mut after, edit.place)?;
+        if changed.is_empty() && after == self.with_progress(&before) {
             return Ok(((), Vec::new()));
         }
-        // The name was chosen with the options from before.
-        let renamed = ["dir", "out"].into_iter().any(|name| options.value(name) != entry.options.value(name));
-        let path = entry.path.clone().filter(|_| !renamed);
-        if entry.state != entry::State::Active || only_limit {
-            self.save(vec![Entry { options, path, ..(*entry).clone() }])?;
-            let limited = job.map(|job| Effect::Limit(job, limit));
-            return Ok(((), changed(gid).into_iter().chain(limited).collect()));
+        let notice = if after.state == entry::State::Paused && before.state != after.state {
+            Notice::Pause
+        } else {
+            Notice::Changed
+        };
+        let limit = Some(job::limit(&self.options_of(&after)))
+            .filter(|limit| *limit != job::limit(&self.options_of(&before)));
+        changed.push(after);
+        self.save(changed)?;
+        let job = self.job_of(gid).filter(|_| !stops);
+        let limited = job.zip(limit).map(|(job, limit)| Effect::Limit(job, limit));
+        let stopped = if stops { self.stop(gid) } else { None };
+        Ok(((), [Effect::Tell(notice, gid)].into_iter().chain(limited).chain(stopped).collect()))
+    }
+
+    fn set_options(&self, before: &Entry, after: &mut Entry, change: &Options) -> Result<(), Fault> {
+        if before.state.is_over() {
+            return Err(Fault::refused(format!("Cannot change option for GID#{}", before.gid)));
         }
-        let rank = self.queue.first(Sequence::Queued);
-        self.save(vec![Entry { options, path, rank, state: entry::State::Waiting, ..self.current(&entry) }])?;
-        Ok(((), changed(gid).into_iter().chain(self.stop(gid)).collect()))
+        let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
+        after.options.extend(change);
+        if !self.has_same_name(before, after) {
+            // The name was chosen with the options from before.
+            (after.path, after.total, after.completed) = (None, None, 0);
+        }
+        Ok(())
+    }
+
+    /// Gives a changed download its rank. Returns other downloads that get a new rank.
+    fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
+        let gid = before.gid;
+        let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+        if place.is_some() && !after.state.is_queued() {
+            return Err(missing());
+        }
+        // An active one goes to the front of the queue.
+        let here = if before.state.is_queued() { self.queue.position(before) } else { Some(0) };
+        let at = match place {
+            Some(place) if before.state.is_queued() => self.queue.target(gid, place).ok_or_else(missing)?,
+            Some(Place::FromFront(at)) => usize::try_from(at.max(0)).unwrap_or(usize::MAX),
+            Some(_) => return Err(missing()),
+            None => here.unwrap_or_default(),
+        };
+        let is_new = after.state.is_queued() && !before.state.is_queued();
+        if !is_new && (place.is_none() || here == Some(at)) {
+            return Ok(Vec::new());
+        }
+        let moves = before.state.is_queued().then_some(gid);
+        let (ranks, others) = self.queue.ranks_at(at, 1, moves);
+        after.rank = ranks.first().copied().unwrap_or_default();
+        Ok(others)
     }
 
     /// Changes options of the daemon. Downloads that are added later inherit them.
     ///
     /// # Errors
     /// Returns a fault if an option cannot be used.
-    pub fn change_all(&mut self, change: Options) -> Changed<()> {
-        let mut options = self.options.clone();
-        options.extend(change.without(&["gid", "pause", "out", "checksum"]));
-        self.folders.allow(options.value("dir"))?;
-        self.store.save_options(&options)?;
-        self.options = options;
+    pub fn change_all(&mut self, change: &Options) -> Changed<()> {
+        let change = change.without(&["gid", "pause", "out", "checksum"]).changed_from(self.options());
+        let globals = self.globals.changed(&change);
+        job::check(globals.all(), &self.folders)?;
+        self.store.save_options(&globals.stored())?;
+        self.globals = globals;
         Ok(((), vec![Effect::LimitAll(self.limit())]))
     }
 
     /// Returns the limit of all downloads together in bytes a second.
     pub fn limit(&self) -> Option<u64> {
-        Some(self.options.number("max-overall-download-limit")).filter(|rate| *rate > 0)
-    }
-
-    /// Replaces the URLs of a download, such as an expired one. Its bytes are kept.
-    ///
-    /// # Errors
-    /// Returns a fault if the download is over.
-    pub fn change_uris(&mut self, gid: Gid, uris: Vec<String>) -> Changed<()> {
-        let entry = self.queue.get(gid).filter(|entry| !entry.state.is_over()).cloned();
-        let entry = entry.ok_or_else(|| Fault::refused(format!("Cannot remove URIs from GID#{gid}")))?;
-        if entry.uris == uris {
-            return Ok(((), Vec::new()));
-        }
-        job::check(&uris, &entry.options, &self.folders)?;
-        let queued = entry.state.is_queued();
-        let (state, rank) = match queued {
-            true => (entry.state, entry.rank),
-            false => (entry::State::Waiting, self.queue.first(Sequence::Queued)),
-        };
-        self.save(vec![Entry { uris, state, rank, ..self.current(&entry) }])?;
-        let stopped = if queued { None } else { self.stop(gid) };
-        Ok(((), changed(gid).into_iter().chain(stopped).collect()))
+        Some(self.options().number("max-overall-download-limit")).filter(|rate| *rate > 0)
     }
 }
 
-/// Returns the notice of a download that changed.
-fn changed(gid: Gid) -> Vec<Effect> {
-    vec![Effect::Tell(Notice::Changed, gid)]
+/// Returns true if an active download must begin again after a change.
+fn begins_again(before: &Entry, after: &Entry) -> bool {
+    const LIVE: [&str; 1] = ["max-download-limit"];
+    before.uris != after.uris || before.options.without(&LIVE) != after.options.without(&LIVE)
 }

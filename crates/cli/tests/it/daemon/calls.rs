@@ -267,3 +267,126 @@ fn an_expired_url_is_replaced_and_the_bytes_are_kept() {
     daemon.wait_for(&gid, "complete");
     assert_eq!(place.file("files/a.bin"), Some(bytes));
 }
+
+#[test]
+fn urls_and_values_that_cannot_be_used_add_nothing() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 3000));
+    let daemon = Daemon::start(&place);
+    for (urls, options) in [
+        (json!([""]), json!({})),
+        (json!(["  "]), json!({})),
+        (json!([url, "ftp://127.0.0.1/a"]), json!({})),
+        (json!(["magnet:?xt=urn:btih:0"]), json!({})),
+        (json!(["http://"]), json!({})),
+        (json!([url]), json!({ "split": "" })),
+        (json!([url]), json!({ "max-download-limit": "" })),
+        (json!([url]), json!({ "follow-metalink": "" })),
+        (json!([url]), json!({ "dry-run": "true" })),
+        (json!([url]), json!({ "hash-check-only": true })),
+        (json!([url]), json!({ "parameterized-uri": "true" })),
+        (json!([url]), json!({ "out": "-" })),
+    ] {
+        daemon.refused("aria2.addUri", json!([urls, options]));
+    }
+    for options in
+        [json!({ "header": "no colon" }), json!({ "referer": "not a url" }), json!({ "split": "" })]
+    {
+        daemon.refused("aria2.changeGlobalOption", json!([options]));
+    }
+    assert_eq!(daemon.done("aria2.getGlobalStat", json!([]))["numStoppedTotal"], "0");
+    assert_eq!(daemon.order(0), Vec::<String>::new());
+    let gid = daemon.add(&format!(" {url}\n"), json!({ "continue": "" }));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(daemon.done("aria2.getOption", json!([gid]))["continue"], "true");
+    daemon.kill();
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.done("aria2.getGlobalStat", json!([]))["numStoppedTotal"], "1", "as many as are kept");
+}
+
+#[test]
+fn a_download_that_is_gone_is_not_found() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add("http://127.0.0.1:1/a", json!({ "pause": true }));
+    daemon.done("aria2.remove", json!([gid]));
+    for method in
+        ["tellStatus", "remove", "pause", "unpause", "getUris", "getFiles", "getServers", "getOption"]
+    {
+        assert_eq!(
+            daemon.refused(&format!("aria2.{method}"), json!([gid])),
+            format!("GID {gid} is not found")
+        );
+    }
+    for (method, path, body) in [
+        ("GET", "", ""),
+        ("PATCH", "", "{}"),
+        ("DELETE", "", ""),
+        ("DELETE", "?files=true", ""),
+        ("POST", "/retry", ""),
+    ] {
+        assert_eq!(daemon.api(method, &format!("/downloads/{gid}{path}"), body).0, 404, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_metalink_document_at_a_url_is_followed() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/m.bin", content("a", 3000));
+    let document = format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="n.bin"><url>{url}</url></file></metalink>"#
+    );
+    let document = server.put("/d.meta4", document.into_bytes());
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&document, json!({ "header": "X-Key: hush", "out": "d.meta4" }));
+    let done = daemon.wait_for(&gid, "complete");
+    let child = done["followedBy"][0].as_str().expect("a gid").to_string();
+    let file = daemon.wait_for(&child, "complete");
+    assert_eq!(file["following"], gid.as_str());
+    assert_eq!(place.file("files/n.bin"), Some(content("a", 3000)));
+    assert_eq!(server.requests_for("/d.meta4")[0].header("x-key"), Some("hush"));
+    assert_eq!(server.requests_for("/m.bin")[0].header("x-key"), None);
+    let gid = daemon.add(&document, json!({ "follow-metalink": "false", "out": "e.meta4" }));
+    assert_eq!(daemon.wait_for(&gid, "complete").get("followedBy"), None);
+}
+
+#[test]
+fn options_that_make_no_sense_for_a_daemon_are_refused_at_its_start() {
+    let place = Place::new();
+    for args in [
+        &["--dry-run"][..],
+        &["--data", "x"],
+        &["--request", "PUT"],
+        &["--range", "0-1"],
+        &["--record", "r.jsonl"],
+    ] {
+        let out = place.run(&[&["daemon", "--listen", "127.0.0.1:0"], args].concat());
+        assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains(args[0]), "{args:?}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn proxies_tries_and_time_limits_are_those_of_the_download() {
+    let (server, proxy, place) = (Server::start(), Server::start(), Place::new());
+    let url = server.put("/a", content("a", 3000));
+    // A request that is sent to a proxy names the whole URL, which this server does not know.
+    let through = proxy.url("").trim_end_matches('/').replace("://", "://me:hush@");
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({ "all-proxy": through, "max-tries": 1, "out": "b" }));
+    daemon.wait_for(&gid, "error");
+    let request = &proxy.requests()[0];
+    assert!(request.target.starts_with("http://"), "{request:?}");
+    assert!(server.requests_for("/a").is_empty());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}/", silent.local_addr().expect("an address"));
+    let gid = daemon.add(&silent, json!({ "timeout": 1, "max-tries": 2 }));
+    assert_eq!(daemon.wait_for(&gid, "error")["errorCode"], "2");
+    let gid = daemon.add(&server.url("status/10/f?status=500"), json!({ "max-tries": 3 }));
+    daemon.wait_for(&gid, "error");
+    assert_eq!(server.requests_for("status/10").len(), 3);
+    // The usual network is still used without such options.
+    let gid = daemon.add(&url, json!({}));
+    daemon.wait_for(&gid, "complete");
+    daemon.refused("aria2.addUri", json!([[url], { "all-proxy": "nonsense://h" }]));
+}

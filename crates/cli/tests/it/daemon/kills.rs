@@ -1,33 +1,81 @@
 //! Tests that kill the daemon and start it again. What a client was told must still be true.
 
 use super::{Daemon, SOON};
-use crate::common::{Place, poll};
+use crate::common::{Place, note, poll};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The number of kills. The whole test takes about half a minute.
+/// The number of kills. The whole test takes about half a minute. With the environment variable
+/// `DOWNHAUL_KILLS`, it is another number.
 const KILLS: usize = 25;
+
+/// Returns the number of kills.
+#[expect(clippy::disallowed_methods, reason = "a test may be asked to run for longer")]
+fn kills() -> usize {
+    std::env::var("DOWNHAUL_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(KILLS)
+}
+
+/// What the clients of a daemon were told.
+#[derive(Default)]
+struct Told {
+    /// The name and the size of each download, by its identifier.
+    all: BTreeMap<String, (String, u64)>,
+    removed: Vec<String>,
+    /// Those that were said to be complete, and are.
+    complete: BTreeSet<String>,
+}
+
+impl Told {
+    /// Checks that no download is lost, and that those that are said to be complete are.
+    fn check(&mut self, daemon: &Daemon, place: &Place) {
+        let keys = json!(["gid", "status"]);
+        let list = |method: &str, params: Value| {
+            daemon.done(method, params).as_array().cloned().expect("a list").into_iter()
+        };
+        // A download may go on while it is asked for, in this order.
+        let known: BTreeMap<String, String> = list("aria2.tellWaiting", json!([0, 100_000, keys]))
+            .chain(list("aria2.tellActive", json!([keys])))
+            .chain(list("aria2.tellStopped", json!([0, 100_000, keys])))
+            .map(|one| {
+                let text = |key: &str| one[key].as_str().expect("text").to_string();
+                (text("gid"), text("status"))
+            })
+            .collect();
+        let lost: Vec<_> = self.all.keys().filter(|gid| !known.contains_key(*gid)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        let foreign: Vec<_> = known.keys().filter(|gid| !self.all.contains_key(*gid)).collect();
+        assert!(foreign.is_empty(), "no client was told of these: {foreign:?}");
+        for (gid, _) in known.iter().filter(|(_, status)| *status == "complete") {
+            if self.complete.insert(gid.clone()) {
+                let (name, size) = &self.all[gid];
+                assert!(place.file(&format!("files/{name}")) == Some(content(name, *size)), "{name}");
+            }
+        }
+    }
+}
 
 #[test]
 fn after_a_kill_at_any_moment_no_download_is_lost_or_there_twice() {
     let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(7));
-    // The name and the content of each download that the daemon has accepted.
-    let mut told: BTreeMap<String, (String, Vec<u8>)> = BTreeMap::new();
-    let mut removed = Vec::new();
-    for kill in 0..KILLS {
+    let mut told = Told::default();
+    for kill in 0..kills() {
         let daemon = Daemon::start(&place);
+        if kill == 0 {
+            daemon.done("aria2.changeGlobalOption", json!([{ "max-download-result": 100_000 }]));
+        }
+        told.check(&daemon, &place);
         for file in 0..4 {
             let name = format!("f{kill}-{file}");
-            let bytes = content(&name, rng.u64(1000..1_500_000));
-            let url = server.put(&format!("/{name}"), bytes.clone());
+            let size = rng.u64(1000..1_500_000);
+            let url = server.put(&format!("/{name}"), content(&name, size));
             let gid = daemon.add(&url, json!({ "pause": file == 3, "max-download-limit": "2M" }));
-            told.insert(gid, (name, bytes));
+            told.all.insert(gid, (name, size));
         }
-        let gids: Vec<&String> = told.keys().collect();
+        let gids: Vec<&String> = told.all.keys().collect();
         let some = gids[rng.usize(..gids.len())].clone();
         match rng.u8(..4) {
             0 => drop(daemon.call("aria2.pause", json!([some]))),
@@ -35,8 +83,8 @@ fn after_a_kill_at_any_moment_no_download_is_lost_or_there_twice() {
             2 if daemon.status(&some)["status"] == "paused"
                 && daemon.call("aria2.remove", json!([some])).is_ok() =>
             {
-                told.remove(&some);
-                removed.push(some);
+                told.all.remove(&some);
+                told.removed.push(some);
             }
             _ => drop(daemon.call("aria2.changePosition", json!([some, 0, "POS_SET"]))),
         }
@@ -45,18 +93,30 @@ fn after_a_kill_at_any_moment_no_download_is_lost_or_there_twice() {
     }
     let daemon = Daemon::start(&place);
     daemon.done("aria2.unpauseAll", json!([]));
-    for (gid, (name, bytes)) in &told {
-        poll(SOON, || (daemon.status(gid)["status"] == "complete").then_some(()));
-        let status = daemon.status(gid);
-        assert_eq!(status["status"], "complete", "{name}: {status}");
-        assert_eq!(place.file(&format!("files/{name}")).as_ref(), Some(bytes), "{name}");
+    let longest = SOON + Duration::from_secs(kills().try_into().expect("a small number"));
+    let is_over = || {
+        let stat = daemon.done("aria2.getGlobalStat", json!([]));
+        stat["numWaiting"] == "0" && stat["numActive"] == "0"
+    };
+    assert!(poll(longest, || is_over().then_some(())).is_some(), "the downloads do not end");
+    for gid in told.all.keys() {
+        daemon.wait_for(gid, "complete");
     }
-    for gid in &removed {
+    told.check(&daemon, &place);
+    assert_eq!(told.complete.len(), told.all.len());
+    for gid in &told.removed {
         daemon.refused("aria2.tellStatus", json!([gid]));
     }
     let files = place.files();
     let saved: Vec<_> = files.iter().filter(|file| file.starts_with("files/")).collect();
-    assert!(saved.len() <= told.len() + removed.len(), "nothing is there twice: {saved:?}");
+    assert!(saved.len() <= told.all.len() + told.removed.len(), "nothing is there twice: {saved:?}");
+    note(&format!(
+        "{} kills: {} downloads complete, {} removed, {} files",
+        kills(),
+        told.complete.len(),
+        told.removed.len(),
+        saved.len()
+    ));
 }
 
 #[test]
@@ -107,4 +167,75 @@ fn ten_thousand_waiting_downloads_start_quickly() {
     assert_eq!(daemon.done("aria2.getGlobalStat", json!([]))["numWaiting"], "10000");
     let last = daemon.done("aria2.tellWaiting", json!([-1, 1, ["files"]]));
     assert_eq!(last[0]["files"][0]["uris"][0]["uri"], "http://127.0.0.1:1/9/999");
+}
+
+#[test]
+fn active_downloads_are_in_their_place_again_after_a_kill() {
+    let place = Place::new();
+    // A server that never answers, so that no download begins to receive.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = |n: usize| format!("http://{}/{n}", silent.local_addr().expect("an address"));
+    let daemon = Daemon::start_with(&place, &["-j", "2"]);
+    let gids: Vec<String> = (0..6).map(|n| daemon.add(&url(n), json!({}))).collect();
+    assert_eq!(daemon.order(2), gids);
+    // What was active goes to the front of the queue, and the next ones begin.
+    daemon.done("aria2.pause", json!([gids[0]]));
+    daemon.done("aria2.changePosition", json!([gids[5], 0, "POS_SET"]));
+    daemon.wait_for(&gids[2], "active");
+    let before = daemon.order(2);
+    assert_eq!(before, [1, 2, 5, 0, 3, 4].map(|n| gids[n].clone()));
+    daemon.kill();
+    let daemon = Daemon::start_with(&place, &["-j", "2"]);
+    assert_eq!(daemon.order(2), before);
+    // Those that were active may now wait, and keep their place.
+    daemon.kill();
+    let daemon = Daemon::start_with(&place, &["-j", "1"]);
+    daemon.done("aria2.changePosition", json!([gids[4], 0, "POS_SET"]));
+    let before = daemon.order(1);
+    assert_eq!(before, [1, 4, 2, 5, 0, 3].map(|n| gids[n].clone()));
+    daemon.kill();
+    assert_eq!(Daemon::start_with(&place, &["-j", "1"]).order(1), before);
+}
+
+#[test]
+fn all_downloads_that_are_paused_together_keep_their_order() {
+    let place = Place::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = |n: usize| format!("http://{}/{n}", silent.local_addr().expect("an address"));
+    let daemon = Daemon::start_with(&place, &["-j", "3"]);
+    let gids: Vec<String> = (0..5).map(|n| daemon.add(&url(n), json!({}))).collect();
+    daemon.wait_for(&gids[2], "active");
+    daemon.done("aria2.pauseAll", json!([]));
+    assert_eq!(daemon.order(0), gids);
+}
+
+#[test]
+fn options_of_the_command_line_are_those_of_the_last_start() {
+    let (server, place) = (Server::start(), Place::new());
+    let most =
+        |daemon: &Daemon| daemon.done("aria2.getGlobalOption", json!([]))["max-concurrent-downloads"].clone();
+    let daemon = Daemon::start_with(&place, &["-j", "7"]);
+    daemon.done("aria2.changeGlobalOption", json!([{ "user-agent": "me" }]));
+    assert_eq!(most(&daemon), "7");
+    daemon.kill();
+    let daemon = Daemon::start(&place);
+    assert_eq!(most(&daemon), "5", "no client has set another number");
+    daemon.done("aria2.changeGlobalOption", json!([{ "max-concurrent-downloads": 9 }]));
+    daemon.kill();
+    let daemon = Daemon::start_with(&place, &["-j", "4"]);
+    assert_eq!(most(&daemon), "4");
+    daemon.done("aria2.changeGlobalOption", json!([{ "split": 3 }]));
+    daemon.kill();
+    assert_eq!(most(&Daemon::start(&place)), "9");
+    // The same for options that downloads inherit.
+    let place = Place::new();
+    let url = server.put("/a", content("a", 100));
+    let daemon = Daemon::aria2c(&place, &["--user-agent=old"]);
+    let gid = daemon.add(&url, json!({ "pause": true }));
+    assert_eq!(daemon.done("aria2.getOption", json!([gid]))["user-agent"], "old");
+    daemon.kill();
+    let daemon = Daemon::aria2c(&place, &["--user-agent=new"]);
+    daemon.done("aria2.unpause", json!([gid]));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(server.requests_for("/a")[0].header("user-agent"), Some("new"));
 }

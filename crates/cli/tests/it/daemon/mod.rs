@@ -4,8 +4,10 @@
 mod api;
 mod calls;
 mod clients;
+mod documents;
 mod guards;
 mod kills;
+mod removal;
 
 use crate::common::daemon::free_port;
 use crate::common::{Place, poll, send};
@@ -35,8 +37,19 @@ impl Daemon {
     fn start_with(place: &Place, more: &[&str]) -> Daemon {
         let port = free_port();
         let address = format!("127.0.0.1:{port}");
-        let args = [&["daemon", "-d", "files", "--listen", &address], more].concat();
-        let child = place.start(&args);
+        Daemon::at(place, port, &[&["daemon", "-d", "files", "--listen", &address], more].concat())
+    }
+
+    /// Starts `downhaul aria2c` for clients.
+    fn aria2c(place: &Place, more: &[&str]) -> Daemon {
+        let port = free_port();
+        let listen = format!("--rpc-listen-port={port}");
+        let session = ["aria2c", "--enable-rpc", "-q", "-d", "files", "--save-session=s", &listen];
+        Daemon::at(place, port, &[&session, more].concat())
+    }
+
+    fn at(place: &Place, port: u16, args: &[&str]) -> Daemon {
+        let child = place.start(args);
         let up = poll(SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
         assert!(up.is_some(), "the daemon does not listen");
         let secret = std::fs::read_to_string(place.state().join("downhaul/daemon-secret")).ok();
@@ -71,6 +84,22 @@ impl Daemon {
 
     fn add(&self, url: &str, options: Value) -> String {
         self.done("aria2.addUri", json!([[url], options])).as_str().expect("a gid").to_string()
+    }
+
+    /// Waits until so many downloads are active. Returns their identifiers and those of the downloads that
+    /// wait or are paused, in order.
+    fn order(&self, active: usize) -> Vec<String> {
+        let count = || self.done("aria2.getGlobalStat", json!([]))["numActive"].clone();
+        assert!(
+            poll(SOON, || (count() == active.to_string().as_str()).then_some(())).is_some(),
+            "{}",
+            count()
+        );
+
+        let active = self.done("aria2.tellActive", json!([["gid"]]));
+        let waiting = self.done("aria2.tellWaiting", json!([0, 1000, ["gid"]]));
+        let all = [active, waiting].into_iter().flat_map(|list| list.as_array().cloned().expect("a list"));
+        all.map(|one| one["gid"].as_str().expect("a gid").to_string()).collect()
     }
 
     fn status(&self, gid: &str) -> Value {

@@ -4,16 +4,17 @@ use super::download::{self, Download};
 use super::{Problem, Web};
 use crate::daemon::now;
 use crate::entry::{Entry, State as EntryState};
+use crate::facts;
 use crate::fault::Fault;
 use crate::gid::Gid;
+use crate::item::Item;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
-use crate::state::State as DaemonState;
+use crate::state::{Edit, State as DaemonState};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Json;
-use downhaul_engine::core::list::form::{self, Facts};
-use downhaul_engine::{Destination, Job};
+use downhaul_engine::core::list::form;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -126,27 +127,42 @@ pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Resul
     };
     let state = web.daemon.state();
     let search = wanted.search.unwrap_or_default().to_lowercase();
-    let mut found: Vec<(&Arc<Entry>, Option<usize>)> = Vec::new();
+    let (mut offset, limit) = (wanted.offset, wanted.limit.unwrap_or(SHOWN).min(SHOWN_MOST));
+    let (mut count, mut downloads) = (0, Vec::new());
     for sequence in sequences {
-        let is_queued = sequence == Sequence::Queued;
-        let entries = state.queue().iter(sequence).enumerate();
-        let entries = entries.filter(|(_, entry)| search.is_empty() || matches(&state, entry, &search));
-        let mut some: Vec<_> = entries.map(|(at, entry)| (entry, is_queued.then_some(at))).collect();
-        if sequence == Sequence::Over {
-            some.reverse();
+        if search.is_empty() {
+            let number = state.queue().len(sequence);
+            let some = in_order(&state, sequence, offset).take(limit - downloads.len());
+            downloads.extend(some.map(|entry| Download::with_position(&state, entry)));
+            (count, offset) = (count + number, offset.saturating_sub(number));
+            continue;
         }
-        found.append(&mut some);
+        for entry in in_order(&state, sequence, 0).filter(|entry| matches(entry, &search)) {
+            if (wanted.offset..wanted.offset.saturating_add(limit)).contains(&count) {
+                downloads.push(Download::with_position(&state, entry));
+            }
+            count += 1;
+        }
     }
-    let shown = found.iter().skip(wanted.offset).take(wanted.limit.unwrap_or(SHOWN).min(SHOWN_MOST));
-    let downloads =
-        shown.map(|(entry, position)| Download { position: *position, ..Download::of(&state, entry) });
-    Ok(Json(Downloads { count: found.len(), downloads: downloads.collect() }))
+    Ok(Json(Downloads { count, downloads }))
 }
 
-fn matches(state: &DaemonState, entry: &Entry, search: &str) -> bool {
-    let download = Download::of(state, entry);
-    let texts = [&download.name].into_iter().chain(&download.urls);
-    texts.into_iter().any(|text| text.to_lowercase().contains(search))
+/// Returns the downloads of a sequence from an offset on. Those that are over begin with the newest.
+fn in_order(
+    state: &DaemonState,
+    sequence: Sequence,
+    offset: usize,
+) -> Box<dyn Iterator<Item = &Arc<Entry>> + '_> {
+    match sequence {
+        Sequence::Over => Box::new(state.queue().back_from(sequence, offset)),
+        Sequence::Queued | Sequence::Active => Box::new(state.queue().forward_from(sequence, offset)),
+    }
+}
+
+fn matches(entry: &Entry, search: &str) -> bool {
+    let urls: Vec<String> = entry.shown_uris().map(|url| url.to_lowercase()).collect();
+    let name = download::name(entry, &urls).to_lowercase();
+    name.contains(search) || urls.iter().any(|url| url.contains(search))
 }
 
 /// Adds a download.
@@ -160,11 +176,10 @@ pub async fn add(
     State(web): State<Web>,
     Json(new): Json<New>,
 ) -> Result<(StatusCode, Json<Download>), Problem> {
-    check_urls(&new.urls)?;
     let mut options = options(&new.options)?;
     options.set("pause", if new.paused { "true" } else { "false" })?;
-    let position = new.position.map(i64::from);
-    let gid = web.daemon.change(|state| state.add(new.urls, options, position, now()))?;
+    let (item, position) = (Item::new(new.urls, options), new.position.map(i64::from));
+    let gid = web.daemon.change(|state| state.add(item, position, now()))?;
     Ok((StatusCode::CREATED, show_one(&web, gid)?))
 }
 
@@ -182,11 +197,10 @@ pub async fn add_list(
     body: Bytes,
 ) -> (StatusCode, Json<Listed>) {
     let beginning = &body[..body.len().min(form::BEGINNING)];
-    let facts = Facts { name: list.name.unwrap_or_default(), ..Facts::default() };
-    let form = facts.form(beginning);
+    let about = form::Facts { name: list.name.unwrap_or_default(), ..form::Facts::default() };
+    let form = about.form(beginning);
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-    let is_document = form.is_document();
-    let jobs = match form.jobs(&body[..], &facts) {
+    let jobs = match form.jobs(&body[..], &about) {
         Ok(jobs) => jobs,
         Err(e) => {
             let mistakes = vec![e.to_string()];
@@ -194,7 +208,7 @@ pub async fn add_list(
         }
     };
     for (line, job) in jobs {
-        match job.map_err(Fault::from).and_then(|job| of_list(&job, is_document)) {
+        match job.map_err(Fault::from).and_then(|job| facts::item_of(&job)) {
             Ok(one) => found.push(one),
             Err(fault) => mistakes.push(format!("line {line}: {}", fault.message)),
         }
@@ -202,37 +216,18 @@ pub async fn add_list(
     if !mistakes.is_empty() {
         return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
     }
-    let mut ids = Vec::new();
-    for (urls, mut options) in found {
+    for item in &mut found {
         // A truth value is always accepted.
-        let _ = options.set("pause", if list.paused { "true" } else { "false" });
-        match web.daemon.change(|state| state.add(urls, options, None, now())) {
-            Ok(gid) => ids.push(gid.to_string()),
-            Err(fault) => mistakes.push(fault.message),
+        let _ = item.options.set("pause", if list.paused { "true" } else { "false" });
+    }
+    match web.daemon.change(|state| state.add_all(found, None, now())) {
+        Ok(gids) => {
+            (StatusCode::CREATED, Json(Listed { ids: gids.iter().map(Gid::to_string).collect(), mistakes }))
+        }
+        Err(fault) => {
+            (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes: vec![fault.message] }))
         }
     }
-    let status = if mistakes.is_empty() { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
-    (status, Json(Listed { ids, mistakes }))
-}
-
-/// Returns the URLs and the options of a job of a list.
-fn of_list(job: &Job, is_document: bool) -> Result<(Vec<String>, Options), Fault> {
-    let mut options = Options::default();
-    if let Destination::Name(name) = &job.destination {
-        options.set("out", name.as_str())?;
-    }
-    if let Some(best) = job.expected.iter().max_by_key(|one| one.digest.algorithm) {
-        options.set("checksum", &format!("{}={}", best.digest.algorithm.name(), best.digest))?;
-    }
-    if !is_document {
-        let headers: Vec<String> =
-            job.headers.0.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
-        options.set("header", &headers.join("\n"))?;
-    }
-    if let Some(rate) = job.limit_rate {
-        options.set("max-download-limit", &rate.to_string())?;
-    }
-    Ok((job.urls.iter().map(ToString::to_string).collect(), options))
 }
 
 /// Returns one download.
@@ -246,7 +241,7 @@ pub async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json
     show_one(&web, find(&web, &id)?)
 }
 
-/// Changes a download.
+/// Changes a download, in all fields or in none.
 #[utoipa::path(
     patch,
     path = "/downloads/{id}",
@@ -260,26 +255,13 @@ pub async fn change(
     Json(change): Json<Change>,
 ) -> Result<Json<Download>, Problem> {
     let gid = find(&web, &id)?;
-    if let Some(value) = &change.options {
-        let options = options(value)?;
-        web.daemon.change(|state| state.change_options(gid, options))?;
-    }
-    if let Some(urls) = change.urls {
-        check_urls(&urls)?;
-        web.daemon.change(|state| state.change_uris(gid, urls))?;
-    }
-    if let Some(paused) = change.paused {
-        let is_paused =
-            web.daemon.state().queue().get(gid).is_some_and(|entry| entry.state == EntryState::Paused);
-        if paused && !is_paused {
-            web.daemon.change(|state| state.pause(&[gid]))?;
-        } else if !paused && is_paused {
-            web.daemon.change(|state| state.resume(&[gid]))?;
-        }
-    }
-    if let Some(position) = change.position {
-        web.daemon.change(|state| state.move_to(gid, Place::FromFront(position.into())))?;
-    }
+    let edit = Edit {
+        options: change.options.as_ref().map(options).transpose()?,
+        uris: change.urls,
+        paused: change.paused,
+        place: change.position.map(|position| Place::FromFront(position.into())),
+    };
+    web.daemon.change(|state| state.edit(gid, edit))?;
     show_one(&web, gid)
 }
 
@@ -372,13 +354,8 @@ pub async fn change_settings(
     Json(change): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
     let options = Options::from_client(&change)?;
-    web.daemon.change(|state| state.change_all(options))?;
+    web.daemon.change(|state| state.change_all(&options))?;
     Ok(settings(State(web)).await)
-}
-
-/// Refuses URLs that cannot be downloaded.
-fn check_urls(urls: &[String]) -> Result<(), Fault> {
-    urls.iter().try_for_each(|url| Job::given(url).map(drop)).map_err(Fault::from)
 }
 
 fn options(value: &Value) -> Result<Options, Fault> {
@@ -393,7 +370,5 @@ fn find(web: &Web, id: &str) -> Result<Gid, Problem> {
 
 fn show_one(web: &Web, gid: Gid) -> Result<Json<Download>, Problem> {
     let state = web.daemon.state();
-    let gone = || Problem::new(StatusCode::NOT_FOUND, format!("GID {gid} is not found"));
-    let entry = state.queue().get(gid).ok_or_else(gone)?;
-    Ok(Json(Download::with_position(&state, entry)))
+    Ok(Json(Download::with_position(&state, state.known(gid)?)))
 }

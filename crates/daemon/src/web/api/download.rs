@@ -1,13 +1,11 @@
 //! [`Download`]: a download as the interface shows it.
 
 use crate::entry::Entry;
-use crate::job;
 use crate::queue::Sequence;
-use crate::state::State;
-use downhaul_engine::Url;
-use downhaul_engine::core::show;
+use crate::state::{Current, State};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// A download.
@@ -61,11 +59,8 @@ pub struct Failure {
 impl Download {
     /// Returns what is known about a download, without its position.
     pub fn of(state: &State, entry: &Entry) -> Download {
-        let live = state.live(entry.gid);
-        let completed = live.map_or(entry.completed, |live| live.completed.max(entry.completed));
-        let total = live.and_then(|live| live.total).or(entry.total);
-        let speed = live.map_or(0, |live| live.speed());
-        let urls: Vec<String> = entry.uris.iter().map(|uri| shown(uri)).collect();
+        let Current { completed, total, speed, connections } = state.current(entry);
+        let urls: Vec<String> = entry.shown_uris().map(Cow::into_owned).collect();
         let left = total.map(|total| total.saturating_sub(completed));
         let error = entry.error.clone().map(|(code, message)| Failure { code, message });
         Download {
@@ -73,31 +68,31 @@ impl Download {
             state: entry.state.name(),
             name: Download::name_of(entry),
             path: entry.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            folder: entry.options.value("dir").into(),
+            folder: state.value(entry, "dir").into(),
             urls,
             total,
             completed,
             speed,
-            connections: live.map_or(0, |live| live.connections),
+            connections,
             seconds_left: left.and_then(|left| left.checked_div(speed)),
             error,
             proof: entry.proven.clone(),
             added: entry.times.0,
             ended: entry.times.1,
             position: None,
-            limit: job::limit(&entry.options),
+            limit: state.value(entry, "max-download-limit").parse().ok().filter(|limit| *limit > 0),
         }
     }
 
     /// Returns the name of a file, or the last part of its URL while it has no name.
     pub fn name_of(entry: &Entry) -> String {
-        let urls: Vec<String> = entry.uris.first().map(|uri| shown(uri)).into_iter().collect();
+        let urls: Vec<String> = entry.shown_uris().take(1).map(Cow::into_owned).collect();
         name(entry, &urls)
     }
 
     /// Returns what is known about a download, with its position.
     pub fn with_position(state: &State, entry: &Entry) -> Download {
-        let position = state.queue().iter(Sequence::Queued).position(|other| other.gid == entry.gid);
+        let position = state.queue().position(entry).filter(|_| entry.state.is_queued());
         Download { position, ..Download::of(state, entry) }
     }
 }
@@ -114,15 +109,7 @@ pub fn summary(state: &State) -> Value {
     Value::Object(summary)
 }
 
-fn shown(uri: &str) -> String {
-    match Url::parse(uri) {
-        Ok(url) => show::url(&url),
-        // A URL without a scheme, or one that will be refused, is not known to have a secret or not.
-        Err(_) => uri.split(['?', '@']).next_back().unwrap_or_default().into(),
-    }
-}
-
-fn name(entry: &Entry, urls: &[String]) -> String {
+pub(super) fn name(entry: &Entry, urls: &[String]) -> String {
     let file =
         entry.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let last = |url: &String| {

@@ -41,7 +41,8 @@ impl Problem {
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, fault.message)
+        let status = if fault.is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        Problem::new(status, fault.message)
     }
 }
 

@@ -1,0 +1,67 @@
+//! Downloads that are removed with their files, and those that get another name.
+
+use super::{Daemon, SOON};
+use crate::common::{Place, poll};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use fastrand::Rng;
+use serde_json::json;
+use std::time::Duration;
+
+#[test]
+fn a_removed_download_leaves_no_partial_file_and_keeps_those_of_others() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 3_000_000));
+    place.write("files/a.bin.part", "of another program");
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({ "max-download-limit": "500K" }));
+    let is_tagged = |file: &String| {
+        file.starts_with("files/a.bin.") && file.ends_with(".part") && file != "files/a.bin.part"
+    };
+    let begun = poll(SOON, || place.files().iter().any(is_tagged).then_some(()));
+    assert!(begun.is_some(), "{:?}", place.files());
+    daemon.done("aria2.pause", json!([gid]));
+    let path = format!("/downloads/{gid}");
+    // The last run of the download still closes its files.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(daemon.api("DELETE", &format!("{path}?files=true"), "").0, 204);
+    let only_the_other = || place.files() == ["files/a.bin.part"];
+    assert!(poll(SOON, || only_the_other().then_some(())).is_some(), "{:?}", place.files());
+}
+
+#[test]
+fn a_download_that_is_removed_at_its_end_leaves_no_file() {
+    let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(3));
+    let daemon = Daemon::start(&place);
+    for round in 0..60 {
+        let name = format!("f{round}");
+        let url = server.put(&format!("/{name}"), content(&name, rng.u64(1000..2_000_000)));
+        let gid = daemon.add(&url, json!({}));
+        std::thread::sleep(Duration::from_micros(rng.u64(..20_000)));
+        assert_eq!(daemon.api("DELETE", &format!("/downloads/{gid}?files=true"), "").0, 204);
+    }
+    let is_empty = || place.files().is_empty();
+    assert!(poll(SOON, || is_empty().then_some(())).is_some(), "{:?}", place.files());
+}
+
+#[test]
+fn a_new_name_is_not_lost_while_the_download_begins() {
+    let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(5));
+    let daemon = Daemon::start(&place);
+    let mut all = Vec::new();
+    for round in 0..40 {
+        let name = format!("f{round}");
+        let url = server.put(&format!("/{name}"), content(&name, 400_000));
+        let gid = daemon.add(&url, json!({ "max-download-limit": "100K" }));
+        std::thread::sleep(Duration::from_micros(rng.u64(..10_000)));
+        daemon.done("aria2.changeOption", json!([gid, { "out": format!("new{round}") }]));
+        daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
+        all.push((gid, name));
+    }
+    for (round, (gid, name)) in all.iter().enumerate() {
+        let last = daemon.wait_for(gid, "complete");
+        let path = last["files"][0]["path"].as_str().expect("a path");
+        assert!(path.ends_with(&format!("/new{round}")), "{path}");
+        assert_eq!(place.file(&format!("files/new{round}")), Some(content(name, 400_000)));
+    }
+}

@@ -1,0 +1,224 @@
+//! [`Facts`]: what a list or a document says about a file, in addition to its URLs and its options.
+//!
+//! Invariant: facts are stored and read again without a loss. A job that has more than an entry can keep is
+//! refused when it is added. Headers are shown nowhere, because they may be secrets.
+
+use crate::fault::Fault;
+use crate::item::Item;
+use crate::options::Options;
+use downhaul_engine::core::job::{ChunkHashes, Headers, NamedBy};
+use downhaul_engine::core::secret::Secret;
+use downhaul_engine::{Algorithm, Destination, Digest, IfExists, Job, SafeName, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// What a list or a document says about a file. In the stored form, digests are hexadecimal.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// The URLs that only a document names. No secret of a client is sent to them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strange: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// The digests, such as `sha-256=...`, each with the place where it was found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    digests: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunks: Option<Chunks>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    /// Headers that the author of the list wrote beside the URLs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_exists: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: i32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// True if the first URL was given without a scheme, and https was assumed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    assumed_https: bool,
+}
+
+/// The digests of all chunks of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Chunks {
+    length: u64,
+    algorithm: String,
+    /// All digests, one after the other.
+    digests: String,
+    from: String,
+}
+
+/// A value may be a header with a password, so debug output shows none.
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+impl Facts {
+    /// Reads facts that were stored. Returns `None` if this version does not understand them.
+    pub fn from_json(value: &Value) -> Option<Facts> {
+        Facts::deserialize(value).ok()
+    }
+
+    /// Returns the stored form.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Returns true if only a document names this URL of the download.
+    pub fn is_strange(&self, uri: &str) -> bool {
+        self.strange.iter().any(|one| one == uri)
+    }
+
+    /// Returns the priority that a list gives the file.
+    pub fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    /// Adds the facts to a job.
+    ///
+    /// # Errors
+    /// Returns a fault if a fact and the options of the client contradict each other.
+    pub fn apply(&self, mut job: Job) -> Result<Job, Fault> {
+        for (pair, from) in &self.digests {
+            let digest = Digest::from_pair(pair).map_err(Fault::refused)?;
+            job.expect(digest, from).map_err(Fault::refused)?;
+        }
+        let unknown = || Fault::refused("This version of downhaul does not know a fact of the list.");
+        if let Some(chunks) = &self.chunks {
+            job.chunks = Some(chunks.read().ok_or_else(unknown)?);
+        }
+        if let Some(folder) = &self.folder {
+            job.folder = Some(SafeName::from_person(folder).map_err(|why| Fault::refused(why.to_string()))?);
+        }
+        if let Some(what) = &self.if_exists {
+            job.if_exists = Some(IfExists::from_name(what).ok_or_else(unknown)?);
+        }
+        for (name, value) in &self.headers {
+            let (name, value) = Headers::check(name, value).map_err(Fault::refused)?;
+            job.headers.add(name, value);
+        }
+        job.size = self.size;
+        job.connections = [self.connections, job.connections].into_iter().flatten().min();
+        job.priority = self.priority;
+        job.notes.extend(self.notes.iter().cloned());
+        job.assumed_https |= self.assumed_https;
+        Ok(job)
+    }
+
+    /// Returns the folder below the folder of the download.
+    pub fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
+    }
+}
+
+impl Chunks {
+    fn of(chunks: &ChunkHashes) -> Chunks {
+        Chunks {
+            length: chunks.length,
+            algorithm: chunks.algorithm.name().into(),
+            digests: chunks.digests.iter().map(Digest::to_string).collect(),
+            from: chunks.from.clone(),
+        }
+    }
+
+    fn read(&self) -> Option<ChunkHashes> {
+        let algorithm = Algorithm::from_name(&self.algorithm).filter(|_| self.length > 0)?;
+        let digests = self.digests.as_bytes().chunks(algorithm.size() * 2);
+        let digests = digests.map(|hex| Digest::from_hex(algorithm, std::str::from_utf8(hex).ok()?));
+        let digests = digests.collect::<Option<_>>()?;
+        Some(ChunkHashes { length: self.length, algorithm, digests, from: self.from.clone() })
+    }
+}
+
+/// Returns the download that a job of a list or of a document stands for.
+///
+/// # Errors
+/// Returns a fault if the job has something that a download of the daemon cannot keep.
+pub fn item_of(job: &Job) -> Result<Item, Fault> {
+    let cannot = |what: &str| Err(Fault::refused(format!("A list of the daemon cannot have {what}.")));
+    if job.login_of.is_some() {
+        return cannot("`credentials`. Put the login into a header or into the URL");
+    }
+    if job.sends.is_some() || job.range.is_some() {
+        return cannot("requests with a method, a body or a range");
+    }
+    let mut options = Options::default();
+    match &job.destination {
+        Destination::Server => {}
+        Destination::Name(name) => options.set("out", name.as_str())?,
+        _ => return cannot("a file name that is not below the folder"),
+    }
+    if let Some(rate) = job.limit_rate {
+        options.set("max-download-limit", &rate.to_string())?;
+    }
+    let uris: Vec<String> = job.urls.iter().map(Url::to_string).collect();
+    let is_document = job.named_by == NamedBy::Document;
+    let pair = |digest: &Digest| format!("{}={digest}", digest.algorithm.name());
+    let header = |(name, value): &(String, Secret)| (name.clone(), value.expose().to_string());
+    let facts = Facts {
+        strange: if is_document { uris.clone() } else { Vec::new() },
+        size: job.size,
+        digests: job.expected.iter().map(|one| (pair(&one.digest), one.from.clone())).collect(),
+        chunks: job.chunks.as_ref().map(Chunks::of),
+        folder: job.folder.as_ref().map(|folder| folder.as_str().to_string()),
+        headers: job.headers.0.iter().map(header).collect(),
+        connections: job.connections,
+        if_exists: job.if_exists.map(|what| what.name().into()),
+        priority: job.priority,
+        notes: job.notes.clone(),
+        assumed_https: job.assumed_https,
+    };
+    let facts = Some(facts).filter(|facts| *facts != Facts::default());
+    Ok(Item { uris, options, facts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::core::list::metalink::Metalink;
+
+    #[test]
+    fn what_a_document_says_is_the_same_after_it_was_stored() {
+        let (strong, other) = ("ab".repeat(32), "cd".repeat(20));
+        let document = format!(
+            r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="d/f"><size>5</size>
+            <hash type="sha-256">{strong}</hash><hash type="sha-1">{other}</hash>
+            <pieces length="3" type="sha-256"><hash>{strong}</hash><hash>{strong}</hash></pieces>
+            <url>http://h/a</url><url>http://g/a</url></file></metalink>"#
+        );
+        let (_, job) = Metalink::new(document.into_bytes()).next().expect("a file");
+        let job = job.expect("a job");
+        let item = item_of(&job).expect("it can be kept");
+        let facts = item.facts.expect("facts");
+        assert_eq!(item.uris, ["http://h/a", "http://g/a"]);
+        assert!(item.uris.iter().all(|uri| facts.is_strange(uri)) && !facts.is_strange("http://h/b"));
+        let facts = Facts::from_json(&facts.to_json()).expect("readable");
+        let again = facts.apply(Job::given("http://h/a").expect("a URL")).expect("no contradiction");
+        assert_eq!((&again.chunks, again.size), (&job.chunks, Some(5)));
+        assert_eq!(again.expected, job.expected);
+        assert_eq!(item.options.get("out"), Some("d/f"));
+    }
+
+    #[test]
+    fn a_header_is_kept_and_not_shown() {
+        let job = Job::given("http://h/a").expect("a URL").with_header("X-Key", "hush");
+        let facts = item_of(&job).expect("it can be kept").facts.expect("facts");
+        assert!(!format!("{facts:?}").contains("hush"));
+        let again = facts.apply(Job::given("http://h/a").expect("a URL")).expect("no contradiction");
+        assert!(again.headers == job.headers);
+    }
+}

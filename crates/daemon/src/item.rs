@@ -1,0 +1,22 @@
+//! [`Item`]: a download that is to be added to the queue.
+
+use crate::facts::Facts;
+use crate::options::Options;
+
+/// A download that is to be added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Item {
+    /// The URLs of the file. Several URLs are mirrors.
+    pub uris: Vec<String>,
+    /// The options of the file.
+    pub options: Options,
+    /// What a list or a document says about the file.
+    pub facts: Option<Facts>,
+}
+
+impl Item {
+    /// Returns a download with these URLs and options.
+    pub fn new(uris: Vec<String>, options: Options) -> Item {
+        Item { uris, options, facts: None }
+    }
+}

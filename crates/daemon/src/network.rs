@@ -1,0 +1,160 @@
+//! The options of a download that decide how servers are reached: proxies, tries and time limits. Downloads
+//! with the same options share a network of the library's session.
+//!
+//! Invariant: without such options, a download uses the settings with which the daemon was started.
+
+use crate::fault::Fault;
+use crate::options::Options;
+use downhaul_engine::core::proxy::{NoProxy, Proxy};
+use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::{Session, Settings};
+use std::time::Duration;
+
+/// The most networks. Each has connections and certificates of its own.
+const MOST: usize = 64;
+
+/// The options.
+const NAMES: [&str; 14] = [
+    "all-proxy",
+    "all-proxy-passwd",
+    "all-proxy-user",
+    "connect-timeout",
+    "http-proxy",
+    "http-proxy-passwd",
+    "http-proxy-user",
+    "https-proxy",
+    "https-proxy-passwd",
+    "https-proxy-user",
+    "lowest-speed-limit",
+    "max-tries",
+    "no-proxy",
+    "timeout",
+];
+
+/// Returns the options of a download that decide how servers are reached.
+pub fn of(options: &Options) -> Options {
+    options.only(&NAMES)
+}
+
+/// Returns settings with these options.
+///
+/// # Errors
+/// Returns a fault that names the option that cannot be used.
+pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
+    let mut settings = base.clone();
+    let seconds = |name: &str| Duration::from_secs(options.number(name));
+    if options.is_set("timeout") {
+        settings.timeout = seconds("timeout");
+    }
+    if options.is_set("connect-timeout") {
+        settings.connect_timeout = seconds("connect-timeout");
+    }
+    if options.is_set("max-tries") {
+        // aria2 counts tries, and 0 means that there is no limit.
+        let retries = options.number("max-tries").checked_sub(1);
+        settings.retries = retries.map_or(u32::MAX, |retries| retries.try_into().unwrap_or(u32::MAX));
+    }
+    if options.is_set("lowest-speed-limit") {
+        settings.min_bytes_a_minute = options.number("lowest-speed-limit").saturating_mul(60);
+    }
+    settings.proxies.http = proxy(options, "http", settings.proxies.http)?;
+    settings.proxies.https = proxy(options, "https", settings.proxies.https)?;
+    if let Some(hosts) = options.get("no-proxy") {
+        settings.proxies.except = NoProxy::parse(hosts);
+    }
+    Ok(settings)
+}
+
+/// Returns the proxy for URLs of a scheme. Without an option, it is `usual`.
+///
+/// # Errors
+/// Returns a fault that names the option that cannot be used. It has no part of the URL, which may have a
+/// password.
+pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Option<Proxy>, Fault> {
+    let own = format!("{scheme}-proxy");
+    let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));
+    let Some(name) = name else { return Ok(usual) };
+    // An empty value means no proxy.
+    let Some(text) = options.get(name) else { return Ok(None) };
+    let one_of =
+        |part: &str| options.get(&format!("{own}-{part}")).or(options.get(&format!("all-proxy-{part}")));
+    let login = one_of("user")
+        .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
+    let proxy = Proxy::parse(text).and_then(|proxy| match login {
+        Some(login) => proxy.with_login(Some(login)),
+        None => Ok(proxy),
+    });
+    proxy.map(Some).map_err(|why| {
+        Fault::refused(format!(
+            "We encountered a problem while processing the option '--{name}'.\n  -> {why}"
+        ))
+    })
+}
+
+/// The networks that downloads have used so far.
+#[derive(Default)]
+pub(crate) struct Networks(Vec<(Options, u32)>);
+
+impl Networks {
+    /// Returns the number of the network for these options. `base` are the settings of the session.
+    ///
+    /// # Errors
+    /// Returns a fault if there are too many networks, or if this one cannot be used.
+    pub(crate) fn number(
+        &mut self,
+        session: &Session,
+        base: &Settings,
+        options: Options,
+    ) -> Result<u32, Fault> {
+        if options == Options::default() {
+            return Ok(0);
+        }
+        if let Some((_, number)) = self.0.iter().find(|(known, _)| *known == options) {
+            return Ok(*number);
+        }
+        if self.0.len() >= MOST {
+            let why = "There are too many different proxies, tries and time limits in use";
+            return Err(Fault::refused(format!("{why} ({MOST}): use those of another download.")));
+        }
+        let number = session.add_network(settings(base, &options)?)?;
+        self.0.push((options, number));
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(given: &[(&str, &str)]) -> Options {
+        let mut options = Options::default();
+        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
+        options
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let given =
+            options(&[("timeout", "7"), ("max-tries", "0"), ("lowest-speed-limit", "2K"), ("split", "3")]);
+        let all = settings(&Settings::default(), &of(&given)).expect("settings");
+        assert_eq!(
+            (all.timeout, all.retries, all.min_bytes_a_minute),
+            (Duration::from_secs(7), u32::MAX, 122_880)
+        );
+        assert_eq!(all.connect_timeout, Settings::default().connect_timeout);
+        assert_eq!(of(&options(&[("split", "3")])), Options::default());
+        let wrong = settings(&Settings::default(), &options(&[("all-proxy", "x://me:hush@h")]));
+        assert!(
+            wrong.is_err_and(|fault| fault.message.contains("all-proxy") && !fault.message.contains("hush"))
+        );
+    }
+
+    #[test]
+    fn a_proxy_is_for_its_scheme_and_may_be_none() {
+        let given = options(&[("all-proxy", "p:1"), ("https-proxy", ""), ("all-proxy-user", "me")]);
+        assert!(proxy(&given, "http", None).expect("a proxy").is_some());
+        let other = Proxy::parse("q:1").ok();
+        assert_eq!(proxy(&given, "https", other.clone()).expect("none"), None);
+        assert_eq!(proxy(&options(&[]), "https", other.clone()).expect("the other"), other);
+    }
+}

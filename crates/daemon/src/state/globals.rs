@@ -1,0 +1,92 @@
+//! [`Globals`]: the options of the daemon.
+//!
+//! Invariant: options with which the daemon was started have precedence over those that clients have set in
+//! earlier runs. They are never stored, so the next start decides anew. What a client sets in this run counts
+//! from then on.
+
+use crate::folders::Folders;
+use crate::options::Options;
+
+/// The options of the daemon.
+pub(super) struct Globals {
+    /// Those of the start that affect downloads.
+    given: Options,
+    /// Those that clients have set, and that count in this run.
+    set: Options,
+    /// Those that clients have set in earlier runs, and that this start has replaced. They are still stored.
+    replaced: Options,
+    /// All that count in this run.
+    all: Options,
+}
+
+impl Globals {
+    pub(super) fn new(given: &Options, stored: Options, folders: &Folders) -> Globals {
+        let mut given = given.clone();
+        if given.get("dir").is_none() {
+            // The default folder is a value that `dir` may have, so setting it does not fail.
+            let _ = given.set("dir", &folders.default().to_string_lossy());
+        }
+        // A folder that clients have chosen counts as long as the user allows it.
+        let is_allowed = stored.get("dir").is_none_or(|folder| folders.allow(folder).is_ok());
+        let explicit = given.without(&["dir"]);
+        let set = stored.outside(&explicit);
+        let set = if is_allowed { set } else { set.without(&["dir"]) };
+        let all = set.above(&given);
+        Globals { given: given.of_downloads(), replaced: stored.outside(&set), set, all }
+    }
+
+    /// Returns all options that count.
+    pub(super) fn all(&self) -> &Options {
+        &self.all
+    }
+
+    /// Returns the options of the start that affect downloads. They are below the own options of each.
+    pub(super) fn given(&self) -> &Options {
+        &self.given
+    }
+
+    /// Returns the options that clients have set and that downloads inherit.
+    pub(super) fn inherited(&self) -> Options {
+        self.set.of_downloads()
+    }
+
+    /// Returns the options after a change by a client.
+    pub(super) fn changed(&self, change: &Options) -> Globals {
+        let set = change.above(&self.set);
+        Globals {
+            given: self.given.clone(),
+            replaced: self.replaced.outside(change),
+            all: change.above(&self.all),
+            set,
+        }
+    }
+
+    /// Returns the options that are stored.
+    pub(super) fn stored(&self) -> Options {
+        self.set.above(&self.replaced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn options(given: &[(&str, &str)]) -> Options {
+        let mut options = Options::default();
+        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
+        options
+    }
+
+    #[test]
+    fn the_last_start_has_precedence_and_is_not_stored() {
+        let folders = Folders::everywhere(Path::new("/d"));
+        let globals =
+            Globals::new(&options(&[("split", "3")]), options(&[("split", "4"), ("timeout", "9")]), &folders);
+        assert_eq!((globals.all().value("split"), globals.all().value("timeout")), ("3", "9"));
+        assert_eq!(globals.stored(), options(&[("split", "4"), ("timeout", "9")]));
+        assert_eq!((globals.inherited(), globals.given().value("dir")), (options(&[("timeout", "9")]), "/d"));
+        let changed = globals.changed(&options(&[("split", "5")]));
+        assert_eq!((changed.all().value("split"), changed.stored().value("split")), ("5", "5"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Removes downloads, with or without their files.
+//!
+//! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
+//! and it is below an allowed folder.
+
+use super::{Changed, Effect, Notice, State};
+use crate::entry::{self, Entry};
+use crate::fault::Fault;
+use crate::gid::Gid;
+use crate::job;
+use downhaul_engine::core::error::ErrorKind;
+use downhaul_engine::{Job, Settings};
+use std::io;
+use std::path::PathBuf;
+
+/// What is deleted of a download that was removed.
+#[derive(Debug, PartialEq)]
+pub struct Deletion {
+    job: Job,
+    path: PathBuf,
+    /// True if the finished file is deleted too.
+    is_whole: bool,
+}
+
+impl Deletion {
+    /// Deletes the files, as far as they exist. `settings` are those of the session.
+    pub(crate) fn carry_out(&self, settings: &Settings) {
+        if let Err(error) = downhaul_engine::delete_partial(settings, &self.job, &self.path) {
+            tracing::error!("a partial file could not be deleted: {error}");
+        }
+        match self.is_whole.then(|| std::fs::remove_file(&self.path)) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!("{} could not be deleted: {error}", self.path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl State {
+    /// Removes a download. A queued one leaves nothing. An active one leaves a result.
+    ///
+    /// # Errors
+    /// Returns a fault if the download has ended.
+    pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
+        let entry = Some(self.known(gid)?.clone()).filter(|entry| !entry.state.is_over());
+        let entry =
+            entry.ok_or_else(|| Fault::refused(format!("Active Download not found for GID#{gid}")))?;
+        if entry.state.is_queued() {
+            self.store.remove(&[gid])?;
+            self.queue.remove(gid);
+            return Ok(((), vec![Effect::Tell(Notice::Gone, gid)]));
+        }
+        let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
+        let times = (entry.times.0, Some(now));
+        let ended = Entry { state: entry::State::Removed, error, times, ..self.with_progress(&entry) };
+        self.end(ended)?;
+        Ok(((), [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid)).collect()))
+    }
+
+    /// Removes a download with its file and its partial file. It leaves no result.
+    ///
+    /// # Errors
+    /// Returns a fault if the change cannot be saved.
+    pub fn remove_with_files(&mut self, gid: Gid) -> Changed<()> {
+        let entry = self.known(gid)?.clone();
+        self.store.remove(&[gid])?;
+        self.queue.remove(gid);
+        self.live.remove(&gid);
+        let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
+        if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| run.gid == gid) {
+            // Its files are deleted when the job has ended.
+            (run.is_stopping, run.discards) = (true, true);
+            effects.push(Effect::Discard(*job));
+        } else if let Some(beginning) = self.beginning.as_mut().filter(|one| one.made.gid == gid) {
+            beginning.discards = true;
+        } else {
+            let is_whole = entry.state == entry::State::Complete;
+            effects.extend(self.deletion(&entry, entry.path.clone(), is_whole));
+        }
+        Ok(((), effects))
+    }
+
+    /// Returns what is deleted of a download that was removed, if its path is known and allowed.
+    pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
+        let path =
+            path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
+        let job = job::of(entry, &self.options_of(entry), &self.folders).ok()?;
+        Some(Effect::Delete(Box::new(Deletion { job, path, is_whole })))
+    }
+
+    /// Forgets downloads that are over.
+    ///
+    /// # Errors
+    /// Returns a fault if one of them is not over. Then none is forgotten.
+    pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
+        for &gid in gids {
+            if !self.known(gid)?.state.is_over() {
+                return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
+            }
+        }
+        self.store.remove(gids)?;
+        gids.iter().for_each(|gid| self.queue.remove(*gid));
+        Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Gone, gid)).collect()))
+    }
+}

@@ -1,0 +1,176 @@
+//! Which downloads the library runs: they begin, make progress and end.
+//!
+//! Invariant: what an event of the library says about a download is saved before clients are told.
+
+use super::{Effect, Notice, State};
+use crate::entry::{self, Entry};
+use crate::fault::Fault;
+use crate::gid::Gid;
+use crate::job;
+use crate::live::Live;
+use crate::network;
+use crate::options::Options;
+use crate::queue::Sequence;
+use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The code of a download whose URL or options cannot be used.
+const REFUSED: &str = "url.invalid";
+
+/// The most downloads that are active at once, whatever a client asks for. Each has its own plan in memory,
+/// and all of them share the connections of the session.
+pub(crate) const ACTIVE_MOST: usize = 1000;
+
+/// A job of the library.
+pub(super) struct Run {
+    pub(super) gid: Gid,
+    /// The download as it was when its job was made.
+    pub(super) made: Arc<Entry>,
+    /// The path of the file, once it is known.
+    pub(super) path: Option<PathBuf>,
+    /// True if it was told to stop, and the download is not active any more.
+    pub(super) is_stopping: bool,
+    /// True if the download was removed with its files. They are deleted when the job has ended.
+    pub(super) discards: bool,
+}
+
+/// A download whose job is being added to the library.
+pub(super) struct Beginning {
+    pub(super) made: Arc<Entry>,
+    pub(super) discards: bool,
+}
+
+impl State {
+    /// Returns the job of the next download that may begin, and the options of its network. A download whose
+    /// job cannot be made has failed.
+    pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let most = usize::try_from(self.options().number("max-concurrent-downloads")).unwrap_or(usize::MAX);
+        while !self.stopping && self.queue.len(Sequence::Active) < most.min(ACTIVE_MOST) {
+            let may_begin = |entry: &&Arc<Entry>| self.job_of(entry.gid).is_none();
+            let Some(entry) = self.queue.waiting().find(may_begin).cloned() else { break };
+            match job::of(&entry, &self.options_of(&entry), &self.folders) {
+                Ok(job) => {
+                    let rank = self.queue.last(Sequence::Active);
+                    self.save_or_keep(Entry { state: entry::State::Active, rank, ..(*entry).clone() });
+                    self.live.insert(entry.gid, Live::default());
+                    effects.push(Effect::Tell(Notice::Start, entry.gid));
+                    let own = network::of(&entry.options);
+                    let is_usual = own == Options::default();
+                    let network = if is_usual { own } else { network::of(&self.options_of(&entry)) };
+                    self.beginning = Some(Beginning { made: entry, discards: false });
+                    return (Some((job, network)), effects);
+                }
+                Err(fault) => effects.extend(self.fail(&entry, (REFUSED.into(), fault.message), now)),
+            }
+        }
+        (None, effects)
+    }
+
+    /// Records that the download that [`State::next`] returned cannot begin.
+    pub fn refused(&mut self, fault: Fault, now: u64) -> Vec<Effect> {
+        let beginning = self.beginning.take();
+        let entry = beginning.and_then(|one| self.queue.get(one.made.gid).cloned());
+        let entry = entry.filter(|entry| entry.state == entry::State::Active);
+        entry.map_or(Vec::new(), |entry| self.fail(&entry, (REFUSED.into(), fault.message), now))
+    }
+
+    /// Records which job of the library the download has that [`State::next`] returned. The download may have
+    /// been paused, removed or limited since its job was made.
+    pub fn began(&mut self, job: JobId) -> Option<Effect> {
+        let Beginning { made, discards } = self.beginning.take()?;
+        let gid = made.gid;
+        let active = self.queue.get(gid).filter(|entry| entry.state == entry::State::Active);
+        let effect = match active {
+            Some(entry) => Effect::Limit(job, job::limit(&self.options_of(entry))),
+            None if discards => Effect::Discard(job),
+            None => Effect::Stop(job),
+        };
+        let is_stopping = active.is_none();
+        self.runs.insert(job, Run { gid, path: made.path.clone(), made, is_stopping, discards });
+        Some(effect)
+    }
+
+    /// Applies an event of the library.
+    pub fn on_event(&mut self, event: &Event, now: u64) -> Vec<Effect> {
+        let Some(job) = event.job else { return Vec::new() };
+        let Some(run) = self.runs.get_mut(&job) else { return Vec::new() };
+        if let EventKind::Started { path, .. } | EventKind::Finished { path, .. } = &event.kind {
+            run.path = Some(path.into());
+        }
+        let (gid, is_stopping, made) = (run.gid, run.is_stopping, run.made.clone());
+        let ends = matches!(
+            event.kind,
+            EventKind::Finished { .. } | EventKind::Skipped { .. } | EventKind::Failed { .. }
+        );
+        if let Some(run) = ends.then(|| self.runs.remove(&job)).flatten().filter(|run| run.discards) {
+            let is_whole = matches!(event.kind, EventKind::Finished { .. });
+            return self.deletion(&run.made, run.path, is_whole).into_iter().collect();
+        }
+        // A client may have removed the download, and added another one with the same identifier.
+        let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
+        let Some(entry) = entry.cloned() else { return Vec::new() };
+        match &event.kind {
+            // The next run of a download that was just paused continues the same partial file. A download
+            // that has got another name begins anew.
+            EventKind::Started { path, size, .. }
+                if !entry.state.is_over()
+                    && self.has_same_name(&entry, &made)
+                    && (!is_stopping || entry.path.is_none()) =>
+            {
+                let entry = Entry { path: Some(path.into()), total: *size, ..(*entry).clone() };
+                self.save_or_keep(entry);
+                Vec::new()
+            }
+            // A download that was just paused may still become complete.
+            EventKind::Finished { path, bytes, proven, .. } if !entry.state.is_over() => {
+                self.complete(&entry, path.into(), Some(*bytes), proven, now)
+            }
+            EventKind::Skipped { path, bytes, reason, .. }
+                if event.kind.is_complete() && !entry.state.is_over() =>
+            {
+                self.complete(&entry, path.into(), *bytes, reason, now)
+            }
+            EventKind::Skipped { reason, .. } if !is_stopping => {
+                self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)
+            }
+            EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
+                let entry = Entry { http_status: error.http_status, ..(*entry).clone() };
+                self.fail(&entry, (error.code.clone(), error.message.clone()), now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds a measurement of the progress of all active downloads.
+    pub fn measure(&mut self, samples: &[Progress]) {
+        let now = Instant::now();
+        for sample in samples {
+            if let Some(run) = self.runs.get(&sample.job).filter(|run| !run.is_stopping)
+                && let Some(live) = self.live.get_mut(&run.gid)
+            {
+                live.measure(now, sample);
+            }
+        }
+    }
+
+    /// Returns the job of the library that a download has, even if it was told to stop.
+    pub(super) fn job_of(&self, gid: Gid) -> Option<JobId> {
+        self.runs.iter().find(|(_, run)| run.gid == gid).map(|(job, _)| *job)
+    }
+
+    /// Marks the job of a download as stopping.
+    pub(super) fn stop(&mut self, gid: Gid) -> Option<Effect> {
+        self.live.remove(&gid);
+        let job = self.job_of(gid)?;
+        self.runs.get_mut(&job)?.is_stopping = true;
+        Some(Effect::Stop(job))
+    }
+
+    /// Returns true if the options give two states of a download the same name.
+    pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
+        ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
+    }
+}

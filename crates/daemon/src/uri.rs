@@ -1,0 +1,71 @@
+//! URLs of downloads, as clients send them and as they are shown.
+//!
+//! Invariant: a URL that is shown has no secret: no login, and no value of a parameter that looks like one.
+
+use crate::fault::Fault;
+use downhaul_engine::core::job::parse_given;
+use downhaul_engine::core::show;
+use std::borrow::Cow;
+
+/// Returns a URL without its secrets.
+pub fn shown(uri: &str) -> Cow<'_, str> {
+    match parse_given(uri) {
+        Ok((url, _)) if show::hides(&url) || url.fragment().is_some() => show::url(&url).into(),
+        Ok(_) => uri.into(),
+        Err(_) => show::not_a_url(uri).into(),
+    }
+}
+
+/// Checks the URLs that a client sent for one file, and returns them without blanks around them.
+///
+/// # Errors
+/// Returns a fault that names the first one that cannot be used.
+pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
+    if uris.is_empty() {
+        return Err(Fault::refused("URI is not provided."));
+    }
+    uris.into_iter().map(|uri| one(uri.trim())).collect()
+}
+
+fn one(uri: &str) -> Result<String, Fault> {
+    let (url, _) = parse_given(uri)?;
+    if url.query().is_some_and(|query| query.contains(show::HIDDEN))
+        || url.path().contains(&format!("={}", show::HIDDEN))
+    {
+        let why = "A secret was left out of the URL";
+        return Err(Fault::refused(format!("{why} ({}): send the complete URL.", show::HIDDEN)));
+    }
+    Ok(uri.into())
+}
+
+/// Returns the URLs that a client means. One that the client was shown without its secrets is the known one.
+pub fn meant(uris: Vec<String>, known: &[String]) -> Vec<String> {
+    let same = |uri: &String| known.iter().find(|one| *one == uri || shown(one) == **uri);
+    uris.into_iter().map(|uri| same(&uri).cloned().unwrap_or(uri)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown_and_a_client_may_send_back_what_it_saw() {
+        for (uri, expected) in [
+            ("http://h/a?x=1", "http://h/a?x=1"),
+            ("h.example/a", "h.example/a"),
+            ("http://me:hush@h/a?token=hush&x=1#hush", "http://h/a?token=***&x=1"),
+            ("ftp://me:hush@h/?token=hush", "ftp://h/"),
+        ] {
+            assert_eq!(shown(uri), expected);
+        }
+        let known = ["http://me:hush@h/a".to_string()];
+        assert_eq!(
+            meant(vec!["http://h/a".into(), "http://h/b".into()], &known),
+            ["http://me:hush@h/a", "http://h/b"]
+        );
+        assert_eq!(checked(vec![" http://h/a\n".into()]).expect("a URL"), ["http://h/a"]);
+        for wrong in ["", " ", "ftp://h/", "http://", "http://h/?token=***"] {
+            assert!(checked(vec![wrong.into()]).is_err(), "{wrong}");
+        }
+    }
+}
