@@ -1,14 +1,22 @@
 //! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: those that
 //! failed, and those that were stopped or not started. `-i` can read the list.
 //!
-//! The arguments or the list of the run are read again at its end, so that each file takes one bit of memory.
-//! Only the lines of a stream are kept in memory.
+//! The arguments or the list of the run are read again at its end, so that each file takes little memory: one
+//! byte and one bit. Only the lines of a stream are kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so a script can take an empty list for a success. An entry that cannot be a line of a list becomes a
 //! comment. If FILE is also the input, it is replaced only by a list of all files that are not complete. A
 //! line says if a document named the URLs of the file. So a run with this list sends the user's secrets only
-//! to servers to which this run may send them.
+//! to servers to which this run may send them. If a list was changed during the run, its files cannot be
+//! found in it again, and FILE is only a comment.
+
+mod line;
+mod sequence;
+
+pub(crate) use line::{Line, is_line, line};
+use sequence::Sequence;
+pub(crate) use sequence::hash_of;
 
 use crate::args::Args;
 use crate::input::{Arguments, Checked, Count, Input, Opened, Part};
@@ -17,31 +25,17 @@ use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::JobId;
-use downhaul_engine::core::job::{Destination, Job, Url};
-use downhaul_engine::core::list::option_keys;
-use downhaul_engine::core::name::SafeName;
-use downhaul_engine::core::secret::Secret;
+use downhaul_engine::core::job::Job;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The key of each line, and its value. They show that this file wrote the line.
-const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
-
 /// The beginning of each comment.
 const COMMENT: &str = "# --failed: ";
-
-/// The line of one job. It is a comment if the job is an error.
-pub(crate) struct Line {
-    text: String,
-    /// The name given with `-o`, if a list cannot contain it.
-    lost_name: Option<String>,
-}
 
 /// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
 /// stand for very many jobs.
@@ -71,6 +65,8 @@ struct PartSoFar {
     started: BTreeMap<JobId, Line>,
     /// The lines of the jobs of a stream that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
+    /// The jobs of a list that were passed to the session.
+    passed: Sequence,
     /// True if all jobs of the part were read.
     is_whole: bool,
 }
@@ -104,6 +100,13 @@ impl Pending {
         }
     }
 
+    /// Notes that jobs of a list with these hashes ([`hash_of`]) were passed to the session.
+    pub(crate) fn pass(&self, part: usize, hashes: impl Iterator<Item = u64>) {
+        if let Some(part) = self.known().parts.get_mut(part) {
+            hashes.for_each(|hash| part.passed.add(hash));
+        }
+    }
+
     /// Notes that no more jobs of a part are read. `is_whole` is true if all of them were read.
     pub(crate) fn end(&self, part: usize, is_whole: bool) {
         if let Some(part) = self.known().parts.get_mut(part) {
@@ -125,9 +128,9 @@ impl Pending {
 enum Jobs {
     /// The arguments are read again at the end of the run.
     Arguments(Arc<Arguments>),
-    /// A list with this many jobs is read again at the end of the run. It is `None` if it could not be
-    /// opened.
-    List(Option<Box<Opened>>, Count),
+    /// A list with this name and this many jobs is read again at the end of the run. It is `None` if it could
+    /// not be opened.
+    List(String, Option<Box<Opened>>, Count),
     Stream,
 }
 
@@ -155,17 +158,16 @@ impl Ended {
         }
     }
 
+    /// Returns true if all jobs of this part have ended, and their files are complete.
+    fn has_all(&self, part: &PartSoFar) -> bool {
+        part.is_whole
+            && (1..=part.passed.jobs() as u64).all(|place| self.has(part.before.saturating_add(place)))
+    }
+
     fn has(&self, job: u64) -> bool {
         let (at, bit) = Ended::place(job);
         self.bits.get(at).is_some_and(|bits| bits & bit != 0)
     }
-}
-
-/// Returns true if a line is one of a list that this file wrote.
-pub(crate) fn is_line(text: &str) -> bool {
-    let (key, value) = LISTED_BY;
-    let line: Option<Map<String, Value>> = serde_json::from_str(text).ok();
-    text.starts_with(COMMENT) || line.is_some_and(|keys| keys.get(key).is_some_and(|by| by == value))
 }
 
 /// The list that is written at the end of the run.
@@ -186,6 +188,8 @@ struct Written {
     /// True if the whole input was read.
     is_whole: bool,
     lost_names: Vec<String>,
+    /// A list that was changed during the run.
+    changed: Option<String>,
 }
 
 impl List {
@@ -196,7 +200,7 @@ impl List {
         let jobs = |part: &Part| match part {
             Part::Arguments(arguments) => Jobs::Arguments(arguments.clone()),
             Part::List(Checked { list, count, .. }) => {
-                Jobs::List(list.open().ok().map(Box::new), count.clone())
+                Jobs::List(list.to_string(), list.open().ok().map(Box::new), count.clone())
             }
             Part::Stream(_) => Jobs::Stream,
         };
@@ -233,20 +237,39 @@ impl List {
         let write = |to: &mut dyn Write| {
             written = write_lines(parts, known, &settings, to)?;
             is_refused = is_input && !written.is_whole;
-            if is_refused { Err(io::Error::other("the end of the input was not read")) } else { Ok(()) }
+            let is_wrong = is_refused || written.changed.is_some();
+            if is_wrong { Err(io::Error::other("not all of the input was read again")) } else { Ok(()) }
         };
         let result = platform::replace_with(&path, platform::FOR_THE_OWNER, write);
-        if is_refused {
-            return Err(format!(
-                "--failed {shown}: it was not changed, because it is also the input, whose end was not read"
-            ));
+        if let Some(list) = written.changed {
+            return Err(because_of_change(&path, is_input, &list));
         }
-        result.map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
-        let warning = |name| format!("--failed {shown}: a list cannot contain the name {name} that -o gives");
-        let cut = || format!("--failed {shown}: it lacks the end of the input, which was not read");
+        if is_refused {
+            let why = "it is also the input, and the end of the input was not read";
+            return Err(format!("--failed {shown} was not changed: {why}"));
+        }
+        result.map_err(|e| format!("--failed {shown} cannot be written: {e}"))?;
+        let warning =
+            |name| format!("--failed {shown}: the name {name} of -o is missing, as a list cannot contain it");
+        let cut = || format!("--failed {shown} lacks files, because the end of the input was not read");
         let lost_names = written.lost_names.into_iter().map(warning);
         Ok(lost_names.chain((!written.is_whole).then(cut)).collect())
     }
+}
+
+/// Writes a comment instead of the lines, because this list was changed. An empty or old list would be taken
+/// for that of this run. Returns what is wrong, in words for the user.
+fn because_of_change(path: &Path, is_input: bool, list: &str) -> String {
+    let why = format!(
+        "the list {list} was changed during the run, so the files that are not complete cannot be found in it"
+    );
+    let comment = |to: &mut dyn Write| writeln!(to, "{COMMENT}{}", escaped(&why));
+    let written = match is_input {
+        true => Ok(()),
+        false => platform::replace_with(path, platform::FOR_THE_OWNER, comment),
+    };
+    let failed = written.err().map(|e| format!(" (the file cannot be written: {e})"));
+    format!("--failed {}: {why}{}", path.display(), failed.unwrap_or_default())
 }
 
 /// Writes the lines of the jobs whose files are not complete.
@@ -258,24 +281,36 @@ fn write_lines(
 ) -> io::Result<Written> {
     let Known { ended, parts: so_far } = known;
     let mut so_far = so_far.into_iter();
-    let mut all = Written { is_whole: true, lost_names: Vec::new() };
+    let mut all = Written { is_whole: true, ..Written::default() };
     for jobs in parts {
         // No job of a part that was not begun is complete.
         let not_begun = || PartSoFar { before: u64::MAX, ..PartSoFar::default() };
         let part = so_far.next().unwrap_or_else(not_begun);
         let written = match jobs {
             Jobs::Arguments(arguments) => {
-                write_again(arguments.jobs(), u64::MAX, (part.before, &ended), settings, to)?
+                write_again(arguments.jobs(), u64::MAX, (&part, &ended), settings, to)?
             }
-            Jobs::List(Some(list), count) => {
-                let jobs = list.jobs()?.map(|(_, job)| job);
+            Jobs::List(..) if ended.has_all(&part) => Written { is_whole: true, ..Written::default() },
+            Jobs::List(name, Some(list), count) => {
+                let replaced = count.replaced();
+                let jobs = list.jobs()?.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
                 // The number of a list is not known if the run ended before the list was checked.
                 let number = count.if_known().unwrap_or(0);
-                let written = write_again(jobs, number, (part.before, &ended), settings, to)?;
+                let mut again = Sequence::default();
+                let jobs = jobs.inspect(|job| {
+                    if again.jobs() < part.passed.jobs() {
+                        again.add(hash_of(job));
+                    }
+                });
+                let written = write_again(jobs, number, (&part, &ended), settings, to)?;
+                if !part.passed.begins_with(&again) {
+                    return Ok(Written { changed: Some(name), ..all });
+                }
+                let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
                 // Of a line with a mistake, only a comment is written.
-                Written { is_whole: written.is_whole && !count.is_refused(), ..written }
+                Written { is_whole: is_whole && !count.is_refused(), ..written }
             }
-            Jobs::List(None, _) => Written::default(),
+            Jobs::List(_, None, _) => Written::default(),
             Jobs::Stream => {
                 let mut written = Written { is_whole: part.is_whole, ..Written::default() };
                 let lines = part.started.into_values().chain(part.rest);
@@ -293,12 +328,12 @@ fn write_lines(
 }
 
 /// Reads a part of the input again, and writes the lines. The number of a job is its place in the input,
-/// which begins with `before` other jobs. If a list has fewer jobs than it had, it is not the same list any
-/// more.
+/// which begins with the jobs of other parts. If a list has fewer jobs than it had, it is not the same list
+/// any more.
 fn write_again(
     jobs: impl Iterator<Item = Result<Job, Error>>,
     count: u64,
-    (before, ended): (u64, &Ended),
+    (part, ended): (&PartSoFar, &Ended),
     settings: &Settings,
     to: &mut dyn Write,
 ) -> io::Result<Written> {
@@ -307,7 +342,7 @@ fn write_again(
     let (mut start, mut unstarted) = (Instant::now(), 0);
     for job in jobs {
         place += 1;
-        let number = before.saturating_add(place);
+        let number = part.before.saturating_add(place);
         if number <= ended.last {
             start = Instant::now();
         } else {
@@ -330,71 +365,4 @@ impl Written {
         to.write_all(line.text.as_bytes())?;
         to.write_all(b"\n")
     }
-}
-
-/// Returns a job as a line of a list. An error becomes a comment. `settings` are the settings of the session.
-pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
-    match job {
-        Ok(job) => line_of(job, settings),
-        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost_name: None },
-    }
-}
-
-/// Returns the line of a job. Chunk hashes are left out, because a line cannot contain them.
-fn line_of(job: &Job, settings: &Settings) -> Line {
-    let mut keys = Map::new();
-    keys.insert(LISTED_BY.0.into(), LISTED_BY.1.into());
-    let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
-    match urls.len() {
-        1 => keys.insert("url".into(), urls.remove(0)),
-        _ => keys.insert("urls".into(), urls.into()),
-    };
-    let name = match &job.destination {
-        Destination::Server | Destination::Writer(_) => None,
-        Destination::Name(name) => Some(Ok(name.to_string())),
-        Destination::Stdout => Some(Err("-".into())),
-        Destination::Stream(path) => Some(Err(path.to_string_lossy().into_owned())),
-        Destination::Path(path) => Some(name_of_path(path)),
-    };
-    if let Some(Ok(name)) = &name {
-        keys.insert("out".into(), name.as_str().into());
-    }
-    keys.extend(options(job));
-    let is_of_the_user = |url: &Url| settings.sends_headers_to(url, job.named_by);
-    if !job.urls.iter().all(is_of_the_user) {
-        keys.insert("named_by".into(), "document".into());
-    }
-    for one in &job.expected {
-        keys.insert(one.digest.algorithm.name().into(), one.digest.to_string().into());
-    }
-    let header = |(name, value): &(String, Secret)| Value::from(format!("{name}: {}", value.expose()));
-    if !job.headers.0.is_empty() {
-        keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
-    }
-    // A column of a table may have the name of an option without being one.
-    for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
-        keys.entry(key.clone()).or_insert_with(|| value.clone());
-    }
-    Line { text: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
-}
-
-/// Returns the keys for the options of a job.
-fn options(job: &Job) -> Map<String, Value> {
-    let dir = job.folder.as_ref().map(|folder| Value::from(folder.as_str()));
-    let priority = Some(job.priority).filter(|priority| *priority != 0);
-    let all = [
-        ("dir", dir),
-        ("connections", job.connections.map(Value::from)),
-        ("limit_rate", job.limit_rate.map(Value::from)),
-        ("if_exists", job.if_exists.map(|what| what.name().into())),
-        ("priority", priority.map(Value::from)),
-        ("credentials", job.login_of.as_deref().map(Value::from)),
-    ];
-    all.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
-}
-
-/// Returns the path given with `-o` as a name for a list. The error is the path as a text.
-fn name_of_path(path: &Path) -> Result<String, String> {
-    let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
-    name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())
 }

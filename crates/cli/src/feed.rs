@@ -129,6 +129,7 @@ impl Feed {
         OfPart { number, is_stream }: OfPart,
         runtime: &Handle,
     ) -> Passed {
+        let of_list = self.shared.pending().filter(|_| !is_stream);
         let pending = self.shared.pending().filter(|_| is_stream);
         let at_once = if is_stream { 1 } else { AT_ONCE };
         let mut passed = Passed { added: 0, is_closed: false, is_whole: true };
@@ -136,6 +137,8 @@ impl Feed {
         loop {
             let (mut lines, mut some, mut looked) = (Vec::new(), Vec::new(), Vec::new());
             let read: Vec<AtLine> = jobs.by_ref().take(at_once).collect();
+            let hashes: Vec<u64> =
+                read.iter().filter(|_| of_list.is_some()).map(|(_, job)| failed::hash_of(job)).collect();
             for (_, job) in read {
                 lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
@@ -161,6 +164,9 @@ impl Feed {
             let ids = runtime.block_on(self.session.add_all(some));
             passed.added += ids.len() as u64;
             let is_closed = ids.len() < asked;
+            if let Some(pending) = of_list {
+                pending.pass(number, hashes.into_iter().take(ids.len()));
+            }
             if let Some(archive) = &self.archive {
                 ids.iter().zip(looked).for_each(|(id, looked)| archive.added(*id, looked));
             }

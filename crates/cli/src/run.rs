@@ -232,7 +232,7 @@ async fn download(
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
     let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
-    let shared = Arc::new(Shared::new(pending, trace));
+    let shared = Arc::new(Shared::new(pending, trace, rest.as_ref().map(Rest::so_far)));
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files((record, archived), list, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);

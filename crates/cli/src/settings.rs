@@ -134,7 +134,9 @@ pub(crate) fn resolve(
     }
     let output = output_settings(args, to_stdout);
     let defaults = Settings::default();
-    if let Some(why) = asks::contradiction(args).or_else(|| tars::contradiction(args)) {
+    if let Some(why) =
+        asks::contradiction(args).or_else(|| tars::contradiction(args)).or_else(|| plan_of_dedup(args))
+    {
         return Err(why);
     }
     let on_error = match args.options.failure.on_error {
@@ -412,4 +414,13 @@ pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
 #[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Returns why there is no plan with `--dedup`, in words for the user. Which files are made from others
+/// depends on the order in which files are complete, and on digests that are known only then.
+fn plan_of_dedup(args: &Args) -> Option<String> {
+    (args.plan().is_some() && args.existing.dedup != args::Dedup::Off).then(|| {
+        "a plan cannot say which files --dedup makes from others. With --dedup off, it shows what would be downloaded without that"
+            .into()
+    })
 }

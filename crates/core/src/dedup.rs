@@ -2,13 +2,14 @@
 //!
 //! Invariant: two files are the same only if they have an equal strong digest. The memory is limited.
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Expected};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The most digests that are remembered. With their paths, they take some 15 MiB. With more files, the oldest
+/// The most digests that are remembered. With their paths, they take some 25 MiB. With more files, the oldest
 /// ones are forgotten, and their duplicates are downloaded.
 const MOST: usize = 65_536;
 
@@ -64,6 +65,19 @@ impl MadeFrom {
     }
 }
 
+/// What the bytes of a complete file must satisfy, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// The digests of the whole file.
+    pub expected: Vec<Expected>,
+    /// The size in bytes.
+    pub size: Option<u64>,
+    /// True if the digests that the user or a list gave satisfy `--verify listed`.
+    pub is_listed: bool,
+    /// True if there are further demands: a signature of the file, or digests of chunks.
+    pub has_more: bool,
+}
+
 /// A complete file that others can be made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
@@ -72,8 +86,18 @@ pub struct Original {
     /// Its size in bytes.
     pub size: u64,
     /// Its modification time when it was complete. With `None` it is not known, so the bytes must be compared
-    /// with the digest again.
+    /// with the digests again.
     pub modified: Option<SystemTime>,
+    /// The digests that were computed of its bytes. An archive may be wrong about its files, so this is empty
+    /// for them.
+    pub digests: Arc<[Digest]>,
+}
+
+impl Original {
+    /// Returns those of these digests that were not computed of its bytes. The file may lack them.
+    pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
+        digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
+    }
 }
 
 /// The complete files of a run, by their digests.
@@ -86,8 +110,8 @@ pub struct Originals {
 
 impl Originals {
     /// Adds a file. The first file of a digest is kept. Digests that are not strong are ignored.
-    pub fn add(&mut self, digests: &[Digest], original: &Original) {
-        for digest in digests.iter().filter(|digest| digest.algorithm.is_strong()) {
+    pub fn add(&mut self, original: &Original) {
+        for digest in original.digests.iter().filter(|digest| digest.algorithm.is_strong()) {
             if !self.by_digest.contains_key(digest) {
                 self.by_digest.insert(digest.clone(), original.clone());
                 self.order.push_back(digest.clone());
@@ -118,8 +142,8 @@ mod tests {
     use super::*;
     use crate::digest::Algorithm;
 
-    fn original(path: &str) -> Original {
-        Original { path: path.into(), size: 1, modified: None }
+    fn original(path: &str, digests: &[Digest]) -> Original {
+        Original { path: path.into(), size: 1, modified: None, digests: digests.into() }
     }
 
     fn digest(algorithm: Algorithm, number: u32) -> Digest {
@@ -130,10 +154,13 @@ mod tests {
     fn only_an_equal_strong_digest_finds_a_file() {
         let mut originals = Originals::default();
         let (strong, weak) = (digest(Algorithm::Sha256, 1), digest(Algorithm::Md5, 1));
-        originals.add(&[weak.clone(), strong.clone()], &original("a"));
-        originals.add(std::slice::from_ref(&strong), &original("b"));
+        let first = original("a", &[weak.clone(), strong.clone()]);
+        originals.add(&first);
+        originals.add(&original("b", std::slice::from_ref(&strong)));
         assert_eq!(originals.find(std::slice::from_ref(&weak)), None);
-        assert_eq!(originals.find(&[weak, strong.clone()]), Some((original("a"), strong.clone())));
+        let other = digest(Algorithm::Md5, 2);
+        assert_eq!(first.lacks(&[other.clone(), weak.clone()]), [other]);
+        assert_eq!(originals.find(&[weak, strong.clone()]), Some((first, strong.clone())));
         originals.forget(&strong);
         assert_eq!(originals.find(&[strong]), None);
     }
@@ -142,7 +169,7 @@ mod tests {
     fn the_oldest_files_are_forgotten() {
         let mut originals = Originals::default();
         let number = |n: usize| digest(Algorithm::Sha256, u32::try_from(n).unwrap_or(0));
-        (0..MOST + 3).for_each(|n| originals.add(&[number(n)], &original("a")));
+        (0..MOST + 3).for_each(|n| originals.add(&original("a", &[number(n)])));
         assert_eq!((originals.find(&[number(2)]), originals.order.len()), (None, MOST));
         assert!(originals.find(&[number(3)]).is_some());
     }

@@ -20,7 +20,7 @@ use crate::show;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -175,7 +175,7 @@ impl Job {
     /// taken back, so if the file had to start again, the job fails with `output.started`. A writer that
     /// blocks forever also keeps its thread forever, even if the session stops.
     #[must_use]
-    pub fn to_writer(self, writer: impl Write + Send + 'static) -> Self {
+    pub fn to_writer(self, writer: impl JobWriter + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
         self.with_destination(Destination::Writer(writer))
     }
@@ -411,13 +411,48 @@ pub enum Destination {
     Writer(Writer),
 }
 
+/// A writer to which a job can write the bytes of its file. Every [`Write`] is one.
+pub trait JobWriter: Send {
+    /// Writes all bytes.
+    ///
+    /// # Errors
+    /// Returns why they cannot be written.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Passes on bytes that the writer keeps.
+    ///
+    /// # Errors
+    /// Returns why they cannot be written.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the output. This is called once, when the file is complete and verified.
+    ///
+    /// # Errors
+    /// Returns why the end cannot be written.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl<W: Write + Send + ?Sized> JobWriter for W {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(self, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Write::flush(self)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Write::flush(self)
+    }
+}
+
 /// A writer that a program passed to a job. It is used once.
 #[derive(Clone)]
-pub struct Writer(Arc<Mutex<Option<Box<dyn Write + Send>>>>);
+pub struct Writer(Arc<Mutex<Option<Box<dyn JobWriter>>>>);
 
 impl Writer {
     /// Returns the writer, unless it was taken before.
-    pub fn take(&self) -> Option<Box<dyn Write + Send>> {
+    pub fn take(&self) -> Option<Box<dyn JobWriter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
-use crate::concurrency::Learned;
+use crate::concurrency::{FILE_COUNTS, Learned};
 use crate::job::{Destination, Job};
 use crate::name::{NameSource, Naming};
 use crate::settings::{Settings, Verify};
@@ -18,10 +18,6 @@ const HOSTS_MOST: usize = 1_000;
 
 /// A file of this average size or larger is fetched in segments, so the speed of large files applies.
 const LARGE: u64 = 1024 * 1024;
-
-/// The speed that was stored for many files counts each file as its size plus this many bytes. The engine
-/// measures it in the same way (`FILE_COUNTS`).
-const FILE_COUNTS: u64 = 16 * 1024;
 
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

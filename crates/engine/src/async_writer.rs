@@ -1,6 +1,7 @@
 //! Adapts an asynchronous writer of a program, so that a job can write to it.
 
-use std::io::{self, Write};
+use downhaul_core::job::JobWriter;
+use std::io;
 use std::pin::Pin;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
@@ -8,7 +9,8 @@ use tokio::runtime::Handle;
 /// Turns an asynchronous writer into a blocking one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
 /// The engine writes on threads that may block. These threads wait until the writer accepts the bytes. The
-/// writer is flushed when the file is complete, and then dropped. It is not shut down.
+/// writer is shut down when the file is complete and verified, and then dropped. If the file fails, the
+/// writer is dropped without being shut down.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,
@@ -24,12 +26,16 @@ impl AsyncWriter {
     }
 }
 
-impl Write for AsyncWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.inner.write(bytes))
+impl JobWriter for AsyncWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.runtime.block_on(self.inner.write_all(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.runtime.block_on(self.inner.flush())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.runtime.block_on(self.inner.shutdown())
     }
 }

@@ -1,21 +1,23 @@
 //! Makes files from others that have the same digest (`--dedup`), instead of a download or after it.
 //!
 //! Invariant: a file is made only from one that is complete, that is below the output folder, and that did
-//! not change since its digest was computed.
+//! not change since its digest was computed. If the file was not downloaded, it must also have everything
+//! that is expected of it: its size, and all its digests. With other demands, such as a signature, it is
+//! downloaded.
 
-use crate::clock;
-use crate::disk::{Attach, Disk, Duplicating, Publishing};
+use crate::director::{promises_data, publishing};
+use crate::disk::{Disk, Duplicated, Duplicating, Publishing};
 use crate::place::Wanted;
-use downhaul_core::dedup::{Dedup, MadeFrom, Method, Original, Originals};
-use downhaul_core::digest::Digest;
+use downhaul_core::content::{self, Look};
+use downhaul_core::dedup::{Dedup, Demands, MadeFrom, Method, Original, Originals};
+use downhaul_core::digest::{Digest, Expected};
 use downhaul_core::error::Error;
 use downhaul_core::event::Kept;
 use downhaul_core::identity::Identity;
-use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::Validator;
-use downhaul_core::settings::{Attributes, Settings};
-use downhaul_core::show;
+use downhaul_core::settings::{Settings, Verify};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +29,6 @@ pub(crate) struct Duplicates {
     /// The output folder.
     folder: PathBuf,
     originals: Mutex<Originals>,
-    /// One file is linked at a time, because each link adds a record to the same file.
-    links: Mutex<()>,
     /// True if the file system could not share blocks.
     is_unable: AtomicBool,
 }
@@ -36,7 +36,12 @@ pub(crate) struct Duplicates {
 /// A file that may be made from another one.
 pub(crate) struct Wish<'a> {
     pub(crate) target: &'a Path,
+    /// The digests that the file must have.
     pub(crate) digests: &'a [Digest],
+    /// The sizes that the file must have.
+    pub(crate) sizes: &'a [u64],
+    /// True if the file must not look like a web page or a Git LFS pointer.
+    pub(crate) is_data: bool,
     pub(crate) identity: &'a Identity,
     pub(crate) publishing: Publishing,
     /// The file of an earlier run that has one of the digests, as its archive says.
@@ -52,7 +57,6 @@ impl Duplicates {
             disk,
             folder: folder.to_path_buf(),
             originals: Mutex::default(),
-            links: Mutex::default(),
             is_unable: AtomicBool::new(false),
         }
     }
@@ -61,7 +65,7 @@ impl Duplicates {
         self.dedup != Dedup::Off
     }
 
-    /// Adds a complete file. Blocks the thread.
+    /// Adds a complete file. The digests were computed of its bytes. Blocks the thread.
     pub(crate) fn add(&self, path: &Path, digests: &[Digest]) {
         if !self.is_on() || !self.is_inside(path) {
             return;
@@ -74,8 +78,9 @@ impl Duplicates {
                 size: there.file.size,
                 // Without a time, the bytes are compared with the digest.
                 modified: there.file.modified,
+                digests: digests.into(),
             };
-            self.originals().add(digests, &original);
+            self.originals().add(&original);
         }
     }
 
@@ -87,29 +92,48 @@ impl Duplicates {
         if !self.is_on() {
             return Ok(None);
         }
-        let _one = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.originals().find(wish.digests);
         let is_known = known.is_some();
         let Some((original, digest)) = known.or_else(|| archived(wish)) else { return Ok(None) };
-        if original.path == wish.target || !self.is_inside(&original.path) {
+        if original.path == wish.target || !self.is_inside(&original.path) || !self.may_be(wish, &original) {
             return Ok(None);
         }
         let how = Duplicating {
             dedup: self.dedup,
             may_copy: wish.may_copy,
-            digest: &digest,
+            digests: wish.digests,
             identity: wish.identity,
             publishing: wish.publishing.clone(),
         };
         let made = self.disk.duplicate(&original, wish.target, &how)?;
-        let is_unable = made.is_none_or(|method| method == Method::Copy);
-        self.is_unable.fetch_or(is_unable && self.dedup == Dedup::Reflink, Ordering::Relaxed);
-        if made.is_none() && is_known && wish.may_copy {
-            // The original was changed or removed, so that it is of no more use.
+        if self.dedup == Dedup::Reflink && matches!(made, Duplicated::Unable | Duplicated::Made(Method::Copy))
+        {
+            self.is_unable.store(true, Ordering::Relaxed);
+        }
+        if made == Duplicated::Changed && is_known {
             self.originals().forget(&digest);
         }
-        let made_from = |method| MadeFrom::new(method, original.path.to_string_lossy());
-        Ok(made.map(|method| (made_from(method), original.clone())))
+        let Duplicated::Made(method) = made else { return Ok(None) };
+        Ok(Some((MadeFrom::new(method, original.path.to_string_lossy()), original)))
+    }
+
+    /// Returns true if the original may have everything that is expected of the file. Digests that were not
+    /// computed of it are compared later.
+    fn may_be(&self, wish: &Wish<'_>, original: &Original) -> bool {
+        let is_other = |digest: &Digest| {
+            let mut known = original.digests.iter();
+            known.any(|one| one.algorithm == digest.algorithm && one != digest)
+        };
+        wish.sizes.iter().all(|size| *size == original.size)
+            && !wish.digests.iter().any(is_other)
+            && (!wish.is_data || self.looks_like_data(&original.path))
+    }
+
+    fn looks_like_data(&self, path: &Path) -> bool {
+        let Ok(file) = self.disk.open(path) else { return false };
+        let mut beginning = Vec::new();
+        let read = file.take(content::ENOUGH as u64).read_to_end(&mut beginning);
+        read.is_ok() && content::look(&beginning) == Look::Other
     }
 
     /// Makes the file of a job that is not downloaded yet, if its digest is known and another file has it.
@@ -122,7 +146,7 @@ impl Duplicates {
         path: &Path,
         place: Place,
         wanted: &Wanted<'_>,
-        settings: &Settings,
+        (demands, settings): (&Demands, &Settings),
     ) -> Result<Place, Error> {
         let Place::Free { left: false, .. } = place else {
             if let Place::Taken(kept) = &place {
@@ -130,39 +154,30 @@ impl Duplicates {
             }
             return Ok(place);
         };
-        let (spec, stated) = (wanted.spec, wanted.remote.map_or(&[][..], |remote| &remote.digests));
-        let expected = spec.expected.iter().chain(&wanted.known.findings.expected).chain(stated);
-        let digests: Vec<Digest> = expected.map(|one| one.digest.clone()).collect();
-        if !self.is_on() || spec.destination.is_in_order() || spec.range.is_some() {
+        if !self.is_on() || !has_only_digests(wanted, demands, settings) {
             return Ok(place);
         }
-        let if_exists = settings.if_exists_of(spec);
-        let origin = wanted.identity.origins.first().filter(|_| settings.attributes != Attributes::None);
-        let publishing = Publishing {
-            size: 0,
-            replace: matches!(if_exists, IfExists::Overwrite | IfExists::Update),
-            accepts_same: false,
-            continues: false,
-            modified: None,
-            sync: settings.sync,
-            attach: origin.map(|&origin| {
-                let url = (settings.attributes == Attributes::Url).then(|| show::url(&spec.urls[0]));
-                Attach { origin, validator: Validator::Unknown, url, now: clock::wall() }
-            }),
-            about: None,
-        };
-        let archived = spec.archived.as_ref();
+        let (spec, findings) = (wanted.spec, &wanted.known.findings);
+        let stated = wanted.remote.map_or(&[][..], |remote| &remote.digests);
+        let all = [&spec.expected, &demands.expected, &findings.expected, stated].concat();
+        let digests = distinct(all.into_iter().map(|one| one.digest));
+        let sizes = [spec.size, demands.size, findings.size, wanted.remote.and_then(|remote| remote.size)];
+        let sizes: Vec<u64> = sizes.into_iter().flatten().collect();
+        let from = wanted.identity.origins.first().map(|&origin| (origin, Validator::Unknown));
+        let is_chosen = spec.expected.iter().any(|one| one.digest.algorithm.is_strong());
         let wish = Wish {
             target: path,
             digests: &digests,
+            sizes: &sizes,
+            is_data: !is_chosen && promises_data(&path.to_string_lossy(), spec, settings),
             identity: wanted.identity,
-            publishing,
-            archived,
+            publishing: publishing(settings, spec, 0, from, None),
+            archived: spec.archived.as_ref(),
             may_copy: true,
         };
         let Some((made_from, original)) = self.make(&wish)? else { return Ok(place) };
-        let strong = |digest: &Digest| digest.algorithm.is_strong();
-        let digests: Vec<Digest> = digests.into_iter().filter(strong).collect();
+        // The digests that were not computed of the original were compared now.
+        let digests = distinct(original.digests.iter().cloned().chain(digests));
         self.add(path, &digests);
         Ok(Place::Taken(Kept {
             path: path.to_string_lossy().into_owned(),
@@ -190,10 +205,39 @@ impl Duplicates {
     }
 }
 
+/// Returns true if the digests and the size of a file are all that must be verified, and if `--verify`
+/// accepts them.
+fn has_only_digests(wanted: &Wanted<'_>, demands: &Demands, settings: &Settings) -> bool {
+    let (spec, known) = (wanted.spec, wanted.known);
+    let findings = &known.findings;
+    let is_listed = |one: &Expected| one.digest.algorithm.counts_in_lists();
+    let is_accepted = match settings.verify {
+        Verify::Off => false,
+        Verify::Listed => demands.is_listed || findings.expected.iter().any(is_listed),
+        // A file is made only if it has a strong digest.
+        Verify::Auto | Verify::Find | Verify::Require => true,
+    };
+    let is_signed = known.signature.is_some() || findings.signed.is_some();
+    let has_chunks = spec.chunks.is_some() || findings.chunks.is_some();
+    let is_part = spec.destination.is_in_order() || spec.range.is_some();
+    is_accepted && !is_signed && !has_chunks && !demands.has_more && !is_part
+}
+
+fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
+    let mut all: Vec<Digest> = Vec::new();
+    digests.for_each(|digest| {
+        if !all.contains(&digest) {
+            all.push(digest);
+        }
+    });
+    all
+}
+
 /// Returns the file of an earlier run. It is not known if the file was changed since then.
 fn archived(wish: &Wish<'_>) -> Option<(Original, Digest)> {
     let kept = wish.archived?;
     let is_strong = |digest: &&Digest| digest.algorithm.is_strong() && wish.digests.contains(digest);
     let digest = kept.digests.iter().find(is_strong)?.clone();
-    Some((Original { path: kept.path.clone().into(), size: kept.bytes?, modified: None }, digest))
+    let path = kept.path.clone().into();
+    Some((Original { path, size: kept.bytes?, modified: None, digests: [].into() }, digest))
 }

@@ -47,12 +47,20 @@ impl RangeReader {
             let error = match first(&source, &settings, &plain, most).await {
                 Ok((known, size, bytes)) => {
                     let Settings { retries, timeout, .. } = settings;
-                    return Ok((RangeReader { source, known, size, retries, timeout }, bytes));
+                    let reader = RangeReader { source, known, size, retries, timeout };
+                    return reader.completed(bytes, most).await;
                 }
                 Err(error) => error,
             };
             tokio::time::sleep(patience.wait(error)?).await;
         }
+    }
+
+    /// Returns the reader with the first bytes of the file. A server may send fewer bytes than were requested
+    /// (RFC 9110, section 15.3.7), and the others are then requested too.
+    async fn completed(self, mut bytes: Vec<u8>, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
+        bytes.extend(self.read(bytes.len() as u64..most).await?);
+        Ok((self, bytes))
     }
 
     /// Returns the size of the file in bytes.
@@ -103,7 +111,8 @@ impl RangeReader {
     }
 }
 
-/// Requests the first bytes of a file. Returns the facts about the file, its size, and these bytes.
+/// Requests the first bytes of a file. Returns the facts about the file, its size, and these bytes or the
+/// first ones of them.
 async fn first(
     source: &Arc<dyn Source>,
     settings: &Settings,
@@ -126,7 +135,7 @@ async fn first(
         return refuse(ErrorKind::HttpNoRanges, "it does not say how long the file is");
     };
     let wanted = size.min(most);
-    let Segment { skip, .. } = match &remote.span {
+    let Segment { skip, end } = match &remote.span {
         Span::Range(_) => validate_range(&known, 0, Some(wanted), &remote)?,
         _ => Segment { skip: 0, end: wanted },
     };
@@ -138,7 +147,7 @@ async fn first(
         return refuse(ErrorKind::HttpNoRanges, why);
     }
     let mut bytes = Vec::new();
-    receive(body, &remote, skip, wanted, settings.timeout, &mut bytes).await?;
+    receive(body, &remote, skip, end.min(wanted), settings.timeout, &mut bytes).await?;
     Ok((known, size, bytes))
 }
 

@@ -68,6 +68,20 @@ class Handler(BaseHTTPRequestHandler):
             size = {"other-tag": size, "longer": size + 1, "shorter": 1_500_000}[kind]
         self.fine(content("a.bin", size), ETag='"a"' if first or kind != "other-tag" else '"b"')
 
+    def fails_once(self, body: bytes) -> None:
+        """The file. The second request is refused."""
+        if self.server.requests["fails-once"] == 2:
+            self.missing(body)
+        else:
+            self.fine(body)
+
+    def short(self, body: bytes) -> None:
+        """The file, in ranges that have at most 100,000 bytes."""
+        first, _, last = self.headers["Range"][len("bytes=") :].partition("-")
+        part = body[int(first) : min(int(last) + 1, int(first) + 100_000)]
+        content_range = f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}"
+        self.answer(206, part, Content_Range=content_range, ETag='"a"')
+
     def cuts(self, body: bytes) -> None:
         """The file, whose responses all end after 300,000 bytes."""
         first, _, last = self.headers["Range"][len("bytes=") :].partition("-")

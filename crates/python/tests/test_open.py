@@ -111,6 +111,31 @@ def test_a_response_that_breaks_is_continued(server: Server) -> None:
         assert file.read() == content("a.bin", 2_000_000)
 
 
+def test_a_range_may_be_shorter_than_what_was_asked_for(server: Server) -> None:
+    for size in (50_000, 200_000, 1_000_000):
+        with downhaul.open(server.url(f"short/{size}/a.bin")) as file:
+            assert file.read() == content("a.bin", size)
+
+
+def test_after_a_failed_read_the_next_one_asks_again(server: Server) -> None:
+    body = content("a.bin", 1_000_000)
+    with downhaul.open(server.url("fails-once/1000000/a.bin"), retries=0) as file:
+        file.seek(500_000)
+        with pytest.raises(downhaul.DownloadError) as error:
+            file.read(10)
+        assert error.value.code == "http.not_found"
+        assert file.read(10) == body[500_000:500_010]
+
+
+def test_a_long_read_asks_for_short_ranges(server: Server) -> None:
+    size = 30_000_000
+    with downhaul.open(server.url(f"fine/{size}/a.bin")) as file:
+        file.seek(1_000_000)
+        assert file.read(25_000_000) == content("a.bin", size)[1_000_000:26_000_000]
+    ranges = [headers["range"][len("bytes=") :].split("-") for headers in server.headers]
+    assert max(int(last) - int(first) + 1 for first, last in ranges) <= 4 * 1024 * 1024
+
+
 def test_a_busy_server_is_asked_again(server: Server) -> None:
     with downhaul.open(server.url("busy-once/5/a.bin")) as file:
         assert file.read() == content("a.bin", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +25,9 @@ def test_the_package_is_a_program_too() -> None:
     command = [sys.executable, "-m", "downhaul", "--version"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["downhaul", downhaul.__version__]
+
+
+def test_the_wheel_has_the_licences() -> None:
+    files = [str(file) for file in importlib.metadata.files("downhaul") or []]
+    for name in ("LICENSE-APACHE", "LICENSE-MIT", "THIRD-PARTY.txt"):
+        assert any(".dist-info" in file and file.endswith(name) for file in files), (name, files)

@@ -23,10 +23,14 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 use url::Url;
 
@@ -396,6 +400,40 @@ fn a_file_is_written_in_order_to_a_writer_of_the_program() {
         let disk = world.disk.clone();
         assert_eq!(world.end().await.0.finished, 1);
         assert!(disk.paths().is_empty(), "the disk has no files");
+    });
+}
+
+/// Counts how often it is shut down.
+struct Counted(Arc<AtomicUsize>);
+
+impl AsyncWrite for Counted {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_writer_is_shut_down_once_when_its_file_is_complete_and_not_when_it_is_wrong() {
+    run(async {
+        for (expected, times) in [(content("file", SPEED), 1), (content("other", SPEED), 0)] {
+            let world = World::start(Settings::default().with_retries(0));
+            let ends = Arc::new(AtomicUsize::new(0));
+            let digest = Digest::from_given(&sha256(&expected)).expect("a digest");
+            let mut job = world.job("file", SPEED);
+            job.expect(digest, "the test").expect("one digest");
+            world.session.add(job.to_writer(AsyncWriter::new(Counted(ends.clone())))).await.expect("is open");
+            world.end().await;
+            assert_eq!(ends.load(Ordering::Relaxed), times);
+        }
     });
 }
 

@@ -70,6 +70,8 @@ impl Archive {
     fn of_version(self, version: rusqlite::Result<u32>) -> Result<Archive, String> {
         match version.map_err(|e| e.to_string())? {
             VERSION => Ok(self),
+            // Only an archive that is opened for reading can lack its tables.
+            0 => Err("it is not an archive of downhaul".into()),
             version => Err(format!("a later version of downhaul wrote it (its format is {version})")),
         }
     }

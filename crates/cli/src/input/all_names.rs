@@ -65,6 +65,15 @@ impl AllNames {
         }
     }
 
+    /// Adds the names of a job of a document. They are never mistakes: if another file has the same name,
+    /// only the file of the document fails, during the run.
+    pub(super) fn add_of_a_document(&mut self, job: &Job) {
+        let given = given_name(job);
+        let listed = self.naming.name_for(job, None).map(|name| name.to_string());
+        let listed = listed.filter(|listed| given.as_ref() != Some(listed));
+        given.into_iter().chain(listed).for_each(|name| self.add_file(&name, FILE, UNIQUE));
+    }
+
     fn add_file(&mut self, name: &str, kind: u64, what: u64) {
         self.files += 1;
         self.keys.add((key(name) | kind, what));

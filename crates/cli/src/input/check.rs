@@ -9,7 +9,7 @@ use super::HAS_NO_URL;
 use super::all_names::{AllNames, Suspects};
 use super::checked::{Checked, Count};
 use super::clashes::{Clash, Names, Place, SAME};
-use super::list::List;
+use super::list::{List, Opened};
 use super::mistakes::Mistakes;
 use super::pass::{Pass, Reading};
 use super::rest::Rest;
@@ -57,7 +57,11 @@ pub(super) fn all(
     // A file whose name is not known here could have any of the names in the lists.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
     survey.names = (bytes >= LONG && knows_all).then(Arc::default);
-    let folders = vec![args.output.folder.clone(), settings::temporary_folder()];
+    // A plan writes no file.
+    let folders = match args.plan() {
+        Some(_) => Vec::new(),
+        None => vec![args.output.folder.clone(), settings::temporary_folder()],
+    };
     let mut checks = Checks {
         survey: std::mem::take(survey),
         shown: lists.iter().map(|one| one.list.to_string()).collect(),
@@ -67,6 +71,7 @@ pub(super) fn all(
         suspects: None,
         // The keys are for all hosts of the user's URLs, also where a document names these hosts.
         needs_all: args.options.http.pinned_pubkey.is_some(),
+        passed: Vec::new(),
         naming,
     };
     if let Some(arguments) = arguments {
@@ -74,7 +79,7 @@ pub(super) fn all(
     }
     let mut pass = Pass::new(lists);
     pass.read(&mut checks, FIRST);
-    if !pass.is_over() && checks.may_end_later(&pass) {
+    if !pass.is_over() && checks.may_end_later(&pass) && !may_have_records(&pass)? {
         *survey = checks.survey.clone();
         survey.is_partial = true;
         let count = arguments.map_or(0, Arguments::count);
@@ -102,6 +107,17 @@ fn opened(lists: Vec<List>, survey: &mut Survey) -> Result<(Vec<Reading>, u64), 
     Ok((readings, all))
 }
 
+/// Returns true if lines of the lists may be from a lock file. Such a line may replace an earlier one, whose
+/// file must then not be downloaded.
+fn may_have_records(pass: &Pass) -> Result<bool, String> {
+    for Reading { list, .. } in &pass.lists {
+        if list.open().and_then(Opened::may_have_records).map_err(|e| unreadable(list, &e))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn unreadable(list: &List, e: &io::Error) -> String {
     format!("the list {list} cannot be read: {e}")
 }
@@ -122,6 +138,8 @@ pub(super) struct Checks {
     /// True if a job was read for which all others must be known. It is a line of a lock file, which a later
     /// line may replace.
     pub(super) needs_all: bool,
+    /// For each list, the last line whose job may have been passed to the session.
+    pub(super) passed: Vec<u64>,
     naming: Naming,
 }
 
@@ -158,6 +176,7 @@ impl Checks {
                 break;
             };
             read += 1;
+            list.line = line;
             self.check(list, line, job);
         }
         read
@@ -175,7 +194,13 @@ impl Checks {
             return;
         }
         let checked = match &job {
-            Ok(_) if list.jobs.of_a_document => Ok(()),
+            Ok(job) if list.jobs.of_a_document => {
+                // Without these names, the run would forget the name of another file too early.
+                if let Some(names) = &mut self.names {
+                    names.add_of_a_document(job);
+                }
+                Ok(())
+            }
             Err(e) if list.jobs.of_a_document && !concerns_all(e) => Ok(()),
             // Errors quote names. The list may not be the user's own, so control characters are escaped.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
@@ -237,7 +262,7 @@ impl Checks {
         if !jobs.of_a_document && self.suspects.is_some() {
             self.add_suspects(number, &list, &mut mistakes, goes_on).map_err(|e| unreadable(&list, &e))?;
         }
-        mistakes.result().map_err(|all| format!("the list {list} has mistakes:{all}"))?;
+        mistakes.result().map_err(|all| list.has_mistakes(&all))?;
         let replaced = self.replaced.iter().filter(|(list, _)| *list == number).map(|(_, line)| *line);
         let replaced: HashSet<u64> = replaced.collect();
         let without_url = list.without_url();
@@ -307,8 +332,14 @@ impl Checks {
         }
     }
 
+    /// Returns true if the job at this place may have been passed to the session.
+    fn is_passed(&self, place: Place) -> bool {
+        let last = place.list.checked_sub(1).and_then(|list| self.passed.get(list));
+        last.is_some_and(|last| place.line <= *last)
+    }
+
     /// Adds the name of a job. A line of a lock file replaces an earlier one of the same name, unless it has
-    /// no strong digest.
+    /// no strong digest, or unless the file of the earlier one may already be downloaded.
     ///
     /// # Errors
     /// Returns a clash with an earlier line or argument, in words for the user.
@@ -316,12 +347,14 @@ impl Checks {
         let Err(Clash { name, first, what }) = self.seen.add(job, place) else { return Ok(()) };
         if what == SAME && job.is_recorded && first.list == place.list {
             let is_strong = archive::digests(job).next().is_some();
-            let replaced = if is_strong { first.line } else { place.line };
-            self.replaced.insert((place.list, replaced));
-            if is_strong {
-                self.seen.replace(job, place);
+            if !is_strong || !self.is_passed(first) {
+                let replaced = if is_strong { first.line } else { place.line };
+                self.replaced.insert((place.list, replaced));
+                if is_strong {
+                    self.seen.replace(job, place);
+                }
+                return Ok(());
             }
-            return Ok(());
         }
         let line = place.line;
         let earlier = match first {

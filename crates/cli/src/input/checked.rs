@@ -3,6 +3,7 @@
 use super::list::List;
 use super::so_far::{CheckedJobs, SoFar};
 use downhaul_engine::core::list::AtLine;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -29,6 +30,14 @@ impl Count {
         match self {
             Count::Known(number) => Some(*number),
             Count::Later(so_far, list) => so_far.count_if_known(*list),
+        }
+    }
+
+    /// Returns the lines that later lines replace, if that is found during the run.
+    pub(crate) fn replaced(&self) -> Arc<HashSet<u64>> {
+        match self {
+            Count::Known(_) => Arc::default(),
+            Count::Later(so_far, list) => so_far.replaced(*list).unwrap_or_default(),
         }
     }
 

@@ -38,6 +38,13 @@ impl Pass {
     pub(super) fn has_mistakes(&self) -> bool {
         self.lists.iter().any(|list| !list.mistakes.is_empty())
     }
+
+    /// Returns the mistakes so far, in words for the user.
+    pub(super) fn mistakes(self) -> String {
+        let of_list =
+            |list: Reading| list.mistakes.result().map_err(|all| list.list.has_mistakes(&all)).err();
+        self.lists.into_iter().filter_map(of_list).collect::<Vec<String>>().join("\n")
+    }
 }
 
 /// The first reading of a list.
@@ -48,6 +55,8 @@ pub(super) struct Reading {
     /// The jobs that were not read yet.
     pub(super) jobs: Jobs,
     pub(super) is_read: bool,
+    /// The line that was read last.
+    pub(super) line: u64,
     /// The number of jobs that were read, in all shards.
     pub(super) count: u64,
     /// The number of these jobs in the shard of this run.
@@ -65,6 +74,7 @@ impl Reading {
             list,
             jobs,
             is_read: false,
+            line: 0,
             count: 0,
             of_shard: 0,
             kept: is_short.then(Vec::new),

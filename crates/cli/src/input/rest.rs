@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// The number of jobs that are checked at a time. After that, the session may get them.
 const AT_ONCE: u64 = 1024;
 
+/// The last line of the mistakes, if a signal came while the rest of the lists was read.
+const CUT: &str =
+    "The rest of the lists was not read, because a signal stopped the run. It may have more mistakes.";
+
 /// The rest of a check.
 pub(crate) struct Rest {
     checks: Checks,
@@ -43,9 +47,9 @@ pub(crate) struct Whole {
 
 impl Rest {
     /// Returns the lists after the first part of their check, and the rest of it.
-    pub(super) fn new(checks: Checks, mut pass: Pass, others: Option<u64>) -> (Vec<Checked>, Rest) {
+    pub(super) fn new(mut checks: Checks, mut pass: Pass, others: Option<u64>) -> (Vec<Checked>, Rest) {
         let so_far = Arc::new(SoFar::default());
-        so_far.set(of_lists(&pass));
+        so_far.set(pass_on(&mut checks, &pass));
         let mut lists = Vec::new();
         for (number, reading) in pass.lists.iter_mut().enumerate() {
             // The jobs are read again by the thread that passes them on.
@@ -76,10 +80,13 @@ impl Rest {
             if so_far.is_cancelled() {
                 return Ended::Cancelled;
             }
+            if so_far.is_cut() {
+                return Ended::Wrong(format!("{}\n{CUT}", pass.mistakes()));
+            }
             if pass.has_mistakes() {
                 refuse();
             } else if !checks.needs_all {
-                so_far.set(of_lists(&pass));
+                so_far.set(pass_on(&mut checks, &pass));
             }
         }
         let mut ends = of_lists(&pass);
@@ -87,14 +94,14 @@ impl Rest {
             if is_wrong {
                 refuse();
             }
-            !so_far.is_cancelled()
+            !so_far.is_cancelled() && !so_far.is_cut()
         };
         let lists = match checks.end(pass, &goes_on) {
             _ if so_far.is_cancelled() => return Ended::Cancelled,
             Ok(lists) => lists,
             Err(why) => {
                 refuse();
-                return Ended::Wrong(why);
+                return Ended::Wrong(if so_far.is_cut() { format!("{why}\n{CUT}") } else { why });
             }
         };
         for (end, checked) in ends.iter_mut().zip(&lists) {
@@ -106,6 +113,13 @@ impl Rest {
         let has_new_digests = checks.survey.has_digests() && !had_digests;
         Ended::Right(Whole { files, has_new_digests, warnings: checks.survey.warnings })
     }
+}
+
+/// Returns how far the lists were read, because the jobs so far may be passed to the session. From then on,
+/// no later line replaces one of them.
+fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
+    checks.passed = pass.lists.iter().map(|list| list.line).collect();
+    of_lists(pass)
 }
 
 /// Returns how far the lists were read.

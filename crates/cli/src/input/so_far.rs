@@ -18,6 +18,7 @@ pub(crate) struct SoFar {
     state: Mutex<State>,
     changed: Condvar,
     is_cancelled: AtomicBool,
+    is_cut: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +80,16 @@ impl SoFar {
         }
     }
 
+    /// Ends the search for further mistakes, if there is one already. A signal asks for this.
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if no further mistakes are searched for.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed) && self.is_refused()
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Relaxed)
     }
@@ -119,7 +130,7 @@ impl SoFar {
     }
 
     /// Returns the lines of a list that later lines replace, if the check has ended.
-    fn replaced(&self, list: usize) -> Option<Arc<HashSet<u64>>> {
+    pub(super) fn replaced(&self, list: usize) -> Option<Arc<HashSet<u64>>> {
         let state = self.state();
         state.end.and_then(|_| Some(state.lists.get(list)?.replaced.clone()))
     }

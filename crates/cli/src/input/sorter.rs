@@ -3,6 +3,7 @@
 //! Invariant: if no temporary file can be written, the pairs stay in memory, and the result is the same.
 
 use crate::platform;
+use crate::run::warn;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
@@ -37,6 +38,7 @@ pub(super) struct Sorter {
     parts: Vec<Part>,
     folders: Vec<PathBuf>,
     file: Option<File>,
+    has_warned: bool,
 }
 
 /// A sorted part of the pairs.
@@ -50,7 +52,7 @@ impl Sorter {
     /// Returns a sorter without pairs. The temporary file is in the first of these `folders` that can be
     /// used.
     pub(super) fn new(folders: Vec<PathBuf>, is_once: fn(&Pair) -> bool) -> Sorter {
-        Sorter { is_once, last: Vec::new(), parts: Vec::new(), folders, file: None }
+        Sorter { is_once, last: Vec::new(), parts: Vec::new(), folders, file: None, has_warned: false }
     }
 
     /// Adds a pair.
@@ -72,18 +74,43 @@ impl Sorter {
         self.sort();
         let part = match self.write() {
             Ok(at) => Part::InFile(at, self.last.len()),
-            Err(_) => Part::InMemory(std::mem::take(&mut self.last)),
+            Err(why) => {
+                self.warn(&why);
+                Part::InMemory(std::mem::take(&mut self.last))
+            }
         };
         self.last.clear();
         self.parts.push(part);
     }
 
+    /// Warns once that the pairs stay in memory, unless the user is not to have a file.
+    fn warn(&mut self, why: &io::Error) {
+        if !self.folders.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
+            warn(&format!(
+                "no temporary file can be written ({why}), so the names of the lists take some 16 bytes of memory each"
+            ));
+        }
+    }
+
+    /// Opens a file in the first folder that can be used. If none can be used, the error is that of the last
+    /// one.
+    fn open(&self) -> io::Result<File> {
+        let mut why = io::ErrorKind::NotFound.into();
+        for folder in &self.folders {
+            match platform::unnamed_file(folder) {
+                Ok(file) => return Ok(file),
+                Err(e) => why = e,
+            }
+        }
+        Err(why)
+    }
+
     /// Writes the pairs that were added last, and returns where they begin in the file.
     fn write(&mut self) -> io::Result<u64> {
         if self.file.is_none() {
-            self.file = self.folders.iter().find_map(|folder| platform::unnamed_file(folder).ok());
+            self.file = Some(self.open()?);
         }
-        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
         let at = file.seek(SeekFrom::End(0))?;
         let mut buffered = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
         self.last.iter().try_for_each(|pair| buffered.write_all(&to_bytes(*pair)))?;

@@ -1,6 +1,7 @@
 //! The console, its signals and the sharing of files, for Windows. Questions are not asked here.
 
 use super::{Hidden, Key, Signal};
+use downhaul_engine::disk::patiently;
 use std::fs::File;
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
@@ -14,14 +15,6 @@ const SHARED_FOR_READING: u32 = 1;
 
 /// `FILE_FLAG_DELETE_ON_CLOSE` of `CreateFile`.
 const DELETE_ON_CLOSE: u32 = 0x0400_0000;
-
-/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the file
-/// open, or, for the first one, the user lacks a permission.
-const IN_USE: [i32; 3] = [5, 32, 33];
-
-/// A program that looks at new files (a virus scanner, an indexer) may have a file open for a moment. The
-/// pauses before further attempts are 1, 2, 4, ... milliseconds, so this many take a second.
-const ATTEMPTS: u32 = 11;
 
 /// A terminal for questions. It is not implemented here, so failures are handled as with `--on-error retry`.
 pub(crate) struct Terminal;
@@ -187,19 +180,9 @@ pub(super) fn is_at(_file: &File, _path: &Path) -> bool {
 
 /// Renames a file. A file that has the new name is replaced.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let mut attempt = 0;
-    loop {
-        let renamed = std::fs::rename(from, to);
-        let is_in_use =
-            |e: &io::Error| e.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) && !to.is_dir();
-        match renamed {
-            Err(e) if is_in_use(&e) && attempt + 1 < ATTEMPTS => {
-                std::thread::sleep(Duration::from_millis(1 << attempt));
-                attempt += 1;
-            }
-            renamed => return renamed,
-        }
-    }
+    let rename = || std::fs::rename(from, to);
+    // A folder never becomes free.
+    if to.is_dir() { rename() } else { patiently(rename) }
 }
 
 /// Closes a file, because this system cannot replace a file that [`append`] opened. If another run opens the

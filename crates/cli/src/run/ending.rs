@@ -105,8 +105,8 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 }
 
 /// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, it
-/// waits at most for `limit`. During this time, Ctrl-C ends the program immediately. So does SIGTERM or
-/// SIGHUP, if it is not the first signal.
+/// waits at most for `limit`. During this time, Ctrl-C ends the program immediately, unless it is the first
+/// signal after a mistake in a list was found. So does SIGTERM or SIGHUP, if it is not the first signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,
@@ -121,7 +121,7 @@ pub(super) async fn write_last_output(
             _ = &mut written => return,
             () = tokio::time::sleep(limit), if stopping => return,
             signal = signals.next() => match signal {
-                Signal::Interrupt => leave_at_once(Exit::Interrupted),
+                Signal::Interrupt if shared.ending() != Some(Exit::Usage) => leave_at_once(Exit::Interrupted),
                 signal => shared.on_signal(signal, args),
             }
         }
@@ -130,12 +130,12 @@ pub(super) async fn write_last_output(
 
 /// Ends the program after the time that `--grace` allows, if it is still running then. A thread of its own
 /// waits for that time, since all other threads may be blocked by a disk or by standard error.
-pub(super) fn leave_after(grace: Duration) {
+pub(super) fn leave_after(grace: Duration, exit: Exit) {
     thread::spawn(move || {
         thread::sleep(grace);
         thread::spawn(|| warn("not everything could be written within the time of --grace"));
         thread::sleep(LAST_WARNING_LIMIT);
-        exit::at_once(Exit::Terminated)
+        exit::at_once(exit)
     });
 }
 

@@ -4,11 +4,12 @@ use super::ending::{leave_after, leave_at_once};
 use crate::args::Args;
 use crate::exit::Exit;
 use crate::failed::Pending;
+use crate::input::SoFar;
 use crate::platform::Signal;
 use crate::ui::bars::Total;
 use crate::ui::trace::Trace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// State that the threads of a run share.
 #[derive(Default)]
@@ -31,12 +32,14 @@ pub(crate) struct Shared {
     pub(crate) trace: Trace,
     /// Lines that the screen prints at the very end.
     last: Mutex<Vec<String>>,
+    /// How far the check of long lists is, if it ends during the run.
+    check: Option<Arc<SoFar>>,
 }
 
 impl Shared {
     /// Returns the state at the start of a run.
-    pub(super) fn new(pending: Option<Pending>, trace: Trace) -> Shared {
-        Shared { pending, trace, ..Shared::default() }
+    pub(super) fn new(pending: Option<Pending>, trace: Trace, check: Option<Arc<SoFar>>) -> Shared {
+        Shared { pending, trace, check, ..Shared::default() }
     }
 
     /// Notes that the run ends early, and how. Later calls change nothing.
@@ -55,18 +58,26 @@ impl Shared {
             Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
         };
         if self.signalled.swap(true, Ordering::Relaxed) {
-            leave_at_once(exit);
+            leave_at_once(self.or_usage(exit));
         }
+        // The mistakes that were found are shown.
+        self.check.iter().for_each(|check| check.cut());
         match exit {
             Exit::Terminated => self.stop(exit, args),
             _ => self.end(exit),
         }
     }
 
+    /// Returns [`Exit::Usage`] if a list has a mistake, since a signal does not hide that. Otherwise returns
+    /// `exit`.
+    fn or_usage(&self, exit: Exit) -> Exit {
+        self.ending().filter(|ending| *ending == Exit::Usage).unwrap_or(exit)
+    }
+
     /// Notes that the run ends early, and how. It then ends within the time of `--grace`.
     pub(super) fn stop(&self, exit: Exit, args: &Args) {
         self.end(exit);
-        leave_after(args.options.ending.grace);
+        leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated));
     }
 
     /// Keeps a failure for the exit status. The run goes on. Returns true if there was a failure before.

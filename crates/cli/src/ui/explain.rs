@@ -32,7 +32,7 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     if !at_once.is_empty() {
         out += "Files at once:\n";
         // The goodput is left out, because it is no real speed. For the number of files, each file counts as
-        // its size plus 16 KiB (`FILE_COUNTS` in the engine).
+        // its size plus 16 KiB (`FILE_COUNTS` in the core).
         let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
         out += &folded(steps.collect(), verbose);
     }

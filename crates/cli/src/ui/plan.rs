@@ -1,7 +1,8 @@
 //! The output of `downhaul plan` for people: a table of the files, and the sums.
 //!
 //! Invariant: the memory is limited. Without `--all`, the first rows and the first failures are kept. With
-//! `--all`, a row is printed as soon as all rows before it are known.
+//! `--all`, a row is printed as soon as all rows before it are known. With `-q`, all failures are printed as
+//! soon as they are known.
 
 use super::units::{self, bytes};
 use super::{EventReader, Next};
@@ -96,6 +97,8 @@ struct Table {
     /// The rows that are shown, and wait for earlier ones.
     rows: BTreeMap<JobId, Row>,
     failures: Vec<Row>,
+    /// True if the line above the table was printed.
+    has_header: bool,
     /// The number of the next row, from 1.
     next: u64,
     counts: Counts,
@@ -110,6 +113,7 @@ impl Table {
             names: HashMap::new(),
             rows: BTreeMap::new(),
             failures: Vec::new(),
+            has_header: false,
             next: 1,
             counts: Counts::default(),
             forecast: Forecast::default(),
@@ -176,6 +180,8 @@ impl Table {
         if is_shown {
             self.rows.insert(job, row);
             self.print_rows(self.look.all && self.rows.len() > WAITING);
+        } else if is_failure && self.look.quiet {
+            self.print(&row);
         } else if is_failure && self.failures.len() < FAILURES {
             self.failures.push(row);
         } else {
@@ -197,7 +203,7 @@ impl Table {
     }
 
     fn print(&mut self, row: &Row) {
-        if self.text.is_empty() && self.next <= 2 {
+        if !std::mem::replace(&mut self.has_header, true) {
             self.text += &format!("{:STEP$} {:>SIZE$}  {}\n", "", "size", "file");
         }
         let step = format!("{:STEP$}", row.step);
@@ -230,7 +236,7 @@ impl Table {
             self.text += &line;
         }
         failures.iter().for_each(|row| self.print(row));
-        if !self.text.is_empty() || self.next > 1 {
+        if self.has_header || left_out > 0 && !self.look.quiet {
             self.text.push('\n');
         }
         self.sums();

@@ -1,6 +1,7 @@
 //! Tests of `--dedup`: files with the same digest are on the disk only once, and no other file is changed.
 
-use crate::common::{Out, Place, events, note};
+use crate::common::{Out, PATIENCE, Place, events, finish, note};
+use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const SIZE: u64 = 2_000_000;
 
@@ -131,6 +133,148 @@ fn without_reflinks_known_files_are_copied_and_a_note_says_so() {
     for name in ["a", "known", "unknown"] {
         assert_eq!((place.file(name), meta(&place, name).nlink()), (Some(content("f", SIZE)), 1), "{name}");
     }
+}
+
+/// A Metalink file, with what is expected of each file in XML.
+fn metalink(place: &Place, server: &Server, files: &[(&str, String)]) {
+    let file = |(n, (name, expected)): (usize, &(&str, String))| {
+        let url = server.url(&format!("well_behaved/{SIZE}/f?{n}"));
+        format!("<file name=\"{name}\">{expected}<url>{url}</url></file>")
+    };
+    let files: String = files.iter().enumerate().map(file).collect();
+    place.write(
+        "all.meta4",
+        format!("<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">{files}</metalink>"),
+    );
+}
+
+#[test]
+fn a_file_is_made_from_another_only_if_it_has_everything_that_is_expected_of_it() {
+    let digest = sha256(&content("f", SIZE));
+    let strong = format!("<hash type=\"sha-256\">{digest}</hash>");
+    let wrong = "0".repeat(32);
+    for (further, is_right) in [
+        (format!("<hash type=\"md5\">{wrong}</hash>"), false),
+        (format!("<size>{}</size>", SIZE - 1), false),
+        (
+            format!(
+                "<size>{SIZE}</size><pieces length=\"{SIZE}\" type=\"sha-256\"><hash>{wrong}{wrong}</hash></pieces>"
+            ),
+            false,
+        ),
+        (format!("<size>{SIZE}</size>"), true),
+    ] {
+        let (server, place) = (Server::start(), Place::new());
+        metalink(&place, &server, &[("a", strong.clone()), ("b", format!("{strong}{further}"))]);
+        let args =
+            ["-i", "all.meta4", "--progress", "json", "-j", "1", "--retries", "0", "--dedup", "hardlink"];
+        let out = place.run(&args);
+        let expected = is_right.then(|| content("f", SIZE));
+        assert_eq!(
+            (out.status, place.file("b")),
+            (if is_right { 0 } else { 3 }, expected),
+            "{further}: {}",
+            out.stderr
+        );
+        assert_eq!(server.requests_for("?1").is_empty(), is_right, "{further}");
+    }
+}
+
+#[test]
+fn a_file_that_must_be_signed_is_not_made_from_another() {
+    let (server, place, signer) = (Server::start(), Place::new(), Signer::new(1));
+    let file = content("f", SIZE);
+    let urls = ["/d/a", "/d/b"].map(|path| server.put(path, file.clone()));
+    server.put("/d/a.minisig", signer.sign(&file));
+    let line =
+        |(url, name): (&String, &str)| json!({"url": url, "out": name, "sha256": sha256(&file)}).to_string();
+    place.write("list.jsonl", urls.iter().zip(["a", "b"]).map(line).collect::<Vec<_>>().join("\n"));
+    let out = place
+        .run(&[&RUN[..], &["--dedup", "hardlink", "--signed-by", &signer.key(), "--retries", "0"]].concat());
+    assert_eq!((out.status, place.file("a").is_some(), place.file("b")), (3, true, None), "{}", out.stderr);
+}
+
+#[test]
+fn without_verification_no_file_is_made_because_of_its_digest() {
+    let (server, place) = (Server::start(), Place::new());
+    let line = |name: &str| {
+        let url = server.url(&format!("well_behaved/{SIZE}/{name}"));
+        json!({"url": url, "out": name, "sha256": sha256(&content("f", SIZE))}).to_string()
+    };
+    place.write("list.jsonl", ["f", "other"].map(line).join("\n"));
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--verify", "off"]].concat());
+    place.assert_exact(&out, "other", &content("other", SIZE));
+}
+
+#[test]
+fn a_file_that_was_made_from_another_states_only_digests_that_were_computed() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = list(&place, &server, SIZE, &[("a", true), ("b", true)]);
+    let crc = "00000000";
+    place.write(
+        "list.jsonl",
+        format!("{}\n{}", lines[0], lines[1].replace('}', &format!(",\"crc32\":\"{crc}\"}}"))),
+    );
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--retries", "0"]].concat());
+    assert_eq!((out.status, place.file("b")), (3, None), "{}", out.stderr);
+}
+
+#[test]
+fn a_link_does_not_change_to_which_url_the_original_belongs() {
+    let (server, place) = (Server::start(), Place::new());
+    list(&place, &server, SIZE, &[("a", true), ("b", true)]);
+    // This file has no record, because another program made it.
+    place.write("a", content("f", SIZE));
+    let args = [&RUN[..], &["--dedup", "hardlink"]].concat();
+    let out = place.run(&args);
+    place.assert_exact(&out, "b", &content("f", SIZE));
+    let url = server.url(&format!("well_behaved/{SIZE}/f?0"));
+    let out = place.run(&[&url, "-o", "a"]);
+    assert!(out.status == 0 && out.stderr.contains("already exists"), "{}", out.stderr);
+}
+
+#[test]
+fn a_later_run_finds_the_link_of_a_url_and_not_the_original() {
+    let (server, place) = (Server::start(), Place::new());
+    let urls = [1, 2].map(|n| server.url(&format!("well_behaved/{SIZE}/f?{n}")));
+    let digest = sha256(&content("f", SIZE));
+    let line = |url: &String| json!({"url": url, "sha256": digest}).to_string();
+    place.write("list.jsonl", urls.iter().map(line).collect::<Vec<_>>().join("\n"));
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink"]].concat());
+    assert!(out.status == 0 && is_linked(&place, "f", "f (1)"), "{}", out.stderr);
+    for (url, name) in [(&urls[1], "f (1)"), (&urls[0], "f")] {
+        let out = place.run(&[url, "--progress", "json"]);
+        let end = events(&out).into_iter().find(|event| event["kind"] == "skipped").expect("a skipped file");
+        assert!(end["path"].as_str().is_some_and(|path| path.ends_with(name)), "{end}");
+    }
+}
+
+#[test]
+fn nothing_is_beside_a_file_while_the_digest_of_its_original_is_compared() {
+    let (server, place) = (Server::start(), Place::new());
+    // The second digest was not computed before.
+    let size = 64 << 20;
+    let digest = |name: &str, value: &str| format!("\"{name}\": \"{value}\"");
+    let zeros = vec![0; size];
+    let strong = digest("sha256", &sha256(&zeros));
+    let line = |name: &str, expected: &str| {
+        let url = server.url(&format!("well_behaved/{size}/f?{name}"));
+        format!("{{\"url\": \"{url}\", \"out\": \"{name}\", {strong}{expected}}}")
+    };
+    place.write("a", &zeros);
+    let md5 = digest("md5", "7f614da9329cd3aebf59b91aadc30bf0");
+    place.write("list.jsonl", format!("{}\n{}", line("a", ""), line("b", &format!(", {md5}"))));
+    let mut child = place.start(&[&RUN[..], &["--dedup", "reflink"]].concat());
+    let mut seen = Vec::new();
+    let begun = Instant::now();
+    while child.try_wait().expect("waits").is_none() && begun.elapsed() < PATIENCE {
+        seen.extend(place.files().into_iter().filter(|name| name.contains(".part")));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let out = finish(child);
+    assert!(out.status == 0 && place.file("b") == Some(zeros), "{}", out.stderr);
+    assert_ne!(made_from(&out, "b"), Value::Null);
+    assert_eq!(seen, Vec::<String>::new());
 }
 
 /// A file system with reflinks. It is unmounted when it is dropped.

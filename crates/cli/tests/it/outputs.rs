@@ -173,7 +173,11 @@ fn the_list_of_failed_files_has_all_files_that_a_stopped_run_lacks() {
     let place = Place::new();
     let pattern = server.url("status/10/[1-99999999]?status=404");
     let out = place.run(&["--glob", &pattern, "-j", "1", "--on-error", "exit", "--failed", "failed"]);
-    assert!(out.stderr.contains("--failed failed: it lacks the end of the input"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("--failed failed lacks files, because the end of the input was not read"),
+        "{}",
+        out.stderr
+    );
     let place = Place::new();
     let mut command = place.command(&["-i", "-", "--failed", "failed"]);
     let mut child = command.stdin(Stdio::piped()).spawn().expect("starts");
@@ -183,7 +187,11 @@ fn the_list_of_failed_files_has_all_files_that_a_stopped_run_lacks() {
     send(Signal::TERM, &child);
     let out = finish(child);
     assert_eq!((out.status, urls(&place, "failed")), (75, vec![slow[0].clone()]), "{}", out.stderr);
-    assert!(out.stderr.contains("--failed failed: it lacks the end of the input"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("--failed failed lacks files, because the end of the input was not read"),
+        "{}",
+        out.stderr
+    );
 }
 
 #[test]
@@ -230,10 +238,18 @@ fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
         let out = finish(child);
         assert_eq!(place.file("list").as_deref(), Some(first.as_bytes()));
         if failed == "list" {
-            assert!(out.stderr.contains("it is also the input, whose end was not read"), "{}", out.stderr);
+            assert!(
+                out.stderr.contains("it is also the input, and the end of the input was not read"),
+                "{}",
+                out.stderr
+            );
             continue;
         }
-        assert!(out.stderr.contains("--failed other: it lacks the end of the input"), "{}", out.stderr);
+        assert!(
+            out.stderr.contains("--failed other lacks files, because the end of the input was not read"),
+            "{}",
+            out.stderr
+        );
         let list = String::from_utf8(place.file("other").expect("a list")).expect("UTF-8");
         assert!(list.ends_with("# --failed: the end of the input was not read\n"), "it says so");
     }

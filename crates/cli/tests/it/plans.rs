@@ -83,6 +83,27 @@ fn interrupt(place: &Place, url: &str, name: &str) {
 }
 
 #[test]
+fn a_quiet_plan_shows_every_failure() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/f");
+    let lines = (0..50).fold(String::new(), |all, n| format!("{all}{url}?{n} {n}\n"));
+    place.write("list", lines);
+    (0..50).for_each(|n| drop(place.write(&n.to_string(), "another file")));
+    let out = plan(&place, &["-i", "list", "-q", "--if-exists", "error"]);
+    let shown = String::from_utf8(out.stdout).expect("UTF-8");
+    assert_eq!(shown.matches("file.exists").count(), 50, "{shown}");
+}
+
+#[test]
+fn a_plan_with_dedup_is_refused() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/f");
+    let out = place.run(&["plan", &url, "--dedup", "hardlink"]);
+    place.assert_failed(&out, 2, "a plan cannot say which files --dedup makes from others");
+    assert_eq!(plan(&place, &[&url, "--dedup", "off"]).status, 0);
+}
+
+#[test]
 fn names_and_sizes_are_those_of_the_download() {
     let server = Server::start();
     let url = |target: &str| server.url(target);

@@ -1,6 +1,6 @@
 //! Several lists in one run, also together with URLs.
 
-use crate::common::{Place, events};
+use crate::common::{Place, events, finish};
 use crate::list_forms::{SIZE, put};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
@@ -59,6 +59,30 @@ fn the_list_of_failed_files_has_those_of_all_parts_in_their_order() {
         "{:?}",
         place.files()
     );
+}
+
+/// A list that is replaced during the run has other files at the places of those that failed. The second list
+/// is so long that its check ends during the run.
+#[test]
+fn the_list_of_failed_files_names_no_other_files_if_a_list_was_changed() {
+    let server = Server::start();
+    let (slow, bad) = (server.url("slow/3000000/x?rate=1000000"), server.url("d/missing"));
+    for rest in [0, 130_000] {
+        let place = Place::new();
+        let rest = "ftp://127.0.0.1/a/folder/with/a/name/as/in/many/lists/of/files\n".repeat(rest);
+        place.write("list", format!("{slow} x\n{bad} y\n{rest}"));
+        let args =
+            ["-i", "list", "-d", "out", "-j", "1", "-x", "1", "--skip-bad-lines", "--failed", "failed"];
+        let child = place.start(&[&args[..], &["--retries", "0"]].concat());
+        place.wait_for_bytes("out/x.part", 30_000);
+        place.write("list", format!("{slow} x\n{bad}?2 another\n{rest}"));
+        let out = finish(child);
+        let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+        assert_eq!(out.status, 5, "{}", out.stderr);
+        assert!(out.stderr.contains("the list list was changed during the run"), "{}", out.stderr);
+        assert!(failed.starts_with("# --failed: the list list was changed"), "{failed}");
+        assert_eq!(failed.lines().count(), 1, "{failed}");
+    }
 }
 
 #[test]

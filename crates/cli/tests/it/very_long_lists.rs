@@ -1,12 +1,13 @@
 //! Lists that are so long that their first files are downloaded before the rest of the list was checked.
 
-use crate::common::{PATIENCE, Place, finish, send};
-use downhaul_testkit::content;
+use crate::common::{PATIENCE, Place, events, finish, send};
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use fastrand::Rng;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
 /// At least this many lines are checked before the first request.
@@ -78,6 +79,72 @@ fn lines_that_are_left_out_are_a_warning_and_the_number_of_files_is_right() {
         place.assert_exact(&out, name, &content("a", 10));
     }
     assert_eq!(place.file("failed"), Some(Vec::new()));
+}
+
+#[test]
+fn a_file_of_a_document_does_not_replace_one_of_a_long_list() {
+    let (server, place) = (Server::start(), Place::new());
+    let (url, other) = (server.url("well_behaved/10/a"), server.url("well_behaved/10/z"));
+    // So many files do not fit into the queue of the session. So the first one has ended before that of the
+    // document is queued.
+    let many: Vec<String> = (0..4000).map(|n| format!("{url}?{n} {n}")).collect();
+    place.write("list", list(&server, &many.join("\n")));
+    let file = format!("<file name=\"a\"><url>{other}</url></file>");
+    place
+        .write("all.meta4", format!("<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">{file}</metalink>"));
+    let args = ["-i", "list", "-i", "all.meta4", "-d", "out", "--skip-bad-lines", "--if-exists", "overwrite"];
+    let out = place.run(&args);
+    assert_eq!((out.status, place.file("out/a")), (1, Some(content("a", 10))), "{}", out.stderr);
+    assert!(out.stderr.contains("another file of this run has the same name"), "{}", out.stderr);
+}
+
+#[test]
+fn a_late_line_of_a_lock_file_replaces_an_earlier_line_before_its_file_is_requested_or_is_a_mistake() {
+    let server = Server::start();
+    let url = server.url("well_behaved/10/a");
+    let line = |tries: &str| {
+        let digest = sha256(&content("a", 10));
+        format!(
+            "{{\"url\":\"{url}\",\"out\":\"a\",\"date\":\"2026-11-27T00:00:00Z\",\"status\":\"finished\",{tries}:1,\"sha256\":\"{digest}\"}}"
+        )
+    };
+    for (tries, is_seen) in [("\"tries\"", true), ("\"tri\\u0065s\"", false)] {
+        let place = Place::new();
+        place.write("list", list(&server, &line(tries)));
+        let out = place.run(&["-i", "list", "-d", "out", "--skip-bad-lines", "--progress", "json"]);
+        let finished = events(&out).iter().filter(|event| event["kind"] == "finished").count();
+        let says = format!("lines 1 and {} would have the same name: a", FIRST + REST + 3);
+        match is_seen {
+            true => assert_eq!((out.status, finished), (0, 2), "{}", out.stderr),
+            false => assert!(out.status == 2 && out.stderr.contains(&says), "{}", out.stderr),
+        }
+    }
+}
+
+#[test]
+fn a_signal_does_not_hide_a_mistake_that_was_found_during_the_run() {
+    let server = Server::start();
+    let url = server.url("slow/9000000/x?rate=1000");
+    let lines = |from: usize, to: usize| {
+        (from..to).fold(String::new(), |mut all, n| {
+            writeln!(all, "{url}&{n} {n}").expect("a text");
+            all
+        })
+    };
+    let text = format!("{}ftp://h/a\n{}", lines(0, FIRST), lines(FIRST, 6 * FIRST));
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        place.write("list", &text);
+        let mut child = place.start(&["-i", "list", "-d", "out", "-j", "1"]);
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut said = String::new();
+        while !said.contains("so the run stops") && stderr.read_line(&mut said).expect("reads") > 0 {}
+        send(signal, &child);
+        stderr.read_to_string(&mut said).expect("reads");
+        assert_eq!(finish(child).status, 2, "{signal:?}: {said}");
+        assert!(said.contains(&format!("line {}:", FIRST + 1)), "{signal:?}: {said}");
+        assert!(said.contains("was not read, because a signal stopped the run"), "{signal:?}: {said}");
+    }
 }
 
 /// A run is interrupted while its list is read and checked. Each file must be complete and must be requested

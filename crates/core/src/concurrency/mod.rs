@@ -79,3 +79,8 @@ pub use contract::{Allowance, Observation, Step, StepReason};
 pub use controller::{AUTO_MOST, Controller};
 pub use host::{Host, Lost};
 pub use learned::{Learned, Level, Spoke};
+
+/// The controller of the number of files counts a finished file as its size plus this many bytes, and so does
+/// the speed that is stored for many files. A common network transfers about this many bytes in the time of a
+/// request. So small files count for more than their size.
+pub const FILE_COUNTS: u64 = 16 * 1024;

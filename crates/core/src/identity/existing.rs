@@ -1,7 +1,6 @@
 //! Compares a file that already exists under a final name with the record of this file, and with the facts
 //! that the server states about its own file.
 
-use super::record::since_epoch;
 use super::{Origin, Record, Relation, seconds};
 use crate::remote::Remote;
 use std::time::SystemTime;
@@ -13,13 +12,13 @@ pub const IS_NOT_WHAT: &str = "the existing file does not match";
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {
-    /// The records of further jobs whose files are hard links to the same bytes (`--dedup hardlink`).
+    /// The records of other names of the same bytes (`--dedup hardlink`).
     pub further: Vec<Record>,
     /// The size of the file in bytes.
     pub size: u64,
     /// The date of the last change of the file, if the disk records such dates.
     pub modified: Option<SystemTime>,
-    /// The record that is attached to the file, if there is one.
+    /// The record that is attached to the file, if there is one. For a hard link, it is that of its name.
     pub record: Option<Record>,
 }
 
@@ -41,24 +40,25 @@ impl ExistingFile {
     /// Compares the record of the file with the origins of a job.
     pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
         let Some(record) = &self.record else { return Recognised::Unknown };
-        let intact = record.size == self.size && self.modified.map(since_epoch) == Some(record.modified);
-        if !intact {
+        if !record.is_intact(self.size, self.modified) {
             return Recognised::Unknown;
         }
-        let all = || std::iter::once(record).chain(&self.further);
-        let some = |wanted| {
-            let is_wanted = |record: &&Record| {
-                origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted)
-            };
-            all().find(is_wanted)
+        let is = |record: &Record, wanted| {
+            origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted)
         };
-        if let Some(record) = some(Relation::Same) {
-            return Recognised::Ours(record);
-        }
-        match some(Relation::SignedDifferently) {
-            Some(record) => Recognised::SignedDifferently(record),
-            None if some(Relation::Unknown).is_some() => Recognised::Unknown,
-            None => Recognised::OtherUrl,
+        match record {
+            record if is(record, Relation::Same) => Recognised::Ours(record),
+            record if is(record, Relation::SignedDifferently) => Recognised::SignedDifferently(record),
+            record if is(record, Relation::Unknown) => Recognised::Unknown,
+            // The job has the same bytes under another name. The file of that name may have been renamed.
+            _ if self
+                .further
+                .iter()
+                .any(|one| is(one, Relation::Same) || is(one, Relation::SignedDifferently)) =>
+            {
+                Recognised::Unknown
+            }
+            _ => Recognised::OtherUrl,
         }
     }
 }

@@ -23,7 +23,7 @@ mod variant;
 pub use existing::{Compared, ExistingFile, IS_NOT_WHAT, Recognised, compare};
 pub use origin::{Hashes, Key, Origin, Relation, file_hash, is_signed};
 pub(crate) use origin::{is_same_place, is_same_url};
-pub use record::{Conditions, Record, seconds};
+pub use record::{Conditions, Further, Record, seconds};
 pub use variant::Variant;
 
 /// The facts that decide if a partial file belongs to a job.

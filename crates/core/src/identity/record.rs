@@ -3,6 +3,7 @@
 //! Invariant: a record has no secret, and a record of another format is not read.
 
 use super::{Hashes, Origin};
+use crate::journal::crc32c;
 use crate::remote::Validator;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,42 @@ pub struct Record {
     /// The validator that the server sent with the file. It is [`Validator::Unknown`] if its entity tag is
     /// longer than 128 bytes.
     pub validator: Validator,
+}
+
+/// The record of a further name of a file: a hard link to the same bytes (`--dedup hardlink`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Further {
+    /// A checksum of the file name.
+    name: u32,
+    /// The record of the job that has this name.
+    pub record: Record,
+}
+
+impl Further {
+    /// Returns the record of the job that has this file name.
+    pub fn new(name: &str, record: Record) -> Further {
+        Further { name: crc32c(name.as_bytes()), record }
+    }
+
+    /// Returns true if this is the record of the job with this file name.
+    pub fn is_of(&self, name: &str) -> bool {
+        self.name == crc32c(name.as_bytes())
+    }
+
+    /// Returns several records as they are stored together.
+    pub fn list_to_bytes(all: &[Further]) -> Vec<u8> {
+        let mut bytes = postcard::to_stdvec(all).unwrap_or_default();
+        bytes.insert(0, FORMAT);
+        bytes
+    }
+
+    /// Reads what [`Further::list_to_bytes`] returned. Returns no records if the bytes have another format.
+    pub fn list_from_bytes(bytes: &[u8]) -> Vec<Further> {
+        match bytes.split_first() {
+            Some((&FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
@@ -65,19 +102,10 @@ impl Record {
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
     }
 
-    /// Returns several records as they are stored together.
-    pub fn list_to_bytes(records: &[Record]) -> Vec<u8> {
-        let mut bytes = postcard::to_stdvec(records).unwrap_or_default();
-        bytes.insert(0, FORMAT);
-        bytes
-    }
-
-    /// Reads what [`Record::list_to_bytes`] returned. Returns no records if the bytes have another format.
-    pub fn list_from_bytes(bytes: &[u8]) -> Vec<Record> {
-        match bytes.split_first() {
-            Some((&FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
-            _ => Vec::new(),
-        }
+    /// Returns true if a file of this size and with this modification time was not changed since it was
+    /// recorded.
+    pub fn is_intact(&self, size: u64, modified: Option<SystemTime>) -> bool {
+        self.size == size && modified.map(since_epoch) == Some(self.modified)
     }
 
     /// Returns the day on which the file was complete, in UTC: `2026-11-27`.

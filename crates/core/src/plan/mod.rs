@@ -94,6 +94,7 @@ pub use transfer::{
 pub use validate::{Segment, range as validate_range, start_of};
 
 use crate::concurrency::Allowance;
+use crate::dedup::Demands;
 use crate::digest::{self, Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{self, EventKind, Failure, Kept};
@@ -301,6 +302,11 @@ impl Plan {
     /// Returns the algorithms of the digests that the file must have, as far as they are known now.
     pub fn expected(&self) -> Vec<Algorithm> {
         digest::distinct(self.verification.expected().iter().map(|one| one.digest.algorithm))
+    }
+
+    /// Returns what the bytes of the file must satisfy, as far as it is known now.
+    pub fn demands(&self) -> Demands {
+        self.verification.demands()
     }
 
     /// Returns true while bytes that are on the disk are compared with their journal or with chunk hashes.

@@ -6,7 +6,7 @@ use super::running::{Stage, host_of, name_of};
 use super::{Director, Report};
 use crate::explain::{self, Explanation, FileStory};
 use crate::trace::CONCURRENCY;
-use downhaul_core::concurrency::{AUTO_MOST, Controller, Host, Level};
+use downhaul_core::concurrency::{AUTO_MOST, Controller, FILE_COUNTS, Host, Level};
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::job::Job;
@@ -14,11 +14,6 @@ use downhaul_core::plan::Outcome;
 use downhaul_core::run_limits::Reached;
 use std::time::Duration;
 use tracing::debug;
-
-/// The controller of the number of files counts a finished file as its size plus this many bytes. A common
-/// network transfers about this many bytes in the time of a request. So small files count for more than their
-/// size.
-const FILE_COUNTS: u64 = 16 * 1024;
 
 /// The result of a session.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -73,6 +73,7 @@ impl Director {
         // The server may give another name later, and a list may have another digest for that name.
         let preliminary = spec.destination == Destination::Server;
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
+        let demands = running.plan.demands();
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
@@ -85,7 +86,7 @@ impl Director {
                 let (path, place) = places.choose(&wanted)?;
                 let place = match preliminary {
                     true => place,
-                    false => duplicates.instead(&path, place, &wanted, &settings)?,
+                    false => duplicates.instead(&path, place, &wanted, (&demands, &settings))?,
                 };
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
@@ -121,7 +122,7 @@ impl Director {
         let has_journal = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, places, disk) =
             (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
-        let identity = running.plan.identity();
+        let (identity, demands) = (running.plan.identity(), running.plan.demands());
         let chosen = running.path();
         let is_preview = self.settings.preview.is_some();
         // If there is exactly one worker, the response is from that worker.
@@ -169,7 +170,7 @@ impl Director {
                             true => places.choose(&wanted)?,
                             false => chosen,
                         };
-                        let place = duplicates.instead(&path, place, &wanted, &settings)?;
+                        let place = duplicates.instead(&path, place, &wanted, (&demands, &settings))?;
                         (path, place)
                     }
                 };

@@ -17,11 +17,12 @@ use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::identity::Identity as JobIdentity;
+use downhaul_core::identity::{Identity as JobIdentity, Origin};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
 use downhaul_core::lock_file::Entry;
 use downhaul_core::plan::{Findings, Input, Plan};
+use downhaul_core::remote::Validator;
 use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
@@ -149,7 +150,8 @@ impl Director {
         running.advance(|stage| stage.verified(now));
         let Stage::Publishing { file, .. } = &running.stage else { return };
         let (part, path, disk) = (file.part.clone(), file.path.clone(), self.disk.clone());
-        let mut how = publishing(&self.settings, &running.spec, &running.plan, file.modified);
+        let (size, from) = (running.plan.size().unwrap_or_default(), running.plan.fetched_from());
+        let mut how = publishing(&self.settings, &running.spec, size, from, file.modified);
         how.about = about(&*disk, &running.spec, &running.plan, now);
         let (duplicates, digests) = (self.duplicates.clone(), running.digests.clone());
         let identity = running.plan.identity();
@@ -182,22 +184,24 @@ fn made_from(
         return None;
     }
     let (publishing, archived) = (how.clone(), None);
-    let wish = Wish { target: path, digests, identity, publishing, archived, may_copy: false };
+    let (sizes, is_data, may_copy) = (&[][..], false, false);
+    let wish = Wish { target: path, digests, sizes, is_data, identity, publishing, archived, may_copy };
     duplicates.make(&wish).ok().flatten().map(|(made_from, _)| made_from)
 }
 
-/// Returns the options for publishing a file. `modified` is the modification time in its last accepted
-/// response.
+/// Returns the options for publishing a file of this size. `from` has the origin of the file, and the
+/// validator that this origin stated. `modified` is the modification time in its last accepted response.
 pub(crate) fn publishing(
     settings: &Settings,
     spec: &Job,
-    plan: &Plan,
+    size: u64,
+    from: Option<(Origin, Validator)>,
     modified: Option<SystemTime>,
 ) -> Publishing {
     let (if_exists, resume) = (settings.if_exists_of(spec), settings.resume_of(spec));
-    let from = plan.fetched_from().filter(|_| settings.attributes != Attributes::None);
+    let from = from.filter(|_| settings.attributes != Attributes::None);
     Publishing {
-        size: plan.size().unwrap_or_default(),
+        size,
         replace: matches!(if_exists, IfExists::Overwrite | IfExists::Update) || resume == Resume::Repair,
         accepts_same: matches!(if_exists, IfExists::Check | IfExists::Skip),
         continues: resume == Resume::Adopt,

@@ -12,12 +12,14 @@ mod read_only;
 #[cfg(test)]
 mod tests;
 
-use super::{Disk, Duplicating, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform};
+use super::{
+    Disk, Duplicated, Duplicating, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform,
+};
 use crate::trace::DISK;
 use bytes::Bytes;
-use downhaul_core::dedup::{Method, Original};
+use downhaul_core::dedup::Original;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::{self, Identity, Origin, Record};
+use downhaul_core::identity::{self, Further, Identity, Origin, Record};
 use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
 use part::PartFile;
@@ -45,11 +47,7 @@ impl Disk for Files {
                     (false, true) => Some(NoFile::Folder),
                     (false, false) => Some(NoFile::Device),
                 };
-                let record = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
-                let further = match record {
-                    Some(_) => further_records(path),
-                    None => Vec::new(),
-                };
+                let (record, further) = records(path);
                 let (size, modified) = (meta.len(), meta.modified().ok());
                 let file = identity::ExistingFile { size, modified, record, further };
                 Ok(Some(Standing { instead, file }))
@@ -138,7 +136,7 @@ impl Disk for Files {
         original: &Original,
         target: &Path,
         how: &Duplicating<'_>,
-    ) -> Result<Option<Method>, Error> {
+    ) -> Result<Duplicated, Error> {
         duplicate::make(original, target, how)
     }
 
@@ -171,10 +169,27 @@ pub(super) const UNFINISHED: u8 = 0;
 /// The extended attribute with the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
-/// Returns the records of further jobs whose files are hard links to this one.
-fn further_records(path: &Path) -> Vec<Record> {
+/// Returns the record of the file at a path, and the records of other names of the same bytes.
+fn records(path: &Path) -> (Option<Record>, Vec<Record>) {
+    let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
+    let Some(first) = first else { return (None, Vec::new()) };
+    let all = further_records(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let own = all.iter().position(|one| one.is_of(&name));
+    let mut all: Vec<Record> = all.into_iter().map(|one| one.record).collect();
+    match own {
+        Some(place) => {
+            let own = std::mem::replace(&mut all[place], first);
+            (Some(own), all)
+        }
+        None => (Some(first), all),
+    }
+}
+
+/// Returns the records of further names of a file.
+fn further_records(path: &Path) -> Vec<Further> {
     let bytes = platform::attached(path, duplicate::FURTHER);
-    bytes.map(|bytes| Record::list_from_bytes(&bytes)).unwrap_or_default()
+    bytes.map(|bytes| Further::list_from_bytes(&bytes)).unwrap_or_default()
 }
 
 /// Checks a path that the user or a program gave. Names from elsewhere are safe already.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use downhaul_core::content::ENOUGH;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::job::Writer;
+use downhaul_core::job::{JobWriter, Writer};
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub(crate) struct InOrder {
 struct State {
     /// The output, or `None` once all bytes were written. A pipe is then closed, so that its reader receives
     /// the end.
-    out: Option<Box<dyn Write + Send>>,
+    out: Option<Box<dyn JobWriter>>,
     generation: Generation,
     /// The number of bytes that were written.
     left: u64,
@@ -97,7 +97,7 @@ impl InOrder {
         Ok(InOrder::to("the writer".into(), writer.take().ok_or_else(taken)?))
     }
 
-    fn to(name: String, out: Box<dyn Write + Send>) -> Self {
+    fn to(name: String, out: Box<dyn JobWriter>) -> Self {
         InOrder { name, state: Mutex::new(State::new(out)) }
     }
 
@@ -132,7 +132,7 @@ impl<W: Write> Write for TextOnly<W> {
 }
 
 impl State {
-    fn new(out: Box<dyn Write + Send>) -> Self {
+    fn new(out: Box<dyn JobWriter>) -> Self {
         State {
             out: Some(out),
             generation: 0,
@@ -251,7 +251,7 @@ impl Part for InOrder {
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
         // Dropping the output closes a pipe, so that its reader receives the end.
-        self.state().out.take().map_or(Ok(()), |mut out| out.flush()).map_err(|e| self.failure(&e))
+        self.state().out.take().map_or(Ok(()), |mut out| out.finish()).map_err(|e| self.failure(&e))
     }
 
     fn discard(&self) {}

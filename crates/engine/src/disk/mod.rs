@@ -8,6 +8,7 @@
 //! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
 //! file of that name is unchanged.
 
+mod duplicating;
 mod failure;
 pub(crate) mod file;
 pub(crate) mod in_order;
@@ -19,12 +20,16 @@ mod platform;
 mod platform;
 pub(crate) mod tars;
 
+pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
+// The program renames files of its own.
+#[doc(hidden)]
+pub use platform::patiently;
 
 use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
-use downhaul_core::dedup::{Dedup, Method, Original};
+use downhaul_core::dedup::Original;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::Error;
 use downhaul_core::identity::{self, Identity, Origin};
@@ -103,7 +108,7 @@ pub trait Disk: Send + std::marker::Sync {
         save_as_part(self, target, identity, data, how)
     }
 
-    /// Makes a file from another one that has the same bytes. Returns `None` if that is not possible.
+    /// Makes a file from another one that has the same bytes.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -112,8 +117,8 @@ pub trait Disk: Send + std::marker::Sync {
         _original: &Original,
         _target: &Path,
         _how: &Duplicating<'_>,
-    ) -> Result<Option<Method>, Error> {
-        Ok(None)
+    ) -> Result<Duplicated, Error> {
+        Ok(Duplicated::Unable)
     }
 
     /// Removes a journal without a partial file. An earlier run leaves such a journal if it stops after
@@ -212,21 +217,6 @@ pub struct Publishing {
     pub attach: Option<Attach>,
     /// What a lock file says about the file, without its name and path, if the disk stores that.
     pub about: Option<Box<Entry>>,
-}
-
-/// The options for making a file from another one that has the same bytes.
-#[derive(Debug, Clone)]
-pub struct Duplicating<'a> {
-    /// The way in which the file is made.
-    pub dedup: Dedup,
-    /// True if a copy is made if the file system cannot share blocks.
-    pub may_copy: bool,
-    /// The digest of both files.
-    pub digest: &'a Digest,
-    /// The identity of the job.
-    pub identity: &'a Identity,
-    /// The options for publishing the file.
-    pub publishing: Publishing,
 }
 
 /// The values of the extended attributes of a finished file, if the disk supports them.

@@ -17,7 +17,7 @@ pub(super) fn refused(_path: &Path) -> Option<String> {
 }
 
 /// Calls a function. Other programs that have a file open are no obstacle on this system.
-pub(super) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }
 
@@ -40,7 +40,7 @@ pub(super) fn create_nameless(folder: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666))?.into())
     }
     #[cfg(not(target_os = "linux"))]

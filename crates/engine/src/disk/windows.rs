@@ -33,7 +33,7 @@ pub(super) fn refused(path: &Path) -> Option<String> {
 }
 
 /// Calls a function again while another program has a file open for a moment.
-pub(super) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let is_in_use = |e: &io::Error| e.raw_os_error().is_some_and(|code| IN_USE.contains(&code));
     for attempt in 0..ATTEMPTS - 1 {
         match act() {
@@ -46,8 +46,7 @@ pub(super) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
 
 /// Opens a partial file, or makes it. A link is not followed.
 pub(super) fn open_part(path: &Path) -> io::Result<File> {
-    no_link(path)?;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    no_link(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)
 }
 
 /// Fails, because std cannot create files without a name.
@@ -62,8 +61,7 @@ pub(super) fn give_name(_file: &File, _path: &Path) -> io::Result<()> {
 
 /// Opens a file for reading only. A link is not followed.
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
-    no_link(path)?;
-    File::open(path)
+    no_link(OpenOptions::new().read(true), path)
 }
 
 /// Succeeds always, because std cannot check this without writing.
@@ -73,8 +71,7 @@ pub(super) fn check_writable(_path: &Path) -> io::Result<()> {
 
 /// Opens a journal to read it and add to it. A link is not followed.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
-    no_link(path)?;
-    OpenOptions::new().read(true).append(true).open(path)
+    no_link(OpenOptions::new().read(true).append(true), path)
 }
 
 /// Makes a new file, to which data is appended. Fails if there is a file already.
@@ -82,10 +79,13 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
 
-fn no_link(path: &Path) -> io::Result<()> {
-    match path.symlink_metadata() {
-        Ok(meta) if meta.is_symlink() => Err(io::Error::other("it is a symbolic link")),
-        _ => Ok(()),
+/// Opens a file. A link itself is opened, and then refused, so that no other program can put a link there
+/// between a check and the opening.
+fn no_link(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = how.custom_flags(OPEN_LINK).open(path)?;
+    match file.metadata()?.is_symlink() {
+        true => Err(io::Error::other("it is a symbolic link")),
+        false => Ok(file),
     }
 }
 

@@ -275,7 +275,8 @@ impl Saving<'_> {
     /// Saves the file.
     fn publish(&mut self, remote: &Remote) -> Option<Input> {
         let Tools { settings, disk, clock, .. } = self.tools;
-        let mut how = publishing(settings, &self.lent.spec, &self.plan, remote.modified);
+        let (size, from) = (self.plan.size().unwrap_or_default(), self.plan.fetched_from());
+        let mut how = publishing(settings, &self.lent.spec, size, from, remote.modified);
         how.about = about(&**disk, &self.lent.spec, &self.plan, clock.now());
         let is_saved = disk.save(&self.path, &self.plan.identity(), &self.whole, &how);
         is_saved.then(|| Input::Published(Ok(disk.location(&self.path).to_string_lossy().into_owned())))

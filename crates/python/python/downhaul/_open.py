@@ -95,7 +95,13 @@ class _Raw(io.RawIOBase):
             return memoryview(b"")
         block = self._block(core, most)
         offset = self._at - block.start
-        part = memoryview(block.bytes())[offset : offset + most]
+        try:
+            content = block.bytes()
+        except BaseException:
+            # The next read fetches the block again.
+            self._blocks.remove(block)
+            raise
+        part = memoryview(content)[offset : offset + most]
         self._at += len(part)
         return part
 
@@ -104,8 +110,9 @@ class _Raw(io.RawIOBase):
         latest = self._blocks[-1] if self._blocks else None
         block = self._find(self._at)
         if block is None:
-            self._length, self._ahead = _FIRST, 0
-            block = self._fetch(core, self._at, max(wanted, _FIRST))
+            # A longer read takes several blocks, so that few bytes are in memory.
+            self._length, self._ahead = min(max(wanted, _FIRST), _LONGEST), 0
+            block = self._fetch(core, self._at, self._length)
         elif latest is not None and latest.end == block.start:
             self._length = min(self._length * 2, _LONGEST)
             self._ahead = min(max(1, self._ahead * 2), _AHEAD)

@@ -106,6 +106,16 @@ impl Expectations {
         self.given.iter().any(|one| one.digest.algorithm.is_strong())
     }
 
+    /// Returns true if the user or a list gave a digest that satisfies `--verify listed`.
+    pub(super) fn is_listed(&self) -> bool {
+        self.given.iter().any(|one| one.digest.algorithm.counts_in_lists())
+    }
+
+    /// Returns true if the file itself must have a good signature.
+    pub(super) fn is_signed(&self) -> bool {
+        self.signed.is_some()
+    }
+
     /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
@@ -120,7 +130,7 @@ impl Expectations {
                 let weak = weak.map(|one| format!("{one} is not strong enough for --verify require"));
                 Err(Error::new(ErrorKind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
             }
-            Verify::Listed if !self.given.iter().any(|one| one.digest.algorithm.counts_in_lists()) => {
+            Verify::Listed if !self.is_listed() => {
                 Err(Error::new(ErrorKind::DigestUnlisted, at, note().unwrap_or_default()))
             }
             _ => Ok(()),

@@ -14,6 +14,7 @@ mod suspects;
 use super::sources::Sources;
 use super::transfer::Provenance;
 use super::{Findings, Rules};
+use crate::dedup::Demands;
 use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
@@ -144,6 +145,16 @@ impl Verification {
         self.suspects.forget(sources);
         if let Some(chunks) = &mut self.chunks {
             chunks.forget();
+        }
+    }
+
+    /// Returns what the bytes of the file must satisfy.
+    pub(super) fn demands(&self) -> Demands {
+        Demands {
+            expected: self.expectations.all().to_vec(),
+            size: self.size,
+            is_listed: self.expectations.is_listed(),
+            has_more: self.chunks.is_some() || self.expectations.is_signed(),
         }
     }
 

@@ -1,22 +1,26 @@
 //! Makes a file from another one that has the same bytes: a hard link, a file that shares its blocks, or a
 //! copy.
 //!
-//! Invariant: the other file is not changed, except for an extended attribute. The new name appears in one
-//! step, and only if the other file did not change since it was complete.
+//! Invariant: the other file is not changed, except for an extended attribute with the records of its further
+//! names. The new name appears in one step, and only if the other file did not change since it was complete.
+//! Digests are compared before there is a new name, so a killed run leaves nothing behind. (If the file
+//! system has no files without a name, it may leave a copy under the name of a new journal, which a later run
+//! of the job removes.)
 
 use super::part::attach;
-use super::{RECORD, exists, folder_of, make_folder, read_full, remove, rename};
-use crate::disk::{Attach, Duplicating, Publishing, READ, failure, platform};
+use super::{RECORD, UNFINISHED, exists, folder_of, further_records, make_folder, read_full, remove, rename};
+use crate::disk::{Attach, Duplicated, Duplicating, Publishing, READ, failure, platform};
 use crate::hashers::Hashers;
 use downhaul_core::dedup::{Dedup, Method, Original};
-use downhaul_core::digest::Digest;
+use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::Error;
-use downhaul_core::identity::Record;
+use downhaul_core::identity::{Further, Record, Relation};
 use downhaul_core::name::tagged_side_files;
 use downhaul_core::settings::Sync;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// The extended attribute with the records of further jobs whose files are hard links to the same bytes.
 pub(super) const FURTHER: &str = "user.downhaul.further";
@@ -26,16 +30,14 @@ pub(super) const FURTHER: &str = "user.downhaul.further";
 /// recognise a further link.
 const FURTHER_MOST: usize = 2000;
 
-/// Makes the file at `target` from `original`. Returns `None` if that is not possible, or if the original was
-/// changed.
+/// One record is added at a time, because all records of a file are in one attribute.
+static ADDING: Mutex<()> = Mutex::new(());
+
+/// Makes the file at `target` from `original`.
 ///
 /// # Errors
 /// Returns the error of the system if there is no space left, or if the target cannot be written.
-pub(super) fn make(
-    original: &Original,
-    target: &Path,
-    how: &Duplicating<'_>,
-) -> Result<Option<Method>, Error> {
+pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
     // A file of this name is from an earlier run that was killed.
     if exists(&new) {
@@ -44,14 +46,15 @@ pub(super) fn make(
     let folder = folder_of(target);
     make_folder(folder).map_err(|e| failure(&e, folder))?;
     let made = match how.dedup {
-        Dedup::Off => return Ok(None),
-        Dedup::Hardlink => hard_link(original, &new, how),
-        Dedup::Reflink => share_or_copy(original, &new, how),
+        Dedup::Off => return Ok(Duplicated::NotMade),
+        Dedup::Hardlink => hard_link(original, target, &new, how),
+        Dedup::Reflink => share_or_copy(original, folder, &new, how),
     };
-    let Some(method) = made.map_err(|e| failure(&e, &new)).inspect_err(|_| remove(&new))? else {
+    let made = made.map_err(|e| failure(&e, &new)).inspect_err(|_| remove(&new))?;
+    if !matches!(made, Duplicated::Made(_)) {
         remove(&new);
-        return Ok(None);
-    };
+        return Ok(made);
+    }
     let renamed = match how.publishing.replace {
         true => rename(&new, target),
         false => platform::rename_if_free(&new, target),
@@ -60,7 +63,7 @@ pub(super) fn make(
         remove(&new);
         // Another run has saved the file, or makes the same file.
         let is_of_another = matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
-        return if is_of_another { Ok(None) } else { Err(failure(&e, target)) };
+        return if is_of_another { Ok(Duplicated::NotMade) } else { Err(failure(&e, target)) };
     }
     // If both names were links to the same bytes already, the rename changed nothing.
     if exists(&new) {
@@ -69,64 +72,88 @@ pub(super) fn make(
     if how.publishing.sync == Sync::Always {
         platform::sync_folder(target).map_err(|e| failure(&e, target))?;
     }
-    Ok(Some(method))
+    Ok(made)
 }
 
-/// Makes a hard link. Its record is added to those of the other names of the file.
-fn hard_link(original: &Original, new: &Path, how: &Duplicating<'_>) -> io::Result<Option<Method>> {
-    if !fs::symlink_metadata(&original.path).is_ok_and(|meta| meta.is_file()) {
-        return Ok(None);
+/// Makes a hard link with the name `new`, which is then renamed to `target`. Its record is added to those of
+/// the other names of the file.
+fn hard_link(
+    original: &Original,
+    target: &Path,
+    new: &Path,
+    how: &Duplicating<'_>,
+) -> io::Result<Duplicated> {
+    let Ok(file) = platform::open_to_read(&original.path) else { return Ok(Duplicated::Changed) };
+    if !is_unchanged(&file.metadata()?, original) {
+        return Ok(Duplicated::Changed);
     }
-    match fs::hard_link(&original.path, new) {
-        Ok(()) => {}
+    if !has_digests(&file, &original.lacks(how.digests))? {
+        return Ok(Duplicated::NotMade);
+    }
+    if fs::hard_link(&original.path, new).is_err() {
         // Another disk, a file system without hard links, too many links, or a file of another user.
-        Err(_) => return Ok(None),
+        return Ok(Duplicated::Unable);
     }
-    let file = platform::open_to_read(new)?;
-    let is_right = has_bytes_of(&file, original, how.digest)? && add_record(&file, new, &how.publishing)?;
-    Ok(is_right.then_some(Method::Hardlink))
+    // Another program may have changed the file meanwhile, or may have put another one in its place.
+    let meta = file.metadata()?;
+    if !is_unchanged(&meta, original) || !platform::is_at(&file, &meta, new)? {
+        return Ok(Duplicated::Changed);
+    }
+    match add_record(&file, new, target, &how.publishing)? {
+        true => Ok(Duplicated::Made(Method::Hardlink)),
+        false => Ok(Duplicated::NotMade),
+    }
 }
 
 /// Makes a file that shares the blocks of the original, or else a copy, if that is allowed.
-fn share_or_copy(original: &Original, new: &Path, how: &Duplicating<'_>) -> io::Result<Option<Method>> {
-    let Ok(from) = platform::open_to_read(&original.path) else { return Ok(None) };
+fn share_or_copy(
+    original: &Original,
+    folder: &Path,
+    new: &Path,
+    how: &Duplicating<'_>,
+) -> io::Result<Duplicated> {
+    let Ok(from) = platform::open_to_read(&original.path) else { return Ok(Duplicated::Changed) };
     if !is_unchanged(&from.metadata()?, original) {
-        return Ok(None);
+        return Ok(Duplicated::Changed);
     }
-    let to = platform::open_part(new)?;
-    let method = match platform::share_blocks(&from, &to) {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let nameless = platform::create_nameless(folder).ok();
+    let to = match &nameless {
+        Some(to) => to,
+        None => &platform::open_part(new)?,
+    };
+    let method = match platform::share_blocks(&from, to) {
         true => Method::Reflink,
         false if how.may_copy => {
-            io::copy(&mut &from, &mut &to)?;
+            io::copy(&mut &from, &mut &*to)?;
             Method::Copy
         }
-        false => return Ok(None),
+        false => return Ok(Duplicated::Unable),
     };
     // Another program may have changed the original meanwhile.
-    let is_copied = method == Method::Copy;
-    let is_right = is_unchanged(&from.metadata()?, original)
-        && (original.modified.is_some() && !is_copied || has_digest(&to, how.digest)?)
-        && to.metadata()?.len() == original.size;
-    if !is_right {
-        return Ok(None);
+    if !is_unchanged(&from.metadata()?, original) || to.metadata()?.len() != original.size {
+        return Ok(Duplicated::Changed);
+    }
+    let unknown = match method {
+        Method::Copy => how.digests.to_vec(),
+        _ => original.lacks(how.digests),
+    };
+    if !has_digests(to, &unknown)? {
+        return Ok(Duplicated::NotMade);
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
     // It is not a failure if the disk cannot store the time.
     let _ = modified.or(from.metadata()?.modified().ok()).map(|at| to.set_modified(at));
     if let Some(record) = record {
-        attach(&to, record, None);
+        attach(to, record, None);
     }
     if *sync != Sync::Never {
         to.sync_data()?;
     }
-    Ok(Some(method))
-}
-
-/// Returns true if a file has the bytes that the original had when it was complete. If the time of that is
-/// not known, its digest is compared.
-fn has_bytes_of(file: &File, original: &Original, digest: &Digest) -> io::Result<bool> {
-    let is_same = is_unchanged(&file.metadata()?, original);
-    Ok(is_same && (original.modified.is_some() || has_digest(file, digest)?))
+    if nameless.is_some() {
+        platform::give_name(to, new)?;
+    }
+    Ok(Duplicated::Made(method))
 }
 
 fn is_unchanged(meta: &Metadata, original: &Original) -> bool {
@@ -134,12 +161,19 @@ fn is_unchanged(meta: &Metadata, original: &Original) -> bool {
     meta.is_file() && meta.len() == original.size && is_same_time
 }
 
-fn has_digest(file: &File, digest: &Digest) -> io::Result<bool> {
-    let mut hashers = Hashers::new(&[digest.algorithm]);
+/// Returns true if a file has all these digests.
+fn has_digests(file: &File, digests: &[Digest]) -> io::Result<bool> {
+    if digests.is_empty() {
+        return Ok(true);
+    }
+    let mut hashers = Hashers::new(&digest::distinct(digests.iter().map(|one| one.algorithm)));
     let (mut buffer, mut at) = (vec![0; READ], 0);
     loop {
         match read_full(file, at, &mut buffer)? {
-            0 => return Ok(hashers.finish().contains(digest)),
+            0 => {
+                let computed = hashers.finish();
+                return Ok(digests.iter().all(|digest| computed.contains(digest)));
+            }
             read => {
                 hashers.update(&[&buffer[..read]]);
                 at += read as u64;
@@ -148,23 +182,41 @@ fn has_digest(file: &File, digest: &Digest) -> io::Result<bool> {
     }
 }
 
-/// Adds the record of a further name to a file. Returns false if there is no room for it, so that a later run
-/// would not recognise the name.
-fn add_record(file: &File, path: &Path, how: &Publishing) -> io::Result<bool> {
+/// Adds the record of a further name to a file, which has the name `new` until it is renamed to `target`.
+/// Returns false if a later run would not recognise the name, or would take the original for the file of this
+/// job.
+fn add_record(file: &File, new: &Path, target: &Path, how: &Publishing) -> io::Result<bool> {
     let Some(Attach { origin, validator, now, .. }) = &how.attach else { return Ok(true) };
     let meta = file.metadata()?;
     let record = Record::new(*origin, meta.len(), meta.modified()?, *now, validator);
-    let Some(first) = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes)) else {
-        // The original has no record, so later runs compare all of its names with the server.
-        return Ok(
-            platform::attach(file, RECORD, &record.to_bytes()) || platform::attached(path, RECORD).is_none()
-        );
+    let _adding = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = platform::attached(new, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
+    let is_known = |first: &Record| {
+        first.is_intact(meta.len(), meta.modified().ok())
+            && origin.hashes.compare(first.origin) != Relation::Unknown
     };
-    let mut further = super::further_records(path);
-    if first.origin == record.origin || further.iter().any(|one| one.origin == record.origin) {
+    let Some(first) = first.filter(is_known) else {
+        // A record of this job would stand for the original too.
+        return Ok(!stores_records(file));
+    };
+    if first.origin == record.origin {
         return Ok(true);
     }
-    further.push(record);
-    let bytes = Record::list_to_bytes(&further);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let mut further = further_records(new);
+    further.retain(|one| !one.is_of(&name));
+    further.push(Further::new(&name, record));
+    let bytes = Further::list_to_bytes(&further);
     Ok(bytes.len() <= FURTHER_MOST && platform::attach(file, FURTHER, &bytes))
+}
+
+/// Returns true if the file system of a file stores records. If it does not, no later run recognises a file
+/// without asking the server.
+fn stores_records(file: &File) -> bool {
+    const TRIAL: &str = "user.downhaul.trial";
+    let is_stored = platform::attach(file, TRIAL, &[UNFINISHED]);
+    if is_stored {
+        platform::detach(file, TRIAL);
+    }
+    is_stored
 }

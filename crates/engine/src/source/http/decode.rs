@@ -27,9 +27,9 @@ use tokio::sync::mpsc;
 const CODINGS_MOST: usize = 4;
 
 /// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at
-/// most 1,032 bytes (its longest match needs two bits). Other codings have no such limit, and a few bytes
-/// could fill a disk.
-const GROWTH_MOST: u64 = 1_000;
+/// most 1,032 bytes (its longest match has 258 bytes and needs two bits), so every file that is packed once
+/// with gzip can be unpacked. Other codings have no such limit, and a few bytes could fill a disk.
+const GROWTH_MOST: u64 = 1_032;
 
 /// The number of bytes that are decoded at a time.
 const CHUNK: usize = 64 * 1024;

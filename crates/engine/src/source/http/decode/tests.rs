@@ -20,6 +20,12 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("ends")
 }
 
+fn zlib_best(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("ends")
+}
+
 fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).expect("writes");
@@ -156,5 +162,14 @@ fn codings_that_are_not_known_are_not_decoded() {
     assert_eq!(read("gzip, br"), Some(vec![Coding::Gzip, Coding::Brotli]));
     for text in ["", "identity", "compress", "aws-chunked, gzip", "gzip,gzip,gzip,gzip,gzip"] {
         assert_eq!(read(text), None, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_zeros_that_was_packed_once_is_decoded() {
+    let zeros = vec![0; 20_000_000];
+    for (coding, packed) in [("gzip", gzip(&zeros)), ("deflate", zlib_best(&zeros))] {
+        assert!(zeros.len() / packed.len() > 1_000, "{coding}: {}", packed.len());
+        assert!(decode_all(coding, &packed).await == Ok(zeros.clone()), "{coding}");
     }
 }

@@ -1,0 +1,55 @@
+//! [`Sequence`]: recognises the jobs of a list when the list is read again.
+//!
+//! Invariant: a list is recognised only if its jobs have the same URLs, names and digests in the same order.
+//! By chance, one of 2^64 other lists is recognised, or one of 256 if it is shorter and differs only at its
+//! end.
+
+use downhaul_engine::core::error::Error;
+use downhaul_engine::core::job::{Job, Url};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Jobs in their order. Each takes one byte.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sequence {
+    /// For each job, one byte of the hash of all jobs so far.
+    bytes: Vec<u8>,
+    /// The hash of all jobs.
+    hash: u64,
+}
+
+impl Sequence {
+    /// Returns the number of jobs.
+    pub(super) fn jobs(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds the hash of the next job ([`hash_of`]).
+    pub(super) fn add(&mut self, job: u64) {
+        self.hash = hash(&(self.hash, job));
+        self.bytes.push(self.hash.to_le_bytes()[0]);
+    }
+
+    /// Returns true if the other sequence consists of the first jobs of this one.
+    pub(super) fn begins_with(&self, other: &Sequence) -> bool {
+        self.bytes.starts_with(&other.bytes) && (self.jobs() > other.jobs() || self.hash == other.hash)
+    }
+}
+
+/// Returns a hash of a job as its list has it.
+pub(crate) fn hash_of(job: &Result<Job, Error>) -> u64 {
+    match job {
+        Ok(job) => {
+            let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
+            let digests: Vec<&[u8]> = job.expected.iter().map(|one| &one.digest.bytes[..]).collect();
+            hash(&(urls, job.destination.given_name(), digests))
+        }
+        Err(error) => hash(&error.to_string()),
+    }
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    // All hashers that `new` returns have the same keys.
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,35 @@
+//! How a disk makes a file from another one that has the same bytes.
+
+use super::Publishing;
+use downhaul_core::dedup::{Dedup, Method};
+use downhaul_core::digest::Digest;
+use downhaul_core::identity::Identity;
+
+/// The result of [`Disk::duplicate`](super::Disk::duplicate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicated {
+    /// The file was made in this way.
+    Made(Method),
+    /// The original was changed or removed.
+    Changed,
+    /// The disk cannot do that.
+    Unable,
+    /// The file was not made for a reason that concerns only this file: it must have another digest, it
+    /// exists already, or later runs would not recognise it.
+    NotMade,
+}
+
+/// The options for making a file from another one that has the same bytes.
+#[derive(Debug, Clone)]
+pub struct Duplicating<'a> {
+    /// The way in which the file is made.
+    pub dedup: Dedup,
+    /// True if a copy is made if the file system cannot share blocks.
+    pub may_copy: bool,
+    /// The digests that the file must have.
+    pub digests: &'a [Digest],
+    /// The identity of the job.
+    pub identity: &'a Identity,
+    /// The options for publishing the file.
+    pub publishing: Publishing,
+}
