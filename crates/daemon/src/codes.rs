@@ -2,7 +2,7 @@
 
 use downhaul_engine::ErrorKind;
 
-/// A failure that has no status of its own.
+/// The status of a failure that has none of its own.
 pub const UNKNOWN: u8 = 1;
 
 /// Returns the status for the code of a failure, and for the HTTP status with which the server refused the
@@ -10,7 +10,7 @@ pub const UNKNOWN: u8 = 1;
 pub fn of_failure(code: &str, http_status: Option<u16>) -> u8 {
     use ErrorKind as E;
     match (ErrorKind::of_code(code), http_status) {
-        // aria2 tells apart what a proxy or a busy server says, and all other statuses.
+        // aria2 has a status of its own for these answers of a proxy or a busy server.
         (Some(E::HttpServer | E::HttpBusy | E::HttpLater | E::HttpStatus), Some(502..=504)) => 29,
         (Some(E::HttpBusy | E::HttpLater), Some(_)) => 22,
         (kind, _) => of_kind(kind),

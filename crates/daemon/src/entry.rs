@@ -16,17 +16,17 @@ use std::sync::Arc;
 /// The state of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It waits for its turn.
+    /// The download waits for its turn.
     Waiting,
-    /// It waits until it is resumed.
+    /// The download waits until a client resumes it.
     Paused,
-    /// It is being downloaded.
+    /// The file is being downloaded.
     Active,
     /// The file is complete.
     Complete,
-    /// It failed.
+    /// The download failed.
     Error,
-    /// It was removed while it was active.
+    /// The download was removed while it was active.
     Removed,
 }
 
@@ -87,7 +87,7 @@ pub struct Entry {
     pub error: Option<(String, String)>,
     /// The HTTP status with which the server refused the file.
     pub http_status: Option<u16>,
-    /// The proof of a complete file, such as `sha-256 from the list`.
+    /// How the complete file was verified, such as `sha-256 from the list`.
     pub proven: Option<String>,
     /// The time when the download was added and when it ended, in milliseconds since the Unix epoch.
     pub times: (u64, Option<u64>),

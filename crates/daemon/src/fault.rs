@@ -14,13 +14,13 @@ pub struct Fault {
     pub is_missing: bool,
 }
 
-/// The code of every fault of a method. aria2 has no other.
+/// The code of every fault of a method. aria2 uses no other one.
 const REFUSED: i32 = 1;
 
 /// The code of a call whose form is wrong (JSON-RPC 2.0, section 5.1).
 const INVALID_REQUEST: i32 = -32600;
 
-/// The code of a call whose parameters are no list (JSON-RPC 2.0, section 5.1).
+/// The code of a call whose parameters are not a list (JSON-RPC 2.0, section 5.1).
 const INVALID_PARAMS: i32 = -32602;
 
 /// The code of a text that is not JSON (JSON-RPC 2.0, section 5.1).
@@ -42,7 +42,7 @@ impl Fault {
         Fault { code: INVALID_REQUEST, ..Fault::refused("Invalid Request.") }
     }
 
-    /// Returns the fault of a call whose parameters are no list.
+    /// Returns the fault of a call whose parameters are not a list.
     pub fn invalid_params() -> Fault {
         Fault { code: INVALID_PARAMS, ..Fault::refused("Invalid params.") }
     }

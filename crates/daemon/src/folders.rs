@@ -79,7 +79,7 @@ fn real_path(path: &Path) -> Option<PathBuf> {
     loop {
         match there.canonicalize() {
             Ok(real) => return Some(missing.iter().rev().fold(real, |path, name| path.join(name))),
-            // A link that leads nowhere is an error of another kind for `symlink_metadata`.
+            // A link that leads nowhere is not missing: `symlink_metadata` finds it, and it is refused.
             Err(e) if e.kind() == io::ErrorKind::NotFound && there.symlink_metadata().is_err() => {
                 missing.push(there.file_name()?);
                 there = there.parent()?;

@@ -37,7 +37,7 @@ impl Gid {
     }
 }
 
-/// Returns true if all characters are hexadecimal digits. A sign, which `from_str_radix` allows, is none.
+/// Returns true if all characters are hexadecimal digits. A sign, which `from_str_radix` allows, is not.
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -6,7 +6,7 @@
 //! - [`aria2`] has the methods of aria2, with their JSON and XML forms;
 //! - [`web`] receives the calls, and refuses those that must not be answered.
 //!
-//! Invariant: this crate never prints and never reads the environment. The program does.
+//! Invariant: this crate never prints and never reads the environment. Only the program does this.
 
 pub mod aria2;
 pub mod codes;

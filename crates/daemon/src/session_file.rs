@@ -92,7 +92,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push("__temp");
     let new = Path::new(&new);
-    // What an earlier run may have left is written anew.
+    // A file that an earlier run left is replaced.
     let _ = std::fs::remove_file(new);
     crate::platform::create_private(new)?;
     std::fs::OpenOptions::new().append(true).open(new)?.write_all(text.as_bytes())?;

@@ -48,7 +48,7 @@ const LETTERS: [(char, &str); 27] = [
 /// What aria2 prints after a mistake in the command line.
 const USAGE: &str = "Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...\nSee 'aria2c -h'.\n";
 
-/// Options of which the home folder may be a part, in the form `${HOME}` (`man aria2c`, aria2.conf).
+/// Options whose values may contain the home folder in the form `${HOME}` (`man aria2c`, aria2.conf).
 const WITH_HOME: [&str; 20] = [
     "ca-certificate",
     "certificate",
@@ -103,7 +103,7 @@ impl Refused {
         Refused::new(BAD_OPTION, format!("aria2c: {why}\n{USAGE}"))
     }
 
-    /// Returns the refusal of a value that an option does not have.
+    /// Returns the refusal of a value that an option cannot have.
     pub(super) fn value(why: impl std::fmt::Display) -> Refused {
         Refused::new(BAD_OPTION, format!("Exception: errorCode={BAD_OPTION} {why}\n{USAGE}"))
     }
@@ -202,7 +202,7 @@ impl Arguments {
     }
 }
 
-/// Returns true if an option needs a value. The others can have one after `=`.
+/// Returns true if an option needs a value. All other options can have a value after `=`.
 fn takes_value(name: &str) -> bool {
     let is_optional = matches!(name, "help" | "version" | "optimize-concurrent-downloads");
     !is_optional && row(name).is_none_or(|row| row.2 != Kind::Bool)
@@ -213,7 +213,7 @@ fn alone(name: &str) -> String {
     if name == "help" { "#basic".into() } else { "true".into() }
 }
 
-/// Returns the option with this name, or the only one whose name begins so.
+/// Returns the option with this name, or the only option whose name begins with this text.
 fn option_of(text: &str) -> Result<&'static str, Refused> {
     if let Some((name, ..)) = row(text) {
         return Ok(name);
@@ -263,7 +263,8 @@ fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, 
     Ok(warnings)
 }
 
-/// Returns the path of the configuration file that is read by default. The older place has precedence.
+/// Returns the path of the configuration file that is read by default. If both files exist, this is the one
+/// at the older path.
 fn default_file() -> Option<PathBuf> {
     let home = settings::home();
     let older = home.as_ref().map(|home| home.join(".aria2/aria2.conf")).filter(|path| path.exists());

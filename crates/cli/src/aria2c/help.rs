@@ -22,7 +22,7 @@ const BASIC: &[(&str, &str)] = &[
     ("-i, --input-file=FILE", "Download the URLs in FILE (- is standard input)."),
     ("-j, --max-concurrent-downloads=N", "The number of files at once (5)."),
     ("-s, --split=N", "At most N connections for a file (found automatically)."),
-    ("-x, --max-connection-per-server=N", "The same, from 1 to 16."),
+    ("-x, --max-connection-per-server=N", "Also at most N connections for a file (1 to 16)."),
     ("-c, --continue[=true|false]", "Keep a complete file, and continue an unfinished one."),
     ("-Z, --force-sequential[=true|false]", "Each URL is a file of its own, not a mirror."),
     ("--header=HEADER", "Send this header. It can be repeated."),
@@ -30,7 +30,7 @@ const BASIC: &[(&str, &str)] = &[
     ("--max-overall-download-limit=SPEED", "At most so many bytes a second (500K, 2M)."),
     ("--all-proxy=PROXY", "Use this proxy."),
     ("--load-cookies=FILE", "Use the cookies in FILE (Netscape format)."),
-    ("--enable-rpc[=true|false]", "Answer clients of aria2, as AriaNg and aria2p are."),
+    ("--enable-rpc[=true|false]", "Answer clients of aria2, such as AriaNg and aria2p."),
     ("--rpc-listen-port=PORT", "The port for clients (6800)."),
     ("--rpc-secret=TOKEN", "The secret that clients must send."),
     ("--save-session=FILE", "Save the downloads that are not complete into FILE."),
@@ -38,7 +38,10 @@ const BASIC: &[(&str, &str)] = &[
     ("--no-conf[=true|false]", "Read no configuration file."),
     ("-q, --quiet[=true|false]", "Print nothing."),
     ("-v, --version", "Print the version."),
-    ("-h, --help[=#all|WORD]", "Print the options, all options, or those with WORD in the name."),
+    (
+        "-h, --help[=#all|WORD]",
+        "Print the most used options, all options, or those with WORD in their names.",
+    ),
 ];
 
 /// Returns the text of `-h`, for all options or for those with a word in their names.

@@ -1,5 +1,5 @@
-//! Starts the programs of `--on-download-complete` and its siblings, as aria2 does: with the identifier of
-//! the download, the number of its files, and the path of the first one.
+//! Starts the programs of `--on-download-complete` and similar options, as aria2 does: with the identifier of
+//! the download, the number of its files, and the path of the first file.
 //!
 //! Invariant: only the command line and the configuration file name programs. Clients never do.
 
@@ -37,7 +37,7 @@ impl Hooks {
             Notice::Start => &self.start,
             Notice::Pause => &self.pause,
             Notice::Stop => &self.stop,
-            // The program of `--on-download-stop` is for all ends that have no program of their own.
+            // The program of `--on-download-stop` is started for each end that has no program of its own.
             Notice::Complete if self.complete.is_some() => &self.complete,
             Notice::Error if self.error.is_some() => &self.error,
             Notice::Complete | Notice::Error => &self.stop,

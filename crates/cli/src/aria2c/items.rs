@@ -46,7 +46,7 @@ fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
     let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
     let (mut items, unknown) =
         session_file::read(&String::from_utf8_lossy(&bytes)).map_err(Refused::value)?;
-    // An empty folder is the current one, and not that of `--dir`.
+    // An empty value means the current folder, and not the folder of `--dir`.
     for item in &mut items {
         if item.options.is_set("dir") && item.options.get("dir").is_none() {
             item.options.set("dir", ".").map_err(Refused::value)?;

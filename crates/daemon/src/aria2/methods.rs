@@ -1,6 +1,6 @@
 //! Carries out the methods of aria2.
 //!
-//! Invariant: no method runs before the token was checked, except the two that list names.
+//! Invariant: no method runs before the token was checked, except the two that return lists of names.
 
 use super::params::Params;
 use super::{VERSION, status};
@@ -85,7 +85,7 @@ impl<'a> Caller<'a> {
         Caller { daemon, token, refused: false, fault: ("code", "message") }
     }
 
-    /// Lets faults within `system.multicall` have the names that XML-RPC demands.
+    /// Gives the fields of faults within `system.multicall` the names that XML-RPC demands.
     #[must_use]
     pub fn for_xml(self) -> Self {
         Caller { fault: ("faultCode", "faultString"), ..self }
@@ -132,7 +132,7 @@ impl<'a> Caller<'a> {
         self.carry_out(method, &Params(params))
     }
 
-    /// Carries out the calls of `system.multicall`. The answer of each is in a list of its own, or is a
+    /// Carries out the calls of `system.multicall`. The answer to each call is a list with one value, or a
     /// fault.
     fn multicall(&mut self, params: &[Value]) -> Result<Value, Fault> {
         let calls = params.iter().find_map(Value::as_array);
@@ -375,7 +375,7 @@ fn position(params: &Params, at: usize) -> Result<Option<i64>, Fault> {
     }
 }
 
-/// The features, of those that aria2 has names for.
+/// Returns the features that aria2 has names for, as far as downhaul has them.
 fn features() -> [&'static str; 5] {
     ["GZip", "HTTPS", "Message Digest", "Metalink", "XML-RPC"]
 }

@@ -3,8 +3,8 @@
 //! - [`methods`] carries out a call; [`status`] describes downloads;
 //! - [`json`] and [`xml`] are the two forms of calls and answers.
 //!
-//! Where the manual and aria2 1.36 differ, the program was followed: the words of its faults are compared by
-//! clients.
+//! Where the manual and the program aria2 1.36 differ, this interface does what the program does. Clients
+//! compare the texts of its faults.
 
 pub mod json;
 pub mod methods;

@@ -122,7 +122,7 @@ impl Element {
         self.elements.iter().filter(move |element| element.name == name)
     }
 
-    /// Returns the value in an element `value`. A text without a type is a text.
+    /// Returns the value in an element `value`. A value without a type is a text.
     fn value(&self) -> Value {
         let Some(typed) = self.elements.first() else { return self.text.as_str().into() };
         match typed.name.as_str() {

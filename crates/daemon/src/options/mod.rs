@@ -124,12 +124,13 @@ impl Options {
         self.get(name).or_else(|| table::row(name).map(|row| row.3)).unwrap_or_default()
     }
 
-    /// Returns true if an option, or its default, is `true`.
+    /// Returns true if the value of an option, or its default, is `true`.
     pub fn is_true(&self, name: &str) -> bool {
         self.value(name) == "true"
     }
 
-    /// Returns a number, or its default. Returns 0 for an option that is no number.
+    /// Returns the number that an option is set to, or its default. Returns 0 for an option that is not a
+    /// number.
     pub fn number(&self, name: &str) -> u64 {
         self.value(name).parse().unwrap_or_default()
     }

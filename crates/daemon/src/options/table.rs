@@ -7,7 +7,7 @@
 //! finds the number of connections itself; `remote-time` is true; `file-allocation` is `none`, since downhaul
 //! reserves the space in its own way.
 //!
-//! This file is a table, and so it is long.
+//! This file is long because it is a table of all options.
 
 use Kind::{Bool, Lines, Number, OneOf, Real, Size, Text};
 use Scope::{Daemon, Download, Ignored};

@@ -1,5 +1,5 @@
-//! Files that only the user can read, on systems without the rights of Unix. There, files in the user's own
-//! folders have this protection from the folder.
+//! Files that only the user can read, on systems without the rights of Unix. There, the user's own folders
+//! protect the files in them.
 
 use std::fs::OpenOptions;
 use std::io;

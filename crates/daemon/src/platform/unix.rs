@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Creates a file that only the user can read, or takes the rights of others to an existing one away.
+/// Creates a file that only the user can read. If the file exists, the rights of other users are removed.
 ///
 /// # Errors
 /// Returns the error of the system, or an error if the path leads to a device or a pipe.

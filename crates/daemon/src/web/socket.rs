@@ -26,7 +26,7 @@ pub async fn run(web: Web, mut socket: WebSocket) {
                     Some(method) => json::notification(method, &gid.to_string()),
                     None => continue,
                 },
-                // The client has not read for long. It sees the state with its next call.
+                // The client has not read for a long time. It learns the state with its next call.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },

@@ -1,4 +1,4 @@
-//! What the interface can do.
+//! The methods of the interface.
 
 use super::download::{self, Download};
 use super::{Problem, Web};
@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// The most downloads in one answer, and their usual number.
+/// The most downloads in one answer, and their number if the client states none.
 const SHOWN_MOST: usize = 10_000;
 const SHOWN: usize = 100;
 
@@ -32,10 +32,10 @@ pub struct Wanted {
     sequence: Option<String>,
     /// Only downloads whose name or URL contains this text.
     search: Option<String>,
-    /// How many of them are left out at the beginning.
+    /// The number of these downloads that are left out at the beginning.
     #[serde(default)]
     offset: usize,
-    /// How many are shown at most: from 0 to 10,000. The default is 100.
+    /// The largest number of downloads in the answer, from 0 to 10,000. The default is 100.
     limit: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ pub struct New {
     /// Options, with the names of aria2: `out`, `dir`, `header`, `checksum` and so on.
     #[serde(default)]
     options: Value,
-    /// Its position in the queue from 0. Without it, it goes to the end.
+    /// Its position in the queue, from 0. Without a position, the download goes to the end.
     position: Option<u32>,
     /// True if it waits until it is resumed.
     #[serde(default)]
@@ -104,7 +104,7 @@ pub struct ChangeAll {
     paused: bool,
 }
 
-/// The downloads of a list, and what was wrong.
+/// The downloads of a list, and the mistakes in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Listed {
     /// The identifiers of the new downloads.
@@ -265,7 +265,7 @@ pub async fn change(
     show_one(&web, gid)
 }
 
-/// Removes a download. One that is over is forgotten.
+/// Removes a download. If the download is over, its result is removed.
 #[utoipa::path(
     delete,
     path = "/downloads/{id}",
@@ -287,7 +287,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lets a download that failed wait for another try.
+/// Tries a download again that failed or was removed. It goes to the end of the queue.
 #[utoipa::path(
     post,
     path = "/downloads/{id}/retry",
