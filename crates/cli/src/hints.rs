@@ -2,6 +2,7 @@
 
 use crate::input;
 use crate::plain_http::NO_KEY;
+use downhaul_engine::core::containers::Form;
 use downhaul_engine::core::credentials::NOT_GIVEN;
 use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
@@ -160,11 +161,14 @@ pub(crate) fn for_existing_file(code: &str) -> Option<String> {
         .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
 }
 
-/// Returns advice if a file that is in a tar already is another one than the expected.
-pub(crate) fn for_file_in_tar(error: &Failure) -> Option<String> {
-    let other = "Members of a tar are not replaced. For another file, use another name or another --to-tar.";
+/// Returns advice if a file that is in a container already is another one than the expected.
+pub(crate) fn for_file_in_container(error: &Failure, form: Form) -> Option<String> {
+    let (word, option) = (form.word(), form.option());
+    let other = format!(
+        "Members of a {word} are not replaced. For another file, use another name or another {option}."
+    );
     if is_wrong_on_disk(error) {
-        return Some(format!("The file in the tar is damaged, or it is another file. {other}"));
+        return Some(format!("The file in the {word} is damaged, or it is another file. {other}"));
     }
     (error.code == "file.exists").then(|| format!("{other} --if-exists skip keeps what is there."))
 }

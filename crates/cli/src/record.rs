@@ -142,7 +142,8 @@ impl Record {
     pub(crate) fn of(args: &Args) -> Result<Option<Record>, String> {
         let Some(path) = &args.options.verification.record else { return Ok(None) };
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
-        let folders = Folders::new(&args.output.folder, args.output.to_tar.clone());
+        let folders =
+            Folders::new(&args.output.folder, args.output.containers().map(|(names, _)| names.clone()));
         Record::open(path, folders, is_input).map(Some).map_err(|e| cannot_be_written(path, &e))
     }
 

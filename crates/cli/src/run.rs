@@ -11,6 +11,7 @@ use crate::archive;
 use crate::args::{Args, Lists, MORE_INFORMATION};
 use crate::asks::Asks;
 use crate::certificates;
+use crate::containers;
 use crate::cookies;
 use crate::exit::Exit;
 use crate::failed;
@@ -26,7 +27,6 @@ use crate::record::Record;
 use crate::settings::{self, OutputSettings};
 use crate::shards::Shards;
 use crate::survey;
-use crate::tars;
 use crate::ui::trace::Trace;
 use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
@@ -34,9 +34,10 @@ use downhaul_engine::core::job;
 use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
-use downhaul_engine::{Session, Tars};
+use downhaul_engine::{Containers, Session};
 use ending::{
-    Early, LAST_CHECK_LIMIT, LAST_FILES_LIMIT, LAST_OUTPUT_LIMIT, closing, end_of_tars, write_last_output,
+    Early, LAST_CHECK_LIMIT, LAST_FILES_LIMIT, LAST_OUTPUT_LIMIT, closing, end_of_containers,
+    write_last_output,
 };
 use readers::{start_files, start_outputs};
 use std::io::IsTerminal;
@@ -83,8 +84,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     settings::folder_hint(args).iter().for_each(|hint| printer::err(&format!("note: {hint}\n")));
     let shards = survey.shards.take();
-    let tars = match begin_shard(args, shards.as_ref(), &mut input) {
-        Ok(tars) => tars,
+    let containers = match begin_shard(args, shards.as_ref(), &mut input) {
+        Ok(containers) => containers,
         Err(exit) => return exit,
     };
     settings.single = shards.as_ref().map_or(input.count(), Shards::jobs) == Some(1);
@@ -95,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let asked = (input, rest, what, early, tars);
+    let asked = (input, rest, what, early, containers);
     let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
     let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
@@ -105,10 +106,14 @@ pub(crate) fn run(args: &Args) -> Exit {
     exit
 }
 
-/// Begins the run of a shard, and opens the tars of `--to-tar`.
-fn begin_shard(args: &Args, shards: Option<&Shards>, input: &mut Input) -> Result<Option<Arc<Tars>>, Exit> {
+/// Begins the run of a shard, and opens the containers of `--to-tar` or `--to-warc`.
+fn begin_shard(
+    args: &Args,
+    shards: Option<&Shards>,
+    input: &mut Input,
+) -> Result<Option<Arc<Containers>>, Exit> {
     shards.map_or(Ok(()), |shards| shards.begin(args, input)).map_err(|why| usage(&why))?;
-    tars::open(args, shards)
+    containers::open(args, shards)
 }
 
 fn warn_of_insecure(settings: &Settings) {
@@ -222,13 +227,13 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// Returns the exit status of a usage error. In this case, no file was requested.
 async fn download(
     args: &Args,
-    (input, rest, asks, early, tars): (Input, Option<Rest>, Asks, Early, Option<Arc<Tars>>),
+    (input, rest, asks, early, containers): (Input, Option<Rest>, Asks, Early, Option<Arc<Containers>>),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
 ) -> Result<Exit, Exit> {
-    let session = start_session(args, &settings, tars.clone(), network)?;
+    let session = start_session(args, &settings, containers.clone(), network)?;
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
     let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
@@ -253,8 +258,8 @@ async fn download(
             }
         }
     };
-    if let Some(tars) = tars {
-        let end = end_of_tars(tars, &summary, &shared);
+    if let Some(containers) = containers {
+        let end = end_of_containers(containers, &summary, &shared);
         write_last_output(end, LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
     }
     let join =
@@ -278,17 +283,17 @@ async fn download(
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
 }
 
-/// Starts the session on the network and, with `--to-tar`, on the tars.
+/// Starts the session on the network and on the containers of `--to-tar` or `--to-warc`.
 fn start_session(
     args: &Args,
     settings: &Settings,
-    tars: Option<Arc<Tars>>,
+    containers: Option<Arc<Containers>>,
     network: &tokio::runtime::Handle,
 ) -> Result<Arc<Session>, Exit> {
     let _network = network.enter();
     let builder = Session::builder(settings.clone());
-    let builder = match tars {
-        Some(tars) => builder.disk(tars),
+    let builder = match containers {
+        Some(containers) => builder.disk(containers),
         None => builder,
     };
     builder.start().map(Arc::new).map_err(|e| not_started(args, &e))

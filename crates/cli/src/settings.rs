@@ -5,12 +5,12 @@
 
 use crate::args::{self, Args, Color, Progress};
 use crate::asks::{self, Asks};
+use crate::containers;
 use crate::given;
 use crate::logins;
 use crate::printer::Paint;
 use crate::proxies;
 use crate::state;
-use crate::tars;
 use downhaul_engine::core::dedup::Dedup;
 use downhaul_engine::core::job::Headers;
 use downhaul_engine::core::preview::Preview;
@@ -135,7 +135,7 @@ pub(crate) fn resolve(
     let output = output_settings(args, to_stdout);
     let defaults = Settings::default();
     if let Some(why) =
-        asks::contradiction(args).or_else(|| tars::contradiction(args)).or_else(|| plan_of_dedup(args))
+        asks::contradiction(args).or_else(|| containers::contradiction(args)).or_else(|| plan_of_dedup(args))
     {
         return Err(why);
     }
@@ -195,6 +195,7 @@ pub(crate) fn resolve(
         args::Verify::Require => Verify::Require,
         args::Verify::Off => Verify::Off,
     };
+    settings.keeps_transcripts = args.output.to_warc.is_some();
     settings.accept_html = args.options.verification.accept_html;
     settings.checksums = checksums.transpose()?;
     // This is set later, when the input is known.
@@ -203,10 +204,11 @@ pub(crate) fn resolve(
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
     // These options need the digest of each file: the lock file and the archive store it, `--dedup` finds
-    // files with the same bytes by it, and the description of a file in a tar contains it.
+    // files with the same bytes by it, and the description of a file in a tar or a WARC
+    // contains it.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()
-        || args.output.to_tar.is_some()
+        || args.output.containers().is_some()
         || settings.dedup != Dedup::Off;
     // A request that may change something on the server is sent again only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;

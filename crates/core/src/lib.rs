@@ -29,7 +29,8 @@
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.
 //! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`archive`] decides
-//!   which files were fetched by earlier runs. [`tars`] decides how files become members of tar files.
+//!   which files were fetched by earlier runs. [`containers`] decides about tars and WARCs that have the
+//!   files of a run.
 //!   [`show`] escapes text and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod address;
@@ -37,6 +38,7 @@ pub mod adopt;
 pub mod archive;
 pub mod calendar;
 pub mod concurrency;
+pub mod containers;
 pub mod content;
 pub mod credentials;
 pub mod curl_options;
@@ -70,5 +72,6 @@ pub mod settings;
 pub mod shard;
 pub mod show;
 pub mod signature;
-pub mod tars;
 pub mod throttle;
+pub mod transcript;
+pub mod warc;

@@ -7,8 +7,10 @@
 
 use crate::digest::Expected;
 use crate::name::SafeName;
+use crate::transcript::Transcript;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
 
@@ -57,6 +59,9 @@ pub struct Remote {
     pub notes: Vec<String>,
     /// The parts of the response that were ignored. The event `started` reports these parts.
     pub dropped: Vec<String>,
+    /// The messages by which the response was received, if they are kept
+    /// ([`crate::settings::Settings::keeps_transcripts`]).
+    pub transcript: Option<Arc<Transcript>>,
 }
 
 /// The bytes of a file that a body contains.
@@ -123,6 +128,7 @@ impl Remote {
             links: Links::default(),
             notes: Vec::new(),
             dropped: Vec::new(),
+            transcript: None,
         }
     }
 

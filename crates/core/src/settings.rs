@@ -109,6 +109,9 @@ pub struct Settings {
     /// Decodes content that a server compressed although the request did not allow compression. Otherwise the
     /// content is saved as sent.
     pub decode: bool,
+    /// Keeps the messages by which each file is received, for a disk that stores them
+    /// ([`crate::transcript`]).
+    pub keeps_transcripts: bool,
     /// Headers (name, value) that are sent to the origin of each given URL and to no other.
     pub headers: Headers,
     /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL with one
@@ -266,6 +269,7 @@ impl Default for Settings {
             min_bytes_a_minute: 1024,
             http_version: HttpVersion::Auto,
             decode: false,
+            keeps_transcripts: false,
             headers: Headers::default(),
             header_origins: BTreeSet::new(),
             headers_for: Vec::new(),
@@ -353,6 +357,7 @@ setters! {
     with_min_bytes_a_minute min_bytes_a_minute u64,
     with_http_version http_version HttpVersion,
     with_decode decode bool,
+    with_keeps_transcripts keeps_transcripts bool,
     with_headers headers Headers,
     with_header_origins header_origins BTreeSet<String>,
     with_headers_for headers_for Vec<(String, String, Secret)>,

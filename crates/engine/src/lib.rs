@@ -195,7 +195,7 @@ mod worker;
 
 pub use async_writer::AsyncWriter;
 pub use director::{Remove, Summary};
-pub use disk::tars::{TarOptions, Tars};
+pub use disk::containers::{ContainerOptions, Containers};
 #[doc(hidden)]
 pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};

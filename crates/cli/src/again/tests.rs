@@ -61,6 +61,7 @@ fn every_option_comes_back() {
         "h:80:g:81",
         "url=a",
         "{shard}.tar",
+        "{number}.warc.gz",
     ];
     for under in ["", "repair"] {
         let mut command = crate::args::command();

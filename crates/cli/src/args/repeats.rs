@@ -35,6 +35,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
         &[
             "save-as",
             "to-tar",
+            "to-warc",
             "base",
             "failed",
             "archive",
@@ -64,6 +65,8 @@ const TABLE: &[(&[&str], Repeated)] = &[
             "name-template",
             "tar-size",
             "tar-count",
+            "warc-size",
+            "warc-count",
             "sync",
             "if-exists",
             "if-locked",

@@ -4,12 +4,15 @@ mod amounts;
 mod secrets;
 
 pub use amounts::NumberOrAuto;
-pub(in crate::args) use amounts::{connections, files, limit, positive, rate, retries, size, tar_size, time};
+pub(in crate::args) use amounts::{
+    connections, container_size, files, limit, positive, rate, retries, size, time,
+};
 pub use secrets::{BodyOption, CertOption, Header, LoginOption, SecretOption};
 pub(in crate::args) use secrets::{body, cert, header_value, password, secret};
 pub(crate) use secrets::{cert_parts, cookies, header_option, login, token};
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use downhaul_engine::core::containers::{ContainerNames, Form};
 use downhaul_engine::core::digest::{Algorithm, Digest};
 use downhaul_engine::core::job::{Headers, Sends, Url, parse_given};
 use downhaul_engine::core::list::form::Stated;
@@ -52,6 +55,14 @@ pub(in crate::args) fn referer(text: &str) -> Result<String, String> {
 
 pub(in crate::args) fn url(text: &str) -> Result<Url, String> {
     parse_given(text).map(|(url, _)| url).map_err(|e| e.to_string())
+}
+
+pub(in crate::args) fn tar_names(text: &str) -> Result<ContainerNames, String> {
+    ContainerNames::read(Form::Tar, text)
+}
+
+pub(in crate::args) fn warc_names(text: &str) -> Result<ContainerNames, String> {
+    ContainerNames::read(Form::Warc, text)
 }
 
 pub(in crate::args) fn folders(text: &str) -> Result<Folders, String> {

@@ -13,6 +13,7 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("dry-run", "it is about one command"),
     ("save-as", "it names one file"),
     ("to-tar", "it names the tars of one set of files"),
+    ("to-warc", "it names the WARCs of one set of files"),
     ("request", "it is about one download"),
     ("data", "it is about one download"),
     ("json", "it is about one download"),

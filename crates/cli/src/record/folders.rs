@@ -1,7 +1,7 @@
 //! [`Folders`]: the folders to which the names in a lock file are relative.
 
+use downhaul_engine::core::containers::ContainerNames;
 use downhaul_engine::core::lock_file::{Entry, Status};
-use downhaul_engine::core::tars::TarNames;
 use std::path::{Path, PathBuf};
 
 /// The folders to which the names in a lock file are relative.
@@ -9,14 +9,14 @@ pub(super) struct Folders {
     output: PathBuf,
     /// The same folder as an absolute path.
     absolute: PathBuf,
-    /// The names of the tars of `--to-tar`.
-    tars: Option<TarNames>,
+    /// The names of the tars of `--to-tar`, or of the WARCs of `--to-warc`.
+    containers: Option<ContainerNames>,
 }
 
 impl Folders {
-    pub(super) fn new(output: &Path, tars: Option<TarNames>) -> Folders {
+    pub(super) fn new(output: &Path, containers: Option<ContainerNames>) -> Folders {
         let absolute = std::path::absolute(output).unwrap_or_else(|_| output.into());
-        Folders { output: output.into(), absolute, tars }
+        Folders { output: output.into(), absolute, containers }
     }
 
     /// Returns the output folder.
@@ -29,7 +29,7 @@ impl Folders {
     pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
         let path = Path::new(&entry.path);
         // The archive has absolute paths.
-        let member_in = |output| self.tars.as_ref().and_then(|tars| tars.member_at(path, output));
+        let member_in = |output| self.containers.as_ref().and_then(|names| names.member_at(path, output));
         let member = member_in(&self.output).or_else(|| member_in(&self.absolute));
         let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {

@@ -2,14 +2,14 @@
 
 use super::{Shared, notes, own_runtime, warn};
 use crate::args::Args;
+use crate::containers;
 use crate::exit::{self, Exit};
 use crate::platform::{Signal, Signals, Terminal};
 use crate::settings::{OutputSettings, Shown};
-use crate::tars;
 use crate::ui::bars::Total;
 use crate::ui::{explain, messages};
 use downhaul_engine::core::show::escaped;
-use downhaul_engine::{Summary, Tars};
+use downhaul_engine::{Containers, Summary};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -68,10 +68,10 @@ impl Early {
     }
 }
 
-/// Returns a function that ends the tars of `--to-tar`. The last tar is complete if every file of the input
-/// was tried.
-pub(super) fn end_of_tars(
-    tars: Arc<Tars>,
+/// Returns a function that ends the containers of `--to-tar` or `--to-warc`. The last one is complete if
+/// every file of the input was tried.
+pub(super) fn end_of_containers(
+    containers: Arc<Containers>,
     summary: &Summary,
     shared: &Arc<Shared>,
 ) -> impl FnOnce() + Send + use<> {
@@ -79,7 +79,7 @@ pub(super) fn end_of_tars(
     let no_more_files = !is_stopped && shared.ending().or(shared.failure()).is_none();
     let shared = shared.clone();
     move || {
-        if let Err(exit) = tars::end(&tars, no_more_files) {
+        if let Err(exit) = containers::end(&containers, no_more_files) {
             shared.fail(exit);
         }
     }

@@ -7,6 +7,7 @@ use crate::asks::Asks;
 use crate::hints;
 use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
+use downhaul_engine::core::containers::Form;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::run_limits::Reached;
 use downhaul_engine::core::show::{self, escaped};
@@ -225,8 +226,8 @@ impl<'a> Messages<'a> {
         let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
         let exists = self.args.is_some_and(is_other);
         let exists = exists.then(|| hints::for_existing_file(&error.code)).flatten();
-        let in_tar = if self.writes_tars() { hints::for_file_in_tar(error) } else { None };
-        in_tar
+        let inside = self.form().and_then(|form| hints::for_file_in_container(error, form));
+        inside
             .or(wrong)
             .or(exists)
             .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
@@ -242,8 +243,9 @@ impl<'a> Messages<'a> {
             .or_else(elsewhere)
     }
 
-    fn writes_tars(&self) -> bool {
-        self.args.is_some_and(|args| args.output.to_tar.is_some())
+    /// Returns the form of the containers into which the files are put, if they are.
+    fn form(&self) -> Option<Form> {
+        self.args?.output.containers().map(|(names, _)| names.form())
     }
 
     fn failed(
@@ -304,7 +306,7 @@ impl<'a> Messages<'a> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files
             && hidden.is_empty()
-            && !self.writes_tars()
+            && self.form().is_none()
         {
             let label = self.paint.show(Style::Note, "To repair the files on the disk:");
             return vec![format!("{label} {command}")];

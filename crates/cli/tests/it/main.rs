@@ -122,6 +122,8 @@ mod tar_sets;
 #[cfg(unix)]
 mod tars;
 mod very_long_lists;
+#[cfg(unix)]
+mod warcs;
 
 // The screen, and how the program ends.
 mod book;

@@ -20,6 +20,8 @@ use crate::journal::Start;
 use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
+use crate::transcript::Transcript;
+use std::sync::Arc;
 
 /// After this many changes, the file must arrive in one response. Otherwise the job fails.
 const CHANGES_MOST: u32 = 2;
@@ -108,6 +110,11 @@ impl Identity {
         self.changes += 1;
     }
 
+    /// Returns the messages of the first accepted response of this run, if they are kept.
+    pub(super) fn transcript(&self) -> Option<Arc<Transcript>> {
+        self.remote.as_ref()?.transcript.clone()
+    }
+
     /// Returns the first record of the file's journal, if it has a journal.
     pub(super) fn journal(&self, size: Option<u64>) -> Option<Start> {
         let from = self.journal_from?;
@@ -133,7 +140,9 @@ impl Identity {
     /// Accepts a range of the file from this source.
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
-        file.answered.get_or_insert_with(|| remote.url.clone());
+        if file.answered.is_none() {
+            (file.answered, file.transcript) = (Some(remote.url.clone()), remote.transcript.clone());
+        }
         // The origin of a finished file that is being repaired is not known before this response.
         if file.start.origin.is_none() {
             file.start.url = show::url(&remote.url);

@@ -102,10 +102,12 @@ use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::lock_file::{self, Entry, Status};
 use crate::remote::Validator;
 use crate::show;
+use crate::transcript::Transcript;
 use identity::{Identity, Joining};
 use retry_policy::RetryPolicy;
 use sources::Sources;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use transfer::{Terms, Transfer};
 use url::Url;
@@ -336,6 +338,11 @@ impl Plan {
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.validator.clone()))
+    }
+
+    /// Returns the messages of the first accepted response of this run, if they are kept.
+    pub fn transcript(&self) -> Option<Arc<Transcript>> {
+        self.identity.transcript()
     }
 
     /// Returns what a lock file says about a file that was verified. The caller adds the URL that was given,

@@ -5,6 +5,8 @@
 
 use crate::journal::Start;
 use crate::remote::{Remote, Validator};
+use crate::transcript::Transcript;
+use std::sync::Arc;
 use url::Url;
 
 /// If a later response states a size below that of the first response divided by this number, downhaul takes
@@ -26,6 +28,8 @@ pub(super) struct RemoteFile {
     pub(super) announced: bool,
     /// The URL that sent the first accepted response of this run since the file last started.
     pub(super) answered: Option<Url>,
+    /// The messages of that response, if they are kept.
+    pub(super) transcript: Option<Arc<Transcript>>,
 }
 
 impl RemoteFile {
@@ -33,14 +37,23 @@ impl RemoteFile {
     pub(super) fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
-        RemoteFile { start, joinable: true, warnings, html: false, announced: false, answered: None }
+        RemoteFile {
+            start,
+            joinable: true,
+            warnings,
+            html: false,
+            announced: false,
+            answered: None,
+            transcript: None,
+        }
     }
 
     /// Returns the file that this response describes.
     pub(super) fn said(start: Start, remote: &Remote) -> RemoteFile {
         let left = RemoteFile::left(start);
         let (html, joinable) = (remote.is_html(), remote.can_resume);
-        let mut file = RemoteFile { html, joinable, answered: Some(remote.url.clone()), ..left };
+        let (answered, transcript) = (Some(remote.url.clone()), remote.transcript.clone());
+        let mut file = RemoteFile { html, joinable, answered, transcript, ..left };
         file.warnings.splice(0..0, remote.notes.iter().cloned());
         file
     }

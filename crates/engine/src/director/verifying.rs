@@ -153,6 +153,7 @@ impl Director {
         let (size, from) = (running.plan.size().unwrap_or_default(), running.plan.fetched_from());
         let mut how = publishing(&self.settings, &running.spec, size, from, file.modified);
         how.about = about(&*disk, &running.spec, &running.plan, now);
+        how.transcript = running.plan.transcript();
         let (duplicates, digests) = (self.duplicates.clone(), running.digests.clone());
         let identity = running.plan.identity();
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
@@ -212,6 +213,7 @@ pub(crate) fn publishing(
             Attach { origin, validator, url, now: clock::wall() }
         }),
         about: None,
+        transcript: None,
     }
 }
 

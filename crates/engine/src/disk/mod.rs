@@ -2,12 +2,13 @@
 //! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
-//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tar files (`tars/`) and
-//! the simulated disk of the testkit implement these traits too.
+//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tars and WARCs
+//! (`containers/`) and the simulated disk of the testkit implement these traits too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
 //! file of that name is unchanged.
 
+pub(crate) mod containers;
 mod duplicating;
 mod failure;
 pub(crate) mod file;
@@ -18,7 +19,6 @@ mod platform;
 #[cfg(windows)]
 #[path = "windows.rs"]
 mod platform;
-pub(crate) mod tars;
 
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
@@ -36,6 +36,7 @@ use downhaul_core::identity::{self, Identity, Origin};
 use downhaul_core::lock_file::Entry;
 use downhaul_core::remote::Validator;
 use downhaul_core::settings::{Resume, Sync};
+use downhaul_core::transcript::Transcript;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -217,6 +218,8 @@ pub struct Publishing {
     pub attach: Option<Attach>,
     /// What a lock file says about the file, without its name and path, if the disk stores that.
     pub about: Option<Box<Entry>>,
+    /// The messages by which the file was received, if they are kept.
+    pub transcript: Option<Arc<Transcript>>,
 }
 
 /// The values of the extended attributes of a finished file, if the disk supports them.

@@ -278,6 +278,7 @@ impl Saving<'_> {
         let (size, from) = (self.plan.size().unwrap_or_default(), self.plan.fetched_from());
         let mut how = publishing(settings, &self.lent.spec, size, from, remote.modified);
         how.about = about(&**disk, &self.lent.spec, &self.plan, clock.now());
+        how.transcript = self.plan.transcript();
         let is_saved = disk.save(&self.path, &self.plan.identity(), &self.whole, &how);
         is_saved.then(|| Input::Published(Ok(disk.location(&self.path).to_string_lossy().into_owned())))
     }

@@ -93,6 +93,8 @@ impl Slice {
         remote.range_digests.clear();
         remote.stated_size = None;
         remote.links = Links::default();
+        // The messages are those of another response, that with the whole file.
+        remote.transcript = None;
         Ok(remote)
     }
 }

@@ -3,12 +3,12 @@
 use crate::args::choices::{Dedup, IfExists, IfLocked, Names, ShardBy, Sync};
 use crate::args::values::{self, ShardOption};
 use clap::{Args as Group, ValueHint};
+use downhaul_engine::core::containers::{Bounds, ContainerNames};
 use downhaul_engine::core::job::Url;
 use downhaul_engine::core::list::addresses::Replacement;
 use downhaul_engine::core::list::columns::Columns;
 use downhaul_engine::core::list::form::Stated;
 use downhaul_engine::core::name::{Folders, Template};
-use downhaul_engine::core::tars::TarNames;
 use std::path::PathBuf;
 
 /// The options for names and folders.
@@ -72,16 +72,33 @@ pub struct Output {
     /// WebDataset: in addition to each file, they have a member whose name ends in .json. It has the URL, the
     /// digests and what the list says about the file. A relative path is below the folder of -d. A tar gets
     /// its name when it is complete.
-    #[arg(long, value_name = "NAME", value_parser = TarNames::read, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
-    pub to_tar: Option<TarNames>,
+    #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
+    pub to_tar: Option<ContainerNames>,
 
     /// Begin another tar when one has SIZE bytes (500M, 2G)
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::tar_size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub tar_size: u64,
 
     /// Begin another tar when one has N files
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub tar_count: Option<u64>,
+
+    /// Put the responses of servers into WARCs of this name, such as web-{number:05}.warc.gz
+    ///
+    /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
+    /// response, the request without secrets, redirects, and a description in JSON with what the list says
+    /// about the file. Each file is verified before. A relative path is below the folder of -d. A WARC gets
+    /// its name when it is complete.
+    #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
+    pub to_warc: Option<ContainerNames>,
+
+    /// Begin another WARC when one has SIZE bytes (500M, 2G)
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
+    pub warc_size: u64,
+
+    /// Begin another WARC when one has N files
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    pub warc_count: Option<u64>,
 
     /// Use only names that Windows also accepts (always on Windows)
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
@@ -105,6 +122,16 @@ pub struct Output {
     /// Choose which files to force to the disk before they get their final name
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub sync: Sync,
+}
+
+impl Output {
+    /// Returns the names and the bounds of the containers into which the files are put, if they are.
+    pub fn containers(&self) -> Option<(&ContainerNames, Bounds)> {
+        let tars = Bounds { size: self.tar_size, count: self.tar_count };
+        let warcs = Bounds { size: self.warc_size, count: self.warc_count };
+        let to_tar = self.to_tar.as_ref().map(|names| (names, tars));
+        to_tar.or(self.to_warc.as_ref().map(|names| (names, warcs)))
+    }
 }
 
 /// The options for lists.

@@ -1,7 +1,7 @@
 //! Reads numbers, sizes, rates and times. Every error is a phrase that says what the value must be.
 
+use downhaul_engine::core::containers;
 use downhaul_engine::core::rate;
-use downhaul_engine::core::tars;
 use std::time::Duration;
 
 /// A number of files or connections; `None` is `auto`.
@@ -53,10 +53,10 @@ pub(in crate::args) fn size(text: &str) -> Result<u64, String> {
     bytes.map(|bytes| (bytes as f64 * factor) as u64).map_err(bad)
 }
 
-/// Reads the size of a tar.
-pub(in crate::args) fn tar_size(text: &str) -> Result<u64, String> {
+/// Reads the size of a tar or a WARC.
+pub(in crate::args) fn container_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|size| match size {
-        0..=tars::LARGEST => Ok(size),
+        0..=containers::LARGEST => Ok(size),
         _ => Err("it must be at most 1T".into()),
     })
 }

@@ -29,6 +29,7 @@ fn plainly(size: u64) -> Publishing {
         sync: Sync::Auto,
         attach: None,
         about: None,
+        transcript: None,
     }
 }
 

@@ -7,10 +7,12 @@ use super::http1::{Connection, Pool};
 use super::http2::Stream;
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::transcript::{Exchange, response_head};
 use futures_util::StreamExt;
 use futures_util::stream::Stream as AsyncStream;
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body as _, Incoming};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
@@ -32,7 +34,13 @@ pub(super) struct HttpResponse {
     head: http::response::Parts,
     /// Lines of the head that could not be read, in words for the user.
     dropped: Vec<String>,
+    /// The head as it arrived, if it is kept.
+    kept_head: Option<Vec<u8>>,
+    /// The address of the server, if the connection leads to it directly.
+    server: Option<IpAddr>,
     body: HttpBody,
+    /// The request and the head of the response, if they are kept.
+    pub(super) exchange: Option<Exchange>,
 }
 
 /// The bytes of a response.
@@ -61,12 +69,37 @@ impl HttpResponse {
         dropped: Vec<String>,
     ) -> Self {
         let (head, incoming) = response.into_parts();
+        let server = match &carrier {
+            Carrier::Http1(connection, _) => connection.server(),
+            Carrier::Http2(stream) => stream.server(),
+            Carrier::Over => None,
+        };
         let mut body = HttpBody { incoming, carrier, at };
         // An empty body is not polled, so its connection is returned to the pool here.
         if body.incoming.is_end_stream() {
             body.on_end();
         }
-        HttpResponse { head, dropped, body }
+        HttpResponse { head, dropped, kept_head: None, server, body, exchange: None }
+    }
+
+    /// Keeps the head as it arrived.
+    pub(super) fn with_head(mut self, head: Option<Vec<u8>>) -> Self {
+        self.kept_head = head;
+        self
+    }
+
+    /// Returns the head in the form of HTTP/1.1, as it arrived if that is known.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.kept_head.take().filter(|head| !head.is_empty()).unwrap_or_else(|| {
+            let headers = self.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            let reason = self.status().canonical_reason().unwrap_or_default();
+            response_head(self.status().as_u16(), reason, headers)
+        })
+    }
+
+    /// Returns the address of the server, if the connection leads to it directly.
+    pub(super) fn server(&self) -> Option<IpAddr> {
+        self.server
     }
 
     pub(super) fn status(&self) -> StatusCode {

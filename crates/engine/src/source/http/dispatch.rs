@@ -286,6 +286,7 @@ impl Dispatcher {
             let transport = connector.connect(&route, &url, offer).await?;
             let at = show::url(&url);
             if transport.negotiated_http2() || (http2_only && url.scheme() == "http") {
+                let transport = (transport, route.gateway().is_none());
                 let connection = Connection::open(transport, &at, &settings, alive, unusable).await?;
                 return Ok(Some(Arc::new(connection)));
             }

@@ -3,15 +3,18 @@
 //! Invariant: a login that the server has not accepted yet is in one request at a time. This holds for the
 //! first 256 servers at which a run logs in (see `login_gate.rs`).
 
+use super::Client;
 use super::body::HttpResponse;
-use super::{Client, request};
+use super::request::{self, HttpRequest};
 use crate::clock;
 use crate::credentials::{After, Asking};
 use crate::source::Request;
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
+use downhaul_core::transcript::{self, Exchange};
 use tracing::debug;
+use url::Url;
 
 /// The highest number of times that one request is sent while the server requires a login. The first request
 /// has the login that the server accepted before, a login that is sent at once with Basic, or no login. The
@@ -42,8 +45,10 @@ impl Client {
                 permit = self.credentials.permit(asking).map_err(unusable)?;
             }
             let http_request = request::build(url, &self.settings.user_agent, &permit, request)?;
+            let head = self.settings.keeps_transcripts.then(|| sent_head(&http_request, url));
             let since = clock::instant();
-            let response = self.dispatcher.send(url, peer, http_request, request).await?;
+            let mut response = self.dispatcher.send(url, peer, http_request, request).await?;
+            response.exchange = head.map(|head| exchange_of(&mut response, url, head));
             if self.dispatcher.is_verified(url) {
                 self.hsts.learn(url, response.headers());
             }
@@ -68,5 +73,26 @@ impl Client {
             drop(response.discard().await);
         }
         Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
+    }
+}
+
+/// Returns the head of a request without secrets, for a transcript.
+fn sent_head(request: &HttpRequest, url: &Url) -> Vec<u8> {
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    transcript::request_head(request.method().as_str(), url, headers)
+}
+
+/// Returns what a transcript says about a request with this head and its response.
+fn exchange_of(response: &mut HttpResponse, url: &Url, request: Vec<u8>) -> Exchange {
+    let protocol = if response.version() == http::Version::HTTP_2 { "h2" } else { "http/1.1" };
+    let (url, ip) = (show::url(url), response.server());
+    Exchange {
+        url,
+        at: clock::wall(),
+        ip,
+        protocol,
+        request,
+        response: response.take_head(),
+        body: Vec::new(),
     }
 }

@@ -13,6 +13,7 @@ use downhaul_core::remote::Span;
 use downhaul_core::retry::LONGEST_PAUSE;
 use downhaul_core::show;
 use downhaul_core::throttle::{self, Circumstances, Decision};
+use downhaul_core::transcript::{Exchange, Transcript};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
@@ -124,17 +125,21 @@ impl HttpFile {
         let was_redirected = start.host() != self.given.url.host() && !given_is_private;
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
         let mut is_guarded = starts_guarded;
-        let (mut hops, mut said) = (0, None);
+        let (mut hops, mut said, mut redirects) = (0, None, Vec::new());
         let mut visitor = login_gate::Visitor::default();
         loop {
             let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, &request));
             if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
                 (url, hops, said, is_guarded) = (start.clone(), 0, None, starts_guarded);
+                redirects.clear();
             }
             let result =
                 self.send_once(&url, is_guarded, &request).await.map_err(|error| (error, hops > 0))?;
             match result {
-                Answer::Redirect(next, linked, status) if hops < client.settings.max_redirects => {
+                Answer::Redirect { next, linked, status, exchange }
+                    if hops < client.settings.max_redirects =>
+                {
+                    redirects.extend(exchange.map(|one| *one));
                     self.redirect_method(&mut request, status, &next).map_err(|error| (error, true))?;
                     // The digest and the size in the first redirect that states them are used. A redirect
                     // without TLS is trusted only if it comes from the origin of the given URL.
@@ -145,16 +150,13 @@ impl HttpFile {
                     is_guarded |= client.dispatcher.is_public(&url) != Some(false);
                     url = next;
                 }
-                Answer::Redirect(..) => {
-                    let detail = format!("{hops} were followed");
-                    return Err((
-                        Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail),
-                        false,
-                    ));
-                }
+                Answer::Redirect { .. } => return Err((self.loop_error(hops), false)),
                 Answer::Opened(mut opened) => {
                     // The response to a request that is not a plain GET may differ each time.
                     opened.remote.can_resume &= !is_special;
+                    if let Some(transcript) = opened.remote.transcript.as_mut().and_then(Arc::get_mut) {
+                        transcript.redirects = redirects;
+                    }
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
@@ -166,6 +168,12 @@ impl HttpFile {
                 }
             }
         }
+    }
+
+    /// Returns the error for too many redirects, of which this many were followed.
+    fn loop_error(&self, hops: u32) -> Error {
+        let detail = format!("{hops} were followed");
+        Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail)
     }
 
     /// Decides which method and body are sent after a redirect.
@@ -207,8 +215,10 @@ impl HttpFile {
             let next =
                 redirect::target(url, target.as_bytes(), client.settings.allow_downgrade, &client.hsts);
             let linked = http_response::linked(response.headers());
-            drop(response.discard().await);
-            return next.map(|next| Answer::Redirect(next, linked, status));
+            let exchange = response.exchange.take();
+            let body = response.discard().await;
+            let exchange = exchange.map(|exchange| Box::new(Exchange { body, ..exchange }));
+            return next.map(|next| Answer::Redirect { next, linked, status, exchange });
         }
         let unchanged = status == 304 && request.about.is_some();
         if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
@@ -232,6 +242,7 @@ impl HttpFile {
             return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
         }
         remote.dropped = response.take_dropped();
+        remote.transcript = response.exchange.take().map(Transcript::of).map(Arc::new);
         remote.is_shared = response.version() == http::Version::HTTP_2;
         let mut opened = Opened { remote, body: Box::pin(response.into_body()) };
         if client.settings.decode {
@@ -337,6 +348,13 @@ fn may_have_expired(kind: ErrorKind) -> bool {
 
 enum Answer {
     Opened(Box<Opened>),
-    /// The next URL, the facts about its file in the redirect, and the status.
-    Redirect(Url, Option<Linked>, u16),
+    /// A redirect.
+    Redirect {
+        next: Url,
+        /// The facts about the file in the redirect.
+        linked: Option<Linked>,
+        status: u16,
+        /// The messages, if they are kept.
+        exchange: Option<Box<Exchange>>,
+    },
 }

@@ -21,6 +21,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     head_state: Arc<HeadState>,
     route: Route,
+    /// The address of the server, if the connection leads to it directly.
+    server: Option<IpAddr>,
     runtime: runtime::Id,
     idle_since: Instant,
 }
@@ -57,6 +60,7 @@ pub(super) struct Pool {
     /// accept [`LINES_MOST`]. This is not the default, because hyper would then clear 64 KiB of memory for
     /// each response.
     many_lines: AtomicBool,
+    keeps_heads: bool,
 }
 
 impl Pool {
@@ -68,6 +72,7 @@ impl Pool {
             alive: Arc::default(),
             most,
             many_lines: AtomicBool::new(false),
+            keeps_heads: settings.keeps_transcripts,
         })
     }
 
@@ -185,7 +190,8 @@ impl Pool {
     }
 
     async fn open(&self, transport: Transport, route: &Route, at: &str) -> Result<Connection, Error> {
-        let head_state = Arc::new(HeadState::default());
+        let head_state = Arc::new(HeadState::new(self.keeps_heads));
+        let server = if route.gateway().is_none() { transport.peer() } else { None };
         let sender = match transport {
             Transport::Plain(stream) => self.handshake(stream, head_state.clone(), at).await?,
             Transport::Secure(stream) => self.handshake(stream, head_state.clone(), at).await?,
@@ -195,6 +201,7 @@ impl Pool {
             sender,
             head_state,
             route: route.clone(),
+            server,
             runtime: Handle::current().id(),
             idle_since: clock::instant(),
         })
@@ -237,7 +244,9 @@ impl Pool {
         at: String,
     ) -> HttpResponse {
         let dropped = connection.head_state.take_dropped();
+        let head = connection.head_state.take_head();
         HttpResponse::new(response, Carrier::Http1(connection, Arc::downgrade(self)), at, dropped)
+            .with_head(head)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Connection>> {
@@ -249,6 +258,11 @@ impl Connection {
     async fn send(&mut self, request: HttpRequest) -> hyper::Result<http::Response<hyper::body::Incoming>> {
         self.head_state.expect_head();
         self.sender.send_request(request).await
+    }
+
+    /// Returns the address of the server, if the connection leads to it directly.
+    pub(super) fn server(&self) -> Option<IpAddr> {
+        self.server
     }
 
     /// Records that the reader of the body received bytes.

@@ -19,6 +19,7 @@ use downhaul_core::show;
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +70,8 @@ pub(super) struct Connection {
     streams: Arc<()>,
     /// True if TLS negotiated HTTP/2, which shows that the server supports it.
     negotiated: bool,
+    /// The address of the server, if the connection leads to it directly.
+    server: Option<IpAddr>,
     /// True if a response has arrived.
     served: AtomicBool,
     last_used: Mutex<Instant>,
@@ -96,18 +99,20 @@ pub(super) enum SendError {
 }
 
 impl Connection {
-    /// Starts HTTP/2 on a connection. `unusable` is set to true when HTTP/2 does not work for the origin.
+    /// Starts HTTP/2 on a connection. `is_direct` is false if a proxy is in between. `unusable` is set to
+    /// true when HTTP/2 does not work for the origin.
     ///
     /// # Errors
     /// Returns an error if the handshake fails.
     pub(super) async fn open(
-        transport: Transport,
+        (transport, is_direct): (Transport, bool),
         at: &str,
         settings: &Settings,
         alive: Arc<()>,
         unusable: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
         let negotiated = transport.negotiated_http2();
+        let server = transport.peer().filter(|_| is_direct);
         let sender = match transport {
             Transport::Plain(stream) => handshake(stream, at, settings).await?,
             Transport::Secure(stream) => handshake(stream, at, settings).await?,
@@ -118,6 +123,7 @@ impl Connection {
             sender,
             streams: Arc::default(),
             negotiated,
+            server,
             served: AtomicBool::new(false),
             last_used: Mutex::new(clock::instant()),
             last_bytes: Mutex::new(clock::instant()),
@@ -229,6 +235,11 @@ impl Stream {
     fn new(connection: Arc<Connection>) -> Self {
         let silence = Box::pin(tokio::time::sleep(connection.silence_limit));
         Stream { _open: connection.streams.clone(), connection, silence, waiting: false }
+    }
+
+    /// Returns the address of the server, if the connection leads to it directly.
+    pub(super) fn server(&self) -> Option<IpAddr> {
+        self.connection.server
     }
 
     /// Records that bytes arrived.

@@ -31,9 +31,16 @@ pub(super) struct HeadState {
     /// The number of bytes that arrived since the reader of the body got bytes of the file.
     framing: AtomicUsize,
     dropped: Mutex<Vec<String>>,
+    /// The last head as it arrived, if heads are kept.
+    kept: Option<Mutex<Vec<u8>>>,
 }
 
 impl HeadState {
+    /// Returns the state of a new connection. `keeps_heads` is true if [`HeadState::take_head`] is called.
+    pub(super) fn new(keeps_heads: bool) -> HeadState {
+        HeadState { kept: keeps_heads.then(Mutex::default), ..HeadState::default() }
+    }
+
     /// Records that the next bytes are the head of a response.
     pub(super) fn expect_head(&self) {
         self.dropped().clear();
@@ -49,6 +56,18 @@ impl HeadState {
     /// Returns the lines of the last head that were dropped, in words for the user.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
+    }
+
+    /// Returns the last head as it arrived, if heads are kept.
+    pub(super) fn take_head(&self) -> Option<Vec<u8>> {
+        let kept = self.kept.as_ref()?;
+        Some(std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn keep(&self, head: &[u8]) {
+        if let Some(kept) = &self.kept {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = head.to_vec();
+        }
     }
 
     fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
@@ -102,7 +121,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
-        if came.is_empty() || is_proper(came) {
+        if came.is_empty() || (self.head_state.kept.is_none() && is_proper(came)) {
             self.state = State::Body;
             return Poll::Ready(Ok(()));
         }
@@ -155,6 +174,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
             if head.len() > self.longest {
                 return refused(head::TOO_LONG);
             }
+            self.head_state.keep(head);
             return match head::tidy(head) {
                 Err(why) => refused(why),
                 Ok(None) => Ok(State::Giving(bytes, 0)),

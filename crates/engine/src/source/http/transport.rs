@@ -289,6 +289,18 @@ impl Connector {
 }
 
 impl Transport {
+    /// Returns the address at the other end, if it is a TCP connection.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        let socket = match self {
+            Transport::Plain(socket) => socket,
+            Transport::Secure(stream) => stream.get_ref().0.get_ref(),
+        };
+        match socket {
+            Socket::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Socket::Proxy(_) | Socket::Unix(_) => None,
+        }
+    }
+
     /// Returns true if TLS negotiated HTTP/2.
     pub(super) fn negotiated_http2(&self) -> bool {
         matches!(self, Transport::Secure(stream) if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2))

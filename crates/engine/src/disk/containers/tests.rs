@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 
 const PATTERN: &str = "t-{shard}.tar";
 
-fn open(folder: &Path) -> Result<Tars, Error> {
-    let names = TarNames::read(PATTERN).expect("a pattern");
+fn open(folder: &Path) -> Result<Containers, Error> {
+    let names = ContainerNames::read(Form::Tar, PATTERN).expect("a pattern");
     let bounds = Bounds { size: 1 << 20, count: None };
     let output = folder.to_path_buf();
-    Tars::open(TarOptions { output, names, numbers: Numbers::ALL, bounds, waits: false })
+    Containers::open(ContainerOptions { output, names, numbers: Numbers::ALL, bounds, waits: false })
 }
 
 /// Returns how a file with these bytes is added.
@@ -32,15 +32,16 @@ fn how(data: &[u8]) -> Publishing {
         sync: Sync::Auto,
         attach: None,
         about: Some(Box::new(about)),
+        transcript: None,
     }
 }
 
-fn save(tars: &Tars, target: &Path, data: &[u8]) -> bool {
+fn save(tars: &Containers, target: &Path, data: &[u8]) -> bool {
     let identity = Identity { origins: Vec::new(), has_strong_digest: false };
     tars.save(target, &identity, &[Bytes::copy_from_slice(data)], &how(data))
 }
 
-fn read(tars: &Tars, target: &Path) -> Option<Vec<u8>> {
+fn read(tars: &Containers, target: &Path) -> Option<Vec<u8>> {
     tars.look(target).expect("looks")?;
     let mut bytes = Vec::new();
     tars.open(target).expect("opens").read_to_end(&mut bytes).expect("reads");
@@ -77,7 +78,7 @@ proptest! {
                 bytes[usize::try_from(cut).expect("small")..].fill(0);
                 fs::write(&part, bytes).expect("writes");
             }
-            false => File::options().write(true).open(&part).expect("a tar").set_len(cut).expect("cuts"),
+            false => fs::File::options().write(true).open(&part).expect("a tar").set_len(cut).expect("cuts"),
         }
         // With fewer bytes than one header, nothing shows who wrote the tar.
         prop_assume!(cut == 0 || cut >= 512);

@@ -4,22 +4,19 @@
 //! runs write equal headers. They name downhaul as the owner, by which a tar is recognised that was cut in
 //! its first file.
 
+use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
+use super::open::{Content, is_short};
+use super::window::{Window, read_full};
 use crate::disk::{READ, platform};
-use crate::hashers::Hashers;
 use bytes::Bytes;
+use downhaul_core::containers::{Form, Sample};
 use downhaul_core::lock_file::Entry;
-use downhaul_core::tars::Sample;
-use std::borrow::Borrow;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::time::{Duration, SystemTime};
+use std::io::{self, Read};
 use tar::{Archive, EntryType, Header};
 
 /// The length of a block in bytes (POSIX, `pax`, "ustar Interchange Format").
-pub(super) const BLOCK: u64 = 512;
-
-/// The longest description that is read, in bytes. It has the unknown keys of a line of a list.
-const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
+pub(super) const BLOCK: usize = 512;
 
 /// The name of the owner of each member.
 const OWNER: &str = "downhaul";
@@ -32,17 +29,18 @@ const LARGE: u64 = 1 << 33;
 
 /// The bytes of both members of a file without those of the file itself.
 pub(super) struct Frame {
-    pub(super) before: Bytes,
-    pub(super) after: Bytes,
+    before: Bytes,
+    after: Bytes,
 }
 
 impl Frame {
     /// Returns the bytes around a file of this size. `modified` is in seconds since the Unix epoch.
-    pub(super) fn new(sample: &Sample, size: u64, modified: u64, description: &[u8]) -> Frame {
+    pub(super) fn new(sample: &Sample, size: u64, modified: u64, entry: &Entry) -> Frame {
+        let description = entry.to_json();
         let before = header(&sample.file(), size, modified);
         let mut after = padding(size);
         after.extend(header(&sample.description(), description.len() as u64, modified));
-        after.extend_from_slice(description);
+        after.extend_from_slice(description.as_bytes());
         after.extend(padding(description.len() as u64));
         Frame { before: before.into(), after: after.into() }
     }
@@ -51,11 +49,40 @@ impl Frame {
     pub(super) fn length(&self, size: u64) -> u64 {
         (self.before.len() as u64 + self.after.len() as u64).saturating_add(size)
     }
+
+    /// Writes both members from an offset of a tar on. Returns the offset after them.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub(super) fn write(&self, tar: &File, at: u64, content: &Content<'_>, size: u64) -> io::Result<u64> {
+        let (before, after) = (self.before.clone(), self.after.clone());
+        if let Content::Buffers(data) = content {
+            let file = data.iter().cloned();
+            let all: Vec<Bytes> = [before].into_iter().chain(file).chain([after]).collect();
+            platform::write_all_at(tar, at, &all)?;
+            return Ok(at + self.length(size));
+        }
+        let start = at + before.len() as u64;
+        platform::write_all_at(tar, at, &[before])?;
+        let (mut from, mut done) = (content.reader(size), 0);
+        while done < size {
+            let mut buffer = vec![0; READ];
+            let read = read_full(&mut *from, &mut buffer)?;
+            if read == 0 {
+                return Err(is_short());
+            }
+            buffer.truncate(read);
+            platform::write_all_at(tar, start + done, &[buffer.into()])?;
+            done += read as u64;
+        }
+        platform::write_all_at(tar, start + size, &[after])?;
+        Ok(at + self.length(size))
+    }
 }
 
 /// Returns the bytes that fill up the last block.
 fn padding(size: u64) -> Vec<u8> {
-    vec![0; usize::try_from(size.next_multiple_of(BLOCK) - size).unwrap_or(0)]
+    vec![0; usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or(0)]
 }
 
 /// Returns the header of a member. If the name or the size does not fit, an extended header (pax) comes
@@ -101,8 +128,8 @@ fn plain_header(kind: EntryType, size: u64, modified: u64) -> Header {
 }
 
 /// Returns true if a block is a header that downhaul wrote.
-fn is_header(block: &[u8]) -> bool {
-    let Ok(block) = <&[u8; BLOCK as usize]>::try_from(block) else { return false };
+pub(super) fn is_header(block: &[u8]) -> bool {
+    let Ok(block) = <&[u8; BLOCK]>::try_from(block) else { return false };
     let mut header = Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
     let sum = header.cksum().ok();
@@ -120,60 +147,6 @@ fn keyword(keyword: &str, value: &str) -> String {
     format!("{length}{rest}")
 }
 
-/// A file in a tar.
-pub(super) struct Stored {
-    pub(super) sample: Sample,
-    /// The offset of its first byte.
-    pub(super) offset: u64,
-    pub(super) size: u64,
-    /// The time when it was last changed.
-    pub(super) changed: SystemTime,
-    /// What a lock file says about it.
-    pub(super) entry: Entry,
-}
-
-/// Returns when a file was last changed. `modified` is the time in its header, in seconds, and that of the
-/// server. If the server or the options gave no time, it is 0, and the time of the download counts, as for
-/// files on a disk.
-pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
-    let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
-    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// Reads a part of a file, from an offset of it on. The position of the file itself does not change, because
-/// other threads use it at the same time.
-pub(super) struct Window<F> {
-    file: F,
-    start: u64,
-    at: u64,
-}
-
-impl<F> Window<F> {
-    pub(super) fn new(file: F, start: u64) -> Window<F> {
-        Window { file, start, at: 0 }
-    }
-}
-
-impl<F: Borrow<File>> Read for Window<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = platform::read_at(self.file.borrow(), self.start.saturating_add(self.at), buffer)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl<F: Borrow<File>> Seek for Window<F> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(_) => None,
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
 /// Reads the two members that begin at this offset.
 ///
 /// # Errors
@@ -188,7 +161,7 @@ pub(super) fn read(file: &File, start: u64) -> io::Result<Stored> {
     let mut description = members.next().ok_or_else(no_sample)??;
     let entry = description_of(&mut description, &sample)?.ok_or_else(no_sample)?;
     let changed = changed_at(modified, &entry);
-    Ok(Stored { sample, offset, size, changed, entry })
+    Ok(Stored { member: sample.file(), offset, size, changed, entry })
 }
 
 /// Reads the member that describes a sample. Returns `None` if it is another member.
@@ -208,29 +181,8 @@ fn sample_of<R: Read>(member: &tar::Entry<'_, R>) -> Option<Sample> {
     sample.filter(|_| member.header().entry_type() == EntryType::Regular)
 }
 
-pub(super) fn no_sample() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is not a tar that downhaul wrote with --to-tar")
-}
-
-/// The whole samples at the beginning of a tar.
-#[derive(Default)]
-pub(super) struct Samples {
-    pub(super) all: Vec<Found>,
-    /// The offset of the first byte after them.
-    pub(super) end: u64,
-    /// True if the end of the tar comes next, and nothing else.
-    pub(super) is_ended: bool,
-}
-
-/// A sample in a tar. It has hashes instead of texts, because a tar may have millions of samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The hash of the name of the file.
-    pub(super) name: u64,
-    /// The hash of its key.
-    pub(super) key: u64,
-    /// The offset of its first header.
-    pub(super) start: u64,
+fn no_sample() -> io::Error {
+    no_container(Form::Tar)
 }
 
 /// Finds the whole samples of a tar of this length. Only headers and descriptions are read. `hash` is the
@@ -238,13 +190,13 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Returns the error of the system.
-pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::Result<Samples> {
-    let mut found = Samples::default();
+pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::Result<Contents> {
+    let mut found = Contents::default();
     let mut archive = Archive::new(Window::new(file, 0));
     let mut sample: Option<Sample> = None;
     for member in archive.entries_with_seek()? {
         let Ok(mut member) = member else { break };
-        let blocks = member.size().checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+        let blocks = member.size().checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
         let end = member.raw_file_position().saturating_add(blocks);
         if end > length {
             break;
@@ -258,69 +210,16 @@ pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
             }
             Some(sample) => {
                 let Ok(Some(entry)) = description_of(&mut member, &sample) else { break };
-                found.all.push(Found { name: hash(&entry.out), key: hash(&sample.key), start: found.end });
+                let key = Some(hash(&sample.key));
+                found.all.push(Found { name: hash(&entry.out), key, start: found.end });
                 found.end = end;
             }
         }
     }
-    if length == found.end.saturating_add(downhaul_core::tars::END) {
+    if length == found.end.saturating_add(downhaul_core::containers::END) {
         let mut rest = Vec::new();
         Window::new(file, found.end).read_to_end(&mut rest)?;
         found.is_ended = rest.iter().all(|byte| *byte == 0);
     }
     Ok(found)
-}
-
-/// Returns true if downhaul has begun to write an unfinished tar, or if nothing of value is in it. After a
-/// power failure, any blocks of a file may have zeros. A file that has only zeros is no loss. In a file that
-/// begins with zeros, a later header shows that downhaul wrote it.
-///
-/// # Errors
-/// Returns the error of the system.
-pub(super) fn is_ours(file: &File) -> io::Result<bool> {
-    let (mut rest, mut buffer) = (Window::new(file, 0), vec![0; READ]);
-    let (mut is_first, mut is_empty) = (true, true);
-    loop {
-        let read = read_full(&mut rest, &mut buffer)?;
-        for block in buffer[..read].chunks(BLOCK as usize) {
-            let is_zero = block.iter().all(|byte| *byte == 0);
-            if !is_zero && (is_first || is_header(block)) {
-                return Ok(is_header(block));
-            }
-            is_empty &= is_zero;
-            is_first = false;
-        }
-        if read < buffer.len() {
-            return Ok(is_empty);
-        }
-    }
-}
-
-/// Fills a buffer, unless the end of the file comes before. Returns how many bytes were read.
-fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match from.read(&mut buffer[done..])? {
-            0 => break,
-            read => done += read,
-        }
-    }
-    Ok(done)
-}
-
-/// Returns true if the bytes of a file have the digest in its description, or if the description has none.
-///
-/// # Errors
-/// Returns the error of the system.
-pub(super) fn is_intact(file: &File, stored: &Stored) -> io::Result<bool> {
-    let expected = stored.entry.digests();
-    let Some(strong) = expected.iter().find(|one| one.algorithm.is_strong()) else { return Ok(true) };
-    let mut hashers = Hashers::new(&[strong.algorithm]);
-    let (mut rest, mut buffer) = (Window::new(file, stored.offset).take(stored.size), vec![0; READ]);
-    loop {
-        match rest.read(&mut buffer)? {
-            0 => return Ok(hashers.finish().first() == Some(strong)),
-            read => hashers.update(&[&buffer[..read]]),
-        }
-    }
 }

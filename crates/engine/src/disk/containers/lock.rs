@@ -1,4 +1,4 @@
-//! The locks of the runs that write one set of tars.
+//! The locks of the runs that write one set of containers.
 //!
 //! All runs that write a set at once must have the same number of shards, and each shard has one run. A run
 //! without `--shard` is the only shard of its set. So a run holds two locks: that of the set, together with
@@ -9,8 +9,8 @@
 
 use crate::disk::file::{LockState, lock_state, open_and_lock, remove};
 use crate::disk::{failure, platform};
+use downhaul_core::containers::Numbers;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::tars::Numbers;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::time::Duration;
 const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
 /// The time between two attempts while another run starts or ends, and the highest number of such attempts. A
-/// run that starts with other shards first completes the tars that were left, which may take minutes.
+/// run that starts with other shards first completes the containers that were left, which may take minutes.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const STEPS_MOST: u32 = 12_000;
 

@@ -1,65 +1,75 @@
-//! A disk that keeps each finished file as a member of a tar (`--to-tar`).
+//! A disk that keeps each finished file in a container: as a member of a tar (`--to-tar`), or as records of a
+//! WARC (`--to-warc`).
 //!
-//! A small file is added to a tar as soon as all its bytes have arrived. Any other file is first an ordinary
-//! partial file with a journal, in a folder beside the tars. So it is resumed and verified as usual. When it
-//! is complete, it is copied to the end of a tar, and the partial file is removed.
+//! A small file is added to a container as soon as all its bytes have arrived. Any other file is first an
+//! ordinary partial file with a journal, in a folder beside the containers. So it is resumed and verified as
+//! usual. When it is complete, it is copied to the end of a container, and the partial file is removed.
 //!
-//! Invariant: a partial file is removed only after the tar has all its bytes.
+//! Invariant: a partial file is removed only after a container has all its bytes.
 
+mod form;
+mod index;
 mod lock;
-mod member;
 mod open;
 mod set;
+mod tar;
 #[cfg(test)]
 mod tests;
+mod warc;
+mod window;
 
 use super::file::{self, Files};
-use super::{Beginning, Disk, Found, Generation, Opening, Part, Publishing, ReadBack, Standing, failure};
-use super::{READ, platform};
+use super::{Beginning, Disk, Found, Generation, Opening, Part, Publishing, Standing, failure, platform};
 use bytes::Bytes;
+use downhaul_core::containers::{Bounds, ContainerNames, Form, Numbers};
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{ExistingFile, Identity, Record};
 use downhaul_core::name::{JOURNAL, NEW_JOURNAL, PART, side_files, tagged_side_files};
 use downhaul_core::settings::Sync;
-use downhaul_core::tars::{Bounds, Numbers, TarNames};
 use lock::SetLock;
-use member::Window;
 use open::Content;
-use set::TarSet;
+use set::ContainerSet;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The folder beside the tars for the locks and the partial files of the runs that write them.
-const STATE: &str = ".downhaul-tars";
+/// Returns the name of the folder beside the containers for the locks and the partial files of the runs that
+/// write them.
+fn state_folder(form: Form) -> &'static str {
+    match form {
+        Form::Tar => ".downhaul-tars",
+        Form::Warc => ".downhaul-warcs",
+    }
+}
 
 /// The length of the tag in the name of a partial file ([`Identity::tag`]).
 const TAG: usize = 8;
 
 /// What a run writes.
 #[derive(Debug, Clone)]
-pub struct TarOptions {
+pub struct ContainerOptions {
     /// The output folder. The pattern and the names of files are relative to it.
     pub output: PathBuf,
-    /// The names of the tars.
-    pub names: TarNames,
-    /// The numbers of the tars that this run may write.
+    /// The names of the containers.
+    pub names: ContainerNames,
+    /// The numbers of the containers that this run may write.
     pub numbers: Numbers,
-    /// The bounds of each tar.
+    /// The bounds of each container.
     pub bounds: Bounds,
-    /// True to wait while another run writes the tars.
+    /// True to wait while another run writes the containers.
     pub waits: bool,
 }
 
-/// The tars of a run, as a disk for its session.
-pub struct Tars {
-    set: Arc<TarSet>,
+/// The containers of a run, as a disk for its session.
+pub struct Containers {
+    set: Arc<ContainerSet>,
     output: PathBuf,
+    form: Form,
     /// The folder for the locks and the partial files.
     state: PathBuf,
     /// The partial files of earlier runs.
@@ -67,30 +77,36 @@ pub struct Tars {
     lock: SetLock,
 }
 
-impl Tars {
-    /// Finds the tars of earlier runs, and continues the last of them if it is not complete. Blocks the
+impl Containers {
+    /// Finds the containers of earlier runs, and continues the last of them if it is not complete. Blocks the
     /// thread.
     ///
     /// # Errors
-    /// Returns `file.locked` if another run writes these tars and [`TarOptions::waits`] is false,
-    /// `disk.failed` if a tar was written by another program, and otherwise the error of the system.
-    pub fn open(options: TarOptions) -> Result<Tars, Error> {
-        let TarOptions { output, names, numbers, bounds, waits } = options;
+    /// Returns `file.locked` if another run writes these containers and [`ContainerOptions::waits`] is false,
+    /// `disk.failed` if a container was written by another program, and otherwise the error of the system.
+    pub fn open(options: ContainerOptions) -> Result<Containers, Error> {
+        let ContainerOptions { output, names, numbers, bounds, waits } = options;
         let folder = output.join(names.folder());
-        let state = folder.join(STATE).join(names.name_for_state());
+        let state = folder.join(state_folder(names.form())).join(names.name_for_state());
         let lock = SetLock::take(&state, numbers, &folder.join(names.to_string()), waits, || {
-            TarSet::complete_all(&folder, &names, bounds)
+            ContainerSet::complete_all(&folder, &names, bounds)
         })?;
-        let set = Arc::new(TarSet::open(folder, names, numbers, bounds)?);
+        let form = names.form();
+        let set = Arc::new(ContainerSet::open(folder, names, numbers, bounds)?);
         let left = files_below(&parts(&state));
-        Ok(Tars { set, output, state, left, lock })
+        Ok(Containers { set, output, form, state, left, lock })
     }
 
-    /// Ends the run. If no more files follow, the last tar gets its final name. Otherwise the next run
+    /// Returns the form of the containers.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Ends the run. If no more files follow, the last container gets its final name. Otherwise the next run
     /// continues it. Blocks the thread.
     ///
     /// # Errors
-    /// Returns the error of the system. The last tar has no final name then.
+    /// Returns the error of the system. The last container has no final name then.
     pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
         self.set.end(no_more_files)?;
         self.lock.end(|| {
@@ -103,14 +119,14 @@ impl Tars {
     /// Returns the name of a file below the output folder, with `/` between its folders.
     fn name(&self, target: &Path) -> Result<String, Error> {
         let below = target.strip_prefix(&self.output).map_err(|_| {
-            let why = "it is outside of the output folder, so it has no name in a tar";
+            let why = "it is outside of the output folder, so it has no name in a container";
             Error::new(ErrorKind::NameTaken, target.to_string_lossy(), why)
         })?;
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
         Ok(parts.join("/"))
     }
 
-    /// Returns the path of a file until it is in a tar.
+    /// Returns the path of a file until it is in a container.
     fn staged(&self, target: &Path) -> PathBuf {
         parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
     }
@@ -145,7 +161,7 @@ fn remove_empty(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
-impl Disk for Tars {
+impl Disk for Containers {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let Some((_, stored, _)) = self.set.find(&self.name(path)?)? else { return Ok(None) };
         let record =
@@ -174,7 +190,7 @@ impl Disk for Tars {
 
     fn location(&self, path: &Path) -> PathBuf {
         let found = self.name(path).and_then(|name| self.set.find(&name)).ok().flatten();
-        found.map_or_else(|| path.to_path_buf(), |(tar, stored, _)| tar.join(stored.sample.file()))
+        found.map_or_else(|| path.to_path_buf(), |(container, stored, _)| container.join(stored.member))
     }
 
     fn stores_entries(&self) -> bool {
@@ -189,7 +205,7 @@ impl Disk for Tars {
         let name = self.name(target)?;
         let (part, found) = Files.open_part(&self.staged(target), how)?;
         let has_journal = AtomicBool::new(matches!(found, Some(Found::Journal(_))));
-        let part = TarPart { part: Arc::from(part), set: self.set.clone(), name, has_journal };
+        let part = MemberPart { part: Arc::from(part), set: self.set.clone(), name, has_journal };
         Ok((Box::new(part), found))
     }
 
@@ -198,8 +214,8 @@ impl Disk for Tars {
         self.name(target).and_then(add).is_ok()
     }
 
-    /// Removes the partial files of a file that is in a tar. A run leaves them if it is killed between both
-    /// steps.
+    /// Removes the partial files of a file that is in a container. A run leaves them if it is killed
+    /// between both steps.
     fn tidy(&self, target: &Path) {
         let staged = self.staged(target);
         let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
@@ -215,9 +231,9 @@ impl Disk for Tars {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
-        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no tar");
+        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no container");
         let (_, stored, file) = self.set.find(&self.name(path)?)?.ok_or_else(missing)?;
-        Ok(Box::new(Window::new(file, stored.offset).take(stored.size)))
+        form::open(self.form, file, &stored).map_err(|e| failure(&e, path))
     }
 }
 
@@ -238,16 +254,16 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// The partial file of a file that will be in a tar.
-struct TarPart {
+/// The partial file of a file that will be in a container.
+struct MemberPart {
     part: Arc<dyn Part>,
-    set: Arc<TarSet>,
+    set: Arc<ContainerSet>,
     /// The name of the file.
     name: String,
     has_journal: AtomicBool,
 }
 
-impl Part for TarPart {
+impl Part for MemberPart {
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
         self.has_journal.store(beginning.journal.is_some(), Ordering::Relaxed);
         self.part.begin(beginning)
@@ -292,13 +308,12 @@ impl Part for TarPart {
         self.part.digests()
     }
 
-    /// Copies the file to the end of a tar, and removes it. A file that has a journal is forced to the disk
-    /// before, as other files with a journal are.
-    fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
+    /// Copies the file to the end of a container, and removes it. A file that has a journal is forced to
+    /// the disk before, as other files with a journal are.
+    fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
         let has_journal = self.has_journal.load(Ordering::Relaxed);
         let is_forced = how.sync == Sync::Always || (how.sync == Sync::Auto && has_journal);
-        let copy = |tar: &File, at: u64| copy(self.part.clone(), how.size, tar, at, target);
-        self.set.add(&self.name, &Content::Copy(&copy), &how, is_forced)?;
+        self.set.add(&self.name, &Content::Part(&self.part), &how, is_forced)?;
         self.part.discard();
         Ok(())
     }
@@ -306,21 +321,4 @@ impl Part for TarPart {
     fn discard(&self) {
         self.part.discard();
     }
-}
-
-/// Copies a partial file of this size to an offset of a tar. `target` names the file in messages.
-fn copy(part: Arc<dyn Part>, size: u64, tar: &File, at: u64, target: &Path) -> Result<(), Error> {
-    let (mut from, mut done) = (ReadBack::new(part, size), 0);
-    while done < size {
-        let mut buffer = vec![0; READ];
-        let read = from.read(&mut buffer).map_err(|e| failure(&e, target))?;
-        if read == 0 {
-            let why = "another program changed, moved or removed the partial file";
-            return Err(Error::new(ErrorKind::DiskFailed, target.to_string_lossy(), why));
-        }
-        buffer.truncate(read);
-        platform::write_all_at(tar, at + done, &[buffer.into()]).map_err(|e| failure(&e, target))?;
-        done += read as u64;
-    }
-    Ok(())
 }

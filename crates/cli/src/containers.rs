@@ -1,0 +1,73 @@
+//! The tars of `--to-tar` and the WARCs of `--to-warc`: what the options say about them, and when the
+//! last one is complete.
+
+use crate::args::{Args, Decode, Dedup, IfExists, IfLocked};
+use crate::exit::Exit;
+use crate::run;
+use crate::shards::Shards;
+use downhaul_engine::core::containers::{Form, Numbers};
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::{ContainerOptions, Containers};
+use std::sync::Arc;
+
+/// Returns why the options contradict each other, in words for the user.
+pub(crate) fn contradiction(args: &Args) -> Option<String> {
+    let (names, _) = args.output.containers()?;
+    let (word, option) = (names.form().word(), names.form().option());
+    if args.plan().is_some() {
+        return Some(format!("a plan cannot say what is in {word}s: leave {option} out"));
+    }
+    if args.existing.dedup != Dedup::Off {
+        return Some(format!(
+            "{option} and --dedup exclude each other, because members of {word}s cannot be linked"
+        ));
+    }
+    let http = &args.options.http;
+    if names.form() == Form::Warc && (http.decode == Decode::Auto || http.compressed) {
+        return Some(
+            "--to-warc keeps files as they were sent, so --decode auto cannot be used with it".into(),
+        );
+    }
+    if names.form() == Form::Warc && http.range.is_some() {
+        return Some("--to-warc keeps whole responses, so --range cannot be used with it".into());
+    }
+    let replaces = match args.existing.if_exists {
+        IfExists::Overwrite => "overwrite",
+        IfExists::Update => "update",
+        IfExists::Rename => "rename",
+        IfExists::Check | IfExists::Skip | IfExists::Error => return None,
+    };
+    let known = format!("with {option}, use check, skip or error");
+    Some(format!("--if-exists {replaces}: members of a {word} are not replaced, so {known}"))
+}
+
+/// Opens the containers, if `--to-tar` or `--to-warc` is given. `--if-locked wait` waits for another run that
+/// writes them.
+pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Containers>>, Exit> {
+    let Some((names, bounds)) = args.output.containers() else { return Ok(None) };
+    let of_shard = |shards: &Shards| Numbers::of_shard(shards.shard.number(), shards.shard.of());
+    let option = names.form().option();
+    let opened = Containers::open(ContainerOptions {
+        output: args.output.folder.clone(),
+        names: names.clone(),
+        numbers: shards.map_or(Numbers::ALL, of_shard),
+        bounds,
+        waits: args.existing.if_locked == IfLocked::Wait,
+    });
+    opened.map(|containers| Some(Arc::new(containers))).map_err(|why| {
+        run::error(&format!("{option}: {}", escaped(&why.to_string())));
+        Exit::of_blame(why.kind.blame())
+    })
+}
+
+/// Ends the containers at the end of a run. If no more files follow, the last one gets its final name.
+///
+/// # Errors
+/// Returns the exit status.
+pub(crate) fn end(containers: &Containers, no_more_files: bool) -> Result<(), Exit> {
+    containers.end(no_more_files).map_err(|why| {
+        let word = containers.form().word();
+        run::error(&format!("the last {word} is not complete: {}", escaped(&why.to_string())));
+        Exit::Disk
+    })
+}

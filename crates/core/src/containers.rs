@@ -1,0 +1,305 @@
+//! Decides about containers: files that have the files of a run (`--to-tar`, `--to-warc`). It makes their
+//! names, and decides when a container is full. [`Sample`] has the names of files in a tar.
+//!
+//! Invariant: runs of different shards never make a container of the same name.
+
+mod sample;
+
+pub use sample::Sample;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The form of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A tar in the form of WebDataset (<https://github.com/webdataset/webdataset>).
+    Tar,
+    /// A WARC, which has the responses of servers (ISO 28500:2017, WARC/1.1).
+    Warc,
+}
+
+impl Form {
+    /// Returns the ending of the names of containers.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Form::Tar => ".tar",
+            Form::Warc => ".warc.gz",
+        }
+    }
+
+    /// Returns the field in the names of containers that stands for their number. WebDataset calls a tar a
+    /// shard.
+    pub fn field(self) -> &'static str {
+        match self {
+            Form::Tar => "shard",
+            Form::Warc => "number",
+        }
+    }
+
+    /// Returns the option for containers of this form.
+    pub fn option(self) -> &'static str {
+        match self {
+            Form::Tar => "--to-tar",
+            Form::Warc => "--to-warc",
+        }
+    }
+
+    /// Returns a word for a container of this form.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Tar => "tar",
+            Form::Warc => "WARC",
+        }
+    }
+}
+
+/// The most digits to which numbers are filled up. A `u64` has at most 20 digits.
+const DIGITS_MOST: usize = 18;
+
+/// The bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
+pub const END: u64 = 1024;
+
+/// The highest bound for the size of a container. So the offset of a file in it has at most 40 bits.
+pub const LARGEST: u64 = 1 << 40;
+
+/// The names of the containers of a set: `train/shard-{shard:05}.tar`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerNames {
+    form: Form,
+    folder: PathBuf,
+    before: String,
+    digits: usize,
+    after: String,
+}
+
+impl ContainerNames {
+    /// Reads a pattern. In the names of tars, `{shard}` stands for the number of the tar, from 0 on, and
+    /// `{shard:05}` for its five digits. In the names of WARCs, the field is `{number}`.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the pattern, in words for the user.
+    pub fn read(form: Form, text: &str) -> Result<ContainerNames, String> {
+        let (known, word, ending) = (form.field(), form.word(), form.ending());
+        let (folder, name) = match text.rsplit_once(['/', std::path::MAIN_SEPARATOR]) {
+            Some(("", name)) => ("/", name),
+            Some(parts) => parts,
+            None => ("", text),
+        };
+        let missing = || {
+            format!(
+                "the name needs {{{known}}} for the number of the {word}, as in data-{{{known}:05}}{ending}"
+            )
+        };
+        let (before, rest) = name.split_once('{').ok_or_else(missing)?;
+        let (field, after) = rest.split_once('}').ok_or_else(missing)?;
+        let digits = match field.strip_prefix(known) {
+            Some("") => 1,
+            Some(format) => digits(format).ok_or_else(|| {
+                format!("{{{field}}} has an unknown form. {{{known}:05}} means five digits")
+            })?,
+            None => return Err(format!("{{{field}}} is an unknown field. Only {{{known}}} is known")),
+        };
+        if after.contains(['{', '}']) || before.contains('}') || folder.contains(['{', '}']) {
+            return Err(format!("{{{known}}} must be in the name once, and nothing else in braces"));
+        }
+        if !after.ends_with(ending) {
+            return Err(format!("the name must end in {ending}"));
+        }
+        Ok(ContainerNames { form, folder: folder.into(), before: before.into(), digits, after: after.into() })
+    }
+
+    /// Returns the form of the containers.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Returns the folder of the containers, as it was given.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the file name of the container with this number.
+    pub fn name(&self, number: u64) -> String {
+        format!("{}{number:0digits$}{}", self.before, self.after, digits = self.digits)
+    }
+
+    /// Returns the number of the container with this file name, if it is one of the set.
+    pub fn number_of(&self, name: &str) -> Option<u64> {
+        let number = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?.parse().ok()?;
+        (self.name(number) == name).then_some(number)
+    }
+
+    /// Returns the name of a folder for the state of the runs that write these containers.
+    pub fn name_for_state(&self) -> String {
+        format!("{}N{}", self.before, self.after)
+    }
+
+    /// Returns the member at a path as events report it: the path of a container, and the name of a member.
+    /// `output` is the output folder.
+    pub fn member_at<'p>(&self, path: &'p Path, output: &Path) -> Option<&'p Path> {
+        let below = path.strip_prefix(output.join(&self.folder)).ok()?;
+        let container = below.iter().next()?;
+        self.number_of(container.to_str()?)?;
+        below.strip_prefix(container).ok()
+    }
+}
+
+/// The pattern, without its folder.
+impl fmt::Display for ContainerNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ContainerNames { form, before, digits, after, .. } = self;
+        let field = form.field();
+        match digits {
+            1 => write!(f, "{before}{{{field}}}{after}"),
+            _ => write!(f, "{before}{{{field}:0{digits}}}{after}"),
+        }
+    }
+}
+
+/// Reads the digits in the field of a pattern: `:05`.
+fn digits(format: &str) -> Option<usize> {
+    let digits = format.strip_prefix(":0")?;
+    let digits = Some(digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok().filter(|digits| (1..=DIGITS_MOST).contains(digits))
+}
+
+/// The numbers of the containers that a run writes. The runs of several shards write one set, so each of
+/// them has numbers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    first: u64,
+    step: u64,
+}
+
+impl Numbers {
+    /// All numbers from 0 on.
+    pub const ALL: Numbers = Numbers { first: 0, step: 1 };
+
+    /// Returns the numbers of shard `number` (from 1) of `of`: `number - 1`, and then every number that is
+    /// `of` higher.
+    pub fn of_shard(number: u64, of: u64) -> Numbers {
+        let step = of.max(1);
+        Numbers { first: number.saturating_sub(1) % step, step }
+    }
+
+    /// Returns the number of shards that write the set.
+    pub fn shards(self) -> u64 {
+        self.step
+    }
+
+    /// Returns true if a number is one of these.
+    pub fn has(self, number: u64) -> bool {
+        number % self.step == self.first
+    }
+
+    /// Returns the first number after `last`, or the first of all.
+    pub fn after(self, last: Option<u64>) -> u64 {
+        let Some(last) = last else { return self.first };
+        let next = last - last % self.step + self.first;
+        if next > last { next } else { next.saturating_add(self.step) }
+    }
+}
+
+/// The shard, as in `3of8`.
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}of{}", self.first + 1, self.step)
+    }
+}
+
+/// The bounds of each container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The highest size in bytes. A file that is larger gets a container of its own.
+    pub size: u64,
+    /// The highest number of files.
+    pub count: Option<u64>,
+}
+
+impl Bounds {
+    /// Returns true if a container of this size, without its end, and with this number of files has room for
+    /// a file that adds `more` bytes.
+    pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
+        let has_bytes = size.saturating_add(more).saturating_add(END) <= self.size.min(LARGEST);
+        count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tars(text: &str) -> Result<ContainerNames, String> {
+        ContainerNames::read(Form::Tar, text)
+    }
+
+    #[test]
+    fn the_names_of_tars_have_their_number() {
+        let names = tars("train/shard-{shard:05}.tar").expect("a pattern");
+        assert_eq!((names.folder(), names.name(7)), (Path::new("train"), "shard-00007.tar".into()));
+        assert_eq!(names.number_of("shard-123456.tar"), Some(123_456));
+        for other in ["shard-7.tar", "shard-.tar", "shard-00007.tar.part", "x-00007.tar", "shard-+0007.tar"] {
+            assert_eq!(names.number_of(other), None, "{other}");
+        }
+        let plain = tars("{shard}.tar").expect("a pattern");
+        assert_eq!((plain.name(7), plain.to_string()), ("7.tar".into(), "{shard}.tar".into()));
+        assert_eq!(names.to_string(), "shard-{shard:05}.tar");
+        let path = Path::new("data/train/shard-00007.tar/d/a.jpg");
+        assert_eq!(names.member_at(path, Path::new("data")), Some(Path::new("d/a.jpg")));
+        assert_eq!(names.member_at(Path::new("data/train/a.jpg"), Path::new("data")), None);
+        for wrong in [
+            "a.tar",
+            "{shard}.tar.gz",
+            "{shard}.zip",
+            "{shard:5}.tar",
+            "{shard:0}.tar",
+            "{n}.tar",
+            "{shard",
+            "",
+            "{shard}{shard}.tar",
+            "{shard}/{shard}.tar",
+            "}{shard}.tar",
+        ] {
+            assert!(tars(wrong).is_err(), "{wrong}");
+        }
+        let warcs = |text| ContainerNames::read(Form::Warc, text);
+        assert_eq!(warcs("w-{number:03}.warc.gz").expect("a pattern").name(7), "w-007.warc.gz");
+        for wrong in ["w-{shard}.warc.gz", "w-{number}.tar", "w-{number}.warc"] {
+            assert!(warcs(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_shard_has_numbers_of_its_own() {
+        assert_eq!([None, Some(0), Some(4)].map(|last| Numbers::ALL.after(last)), [0, 1, 5]);
+        let third = Numbers::of_shard(3, 8);
+        assert_eq!(
+            [None, Some(2), Some(3), Some(10), Some(0)].map(|last| third.after(last)),
+            [2, 10, 10, 18, 2]
+        );
+        assert_eq!((third.to_string(), third.shards()), ("3of8".into(), 8));
+        for number in 0..100 {
+            assert_eq!((1..=8).filter(|one| Numbers::of_shard(*one, 8).has(number)).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_container_has_room_up_to_its_bounds_and_for_one_file_of_any_size() {
+        let bounds = Bounds { size: 10_000, count: Some(3) };
+        assert!(bounds.have_room(0, 0, u64::MAX));
+        assert!(bounds.have_room(5_000, 1, 10_000 - END - 5_000));
+        assert!(!bounds.have_room(5_000, 1, 10_000 - END - 4_999));
+        assert!(bounds.have_room(0, 2, 1) && !bounds.have_room(0, 3, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_causes_a_panic(text in "[{}a-z:0-9/.]{0,20}") {
+            if let Ok(names) = tars(&text) {
+                prop_assert_eq!(names.number_of(&names.name(3)), Some(3));
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The names of the two members of a file in a tar of `--to-tar`.
+//!
+//! The tars have the form of WebDataset (<https://github.com/webdataset/webdataset>): members whose names are
+//! equal up to the first dot are one sample. So each file is a sample of two members: `KEY.EXTENSION` with
+//! the bytes of the file, and `KEY.json` with its description, which is what a lock file says about it.
+//!
+//! Invariant: a key has no dot, and two names of files never have the same two members. Runs of different
+//! shards never make the same key.
+
+use super::Numbers;
+use crate::name::{mark, split_extension};
+
+/// The extension of the member that describes a file.
+const DESCRIPTION: &str = "json";
+
+/// The extension of a file whose name has none. Readers ignore members without an extension.
+const NO_EXTENSION: &str = "bin";
+
+/// The names of the two members of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The part of both names before the first dot. It may have folders.
+    pub key: String,
+    extension: String,
+}
+
+impl Sample {
+    /// Returns the members of the file with this name below the output folder. Dots before the extension
+    /// become `_`. A name with `/` has folders.
+    pub fn of(name: &str) -> Sample {
+        let (folder, file) = name.rsplit_once('/').map_or(("", name), |(folder, file)| (folder, file));
+        let (stem, extension) = split_extension(file);
+        let slash = if folder.is_empty() { "" } else { "/" };
+        let key = format!("{folder}{slash}{stem}").replace('.', "_");
+        let extension = match extension.strip_prefix('.') {
+            None => NO_EXTENSION.into(),
+            Some(extension) if extension.eq_ignore_ascii_case(DESCRIPTION) => format!("data.{extension}"),
+            Some(extension) => extension.into(),
+        };
+        Sample { key, extension }
+    }
+
+    /// Returns the members of the file if another file may have the same key. The key gets a hash of the name
+    /// and of the shard, because runs of different shards do not know each other's names.
+    pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
+        let Sample { key, extension } = Sample::of(name);
+        let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };
+        Sample { key: format!("{key}~{}", mark(hashed.as_bytes())), extension }
+    }
+
+    /// Returns the sample whose file is the member with this name.
+    pub fn of_member(member: &str) -> Option<Sample> {
+        let file = member.rfind('/').map_or(0, |slash| slash + 1);
+        let (key, extension) = member.split_at(file + member[file..].find('.')?);
+        Some(Sample { key: key.into(), extension: extension.strip_prefix('.')?.into() })
+    }
+
+    /// Returns the name of the member with the bytes of the file.
+    pub fn file(&self) -> String {
+        format!("{}.{}", self.key, self.extension)
+    }
+
+    /// Returns the name of the member that describes the file.
+    pub fn description(&self) -> String {
+        format!("{}.{DESCRIPTION}", self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn members(name: &str) -> (String, String) {
+        let sample = Sample::of(name);
+        (sample.file(), sample.description())
+    }
+
+    #[test]
+    fn a_key_has_no_dots_and_each_member_has_an_extension() {
+        for (name, file, record) in [
+            ("a.jpg", "a.jpg", "a.json"),
+            ("d/a.jpg", "d/a.jpg", "d/a.json"),
+            ("example.com/a.v2.JPG", "example_com/a_v2.JPG", "example_com/a_v2.json"),
+            ("brain.nii.gz", "brain.nii.gz", "brain.json"),
+            ("README", "README.bin", "README.json"),
+            (".profile", "_profile.bin", "_profile.json"),
+            ("meta.json", "meta.data.json", "meta.json"),
+            ("ends.", "ends_.bin", "ends_.json"),
+            ("größe 1.5.png", "größe 1_5.png", "größe 1_5.json"),
+        ] {
+            assert_eq!(members(name), (file.into(), record.into()), "{name}");
+        }
+    }
+
+    #[test]
+    fn shards_have_keys_of_their_own() {
+        let keys = (1..=8).map(|one| Sample::with_hash("a.jpg", Numbers::of_shard(one, 8)).key);
+        assert_eq!(keys.collect::<std::collections::BTreeSet<_>>().len(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn members_are_two_and_belong_to_one_sample(name in "[a-c./ ä~]{1,12}") {
+            let third = Numbers::of_shard(3, 8);
+            for sample in [Sample::of(&name), Sample::with_hash(&name, Numbers::ALL), Sample::with_hash(&name, third)] {
+                prop_assert!(!sample.key.contains('.'));
+                prop_assert_ne!(sample.file().to_lowercase(), sample.description().to_lowercase());
+                prop_assert_eq!(Sample::of_member(&sample.file()), Some(sample.clone()));
+            }
+        }
+    }
+}

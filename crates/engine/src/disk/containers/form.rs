@@ -1,0 +1,227 @@
+//! What tars and WARCs have in common, and which functions of both are used.
+
+use super::open::Content;
+use super::window::{Window, read_full};
+use super::{tar, warc};
+use crate::disk::{Publishing, READ};
+use crate::hashers::Hashers;
+use downhaul_core::containers::{END, Form, Sample};
+use downhaul_core::identity::seconds;
+use downhaul_core::lock_file::Entry;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The longest description that is read, in bytes. It has the unknown keys of a line of a list.
+pub(super) const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
+
+/// A file that is added.
+pub(super) struct New<'a> {
+    /// The names of its members, if it is added to a tar.
+    pub(super) sample: Option<Sample>,
+    pub(super) content: &'a Content<'a>,
+    pub(super) how: &'a Publishing,
+}
+
+/// A file in a container.
+pub(super) struct Stored {
+    /// The name of its member.
+    pub(super) member: String,
+    /// The offset of its first byte in a tar, or of the record that has it in a WARC.
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    /// The time when it was last changed.
+    pub(super) changed: SystemTime,
+    /// What a lock file says about it.
+    pub(super) entry: Entry,
+}
+
+/// The whole files at the beginning of a container.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) all: Vec<Found>,
+    /// The offset of the first byte after them.
+    pub(super) end: u64,
+    /// True if the end of the container comes next, and nothing else.
+    pub(super) is_ended: bool,
+}
+
+/// A file in a container. It has hashes instead of texts, because a container may have millions of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The hash of the name of the file.
+    pub(super) name: u64,
+    /// The hash of its key in a tar.
+    pub(super) key: Option<u64>,
+    /// The offset of its first byte, with what belongs to it.
+    pub(super) start: u64,
+}
+
+impl New<'_> {
+    /// Returns the modification time that the container states for the file, in seconds. It is 0 if none is
+    /// known, and in WARCs, which have no place for it.
+    pub(super) fn modified(&self) -> u64 {
+        let modified = self.how.modified.filter(|_| self.sample.is_some());
+        seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    /// Returns a number of bytes that the file with this description never exceeds in a container.
+    pub(super) fn length_most(&self, entry: &Entry) -> u64 {
+        match &self.sample {
+            Some(sample) => {
+                tar::Frame::new(sample, self.how.size, self.modified(), entry).length(self.how.size)
+            }
+            None => self.records(entry).length_most(),
+        }
+    }
+
+    /// Writes the file from an offset of a container on. Returns the offset after it.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub(super) fn write(&self, entry: &Entry, container: &File, at: u64) -> io::Result<u64> {
+        match &self.sample {
+            Some(sample) => {
+                let frame = tar::Frame::new(sample, self.how.size, self.modified(), entry);
+                frame.write(container, at, self.content, self.how.size)
+            }
+            None => self.records(entry).write(container, at),
+        }
+    }
+
+    fn records<'r>(&'r self, entry: &'r Entry) -> warc::Records<'r> {
+        let transcript = self.how.transcript.as_deref();
+        warc::Records { entry, transcript, content: self.content, size: self.how.size }
+    }
+}
+
+/// Returns the first bytes of a container with this name.
+///
+/// # Errors
+/// Returns the error of the compression.
+pub(super) fn beginning(form: Form, name: &str) -> io::Result<Vec<u8>> {
+    match form {
+        Form::Tar => Ok(Vec::new()),
+        Form::Warc => warc::beginning(name),
+    }
+}
+
+/// Returns the last bytes of a container.
+pub(super) fn ending(form: Form) -> Vec<u8> {
+    match form {
+        Form::Tar => vec![0; usize::try_from(END).unwrap_or(0)],
+        Form::Warc => Vec::new(),
+    }
+}
+
+/// Finds the whole files of a container of this length. The bytes of the files are not read. `hash` is the
+/// function for [`Found`].
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn scan(
+    form: Form,
+    container: &File,
+    length: u64,
+    hash: impl Fn(&str) -> u64,
+) -> io::Result<Contents> {
+    match form {
+        Form::Tar => tar::scan(container, length, hash),
+        Form::Warc => warc::scan(container, length, hash),
+    }
+}
+
+/// Reads about the file that begins at this offset.
+///
+/// # Errors
+/// Returns the error of the system, or `InvalidData` if no file begins there.
+pub(super) fn read(form: Form, container: &File, start: u64) -> io::Result<Stored> {
+    match form {
+        Form::Tar => tar::read(container, start),
+        Form::Warc => warc::read(container, start),
+    }
+}
+
+/// Opens a file in a container.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn open(form: Form, container: Arc<File>, stored: &Stored) -> io::Result<Box<dyn Read>> {
+    match form {
+        Form::Tar => Ok(Box::new(Window::new(container, stored.offset).take(stored.size))),
+        Form::Warc => warc::open(container, stored),
+    }
+}
+
+/// Returns true if the file that begins at this offset has the digest in its description, or if the
+/// description has none.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Result<bool> {
+    if form == Form::Warc {
+        warc::check_records(container, start)?;
+    }
+    let stored = read(form, container, start)?;
+    let expected = stored.entry.digests();
+    let Some(strong) = expected.iter().find(|one| one.algorithm.is_strong()) else { return Ok(true) };
+    let mut hashers = Hashers::new(&[strong.algorithm]);
+    let (mut bytes, mut buffer) = (open(form, container.clone(), &stored)?, vec![0; READ]);
+    loop {
+        match read_full(&mut *bytes, &mut buffer)? {
+            0 => return Ok(hashers.finish().first() == Some(strong)),
+            read => hashers.update(&[&buffer[..read]]),
+        }
+    }
+}
+
+/// Returns true if downhaul has begun to write an unfinished container, or if nothing of value is in it.
+/// After a power failure, any blocks of a file may have zeros. A file that has only zeros is no loss. In a
+/// file that begins with zeros, a later header shows that downhaul wrote it.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn is_ours(form: Form, container: &File) -> io::Result<bool> {
+    let (mut rest, mut buffer) = (Window::new(container, 0), vec![0; READ]);
+    let (mut is_first, mut is_empty) = (true, true);
+    loop {
+        let read = read_full(&mut rest, &mut buffer)?;
+        let bytes = &buffer[..read];
+        let is_zero = bytes.iter().all(|byte| *byte == 0);
+        if is_first && bytes.iter().take(tar::BLOCK).any(|byte| *byte != 0) {
+            return Ok(match form {
+                Form::Tar => bytes.get(..tar::BLOCK).is_some_and(tar::is_header),
+                Form::Warc => warc::is_member(bytes),
+            });
+        }
+        let has_header = match form {
+            Form::Tar => bytes.chunks(tar::BLOCK).any(tar::is_header),
+            Form::Warc => warc::has_member(bytes),
+        };
+        if !is_zero && has_header {
+            return Ok(true);
+        }
+        is_empty &= is_zero;
+        is_first = false;
+        if read < buffer.len() {
+            return Ok(is_empty);
+        }
+    }
+}
+
+/// The error for a container that another program wrote.
+pub(super) fn no_container(form: Form) -> io::Error {
+    let (word, option) = (form.word(), form.option());
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("it is not a {word} that downhaul wrote with {option}"),
+    )
+}
+
+/// Returns when a file was last changed. `modified` is the time that the container states, in seconds, and
+/// that of the server. If it is 0, the time of the download counts, as for files on a disk.
+pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
+    let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}

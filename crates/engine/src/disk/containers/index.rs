@@ -1,0 +1,61 @@
+//! Which files are in the containers of a run, in little memory.
+//!
+//! Invariant: a file is in the index only if a container has all of it.
+
+use super::form::Found;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::sync::Arc;
+
+/// The files in the containers. For each file, it takes about 40 bytes of memory.
+#[derive(Default)]
+pub(super) struct Index {
+    /// The place of each file, by the hash of its name.
+    places: HashMap<u64, Place>,
+    /// The hashes of the keys of all files in tars.
+    keys: HashSet<u64>,
+    /// The numbers of the containers that are used in `places`.
+    containers: Vec<u64>,
+    /// The container that is being written.
+    pub(super) open: Option<(u64, Arc<File>)>,
+}
+
+/// The place of a file: the position of its container in [`Index::containers`], and its offset there. Both
+/// are in one number, because there may be very many files.
+#[derive(Clone, Copy)]
+struct Place(u64);
+
+/// The bits of an offset. A container that is larger ([`downhaul_core::containers::LARGEST`]) has one file.
+const OFFSET: u32 = 40;
+
+impl Index {
+    /// Adds files of the container with this number.
+    pub(super) fn add(&mut self, number: u64, files: impl IntoIterator<Item = Found>) {
+        if self.containers.last() != Some(&number) {
+            self.containers.push(number);
+        }
+        let container = (self.containers.len() - 1) as u64;
+        for Found { name, key, start } in files {
+            self.places.insert(name, Place(container << OFFSET | start));
+            self.keys.extend(key);
+        }
+    }
+
+    /// Returns the number of the container that has the file whose name has this hash, and the offset of the
+    /// file in it.
+    pub(super) fn place(&self, name: u64) -> Option<(u64, u64)> {
+        let Place(place) = *self.places.get(&name)?;
+        let number = self.containers.get(usize::try_from(place >> OFFSET).ok()?)?;
+        Some((*number, place & ((1 << OFFSET) - 1)))
+    }
+
+    /// Returns true if a file has a name with this hash.
+    pub(super) fn has(&self, name: u64) -> bool {
+        self.places.contains_key(&name)
+    }
+
+    /// Returns true if a file in a tar has a key with this hash.
+    pub(super) fn has_key(&self, key: u64) -> bool {
+        self.keys.contains(&key)
+    }
+}

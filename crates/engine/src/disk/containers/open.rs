@@ -1,0 +1,78 @@
+//! The container that is being written.
+//!
+//! Invariant: it ends with a whole file. If a file cannot be added completely, its bytes are removed again.
+
+use crate::disk::{Part, ReadBack, failure, platform};
+use bytes::Bytes;
+use downhaul_core::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Each time this many bytes were added, the system is requested to write them to the disk. Forcing the
+/// container to the disk at its end is then quick.
+const WRITE_BACK: u64 = 32 * 1024 * 1024;
+
+/// The container that is being written.
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) file: Arc<File>,
+    /// Its length.
+    pub(super) end: u64,
+    /// The number of files in it.
+    pub(super) count: u64,
+    /// The offset up to which the system was requested to write it to the disk.
+    written_back: u64,
+    /// True if the name of the container is forced to the disk too, as `--sync always` demands.
+    pub(super) forces_name: bool,
+}
+
+/// The bytes of a file that is added.
+pub(super) enum Content<'a> {
+    Buffers(&'a [Bytes]),
+    /// A complete partial file.
+    Part(&'a Arc<dyn Part>),
+}
+
+impl Content<'_> {
+    /// Returns a reader for a file of this size.
+    pub(super) fn reader(&self, size: u64) -> Box<dyn Read + '_> {
+        match self {
+            Content::Buffers(data) => Box::new(io::Cursor::new(data.concat())),
+            Content::Part(part) => Box::new(ReadBack::new((*part).clone(), size)),
+        }
+    }
+}
+
+impl Open {
+    /// Returns the container with this number. It has this length and number of files.
+    pub(super) fn new(number: u64, file: Arc<File>, end: u64, count: u64) -> Open {
+        Open { number, file, end, count, written_back: end, forces_name: false }
+    }
+
+    /// Adds a file. `write` writes it from an offset of the container on, and returns the offset after it. If
+    /// that fails, the container is as before. `path` is its path.
+    pub(super) fn append(
+        &mut self,
+        path: &Path,
+        write: impl FnOnce(&File, u64) -> io::Result<u64>,
+    ) -> Result<(), Error> {
+        let end = write(&self.file, self.end).map_err(|e| {
+            let _ = self.file.set_len(self.end);
+            failure(&e, path)
+        })?;
+        self.end = end;
+        self.count += 1;
+        if self.end - self.written_back >= WRITE_BACK {
+            platform::begin_write_back(&self.file, self.written_back..self.end);
+            self.written_back = self.end;
+        }
+        Ok(())
+    }
+}
+
+/// The error for a partial file that is shorter than expected.
+pub(super) fn is_short() -> io::Error {
+    io::Error::other("another program changed, moved or removed the partial file")
+}

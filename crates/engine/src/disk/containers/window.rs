@@ -1,0 +1,57 @@
+//! Reads a part of a file, from an offset of it on.
+
+use crate::disk::platform;
+use std::borrow::Borrow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// The bytes of a file from an offset on. The position of the file itself does not change, because other
+/// threads use it at the same time.
+pub(super) struct Window<F> {
+    file: F,
+    start: u64,
+    at: u64,
+}
+
+impl<F> Window<F> {
+    pub(super) fn new(file: F, start: u64) -> Window<F> {
+        Window { file, start, at: 0 }
+    }
+}
+
+impl<F: Borrow<File>> Read for Window<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = platform::read_at(self.file.borrow(), self.start.saturating_add(self.at), buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl<F: Borrow<File>> Seek for Window<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(_) => None,
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Fills a buffer, unless the end comes before. Returns how many bytes were read.
+///
+/// # Errors
+/// Returns the error of the reader.
+pub(super) fn read_full(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match from.read(&mut buffer[done..]) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
