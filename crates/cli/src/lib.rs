@@ -63,7 +63,8 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return aria2c::run(words);
     }
     let sees_parent = platform::note_parent();
-    let args = match Args::read(args) {
+    let words = args;
+    let args = match Args::read(words.clone()) {
         Ok(args) => args,
         Err(NoArgs::Asked(text)) => return after_output(printer::out(&text)).into(),
         Err(NoArgs::Usage(text)) => {
@@ -93,7 +94,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
-        Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon),
+        Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon, &words),
         Some(Command::Client(command)) => client::run(&args, command),
         Some(Command::Plan(plan)) => run::run(&args.planning(plan)),
         Some(Command::Replay { file, speed }) => replay::run(&args, file, *speed),

@@ -163,6 +163,14 @@ pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
+/// Starts a runtime with a thread of its own.
+pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|e| {
+        error(&format!("the program cannot start: {e}"));
+        Exit::Disk
+    })
+}
+
 /// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
 /// every test of `benches/race`, because no step wakes a thread on another core. One thread also used less
 /// processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s),

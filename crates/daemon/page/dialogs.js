@@ -2,7 +2,7 @@
 // @ts-check
 
 import * as api from "./api.js";
-import { advice, count, date, size, stateName } from "./words.js";
+import { advice, count, date, size, stateName, verified } from "./words.js";
 
 /** @typedef {import("./api.js").Download} Download */
 
@@ -56,7 +56,6 @@ onSubmit("add", async () => {
   const urls = at("urls").value.split("\n").map((/** @type {string} */ line) => line.trim()).filter(Boolean);
   const file = at("list-file").files[0];
   if (!urls.length && !file) throw new Error("Enter a URL, or choose a list.");
-  if (file) await addList(file);
   /** @type {Record<string, string>} */
   const options = {};
   for (const [name, id] of [["out", "out"], ["dir", "dir"], ["checksum", "checksum"], ["header", "headers"]]) {
@@ -67,6 +66,13 @@ onSubmit("add", async () => {
   if (files.length > 1 && (options.out || options.checksum)) {
     throw new Error("A name and a digest belong to one file. Add the URLs one by one.");
   }
+  if (file && Object.keys(options).length) {
+    throw new Error("The name, the folder, the digest, the headers and the limit belong to URLs. A list states its own.");
+  }
+  if (file) {
+    await addList(file, at("paused").checked);
+    at("list-file").value = "";
+  }
   // What was added is taken out of the form, so that a mistake in a later line does not add it again.
   for (const one of files.filter((/** @type {string[]} */ some) => some.length)) {
     await api.call("POST", "/downloads", { urls: one, options, paused: at("paused").checked });
@@ -75,9 +81,9 @@ onSubmit("add", async () => {
   at("add").querySelector("form").reset();
 });
 
-/** @param {File} file */
-export async function addList(file) {
-  return api.call("POST", `/lists?name=${encodeURIComponent(file.name)}`, file);
+/** @param {File} file @param {boolean} paused */
+export async function addList(file, paused = false) {
+  return api.call("POST", `/lists?name=${encodeURIComponent(file.name)}&paused=${paused}`, file);
 }
 
 /** The speed and the connections of active downloads over time. @type {Map<string, {speed: number, connections: number}[]>} */
@@ -117,7 +123,7 @@ export function showDetails(download) {
     ["Size", download.total === null ? "not known yet" : `${size(download.total)} (${download.total} bytes)`],
     ["On the disk", `${size(download.completed)}`],
     ["Path", download.path ?? `in ${download.folder}`],
-    ["Verified", download.proof ?? (download.state === "complete" ? "no" : "")],
+    ["Verified", download.state === "complete" ? verified(download.proof) : ""],
     ["Error", download.error ? `${download.error.message} (${download.error.code})` : ""],
     ["What to do", download.error ? advice(download.error.code) : ""],
     ["From", download.urls.join("\n")],

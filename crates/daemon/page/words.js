@@ -46,6 +46,13 @@ const ADVICE = [
 /** @param {string} code */
 export const advice = (code) => ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "";
 
+/** How a file was verified. @param {string|null} proof */
+export function verified(proof) {
+  if (proof === "size only") return "not verified (size matches)";
+  if (proof === "end of transfer only") return "not verified (server sent no size)";
+  return proof ?? "not verified";
+}
+
 /** What a row says about a download. @param {import("./api.js").Download} download */
 export function facts(download) {
   const { state, total, completed } = download;
@@ -56,7 +63,7 @@ export function facts(download) {
       return [bytes, `${size(download.speed)}/s`, left, count(download.connections, "connection")];
     }
     case "complete":
-      return [size(total ?? completed), download.proof ?? "", download.ended ? date(download.ended) : ""];
+      return [size(total ?? completed), verified(download.proof), download.ended ? date(download.ended) : ""];
     case "error":
       return [download.error?.message ?? "", completed ? bytes : ""];
     default:

@@ -20,6 +20,7 @@ use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, broadcast};
 
@@ -29,9 +30,9 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// A client that reads no notices misses the oldest ones after this many.
 const NOTICES: usize = 1024;
 
-/// The longest time that the files in progress get to end after a request to stop. Systems kill a service
-/// that needs longer than it says; the unit file says 10 seconds.
-const LONGEST_END: Duration = Duration::from_secs(5);
+/// The longest time that the files in progress get to end after a request to stop, so that the whole program
+/// ends within 5 seconds.
+const LONGEST_END: Duration = Duration::from_secs(4);
 
 /// What a daemon is started with.
 #[derive(Debug, Clone)]
@@ -69,14 +70,15 @@ struct Shared {
 }
 
 impl Daemon {
-    /// Starts a daemon. Its downloads begin at once.
+    /// Starts a daemon. Its downloads begin at once. They run on the runtime `network`, and the queue on the
+    /// one of the caller, so that neither waits for the other.
     ///
     /// # Errors
     /// Returns why the daemon cannot start, in words for the user.
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime with time and network enabled.
-    pub fn start(config: Config) -> Result<Daemon, String> {
+    /// Panics outside of a tokio runtime with time enabled.
+    pub fn start(config: Config, network: &Handle) -> Result<Daemon, String> {
         let Config { mut settings, folders, store, options, session_file, watch } = config;
         let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
         let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
@@ -89,7 +91,10 @@ impl Daemon {
             // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
         let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
-        let session = Session::start(settings.clone()).map_err(|e| e.to_string())?;
+        let session = {
+            let _context = network.enter();
+            Session::start(settings.clone()).map_err(|e| e.to_string())?
+        };
         session.set_rate_limit(state.limit());
         let (notices, _) = broadcast::channel(NOTICES);
         let shared = Shared {

@@ -124,6 +124,8 @@ pub struct Daemon {
     pub folders: Vec<PathBuf>,
 
     /// Listen on this address and port
+    ///
+    /// If systemd passes a socket (socket activation), the daemon listens on that socket instead.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6800", help_heading = "Daemon")]
     pub listen: SocketAddr,
 
@@ -154,6 +156,16 @@ pub struct Daemon {
     /// Pages of the daemon and of browser extensions are always accepted. * accepts all pages.
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
+
+    /// Speak TLS with the certificate in FILE
+    ///
+    /// The file has the certificate and its chain, in PEM form. SIGHUP reads the file again.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key", help_heading = "Daemon")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Read the key of the certificate from FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "Daemon")]
+    pub tls_key: Option<PathBuf>,
 
     /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]

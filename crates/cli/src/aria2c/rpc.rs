@@ -9,9 +9,10 @@ use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::web::{Allowed, Token};
 use downhaul_engine::core::secret::Secret;
+use downhaul_engine::tls;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
 /// The server for clients.
@@ -19,14 +20,14 @@ pub(super) struct Rpc {
     pub(super) listener: TcpListener,
     pub(super) token: Token,
     pub(super) allowed: Allowed,
+    /// The certificate of `--rpc-secure`.
+    pub(super) tls: Option<tls::Server>,
 }
 
 /// Options that aria2 has, and that would not protect clients here. They are refused, so that no one relies
 /// on them.
-const MISSING: [(&str, &str); 2] = [
-    ("rpc-user", "downhaul has no user names for clients. Use --rpc-secret."),
-    ("rpc-certificate", "downhaul has no TLS for clients. Put a proxy with TLS before it."),
-];
+const MISSING: [(&str, &str); 1] =
+    [("rpc-user", "downhaul has no user names for clients. Use --rpc-secret.")];
 
 /// Returns true if clients are to be served.
 pub(super) fn is_enabled(options: &Options) -> bool {
@@ -42,6 +43,7 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
         return Err(Refused::value(format!("--{name}: {why}")));
     }
     let secret = options.get("rpc-secret").map(Secret::new);
+    let tls = options.is_true("rpc-secure").then(|| secured(options)).transpose()?;
     let port = u16::try_from(options.number("rpc-listen-port")).unwrap_or_default();
     let addresses: &[IpAddr] = match options.is_true("rpc-listen-all") {
         true if secret.is_none() => {
@@ -59,13 +61,24 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
             Ok(listener) => {
                 let origins = options.is_true("rpc-allow-origin-all").then(|| "*".to_string());
                 let allowed = Allowed { hosts: Vec::new(), origins: origins.into_iter().collect() };
-                return Ok(Rpc { listener, token: Token::new(secret), allowed });
+                return Ok(Rpc { listener, token: Token::new(secret), allowed, tls });
             }
             Err(e) => failed = Some(e),
         }
     }
     let why = failed.map(|e| e.to_string()).unwrap_or_default();
     Err(Refused::new(1, format!("IPv4 RPC: failed to bind TCP port {port}: {why}\n")))
+}
+
+/// Reads the certificate and the key of `--rpc-secure`.
+fn secured(options: &Options) -> Result<tls::Server, Refused> {
+    let (Some(certificate), Some(key)) = (options.get("rpc-certificate"), options.get("rpc-private-key"))
+    else {
+        let why = "--rpc-secure: --rpc-certificate and --rpc-private-key must name files in PEM form.";
+        return Err(Refused::value(why));
+    };
+    let secured = tls::Server::new(Path::new(certificate), Path::new(key));
+    secured.map_err(|e| Refused::value(format!("--rpc-certificate: {}: {}", e.at, e.detail)))
 }
 
 /// Returns the path of the database: beside the session file, or else in the folder for state, by port.

@@ -159,17 +159,17 @@ impl Screen {
         }
     }
 
-    /// Prints the progress, each second. Sometimes a summary comes before it.
-    pub(super) fn progress(&mut self, state: &State) {
+    /// Returns the progress, which is printed each second. Sometimes a summary comes before it.
+    pub(super) fn progress(&mut self, state: &State) -> String {
+        let mut text = String::new();
         let active: Vec<&Entry> = state.queue().iter(Sequence::Active).map(|entry| &**entry).collect();
-        let Some(first) = active.first() else { return };
+        let Some(first) = active.first() else { return text };
         if !self.summary_every.is_zero() && self.summary_at.elapsed() >= self.summary_every {
             self.summary_at = Instant::now();
-            let summary = self.summary(state, &active);
-            self.print(&summary);
+            text += &self.summary(state, &active);
         }
         if !self.readout {
-            return;
+            return text;
         }
         let line = if active.len() == 1 {
             self.one(state, first, true)
@@ -182,9 +182,9 @@ impl Screen {
         if self.is_terminal {
             let width = platform::terminal_size().0.saturating_sub(1);
             let line: String = line.chars().take(width).collect();
-            self.print(&format!("\r\x1b[K{line}"));
+            text + &format!("\r\x1b[K{line}")
         } else {
-            self.print(&format!("{line}\n"));
+            text + &format!("{line}\n")
         }
     }
 
@@ -226,10 +226,10 @@ impl Screen {
         if self.human { format!("{}B", abbreviated(bytes)) } else { format!("{bytes}B") }
     }
 
-    /// Prints the table of results at the end.
-    pub(super) fn results(&mut self, state: &State) {
+    /// Returns the table of results, which is printed at the end.
+    pub(super) fn results(&self, state: &State) -> String {
         if self.results == "hide" {
-            return;
+            return String::new();
         }
         let is_full = self.results == "full";
         let columns = if is_full { format!("{COLUMNS}===+") } else { COLUMNS.into() };
@@ -263,7 +263,7 @@ impl Screen {
                      If there are any errors, then see the log file. See '-l' option in help/man page for \
                      details.\n";
         }
-        self.print(&text);
+        text
     }
 
     fn row(&self, entry: &Entry, status: &str, is_full: bool) -> String {

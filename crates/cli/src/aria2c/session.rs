@@ -21,12 +21,14 @@ use downhaul_daemon::item::Item;
 use downhaul_daemon::options::{Options, Scope, row};
 use downhaul_daemon::queue::Sequence;
 use downhaul_daemon::state::Notice;
-use downhaul_daemon::web::{self, Web};
+use downhaul_daemon::web::{Server, Web};
 use downhaul_daemon::{Config, Daemon};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// The exit status if a download is unfinished.
 const UNFINISHED: u8 = 7;
@@ -76,15 +78,12 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     let (settings, args) = settings::of(options)?;
     let unusable = |_| Refused::new(FAILED, "");
     let (network, own) = (run::runtime().map_err(unusable)?, run::own_runtime().map_err(unusable)?);
+    // The screen may wait for a slow reader of the output, so the queue and its clients have another thread.
+    let serving = run::serving_runtime().map_err(unusable)?;
     let is_served = rpc::is_enabled(options);
-    let server = is_served.then(|| own.block_on(rpc::listen(options))).transpose()?;
+    let server = is_served.then(|| serving.block_on(rpc::listen(options))).transpose()?;
     let folder = absolute(options.get("dir").unwrap_or("."))?;
-    for item in &mut items {
-        if let Some(dir) = item.options.get("dir") {
-            let dir = absolute(dir)?;
-            item.options.set("dir", &dir.to_string_lossy()).map_err(Refused::value)?;
-        }
-    }
+    absolute_folders(&mut items)?;
     let (watch, watched) = unbounded_channel();
     let config = Config {
         settings,
@@ -95,15 +94,20 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         watch: Some(watch),
     };
     let daemon = {
-        let _context = network.enter();
-        Daemon::start(config).map_err(|why| Refused::new(FAILED, why + "\n"))?
+        let _context = serving.enter();
+        Daemon::start(config, network.handle()).map_err(|why| Refused::new(FAILED, why + "\n"))?
     };
     screen.notice(&format!("Downloading {} item(s)", items.len()));
     let status = add(&daemon, options, items, &mut screen)?;
     let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status };
-    let is_over = own.block_on(run.drive(watched, server));
+    let server = server.map(|server| run.serve(server, serving.handle()));
+    let is_over = own.block_on(run.drive(watched));
+    if let Some(server) = server {
+        server.abort();
+    }
     let status = run.end(&args, is_over);
     own.shutdown_background();
+    serving.shutdown_background();
     network.shutdown_background();
     Ok(status)
 }
@@ -119,6 +123,17 @@ fn of_all(options: &Options, folder: &Path) -> Options {
     }
     let _ = all.set("dir", &folder.to_string_lossy());
     all
+}
+
+/// Makes the folders of the files absolute.
+fn absolute_folders(items: &mut [Item]) -> Result<(), Refused> {
+    for item in items {
+        if let Some(dir) = item.options.get("dir") {
+            let dir = absolute(dir)?;
+            item.options.set("dir", &dir.to_string_lossy()).map_err(Refused::value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the absolute path of a folder.
@@ -206,18 +221,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Serves clients on another runtime.
+    fn serve(&mut self, rpc: Rpc, on: &Handle) -> JoinHandle<()> {
+        let Rpc { listener, token, allowed, tls } = rpc;
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        self.screen.notice(&format!("IPv4 RPC: listening on TCP port {port}"));
+        let routes = Web::new(self.daemon.clone(), token, allowed).routes();
+        on.spawn(Server::new(routes, tls).serve(listener))
+    }
+
     /// Runs until all downloads are over, or until the run is stopped. Returns false if it must end at once.
-    async fn drive(
-        &mut self,
-        mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>,
-        rpc: Option<Rpc>,
-    ) -> bool {
-        let server = rpc.map(|Rpc { listener, token, allowed }| {
-            let port = listener.local_addr().map_or(0, |address| address.port());
-            self.screen.notice(&format!("IPv4 RPC: listening on TCP port {port}"));
-            let routes = Web::new(self.daemon.clone(), token, allowed).routes();
-            tokio::spawn(web::serve(listener, routes, std::future::pending()))
-        });
+    async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
         tokio::pin!(ended);
@@ -241,7 +255,9 @@ impl Run<'_> {
                     }
                 },
                 _ = tick.tick() => {
-                    self.screen.progress(&self.daemon.state());
+                    // The state is not locked while something is printed.
+                    let text = self.screen.progress(&self.daemon.state());
+                    self.screen.print(&text);
                     self.save_from_time_to_time(&mut saved);
                     if !is_stopping && self.has_to_stop(start) {
                         is_stopping = true;
@@ -258,9 +274,6 @@ impl Run<'_> {
         }
         while let Ok((notice, entry)) = watched.try_recv() {
             self.on(notice, &entry);
-        }
-        if let Some(server) = server {
-            server.abort();
         }
         true
     }
@@ -304,11 +317,11 @@ impl Run<'_> {
         let state = daemon.state();
         let waits = !self.is_served && state.queue().len(Sequence::Queued) > 0;
         let is_unfinished = !is_over || state.queue().len(Sequence::Active) > 0 || waits;
-        for entry in state.queue().iter(Sequence::Active) {
-            self.screen.unfinished(entry);
-        }
-        self.screen.results(&state);
+        let active: Vec<Arc<Entry>> = state.queue().iter(Sequence::Active).cloned().collect();
+        let results = self.screen.results(&state);
         drop(state);
+        active.iter().for_each(|entry| self.screen.unfinished(entry));
+        self.screen.print(&results);
         if let Some(path) = self.options.get("save-session") {
             match daemon.save_session() {
                 Ok(()) => self.screen.notice(&format!("Serialized session to '{path}' successfully.")),

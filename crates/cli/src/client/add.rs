@@ -56,12 +56,13 @@ pub(super) async fn run(daemon: &Http, add: &Add) -> Result<Exit, String> {
 }
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
-    let mut text = Vec::new();
-    let read = match list.as_os_str() == "-" {
-        true => io::stdin().read_to_end(&mut text),
-        false => std::fs::File::open(list).and_then(|mut file| file.read_to_end(&mut text)),
-    };
-    read.map_err(|e| e.to_string())?;
+    let path = list.to_path_buf();
+    // A pipe may have nothing to read for long, and Ctrl-C must end the command meanwhile.
+    let read = tokio::task::spawn_blocking(move || match path.as_os_str() == "-" {
+        true => read_all(io::stdin()),
+        false => read_all(std::fs::File::open(path)?),
+    });
+    let text = read.await.map_err(io::Error::other).flatten().map_err(|e| e.to_string())?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let query = [("name", name.as_str()), ("paused", if add.paused { "true" } else { "false" })];
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
@@ -77,6 +78,11 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn read_all(mut from: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.read_to_end(&mut text).map(|_| text)
 }
 
 /// Returns the line about a new download.

@@ -127,6 +127,22 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
+    /// Returns the names of the options that the two configurations set differently.
+    pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
+        let value = |config: &Config, name: &str| {
+            config.settings.iter().find(|one| one.name == name).map(|one| one.meaning.clone())
+        };
+        let mut names: Vec<&String> =
+            self.settings.iter().chain(&other.settings).map(|one| &one.name).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|name| value(self, name) != value(other, name));
+        let rows =
+            |config: &Config| config.hosts.iter().flat_map(|host| host.rows.clone()).collect::<Vec<_>>();
+        let hosts = (rows(self) != rows(other)).then(|| "a section for hosts".to_string());
+        names.into_iter().cloned().chain(hosts).collect()
+    }
+
     /// Returns the name of an option for the beginning of a message about its value. If the option is on the
     /// command line or has its default value, this is the option itself, such as `--user`. Otherwise it is
     /// the environment variable that sets the option, or the place and the name of the key.

@@ -1,35 +1,48 @@
 //! `downhaul daemon`: starts the daemon and the server for its clients.
 //!
-//! - [`secret`] reads the secret, and [`notice`] says where the daemon is.
+//! - [`listeners`] has its sockets and its certificate, [`secret`] reads its secret, and [`notice`] says
+//!   where it is;
+//! - [`service`] tells systemd what it does, and [`reload`] is what SIGHUP does.
 //!
 //! Invariant: without a secret, the daemon listens on a loopback address only.
 
+mod listeners;
 pub(crate) mod notice;
+mod reload;
 pub(crate) mod secret;
+mod service;
 
 use crate::args::{self, Args};
 use crate::asks::Asks;
 use crate::exit::Exit;
-use crate::platform::{self, Signal, Signals};
+use crate::platform::{self, Hangups, Signal, Signals};
 use crate::printer;
 use crate::run;
 use crate::settings;
 use crate::words;
+use downhaul_daemon::entry::Entry;
 use downhaul_daemon::folders::Folders;
 use downhaul_daemon::options::Options;
-use downhaul_daemon::web::{self, Allowed, Web};
+use downhaul_daemon::state::Notice as Happened;
+use downhaul_daemon::web::{Allowed, Server, Web};
 use downhaul_daemon::{Config, Daemon};
 use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::settings::{OnError, Settings};
+use listeners::Listeners;
 use notice::Notice;
+use reload::Reload;
+use service::Service;
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc::unbounded_channel;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Runs the daemon until a signal or a client stops it. `args` are the arguments of its downloads.
-pub(crate) fn run(args: &Args, daemon: &args::Daemon) -> Exit {
+/// `words` are the words of the command line.
+pub(crate) fn run(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Exit {
     run::notes(args);
-    match serve(args, daemon) {
+    match serve(args, daemon, words) {
         Ok(exit) | Err(Stopped::Exit(exit)) => exit,
         Err(Stopped::Why(why)) => {
             run::error(&why);
@@ -50,16 +63,17 @@ impl From<String> for Stopped {
     }
 }
 
-fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
+fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit, Stopped> {
     let args = run::with_secrets(args).map_err(Stopped::Exit)?;
     if let Some(option) = senseless(&args).next() {
         return Err(format!("{option} makes no sense for the downloads of a daemon").into());
     }
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
+    // A client that can connect finds the secret.
     let (token, secret_file) = secret::token(daemon)?;
-    let listening = own.block_on(TcpListener::bind(daemon.listen));
-    let listener = listening.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?;
-    let (watch, mut watched) = unbounded_channel();
+    let listeners = own.block_on(Listeners::open(daemon))?;
+    listeners.warn();
+    let (watch, watched) = unbounded_channel();
     let config = Config {
         settings: settings_of(&args)?,
         folders: folders(&daemon.folders)?,
@@ -69,40 +83,106 @@ fn serve(args: &Args, daemon: &args::Daemon) -> Result<Exit, Stopped> {
         watch: Some(watch),
     };
     let running = {
-        let _context = network.enter();
-        Daemon::start(config)?
+        let _context = own.enter();
+        Daemon::start(config, network.handle())?
     };
-    let token_is_set = token.is_set();
     let allowed = Allowed { hosts: daemon.allow_host.clone(), origins: daemon.allow_origin.clone() };
     let web = Web::new(running.clone(), token, allowed);
-    let (log, routes) = (web.log.clone(), web.routes());
-    let stop = running.clone();
-    let address = listener.local_addr().unwrap_or(daemon.listen);
-    let _notice = Notice::new(address, token_is_set, secret_file.clone(), None).write();
-    own.block_on(async {
-        printer::err(&format!(
-            "downhaul listens on http://{address}/ (clients of aria2: http://{address}/jsonrpc)\n"
-        ));
-        if let Some(file) = &secret_file {
-            printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
-        }
-        log.add(format!("listens on http://{address}/"));
-        tokio::spawn(async move {
-            while let Some((notice, entry)) = watched.recv().await {
-                log.note(notice, &entry);
-            }
-        });
-        let end = running.wait();
-        tokio::select! {
-            // Calls are answered while the files in progress end.
-            () = web::serve(listener, routes, std::future::pending()) => {}
-            () = end => {}
-            () = until_signal(stop) => {}
-        }
-    });
+    let _notice = announce(daemon, &listeners, &web, secret_file.clone());
+    let tls = listeners.tls.clone();
+    let reload = Reload {
+        words,
+        args,
+        daemon: running,
+        log: web.log.clone(),
+        token: web.token.clone(),
+        secret_file,
+        tls,
+    };
+    own.block_on(run_until_stopped(listeners, web, watched, reload));
     own.shutdown_background();
     network.shutdown_background();
     Ok(Exit::Success)
+}
+
+/// Says where the daemon is: on the screen, in its log, and in its notice for clients.
+fn announce(
+    daemon: &args::Daemon,
+    listeners: &Listeners,
+    web: &Web,
+    secret_file: Option<PathBuf>,
+) -> Option<notice::Written> {
+    let scheme = listeners.scheme();
+    for (_, address) in &listeners.all {
+        printer::err(&format!(
+            "downhaul listens on {scheme}://{address}/ (clients of aria2: {scheme}://{address}/jsonrpc)\n"
+        ));
+        web.log.add(format!("listens on {scheme}://{address}/"));
+    }
+    if let Some(file) = &secret_file {
+        printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
+    }
+    let certificate = daemon.tls_cert.as_ref().and_then(|file| std::path::absolute(file).ok());
+    let (_, address) = listeners.all.first()?;
+    Notice::new(*address, web.token.is_set(), secret_file, certificate).write()
+}
+
+/// Serves clients until a signal or a client stops the daemon.
+async fn run_until_stopped(
+    listeners: Listeners,
+    web: Web,
+    mut watched: UnboundedReceiver<(Happened, Arc<Entry>)>,
+    mut reload: Reload<'_>,
+) {
+    let (daemon, log) = (reload.daemon.clone(), web.log.clone());
+    tokio::spawn(async move {
+        while let Some((happened, entry)) = watched.recv().await {
+            log.note(happened, &entry);
+        }
+    });
+    let server = Server::new(web.routes(), listeners.tls);
+    for (listener, _) in listeners.all {
+        // Calls are answered while the files in progress end.
+        tokio::spawn(server.clone().serve(listener));
+    }
+    let service = Service::of_environment();
+    tokio::spawn(service.clone().stay_alive(daemon.clone()));
+    // The terminal of a daemon that was started by hand is closed. Another daemon has no terminal.
+    let has_terminal = std::io::stderr().is_terminal();
+    let signals = Signals::listen(false);
+    let mut signals = if has_terminal { signals } else { signals.without_hangup() };
+    let mut hangups = if has_terminal { None } else { Some(Hangups::listen()) };
+    let hangup = async |hangups: &mut Option<Hangups>| match hangups {
+        Some(hangups) => hangups.next().await,
+        None => std::future::pending().await,
+    };
+    service.ready();
+    let end = daemon.wait();
+    tokio::pin!(end);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            () = hangup(&mut hangups) => {
+                service.reloading();
+                reload.run();
+                service.ready();
+            }
+            signal = signals.next() => match signal {
+                Signal::Continue => {}
+                // The second signal ends the daemon at once.
+                _ if is_stopping => break,
+                _ => {
+                    is_stopping = true;
+                    service.stopping();
+                    daemon.stop();
+                }
+            },
+        }
+    }
+    if !is_stopping {
+        service.stopping();
+    }
 }
 
 /// Returns the options of the arguments that the daemon could only ignore.
@@ -121,19 +201,6 @@ fn senseless(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
         ("--deadline", options.work.deadline.is_some()),
     ];
     given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option)
-}
-
-/// Stops the daemon at the first signal, and returns at the second one.
-async fn until_signal(daemon: Daemon) {
-    let mut signals = Signals::listen(false);
-    let mut is_first = true;
-    loop {
-        match signals.next().await {
-            Signal::Continue => {}
-            _ if std::mem::take(&mut is_first) => daemon.stop(),
-            _ => return,
-        }
-    }
 }
 
 /// Returns the folders below which downloads may be saved.

@@ -1,5 +1,6 @@
 //! The parts of the program that differ between systems: terminal, signals and limits.
 
+mod service;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod system;
@@ -7,10 +8,11 @@ mod system;
 #[path = "windows.rs"]
 mod system;
 
+pub(crate) use service::{monotonic_micros, passed_listeners, send_datagram};
 pub(crate) use system::{
-    Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user, is_running,
-    keep_while_replaced, leave_terminal, make_private_folder, note_parent, others_may_read, pipe_or_device,
-    raise_file_limit, reader_is_gone, who_else_may_write, why_not_private,
+    Hangups, Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
+    is_running, keep_while_replaced, leave_terminal, make_private_folder, note_parent, others_may_read,
+    pipe_or_device, raise_file_limit, reader_is_gone, who_else_may_write, why_not_private,
 };
 use system::{append, create, create_new, is_at, lock, rename, unnamed};
 

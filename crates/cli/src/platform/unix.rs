@@ -231,6 +231,11 @@ impl Signals {
         }
     }
 
+    /// Leaves SIGHUP to [`Hangups`].
+    pub(crate) fn without_hangup(self) -> Signals {
+        Signals { hangup: None, ..self }
+    }
+
     pub(crate) async fn next(&mut self) -> Signal {
         async fn one(stream: &mut Option<Stream>) {
             match stream {
@@ -244,6 +249,26 @@ impl Signals {
             () = one(&mut self.hangup) => Signal::Terminate,
             () = one(&mut self.go_on) => Signal::Continue,
             () = end_of(&mut self.parent) => Signal::ParentEnded,
+        }
+    }
+}
+
+/// SIGHUP, for a program that reads its configuration again when it gets it.
+pub(crate) struct Hangups(Option<Stream>);
+
+impl Hangups {
+    /// Begins to listen, unless SIGHUP was ignored when the program started.
+    pub(crate) fn listen() -> Hangups {
+        let kind = SignalKind::hangup();
+        let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
+        Hangups(if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() })
+    }
+
+    /// Returns at the next one.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(stream) => drop(stream.recv().await),
+            None => std::future::pending().await,
         }
     }
 }

@@ -95,6 +95,11 @@ impl Signals {
         }
     }
 
+    /// There is no SIGHUP on this system.
+    pub(crate) fn without_hangup(self) -> Signals {
+        self
+    }
+
     pub(crate) async fn next(&mut self) -> Signal {
         macro_rules! received {
             ($signal:expr) => {
@@ -198,5 +203,19 @@ pub(crate) fn pipe_or_device(path: &Path, _folder: &Path) -> Option<PathBuf> {
     match text.strip_prefix(r"\\.\") {
         Some(_) => Some(path.into()),
         None => text.eq_ignore_ascii_case("nul").then(|| r"\\.\NUL".into()),
+    }
+}
+
+/// SIGHUP, which this system does not have.
+pub(crate) struct Hangups;
+
+impl Hangups {
+    pub(crate) fn listen() -> Hangups {
+        Hangups
+    }
+
+    /// Never returns.
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
     }
 }

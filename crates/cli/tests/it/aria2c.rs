@@ -115,6 +115,7 @@ fn exit_statuses_are_those_of_aria2() {
         (&["--no-such", &url], 28),
         (&["--max-tries=x", &url], 28),
         (&["--checksum=sha-1=zz", &url], 28),
+        (&["--enable-rpc", "--rpc-secure=true"], 28),
         (&["-d"], 28),
         (&[], 1),
         (&["-i", "no-such-file"], 1),

@@ -256,7 +256,7 @@ fn a_metalink_list_may_be_at_a_url() {
     for status in [403, 404] {
         let list = server.url(&format!("status/1/x?status={status}"));
         let out = place.run(&["-i", &list, "--retries", "0"]);
-        let says = "could not be fetched: the server has no such document, or forbids access to it";
+        let says = "could not be fetched: the server does not have it, or forbids access to it";
         assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
     }
     let out = place.run(&["-i", "ftp://h/list"]);

@@ -73,6 +73,8 @@ const CALLS_MOST: usize = 10_000;
 pub struct Caller<'a> {
     daemon: &'a Daemon,
     token: &'a Token,
+    /// True if a call had the right token.
+    pub accepted: bool,
     /// True if a call had a wrong token.
     refused: bool,
     /// The names of the code and the message of a fault within `system.multicall`.
@@ -82,7 +84,7 @@ pub struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// Returns a caller whose calls need this token.
     pub fn new(daemon: &'a Daemon, token: &'a Token) -> Self {
-        Caller { daemon, token, refused: false, fault: ("code", "message") }
+        Caller { daemon, token, accepted: false, refused: false, fault: ("code", "message") }
     }
 
     /// Gives the fields of faults within `system.multicall` the names that XML-RPC demands.
@@ -129,6 +131,7 @@ impl<'a> Caller<'a> {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));
         }
+        self.accepted = true;
         self.carry_out(method, &Params(params))
     }
 

@@ -259,6 +259,17 @@ impl State {
         Ok(((), vec![Effect::LimitAll(self.limit())]))
     }
 
+    /// Changes options with which the daemon was started, after it read its configuration again.
+    ///
+    /// # Errors
+    /// Returns a fault if an option cannot be used.
+    pub fn given_anew(&mut self, change: &Options) -> Changed<()> {
+        let globals = self.globals.given_anew(change);
+        job::check(globals.all(), &self.folders)?;
+        self.globals = globals;
+        Ok(((), vec![Effect::LimitAll(self.limit())]))
+    }
+
     /// Returns the limit of all downloads together in bytes a second.
     pub fn limit(&self) -> Option<u64> {
         Some(self.options().number("max-overall-download-limit")).filter(|rate| *rate > 0)

@@ -61,6 +61,18 @@ impl Globals {
         }
     }
 
+    /// Returns the options after the daemon read its configuration again. These count above those that
+    /// clients have set, as those of a start do.
+    pub(super) fn given_anew(&self, change: &Options) -> Globals {
+        let set = self.set.outside(change);
+        Globals {
+            given: change.of_downloads().above(&self.given),
+            replaced: self.stored().outside(&set),
+            all: change.above(&self.all),
+            set,
+        }
+    }
+
     /// Returns the options that are stored.
     pub(super) fn stored(&self) -> Options {
         self.set.above(&self.replaced)

@@ -6,7 +6,8 @@
 //!
 //! Invariant: a request that these headers show to come from a page of someone else is not answered.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
+use http::uri::{Authority, Uri};
 use std::net::IpAddr;
 use url::Url;
 
@@ -26,34 +27,54 @@ pub struct Allowed {
 ///
 /// # Errors
 /// Returns the reason in words for the user.
-pub fn check(allowed: &Allowed, headers: &HeaderMap) -> Result<(), &'static str> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text(header::HOST.as_str());
-    if !host.is_none_or(|host| is_known_host(allowed, host)) {
+pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let [host, origin, site] = ["host", "origin", "sec-fetch-site"].map(|name| one(headers, name));
+    let (host, origin, site) = (host?, origin?, site?);
+    // A client that sends a whole URL means the host in it (RFC 9112, section 3.2.2).
+    let hosts = [uri.authority().map(Authority::as_str), host];
+    if !hosts.into_iter().flatten().all(|host| is_known_host(allowed, host)) {
         return Err(
             "The daemon does not answer under this host name. Use an address, localhost, or --allow-host.",
         );
     }
-    match text(header::ORIGIN.as_str()) {
+    match origin {
         Some(origin) if !is_allowed_origin(allowed, origin, host) => {
             Err("Pages of this origin may not use the daemon. --allow-origin allows one.")
         }
-        None if text("sec-fetch-site") == Some("cross-site") => {
-            Err("Pages of other sites may not use the daemon.")
-        }
+        None if site == Some("cross-site") => Err("Pages of other sites may not use the daemon."),
         _ => Ok(()),
     }
 }
 
-/// Returns true if the `Host` of a request cannot be a name that someone else made to lead here.
+/// Returns the value of a header that a request has at most once.
+fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'static str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        // A text that is not ASCII is no known host or origin.
+        (value, None) => Ok(value.map(|value| value.to_str().unwrap_or("?"))),
+        _ => Err("Host, Origin and Sec-Fetch-Site may be sent only once."),
+    }
+}
+
+/// Reads the value of `Host`: a name or an address, and perhaps a port. The scheme has a default port.
+/// Returns `None` if it has anything else.
+fn read_host(scheme: &str, host: &str) -> Option<Url> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
+    Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))
+}
+
+/// Returns true if the `Host` of a request cannot be a name that someone else made to lead here. Requests
+/// without one come from programs, since browsers always send it.
 fn is_known_host(allowed: &Allowed, host: &str) -> bool {
-    let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };
+    let Some(url) = read_host("http", host) else { return false };
     match url.host() {
+        // A number in any form is an address, and no one else can make it lead here.
         Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
         Some(url::Host::Domain(name)) => {
-            name == "localhost"
-                || name.ends_with(".localhost")
-                || allowed.hosts.iter().any(|other| other.eq_ignore_ascii_case(name))
+            // A dot at the end says that the name is complete (RFC 1034, section 3.1).
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let is_same = |other: &String| other.trim_end_matches('.').eq_ignore_ascii_case(name);
+            name == "localhost" || name.ends_with(".localhost") || allowed.hosts.iter().any(is_same)
         }
         None => false,
     }
@@ -61,16 +82,18 @@ fn is_known_host(allowed: &Allowed, host: &str) -> bool {
 
 /// Returns true if pages of this origin may use the daemon.
 fn is_allowed_origin(allowed: &Allowed, origin: &str, host: Option<&str>) -> bool {
-    if allowed.origins.iter().any(|other| other == "*" || other.trim_end_matches('/') == origin) {
+    let is_same = |other: &String| other.trim_end_matches('/').eq_ignore_ascii_case(origin);
+    if allowed.origins.iter().any(|other| other == "*" || is_same(other)) {
         return true;
     }
-    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let Some((scheme, _)) = origin.split_once("://") else { return false };
     if EXTENSIONS.contains(&scheme) {
         return true;
     }
     // The page of the daemon itself. Its `Host` was checked before.
-    let is_same = host.is_some_and(|host| rest.eq_ignore_ascii_case(host));
-    matches!(scheme, "http" | "https") && is_same
+    let host = host.and_then(|host| read_host(scheme, host));
+    let (Ok(page), Some(host)) = (Url::parse(origin), host) else { return false };
+    matches!(scheme, "http" | "https") && page.host() == host.host() && page.port() == host.port()
 }
 
 /// Returns true if an address can be reached only from this machine.
@@ -85,11 +108,12 @@ mod tests {
     fn verdict(headers: &[(&'static str, &str)]) -> bool {
         let allowed =
             Allowed { hosts: vec!["nas.lan".into()], origins: vec!["https://ariang.example".into()] };
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
-            .collect();
-        check(&allowed, &headers).is_ok()
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+        }
+        let headers = all;
+        check(&allowed, &Uri::from_static("/jsonrpc"), &headers).is_ok()
     }
 
     #[test]
@@ -101,7 +125,14 @@ mod tests {
             &[("host", "[::1]:6800")],
             &[("host", "192.168.1.2:6800")],
             &[("host", "NAS.lan:6800")],
+            &[("host", "nas.lan.:6800")],
+            &[("host", "LOCALHOST.")],
+            &[("host", "127.0.0.1.")],
+            &[("host", "[::ffff:127.0.0.1]:6800")],
             &[("host", "127.0.0.1:6800"), ("origin", "http://127.0.0.1:6800")],
+            &[("host", "127.0.0.1"), ("origin", "http://127.0.0.1")],
+            &[("host", "127.0.0.1:80"), ("origin", "http://127.0.0.1")],
+            &[("host", "NAS.lan"), ("origin", "https://nas.lan")],
             &[("host", "127.0.0.1:6800"), ("origin", "chrome-extension://abc")],
             &[
                 ("host", "127.0.0.1:6800"),
@@ -117,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn the_host_in_a_whole_url_is_checked_too() {
+        let of = |uri: &'static str| check(&Allowed::default(), &Uri::from_static(uri), &HeaderMap::new());
+        assert!(of("http://127.0.0.1:6800/jsonrpc").is_ok());
+        assert!(of("http://evil.example/jsonrpc").is_err());
+    }
+
+    #[test]
     fn pages_of_others_are_refused() {
         for headers in [
             &[("host", "evil.example:6800")][..],
@@ -124,6 +162,22 @@ mod tests {
             &[("host", "localhost.evil.example")],
             &[("host", "127.0.0.1.evil.example")],
             &[("host", "nas.lan.evil.example")],
+            &[("host", "")],
+            &[("host", "localhost..")],
+            &[("host", "localhost/evil.example")],
+            &[("host", "localhost#evil.example")],
+            &[("host", "evil.example@localhost")],
+            &[("host", "localhost@evil.example")],
+            &[("host", "[::1")],
+            &[("host", "localhost:99999")],
+            &[("host", "l\u{f6}calhost")],
+            &[("host", "localhost"), ("host", "evil.example")],
+            &[
+                ("host", "127.0.0.1:6800"),
+                ("origin", "http://127.0.0.1:6800"),
+                ("origin", "http://evil.example"),
+            ],
+            &[("host", "127.0.0.1:80"), ("origin", "https://127.0.0.1")],
             &[("host", "127.0.0.1:6800"), ("origin", "http://evil.example")],
             &[("host", "127.0.0.1:6800"), ("origin", "null")],
             &[("host", "127.0.0.1:6800"), ("origin", "http://127.0.0.1:8080")],

@@ -3,12 +3,14 @@
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
 //! - [`log`] has what happened; `token` compares the secret;
-//! - `server` accepts connections; `socket` serves WebSocket clients.
+//! - `limits` bounds what clients without the secret may use;
+//! - `server` accepts connections, and `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.
 
 pub mod api;
 pub mod guard;
+mod limits;
 pub mod log;
 mod page;
 mod server;
@@ -17,7 +19,7 @@ mod token;
 
 pub use guard::Allowed;
 pub use log::Log;
-pub use server::serve;
+pub use server::Server;
 pub use token::Token;
 
 use crate::aria2::methods::Caller;
@@ -32,6 +34,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use limits::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +44,8 @@ const BODY_MOST: usize = 2 << 20;
 /// The longest time for the body of a request.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
-/// The answer to a wrong token comes after this time, so that tokens cannot be tried out quickly. aria2 waits
-/// about as long.
-const REFUSED_AFTER: Duration = Duration::from_secs(1);
+/// The reason why a request with a wrong token is refused at once.
+const TOO_MANY: &str = "Too many requests with a wrong secret wait for their answer.";
 
 /// The longest name of a JSONP function.
 const CALLBACK_MOST: usize = 128;
@@ -59,15 +61,14 @@ pub struct Web {
     pub allowed: Arc<Allowed>,
     /// What happened.
     pub log: Log,
-    /// Answers to wrong tokens wait for each other, so that many connections try out no more than one.
-    refused: Arc<tokio::sync::Mutex<()>>,
+    limits: Arc<Limits>,
 }
 
 impl Web {
     /// Returns what the requests to a daemon share.
     pub fn new(daemon: Daemon, token: Token, allowed: Allowed) -> Web {
         let (token, allowed) = (Arc::new(token), Arc::new(allowed));
-        Web { daemon, token, allowed, log: Log::default(), refused: Arc::default() }
+        Web { daemon, token, allowed, log: Log::default(), limits: Arc::new(Limits::new()) }
     }
 
     /// Returns the routes.
@@ -78,38 +79,52 @@ impl Web {
             .merge(page::routes())
             .nest("/api/v1", api::routes(&self))
             .fallback(get(|| async { StatusCode::NOT_FOUND }))
-            .layer(middleware::from_fn(with_body))
+            .layer(middleware::from_fn_with_state(self.clone(), with_body))
             .layer(middleware::from_fn_with_state(self.clone(), guarded))
             .layer(DefaultBodyLimit::max(BODY_MOST))
             .with_state(self)
-    }
-
-    /// Waits, if a call had a wrong token.
-    async fn slow_down(&self, was_refused: bool) {
-        if was_refused {
-            let _turn = self.refused.lock().await;
-            tokio::time::sleep(REFUSED_AFTER).await;
-        }
     }
 }
 
 /// Receives the body of a request within [`BODY_WITHIN`], so that a client that sends nothing does not keep
 /// its connection.
-async fn with_body(request: Request, next: Next) -> Response {
+async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MOST)).await {
+    let length: Option<u64> =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // Without a length, the body may be long, or there is none.
+    let is_long = match length {
+        Some(length) => length > limits::SMALL_BODY,
+        None => parts.headers.contains_key(header::TRANSFER_ENCODING),
+    };
+    let received = async {
+        let _place = if is_long { web.limits.long_body().await } else { None };
+        to_bytes(body, BODY_MOST).await
+    };
+    let path = parts.uri.path();
+    match tokio::time::timeout(BODY_WITHIN, received).await {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
-        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        Ok(Err(_)) => {
+            refusal(path, StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 2 MiB, or was cut off.")
+        }
+        Err(_) => refusal(path, StatusCode::REQUEST_TIMEOUT, "The body did not arrive within 20 seconds."),
+    }
+}
+
+/// Returns the answer to a request that is refused. The interface of downhaul answers in JSON.
+fn refusal(path: &str, status: StatusCode, why: &'static str) -> Response {
+    match path.starts_with("/api/") {
+        true => api::Problem::new(status, why).into_response(),
+        false => (status, why).into_response(),
     }
 }
 
 /// Refuses what must not be answered, and adds the headers that every answer has.
 async fn guarded(State(web): State<Web>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match guard::check(&web.allowed, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(why) => return (StatusCode::FORBIDDEN, why).into_response(),
+    let (mut response, origin) = match guard::check(&web.allowed, request.uri(), request.headers()) {
+        Ok(()) => (next.run(request).await, origin),
+        Err(why) => (refusal(request.uri().path(), StatusCode::FORBIDDEN, why), None),
     };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -140,7 +155,9 @@ async fn preflight(headers: HeaderMap) -> Response {
 async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer(&mut caller, &body);
-    web.slow_down(caller.was_refused()).await;
+    if !web.limits.slow_down(caller.was_refused()).await {
+        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+    }
     respond(answer.status, "application/json-rpc", answer.body)
 }
 
@@ -152,8 +169,14 @@ async fn get_json(
     uri: Uri,
 ) -> Response {
     if let Ok(upgrade) = upgrade {
+        // Without a secret, every client is known.
+        let stranger = if web.token.is_set() { web.limits.stranger() } else { None };
+        if web.token.is_set() && stranger.is_none() {
+            let why = "Too many clients listen without the secret.";
+            return (StatusCode::TOO_MANY_REQUESTS, why).into_response();
+        }
         let upgrade = upgrade.max_message_size(BODY_MOST).max_frame_size(BODY_MOST);
-        return upgrade.on_upgrade(|socket| socket::run(web, socket));
+        return upgrade.on_upgrade(|socket| socket::run(web, socket, stranger));
     }
     if method == Method::HEAD || !web.token.is_set() {
         let why = "Calls by GET need a daemon with a secret, because any web page can make them.";
@@ -169,7 +192,9 @@ async fn get_json(
     }
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer_query(&mut caller, &query);
-    web.slow_down(caller.was_refused()).await;
+    if !web.limits.slow_down(caller.was_refused()).await {
+        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+    }
     match callback {
         // A script element sees no body with another status.
         Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
@@ -180,7 +205,9 @@ async fn get_json(
 async fn post_xml(State(web): State<Web>, body: Bytes) -> Response {
     let mut caller = Caller::new(&web.daemon, &web.token).for_xml();
     let answer = xml::answer(&mut caller, &body);
-    web.slow_down(caller.was_refused()).await;
+    if !web.limits.slow_down(caller.was_refused()).await {
+        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+    }
     respond(200, "text/xml", answer)
 }
 

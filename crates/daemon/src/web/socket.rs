@@ -7,17 +7,20 @@ use crate::aria2::json;
 use crate::aria2::methods::Caller;
 use crate::state::Notice;
 use axum::extract::ws::{Message, WebSocket};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Runs until the client closes the connection.
-pub async fn run(web: Web, mut socket: WebSocket) {
+/// Runs until the client closes the connection. A `stranger` has not shown the secret yet, and holds one of
+/// few places until then.
+pub async fn run(web: Web, mut socket: WebSocket, mut stranger: Option<OwnedSemaphorePermit>) {
     let mut notices = web.daemon.notices();
     loop {
         let message = tokio::select! {
             message = socket.recv() => match message {
-                Some(Ok(message)) => match answer(&web, &message).await {
-                    Some(answer) => answer,
-                    None => continue,
+                Some(Ok(message)) => match answer(&web, &message, &mut stranger).await {
+                    Answer::Text(answer) => answer,
+                    Answer::Nothing => continue,
+                    Answer::Close => return,
                 },
                 _ => return,
             },
@@ -37,20 +40,31 @@ pub async fn run(web: Web, mut socket: WebSocket) {
     }
 }
 
-/// Answers a message, unless it is not a call.
-async fn answer(web: &Web, message: &Message) -> Option<String> {
+/// What follows a message of a client.
+enum Answer {
+    Text(String),
+    /// The message was no call.
+    Nothing,
+    /// Too many calls with a wrong token wait for their answer.
+    Close,
+}
+
+/// Answers a message. After a call with the secret, the client is no stranger.
+async fn answer(web: &Web, message: &Message, stranger: &mut Option<OwnedSemaphorePermit>) -> Answer {
     let body: &[u8] = match message {
         Message::Text(text) => text.as_bytes(),
         Message::Binary(bytes) => bytes,
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return None,
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Answer::Nothing,
     };
-    let (answer, refused) = {
+    let (answer, was_accepted, was_refused) = {
         let mut caller = Caller::new(&web.daemon, &web.token);
         let answer = json::answer(&mut caller, body);
-        (answer.body, caller.was_refused())
+        (answer.body, caller.accepted, caller.was_refused())
     };
-    web.slow_down(refused).await;
-    Some(answer)
+    if was_accepted {
+        *stranger = None;
+    }
+    if web.limits.slow_down(was_refused).await { Answer::Text(answer) } else { Answer::Close }
 }
 
 /// Returns the name of a notice, if aria2 has it.

@@ -3,19 +3,27 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use downhaul_engine::core::secret::Secret;
+use std::sync::{PoisonError, RwLock};
 
 /// The secret that clients send with each call, or none.
-pub struct Token(Option<Secret>);
+pub struct Token(Option<RwLock<Secret>>);
 
 impl Token {
     /// Returns the token for a secret. Without one, every call is accepted.
     pub fn new(secret: Option<Secret>) -> Token {
-        Token(secret)
+        Token(secret.map(RwLock::new))
     }
 
     /// Returns true if calls need a token.
     pub fn is_set(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Replaces the secret, if calls need one.
+    pub fn replace(&self, secret: Secret) {
+        if let Some(current) = &self.0 {
+            *current.write().unwrap_or_else(PoisonError::into_inner) = secret;
+        }
     }
 
     /// Returns true if a call with this token is accepted. The time does not depend on how much of it is
@@ -24,7 +32,7 @@ impl Token {
         let Some(secret) = &self.0 else { return true };
         let hash = |text: &str| digest(&SHA256, text.as_bytes());
         let given = given.map(hash);
-        let expected = hash(secret.expose());
+        let expected = hash(secret.read().unwrap_or_else(PoisonError::into_inner).expose());
         given.is_some_and(|given| verify_slices_are_equal(given.as_ref(), expected.as_ref()).is_ok())
     }
 }
@@ -40,6 +48,8 @@ mod tests {
         for wrong in [None, Some(""), Some("hus"), Some("hush!"), Some("HUSH")] {
             assert!(!token.accepts(wrong), "{wrong:?}");
         }
+        token.replace(Secret::new("new"));
+        assert!(token.accepts(Some("new")) && !token.accepts(Some("hush")));
         assert!(Token::new(None).accepts(None) && Token::new(None).accepts(Some("any")));
     }
 }

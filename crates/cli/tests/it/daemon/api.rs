@@ -103,6 +103,52 @@ fn events_say_what_happens() {
 }
 
 #[test]
+fn every_refusal_is_json_with_a_code() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let secret = format!("Authorization: Bearer {}\r\n", daemon.secret.as_deref().expect("a secret"));
+    let json = format!("{secret}Content-Type: application/json\r\n");
+    let long = "x".repeat(3 << 20);
+    for (path, headers, body, status, code) in [
+        ("/downloads", &secret, "{}", 415, "request.not_json"),
+        ("/downloads", &json, "{", 400, "request.refused"),
+        ("/downloads", &json, r#"{"urls":7}"#, 422, "request.malformed"),
+        ("/downloads", &json, r#"{"urls":["ftp://h/"]}"#, 400, "request.refused"),
+        ("/downloads", &String::new(), "{}", 401, "request.unauthorized"),
+        ("/lists?paused=7", &secret, "", 400, "request.refused"),
+        ("/downloads/00/retry", &secret, "", 404, "request.not_found"),
+        ("/none", &secret, "", 404, "request.not_found"),
+        ("/summary", &secret, "", 405, "request.method"),
+        ("/lists", &secret, &long, 413, "request.too_long"),
+        ("/lists", &"Origin: http://evil.example\r\n".to_string(), "", 403, "request.forbidden"),
+    ] {
+        let answer = daemon.post(&format!("/api/v1{path}"), headers, body);
+        let refusal: Value = serde_json::from_str(&answer.body).unwrap_or(Value::Null);
+        assert_eq!(
+            (answer.status, refusal["code"].as_str()),
+            (status, Some(code)),
+            "{path}: {}",
+            answer.body
+        );
+        assert!(refusal["message"].as_str().is_some_and(|why| !why.is_empty()), "{path}");
+    }
+}
+
+#[test]
+fn a_list_can_be_added_paused() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let list = "http://127.0.0.1:1/a\nhttp://127.0.0.1:1/b\n";
+    let (status, _) = daemon.api("POST", "/lists?paused=true", list);
+    let (_, all) = daemon.api("GET", "/downloads", "");
+    let states: Vec<_> =
+        all["downloads"].as_array().expect("a list").iter().map(|one| &one["state"]).collect();
+    assert_eq!((status, states), (201, vec![&json!("paused"), &json!("paused")]));
+    assert_eq!(daemon.api("PATCH", "/downloads", r#"{"paused":false}"#).0, 204);
+    assert_eq!(daemon.api("PATCH", "/downloads", r#"{"paused":true}"#).0, 204);
+}
+
+#[test]
 fn requests_without_the_secret_are_refused_except_for_the_description() {
     let place = Place::new();
     let daemon = Daemon::start(&place);

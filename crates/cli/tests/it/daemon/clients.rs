@@ -84,7 +84,7 @@ fn watch_tells_by_its_exit_status_if_all_downloads_are_complete() {
     done(&place, &["resume", "--all"]);
     let out = finish(watch);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert!(text(&out).contains("completed") && text(&out).contains("(http.not_found)"), "{}", text(&out));
+    assert!(text(&out).contains("complete") && text(&out).contains("(http.not_found)"), "{}", text(&out));
     assert_eq!(place.run(&["watch", ids[0]]).status, 0);
 
     let log = done(&place, &["logs"]);

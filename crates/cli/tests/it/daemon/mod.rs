@@ -8,6 +8,9 @@ mod documents;
 mod guards;
 mod kills;
 mod removal;
+mod security;
+mod service;
+mod tls;
 
 use crate::common::daemon::free_port;
 use crate::common::{Place, poll, send};

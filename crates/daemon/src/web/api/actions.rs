@@ -1,6 +1,7 @@
 //! The methods of the interface.
 
 use super::download::{self, Download};
+use super::problem::{Json, Query};
 use super::{Problem, Web};
 use crate::daemon::now;
 use crate::entry::{Entry, State as EntryState};
@@ -12,8 +13,7 @@ use crate::options::Options;
 use crate::queue::{Place, Sequence};
 use crate::state::{Edit, State as DaemonState};
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
-use axum::response::Json;
+use axum::extract::{Path, State};
 use downhaul_engine::core::list::form;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! The log of the daemon.
 
+use super::problem::{Json, Query};
 use crate::web::Web;
 use crate::web::log::Line;
-use axum::extract::{Query, State};
-use axum::response::Json;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -10,47 +10,20 @@ mod actions;
 mod download;
 mod events;
 mod log;
+mod problem;
 
 pub use download::Download;
+pub use problem::Problem;
 
-use super::Web;
-use crate::fault::Fault;
+use super::{TOO_MANY, Web};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
-use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
-
-/// A request that was refused.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// The reason in words for the user.
-    message: String,
-    #[serde(skip)]
-    status: StatusCode,
-}
-
-impl Problem {
-    fn new(status: StatusCode, message: impl Into<String>) -> Problem {
-        Problem { message: message.into(), status }
-    }
-}
-
-impl From<Fault> for Problem {
-    fn from(fault: Fault) -> Problem {
-        let status = if fault.is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
-        Problem::new(status, fault.message)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.status, Json(self)).into_response()
-    }
-}
+use problem::Json;
+use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -94,6 +67,10 @@ pub fn routes(web: &Web) -> Router<Web> {
         .route("/log", get(log::show))
         .layer(middleware::from_fn_with_state(web.clone(), authorized))
         .route("/openapi.json", get(|| async { Json(Description::openapi()) }))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "There is no such path.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path has no such method.")
+        })
 }
 
 /// Refuses requests without the secret.
@@ -104,6 +81,8 @@ async fn authorized(State(web): State<Web>, request: Request, next: Next) -> Res
         return next.run(request).await;
     }
     // A browser page asks without a secret first. Only a wrong one is slowed down.
-    web.slow_down(given.is_some()).await;
+    if !web.limits.slow_down(given.is_some()).await {
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+    }
     Problem::new(StatusCode::UNAUTHORIZED, "The secret is missing or wrong.").into_response()
 }

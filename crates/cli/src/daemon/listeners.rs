@@ -1,0 +1,83 @@
+//! The sockets on which the daemon listens, and its certificate.
+
+use crate::args;
+use crate::platform;
+use crate::run;
+use crate::words;
+use downhaul_daemon::web::guard::is_loopback;
+use downhaul_engine::tls;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::net::TcpListener;
+
+/// The sockets, with their addresses.
+pub(super) struct Listeners {
+    pub(super) all: Vec<(TcpListener, SocketAddr)>,
+    pub(super) tls: Option<tls::Server>,
+}
+
+impl Listeners {
+    /// Takes the sockets that systemd passed, or else listens on the address of the arguments.
+    ///
+    /// # Errors
+    /// Returns why that is not possible, in words for the user.
+    pub(super) async fn open(daemon: &args::Daemon) -> Result<Listeners, String> {
+        let tls = match (&daemon.tls_cert, &daemon.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(tls::Server::new(certificate, key).map_err(|e| unusable(&e))?)
+            }
+            _ => None,
+        };
+        let passed = platform::passed_listeners();
+        let passed = passed.map_err(|e| format!("A socket that systemd passed cannot be used: {e}"))?;
+        let mut all = Vec::new();
+        for listener in passed {
+            let opened = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+            all.push(opened.map_err(|e| format!("A socket that systemd passed cannot be used: {e}"))?);
+        }
+        if all.is_empty() {
+            let opened = TcpListener::bind(daemon.listen).await;
+            all.push(opened.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?);
+        }
+        let with_address = |listener: TcpListener| {
+            let address = listener.local_addr().unwrap_or(daemon.listen);
+            (listener, address)
+        };
+        let listeners = Listeners { all: all.into_iter().map(with_address).collect(), tls };
+        if daemon.no_secret && !listeners.are_loopback() {
+            return Err("--no-secret: without a secret, the daemon listens only on a loopback address".into());
+        }
+        Ok(listeners)
+    }
+
+    /// Returns true if only programs on this machine can connect.
+    fn are_loopback(&self) -> bool {
+        self.all.iter().all(|(_, address)| is_loopback(address.ip()))
+    }
+
+    /// Warns of a secret that others may read on its way.
+    pub(super) fn warn(&self) {
+        if let Some((_, address)) = self.all.iter().find(|(_, address)| !is_loopback(address.ip()))
+            && self.tls.is_none()
+        {
+            run::warn(&format!(
+                "the daemon listens on {address} without TLS, so others on the network can read the secret: \
+                 --tls-cert and --tls-key protect it"
+            ));
+        }
+    }
+
+    /// Returns the scheme of the URLs of the daemon.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// Returns the message about a certificate or a key that cannot be used.
+pub(super) fn unusable(error: &downhaul_engine::Error) -> String {
+    format!(
+        "The certificate of --tls-cert cannot be used: {}: {}",
+        words::path(Path::new(&error.at)),
+        error.detail
+    )
+}

@@ -1,0 +1,86 @@
+//! What SIGHUP does: the configuration, the secret and the certificate are read again. What can change while
+//! the daemon runs is changed, and the rest is reported.
+//!
+//! Invariant: a mistake in a file changes nothing, and never ends the daemon.
+
+use super::{listeners, options_of, secret};
+use crate::args::{Args, Command, NoArgs};
+use crate::run;
+use downhaul_daemon::Daemon;
+use downhaul_daemon::options::Options;
+use downhaul_daemon::web::{Log, Token};
+use downhaul_engine::tls;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The settings that change while the daemon runs.
+const LIVE: [&str; 2] = ["parallel", "limit-rate"];
+
+/// Reads again what the daemon was started with.
+pub(super) struct Reload<'a> {
+    /// The words of the command line.
+    pub(super) words: &'a [OsString],
+    /// The arguments that are in force.
+    pub(super) args: Args,
+    pub(super) daemon: Daemon,
+    pub(super) log: Log,
+    pub(super) token: Arc<Token>,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) tls: Option<tls::Server>,
+}
+
+impl Reload<'_> {
+    /// Reads everything again.
+    pub(super) fn run(&mut self) {
+        if let Err(why) = self.configuration() {
+            self.report(&format!("the configuration was not read: {}", why.trim_end()));
+        }
+        if let Some(path) = &self.secret_file {
+            match secret::read(path) {
+                Ok(secret) => self.token.replace(secret),
+                Err(e) => self.report(&secret::unusable(path, &e)),
+            }
+        }
+        if let Some(Err(e)) = self.tls.as_ref().map(tls::Server::reload) {
+            self.report(&listeners::unusable(&e));
+        }
+        self.log.add("read the configuration again");
+    }
+
+    fn configuration(&mut self) -> Result<(), String> {
+        let read = Args::read(self.words.to_vec()).map_err(|why| match why {
+            NoArgs::Asked(text) | NoArgs::Usage(text) => text,
+        })?;
+        let Some(Command::Daemon(daemon)) = &read.command else { return Ok(()) };
+        let new = read.serving(daemon);
+        let others: Vec<String> = new.config.differences(&self.args.config);
+        let others: Vec<&str> =
+            others.iter().map(String::as_str).filter(|name| !LIVE.contains(name)).collect();
+        if !others.is_empty() {
+            self.report(&format!("{} changed, which needs a restart of the daemon", others.join(", ")));
+        }
+        let changed = changed(&options_of(&self.args)?, &options_of(&new)?);
+        if changed.iter().next().is_some() {
+            self.daemon.change(|state| state.given_anew(&changed)).map_err(|fault| fault.message)?;
+        }
+        self.args = new;
+        Ok(())
+    }
+
+    fn report(&self, text: &str) {
+        run::warn(text);
+        self.log.add(text);
+    }
+}
+
+/// Returns the options whose values differ. One that was removed gets its default value.
+fn changed(old: &Options, new: &Options) -> Options {
+    let mut changed = Options::default();
+    let names = old.iter().chain(new.iter()).map(|(name, _)| name);
+    for name in names.filter(|name| old.value(name) != new.value(name)) {
+        // The value was checked before.
+        let _ = changed.set(name, new.value(name));
+    }
+    changed
+}

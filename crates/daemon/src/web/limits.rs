@@ -1,0 +1,66 @@
+//! [`Limits`]: what clients may use before they have shown the secret.
+//!
+//! Invariant: clients without the secret hold at most some places and some memory, so that those with the
+//! secret are still answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+/// The answer to a wrong token comes after this time, so that tokens cannot be tried out quickly. aria2 waits
+/// about as long.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
+
+/// The most requests with a wrong token that wait for their answer. Further ones are refused at once.
+const REFUSED_MOST: usize = 16;
+
+/// The most WebSocket connections that have not shown the secret. aria2's clients may listen without it.
+const STRANGERS_MOST: usize = 64;
+
+/// Bodies that are longer than this share some places, because each of them may take 2 MiB of memory.
+pub(super) const SMALL_BODY: u64 = 64 * 1024;
+
+/// The most long bodies that are received at once.
+const LONG_BODIES_MOST: usize = 16;
+
+/// The places that requests share.
+pub(super) struct Limits {
+    /// Answers to wrong tokens wait for each other, so that many connections try out no more than one.
+    turn: Mutex<()>,
+    refused: Semaphore,
+    strangers: Arc<Semaphore>,
+    long_bodies: Semaphore,
+}
+
+impl Limits {
+    pub(super) fn new() -> Limits {
+        Limits {
+            turn: Mutex::new(()),
+            refused: Semaphore::new(REFUSED_MOST),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MOST)),
+            long_bodies: Semaphore::new(LONG_BODIES_MOST),
+        }
+    }
+
+    /// Waits, if a call had a wrong token. Returns false if too many others wait already.
+    pub(super) async fn slow_down(&self, was_refused: bool) -> bool {
+        if !was_refused {
+            return true;
+        }
+        let Ok(_place) = self.refused.try_acquire() else { return false };
+        let _turn = self.turn.lock().await;
+        tokio::time::sleep(REFUSED_AFTER).await;
+        true
+    }
+
+    /// Returns a place for a WebSocket connection that has not shown the secret, if one is free.
+    pub(super) fn stranger(&self) -> Option<OwnedSemaphorePermit> {
+        self.strangers.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits for a place to receive a long body.
+    pub(super) async fn long_body(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.long_bodies.acquire().await.ok()
+    }
+}
