@@ -113,8 +113,8 @@ const READERS: [&str; 18] = [
     "cli/src/client/http.rs",
     "cli/src/client/add.rs",
     "cli/src/asks.rs",
-    // The daemon compares its own secret with the one of a request. It stores the headers of a list with their
-    // download, and they have the type of a secret again when they are read.
+    // The daemon compares its own secret with the one of a request. It stores the headers of a list with
+    // their download, and they have the type of a secret again when they are read.
     "daemon/src/web/token.rs",
     "daemon/src/facts.rs",
 ];
