@@ -239,13 +239,15 @@ pub enum NumberForm {
 }
 
 impl NumberForm {
-    /// Splits the name of a file where the number is put.
+    /// Splits the name of a file where the number is put. If the text after the last dot is more than half of
+    /// the longest name, a number may not fit before it, and is put at the end.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),
-            NumberForm::Dot => {
-                file.rfind('.').filter(|at| *at > 0).map_or((file, ""), |at| file.split_at(at))
-            }
+            NumberForm::Dot => file
+                .rfind('.')
+                .filter(|at| *at > 0 && file.len() - at <= LONGEST / 2)
+                .map_or((file, ""), |at| file.split_at(at)),
         }
     }
 }

@@ -10,18 +10,12 @@ use crate::settings;
 use crate::words;
 use downhaul_daemon::web::Token;
 use downhaul_engine::core::secret::Secret;
-use std::collections::hash_map::RandomState;
-use std::fmt::Write;
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The variable with the secret.
 const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
-
-/// The number of bytes of a secret that is made, which no one can guess.
-const BYTES: usize = 32;
 
 /// The longest file with a secret.
 const LONGEST: u64 = 64 * 1024;
@@ -81,17 +75,7 @@ fn make(path: &Path) -> io::Result<Secret> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         platform::make_private_folder(folder)?;
     }
-    let secret = random();
+    let secret = Token::random().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
     platform::write_new(path, format!("{secret}\n").as_bytes(), platform::FOR_THE_OWNER)?;
     Ok(Secret::new(secret))
-}
-
-/// Returns random hexadecimal digits. They come from the seeds of hash tables in std, which have 128
-/// random bits each.
-fn random() -> String {
-    (0..BYTES / 8).fold(String::new(), |mut text, number| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{:016x}", RandomState::new().hash_one(number));
-        text
-    })
 }

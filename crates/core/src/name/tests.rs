@@ -229,6 +229,14 @@ fn words() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn a_number_fits_into_a_name_with_a_very_long_part_after_its_last_dot() {
+    let name = SafeName::from_server(&format!("é.{}", "ü".repeat(120))).expect("a name");
+    let numbered = name.numbered(1000, NumberForm::Dot);
+    assert!(is_one_safe_component(numbered.as_str()), "{numbered}");
+    assert!(numbered.as_str().ends_with(".1000"), "{numbered}");
+}
+
 proptest! {
     #[test]
     fn any_text_from_a_server_becomes_one_safe_component(text in words()) {

@@ -101,4 +101,16 @@ mod tests {
         let changed = globals.changed(&options(&[("split", "5")]));
         assert_eq!((changed.all().value("split"), changed.stored().value("split")), ("5", "5"));
     }
+
+    #[test]
+    fn a_configuration_that_is_read_again_has_precedence_and_is_not_stored() {
+        let folders = Folders::everywhere(Path::new("/d"));
+        let start = Globals::new(&options(&[("split", "3")]), options(&[("timeout", "9")]), &folders);
+        let client = start.changed(&options(&[("split", "5")]));
+        let anew = client.given_anew(&options(&[("split", "6"), ("timeout", "8")]));
+        assert_eq!((anew.all().value("split"), anew.all().value("timeout")), ("6", "8"));
+        assert_eq!((anew.given().value("split"), anew.inherited()), ("6", options(&[])));
+        // What clients have set comes back at a start without these options.
+        assert_eq!(anew.stored(), options(&[("split", "5"), ("timeout", "9")]));
+    }
 }

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::fill;
 use downhaul_engine::core::secret::Secret;
 use std::sync::{PoisonError, RwLock};
 
@@ -12,6 +13,14 @@ impl Token {
     /// Returns the token for a secret. Without one, every call is accepted.
     pub fn new(secret: Option<Secret>) -> Token {
         Token(secret.map(RwLock::new))
+    }
+
+    /// Returns the text of a new secret: 128 random bits as hexadecimal digits. It is `None` if the system
+    /// gives no random bytes.
+    pub fn random() -> Option<String> {
+        let mut bytes = [0; 16];
+        fill(&mut bytes).ok()?;
+        Some(format!("{:032x}", u128::from_ne_bytes(bytes)))
     }
 
     /// Returns true if calls need a token.
