@@ -1,10 +1,10 @@
 //! [`Daemon`]: the queue of downloads with the session of the library that runs them.
 //!
 //! One task reads the events of the session and begins the next downloads. Calls of clients change the
-//! [`State`] under a lock, on threads of their own, so that no transfer waits for a client and no client
-//! for a transfer.
+//! [`State`] under a lock, on other threads than the transfers. So no transfer waits for a client, and no
+//! client waits for a transfer.
 //!
-//! Invariant: the lock is never held while something is waited for, except for a write of the store.
+//! Invariant: the lock is not held during a wait, except for a write to the store.
 
 use crate::entry::Entry;
 use crate::fault::Fault;
@@ -30,11 +30,11 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// A client that reads no notices misses the oldest ones after this many.
 const NOTICES: usize = 1024;
 
-/// The longest time that the files in progress get to end after a request to stop, so that the whole program
-/// ends within 5 seconds.
+/// After a request to stop, the active downloads must end within this time, so that the whole program ends
+/// within 5 seconds.
 const LONGEST_END: Duration = Duration::from_secs(4);
 
-/// What a daemon is started with.
+/// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The settings of the library. The number of files, the names and the folder are set by the daemon.
@@ -47,7 +47,7 @@ pub struct Config {
     pub options: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,
-    /// Gets every notice, with the download as it then was.
+    /// Receives every notice, with the state of the download at that time.
     pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 
@@ -62,7 +62,7 @@ struct Shared {
     networks: Mutex<Networks>,
     /// Wakes the task that begins downloads.
     changed: Notify,
-    /// Wakes those who wait for the end of the daemon.
+    /// Wakes the tasks that wait for the end of the daemon.
     stop: Notify,
     notices: broadcast::Sender<(Notice, Gid)>,
     watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
@@ -70,8 +70,8 @@ struct Shared {
 }
 
 impl Daemon {
-    /// Starts a daemon. Its downloads begin at once. They run on the runtime `network`, and the queue on the
-    /// one of the caller, so that neither waits for the other.
+    /// Starts a daemon. Its downloads begin at once. They run on the runtime `network`. The queue runs on the
+    /// runtime of the caller. So neither waits for the other.
     ///
     /// # Errors
     /// Returns why the daemon cannot start, in words for the user.
@@ -113,7 +113,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Reads the state.
+    /// Locks the state, and returns it.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +122,7 @@ impl Daemon {
         self.0.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and does what has to be done after the change.
+    /// Changes the state, and carries out the effects of the change.
     ///
     /// # Errors
     /// Returns the fault of the change. Then nothing was changed.
@@ -133,7 +133,7 @@ impl Daemon {
         Ok(answer)
     }
 
-    /// Returns the notices from now on.
+    /// Returns a receiver of all notices from now on.
     pub fn notices(&self) -> broadcast::Receiver<(Notice, Gid)> {
         self.0.notices.subscribe()
     }
@@ -160,7 +160,7 @@ impl Daemon {
     pub async fn wait(&self) {
         self.0.stop.notified().await;
         self.0.session.stop();
-        // Whatever has not ended by then is resumed from its journal.
+        // A download that has not ended by then is resumed from its journal after the next start.
         let _ = tokio::time::timeout(LONGEST_END, self.0.session.finish()).await;
     }
 

@@ -1,7 +1,7 @@
 //! [`Entry`]: one download of the daemon, with everything that is stored about it.
 //!
-//! Invariant: an entry is a value. It is changed by making a new one, saving it ([`crate::store`]), and
-//! putting it into the queue ([`crate::queue`]), in this order.
+//! Invariant: an entry is never changed in place. A change makes a new entry, saves it ([`crate::store`]),
+//! and puts it into the queue ([`crate::queue`]), in this order.
 
 use crate::codes;
 use crate::facts::Facts;
@@ -68,16 +68,16 @@ pub struct Entry {
     pub gid: Gid,
     /// The state.
     pub state: State,
-    /// The place among the entries of the same kind of state (queued, active, over). Lower ranks come first.
+    /// The place among the entries of the same sequence (queued, active, over). Lower ranks come first.
     pub rank: i64,
     /// The URLs of the file, as the client sent them. Several URLs are mirrors.
     pub uris: Vec<String>,
-    /// The options that clients have set, for this download or before for all that are added later. Below
-    /// them are the options with which the daemon was started.
+    /// The options that clients have set for this download, and those that they had set for the daemon when
+    /// it was added. They have precedence over the options with which the daemon was started.
     pub options: Options,
     /// What a list or a document says about the file.
     pub facts: Option<Arc<Facts>>,
-    /// The path of the file. It is `None` until the server's answer has shown it.
+    /// The path of the file. It is `None` until the response of the server has decided it.
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
@@ -89,11 +89,11 @@ pub struct Entry {
     pub http_status: Option<u16>,
     /// How the complete file was verified, such as `sha-256 from the list`.
     pub proven: Option<String>,
-    /// The time when the download was added and when it ended, in milliseconds since the Unix epoch.
+    /// The times when the download was added and when it ended, in milliseconds since the Unix epoch.
     pub times: (u64, Option<u64>),
-    /// The downloads that this one led to, such as the files of a Metalink document.
+    /// The downloads that were added because of this one, such as the files of a Metalink document.
     pub followed_by: Vec<Gid>,
-    /// The download that led to this one.
+    /// The download because of which this one was added.
     pub following: Option<Gid>,
 }
 
@@ -119,7 +119,7 @@ impl Entry {
         }
     }
 
-    /// Returns the URLs without their secrets, as everyone sees them.
+    /// Returns the URLs without their secrets, as clients see them.
     pub fn shown_uris(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.uris.iter().map(|one| uri::shown(one))
     }

@@ -50,12 +50,12 @@ pub struct Facts {
 struct Chunks {
     length: u64,
     algorithm: String,
-    /// All digests, one after the other.
+    /// The hexadecimal digits of all digests, one digest after the other.
     digests: String,
     from: String,
 }
 
-/// A value may be a header with a password, so debug output shows none.
+/// A header may be a password, so debug output shows no headers.
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Facts").field("size", &self.size).finish_non_exhaustive()
@@ -97,7 +97,7 @@ impl Facts {
             let digest = Digest::from_pair(pair).map_err(Fault::refused)?;
             job.expect(digest, from).map_err(Fault::refused)?;
         }
-        let unknown = || Fault::refused("This version of downhaul does not know a fact of the list.");
+        let unknown = || Fault::refused("The list has a value that this version of downhaul does not understand.");
         if let Some(chunks) = &self.chunks {
             job.chunks = Some(chunks.read().ok_or_else(unknown)?);
         }

@@ -1,9 +1,9 @@
 //! [`Folders`]: the folders below which downloads may be saved.
 //!
 //! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
-//! [`Folders::everywhere`].) A client may be a web page or another user, so a folder is compared after all
-//! symbolic links in it were followed. A program with the rights of the user could still replace a folder by
-//! a link at the wrong moment; such a program needs no daemon for that.
+//! [`Folders::everywhere`].) A client may be a web page or another user, so all symbolic links in a path are
+//! followed before it is compared. A program with the rights of the user could still replace a folder by a
+//! link at the wrong moment, but such a program can write anywhere without the daemon too.
 
 use crate::fault::Fault;
 use std::io;
@@ -79,7 +79,8 @@ fn real_path(path: &Path) -> Option<PathBuf> {
     loop {
         match there.canonicalize() {
             Ok(real) => return Some(missing.iter().rev().fold(real, |path, name| path.join(name))),
-            // A link that leads nowhere is not missing: `symlink_metadata` finds it, and it is refused.
+            // A link without a target is not a missing folder: `symlink_metadata` finds the link, and the
+            // path is refused.
             Err(e) if e.kind() == io::ErrorKind::NotFound && there.symlink_metadata().is_err() => {
                 missing.push(there.file_name()?);
                 there = there.parent()?;

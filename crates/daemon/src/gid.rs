@@ -28,7 +28,7 @@ impl Gid {
     }
 
     /// Returns the lowest and the highest identifier that begin with these digits. Returns `None` if the text
-    /// has other characters, or not between 1 and 16 of them.
+    /// is empty, is longer than 16 digits, or has other characters.
     pub fn range_of_prefix(text: &str) -> Option<(Gid, Gid)> {
         let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() <= DIGITS && is_hex(text))?;
         let rest = 4 * (DIGITS - text.len());
@@ -37,7 +37,8 @@ impl Gid {
     }
 }
 
-/// Returns true if all characters are hexadecimal digits. A sign, which `from_str_radix` allows, is not.
+/// Returns true if all characters are hexadecimal digits. A sign, which `from_str_radix` allows, is not a
+/// digit.
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -15,8 +15,8 @@ use downhaul_engine::core::job::{Headers, NamedBy};
 use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName, Settings};
 use std::path::PathBuf;
 
-/// Options that would not do here what they say. With the first two, aria2 downloads nothing, and with the
-/// last one, a URL stands for several.
+/// Options that the daemon refuses because it does not support them. With the first two, aria2 downloads
+/// nothing. With the last one, a URL of aria2 stands for several URLs.
 const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 
 /// Returns the job of a download. `options` are all its options.
@@ -30,7 +30,7 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
         job.add_mirror(mirror)?;
     }
     if let Some(name) = NOT_HERE.into_iter().find(|name| options.is_true(name)) {
-        return Err(of_option(name, "downhaul has no such option for a download of a queue"));
+        return Err(of_option(name, "downhaul does not support it for a download in a queue"));
     }
     network::settings(&Settings::default(), options)?;
     let folder = folder(entry, options, folders)?;
@@ -126,8 +126,8 @@ fn if_exists(options: &Options) -> IfExists {
     }
 }
 
-/// Returns the highest number of connections. With the defaults, the library finds the best number. (A client
-/// may send all defaults back.)
+/// Returns the highest number of connections. A value that equals the default sets no limit, because clients
+/// send all defaults back. Without a limit, the library finds the best number.
 fn connections(options: &Options) -> Option<usize> {
     let number =
         |name: &str| Some(options.number(name)).filter(|number| *number != Options::default().number(name));

@@ -1,5 +1,5 @@
-//! The daemon of downhaul: a queue of downloads that survives every kill, for clients of aria2 and for its
-//! own.
+//! The daemon of downhaul. Its queue of downloads survives a kill at any moment. Clients of aria2 can use it,
+//! and so can clients of its own interface.
 //!
 //! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold it;
 //! - [`session_file`] reads and writes queues as aria2 does;

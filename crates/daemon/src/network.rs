@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The most networks. Each has connections and certificates of its own.
 const MOST: usize = 64;
 
-/// The options.
+/// The names of the options that decide how servers are reached.
 const NAMES: [&str; 14] = [
     "all-proxy",
     "all-proxy-passwd",
@@ -113,8 +113,8 @@ impl Networks {
             return Ok(*number);
         }
         if self.0.len() >= MOST {
-            let why = "There are too many different proxies, tries and time limits in use";
-            return Err(Fault::refused(format!("{why} ({MOST}): use those of another download.")));
+            let why = "Too many different combinations of proxies, tries and time limits are in use";
+            return Err(Fault::refused(format!("{why} ({MOST}). Use the values of another download.")));
         }
         let number = session.add_network(settings(base, &options)?)?;
         self.0.push((options, number));

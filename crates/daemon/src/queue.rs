@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The distance between the ranks of two downloads that were added one after the other. Twenty downloads can
-/// then move to the same place before ranks have to be given anew.
+/// then move to the same place before all ranks must be assigned again.
 const STEP: i64 = 1 << 20;
 
-/// Up to so many downloads are replaced one by one. For more, all sequences are sorted anew.
+/// Fewer downloads than this are replaced one by one. For more, all sequences are sorted again.
 const FEW: usize = 64;
 
 /// The place to which a download is moved.
@@ -60,7 +60,7 @@ type Ranks = VecDeque<(i64, Gid)>;
 pub struct Queue {
     entries: BTreeMap<Gid, Arc<Entry>>,
     queued: Ranks,
-    /// Those of the queued downloads that wait. The others are paused.
+    /// The queued downloads that wait. The other queued downloads are paused.
     waiting: Ranks,
     active: Ranks,
     over: Ranks,
@@ -99,7 +99,7 @@ impl Queue {
         self.entries.insert(entry.gid, Arc::new(entry));
     }
 
-    /// Replaces several downloads. The new ranks may be ranks that the others had before.
+    /// Replaces several downloads. A download may get the rank that another of them had before.
     pub fn put_all(&mut self, entries: Vec<Entry>) {
         if entries.len() < FEW {
             entries.iter().for_each(|entry| self.remove(entry.gid));
@@ -143,7 +143,8 @@ impl Queue {
         ranks.range(position.min(ranks.len())..).filter_map(|(_, gid)| self.entries.get(gid))
     }
 
-    /// Returns the downloads of a sequence backwards, from a position on that is counted from the end.
+    /// Returns the downloads of a sequence in reverse order, beginning at a position that is counted from the
+    /// end.
     pub fn back_from(&self, sequence: Sequence, position: usize) -> impl Iterator<Item = &Arc<Entry>> {
         let ranks = self.ranks(sequence);
         ranks.range(..ranks.len().saturating_sub(position)).rev().filter_map(|(_, gid)| self.entries.get(gid))
@@ -169,13 +170,14 @@ impl Queue {
         self.ranks(sequence).back().map_or(0, |(rank, _)| rank + STEP)
     }
 
-    /// Returns the ranks of some downloads that go to the front of the queue, in their order.
+    /// Returns ranks at the front of the queue for this many downloads, in order.
     pub fn front(&self, count: usize) -> Vec<i64> {
         self.ranks_at(0, count, None).0
     }
 
-    /// Returns the ranks for some downloads at a position of the queue. If there are not enough ranks, others
-    /// change theirs, and are returned too. The position is counted without the download that moves.
+    /// Returns ranks for `count` downloads at a position of the queue. If there are not enough free ranks
+    /// there, all queued downloads get new ranks, and are returned too. The download `moves` moves to this
+    /// position, so it is left out when positions are counted.
     pub fn ranks_at(&self, at: usize, count: usize, moves: Option<Gid>) -> (Vec<i64>, Vec<Entry>) {
         let here = moves.and_then(|gid| self.position(self.entries.get(&gid)?));
         let others = self.queued.len() - usize::from(here.is_some());
@@ -197,7 +199,7 @@ impl Queue {
         if step > 0 {
             return ((0..signed(count)).map(|number| first + number * step).collect(), Vec::new());
         }
-        // There are not enough ranks between these two, so all get new ones.
+        // There are not enough ranks between the two neighbours, so all downloads get new ones.
         let mut ranks = (0..).map(|number: i64| number * STEP);
         let mut changed = Vec::new();
         let mut give = |range: std::ops::Range<usize>, ranks: &mut dyn Iterator<Item = i64>| {

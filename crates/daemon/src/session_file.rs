@@ -1,8 +1,8 @@
 //! Reads and writes queues in the form of aria2: a line with the URLs of a file, and indented lines with its
 //! options. These are the files of `--input-file` and `--save-session` (`man aria2c`, INPUT FILE).
 //!
-//! Invariant: a session file that was written is read again as the same downloads. Only its owner can read
-//! it, because options can be passwords.
+//! Invariant: reading a session file gives the downloads that were written to it. Only its owner can read it,
+//! because options can be passwords.
 
 use crate::entry::{Entry, State as EntryState};
 use crate::facts::Facts;
@@ -13,7 +13,7 @@ use crate::state::State;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The option with what a list or a document says about a file. Only downhaul reads it.
+/// The option whose value is what a list or a document says about a file. Only downhaul reads it.
 const FACTS: &str = "downhaul-facts";
 
 /// Reads a list. Also returns the lines with options that aria2 does not have.

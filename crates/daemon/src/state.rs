@@ -1,6 +1,6 @@
 //! [`State`]: the downloads, their order, which of them the library runs, and the options of the daemon.
 //!
-//! Every change is saved before it is made, so a client that got an answer finds its change after any kill.
+//! Every change is saved before it is made. So a change is not lost by a kill once the client got the answer.
 //! Downloads that were active go first after the next start, in their order.
 //!
 //! The methods of [`State`] are in several files: [`changes`] makes the changes that clients ask for,
@@ -35,8 +35,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What clients are told about. Those of aria2 are told about the first five (`aria2.onDownloadStart` and so
-/// on).
+/// A notice for clients. Clients of aria2 get the first five (`aria2.onDownloadStart` and so on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The download began.
@@ -55,7 +54,7 @@ pub enum Notice {
     Gone,
 }
 
-/// What has to be done outside of the state, after a change.
+/// An action outside of the state that must follow a change.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Tell the clients.
@@ -66,13 +65,13 @@ pub enum Effect {
     Discard(JobId),
     /// Delete what a download has left.
     Delete(Box<Deletion>),
-    /// Limit this job of the library to so many bytes a second.
+    /// Limit this job of the library to this many bytes a second.
     Limit(JobId, Option<u64>),
-    /// Limit all jobs together to so many bytes a second.
+    /// Limit all jobs together to this many bytes a second.
     LimitAll(Option<u64>),
 }
 
-/// The result of a change, and what has to be done after it.
+/// The result of a change, and the effects that must be carried out after it.
 pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
 
 /// The progress of a download.
@@ -107,7 +106,7 @@ pub struct State {
 
 impl State {
     /// Returns the state that is in a store. `given` are the options with which the daemon was started. They
-    /// have precedence over those that clients have set in earlier runs, and are not stored.
+    /// have precedence over options that clients have set in earlier runs, and are not stored.
     ///
     /// # Errors
     /// Returns the error of the database.
@@ -149,8 +148,8 @@ impl State {
         self.globals.all()
     }
 
-    /// Returns all options of a download: its own ones, and below them those with which the daemon was
-    /// started.
+    /// Returns all options of a download: its own options, and those of the start of the daemon that it does
+    /// not set itself.
     pub fn options_of(&self, entry: &Entry) -> Options {
         entry.options.above(self.globals.given())
     }
@@ -251,8 +250,8 @@ impl State {
         Ok(())
     }
 
-    /// Like [`State::end`], for an end that has happened in any case. If it cannot be saved, the download is
-    /// looked at again after the next start: a complete file is then found on the disk.
+    /// Like [`State::end`], for a download that has ended already. If this cannot be saved, the download
+    /// begins again after the next start, and then finds a complete file on the disk.
     fn end_or_keep(&mut self, entry: Entry) {
         let gid = entry.gid;
         self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
@@ -282,7 +281,7 @@ impl State {
         self.save_all_or_keep(vec![entry]);
     }
 
-    /// Saves what has happened in any case.
+    /// Saves changes that have happened already. If they cannot be saved, they are still in the queue.
     fn save_all_or_keep(&mut self, entries: Vec<Entry>) {
         if let Err(error) = self.store.save(&entries) {
             tracing::error!("the downloads could not be saved: {error}");

@@ -1,12 +1,12 @@
 //! [`Store`]: the downloads on the disk, in a SQLite database.
 //!
-//! SQLite is used because every change is one small transaction among up to 100,000 downloads, and because
-//! a program that is killed at any moment leaves it whole. The write-ahead log is not forced to the disk
-//! for each change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the
-//! changes of the last seconds, but never damages the database
-//! (<https://sqlite.org/pragma.html#pragma_synchronous>).
+//! SQLite is used because every change is one small transaction among up to 100,000 downloads, and because a
+//! kill at any moment does not damage the database. The write-ahead log is not forced to the disk for each
+//! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the changes of the
+//! last seconds, but never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
 //!
-//! Invariant: one process uses a store at a time. A change that was answered is in the store.
+//! Invariant: only one process uses a store at a time. A change is in the store before its client gets an
+//! answer.
 
 use crate::entry::Entry;
 use crate::gid::Gid;

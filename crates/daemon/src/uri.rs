@@ -19,7 +19,7 @@ pub fn shown(uri: &str) -> Cow<'_, str> {
 /// Checks the URLs that a client sent for one file, and returns them without blanks around them.
 ///
 /// # Errors
-/// Returns a fault that names the first one that cannot be used.
+/// Returns a fault about the first URL that cannot be used.
 pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
     if uris.is_empty() {
         return Err(Fault::refused("URI is not provided."));
@@ -38,7 +38,8 @@ fn one(uri: &str) -> Result<String, Fault> {
     Ok(uri.into())
 }
 
-/// Returns the URLs that a client means. One that the client was shown without its secrets is the known one.
+/// Returns the URLs that a client means. Clients see the known URLs without their secrets, so such a text
+/// stands for the complete URL.
 pub fn meant(uris: Vec<String>, known: &[String]) -> Vec<String> {
     let same = |uri: &String| known.iter().find(|one| *one == uri || shown(one) == **uri);
     uris.into_iter().map(|uri| same(&uri).cloned().unwrap_or(uri)).collect()

@@ -1,5 +1,5 @@
-//! Calls and answers in JSON (JSON-RPC 2.0), as far as aria2 follows it: neither the version nor further
-//! parameters are checked, because many clients send other things there.
+//! Calls and answers in JSON (JSON-RPC 2.0). As in aria2, the version of the protocol in a call is not
+//! checked, and other members of a call are ignored, because many clients send wrong values there.
 
 use super::methods::Caller;
 use crate::facts;
@@ -63,7 +63,7 @@ pub fn answer_query(caller: &mut Caller<'_>, query: &[(String, String)]) -> Answ
     answer_value(caller, &call)
 }
 
-/// Returns the message that tells clients of a notice.
+/// Returns the message that tells a client about a notice.
 pub fn notification(method: &str, gid: &str) -> String {
     json!({ "jsonrpc": "2.0", "method": method, "params": [{ "gid": gid }] }).to_string()
 }
@@ -74,7 +74,7 @@ fn decode(text: &str) -> Result<Value, Fault> {
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    // Blanks were plus signs that a client did not encode.
+    // A plus sign that a client did not encode arrives as a blank.
     let text = text.replace(' ', "+");
     BASE64_STANDARD.decode(&text).or_else(|_| BASE64_STANDARD_NO_PAD.decode(&text)).ok()
 }

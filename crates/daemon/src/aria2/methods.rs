@@ -1,6 +1,7 @@
 //! Carries out the methods of aria2.
 //!
-//! Invariant: no method runs before the token was checked, except the two that return lists of names.
+//! Invariant: no method runs before its token was checked, except the two that return lists of names.
+//! `system.multicall` needs no token; each call in it needs one.
 
 use super::params::Params;
 use super::{VERSION, status};
@@ -75,7 +76,7 @@ pub struct Caller<'a> {
     token: &'a Token,
     /// True if a call had the right token.
     pub accepted: bool,
-    /// True if a call had a wrong token.
+    /// True if a call had a wrong token, or lacked a token that it needs.
     refused: bool,
     /// The names of the code and the message of a fault within `system.multicall`.
     fault: (&'static str, &'static str),
@@ -93,7 +94,7 @@ impl<'a> Caller<'a> {
         Caller { fault: ("faultCode", "faultString"), ..self }
     }
 
-    /// Returns true if a call had a wrong token. Its answer is then delayed.
+    /// Returns true if a call had a wrong token, or lacked a token that it needs. The answer is then delayed.
     pub fn was_refused(&self) -> bool {
         self.refused
     }
@@ -126,7 +127,8 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        // After a wrong token, no further one is tried in the same request, since the answer is delayed once.
+        // After a wrong token, no other token of the same request is compared, since the answer to a request
+        // is delayed only once.
         if !is_right || self.refused {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));
@@ -250,7 +252,7 @@ impl<'a> Caller<'a> {
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
-            // Every change was saved in the store. The session file is for other programs.
+            // Every change is in the store already. The session file is for other programs.
             "aria2.saveSession" => self.daemon.save_session().map(|()| ok()),
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.daemon.stop();
@@ -298,7 +300,7 @@ impl<'a> Caller<'a> {
             return Err(Fault::refused(format!("fileIndex is out of range: {file}")));
         }
         let at = params.optional_number(4)?.map(|at| usize::try_from(at).unwrap_or_default());
-        // As in aria2, what cannot be used is left out.
+        // As in aria2, URLs that cannot be used are left out.
         let added: Vec<String> =
             added.into_iter().filter_map(|one| uri::checked(vec![one]).ok()?.pop()).collect();
         let counts = self.daemon.change(|state| {
@@ -318,7 +320,8 @@ impl<'a> Caller<'a> {
         Ok(json!([counts.0, counts.1]))
     }
 
-    /// Describes some downloads of a sequence. A negative offset counts from the end, backwards.
+    /// Describes some downloads of a sequence. A negative offset counts from the end, and the downloads are
+    /// then returned in reverse order.
     fn tell_some(&self, params: &Params, sequence: Sequence) -> Result<Value, Fault> {
         let (offset, number, keys) = (params.number(0)?, params.number(1)?, params.optional_texts(2)?);
         let number = usize::try_from(number).map_err(|_| Fault::refused("num must be at least 0."))?;

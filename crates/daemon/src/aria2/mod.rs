@@ -14,5 +14,5 @@ pub mod xml;
 
 pub use json::metalink;
 
-/// The version that clients see. Some demand at least 1.34.0, and only digits are understood.
+/// The version that clients see. Some clients demand at least 1.34.0, and they understand only numbers.
 pub const VERSION: &str = "1.37.0";

@@ -1,4 +1,4 @@
-//! Describes downloads with the fields of `aria2.tellStatus`. All values are texts, sizes in bytes.
+//! Describes downloads with the fields of `aria2.tellStatus`. All values are texts. Sizes are in bytes.
 //!
 //! The library does not say which pieces of a file it has, only how many bytes. So `bitfield` shows as many
 //! pieces as there are bytes, beginning with the first one.
@@ -30,7 +30,7 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("connections", text(connections));
     add("numPieces", text(pieces));
     add("pieceLength", text(piece));
-    // Clients ask often, and most of them want to know other fields only.
+    // Clients ask often, and most of them do not ask for this field.
     if pieces > 0 && is_wanted("bitfield") {
         let done = if completed >= total { pieces } else { completed / piece };
         add("bitfield", bitfield(done, pieces).into());
@@ -66,11 +66,12 @@ pub fn files(state: &State, entry: &Entry) -> Value {
     }])
 }
 
-/// The most pieces of a file. aria2 has no such limit, but a client can say any length of a piece.
+/// The most pieces of a file. aria2 has no such limit. Without it, the bit field of a very large file would
+/// be very long.
 const PIECES_MOST: u64 = 1 << 16;
 
-/// Returns the length of a piece. It is a multiple of what the options say, if there would be too many
-/// pieces.
+/// Returns the length of a piece. It is the length in the options, or a multiple of it if there would be too
+/// many pieces.
 fn piece_length(state: &State, entry: &Entry, total: u64) -> u64 {
     let piece = state.value(entry, "piece-length").parse().unwrap_or(1_u64).max(1);
     piece.saturating_mul(total.div_ceil(piece).div_ceil(PIECES_MOST).max(1))

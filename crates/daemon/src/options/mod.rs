@@ -31,8 +31,8 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
-    /// Reads the options of one download that a client sent, as [`Options::from_client`] does. Options of the
-    /// daemon are left out, whatever their values are.
+    /// Reads the options of one download that a client sent, as [`Options::from_client`] does. A bad value of
+    /// an option of the daemon is left out, and is not a fault.
     ///
     /// # Errors
     /// Returns a fault that names the first option with a bad value.
@@ -42,7 +42,7 @@ impl Options {
 
     /// Reads the options that a client sent: an object with texts, numbers and booleans, and lists of texts
     /// for options that may occur several times. Unknown options, and options that clients may not change,
-    /// are left out. So are bad values of options that mean nothing to downhaul.
+    /// are left out. Bad values of options that downhaul does not use are left out too.
     ///
     /// # Errors
     /// Returns a fault that names the first option with a bad value.
@@ -140,7 +140,7 @@ impl Options {
         other.0.into_iter().for_each(|(name, value)| self.insert(name, value));
     }
 
-    /// Returns these options, and of `below` those that are not set here.
+    /// Returns these options, and the options of `below` that are not set here.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
         let mut all = below.clone();
@@ -153,7 +153,7 @@ impl Options {
         Options(self.0.iter().filter(|(name, _)| is_kept(name)).cloned().collect())
     }
 
-    /// Returns those of these options that are not set in `other`.
+    /// Returns these options without those that are set in `other`.
     #[must_use]
     pub fn outside(&self, other: &Options) -> Options {
         self.filtered(|name| !other.is_set(name))
@@ -251,7 +251,7 @@ fn checked(kind: Kind, value: &str) -> Option<String> {
     }
     let value = if matches!(kind, Kind::Text | Kind::Lines) { value } else { value.trim() };
     match kind {
-        // As in aria2, an option that stands alone is true.
+        // As in aria2, an option without a value is true.
         Kind::Bool if value.is_empty() => Some("true".into()),
         Kind::Bool => matches!(value, "true" | "false").then(|| value.to_string()),
         Kind::OneOf(words) => words.contains(&value).then(|| value.to_string()),

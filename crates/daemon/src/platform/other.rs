@@ -1,5 +1,5 @@
-//! Files that only the user can read, on systems without the rights of Unix. There, the user's own folders
-//! protect the files in them.
+//! Files that only the user can read, on systems without the permissions of Unix. There, the permissions of
+//! the user's folder protect the files in it.
 
 use std::fs::OpenOptions;
 use std::io;

@@ -5,14 +5,15 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Creates a file that only the user can read. If the file exists, the rights of other users are removed.
+/// Creates a file that only the user can read. If the file exists, the permissions of other users are
+/// removed.
 ///
 /// # Errors
 /// Returns the error of the system, or an error if the path leads to a device or a pipe.
 pub fn create_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
-    // The rights of a device such as `/dev/null` belong to all programs of the machine.
+    // All programs of the machine rely on the permissions of a device such as `/dev/null`.
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

@@ -23,13 +23,13 @@ pub struct Edit {
     pub options: Option<Options>,
     /// The new URLs. The bytes of the file are kept.
     pub uris: Option<Vec<String>>,
-    /// Pauses or resumes it.
+    /// Pauses the download if true, and resumes it if false.
     pub paused: Option<bool>,
-    /// Moves it within the queue.
+    /// Moves the download within the queue.
     pub place: Option<Place>,
 }
 
-/// Options of an [`Item`] that are not options of its download.
+/// Options of an [`Item`] that say how it is added. The download does not keep them.
 const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
 impl State {
@@ -107,7 +107,7 @@ impl State {
     /// Pauses downloads. Active ones go to the front of the queue, in their order.
     ///
     /// # Errors
-    /// Returns a fault if one of them can't be paused. Then none is.
+    /// Returns a fault if one of them cannot be paused. Then none is paused.
     pub fn pause(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {
@@ -129,7 +129,7 @@ impl State {
         Ok(((), effects.collect()))
     }
 
-    /// Lets paused downloads wait for their turn.
+    /// Resumes paused downloads: they wait for their turn.
     ///
     /// # Errors
     /// Returns a fault if one of them is not paused. Then none changes.
@@ -144,7 +144,7 @@ impl State {
         Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect()))
     }
 
-    /// Lets a download that failed or was removed wait for another try. It goes to the end of the queue.
+    /// Tries a download again that failed or was removed. It goes to the end of the queue.
     ///
     /// # Errors
     /// Returns a fault if the download has not failed.
@@ -158,11 +158,11 @@ impl State {
         Ok(((), vec![Effect::Tell(Notice::Changed, gid)]))
     }
 
-    /// Changes a download that is not over, in all fields or in none. An active one begins again where it is,
-    /// unless only its limit changes.
+    /// Changes a download that is not over, in all fields or in none. An active download is stopped and
+    /// begins again, unless only its limit changes.
     ///
     /// # Errors
-    /// Returns a fault that says which field cannot be changed so.
+    /// Returns a fault that says which change is not possible.
     pub fn edit(&mut self, gid: Gid, edit: Edit) -> Changed<()> {
         let before = self.known(gid)?.clone();
         let mut after = self.with_progress(&before);
@@ -215,20 +215,20 @@ impl State {
         let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
         after.options.extend(change);
         if !self.has_same_name(before, after) {
-            // The name was chosen with the options from before.
+            // The name was chosen with the old options.
             (after.path, after.total, after.completed) = (None, None, 0);
         }
         Ok(())
     }
 
-    /// Gives a changed download its rank. Returns other downloads that get a new rank.
+    /// Gives a changed download its rank. Returns the other downloads whose ranks change.
     fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
         let gid = before.gid;
         let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
-        // An active one goes to the front of the queue.
+        // An active download goes to the front of the queue.
         let here = if before.state.is_queued() { self.queue.position(before) } else { Some(0) };
         let at = match place {
             Some(place) if before.state.is_queued() => self.queue.target(gid, place).ok_or_else(missing)?,

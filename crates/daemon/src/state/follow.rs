@@ -1,4 +1,4 @@
-//! Follows Metalink documents: when one has become complete, its files are downloaded too
+//! Follows Metalink documents: when a document is complete, its files are downloaded too
 //! (`--follow-metalink`).
 //!
 //! Invariant: the end of the document and its files are saved together. No secret of a client is sent to
@@ -18,12 +18,13 @@ use std::path::Path;
 /// The endings of Metalink files (RFC 5854, section 3, and the older form).
 const ENDINGS: [&str; 2] = ["meta4", "metalink"];
 
-/// Options of a document that are not those of its files.
+/// Options of a document that its files do not inherit.
 const OF_DOCUMENT: [&str; 4] = ["checksum", "index-out", "out", "select-file"];
 
 impl State {
-    /// Returns the downloads of the files of a document that has become complete, and notes them in its
-    /// download. Other downloads have none. They go to the front of the queue.
+    /// If a complete download is a Metalink document, returns new downloads for its files, and adds their
+    /// identifiers to it. The new downloads go to the front of the queue. If this changes the ranks of other
+    /// downloads, they are returned too.
     pub(super) fn followers(&self, done: &mut Entry, now: u64) -> Vec<Entry> {
         let is_followed = self.value(done, "follow-metalink") != "false" && done.followed_by.is_empty();
         let Some(document) = done.path.as_deref().filter(|_| is_followed).and_then(read) else {

@@ -1,21 +1,22 @@
 //! [`Globals`]: the options of the daemon.
 //!
 //! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs. They are never stored, so the next start decides anew. What a client sets in this run counts
-//! from then on.
+//! earlier runs. They are never stored, so the next start decides anew. A value that a client sets in this
+//! run replaces that of the start.
 
 use crate::folders::Folders;
 use crate::options::Options;
 
 /// The options of the daemon.
 pub(super) struct Globals {
-    /// Those of the start that affect downloads.
+    /// The options of the start that affect downloads.
     given: Options,
-    /// Those that clients have set, and that count in this run.
+    /// The options that clients have set, and that are in force in this run.
     set: Options,
-    /// Those that clients have set in earlier runs, and that this start has replaced. They are still stored.
+    /// The options that clients have set in earlier runs, and that this start has replaced. They are still
+    /// stored.
     replaced: Options,
-    /// All that count in this run.
+    /// All options that are in force in this run.
     all: Options,
 }
 
@@ -26,7 +27,7 @@ impl Globals {
             // The default folder is a value that `dir` may have, so setting it does not fail.
             let _ = given.set("dir", &folders.default().to_string_lossy());
         }
-        // A folder that clients have chosen counts as long as the user allows it.
+        // A folder that clients have chosen is used as long as the user allows it.
         let is_allowed = stored.get("dir").is_none_or(|folder| folders.allow(folder).is_ok());
         let explicit = given.without(&["dir"]);
         let set = stored.outside(&explicit);
@@ -35,12 +36,13 @@ impl Globals {
         Globals { given: given.of_downloads(), replaced: stored.outside(&set), set, all }
     }
 
-    /// Returns all options that count.
+    /// Returns all options that are in force.
     pub(super) fn all(&self) -> &Options {
         &self.all
     }
 
-    /// Returns the options of the start that affect downloads. They are below the own options of each.
+    /// Returns the options of the start that affect downloads. The own options of a download have precedence
+    /// over them.
     pub(super) fn given(&self) -> &Options {
         &self.given
     }
@@ -61,8 +63,8 @@ impl Globals {
         }
     }
 
-    /// Returns the options after the daemon read its configuration again. These count above those that
-    /// clients have set, as those of a start do.
+    /// Returns the options after the daemon read its configuration again. They have precedence over those
+    /// that clients have set, as the options of a start do.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
         let set = self.set.outside(change);
         Globals {

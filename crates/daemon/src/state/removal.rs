@@ -13,7 +13,7 @@ use downhaul_engine::{Job, Settings};
 use std::io;
 use std::path::PathBuf;
 
-/// What is deleted of a download that was removed.
+/// The files of a removed download that must be deleted.
 #[derive(Debug, PartialEq)]
 pub struct Deletion {
     job: Job,
@@ -81,7 +81,7 @@ impl State {
         Ok(((), effects))
     }
 
-    /// Returns what is deleted of a download that was removed, if its path is known and allowed.
+    /// Returns the effect that deletes the files of a removed download, if its path is known and allowed.
     pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
         let path =
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;

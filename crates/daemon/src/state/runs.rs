@@ -1,4 +1,4 @@
-//! Which downloads the library runs: they begin, make progress and end.
+//! The downloads that the library runs: how they begin, make progress and end.
 //!
 //! Invariant: what an event of the library says about a download is saved before clients are told.
 
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The code of a download whose URL or options cannot be used.
+/// The code of the failure of a download whose URL or options cannot be used.
 const REFUSED: &str = "url.invalid";
 
 /// The most downloads that are active at once, whatever a client asks for. Each has its own plan in memory,
@@ -30,7 +30,7 @@ pub(super) struct Run {
     pub(super) made: Arc<Entry>,
     /// The path of the file, once it is known.
     pub(super) path: Option<PathBuf>,
-    /// True if it was told to stop, and the download is not active any more.
+    /// True if the job was told to stop, and the download is not active any more.
     pub(super) is_stopping: bool,
     /// True if the download was removed with its files. They are deleted when the job has ended.
     pub(super) discards: bool,
@@ -44,7 +44,7 @@ pub(super) struct Beginning {
 
 impl State {
     /// Returns the job of the next download that may begin, and the options of its network. A download whose
-    /// job cannot be made has failed.
+    /// job cannot be made fails.
     pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
         let mut effects = Vec::new();
         let most = usize::try_from(self.options().number("max-concurrent-downloads")).unwrap_or(usize::MAX);
@@ -77,8 +77,8 @@ impl State {
         entry.map_or(Vec::new(), |entry| self.fail(&entry, (REFUSED.into(), fault.message), now))
     }
 
-    /// Records which job of the library the download has that [`State::next`] returned. The download may have
-    /// been paused, removed or limited since its job was made.
+    /// Records the job that the library started for the download that [`State::next`] returned. The download
+    /// may have been paused, removed or limited since its job was made.
     pub fn began(&mut self, job: JobId) -> Option<Effect> {
         let Beginning { made, discards } = self.beginning.take()?;
         let gid = made.gid;
@@ -114,7 +114,7 @@ impl State {
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
             // The next run of a download that was just paused continues the same partial file. A download
-            // that has got another name begins anew.
+            // that has got another name begins with a new file.
             EventKind::Started { path, size, .. }
                 if !entry.state.is_over()
                     && self.has_same_name(&entry, &made)
@@ -169,7 +169,7 @@ impl State {
         Some(Effect::Stop(job))
     }
 
-    /// Returns true if the options give two states of a download the same name.
+    /// Returns true if two states of a download have the same folder and name in their options.
     pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
         ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
     }

@@ -1,8 +1,8 @@
 //! Decides by the headers of a request if it may be answered at all.
 //!
-//! Every web page can send requests to this machine. A browser says for which page it sends one, in
-//! `Origin` and in `Sec-Fetch-Site`. A page whose name was made to lead to this machine (DNS rebinding)
-//! shows itself in `Host`.
+//! Every web page can send requests to this machine. A browser says for which page it sends one, in `Origin`
+//! and in `Sec-Fetch-Site`. An attacker can make the name of a web page lead to this machine (DNS rebinding).
+//! Then `Host` has that name.
 //!
 //! Invariant: a request that these headers show to come from a page of someone else is not answered.
 
@@ -23,7 +23,7 @@ pub struct Allowed {
     pub origins: Vec<String>,
 }
 
-/// Returns why a request is refused, if it is.
+/// Checks if a request may be answered.
 ///
 /// # Errors
 /// Returns the reason in words for the user.
@@ -50,7 +50,7 @@ pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        // A text that is not ASCII is no known host or origin.
+        // A value that is not ASCII is not a known host or origin.
         (value, None) => Ok(value.map(|value| value.to_str().unwrap_or("?"))),
         _ => Err("Host, Origin and Sec-Fetch-Site may be sent only once."),
     }
@@ -63,12 +63,12 @@ fn read_host(scheme: &str, host: &str) -> Option<Url> {
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))
 }
 
-/// Returns true if the `Host` of a request cannot be a name that someone else made to lead here. Requests
-/// without one come from programs, since browsers always send it.
+/// Returns true if the `Host` of a request cannot be a name that an attacker made to lead to this machine. A
+/// request without `Host` comes from a program, since browsers always send it.
 fn is_known_host(allowed: &Allowed, host: &str) -> bool {
     let Some(url) = read_host("http", host) else { return false };
     match url.host() {
-        // A number in any form is an address, and no one else can make it lead here.
+        // A number in any form is an address. An attacker cannot change where it leads.
         Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) => true,
         Some(url::Host::Domain(name)) => {
             // A dot at the end says that the name is complete (RFC 1034, section 3.1).
@@ -90,7 +90,7 @@ fn is_allowed_origin(allowed: &Allowed, origin: &str, host: Option<&str>) -> boo
     if EXTENSIONS.contains(&scheme) {
         return true;
     }
-    // The page of the daemon itself. Its `Host` was checked before.
+    // This is the page of the daemon itself. `Host` was checked before.
     let host = host.and_then(|host| read_host(scheme, host));
     let (Ok(page), Some(host)) = (Url::parse(origin), host) else { return false };
     matches!(scheme, "http" | "https") && page.host() == host.host() && page.port() == host.port()

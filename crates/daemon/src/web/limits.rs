@@ -1,7 +1,7 @@
 //! [`Limits`]: what clients may use before they have shown the secret.
 //!
-//! Invariant: clients without the secret hold at most some places and some memory, so that those with the
-//! secret are still answered.
+//! Invariant: the connections and the memory that clients without the secret use are bounded, so that clients
+//! with the secret are still answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 /// about as long.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
-/// The most requests with a wrong token that wait for their answer. Further ones are refused at once.
+/// The most requests with a wrong token that wait for their answer. Further requests are refused at once.
 const REFUSED_MOST: usize = 16;
 
 /// The most WebSocket connections that have not shown the secret. aria2's clients may listen without it.
 const STRANGERS_MOST: usize = 64;
 
-/// Bodies that are longer than this share some places, because each of them may take 2 MiB of memory.
+/// Bodies that are longer than this share a limited number of places, because each may take 2 MiB of memory.
 pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
 /// The most long bodies that are received at once.
@@ -25,7 +25,8 @@ const LONG_BODIES_MOST: usize = 16;
 
 /// The places that requests share.
 pub(super) struct Limits {
-    /// Answers to wrong tokens wait for each other, so that many connections try out no more than one.
+    /// Answers to wrong tokens wait for each other, so that many connections cannot try more tokens than one
+    /// connection can.
     turn: Mutex<()>,
     refused: Semaphore,
     strangers: Arc<Semaphore>,

@@ -1,4 +1,4 @@
-//! [`Log`]: the last lines about what happened, for `downhaul logs`.
+//! [`Log`]: the last lines about downloads and the daemon, for `downhaul logs`.
 //!
 //! Invariant: the log is in memory and bounded. Its lines have numbers without gaps, and no secrets.
 

@@ -2,7 +2,7 @@
 //!
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
-//! - [`log`] has what happened; `token` compares the secret;
+//! - [`log`] keeps the last lines of the log; `token` compares the secret;
 //! - `limits` bounds what clients without the secret may use;
 //! - `server` accepts connections, and `socket` serves WebSocket clients.
 //!
@@ -59,7 +59,7 @@ pub struct Web {
     pub token: Arc<Token>,
     /// The hosts and origins from which requests may come.
     pub allowed: Arc<Allowed>,
-    /// What happened.
+    /// The log of the daemon.
     pub log: Log,
     limits: Arc<Limits>,
 }
@@ -92,7 +92,7 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     let (parts, body) = request.into_parts();
     let length: Option<u64> =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    // Without a length, the body may be long, or there is none.
+    // Without a length, the body may be long. Without a transfer coding too, there is no body.
     let is_long = match length {
         Some(length) => length > limits::SMALL_BODY,
         None => parts.headers.contains_key(header::TRANSFER_ENCODING),
@@ -119,7 +119,7 @@ fn refusal(path: &str, status: StatusCode, why: &'static str) -> Response {
     }
 }
 
-/// Refuses what must not be answered, and adds the headers that every answer has.
+/// Refuses requests that must not be answered, and adds the headers that every answer has.
 async fn guarded(State(web): State<Web>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let (mut response, origin) = match guard::check(&web.allowed, request.uri(), request.headers()) {
@@ -169,7 +169,7 @@ async fn get_json(
     uri: Uri,
 ) -> Response {
     if let Ok(upgrade) = upgrade {
-        // Without a secret, every client is known.
+        // A daemon without a secret knows no strangers: every client may listen.
         let stranger = if web.token.is_set() { web.limits.stranger() } else { None };
         if web.token.is_set() && stranger.is_none() {
             let why = "Too many clients listen without the secret.";
@@ -196,7 +196,7 @@ async fn get_json(
         return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
     }
     match callback {
-        // A script element sees no body with another status.
+        // A script element ignores the body of a response with another status.
         Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
         None => respond(answer.status, "application/json-rpc", answer.body),
     }

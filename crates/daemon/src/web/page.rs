@@ -1,7 +1,7 @@
-//! The page of the daemon. Its files are in `crates/daemon/page`, and are served as they are: there is no
-//! step that builds them, so what is read there is what runs.
+//! The page of the daemon. Its files are in `crates/daemon/page`, and are served unchanged. No step builds
+//! them, so they are easy to read and to check.
 //!
-//! Invariant: the page needs no secret to load, has no data in it, and requests nothing from elsewhere.
+//! Invariant: the page needs no secret to load, has no data in it, and sends requests only to the daemon.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};

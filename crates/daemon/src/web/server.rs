@@ -12,11 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// The most connections at once. Further ones wait. Each client has one to six.
+/// The most connections at once. Further connections wait. Each client opens one to six.
 const CONNECTIONS_MOST: usize = 1024;
 
 /// The longest time for the TLS handshake, for the head of a request, and between two requests of a
-/// connection. It is short, so that connections of a program that sends nothing are soon free for others.
+/// connection. It is short, so that a program that sends nothing does not take the place of other clients for
+/// long.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The wait after the system could not accept a connection, for instance because too many files are open.
@@ -36,7 +37,7 @@ impl Server {
         Server { routes, tls, places: Arc::new(Semaphore::new(CONNECTIONS_MOST)) }
     }
 
-    /// Serves the connections of a listener, without an end.
+    /// Serves the connections of a listener. It does not return.
     pub async fn serve(self, listener: TcpListener) {
         loop {
             // The semaphore is never closed.

@@ -10,8 +10,8 @@ use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Runs until the client closes the connection. A `stranger` has not shown the secret yet, and holds one of
-/// few places until then.
+/// Runs until the client closes the connection. `stranger` is the place of a client that has not shown the
+/// secret yet. It is free again when the client has shown it.
 pub async fn run(web: Web, mut socket: WebSocket, mut stranger: Option<OwnedSemaphorePermit>) {
     let mut notices = web.daemon.notices();
     loop {
@@ -49,7 +49,8 @@ enum Answer {
     Close,
 }
 
-/// Answers a message. After a call with the secret, the client is no stranger.
+/// Answers a message. After a call with the secret, the client does not need its place for strangers any
+/// more.
 async fn answer(web: &Web, message: &Message, stranger: &mut Option<OwnedSemaphorePermit>) -> Answer {
     let body: &[u8] = match message {
         Message::Text(text) => text.as_bytes(),

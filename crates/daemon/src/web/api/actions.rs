@@ -32,7 +32,7 @@ pub struct Wanted {
     sequence: Option<String>,
     /// Only downloads whose name or URL contains this text.
     search: Option<String>,
-    /// The number of these downloads that are left out at the beginning.
+    /// The number of matching downloads that are skipped.
     #[serde(default)]
     offset: usize,
     /// The largest number of downloads in the answer, from 0 to 10,000. The default is 100.
@@ -42,9 +42,9 @@ pub struct Wanted {
 /// Some downloads.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Downloads {
-    /// The number of all downloads that were asked for.
+    /// The number of all downloads that match the query.
     count: usize,
-    /// The downloads from the offset on. Those that are over begin with the newest.
+    /// The downloads from the offset on. Of those that are over, the newest is first.
     downloads: Vec<Download>,
 }
 
@@ -59,7 +59,7 @@ pub struct New {
     options: Value,
     /// Its position in the queue, from 0. Without a position, the download goes to the end.
     position: Option<u32>,
-    /// True if it waits until it is resumed.
+    /// True if the download waits until it is resumed.
     #[serde(default)]
     paused: bool,
 }
@@ -68,11 +68,11 @@ pub struct New {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Pauses or resumes it.
+    /// True pauses the download, and false resumes it.
     paused: Option<bool>,
-    /// Moves it to this position of the queue, from 0.
+    /// Moves the download to this position of the queue, from 0.
     position: Option<u32>,
-    /// Replaces its URLs, such as an expired one. Its bytes are kept.
+    /// Replaces the URLs of the download, for instance after one expired. The downloaded bytes are kept.
     urls: Option<Vec<String>>,
     /// Changes options, with the names of aria2.
     options: Option<Value>,
@@ -91,7 +91,7 @@ pub struct Removal {
 pub struct ListName {
     /// The file name of the list, which can show its form.
     name: Option<String>,
-    /// True if its downloads wait until they are resumed.
+    /// True if the downloads of the list wait until they are resumed.
     #[serde(default)]
     paused: bool,
 }
@@ -100,7 +100,7 @@ pub struct ListName {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeAll {
-    /// Pauses or resumes all downloads that are not over.
+    /// True pauses all downloads that wait or are active, and false resumes all paused ones.
     paused: bool,
 }
 
@@ -147,7 +147,7 @@ pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Resul
     Ok(Json(Downloads { count, downloads }))
 }
 
-/// Returns the downloads of a sequence from an offset on. Those that are over begin with the newest.
+/// Returns the downloads of a sequence from an offset on. Of those that are over, the newest is first.
 fn in_order(
     state: &DaemonState,
     sequence: Sequence,
@@ -217,7 +217,7 @@ pub async fn add_list(
         return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
     }
     for item in &mut found {
-        // A truth value is always accepted.
+        // A boolean is always accepted.
         let _ = item.options.set("pause", if list.paused { "true" } else { "false" });
     }
     match web.daemon.change(|state| state.add_all(found, None, now())) {

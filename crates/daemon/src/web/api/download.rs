@@ -37,13 +37,13 @@ pub struct Download {
     pub error: Option<Failure>,
     /// How a complete file was verified, such as `sha-256 from the list`.
     pub proof: Option<String>,
-    /// The time when it was added, in milliseconds since the Unix epoch.
+    /// The time when the download was added, in milliseconds since the Unix epoch.
     pub added: u64,
-    /// The time when it ended, in milliseconds since the Unix epoch.
+    /// The time when the download ended, in milliseconds since the Unix epoch.
     pub ended: Option<u64>,
-    /// Its position in the queue from 0, if it waits or is paused.
+    /// The position in the queue from 0, if the download waits or is paused.
     pub position: Option<usize>,
-    /// Its limit in bytes a second.
+    /// The limit of the download in bytes a second.
     pub limit: Option<u64>,
 }
 

@@ -29,7 +29,8 @@ struct Changes {
     daemon: Daemon,
     notices: Receiver<(Notice, Gid)>,
     tick: Interval,
-    /// True if the last progress had active downloads. The progress after it says that there are none.
+    /// True if the last report of the progress had active downloads. One report without active downloads
+    /// follows it.
     was_active: bool,
 }
 
@@ -40,7 +41,8 @@ impl Changes {
         Changes { daemon: daemon.clone(), notices: daemon.notices(), tick, was_active: true }
     }
 
-    /// Returns the next object. Its key `kind` says what it is. Returns `None` at the end of the daemon.
+    /// Returns the next event as an object. Its key `kind` is the kind of the event. Returns `None` at the
+    /// end of the daemon.
     async fn next(&mut self) -> Option<Value> {
         loop {
             tokio::select! {
@@ -82,7 +84,7 @@ impl Changes {
     }
 }
 
-/// Returns what happens, as a stream of server-sent events, or over a WebSocket.
+/// Returns the events, as a stream of server-sent events or over a WebSocket.
 ///
 /// Each event is a JSON object. Its `kind` is `started`, `paused`, `removed`, `completed`, `failed`,
 /// `changed`, `gone`, `progress` or `missed`.

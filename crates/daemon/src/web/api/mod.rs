@@ -1,5 +1,5 @@
-//! The interface of downhaul itself: REST with JSON, and events. It says what the interface of aria2 cannot
-//! say: why a file failed in words, how it was verified, and lists of any form.
+//! The interface of downhaul itself: REST with JSON, and events. It has what the interface of aria2 lacks:
+//! stable codes of failures, how a file was verified, and lists in any form.
 //!
 //! `GET /api/v1/openapi.json` describes it (OpenAPI 3.1). Every request needs the header
 //! `Authorization: Bearer SECRET`, except for this description.
@@ -80,7 +80,7 @@ async fn authorized(State(web): State<Web>, request: Request, next: Next) -> Res
     if web.token.accepts(given) {
         return next.run(request).await;
     }
-    // A browser page asks without a secret first. Only a wrong one is slowed down.
+    // The page of the daemon first asks without a secret. Only answers to a wrong secret are delayed.
     if !web.limits.slow_down(given.is_some()).await {
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
     }
