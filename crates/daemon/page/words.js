@@ -1,5 +1,4 @@
-// Words and numbers for people.
-// @ts-check
+// Numbers and states as people read them. @ts-check
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -28,18 +27,18 @@ const ADVICE = [
   ["http.not_found", "Check the URL. If the file has moved, add its new URL."],
   ["http.gone", "The file was removed from the server. Look for another source."],
   ["http.unauthorized", "The server requires a login: add a header or a login."],
-  ["http.forbidden", "The server refuses this download. The URL may have expired: enter a new one, which keeps the progress."],
-  ["http.busy", "The server is overloaded. Try it again later."],
-  ["http.later", "The server asks for a long wait. Try it again later."],
-  ["digest", "The file does not have its digest. Compare the digest with its source, or try another URL."],
-  ["disk.full", "Make room on the disk, and try it again."],
+  ["http.forbidden", "The server refuses this download. The URL may have expired. Enter a new URL: the progress is kept."],
+  ["http.busy", "The server is overloaded. Try again later."],
+  ["http.later", "The server asks for a long wait. Try again later."],
+  ["digest", "The file does not have the expected digest. Check the expected digest, or try another URL."],
+  ["disk.full", "Free some space on the disk, and try again."],
   ["disk", "Check the folder and its permissions."],
   ["file.exists", "Another file has this name. Choose a name or another folder."],
   ["file.locked", "Another program is downloading this file. Wait for it."],
   ["dns", "Check the name of the host and your connection."],
-  ["connect", "The host cannot be reached. Check your connection, or try it again later."],
+  ["connect", "The host cannot be reached. Check your connection, or try again later."],
   ["tls", "No secure connection is possible. Check the clock of this machine and the certificate of the server."],
-  ["content.html", "The server sent a web page instead of the file. Perhaps it wants a login."],
+  ["content.html", "The server sent a web page instead of the file. It may require a login."],
   ["url", "Check the URL and the options."],
 ];
 
@@ -53,7 +52,7 @@ export function verified(proof) {
   return proof ?? "not verified";
 }
 
-/** What a row says about a download. @param {import("./api.js").Download} download */
+/** The texts of a row about a download. @param {import("./api.js").Download} download */
 export function facts(download) {
   const { state, total, completed } = download;
   const bytes = total === null ? size(completed) : completed >= total ? size(total) : `${size(completed)} of ${size(total)}`;

@@ -97,7 +97,8 @@ impl Facts {
             let digest = Digest::from_pair(pair).map_err(Fault::refused)?;
             job.expect(digest, from).map_err(Fault::refused)?;
         }
-        let unknown = || Fault::refused("The list has a value that this version of downhaul does not understand.");
+        let unknown =
+            || Fault::refused("The list has a value that this version of downhaul does not understand.");
         if let Some(chunks) = &self.chunks {
             job.chunks = Some(chunks.read().ok_or_else(unknown)?);
         }

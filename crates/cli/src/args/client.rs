@@ -40,7 +40,7 @@ pub enum ClientCommand {
     Logs(Logs),
     /// Show the bars of a running daemon
     ///
-    /// Ctrl-C ends the command, and the daemon goes on.
+    /// Ctrl-C ends the command, and the daemon keeps running.
     Attach(Attach),
 }
 

@@ -1,4 +1,5 @@
-//! [`Arguments`]: the options and URLs of the command line, with the options of `aria2.conf` below them.
+//! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`, over which they
+//! have precedence.
 //!
 //! The rules are those of `getopt_long`, as aria2 uses it: options and URLs in any order, `--opt=V` and
 //! `--opt V`, unique beginnings of names, `-x16` and `-x 16`. An option with a boolean value takes the value
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The exit status for an option that cannot be used (`man aria2c`, EXIT STATUS).
 pub(super) const BAD_OPTION: u8 = 28;
 
-/// The letters of options.
+/// The letters of the options that have one.
 const LETTERS: [(char, &str); 27] = [
     ('D', "daemon"),
     ('M', "metalink-file"),
@@ -103,7 +104,7 @@ impl Refused {
         Refused::new(BAD_OPTION, format!("aria2c: {why}\n{USAGE}"))
     }
 
-    /// Returns the refusal of a value that an option cannot have.
+    /// Returns the refusal of a value that is not allowed.
     pub(super) fn value(why: impl std::fmt::Display) -> Refused {
         Refused::new(BAD_OPTION, format!("Exception: errorCode={BAD_OPTION} {why}\n{USAGE}"))
     }
@@ -208,7 +209,7 @@ fn takes_value(name: &str) -> bool {
     !is_optional && row(name).is_none_or(|row| row.2 != Kind::Bool)
 }
 
-/// Returns the value of an option that stands alone.
+/// Returns the value of an option that is given without one.
 fn alone(name: &str) -> String {
     if name == "help" { "#basic".into() } else { "true".into() }
 }

@@ -3,7 +3,7 @@
 use downhaul_daemon::aria2::VERSION;
 use downhaul_daemon::options::{Kind, TABLE};
 
-/// Returns the text of `-v`. Programs look for the version and for the hash algorithms.
+/// Returns the text of `-v`. Programs read the version and the hash algorithms in it.
 pub(super) fn version() -> String {
     format!(
         "aria2 version {VERSION}\n\
@@ -15,7 +15,7 @@ pub(super) fn version() -> String {
     )
 }
 
-/// The options that `-h` shows first, with what they do.
+/// The options that `-h` shows, with their effects.
 const BASIC: &[(&str, &str)] = &[
     ("-d, --dir=DIR", "The folder to save files into."),
     ("-o, --out=FILE", "The name of the file, below the folder."),
@@ -27,7 +27,7 @@ const BASIC: &[(&str, &str)] = &[
     ("-Z, --force-sequential[=true|false]", "Each URL is a file of its own, not a mirror."),
     ("--header=HEADER", "Send this header. It can be repeated."),
     ("--checksum=TYPE=DIGEST", "The file must have this digest."),
-    ("--max-overall-download-limit=SPEED", "At most so many bytes a second (500K, 2M)."),
+    ("--max-overall-download-limit=SPEED", "At most this many bytes a second (500K, 2M)."),
     ("--all-proxy=PROXY", "Use this proxy."),
     ("--load-cookies=FILE", "Use the cookies in FILE (Netscape format)."),
     ("--enable-rpc[=true|false]", "Answer clients of aria2, such as AriaNg and aria2p."),

@@ -3,7 +3,7 @@
 //!
 //! - [`arguments`] reads the command line and `aria2.conf`, and [`items`] the lists of files;
 //! - [`settings`] makes the settings of the library from them;
-//! - [`session`] runs the queue, [`rpc`] serves clients meanwhile, [`hooks`] starts programs;
+//! - [`session`] runs the queue, [`rpc`] listens for clients, [`hooks`] starts programs;
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
 //! Invariant: exit statuses, and all lines that programs read, are those of aria2 1.36

@@ -24,8 +24,8 @@ pub(super) struct Rpc {
     pub(super) tls: Option<tls::Server>,
 }
 
-/// Options that aria2 has, and that would not protect clients here. They are refused, so that no one relies
-/// on them.
+/// Options that protect the daemon in aria2, and that downhaul does not have. They are refused, so that no
+/// user relies on them.
 const MISSING: [(&str, &str); 1] =
     [("rpc-user", "downhaul has no user names for clients. Use --rpc-secret.")];
 
@@ -51,7 +51,7 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
                 "--rpc-listen-all: without --rpc-secret, downhaul answers only clients on this machine.";
             return Err(Refused::value(why));
         }
-        // Without IPv6, only IPv4 is there.
+        // If the machine has no IPv6, the IPv4 address is used.
         true => &[IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
         false => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
     };

@@ -51,7 +51,7 @@ pub(super) struct Screen {
     summary_at: Instant,
     results: String,
     log: Option<File>,
-    /// When downloads began, and how many bytes they had then.
+    /// The times when downloads began, and the bytes that they had at that time.
     begun: HashMap<Gid, (Instant, u64)>,
     /// The average speeds of downloads that are over, in bytes a second.
     speeds: HashMap<Gid, u64>,
@@ -159,7 +159,8 @@ impl Screen {
         }
     }
 
-    /// Returns the progress, which is printed each second. Sometimes a summary comes before it.
+    /// Returns the progress, which is printed each second. If `--summary-interval` has passed, a summary
+    /// comes before it.
     pub(super) fn progress(&mut self, state: &State) -> String {
         let mut text = String::new();
         let active: Vec<&Entry> = state.queue().iter(Sequence::Active).map(|entry| &**entry).collect();
@@ -302,7 +303,7 @@ fn abbreviated(bytes: u64) -> String {
         (whole, rest) = (whole / 1024, whole % 1024);
         unit += 1;
     }
-    // From here on, the next unit is shorter.
+    // From this number on, aria2 uses the next unit, because the text is then shorter.
     if whole >= 922 && unit + 1 < UNITS.len() {
         (whole, rest) = (0, whole);
         unit += 1;

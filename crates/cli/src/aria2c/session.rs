@@ -36,14 +36,14 @@ const UNFINISHED: u8 = 7;
 /// The exit status of a failure without a status of its own.
 const FAILED: u8 = 1;
 
-/// Options that would not do here what they say. aria2 downloads nothing with them.
+/// Options with these values are refused, because downhaul does not support them.
 const NOT_HERE: [(&str, &str); 4] =
     [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
 
 /// Options of single files. The command line gives them for its own files, and not for those of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
-/// Downloads what was asked for, and returns the exit status.
+/// Downloads the files of the command line, and returns the exit status.
 pub(super) fn run(given: &Arguments) -> u8 {
     match start(given) {
         Ok(status) => status,
@@ -141,7 +141,8 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files. Those of a list that cannot be used are left out. Returns the exit status so far.
+/// Adds the files. A file that cannot be used is left out, unless all of them cannot be used. Returns the
+/// exit status so far.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -158,7 +159,7 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
         }
         own.extend(item.options.clone());
         if !is_served {
-            // No client could resume it.
+            // Without clients, a paused download could not be resumed.
             own = own.without(&["pause"]);
         }
         let item = Item { options: own, ..item };
@@ -191,7 +192,8 @@ fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     item.options.set("gid", &gid.to_string())?;
     let known = daemon.state().queue().get(gid).map(|entry| entry.state);
     match known {
-        // A session file lists what is not complete. If the queue knows better, it was saved later.
+        // A session file has only downloads that are not complete. If the download has ended in the queue,
+        // the queue was saved later.
         Some(EntryState::Complete | EntryState::Removed) if given.is_some() => return Ok(()),
         Some(state) if !state.is_over() => return Ok(()),
         Some(_) => daemon.change(|state| state.forget(&[gid]))?,
@@ -300,7 +302,7 @@ impl Run<'_> {
             || process.is_some_and(|process| !platform::is_running(process))
     }
 
-    /// Writes the session file if `--save-session-interval` says so.
+    /// Writes the session file if the time of `--save-session-interval` has passed.
     fn save_from_time_to_time(&mut self, saved: &mut Instant) {
         let every = Duration::from_secs(self.options.number("save-session-interval"));
         if !every.is_zero() && saved.elapsed() >= every {

@@ -1,5 +1,5 @@
 //! Makes the settings of the library from options of aria2. Most of them have an option of downhaul with the
-//! same effect, so a command line of `downhaul daemon` is made of them, and read as usual.
+//! same effect. So they are translated into a command line of `downhaul daemon`, which is read as usual.
 
 use super::arguments::Refused;
 use crate::args::{Args, Command, NoArgs};
@@ -22,7 +22,7 @@ const SAME: [(&str, &str); 7] = [
     ("interface", "--interface"),
 ];
 
-/// Options of aria2 that, with this value, are an option of downhaul without one.
+/// Options of aria2 that, with this value, have the effect of these words of downhaul.
 const SWITCHES: [(&str, &str, &[&str]); 4] = [
     ("check-certificate", "false", &["--insecure"]),
     ("disable-ipv6", "true", &["--ipv4"]),
@@ -43,7 +43,7 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
         Some(Command::Daemon(daemon)) => args.serving(daemon),
         _ => args,
     };
-    // The reason was printed.
+    // The reason was printed already.
     let args = run::with_secrets(&args).map_err(|_| Refused::new(1, ""))?;
     let mut settings = daemon::settings_of(&args).map_err(Refused::value)?;
     if options.is_true("continue") {

@@ -14,19 +14,21 @@ use serde_json::{Map, Value, json};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Adds the URLs and the lists. One that is refused does not stop the others.
+/// Adds the URLs and the lists. If the daemon refuses one of them, the others are still added.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or an option cannot be used.
 pub(super) async fn run(daemon: &Http, add: &Add) -> Result<Exit, String> {
     let options = options(add)?;
-    // The last one that is put to the front is the first one.
+    // With `--first`, each file is put before those that were added earlier, so the last file is added first.
     let mut files: Vec<&[String]> = match add.mirrors {
         true => vec![&add.urls],
         false => add.urls.chunks(1).collect(),
     };
     if add.name.is_some() && files.len() > 1 {
-        return Err("-o names one file, and there are several (--mirrors makes them one)".into());
+        return Err(
+            "-o names one file, but there are several URLs (with --mirrors, they are one file)".into()
+        );
     }
     if add.first {
         files.reverse();
@@ -57,7 +59,7 @@ pub(super) async fn run(daemon: &Http, add: &Add) -> Result<Exit, String> {
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
     let path = list.to_path_buf();
-    // A pipe may have nothing to read for long, and Ctrl-C must end the command meanwhile.
+    // It may take long until a pipe can be read, and Ctrl-C must end the command during that time.
     let read = tokio::task::spawn_blocking(move || match path.as_os_str() == "-" {
         true => read_all(io::stdin()),
         false => read_all(std::fs::File::open(path)?),

@@ -39,7 +39,10 @@ pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
         queued: 0,
     };
     if !screen.is_drawn {
-        printer::err(&format!("attached to {} (Ctrl-C ends attach, and the daemon goes on)\n", daemon.url()));
+        printer::err(&format!(
+            "attached to {} (Ctrl-C ends attach, and the daemon keeps running)\n",
+            daemon.url()
+        ));
     }
     loop {
         let mut above = Vec::new();
@@ -50,7 +53,7 @@ pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     }
 }
 
-/// What is shown. When it is dropped, the bars are removed from the terminal.
+/// The bars and the lines of the command. When this is dropped, the bars are removed from the terminal.
 struct Screen {
     bars: Bars,
     painter: Painter,
@@ -66,7 +69,7 @@ struct Screen {
 }
 
 impl Screen {
-    /// Takes an event, and returns the line to print about it.
+    /// Handles an event. Returns the line to print about it, if there is one.
     fn event(&mut self, event: &Value) -> Option<String> {
         self.queued = event["summary"]["queued"].as_u64().unwrap_or(self.queued);
         match event["kind"].as_str() {

@@ -11,7 +11,7 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// Pauses or resumes downloads. One that is refused does not stop the others.
+/// Pauses or resumes downloads. If the daemon refuses to change one of them, the others are still changed.
 ///
 /// # Errors
 /// Returns an error if the daemon refuses to change all downloads.
@@ -32,7 +32,7 @@ pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Resul
     Ok(exit)
 }
 
-/// Resumes a download, or tries one that failed again.
+/// Resumes a download. A download that failed or was removed is tried again.
 async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), String> {
     let download: Download = serde_json::from_value(daemon.call(Method::GET, &path(id), None).await?)
         .map_err(|e| e.to_string())?;
@@ -44,10 +44,10 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), String> {
     .map(drop)
 }
 
-/// Removes downloads. One that is refused does not stop the others.
+/// Removes downloads. If the daemon refuses to remove one of them, the others are still removed.
 ///
 /// # Errors
-/// Returns an error if the daemon refuses to forget those that are over.
+/// Returns an error if the daemon refuses to remove all downloads that are over.
 pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, String> {
     if remove.over {
         daemon.call(Method::DELETE, "/downloads", None).await?;
@@ -79,7 +79,7 @@ pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String
     Ok(Exit::Success)
 }
 
-/// Returns the path of a download.
+/// Returns the path of a download in the interface of the daemon.
 pub(super) fn path(id: &str) -> String {
     format!("/downloads/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
 }

@@ -1,6 +1,7 @@
 //! Finds the daemon, its secret and its certificate.
 //!
-//! Invariant: without an option or a variable for it, a secret is sent only to this machine.
+//! Invariant: a secret that no option and no variable names is sent only to a daemon that was started on this
+//! machine.
 
 use crate::args::client::Address;
 use crate::daemon::notice::Notice;
@@ -14,14 +15,14 @@ use std::path::PathBuf;
 /// The variable with the URL of the daemon.
 const VARIABLE: &str = "DOWNHAUL_DAEMON";
 
-/// Where a daemon is by default.
+/// The URL of a daemon by default.
 const DEFAULT: &str = "http://127.0.0.1:6800/";
 
 /// A daemon, and what its clients need.
 pub(super) struct Found {
     pub(super) url: Url,
     pub(super) secret: Option<Secret>,
-    /// The certificates that are trusted, if the ones of the machine are not.
+    /// The file with the certificates that are trusted. Without it, those that the machine trusts are used.
     pub(super) cacert: Option<PathBuf>,
     /// Where the secret comes from, for messages.
     pub(super) secret_from: String,
@@ -38,7 +39,7 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
         Some(text) => read(text)?,
         None => read(notice.as_ref().map_or(DEFAULT, |notice| &notice.url))?,
     };
-    // What the daemon on this machine says about itself holds only for that daemon.
+    // The notice is about the daemon on this machine, so it is not used for another daemon.
     let notice = notice.filter(|notice| read(&notice.url).is_ok_and(|known| is_same(&known, &url)));
     let (secret, secret_from) = secret_of(given, notice.as_ref(), &url)?;
     let certificate = notice.and_then(|notice| notice.certificate);
@@ -91,7 +92,7 @@ fn secret_of(
     let usual = settings::state_folder().map(|folder| folder.join("daemon-secret"));
     match usual.filter(|path| is_here(url) && path.exists()) {
         Some(path) => from_file(path),
-        None => Ok((None, "no secret (--secret-file FILE names it)".into())),
+        None => Ok((None, "a request without a secret (--secret-file FILE names the file with it)".into())),
     }
 }
 

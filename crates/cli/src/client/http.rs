@@ -17,14 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The longest time for a connection.
+/// The longest time to open a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest time for the answer to a request. A wrong secret is answered after a second, and other
-/// clients with a wrong secret may come before this one.
+/// The longest time for the answer to a request. The answer to a wrong secret takes a second, and the answers
+/// to other clients with a wrong secret may come first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// The daemon sends a sign of life at least every 15 seconds. After this time without one it is gone.
+/// If nothing arrives within this time, the connection counts as lost. The daemon sends at least a comment
+/// every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The longest answer. The longest list has 10,000 downloads.
@@ -89,10 +90,10 @@ impl Http {
         timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost("no answer within a minute"))?
     }
 
-    /// Returns the events from now on.
+    /// Returns the stream of the events from now on.
     ///
     /// # Errors
-    /// Returns why there are none.
+    /// Returns why there is no stream.
     pub(super) async fn events(&self) -> Result<Events<'_>, String> {
         let answer = self.send(Method::GET, "/events", None).await?;
         if answer.status() == StatusCode::OK {
@@ -135,7 +136,7 @@ impl Http {
             Some(tls) => match tls.connect(url.host_str().unwrap_or_default(), stream).await {
                 Ok(stream) => exchange(stream, request).await,
                 Err(e) => {
-                    let why = "--cacert FILE names a certificate that is trusted.";
+                    let why = "With --cacert FILE, the certificate in FILE is trusted.";
                     return Err(format!("TLS with the daemon at {url} failed: {e}. {why}"));
                 }
             },
@@ -169,7 +170,7 @@ impl Http {
         let listed = value["mistakes"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let said: Vec<&str> = value["message"].as_str().into_iter().chain(listed).collect();
         if said.is_empty() {
-            // A daemon says why in words. Another server may not.
+            // A daemon gives the reason in JSON. Another server may send any text.
             let text = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_string();
             return Err(format!("{} answered {status} {}", self.daemon.url, show::escaped(&text)));
         }
@@ -183,7 +184,7 @@ impl Http {
         }
     }
 
-    /// Returns the message about a daemon that does not answer any more.
+    /// Returns the message about a connection to the daemon that failed.
     fn lost(&self, why: &str) -> String {
         format!("The connection to the daemon at {} was lost: {}", self.daemon.url, show::escaped(why))
     }
@@ -202,9 +203,9 @@ async fn exchange(
 pub(super) struct Events<'a> {
     http: &'a Http,
     body: Incoming,
-    /// The bytes that have no whole line yet.
+    /// The bytes that arrived, and are not a whole line yet.
     text: Vec<u8>,
-    /// The time of the last sign of life.
+    /// The time when bytes last arrived.
     heard: Instant,
 }
 

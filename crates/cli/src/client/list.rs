@@ -26,10 +26,10 @@ const COLUMNS: [(&str, Cell); 5] = [
     ("left", |download| download.seconds_left.map(|left| units::clock(left as f64)).unwrap_or_default()),
 ];
 
-/// Returns the text of a cell.
+/// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
-/// The fewest columns that are left for names.
+/// The number of columns that names get at least.
 const NAME: usize = 20;
 
 /// Lists the downloads.
@@ -94,7 +94,7 @@ fn table(downloads: &[Download], columns: Option<usize>) -> String {
     let width = |cells: &Vec<String>| cells.iter().map(|cell| units::width(cell)).max().unwrap_or(0);
     let before =
         |cells: &[Vec<String>]| cells.iter().map(|cells| width(cells) + 2).sum::<usize>() + digits + 2;
-    // A column without a value says nothing.
+    // A column without any value is left out.
     cells.retain(|cells| cells.iter().skip(1).any(|cell| !cell.is_empty()));
     while columns.is_some_and(|columns| before(&cells) + NAME > columns) && !cells.is_empty() {
         cells.pop();

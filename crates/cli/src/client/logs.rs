@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The time between two looks at the log.
+/// The time between two requests for new lines.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Prints the last lines, and with `-f` those that follow.

@@ -76,8 +76,8 @@ fn address(command: &ClientCommand) -> &Address {
     }
 }
 
-/// Waits for a signal that ends the command. A command that shows something until Ctrl-C was not interrupted
-/// by it.
+/// Waits for a signal that ends the command. For a command that has no end of its own, Ctrl-C is the usual
+/// end, and not an interruption.
 async fn stopped(command: &ClientCommand) -> Exit {
     let mut signals = Signals::listen(false);
     loop {

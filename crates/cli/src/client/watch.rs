@@ -12,7 +12,7 @@ use jiff::Zoned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Prints what happens. With identifiers, returns when these downloads are over.
+/// Prints events. With identifiers, returns when these downloads are over.
 ///
 /// # Errors
 /// Returns an error if there is no such download, or if the daemon ends.

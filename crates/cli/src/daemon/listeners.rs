@@ -55,14 +55,14 @@ impl Listeners {
         self.all.iter().all(|(_, address)| is_loopback(address.ip()))
     }
 
-    /// Warns of a secret that others may read on its way.
+    /// Warns if others on the network can read the secret while clients send it.
     pub(super) fn warn(&self) {
         if let Some((_, address)) = self.all.iter().find(|(_, address)| !is_loopback(address.ip()))
             && self.tls.is_none()
         {
             run::warn(&format!(
                 "the daemon listens on {address} without TLS, so others on the network can read the secret: \
-                 --tls-cert and --tls-key protect it"
+                 use --tls-cert and --tls-key to protect it"
             ));
         }
     }

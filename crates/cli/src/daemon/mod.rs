@@ -1,8 +1,8 @@
 //! `downhaul daemon`: starts the daemon and the server for its clients.
 //!
-//! - [`listeners`] has its sockets and its certificate, [`secret`] reads its secret, and [`notice`] says
-//!   where it is;
-//! - [`service`] tells systemd what it does, and [`reload`] is what SIGHUP does.
+//! - [`listeners`] opens the sockets and reads the certificate, [`secret`] reads the secret, and [`notice`]
+//!   tells clients on this machine the address;
+//! - [`service`] tells systemd the state of the daemon, and [`reload`] handles SIGHUP.
 //!
 //! Invariant: without a secret, the daemon listens on a loopback address only.
 
@@ -69,7 +69,7 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
         return Err(format!("{option} makes no sense for the downloads of a daemon").into());
     }
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
-    // A client that can connect finds the secret.
+    // The secret is made before the daemon listens, so that a client that can connect also finds the secret.
     let (token, secret_file) = secret::token(daemon)?;
     let listeners = own.block_on(Listeners::open(daemon))?;
     listeners.warn();
@@ -105,7 +105,7 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// Says where the daemon is: on the screen, in its log, and in its notice for clients.
+/// States the address of the daemon: on the screen, in the log, and in the notice for clients.
 fn announce(
     daemon: &args::Daemon,
     listeners: &Listeners,
@@ -142,12 +142,13 @@ async fn run_until_stopped(
     });
     let server = Server::new(web.routes(), listeners.tls);
     for (listener, _) in listeners.all {
-        // Calls are answered while the files in progress end.
+        // Calls are still answered while the active downloads end.
         tokio::spawn(server.clone().serve(listener));
     }
     let service = Service::of_environment();
     tokio::spawn(service.clone().stay_alive(daemon.clone()));
-    // The terminal of a daemon that was started by hand is closed. Another daemon has no terminal.
+    // If the daemon has a terminal, SIGHUP means that the terminal was closed, and ends the daemon.
+    // Otherwise, SIGHUP means that the configuration is to be read again.
     let has_terminal = std::io::stderr().is_terminal();
     let signals = Signals::listen(false);
     let mut signals = if has_terminal { signals } else { signals.without_hangup() };
@@ -185,7 +186,7 @@ async fn run_until_stopped(
     }
 }
 
-/// Returns the options of the arguments that the daemon could only ignore.
+/// Returns the given options that cannot have an effect in a daemon.
 fn senseless(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
     let options = &args.options;
     let given = [
@@ -209,7 +210,8 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
         .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
 }
 
-/// Returns the settings of the downloads. A daemon asks no questions, and retries what may pass.
+/// Returns the settings of the downloads. A daemon asks no questions. It retries instead, unless failed files
+/// are to be skipped.
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     let on_error = match settings.on_error {
@@ -219,7 +221,7 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that the arguments mean.
+/// Returns the options of aria2 that have the effect of the arguments.
 fn options_of(args: &Args) -> Result<Options, String> {
     let mut options = Options::default();
     let work = &args.options.work;

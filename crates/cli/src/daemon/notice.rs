@@ -1,5 +1,5 @@
-//! The file `daemon.json` in the folder for state. A daemon says there where it is, so that the commands for
-//! a running daemon find it.
+//! The file `daemon.json` in the folder for state. A daemon writes its address into it, so that the commands
+//! for a running daemon find the daemon.
 //!
 //! Invariant: only the user may read the file, and it has no secret in it.
 
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// The name of the file.
 const NAME: &str = "daemon.json";
 
-/// Where a daemon is, and what its clients need.
+/// The address of a daemon, and the files that its clients need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Notice {
     /// The URL of the daemon.
@@ -24,7 +24,7 @@ pub(crate) struct Notice {
     pub(crate) secret_file: Option<PathBuf>,
     /// The file with the certificate of the daemon, if it speaks TLS.
     pub(crate) certificate: Option<PathBuf>,
-    /// The number of the process, so that each start writes another text.
+    /// The identifier of the process. With it, the text is different after each start.
     process: u32,
 }
 

@@ -1,7 +1,7 @@
-//! What SIGHUP does: the configuration, the secret and the certificate are read again. What can change while
-//! the daemon runs is changed, and the rest is reported.
+//! Handles SIGHUP: reads the configuration, the secret and the certificate again. Settings that can change
+//! while the daemon runs are changed, and changes of other settings are reported.
 //!
-//! Invariant: a mistake in a file changes nothing, and never ends the daemon.
+//! Invariant: a file with a mistake changes nothing, and never ends the daemon.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The settings that change while the daemon runs.
 const LIVE: [&str; 2] = ["parallel", "limit-rate"];
 
-/// Reads again what the daemon was started with.
+/// The files and the arguments of the daemon, and the values that they change.
 pub(super) struct Reload<'a> {
     /// The words of the command line.
     pub(super) words: &'a [OsString],
@@ -74,7 +74,7 @@ impl Reload<'_> {
     }
 }
 
-/// Returns the options whose values differ. One that was removed gets its default value.
+/// Returns the options whose values differ. An option that was removed gets its default value.
 fn changed(old: &Options, new: &Options) -> Options {
     let mut changed = Options::default();
     let names = old.iter().chain(new.iter()).map(|(name, _)| name);

@@ -51,7 +51,7 @@ pub(crate) fn in_environment() -> Option<Secret> {
 /// Returns why the file cannot be read, or why it must not be used.
 pub(crate) fn read(path: &Path) -> io::Result<Secret> {
     if platform::is_link_of_another_user(path) {
-        return Err(io::Error::other("it is a link of another user"));
+        return Err(io::Error::other("it is a symbolic link of another user"));
     }
     let file = File::open(path)?;
     if let Some(why) = platform::why_not_private(&file)? {

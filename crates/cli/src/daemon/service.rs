@@ -1,4 +1,4 @@
-//! Tells the service manager (systemd) what the daemon does, as sd_notify(3) describes it.
+//! Tells the service manager (systemd) the state of the daemon, as sd_notify(3) describes it.
 //!
 //! Invariant: without a service manager, nothing is sent, and nothing else changes.
 
@@ -7,12 +7,12 @@ use crate::settings;
 use downhaul_daemon::Daemon;
 use std::time::Duration;
 
-/// The service manager that started the program, if one did.
+/// The service manager that started the program, if there is one.
 #[derive(Clone)]
 pub(super) struct Service {
-    /// The path of its socket.
+    /// The path of the manager's socket.
     socket: Option<String>,
-    /// The time within which it expects a sign of life.
+    /// The manager expects a message at least this often.
     watchdog: Option<Duration>,
 }
 
@@ -44,13 +44,13 @@ impl Service {
         self.tell("STOPPING=1\nSTATUS=Saving the queue");
     }
 
-    /// Gives signs of life, as long as the queue can be read.
+    /// Sends the messages that the manager expects, as long as the queue can be read.
     pub(super) async fn stay_alive(self, daemon: Daemon) {
         let Some(within) = self.watchdog else { return };
         let mut tick = tokio::time::interval(within / 2);
         loop {
             tick.tick().await;
-            // A queue that stays locked is no life. The manager then starts the daemon again.
+            // If the queue stays locked, no further message is sent, and the manager restarts the daemon.
             drop(daemon.state());
             self.tell("WATCHDOG=1");
         }

@@ -157,7 +157,8 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
     let other = Place::new();
     let out = other.run(&["list", "--daemon", &address]);
     assert!(
-        out.status == 1 && out.stderr.contains("no secret (--secret-file FILE names it)"),
+        out.status == 1
+            && out.stderr.contains("a request without a secret (--secret-file FILE names the file with it)"),
         "{}",
         out.stderr
     );
