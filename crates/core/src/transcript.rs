@@ -1,14 +1,16 @@
 //! The messages by which a file was received over HTTP, for archives that keep them (`--to-warc`).
 //!
-//! Invariant: a transcript has no secret of the user. Its requests have only headers that downhaul chose
-//! itself, and the secrets in their URLs are hidden. What the server sent is unchanged.
+//! Invariant: a request in a transcript has only the headers in `KEPT`, which may be headers of the user. All
+//! other headers are left out, because they may be secret. Secrets in URLs that were requested are hidden.
+//! The headers of a response are unchanged, so `Set-Cookie` and `Location` may have secrets of the server.
 
 use crate::show;
 use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of the headers in a request that are kept. All others may be secret.
+/// The names of the headers of a request that are written, also if the user set them. All other headers are
+/// left out, because they may be secret.
 const KEPT: [&str; 11] = [
     "host",
     "user-agent",
@@ -58,7 +60,7 @@ impl Transcript {
     }
 }
 
-/// Returns the head of a request for a URL. Headers that may be secret are left out.
+/// Returns the head of a request for a URL. It has only the headers in `KEPT`.
 pub fn request_head<'h>(
     method: &str,
     url: &Url,
@@ -79,7 +81,7 @@ pub fn request_head<'h>(
     head
 }
 
-/// Returns the head of a response in the form of HTTP/1.1, if only its parts are known.
+/// Returns the head of a response in the form of HTTP/1.1, made from its parts.
 pub fn response_head<'h>(
     status: u16,
     reason: &str,

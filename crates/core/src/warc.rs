@@ -9,9 +9,9 @@ use std::time::SystemTime;
 /// The bytes after the block of each record.
 pub const END: &[u8] = b"\r\n\r\n";
 
-/// The media types of blocks.
+/// The media type of a block with a request.
 pub const REQUEST: &str = "application/http; msgtype=request";
-/// The media type of a response.
+/// The media type of a block with a response.
 pub const RESPONSE: &str = "application/http; msgtype=response";
 
 /// Returns the header of a record with its empty line. `kind` is the value of `WARC-Type`, and `length` the
@@ -39,8 +39,8 @@ pub fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|some| some == END).map(|at| at + END.len())
 }
 
-/// Returns the head of a response as that of the whole file of this size. A response that has a range gets
-/// the status 200. The headers about the transfer and the range are left out.
+/// Changes the head of a response into that of a response with the whole file, which has this size. The
+/// status 206 becomes 200. Headers about the transfer coding and the range are left out.
 pub fn whole_head(head: &[u8], size: u64) -> Vec<u8> {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let status = lines.next().unwrap_or_default();
@@ -72,7 +72,7 @@ pub fn whole_head(head: &[u8], size: u64) -> Vec<u8> {
     whole
 }
 
-/// Returns the length of the body that a response announces in its head, if it does.
+/// Returns the length of the body that the head of a response states, if it states one.
 pub fn announced_length(head: &[u8]) -> Option<u64> {
     field(&String::from_utf8_lossy(head), "content-length")?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! TLS for programs that are not downloads: the daemon and its clients. Certificates and keys are read, and
-//! servers are trusted, as for downloads (`source/http/tls.rs`).
+//! TLS for the daemon and its clients. Certificates and keys are read in the same way as for downloads, and
+//! the same certificates are trusted (`source/http/tls.rs`).
 
 use crate::source::http::tls::{Tls, Trust, identity};
 use downhaul_core::error::{Error, ErrorKind};
@@ -23,10 +23,11 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 pub struct Client(Arc<ClientConfig>);
 
 impl Client {
-    /// Returns a client. It trusts the certificates in `cacert`, or else what the machine trusts.
+    /// Returns a client. It trusts the certificates in `cacert`. Without `cacert`, it trusts those that the
+    /// machine trusts.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, or holds no certificates.
+    /// Returns an error if the file cannot be read, or has no certificates.
     pub fn new(cacert: Option<&Path>) -> Result<Client, Error> {
         let mut settings = Settings::default();
         settings.cacert = cacert.map(Path::to_path_buf);
@@ -62,8 +63,8 @@ impl Server {
     /// Returns a server with the certificate in one file, and its key in another one.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, or if the key does not belong to the certificate. Its place
-    /// is the file, and its detail says what is wrong.
+    /// Returns an error if a file cannot be read, or if the key does not belong to the certificate. The field
+    /// `at` of the error is the file, and `detail` says what is wrong.
     pub fn new(certificate: &Path, key: &Path) -> Result<Server, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current(RwLock::new(read(certificate, key, &provider)?)));
@@ -78,7 +79,7 @@ impl Server {
     /// Reads the files again. Connections that are accepted later get the new certificate.
     ///
     /// # Errors
-    /// Returns an error as [`Server::new`] does. The old certificate is then used as before.
+    /// Returns an error as [`Server::new`] does. The old certificate then stays in use.
     pub fn reload(&self) -> Result<(), Error> {
         let new = read(&self.files.0, &self.files.1, &Arc::new(aws_lc_rs::default_provider()))?;
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = new;

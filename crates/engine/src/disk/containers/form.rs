@@ -1,4 +1,4 @@
-//! What tars and WARCs have in common, and which functions of both are used.
+//! The common interface of tars and WARCs: each function here calls the one of the right form.
 
 use super::open::Content;
 use super::window::{Window, read_full};
@@ -13,12 +13,13 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The longest description that is read, in bytes. It has the unknown keys of a line of a list.
+/// The longest description that is read, in bytes. A description can be long, because it has the unknown keys
+/// of a line of a list.
 pub(super) const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
 
 /// A file that is added.
 pub(super) struct New<'a> {
-    /// The names of its members, if it is added to a tar.
+    /// The names of the members, if the file is added to a tar.
     pub(super) sample: Option<Sample>,
     pub(super) content: &'a Content<'a>,
     pub(super) how: &'a Publishing,
@@ -26,14 +27,14 @@ pub(super) struct New<'a> {
 
 /// A file in a container.
 pub(super) struct Stored {
-    /// The name of its member.
+    /// The name of the member of the file.
     pub(super) member: String,
-    /// The offset of its first byte in a tar, or of the record that has it in a WARC.
+    /// The offset of the first byte of the file in a tar, or of the record with the file in a WARC.
     pub(super) offset: u64,
     pub(super) size: u64,
-    /// The time when it was last changed.
+    /// The time when the file was last changed.
     pub(super) changed: SystemTime,
-    /// What a lock file says about it.
+    /// The description of the file.
     pub(super) entry: Entry,
 }
 
@@ -41,9 +42,9 @@ pub(super) struct Stored {
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) all: Vec<Found>,
-    /// The offset of the first byte after them.
+    /// The offset of the first byte after the whole files.
     pub(super) end: u64,
-    /// True if the end of the container comes next, and nothing else.
+    /// True if nothing but the end of the container follows the whole files.
     pub(super) is_ended: bool,
 }
 
@@ -52,21 +53,21 @@ pub(super) struct Contents {
 pub(super) struct Found {
     /// The hash of the name of the file.
     pub(super) name: u64,
-    /// The hash of its key in a tar.
+    /// The hash of the key of the file in a tar.
     pub(super) key: Option<u64>,
-    /// The offset of its first byte, with what belongs to it.
+    /// The offset at which the file begins in the container, with its headers or records.
     pub(super) start: u64,
 }
 
 impl New<'_> {
-    /// Returns the modification time that the container states for the file, in seconds. It is 0 if none is
-    /// known, and in WARCs, which have no place for it.
+    /// Returns the modification time that the container states for the file, in seconds. It is 0 if no time
+    /// is known, and for WARCs, which have no field for it.
     pub(super) fn modified(&self) -> u64 {
         let modified = self.how.modified.filter(|_| self.sample.is_some());
         seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Returns a number of bytes that the file with this description never exceeds in a container.
+    /// Returns the number of bytes that the file with this description needs in a container at most.
     pub(super) fn length_most(&self, entry: &Entry) -> u64 {
         match &self.sample {
             Some(sample) => {
@@ -76,7 +77,7 @@ impl New<'_> {
         }
     }
 
-    /// Writes the file from an offset of a container on. Returns the offset after it.
+    /// Writes the file into a container at an offset. Returns the offset after the file.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -132,7 +133,7 @@ pub(super) fn scan(
     }
 }
 
-/// Reads about the file that begins at this offset.
+/// Reads the description of the file that begins at this offset.
 ///
 /// # Errors
 /// Returns the error of the system, or `InvalidData` if no file begins there.
@@ -154,8 +155,8 @@ pub(super) fn open(form: Form, container: Arc<File>, stored: &Stored) -> io::Res
     }
 }
 
-/// Returns true if the file that begins at this offset has the digest in its description, or if the
-/// description has none.
+/// Returns true if the file that begins at this offset matches the strong digest in its description, or if
+/// the description has no strong digest.
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -176,9 +177,9 @@ pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Re
     }
 }
 
-/// Returns true if downhaul has begun to write an unfinished container, or if nothing of value is in it.
-/// After a power failure, any blocks of a file may have zeros. A file that has only zeros is no loss. In a
-/// file that begins with zeros, a later header shows that downhaul wrote it.
+/// Returns true if downhaul wrote an unfinished container, or if the container has only zeros. After a power
+/// failure, any blocks of a file may be zeros. So if a container begins with zeros, a later header can still
+/// show that downhaul wrote it.
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -219,8 +220,8 @@ pub(super) fn no_container(form: Form) -> io::Error {
     )
 }
 
-/// Returns when a file was last changed. `modified` is the time that the container states, in seconds, and
-/// that of the server. If it is 0, the time of the download counts, as for files on a disk.
+/// Returns the time when a file was last changed. `modified` is the time in the container, in seconds, which
+/// is that of the server. If it is 0, returns the time of the download, as files on a disk have it.
 pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
     let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)

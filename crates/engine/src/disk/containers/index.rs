@@ -1,4 +1,4 @@
-//! Which files are in the containers of a run, in little memory.
+//! The index of the files in the containers of a run. It needs little memory.
 //!
 //! Invariant: a file is in the index only if a container has all of it.
 
@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
-/// The files in the containers. For each file, it takes about 40 bytes of memory.
+/// The index takes about 40 bytes of memory for each file.
 #[derive(Default)]
 pub(super) struct Index {
     /// The place of each file, by the hash of its name.
@@ -21,11 +21,12 @@ pub(super) struct Index {
 }
 
 /// The place of a file: the position of its container in [`Index::containers`], and its offset there. Both
-/// are in one number, because there may be very many files.
+/// are in one number to save memory.
 #[derive(Clone, Copy)]
 struct Place(u64);
 
-/// The bits of an offset. A container that is larger ([`downhaul_core::containers::LARGEST`]) has one file.
+/// The number of bits of an offset. A container that needs larger offsets
+/// ([`downhaul_core::containers::LARGEST`]) has only one file, which begins near its start.
 const OFFSET: u32 = 40;
 
 impl Index {

@@ -1,11 +1,11 @@
 //! The locks of the runs that write one set of containers.
 //!
 //! All runs that write a set at once must have the same number of shards, and each shard has one run. A run
-//! without `--shard` is the only shard of its set. So a run holds two locks: that of the set, together with
-//! the other shards, and that of its shard.
+//! without `--shard` is the only shard of its set. So a run holds two locks: it shares the lock of the set
+//! with the other shards, and it alone holds the lock of its shard.
 //!
-//! Invariant: while a run shares the lock of the set, the locked file states its number of shards. It is
-//! written only under an exclusive lock, which a run holds at its start and at its end only.
+//! Invariant: while a run shares the lock of the set, the locked file states its number of shards. The file
+//! is written only under an exclusive lock, which a run holds only at its start and at its end.
 
 use crate::disk::file::{LockState, lock_state, open_and_lock, remove};
 use crate::disk::{failure, platform};
@@ -22,7 +22,8 @@ use std::time::Duration;
 const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
 /// The time between two attempts while another run starts or ends, and the highest number of such attempts. A
-/// run that starts with other shards first completes the containers that were left, which may take minutes.
+/// run that starts with another number of shards first completes the unfinished containers of earlier runs,
+/// which may take minutes.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const STEPS_MOST: u32 = 12_000;
 
@@ -47,8 +48,8 @@ enum Attempt {
 
 impl SetLock {
     /// Locks a set for a run with these numbers. `state` is the folder of the locks, and `shown` names the
-    /// set in messages. If the earlier runs had another number of shards, or if that is not known, `settle`
-    /// is called while no other run writes the set.
+    /// set in messages. If earlier runs had another number of shards, or if their number is not known,
+    /// `settle` is called while no other run writes the set.
     ///
     /// # Errors
     /// Returns `file.locked` if another run excludes this one and `waits` is false, and otherwise the error
@@ -89,7 +90,7 @@ impl SetLock {
     /// with their folder.
     pub(super) fn end(&self, tidy: impl FnOnce() -> bool) {
         let path = self.state.join(SET);
-        // A file system without locks reports an error, and another run is not detected there.
+        // A file system without locks returns an error. On such a file system, other runs are not detected.
         let _ = self.set.unlock();
         if is_exclusive(&self.set, &path) && tidy() {
             let entries = fs::read_dir(&self.state).into_iter().flatten().flatten();
@@ -115,7 +116,8 @@ fn attempt(path: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error>
                 file.set_len(0).map_err(failed)?;
                 platform::write_all_at(&file, 0, &[shards.clone().into()]).map_err(failed)?;
             }
-            // The lock is not changed in one step, so another run may come first.
+            // The exclusive lock cannot become a shared one in one step, so another run may lock the set in
+            // between.
             let _ = file.unlock();
         }
         Err(error) if error.kind != ErrorKind::FileLocked => return Err(error),

@@ -50,7 +50,7 @@ fn state_folder(form: Form) -> &'static str {
 /// The length of the tag in the name of a partial file ([`Identity::tag`]).
 const TAG: usize = 8;
 
-/// What a run writes.
+/// The options for the containers of a run.
 #[derive(Debug, Clone)]
 pub struct ContainerOptions {
     /// The output folder. The pattern and the names of files are relative to it.
@@ -137,7 +137,7 @@ fn parts(state: &Path) -> PathBuf {
     state.join("parts")
 }
 
-/// Returns the paths of all files below a folder. What cannot be read is left out.
+/// Returns the paths of all files below a folder. Folders that cannot be read are left out.
 fn files_below(folder: &Path) -> HashSet<PathBuf> {
     let mut found = HashSet::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -214,8 +214,8 @@ impl Disk for Containers {
         self.name(target).and_then(add).is_ok()
     }
 
-    /// Removes the partial files of a file that is in a container. A run leaves them if it is killed
-    /// between both steps.
+    /// Removes the partial files of a file that is in a container. They are left if a run is killed after the
+    /// file was added, and before its partial files were removed.
     fn tidy(&self, target: &Path) {
         let staged = self.staged(target);
         let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
@@ -308,8 +308,8 @@ impl Part for MemberPart {
         self.part.digests()
     }
 
-    /// Copies the file to the end of a container, and removes it. A file that has a journal is forced to
-    /// the disk before, as other files with a journal are.
+    /// Copies the file to the end of a container, and removes the partial file. If the file has a journal,
+    /// the container is forced to the disk before, as other files with a journal are.
     fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
         let has_journal = self.has_journal.load(Ordering::Relaxed);
         let is_forced = how.sync == Sync::Always || (how.sync == Sync::Auto && has_journal);

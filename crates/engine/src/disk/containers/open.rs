@@ -1,6 +1,7 @@
 //! The container that is being written.
 //!
-//! Invariant: it ends with a whole file. If a file cannot be added completely, its bytes are removed again.
+//! Invariant: the container ends with a whole file. If a file cannot be added completely, its bytes are
+//! removed again.
 
 use crate::disk::{Part, ReadBack, failure, platform};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Each time this many bytes were added, the system is requested to write them to the disk. Forcing the
+/// Each time this many bytes were added, the system is asked to begin writing them to the disk. Forcing the
 /// container to the disk at its end is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
@@ -18,11 +19,11 @@ const WRITE_BACK: u64 = 32 * 1024 * 1024;
 pub(super) struct Open {
     pub(super) number: u64,
     pub(super) file: Arc<File>,
-    /// Its length.
+    /// The length of the container.
     pub(super) end: u64,
-    /// The number of files in it.
+    /// The number of files in the container.
     pub(super) count: u64,
-    /// The offset up to which the system was requested to write it to the disk.
+    /// The offset up to which the system was asked to write the container to the disk.
     written_back: u64,
     /// True if the name of the container is forced to the disk too, as `--sync always` demands.
     pub(super) forces_name: bool,
@@ -51,8 +52,8 @@ impl Open {
         Open { number, file, end, count, written_back: end, forces_name: false }
     }
 
-    /// Adds a file. `write` writes it from an offset of the container on, and returns the offset after it. If
-    /// that fails, the container is as before. `path` is its path.
+    /// Adds a file. `write` writes the file into the container at an offset, and returns the offset after the
+    /// file. If that fails, the container is cut to its earlier length. `path` is the path of the container.
     pub(super) fn append(
         &mut self,
         path: &Path,

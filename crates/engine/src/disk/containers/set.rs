@@ -1,10 +1,10 @@
-//! The containers of a run: which files are in them, and which container is being written.
+//! The containers of a run, the files in them, and the container that is being written.
 //!
-//! Invariant: a container gets its final name only when it is complete. Before that, it is a locked file
-//! with the ending `.part`, which has whole files only: if a file cannot be added completely, its bytes
-//! are removed again. A run that finds such a container keeps the files that have their digests, up to
-//! the first that has not. What is in the containers is read from the containers themselves, so no other
-//! file can disagree with them.
+//! Invariant: a container gets its final name only when it is complete. Before that, it is a locked file with
+//! the ending `.part`, which has whole files only: if a file cannot be added completely, its bytes are
+//! removed again. A run that finds such a container keeps the files before the first one that does not match
+//! its digest. The list of the files is read from the containers themselves, so no other file can contradict
+//! them.
 
 use super::form::{self, Found, New, Stored, changed_at};
 use super::index::Index;
@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// How many numbers of containers are tried. Only files of other programs, and other runs with the same
-/// numbers, can have them.
+/// This many numbers are tried for a new container. A number can be in use by a file of another program, or
+/// by another run with the same numbers.
 const NUMBERS_MOST: u32 = 1000;
 
 /// The containers of a run.
@@ -39,7 +39,8 @@ pub(super) struct ContainerSet {
     hasher: RandomState,
     /// This lock is held only for a moment.
     index: Mutex<Index>,
-    /// The container that is being written. This lock is held while a file is added, which may take long.
+    /// The container that is being written. This lock is held while a file is added, which may take a long
+    /// time.
     writing: Mutex<Writing>,
 }
 
@@ -51,8 +52,8 @@ struct Writing {
 }
 
 impl ContainerSet {
-    /// Finds the containers in a folder, and what is in them. Continues those that earlier runs left
-    /// unfinished.
+    /// Finds the containers in a folder and the files in them. Continues the containers that earlier runs
+    /// left unfinished.
     pub(super) fn open(
         folder: PathBuf,
         names: ContainerNames,
@@ -84,8 +85,8 @@ impl ContainerSet {
         Ok(set)
     }
 
-    /// Completes the containers that earlier runs left unfinished, with any shards. No other run may
-    /// write the set.
+    /// Completes the containers that earlier runs left unfinished, whatever their shards were. The caller
+    /// makes sure that no other run writes the set.
     pub(super) fn complete_all(folder: &Path, names: &ContainerNames, bounds: Bounds) -> Result<(), Error> {
         if existing(folder, names)?.1.is_empty() {
             return Ok(());
@@ -93,9 +94,9 @@ impl ContainerSet {
         ContainerSet::open(folder.into(), names.clone(), Numbers::ALL, bounds)?.end(true)
     }
 
-    /// Returns true if the container with this number is complete, and still has the name of an
-    /// unfinished one too. A run leaves both names if it is killed while it renames the container on a
-    /// file system that needs two steps for that.
+    /// Returns true if the container with this number is complete, and still has the name `.part` too. A run
+    /// leaves both names if it is killed while it renames the container on a file system that needs two steps
+    /// for that.
     fn has_two_names(&self, number: u64) -> bool {
         let is_same = |file: File| platform::is_at(&file, &file.metadata()?, &self.part(number));
         File::open(self.path(number)).and_then(is_same).unwrap_or(false)
@@ -105,7 +106,7 @@ impl ContainerSet {
         self.names.form()
     }
 
-    /// Reads which files a complete container has.
+    /// Adds the files of a complete container to the index.
     fn read_complete(&self, number: u64) -> Result<(), Error> {
         let path = self.path(number);
         let read = || {
@@ -118,7 +119,7 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Opens a container that is not complete. Drops everything after its last whole file.
+    /// Opens a container that is not complete. Removes everything after its last whole file.
     fn continue_one(&self, number: u64) -> Result<Open, Error> {
         let (target, path, form) = (self.path(number), self.part(number), self.form());
         if fs::symlink_metadata(&target).is_ok() {
@@ -132,7 +133,7 @@ impl ContainerSet {
                 return Err(form::no_container(form));
             }
             let mut contents = form::scan(form, &file, meta.len(), |text| self.hash(text))?;
-            // After a power failure, the container may have its length and not its bytes.
+            // After a power failure, the container may have the right length but wrong bytes.
             let is_damaged = |found: &Found| !form::is_intact(form, &file, found.start).is_ok_and(|is| is);
             if let Some(place) = contents.all.iter().position(is_damaged) {
                 contents.end = contents.all[place].start;
@@ -186,11 +187,11 @@ impl ContainerSet {
         Err(error)
     }
 
-    /// Adds a file of this name.
+    /// Adds a file with this name.
     ///
     /// # Errors
-    /// Returns `file.exists` if a file of this name is in a container, or the error of the system. Then
-    /// nothing of the file is in a container, except if only forcing it to the disk has failed.
+    /// Returns `file.exists` if a file with this name is in a container, or the error of the system. After an
+    /// error, the file is in no container, except if only forcing it to the disk has failed.
     pub(super) fn add(
         &self,
         name: &str,
@@ -204,9 +205,9 @@ impl ContainerSet {
             return Err(Error::new(ErrorKind::FileExists, container.to_string_lossy(), why));
         }
         let new = New { sample: self.free_sample(name)?, content, how };
-        // The description names the container, whose number depends on the length of the description. The
-        // path is as long with the next number, except where the digits overflow, and a few bytes do not
-        // matter there.
+        // The description names the container, and the length of the description decides which container is
+        // used. So the length is computed for the current number. With the next number, it can differ by a
+        // few bytes, which do not matter.
         let number = writing.container.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
         let more = new.length_most(&self.entry(&new, name, number));
         let is_full = |open: &Open| !self.bounds.have_room(open.end, open.count, more);
@@ -238,7 +239,7 @@ impl ContainerSet {
         force().map_err(|e| failure(&e, &path))
     }
 
-    /// Returns the members of a new file of this name in a tar. No other file has their key.
+    /// Returns the members of a new file with this name in a tar. No other file has the key of these members.
     fn free_sample(&self, name: &str) -> Result<Option<Sample>, Error> {
         if self.form() != Form::Tar {
             return Ok(None);
@@ -310,7 +311,8 @@ impl ContainerSet {
         existing(&self.folder, &self.names).is_ok_and(|(_, unfinished)| unfinished.is_empty())
     }
 
-    /// Returns the file with this name, the final path of its container, and that container for reading.
+    /// Returns the final path of the container that has the file with this name, the file in it, and the
+    /// opened container.
     pub(super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored, Arc<File>)>, Error> {
         let index = self.index();
         let Some((number, start)) = index.place(self.hash(name)) else { return Ok(None) };

@@ -1,8 +1,9 @@
-//! Writes and reads the members of a tar: for each file its bytes, and a description in JSON.
+//! Writes and reads the members of a tar. Each file has two: one with its bytes, and one with a description
+//! in JSON.
 //!
 //! Invariant: the headers depend only on the name, the size and the modification time of a member. So two
-//! runs write equal headers. They name downhaul as the owner, by which a tar is recognised that was cut in
-//! its first file.
+//! runs write equal headers. They name downhaul as the owner. By this, a run recognises its own tar, even if
+//! the tar was cut within the first file.
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
 use super::open::{Content, is_short};
@@ -27,7 +28,7 @@ const LONGEST_PLAIN: usize = 100;
 /// The first size that does not fit into the eleven octal digits of a header.
 const LARGE: u64 = 1 << 33;
 
-/// The bytes of both members of a file without those of the file itself.
+/// The bytes of the two members of a file, without the bytes of the file itself.
 pub(super) struct Frame {
     before: Bytes,
     after: Bytes,
@@ -50,7 +51,7 @@ impl Frame {
         (self.before.len() as u64 + self.after.len() as u64).saturating_add(size)
     }
 
-    /// Writes both members from an offset of a tar on. Returns the offset after them.
+    /// Writes the two members into a tar at an offset. Returns the offset after them.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -164,7 +165,7 @@ pub(super) fn read(file: &File, start: u64) -> io::Result<Stored> {
     Ok(Stored { member: sample.file(), offset, size, changed, entry })
 }
 
-/// Reads the member that describes a sample. Returns `None` if it is another member.
+/// Reads the description of a sample from a member. Returns `None` if the member is another one.
 fn description_of<R: Read>(member: &mut tar::Entry<'_, R>, sample: &Sample) -> io::Result<Option<Entry>> {
     if *member.path_bytes() != *sample.description().as_bytes() || member.size() > LONGEST_DESCRIPTION {
         return Ok(None);

@@ -80,7 +80,7 @@ proptest! {
             }
             false => fs::File::options().write(true).open(&part).expect("a tar").set_len(cut).expect("cuts"),
         }
-        // With fewer bytes than one header, nothing shows who wrote the tar.
+        // With fewer bytes than one header, a tar is not recognised as one of downhaul.
         prop_assume!(cut == 0 || cut >= 512);
         let tars = open(folder.path()).expect("opens");
         for ((path, data), end) in paths.iter().zip(&ends) {

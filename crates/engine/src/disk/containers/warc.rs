@@ -1,11 +1,12 @@
-//! Reads the records of a WARC: for each file the response that has it, the request, and a
-//! description in JSON. Redirects that led to the file have records of their own before these.
+//! Reads the records of a WARC. Each file has three: the response with the file, the request, and a
+//! description in JSON. Before them are the records of the redirects that led to the file. A file without a
+//! transcript has a resource record instead of the response and the request.
 //!
 //! Each record is one member of gzip. The members have an extra field (RFC 1952, section 2.3.1.1) with their
 //! length, so that the files in a WARC are found without decompressing them.
 //!
 //! Invariant: the description is the last record of a file, and the length of a member is written after the
-//! member. So a file is whole if its description is.
+//! member. So if the description is whole, the file is whole.
 
 mod write;
 
@@ -22,11 +23,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-/// The first bytes of each member: those of gzip with an extra field. The time is 0.
+/// The first bytes of each member: the header of gzip with an extra field and the time 0.
 const MAGIC: [u8; 8] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0];
 
-/// The extra field, and its offset: its name, and the length of its value. The value is the length of the
-/// member.
+/// The beginning of the extra field (its name and the length of its value), its offset, and the offset of its
+/// value. The value is the length of the member.
 const FIELD: [u8; 4] = [b'd', b'h', 8, 0];
 const FIELD_AT: usize = 12;
 const LENGTH_AT: usize = FIELD_AT + FIELD.len();
@@ -44,7 +45,7 @@ const JSON: &str = "application/json";
 struct Member {
     start: u64,
     end: u64,
-    /// The header of its record.
+    /// The header of the record in it.
     header: String,
 }
 
@@ -63,7 +64,7 @@ impl Member {
         Ok(member)
     }
 
-    /// Returns the bytes of its record.
+    /// Returns a reader of the record in the member.
     fn reader<'f>(&self, warc: &'f File) -> impl BufRead + use<'f> {
         BufReader::new(GzDecoder::new(BufReader::new(
             Window::new(warc, self.start).take(self.end - self.start),
@@ -74,7 +75,7 @@ impl Member {
         warc::field(&self.header, "WARC-Type").unwrap_or_default()
     }
 
-    /// Reads the description in its record. Returns `None` if it has another record.
+    /// Reads the description in the member. Returns `None` if the member has another kind of record.
     fn description(&self, warc: &File) -> io::Result<Option<Entry>> {
         if self.kind() != "metadata" || warc::field(&self.header, "Content-Type") != Some(JSON) {
             return Ok(None);
@@ -82,7 +83,7 @@ impl Member {
         let mut text = String::new();
         let mut reader = self.reader(warc);
         read_head(&mut reader)?;
-        // The checksum of the member is compared at its end.
+        // The reader compares the checksum of the member at its end.
         reader.take(LONGEST_DESCRIPTION).read_to_string(&mut text)?;
         Ok(Entry::read(text.trim_end()).filter(|entry| !entry.out.is_empty()))
     }

@@ -1,4 +1,4 @@
-//! Reads a part of a file, from an offset of it on.
+//! Reads a file from an offset on.
 
 use crate::disk::platform;
 use std::borrow::Borrow;

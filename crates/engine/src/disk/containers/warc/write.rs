@@ -15,11 +15,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
-/// If the beginning of a file does not become smaller than this part of it, in percent, the file is stored as
-/// it is. Pictures, videos and archives are compressed already.
+/// If compression does not make the beginning of a file smaller than this, in percent, the file is not
+/// compressed. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
-/// The number of bytes that are compressed to find that out.
+/// The number of bytes at the beginning of a file that are compressed to decide this.
 const BEGINNING: usize = 64 * 1024;
 
 /// The number of bytes that the headers of the records of a file need at most.
@@ -34,7 +34,7 @@ pub(in super::super) struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// Returns a number of bytes that the records never exceed.
+    /// Returns the number of bytes that the records need at most.
     pub(in super::super) fn length_most(&self) -> u64 {
         let heads =
             |one: &Exchange| one.url.len() * 3 + one.request.len() + one.response.len() + one.body.len();
@@ -45,7 +45,7 @@ impl Records<'_> {
         bytes.saturating_add(bytes / 1024).saturating_add(HEADERS_MOST)
     }
 
-    /// Writes the records from an offset of a WARC on. Returns the offset after them.
+    /// Writes the records into a WARC at an offset. Returns the offset after them.
     pub(in super::super) fn write(&self, warc: &File, at: u64) -> io::Result<u64> {
         let mut to = Writer { warc, at };
         match self.transcript {
@@ -127,7 +127,7 @@ impl Fields {
         self
     }
 
-    /// Adds a SHA-1, which is what other programs for WARCs use and compare.
+    /// Adds a SHA-1, because other programs for WARCs write and compare SHA-1.
     fn digest(self, name: &'static str, bytes: &[&[u8]]) -> Fields {
         let mut hashers = Hashers::new(&[Algorithm::Sha1]);
         hashers.update(bytes);
@@ -190,7 +190,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes a record with a file. The file is read twice, because its digests come before it.
+    /// Writes a record with a file. The file is read twice, because its digests are written before it.
     fn record(&mut self, kind: &str, fields: Fields, block: Block<'_>) -> io::Result<()> {
         let Block { head, content, size } = block;
         let (mut of_block, mut of_payload) =
@@ -229,7 +229,7 @@ impl Writer<'_> {
     }
 }
 
-/// Reads everything, one buffer after the other.
+/// Reads to the end, and passes each buffer to `with`.
 fn each_buffer(from: &mut dyn Read, mut with: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut buffer = vec![0; READ];
     loop {
@@ -262,7 +262,7 @@ fn extra() -> Vec<u8> {
     [&FIELD[..], &[0; 8]].concat()
 }
 
-/// Writes to a file from an offset on. The position of the file itself does not change.
+/// Writes to a file at an offset. The position of the file itself does not change.
 struct At<'f> {
     file: &'f File,
     at: u64,
