@@ -672,3 +672,20 @@ fn every_command_shows_its_help() {
         }
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn events_that_cannot_be_written_are_a_failure_of_the_run() {
+    let server = Server::start();
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = place.command(&[&good(&server, 10_000, "file"), "-o", "f", "--progress", "json"]);
+    let out = crate::common::finish(command.stdout(full).spawn().expect("the program starts"));
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("not all events could be written to standard output"), "{}", out.stderr);
+    assert_eq!(place.file("f"), Some(content("file", 10_000)), "the file is there all the same");
+
+    let out = place.run(&[&good(&server, 10_000, "file"), "-o", "g", "--log", "/dev/full"]);
+    place.assert_exact(&out, "g", &content("file", 10_000));
+    assert!(out.stderr.contains("not all of the log /dev/full could be written"), "{}", out.stderr);
+}

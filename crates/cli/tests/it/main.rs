@@ -54,7 +54,9 @@ mod doh;
 mod firefox;
 #[cfg(unix)]
 mod guards;
+mod header_destinations;
 mod heads;
+mod hidden_secrets;
 mod http2;
 #[cfg(unix)]
 mod learning;
@@ -92,6 +94,7 @@ mod run_limits;
 // Digests, checksum lists and signatures.
 mod checksum_lists;
 mod chunk_digests;
+mod given_digests;
 mod lock_files;
 #[cfg(feature = "openpgp")]
 mod openpgp;
@@ -107,13 +110,13 @@ mod daemon;
 mod disks;
 #[cfg(unix)]
 mod existing;
-mod found_by_strangers;
 #[cfg(unix)]
 mod identity;
 #[cfg(unix)]
 mod in_order;
 #[cfg(unix)]
 mod interruptions;
+mod links_and_folders;
 #[cfg(unix)]
 mod resume;
 mod systems;

@@ -587,3 +587,12 @@ fn a_certificate_of_an_unknown_authority_is_refused() {
     let out = place.run(&[&url, "-o", "f", "--cacert", pem.to_str().expect("UTF-8")]);
     place.assert_exact(&out, "f", &content("file", 1000));
 }
+
+#[test]
+fn filename_is_used_if_filename_star_is_not_utf_8() {
+    let server = Server::start();
+    let place = Place::new();
+    let value = "attachment%3B%20filename%3Dok.bin%3B%20filename*%3DUTF-8''%25ff%25fe.bin";
+    let out = place.run(&[&server.url(&format!("named/{SIZE}/file?disposition={value}"))]);
+    place.assert_exact(&out, "ok.bin", &file());
+}

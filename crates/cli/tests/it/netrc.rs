@@ -206,3 +206,36 @@ fn a_netrc_file_that_others_may_read_is_one_warning() {
         out.stderr
     );
 }
+
+/// Other tools also write netrc and cookie files, so these files may have lines that downhaul does not
+/// accept.
+#[test]
+fn odd_lines_of_netrc_and_cookie_files_do_not_hide_the_others() {
+    let server = Server::start();
+    let url = server.url("login/1000/f?as=basic");
+    for odd in [
+        &b"machine other.host:8080 login a password b\n"[..],
+        b"machine imap.host login a port 993 password b\n",
+        b"machine https://git.host/x login a password b\n",
+        b"machine other login a password \xe4\n",
+        b"machine other login a unknown b\n",
+    ] {
+        let place = Place::new();
+        place.write("home/.netrc", [odd, b"MACHINE 127.0.0.1 LOGIN me PASSWORD hush\n"].concat());
+        let home = place.path().join("home");
+        let out = finish(place.command(&[&url]).env("HOME", home).spawn().expect("starts"));
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let is_known = odd.windows(4).any(|text| text == b"port");
+        assert_eq!(out.stderr.contains("line 1: "), !is_known, "{}", out.stderr);
+    }
+    let jar =
+        [&b"other.test\tFALSE\t/\tFALSE\t0\tu\tv\xe4\n127.0.0.1\tFALSE\t/\tFALSE\t\ts\tv\n"[..], b"a b c\n"]
+            .concat();
+    let place = Place::new();
+    place.write("jar", jar);
+    let out = place.run(&[&server.url("well_behaved/1000/f"), "--cookies", "jar"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let sent = server.requests().pop().expect("a request").header("cookie").map(str::to_string);
+    assert_eq!(sent.as_deref(), Some("s=v"));
+    assert!(out.stderr.contains("--cookies jar: line 1: the line is not UTF-8"), "{}", out.stderr);
+}

@@ -162,3 +162,21 @@ fn a_list_of_urls_that_cannot_be_read_is_shown_without_passwords() {
         assert!(!all.contains("hush"), "{all}");
     }
 }
+
+/// Some options have no value in wget, but have one in downhaul. The URL after such an option must not be
+/// lost.
+#[test]
+fn a_url_is_not_taken_as_the_value_of_an_option() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f?x=1");
+    for option in ["--no-proxy", "--insecure-host", "-b"] {
+        let out = Place::new().run(&[option, &url, &url]);
+        assert_eq!(out.status, 2, "{option}: {}", out.stderr);
+    }
+    assert!(server.requests().is_empty());
+    for hosts in ["127.0.0.0/8,::1/128,.example.org", "*", ""] {
+        let place = Place::new();
+        let out = place.run(&[&url, "--no-proxy", hosts]);
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+}

@@ -169,7 +169,7 @@ async fn get_json(
     uri: Uri,
 ) -> Response {
     if let Ok(upgrade) = upgrade {
-        // A daemon without a secret knows no strangers: every client may listen.
+        // Without a secret, every client may listen.
         let stranger = if web.token.is_set() { web.limits.stranger() } else { None };
         if web.token.is_set() && stranger.is_none() {
             let why = "Too many clients listen without the secret.";
