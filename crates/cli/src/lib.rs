@@ -66,7 +66,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words = args;
     let args = match Args::read(words.clone()) {
         Ok(args) => args,
-        Err(NoArgs::Asked(text)) => return after_output(printer::out(&text)).into(),
+        Err(NoArgs::Asked(text)) => return exit_after_printing(printer::out(&text)).into(),
         Err(NoArgs::Usage(text)) => {
             printer::err(&text);
             return Exit::Usage.into();
@@ -83,13 +83,15 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
-        Some(Command::Completions { shell }) => after_output(printer::out(&completions::script(*shell))),
+        Some(Command::Completions { shell }) => {
+            exit_after_printing(printer::out(&completions::script(*shell)))
+        }
         Some(Command::Config { command: None }) => {
             run::notes(&args);
-            after_output(printer::out(&args.report))
+            exit_after_printing(printer::out(&args.report))
         }
         Some(Command::Config { command: Some(ConfigCommand::Init { config }) }) => init(config.as_deref()),
-        Some(Command::Man) => after_output(printer::out(&man::page())),
+        Some(Command::Man) => exit_after_printing(printer::out(&man::page())),
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
@@ -105,11 +107,11 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Prints the command that would run without `--dry-run`.
 fn dry_run(args: &Args) -> Exit {
     run::notes(args);
-    after_output(printer::out(&format!("{}\n", args.shown)))
+    exit_after_printing(printer::out(&format!("{}\n", args.shown)))
 }
 
 /// Returns how the program ends, if writing its output was its only task.
-fn after_output(is_written: bool) -> Exit {
+fn exit_after_printing(is_written: bool) -> Exit {
     if is_written { Exit::Success } else { Exit::Failed }
 }
 

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_a_range() {
+    fn a_prefix_stands_for_a_range_of_identifiers() {
         assert_eq!(
             Gid::range_of_prefix("b7"),
             Some((Gid::new(0xb700_0000_0000_0000), Gid::new(0xb7ff_ffff_ffff_ffff)))

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limiter_is_what_took_the_time() {
+    fn the_limiter_of_a_file_is_what_took_most_of_its_time() {
         let second = Duration::from_secs(1);
         let spent = Spent { body: second * 10, ..Spent::default() };
         let step = |why| Step { at: second, from: 1, to: 2, goodput: 1.0, why };

@@ -103,7 +103,7 @@ mod tests {
 
     /// The expected values are from the catalogue of CRCs and from reference programs.
     #[test]
-    fn known_answers() {
+    fn digests_equal_published_test_vectors() {
         for (algorithm, of_digits) in [
             (Algorithm::Crc32, "cbf43926"),
             (Algorithm::Crc32c, "e3069283"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn together_they_give_what_each_gives_alone() {
+    fn several_hash_functions_together_give_the_same_digests_as_each_alone() {
         let bytes: Vec<u8> = (0..3 * WORTH_A_THREAD).map(|n| (n % 251) as u8).collect();
         let all: Vec<Algorithm> = Algorithm::all().collect();
         let mut together = Hashers::new(&all);

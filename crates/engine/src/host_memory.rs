@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_reported_and_replaced() {
+    fn a_malformed_hosts_file_is_reported_and_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("hosts.json");
         for garbage in [&b"garbage"[..], b"", b"{\"version\":99,\"hosts\":{}}"] {

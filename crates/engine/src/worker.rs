@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_at_once_is_taken_and_nothing_is_read_for_ever() {
+    async fn a_body_that_has_arrived_is_returned_and_any_other_body_stays_unread() {
         let whole = Some("abcdef".to_string());
         assert_eq!(taken(6, vec![Ok("abc"), Ok("def")]).await, (vec![Ok("some"); 2], whole));
         assert_eq!(taken(6, vec![Ok("abc"), Err(())]).await, (vec![Ok("some"), Err(())], None));

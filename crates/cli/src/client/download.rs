@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_digits_are_shown_as_tell_the_downloads_apart() {
+    fn identifiers_have_enough_digits_to_tell_the_downloads_apart() {
         let of = |ids: &[&str]| digits(ids.iter().copied());
         assert_eq!(of(&[]), 6);
         assert_eq!(of(&["0123456789abcdef", "f123456789abcdef"]), 6);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn all_names_of_this_machine_are_one_daemon() {
+    fn all_loopback_addresses_lead_to_the_same_daemon() {
         let url = |text: &str| read(text).expect("a URL");
         let here = url("127.0.0.1:6800");
         for (text, same) in [

@@ -313,7 +313,7 @@ fn ctrl_c_leaves_an_unfinished_file_that_is_continued() {
 }
 
 #[test]
-fn it_goes_on_in_the_background() {
+fn with_the_option_daemon_the_download_runs_in_the_background() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url("slow/1000000/f?rate=500000");
     let out = aria2c(&place, &["-D", &url]);
@@ -373,7 +373,7 @@ const CALLERS: [(&str, &str, &str); 7] = [
 ];
 
 #[test]
-fn callers_get_what_they_ask_for() {
+fn programs_that_start_aria2c_get_their_file_under_the_expected_name() {
     let server = Server::start();
     let url = server.put("/a.bin", content("a", 300_000));
     for (caller, args, name) in CALLERS {
@@ -395,7 +395,7 @@ fn callers_get_what_they_ask_for() {
 }
 
 #[test]
-fn it_ends_with_the_process_of_its_caller() {
+fn with_stop_with_process_the_run_ends_when_that_process_ends() {
     let (server, place) = (Server::start(), Place::new());
     let mut caller = Command::new("sleep").arg("1").spawn().expect("starts");
     let process = caller.id().to_string();
@@ -426,7 +426,7 @@ fn wait_for_port(port: u16) {
 }
 
 #[test]
-fn clients_are_served_and_the_session_is_one_with_the_queue() {
+fn with_enable_rpc_clients_are_served_and_the_session_file_continues_the_queue() {
     let (server, place) = (Server::start(), Place::new());
     let (slow, port) = (server.url("slow/3000000/f?rate=400000"), free_port());
     place.write("session", "");

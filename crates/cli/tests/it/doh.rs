@@ -248,7 +248,7 @@ fn a_wrong_answer_of_the_dns_server_is_named_and_the_system_is_not_asked() {
 }
 
 #[test]
-fn an_alias_that_leads_to_itself_ends() {
+fn a_loop_of_dns_aliases_is_an_error() {
     let circle: Answer = |query| http("200 OK", &dns(query, 0, &[(ASKED, CNAME, ASKED.to_vec())]));
     let (dns, place) = (DnsServer::start(circle), Place::new());
     assert_unresolved(&place, &dns.run(&place, &["http://files.test/f"]), "the host has no address");

@@ -1,4 +1,5 @@
-//! Tests that digests in JSON lines, in URLs and in checksum lists are used, or that the user is told why not.
+//! Tests that digests in JSON lines, in URLs and in checksum lists are used, or that the user is told why
+//! they are not used.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;

@@ -126,7 +126,7 @@ fn a_dry_run_of_a_repair_changes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_imported_is_one_clear_line() {
+fn a_command_that_cannot_be_imported_gets_an_error_of_one_line() {
     let place = Place::new();
     for (args, says) in [
         (vec!["curl https://h/a --nonsense hush -F a=hush"], "-F of curl cannot be imported"),
@@ -235,7 +235,7 @@ fn a_file_of_pasted_data_is_sent_without_its_line_ends() {
 }
 
 #[test]
-fn http2_of_a_pasted_command_is_only_a_wish() {
+fn http2_of_a_pasted_command_falls_back_to_http1() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&format!("sudo /usr/bin/curl --http2 {} ;", server.url("well_behaved/1000/f"))]);

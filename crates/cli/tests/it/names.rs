@@ -290,7 +290,7 @@ fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
 }
 
 #[test]
-fn names_of_a_template_never_meet() {
+fn files_with_equal_names_from_a_template_get_different_names() {
     let (server, place) = (Server::start(), Place::new());
     let lines = ["/a/one", "/b/two", "/c/three"].map(|path| {
         serde_json::json!({"url": server.put(path, path), "kind": "x", "long": "n".repeat(300) + path})

@@ -145,7 +145,7 @@ fn connections_begin_at_the_given_address() {
 }
 
 #[test]
-fn the_zone_of_an_address_is_said_to_belong_to_an_option() {
+fn the_error_for_a_url_with_a_zone_suggests_the_option_interface() {
     let place = Place::new();
     for url in ["http://[fe80::1%25eth0]/f", "http://[fe80::1%eth0]:8080/f"] {
         let out = place.run(&[url]);

@@ -376,7 +376,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_damage_is_a_proof_or_a_panic(
+    fn damaged_signatures_are_never_accepted_and_cause_no_panic(
         key in damaged("author.gpg"),
         rsa in damaged("rsa.asc"),
         signature in damaged("list.gpg"),

@@ -10,7 +10,7 @@ use downhaul_testkit::server::Server;
 const SIZE: u64 = 6_000_000;
 
 #[test]
-fn chosen_by() {
+fn requests_with_other_headers_ask_for_another_file() {
     // Each pair of options asks for two files of one size and one ETag.
     for (header, one, other) in [
         ("host", &["-H", "Host: site-a"][..], &["-H", "Host: site-b"][..]),
@@ -118,7 +118,7 @@ fn bytes_of_two_sites_at_one_url_are_never_joined() {
     let again = [&url, "-o", "w", "-H", "Host: site-a", "--progress", "json"];
     let out = place.run(&again);
     place.assert_exact(&out, "w", &content("site-a", SIZE));
-    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "it went on");
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file was not resumed");
 }
 
 #[test]

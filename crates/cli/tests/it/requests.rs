@@ -114,7 +114,7 @@ fn a_body_stays_at_its_origin() {
 
 /// A GET without the body would download another file, so it is not sent.
 #[test]
-fn a_file_that_may_not_get_the_request_fails() {
+fn a_post_request_is_not_sent_to_a_server_that_only_a_document_names() {
     let [lists, files] = [Server::start(), Server::start()];
     let (url, own) = (files.url("well_behaved/10/f"), lists.url("well_behaved/10/g"));
     let fetched = lists.put("/list", format!("{url}\n{own}\n"));
@@ -150,7 +150,7 @@ fn a_file_that_may_not_get_the_request_fails() {
 }
 
 #[test]
-fn what_came_by_another_request_is_never_taken_for_the_wanted_file() {
+fn a_file_from_another_request_is_not_the_wanted_file() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");
     let place = Place::new();

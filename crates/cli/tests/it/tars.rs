@@ -372,7 +372,7 @@ fn files_of_other_programs_are_not_changed() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn options_that_do_not_work_with_to_tar_are_refused() {
     let (server, place) = (Server::start(), Place::new());
     list(&place, &server, &small(3));
     for (more, says) in [

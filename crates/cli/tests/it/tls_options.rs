@@ -363,7 +363,7 @@ fn a_pinned_key_is_required_of_a_given_host_whatever_leads_there() {
 }
 
 #[test]
-fn a_pin_that_is_none_is_a_usage_error() {
+fn a_malformed_pinned_key_is_a_usage_error() {
     let place = Place::new();
     for pins in ["", "sha256//", "sha256//AAAA", "md5//AAAA", "key.pem", "sha256//AAAA;sha256//BBBB"] {
         let out = place.run(&["https://h.example/", &format!("--pinned-pubkey={pins}")]);

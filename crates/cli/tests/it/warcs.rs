@@ -348,7 +348,7 @@ fn a_file_with_a_wrong_digest_is_in_no_warc() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn options_that_do_not_work_with_to_warc_are_refused() {
     let (server, place) = (Server::start(), Place::new());
     list(&place, &server, &small(3));
     for (more, says) in [

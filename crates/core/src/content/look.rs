@@ -170,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn the_first_byte_changes_no_result(
+        fn the_quick_check_of_the_first_byte_gives_the_same_result_as_the_whole_check(
             blanks in "[\\s\u{feff}]{0,3}",
             tag in "(<html>|<p>|<!--|x)?",
             bytes in proptest::collection::vec(any::<u8>(), 0..9),

@@ -30,7 +30,7 @@ mod tests {
 
     /// The examples of RFC 7616, section 3.9.
     #[test]
-    fn answers_are_those_of_the_specification() {
+    fn answers_to_digest_challenges_equal_the_examples_of_rfc_7616() {
         let answer = |challenge: &str, user: &str, password: &str, target: &str, cnonce: &str| {
             let Some(Challenge::Digest(digest)) = challenge::read([challenge.as_bytes()]).pop() else {
                 panic!("{challenge}")

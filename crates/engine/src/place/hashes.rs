@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(changes in prop::collection::vec((0..20_u64, 0..4_u64, any::<u64>()), 0..200)) {
+        fn the_hashes_behave_like_a_hash_map(changes in prop::collection::vec((0..20_u64, 0..4_u64, any::<u64>()), 0..200)) {
             let (mut hashes, mut expected) = (Hashes::default(), HashMap::new());
             for (high, low, number) in changes {
                 // Most of these hashes share few shards. One of five is removed.

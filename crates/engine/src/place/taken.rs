@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_follow_the_order_of_the_input_and_equal_things_come_once() {
+    fn equal_names_are_numbered_in_the_order_of_the_input_and_equal_jobs_are_one() {
         let taken = ReservedPaths::new(&[PathBuf::from("log")], NumberForm::Parentheses);
         let wished = Path::new("config.json");
         assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_named_like_what_belongs_to_another_file_while_it_is_unfinished() {
+    fn no_job_gets_the_path_of_a_partial_file_or_a_journal_of_another_job() {
         let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
         assert_eq!(taken.reserve(JobId::new(1), Path::new("a"), 1, false), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), Path::new("a.part"), 2, false), Reserved::Taken);

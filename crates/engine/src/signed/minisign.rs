@@ -85,7 +85,7 @@ mod tests {
         QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==\n";
 
     #[test]
-    fn what_minisign_signed_is_right_and_nothing_else() {
+    fn only_valid_signatures_of_minisign_are_accepted() {
         let key = Key::read(KEY).expect("a key");
         assert_eq!(key.to_string(), "E7620F1842B4E81F");
         for text in [NEW, OLD] {

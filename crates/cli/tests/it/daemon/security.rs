@@ -130,7 +130,7 @@ const TRIES: &[(&str, &str, Try)] = &[
 ];
 
 #[test]
-fn no_guard_lets_through_what_it_is_for() {
+fn every_attack_in_the_table_is_stopped_by_its_guard() {
     let (place, open_place, server) = (Place::new(), Place::new(), Server::start());
     let closed = Daemon::start(&place);
     let open = Daemon::start_with(&open_place, &["--no-secret", "--allow-origin", "https://ariang.example"]);

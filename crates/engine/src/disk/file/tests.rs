@@ -45,7 +45,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_has_a_journal_stays_and_is_found_again() {
+fn a_partial_file_with_a_journal_is_kept_and_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("name");
     let (part, found) = open(&target);
@@ -104,7 +104,7 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
 }
 
 #[test]
-fn what_another_tool_left_is_copied_and_compared() {
+fn a_file_that_another_tool_left_is_copied_and_its_end_is_compared() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("name");
     let old: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
@@ -162,7 +162,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
 }
 
 #[test]
-fn nothing_is_replaced_unasked() {
+fn an_existing_file_is_replaced_only_on_request() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("name");
     let part = open(&target).0;

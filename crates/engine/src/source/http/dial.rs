@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns() {
+    fn addresses_of_ipv6_and_ipv4_alternate() {
         let mixed = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         assert_eq!(in_turn(mixed.into_iter()), addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
     }

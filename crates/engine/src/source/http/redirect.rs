@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_beyond_ascii_mean_themselves() {
+    fn bytes_beyond_ascii_in_a_location_are_encoded_unchanged() {
         assert_eq!(leads("http://h/a", b"/M\xfcnchen?\xe4"), Ok("http://h/M%FCnchen?%E4".into()));
         assert_eq!(leads("http://h/a", "/München"), Ok("http://h/M%C3%BCnchen".into()));
         assert_eq!(

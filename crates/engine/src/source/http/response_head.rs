@@ -318,17 +318,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_brings_nothing_has_an_end() {
+    async fn a_chunked_body_with_too_much_framing_and_no_data_is_an_error() {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let zeros = b"0".repeat(FRAMING_MOST + 1);
         let (given, _) = given(&[head, &zeros[1..]], BYTES_MOST).await;
-        assert_eq!(given.map(|all| all.len()), Ok(head.len() + FRAMING_MOST), "some is no harm");
+        assert_eq!(given.map(|all| all.len()), Ok(head.len() + FRAMING_MOST), "some framing is allowed");
         let (given, _) = self::given(&[head, &zeros], BYTES_MOST).await;
         assert_eq!(given, Err(ENDLESS_FRAMING.to_string()));
     }
 
     #[tokio::test]
-    async fn what_is_refused_never_arrives() {
+    async fn refused_heads_are_errors_and_incomplete_heads_are_passed_on() {
         for bad in
             [&b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\nContent-Length 4\r\n\r\nbody"]
         {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_pause_of_a_host_holds() {
+    async fn a_shorter_pause_does_not_replace_a_longer_one() {
         let pauses = Pauses::default();
         let second = Duration::from_secs(1);
         pauses.pause("h", second * 5);

@@ -90,7 +90,7 @@ async fn every_coding_is_decoded() {
 }
 
 #[tokio::test]
-async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
+async fn truncated_and_damaged_coded_bodies_are_errors() {
     let bytes: Vec<u8> = (0..100_000_u32).flat_map(|n| (n % 1009).to_le_bytes()).collect();
     for (codings, coded) in
         [("gzip", gzip(&bytes)), ("deflate", zlib(&bytes)), ("zstd", zstd(&bytes)), ("br", BROTLI.to_vec())]
@@ -116,7 +116,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
 }
 
 #[tokio::test]
-async fn it_stops_at_a_thousand_times_the_size() {
+async fn decoding_stops_at_a_thousand_times_the_coded_size() {
     let zeros = vec![0; 8 << 20];
     // zstd can store very long repetitions in a few bytes.
     let bomb = zstd(&zeros);

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_cut_or_noise_is_none() {
+    fn truncated_and_random_bytes_are_not_certificates() {
         assert_eq!(Certificate::read(&[]), None);
         assert_eq!(Certificate::read(&[0x30, 0x82, 0xff, 0xff, 0x30]), None);
         assert_eq!(Certificate::read(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]), None);

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_word_of_the_library_reaches_a_person() {
+    fn messages_about_tls_have_no_texts_of_rustls() {
         let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
         let name = rustls::pki_types::ServerName::try_from("h.example").expect("a name");
         let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
