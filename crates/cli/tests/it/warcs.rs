@@ -1,4 +1,4 @@
-//! `--to-warc`: the responses of servers become records of WARCs, each once and exact, and without secrets.
+//! `--to-warc`: the responses of servers become records of WARCs, each once and exact, and without secrets of the user.
 
 use crate::common::{Out, Place, finish, send};
 use crate::tars::{list, small};
@@ -209,7 +209,7 @@ fn a_file_from_several_connections_has_the_response_of_the_whole_file() {
 }
 
 #[test]
-fn no_secret_is_in_a_warc() {
+fn no_secret_of_the_user_is_in_a_warc() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.txt", "text") + "?token=hunter2";
     let url = url.replace("http://", "http://user:hunter2@");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_an_error() {
+    fn unusable_values_of_a_document_are_errors() {
         let one = |document: &str| {
             let all = jobs(document.as_bytes(), &Addresses::default()).and_then(|mut all| all.remove(0));
             all.expect_err(document).to_string()

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_lacks_and_mistakes_are_named() {
+    fn errors_of_a_template_name_the_missing_value_or_the_mistake() {
         for (template, says) in [
             ("{md5}", "it has no `md5`"),
             ("{missing}/x", "it has no `missing`"),
