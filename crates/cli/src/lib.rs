@@ -110,7 +110,8 @@ fn dry_run(args: &Args) -> Exit {
     exit_after_printing(printer::out(&format!("{}\n", args.shown)))
 }
 
-/// Returns how the program ends, if writing its output was its only task.
+/// Returns the exit status of a command that only prints. `is_written` is false if its output could not be
+/// written.
 fn exit_after_printing(is_written: bool) -> Exit {
     if is_written { Exit::Success } else { Exit::Failed }
 }

@@ -44,7 +44,7 @@ fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_
     fs::rename(place.path().join("mask.nii"), place.path().join("two.nii")).expect("renames");
     let out = place.run(&[&server.url(&one), "-o", "mask.nii", "--progress", "json"]);
     place.assert_exact(&out, "mask.nii", &content("one", SIZE));
-    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file was not resumed");
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file is resumed");
     assert_eq!(place.files(), ["mask.nii", "two.nii"]);
 }
 
@@ -81,7 +81,7 @@ fn a_newly_signed_link_resumes_the_partial_file() {
     stopped(&place, &[&server.url(&target("1")), "-o", "f", "-x1"], "f.part");
     let out = place.run(&[&server.url(&target("2")), "-o", "f", "--progress", "json"]);
     place.assert_exact(&out, "f", &content("f", SIZE));
-    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file was not resumed");
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file is resumed");
 }
 
 #[test]

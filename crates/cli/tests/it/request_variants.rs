@@ -118,7 +118,7 @@ fn bytes_of_two_sites_at_one_url_are_never_joined() {
     let again = [&url, "-o", "w", "-H", "Host: site-a", "--progress", "json"];
     let out = place.run(&again);
     place.assert_exact(&out, "w", &content("site-a", SIZE));
-    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file was not resumed");
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "the partial file is resumed");
 }
 
 #[test]

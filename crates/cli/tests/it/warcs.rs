@@ -1,4 +1,5 @@
-//! `--to-warc`: the responses of servers become records of WARCs, each once and exact, and without secrets of the user.
+//! `--to-warc`: the responses of servers become records of WARCs, each once and exact, and without secrets of
+//! the user.
 
 use crate::common::{Out, Place, finish, send};
 use crate::tars::{list, small};

@@ -1,8 +1,7 @@
 //! [`Globals`]: the options of the daemon.
 //!
 //! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs. They are never stored, so the next start decides anew. A value that a client sets in this
-//! run replaces that of the start.
+//! earlier runs. They are never stored. A value that a client sets in this run replaces that of the start.
 
 use crate::folders::Folders;
 use crate::options::Options;
