@@ -59,7 +59,7 @@ pub(super) async fn run(daemon: &Http, add: &Add) -> Result<Exit, String> {
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
     let path = list.to_path_buf();
-    // It may take long until a pipe can be read, and Ctrl-C must end the command during that time.
+    // A read from a pipe may take long, and Ctrl-C must be able to end the command meanwhile.
     let read = tokio::task::spawn_blocking(move || match path.as_os_str() == "-" {
         true => read_all(io::stdin()),
         false => read_all(std::fs::File::open(path)?),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The settings that change while the daemon runs.
 const LIVE: [&str; 2] = ["parallel", "limit-rate"];
 
-/// The files and the arguments of the daemon, and the values that they change.
+/// Handles SIGHUP for a running daemon.
 pub(super) struct Reload<'a> {
     /// The words of the command line.
     pub(super) words: &'a [OsString],

@@ -103,7 +103,7 @@ fn decoding_stops_at_a_thousand_times_the_size() {
     let url = server.url("coded/50000000/file?coding=zstd&zeros=1");
     let out = place.run(&[&url, "-o", "f", "--decode", "auto"]);
     place.assert_failed(&out, 1, "it becomes more than 1032 times as large");
-    assert_eq!(server.requests().len(), 1, "the next try would do the same");
+    assert_eq!(server.requests().len(), 1, "a retry would fail in the same way");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn ranges_of_a_coded_body_are_joined_under_one_strong_etag() {
     let before = server.requests().len();
     let out = place.run(&[&large(&server, "parts=1"), "-o", "f.br", "-x", "4", "--limit-rate", "2M"]);
     place.assert_exact(&out, "f.br", &large_coded());
-    assert!(server.requests().len() > before + 1, "over several connections");
+    assert!(server.requests().len() > before + 1, "several connections are used");
 }
 
 #[test]

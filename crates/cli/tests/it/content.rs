@@ -140,7 +140,11 @@ fn a_page_on_standard_output_is_a_failure() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&text(&server, "x.tar.xz", PAGE, HTML), "-o", "-"]);
-    assert_eq!((out.status, &*out.stdout), (3, PAGE.as_bytes()), "what has left cannot be taken back");
+    assert_eq!(
+        (out.status, &*out.stdout),
+        (3, PAGE.as_bytes()),
+        "the page was written before it was recognised"
+    );
     assert!(out.stderr.contains("the server sent an HTML page"), "{}", out.stderr);
     let out = place.run(&[&text(&server, "x.html", PAGE, HTML), "-o", "-"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -36,7 +36,7 @@ fn update_compares_a_given_digest_first_and_downloads_a_file_that_differs() {
         let asked = server.requests().len();
         let out = place.run(&update);
         assert!(out.status == 0 && out.stderr.contains("is up to date, sha-256"), "{}", out.stderr);
-        assert_eq!(server.requests().len(), asked, "nothing is asked about what is right");
+        assert_eq!(server.requests().len(), asked, "no request is sent for a file with the right digest");
     }
 }
 
@@ -87,7 +87,7 @@ fn verify_options_apply_to_a_file_that_exists_already_too() {
         assert_eq!(out.status, 3, "{demand}: {}", out.stderr);
         assert!(!out.stderr.contains("already exists"), "{demand}: {}", out.stderr);
     }
-    assert_eq!(place.file("f"), Some(content("f", SIZE)), "it is left as it was");
+    assert_eq!(place.file("f"), Some(content("f", SIZE)), "the file is not changed");
     // A digest that the server states is enough.
     let url = server.url(&format!("checksum/{SIZE}/g"));
     for _ in 0..2 {
@@ -193,7 +193,7 @@ fn a_partial_file_that_ends_in_empty_space_is_compared_where_it_has_content() {
     place.write("disk.img", &image(8)[..800_000]);
     let out = place.run(&["-c", &url]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert_eq!(place.file("disk.img"), Some(image(8)[..800_000].to_vec()), "it is left as it was");
+    assert_eq!(place.file("disk.img"), Some(image(8)[..800_000].to_vec()), "the file is not changed");
     place.write("disk.img", &image(7)[..800_000]);
     place.assert_exact(&place.run(&["-c", &url]), "disk.img", &image(7));
 }

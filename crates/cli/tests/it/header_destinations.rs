@@ -43,7 +43,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
         let out = place.run(&[&["-i", list.as_str()][..], &HEADER].concat());
         place.assert_exact(&out, "f", &file());
         assert!(was_trusted(&given, "/l/list"), "the user gave this URL");
-        assert!(!was_trusted(&other, "/file"), "this one was not given");
+        assert!(!was_trusted(&other, "/file"), "only the document names this URL");
         let note = format!("the headers of -H are not sent to {origin}");
         assert_eq!(out.stderr.matches(&note).count(), 1, "{}", out.stderr);
     }

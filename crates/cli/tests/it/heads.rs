@@ -235,7 +235,10 @@ fn the_raw_bytes_of_a_location_are_sent_unchanged() {
     let (place, out) = with_head(&server, &head, &[]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.file("f"), Some(content("caf%E9", SIZE)));
-    assert!(server.requests().iter().any(|one| one.target.ends_with("/caf%E9")), "as it came");
+    assert!(
+        server.requests().iter().any(|one| one.target.ends_with("/caf%E9")),
+        "the bytes of the Location are sent unchanged"
+    );
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn ctrl_c_ends_a_run_whose_command_does_not_end() {
     let pid =
         rustix::process::Pid::from_raw(pid.trim().parse().expect("a number")).expect("a process number");
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    assert!(ended.is_some(), "the run goes on");
+    assert!(ended.is_some(), "the run has not ended");
     let out = finish(child);
     assert_eq!(out.status, 130, "{}", out.stderr);
 }

@@ -90,7 +90,7 @@ fn few_files_large_files_and_files_over_plain_http_use_http1() {
     let secure = Secure::start();
     let large: Vec<String> = (0..20).map(|n| format!("well_behaved/300000/l{n}")).collect();
     secure.get(&large, &[]);
-    assert!(of_version(&secure.server.requests(), 2).is_empty(), "they are not small");
+    assert!(of_version(&secure.server.requests(), 2).is_empty(), "the files are not small");
 
     let secure = Secure::start_with(|_| Server::start_h2(None));
     secure.get(&small(0..50), &[]);

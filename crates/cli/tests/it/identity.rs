@@ -65,7 +65,7 @@ fn two_urls_with_the_same_name_have_partial_files_of_their_own() {
     for (name, url) in ["one", "two"].iter().zip(&urls) {
         let out = place.run(&[url, "-o", "f", "--progress", "json"]);
         place.assert_exact(&out, "f", &content(name, SIZE));
-        assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "{name} went on");
+        assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "{name} is resumed");
         fs::remove_file(place.path().join("f")).expect("removes");
     }
     assert_eq!(place.files(), Vec::<String>::new());
@@ -116,8 +116,8 @@ fn an_unfinished_file_of_another_tool_is_not_accepted() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("it has 50000 bytes, and the server's file has 100000"), "{}", out.stderr);
     assert!(out.stderr.contains("-c") && out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
-    assert!(!out.stderr.contains("To resume"), "the same again would fail the same way: {}", out.stderr);
-    assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "it was not touched");
+    assert!(!out.stderr.contains("To resume"), "the same command would fail in the same way: {}", out.stderr);
+    assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "the file is not changed");
     for (control, tool) in [("big.bin.aria2", "aria2"), ("big.bin.st", "axel")] {
         let place = Place::new();
         place.write("big.bin", vec![0; 100_000]);

@@ -204,7 +204,7 @@ fn a_fetched_list_only_lowers_the_number_of_connections() {
     };
     let four = "{\"url\":\"URL\",\"connections\":4}\n";
     let one = "URL\n split=1\n";
-    assert!(most(four, false, "1") >= 4, "the user wrote this list");
+    assert!(most(four, false, "1") >= 4, "a list of the user may set the number");
     assert_eq!(most(four, true, "1"), 1);
     assert_eq!(most(one, true, "4"), 1);
 }

@@ -78,7 +78,7 @@ fn a_file_is_exact_with_a_dead_a_wrong_and_a_slow_mirror() {
         let warnings = &events(&out, "finished")[0]["warnings"];
         assert!(warnings.to_string().contains(": bytes 14000000 to 14999999 do not match"), "{warnings}");
     }
-    assert_eq!(caught, [true; 2], "named with either proof");
+    assert_eq!(caught, [true; 2], "the mirror is named with and without a digest of the whole file");
     assert!(slow.requests().len() > 1 && liar.requests().len() > 1);
 }
 
@@ -231,7 +231,7 @@ fn if_no_mirror_has_the_right_chunk_the_job_fails_and_the_old_file_stays() {
     assert_eq!(out.status, 3, "{}", out.stderr);
     assert_eq!(place.file("f").as_deref(), Some(&b"old"[..]));
     let again = server.requests().iter().filter(|request| request.header("range").is_some()).count();
-    assert!(again > 0, "only the piece is fetched again");
+    assert!(again > 0, "a range is fetched again");
 }
 
 #[test]

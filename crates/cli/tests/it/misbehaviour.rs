@@ -182,7 +182,7 @@ fn a_retry_after_applies_to_all_files_of_the_host_and_costs_no_retry() {
         };
         at("finished").expect("finished")
     };
-    assert!(done(9) < done(1), "other hosts go on");
+    assert!(done(9) < done(1), "downloads from other hosts continue");
 }
 
 #[test]

@@ -251,7 +251,10 @@ fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
             out.stderr
         );
         let list = String::from_utf8(place.file("other").expect("a list")).expect("UTF-8");
-        assert!(list.ends_with("# --failed: the end of the input was not read\n"), "it says so");
+        assert!(
+            list.ends_with("# --failed: the end of the input was not read\n"),
+            "the list says that it is not complete"
+        );
     }
 }
 

@@ -30,7 +30,7 @@ fn a_wrong_response_to_a_second_connection_never_replaces_the_file() {
             let query = format!("how={how}&rate=4000000");
             let (place, out) = get(&server, "second_connection_gets", &query, &["-x", connections]);
             place.assert_exact(&out, "f", &file());
-            assert!(!out.stderr.contains("retrying"), "{how}: the stream goes on: {}", out.stderr);
+            assert!(!out.stderr.contains("retrying"), "{how}: the stream continues: {}", out.stderr);
             let plain = server.requests_for("rate=").into_iter().filter(|one| one.header("range").is_none());
             assert_eq!(plain.count(), 1, "{how}: the file came once");
         }
@@ -142,7 +142,7 @@ fn the_run_waits_if_a_good_response_has_used_up_the_quota() {
     let out = place.run(&[&url(1), &url(2), "-j1", "--retries", "0"]);
     place.assert_exact(&out, "1", &content("1", 1000));
     place.assert_exact(&out, "2", &content("2", 1000));
-    assert_eq!(server.requests().len(), 2, "none was sent in vain");
+    assert_eq!(server.requests().len(), 2, "no request was refused");
     assert!(out.took.as_secs_f64() >= 2.0, "{:?}", out.took);
 }
 

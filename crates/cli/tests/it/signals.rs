@@ -152,7 +152,7 @@ fn closed_readers_of_messages_or_of_events_with_keep_going_stop_no_transfer() {
         drop(child.stdout.take());
         drop(child.stderr.take());
         let out = finish(child);
-        assert_eq!(out.status, 0, "transfers go on");
+        assert_eq!(out.status, 0, "the transfers continue");
         assert_eq!(place.files().len(), 21);
     }
 }

@@ -29,17 +29,17 @@ impl Params {
         Ok(list.iter().filter_map(Value::as_str).map(String::from).collect())
     }
 
-    /// Returns the texts of the list at a position. Without a list, returns no texts.
+    /// Returns the texts of the list at a position. If there is no such parameter, returns no texts.
     pub fn optional_texts(&self, at: usize) -> Result<Vec<String>, Fault> {
         if self.optional(at).is_some() { self.texts(at) } else { Ok(Vec::new()) }
     }
 
-    /// Returns the options of a download at a position. Without an object, returns no options.
+    /// Returns the options of a download at a position. If there is no such parameter, returns no options.
     pub fn options(&self, at: usize) -> Result<Options, Fault> {
         self.options_with(at, Options::of_download)
     }
 
-    /// Returns the options of the daemon at a position. Without an object, returns no options.
+    /// Returns the options of the daemon at a position. If there is no such parameter, returns no options.
     pub fn global_options(&self, at: usize) -> Result<Options, Fault> {
         self.options_with(at, Options::from_client)
     }

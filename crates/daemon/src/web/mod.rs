@@ -92,7 +92,7 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     let (parts, body) = request.into_parts();
     let length: Option<u64> =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    // Without a length, the body may be long. Without a transfer coding too, there is no body.
+    // Without a length, the body may be long. If there is no `Transfer-Encoding` either, there is no body.
     let is_long = match length {
         Some(length) => length > limits::SMALL_BODY,
         None => parts.headers.contains_key(header::TRANSFER_ENCODING),

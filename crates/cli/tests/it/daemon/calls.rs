@@ -301,7 +301,11 @@ fn urls_and_values_that_cannot_be_used_add_nothing() {
     assert_eq!(daemon.done("aria2.getOption", json!([gid]))["continue"], "true");
     daemon.kill();
     let daemon = Daemon::start(&place);
-    assert_eq!(daemon.done("aria2.getGlobalStat", json!([]))["numStoppedTotal"], "1", "as many as are kept");
+    assert_eq!(
+        daemon.done("aria2.getGlobalStat", json!([]))["numStoppedTotal"],
+        "1",
+        "the number of results that are kept"
+    );
 }
 
 #[test]

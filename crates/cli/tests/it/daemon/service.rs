@@ -88,7 +88,7 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     let log = daemon.api("GET", "/log", "").1.to_string();
     assert!(log.contains("user-agent changed, which needs a restart"), "{log}");
 
-    // A mistake changes nothing, and the daemon goes on.
+    // A file with a mistake changes nothing, and the daemon keeps running.
     place.write("c.toml", "parallel = \"many\"\n");
     send(Signal::HUP, &daemon.child);
     manager.expect("RELOADING=1\n");
@@ -140,7 +140,7 @@ fn a_socket_that_systemd_passed_is_served() {
     assert!(poll(SOON, || notice.exists().then_some(())).is_some(), "the daemon does not start");
     let daemon = running(child, port, &place);
     daemon.done("aria2.getVersion", json!([]));
-    assert_eq!(place.run(&["list"]).status, 0, "clients find it");
+    assert_eq!(place.run(&["list"]).status, 0, "the commands find the daemon");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The common interface of tars and WARCs: each function here calls the one of the right form.
+//! The common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
 
 use super::open::Content;
 use super::window::{Window, read_full};
@@ -133,7 +133,7 @@ pub(super) fn scan(
     }
 }
 
-/// Reads the description of the file that begins at this offset.
+/// Reads the headers and the description of the file that begins at this offset.
 ///
 /// # Errors
 /// Returns the error of the system, or `InvalidData` if no file begins there.
