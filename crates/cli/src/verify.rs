@@ -109,7 +109,7 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     }
     let computed = match digests_of(path, &algorithms) {
         Ok(computed) => computed,
-        Err(error) => return ("NOT READ", format!("  ({})", escaped(&error.detail)), Exit::Disk),
+        Err(error) => return ("UNREADABLE", format!("  ({})", escaped(&error.detail)), Exit::Disk),
     };
     match digest::verdict(expected, &computed) {
         Ok(strongest) => {
