@@ -74,7 +74,7 @@ fn a_download_is_reported_in_the_words_of_aria2() {
 fn the_progress_is_a_line_each_second_also_in_a_pipe() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url("well_behaved/1000000/f");
-    let out = aria2c(&place, &["--max-download-limit=400K", "--summary-interval=1", &url]);
+    let out = aria2c(&place, &["--max-download-limit=200K", "--summary-interval=1", &url]);
     place.assert_exact(&out, "f", &content("f", 1_000_000));
     let text = stdout(&out);
     let line = text.lines().find(|line| line.starts_with("[#") && line.contains("ETA")).expect("progress");

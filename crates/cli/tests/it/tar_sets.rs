@@ -159,7 +159,8 @@ fn what_is_in_an_unfinished_tar_is_kept_if_the_shards_change() {
     let some = ["--max-total", "10k"];
     assert_eq!(run(&some).status, 75);
     for shard in ["1/3", "2/3", "3/3"] {
-        assert!([0, 75].contains(&run(&[&some[..], &["--shard", shard]].concat()).status));
+        // The shards depend on the port of the server. None of them is complete after one file.
+        assert_eq!(run(&["--max-total", "1", "--shard", shard]).status, 75);
     }
     for shard in ["1/2", "2/2"] {
         let out = run(&["--shard", shard]);
