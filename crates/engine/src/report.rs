@@ -269,6 +269,11 @@ impl Meter {
         self.ahead.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Returns true if workers received bytes that are not on the disk yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed) > 0
+    }
+
     pub(crate) fn set_total(&self, total: Option<u64>) {
         self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }

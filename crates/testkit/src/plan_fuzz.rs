@@ -81,7 +81,7 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
         let most = usize::from(choices.byte() % 6);
         let (worth, surplus) = (most.min(usize::from(choices.byte() % 6)), usize::from(choices.byte() % 3));
-        let mut room = Allowance { most, worth, surplus, not_before: Duration::ZERO };
+        let mut room = Allowance { most, worth, replaces: true, surplus, not_before: Duration::ZERO };
         let limit = ACTIONS_MOST + workers;
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));

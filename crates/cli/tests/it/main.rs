@@ -81,6 +81,7 @@ mod request_variants;
 mod requests;
 mod secrets;
 mod several_connections;
+mod stalls;
 mod tls;
 #[cfg(unix)]
 mod tls_options;

@@ -11,6 +11,8 @@ pub struct Allowance {
     pub most: usize,
     /// The number of further connections that would help a file that has one already. It is at most `most`.
     pub worth: usize,
+    /// True if one connection may be opened instead of a silent one, even if `worth` is 0.
+    pub replaces: bool,
     /// The number of connections to stop because there are too many.
     pub surplus: usize,
     /// No connection may be opened before this time.

@@ -183,7 +183,8 @@ impl Controller {
         let in_use = self.in_use();
         let surplus = if named || !self.may_stop() { 0 } else { in_use.saturating_sub(limit) };
         let worth = limit.saturating_sub(in_use).min(most);
-        Allowance { most, worth, surplus, not_before: self.backoff.not_before() }
+        let replaces = most > 0 && (!self.limited || in_use < self.ceiling);
+        Allowance { most, worth, replaces, surplus, not_before: self.backoff.not_before() }
     }
 
     /// Records that a connection was opened. `first` is true if its file had no other connection.

@@ -180,7 +180,7 @@ impl Host {
     pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
         let not_before = self.requests.not_before().max(self.bans.not_before());
-        Allowance { most, worth: 0, surplus: 0, not_before }
+        Allowance { most, worth: 0, replaces: false, surplus: 0, not_before }
     }
 
     /// Returns the allowance for further connections of a file. See [`Controller::allowance`].

@@ -120,7 +120,7 @@ fn surplus_connections_are_stopped_at_once() {
     controller.usage.connections = 6;
     assert_eq!(
         controller.allowance(10, false),
-        Allowance { most: 10, worth: 0, surplus: 2, not_before: Duration::ZERO }
+        Allowance { most: 10, worth: 0, replaces: true, surplus: 2, not_before: Duration::ZERO }
     );
     assert_eq!(controller.allowance(10, true).surplus, 0, "the user set the number of connections");
     let bytes = Observation::Progress { bytes: 1, latency: Duration::ZERO };

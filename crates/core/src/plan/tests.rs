@@ -1,5 +1,7 @@
 //! Tests that drive a plan from outside, one step at a time.
 
+mod replacement;
+
 use super::*;
 use crate::http_response;
 use crate::job::IfLocked;
@@ -10,7 +12,8 @@ use http::HeaderMap;
 use url::Url;
 
 const NOW: Duration = Duration::from_secs(1);
-const PLENTY: Allowance = Allowance { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
+const PLENTY: Allowance =
+    Allowance { most: 100, worth: 100, replaces: true, surplus: 0, not_before: Duration::ZERO };
 
 fn rules() -> Rules {
     Rules {
@@ -50,12 +53,17 @@ fn response(status: u16, headers: &[(&'static str, &str)]) -> Box<Remote> {
 
 /// Returns all actions up to the next wait.
 fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
+    let is_observation = |action: &Action| matches!(action, Action::Observe { .. });
+    steps_within(plan, now, PLENTY).into_iter().filter(|action| !is_observation(action)).collect()
+}
+
+/// Returns all actions up to the next wait, with the observations.
+fn steps_within(plan: &mut Plan, now: Duration, room: Allowance) -> Vec<Action> {
     let mut all = Vec::new();
     for _ in 0..100 {
         plan.check().expect("the invariant");
-        match plan.next(now, &[PLENTY, PLENTY]) {
+        match plan.next(now, &[room, room]) {
             Action::Wait(_) => return all,
-            Action::Observe { .. } => {}
             action => all.push(action),
         }
     }

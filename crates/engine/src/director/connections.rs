@@ -146,7 +146,7 @@ impl Director {
 
     fn allowance_at(&mut self, id: JobId, source: usize) -> Allowance {
         let now = self.clock.now();
-        let none = Allowance { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
+        let none = Allowance { most: 0, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO };
         let all = self.connections.count.load(Ordering::Relaxed);
         let Some(running) = self.running.get(&id) else { return none };
         let host = host_of(&running.spec, source);
@@ -190,6 +190,8 @@ impl Director {
         if is_limited {
             allowance.surplus = 0;
         }
+        // A connection may be silent because it waits for the limit, the disk or the reader of the output.
+        allowance.replaces &= !is_limited && !running.meter.is_ahead();
         allowance
     }
 

@@ -41,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const BUFFERS_MOST: usize = 1024;
 
 /// The plan may open one connection, and gets no other.
-const ONE: [Allowance; 1] = [Allowance { most: 1, worth: 0, surplus: 0, not_before: Duration::ZERO }];
+const ONE: [Allowance; 1] =
+    [Allowance { most: 1, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO }];
 
 /// Downloads a file, unless `recalls` changes before its last byte has arrived. `saves` is increased when the
 /// thread begins to use the disk, and when it has ended.

@@ -60,6 +60,7 @@ const SINS: &[(&str, Script)] = &[
     ("one_byte_a_second", pace::one_byte_a_second),
     ("silence_in_mid_body", pace::silence_in_mid_body),
     ("silence_in_mid_body_once", pace::silence_in_mid_body_once),
+    ("pause_in_first_body", pace::pause_in_first_body),
     ("slow", pace::slow),
     ("without_validator", versions::without_validator),
     ("grows", body::grows),

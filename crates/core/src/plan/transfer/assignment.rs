@@ -24,8 +24,8 @@ pub(in crate::plan) struct Assignment {
     /// The worker whose segment this worker fetches too, if this worker is a hedge. The bytes of the worker
     /// that finishes first are used.
     pub(in crate::plan) hedge_of: Option<WorkerId>,
-    /// True for a hedge that takes over its segment as soon as its response is valid. Before that, it is not
-    /// known if the source sends ranges, so the first response continues to deliver the whole file.
+    /// True for a hedge that takes over its segment as soon as its response is valid. Before that, it may not
+    /// be known if the source sends ranges, so the first response continues to deliver the whole file.
     pub(in crate::plan) probes: bool,
     /// The offset of the first byte that was requested.
     pub(in crate::plan) from: u64,
@@ -176,9 +176,10 @@ impl Assignment {
     }
 
     /// Returns true if the worker has received for so long that its rate would be known, unless it is very
-    /// low.
+    /// low. Before its first bytes, returns false: a host that bans clients for a further connection is
+    /// recognised only after bytes have arrived.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
-        self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2
+        self.receiving && self.delivered() > 0 && now.saturating_sub(self.speed.since) > SPAN * 2
     }
 
     /// Returns the average rate of a segment that took less than a [`SPAN`], in bytes a second.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// If a worker delivered nothing for this time, the worker is dropped as soon as another worker could fetch
 /// its segment. If a response took more than a quarter of this time to arrive, the limit is four times the
 /// time that it took.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
 /// the typical rate before, or 0 for the first measurement.
@@ -50,7 +50,9 @@ pub(in crate::plan) struct SegmentLedger {
     /// The time for which a worker may be silent if another one could fetch its segment, if it is longer than
     /// [`SILENCE`]. It is four times the wait for the last response, and doubles with each worker that is
     /// dropped because it was silent.
-    patience: Duration,
+    pub(super) patience: Duration,
+    /// The number of workers that were started to replace a silent worker ([`super::replacement`]).
+    pub(super) replacements: u32,
 }
 
 impl SegmentLedger {
@@ -81,7 +83,7 @@ impl SegmentLedger {
         &self.provenance
     }
 
-    fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Assignment> {
+    pub(super) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Assignment> {
         self.assignments.iter_mut().find(|one| one.worker == worker)
     }
 

@@ -11,6 +11,7 @@ mod growth;
 mod ledger;
 mod next_assignment;
 mod provenance;
+mod replacement;
 mod schedule;
 
 pub(super) use assignment::Assignment;
@@ -101,8 +102,7 @@ impl Transfer {
         &self.ledger.written
     }
 
-    /// Returns the number of bytes on the disk: those that are written, and those that the journal lists and
-    /// that were not read back yet.
+    /// Returns the number of bytes on the disk, including bytes that were not read back yet.
     pub(super) fn present(&self) -> u64 {
         self.ledger.present()
     }
@@ -202,7 +202,7 @@ impl Transfer {
                 sources.set_sends_ranges(source);
                 return false;
             };
-            actions.push_back(Action::Cut { worker: primary, end: from });
+            self.leave_from(primary, from, actions);
         }
         digest_until.is_none_or(|last| self.ledger.set_whole_only(worker, last))
     }

@@ -139,8 +139,8 @@ impl SegmentLedger {
     /// Returns how to stop `surplus` workers of a source. One worker always stays. Workers without a response
     /// are stopped first, and then the slowest ones. The segment of a worker that delivers bytes gets an
     /// earlier end. That end is a little beyond the offset that the worker has reached, so that bytes that
-    /// are already sent are not lost. A worker that is about to end counts as stopped. A segment that is used
-    /// only as a whole is not cut.
+    /// are already sent are not lost. A worker that is about to end counts as stopped. A silent worker and
+    /// the probe that may replace it count as one. A segment that is used only as a whole is not cut.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
@@ -152,7 +152,8 @@ impl SegmentLedger {
         all.sort_by(|a, b| speed(a).total_cmp(&speed(b)));
         all.pop();
         let ends = |one: &Assignment| one.delivers(now) && one.end.is_some_and(|end| end <= soon(one));
-        let surplus = surplus.saturating_sub(all.iter().filter(|one| ends(one)).count());
+        let surplus =
+            surplus.saturating_sub(all.iter().filter(|one| ends(one) || self.is_replacing(one, now)).count());
         let rest = all.into_iter().filter(|one| !one.whole_only && !ends(one)).take(surplus);
         let twice = |one: &Assignment| one.hedge_of.is_some() || self.is_hedged(one);
         rest.map(|one| match one.delivers(now) && one.delivered() >= PROGRESS && !twice(one) {
@@ -162,12 +163,12 @@ impl SegmentLedger {
         .collect()
     }
 
-    fn is_hedged(&self, one: &Assignment) -> bool {
+    pub(super) fn is_hedged(&self, one: &Assignment) -> bool {
         self.assignments.iter().any(|other| other.hedge_of == Some(one.worker))
     }
 
     /// Returns the part of a gap that one worker requests.
-    fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
+    pub(super) fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
         // A contested chunk, which was wrong before, is assigned to one worker.
         if self.contested.contains(&(gap.start..gap.start + 1)) {
             return gap.start..self.aligned(gap.start + 1).min(gap.end);
@@ -183,7 +184,7 @@ impl SegmentLedger {
     }
 
     /// Returns the wanted length of a segment.
-    fn segment_length(&self, workers: usize, sizes: &Sizes) -> u64 {
+    pub(super) fn segment_length(&self, workers: usize, sizes: &Sizes) -> u64 {
         let share = sizes.window / (2 * workers.max(1) as u64);
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency.as_secs_f64() * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);

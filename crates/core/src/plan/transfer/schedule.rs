@@ -66,10 +66,13 @@ impl Transfer {
         if self.stop_surplus(now, allowances, actions) {
             return None;
         }
-        let mut later: Option<Duration> = None;
+        // The first worker may become silent before its speed is known. No report comes from it then.
+        let mut later = (active > 0 && self.takes_more(terms)).then_some(now + LOOK_AROUND);
+        let silent = self.ledger.replacement(now, &self.sizes);
         for source in self.asked(terms) {
             let Some(allowance) = allowances.get(source).filter(|one| one.most > 0) else { continue };
-            let more = self.more(now, source, allowance, terms);
+            let replaces = silent.as_ref().filter(|_| allowance.replaces);
+            let more = self.more(now, source, allowance, replaces.is_some(), terms);
             if more == 0 {
                 let opens = terms.sources.growth(source).and_then(|growth| growth.opens(now));
                 later = later.into_iter().chain(opens).min();
@@ -77,6 +80,10 @@ impl Transfer {
             }
             let next = if now < allowance.not_before {
                 allowance.not_before
+            } else if let Some((silent, range)) = replaces {
+                let worker = self.request(now, source, range.start, Some(range.end), actions);
+                self.ledger.replace(now, worker, source, *silent, range.clone());
+                return None;
             } else if self.start_worker(now, source, active + more, terms, actions) {
                 return None;
             } else {
@@ -169,6 +176,15 @@ impl Transfer {
         actions.push_back(Action::Cut { worker, end });
     }
 
+    /// Tells a worker that another worker fetches the rest of its segment, from `end` on. If nothing is left
+    /// for the worker, it is dropped, because a silent worker would not end.
+    pub(super) fn leave_from(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
+        match self.ledger.get(worker).is_some_and(Assignment::is_finished) {
+            true => self.drop_worker(worker, actions),
+            false => actions.push_back(Action::Cut { worker, end }),
+        }
+    }
+
     /// Returns the sources that may get requests for segments. Sources with the fewest workers come first.
     fn asked(&self, terms: Terms<'_>) -> Vec<usize> {
         if !terms.mixes {
@@ -183,13 +199,21 @@ impl Transfer {
         self.ledger.assignments().iter().filter(|one| one.source == source).count()
     }
 
-    /// Returns how many more workers this source should have.
-    fn more(&self, now: Duration, source: usize, allowance: &Allowance, terms: Terms<'_>) -> usize {
+    /// Returns how many more workers this source should have. `replaces` is true if the file needs a worker
+    /// instead of a silent one.
+    fn more(
+        &self,
+        now: Duration,
+        source: usize,
+        allowance: &Allowance,
+        replaces: bool,
+        terms: Terms<'_>,
+    ) -> usize {
         let active = self.ledger.assignments().len();
         if active == 0 {
             return 1;
         }
-        if !self.takes_more(terms) || !self.ledger.is_measured(now) {
+        if !self.takes_more(terms) || !(replaces || self.ledger.is_measured(now)) {
             return 0;
         }
         let left = self.connections.unwrap_or(usize::MAX).saturating_sub(active);
@@ -204,7 +228,7 @@ impl Transfer {
             false => (self.receiving_from(source) + 1).saturating_sub(mine),
         };
         let allowed = terms.sources.growth(source).map_or(0, |growth| growth.allowed(now, mine));
-        allowance.worth.min(left).min(certain).min(allowed)
+        allowance.worth.max(usize::from(replaces)).min(left).min(certain).min(allowed)
     }
 
     /// Returns true if the file can use a further connection, now or later.
@@ -256,20 +280,21 @@ impl Transfer {
         let unsent = error.pause.is_some_and(|pause| pause.why == Why::Known);
         let delivered = assignment.delivered() >= PROGRESS;
         let receiving = self.receiving_from(source);
+        let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;
+        // If all other connections are silent too, the whole network may have failed.
+        let unclear = !deliberate && self.ledger.is_source_silent(source, now);
         if receiving > 0
             && !delivered
             && !unsent
+            && !unclear
             && let Some(growth) = sources.growth_mut(source)
         {
             growth.refused(now, assignment.worker, self.newest, receiving);
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        let observation = match delivered || unsent {
+        let observation = match delivered || unsent || unclear {
             true => Observation::Broken { wait },
-            false => {
-                let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;
-                Observation::Refused { wait, deliberate }
-            }
+            false => Observation::Refused { wait, deliberate },
         };
         actions.push_back(Action::Observe { source, observation });
     }

@@ -44,6 +44,26 @@ pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Stops after `?after=N` bytes of the first response, and sends the rest `?pause=MS` later. With `?times=N`,
+/// that many responses do so. Later requests get what they ask for, with `?others=whole` the whole file, and
+/// with `?others=STATUS` this status.
+pub(super) fn pause_in_first_body(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit >= x.number("times").map_or(1, |times| usize::try_from(times).unwrap_or(usize::MAX)) {
+        return match x.request.query("others").as_deref() {
+            None => x.file(&[]),
+            Some("whole") => super::ranges::ranges_ignored(x),
+            Some(status) => x.respond(&format!("{status} No"), &[], b"not now\n"),
+        };
+    }
+    let body = x.part().2;
+    let after = usize::try_from(x.number("after").unwrap_or(0)).unwrap_or(usize::MAX).min(body.len());
+    x.only(after, &[])?;
+    x.sleep(Duration::from_millis(x.number("pause").unwrap_or(60_000)));
+    x.wire.write_all(&body[after..])?;
+    x.wire.flush()?;
+    Ok(true)
+}
+
 /// Sends `?rate=N` bytes a second. With `?chunked=1`, no length is sent.
 pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     let rate: usize = x.request.query("rate").and_then(|rate| rate.parse().ok()).unwrap_or(100_000);
