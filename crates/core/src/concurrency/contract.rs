@@ -34,6 +34,11 @@ pub enum Observation {
         /// The time from the request to the response, without the time to connect.
         waited: Duration,
     },
+    /// TCP measured the round trip of a connection while bytes arrived.
+    RoundTrip {
+        /// The round trip, with the time that its packets waited in queues.
+        took: Duration,
+    },
     /// A connection received enough bytes to be useful.
     Works,
     /// A connection ended early. This does not show that there are too many connections, so another one may

@@ -16,14 +16,19 @@ use std::time::Duration;
 /// line.
 pub const AUTO_MOST: usize = 64;
 
-/// A host that needs at least this time for its first byte starts with [`FAR_TARGET`] connections for a file,
-/// as soon as the host has shown that it serves ranges. At such a distance, a single connection needs seconds
-/// to reach its full speed, and every lost packet slows it down again.
+/// A host that needs at least this time for its first byte is far away. A file then gets [`FAR_TARGET`]
+/// connections as soon as the host has shown that it serves ranges, unless one connection fills the line. At
+/// such a distance, every lost packet slows a connection down for seconds.
 const FAR: Duration = Duration::from_millis(10);
 
-/// The first target for a host that is far away. It is half of the number that people usually set for aria2
-/// (16). If eight connections do not help, the target is halved again and again, without a hold between the
-/// steps.
+/// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
+/// first connection would need half a second or more until its slow start is over. The time has two round
+/// trips: the connection is made in the first one.
+const SHORT_ENOUGH: Duration = Duration::from_millis(150);
+
+/// The first target for a host that is far away, unless one connection alone fills the line. It is half of the
+/// number that people usually set for aria2 (16). If eight connections do not help, the target is halved again
+/// and again, without a hold between the steps.
 pub(super) const FAR_TARGET: usize = 8;
 
 /// Up to this many small files at once, the number doubles each time that as many files have arrived as are
@@ -90,7 +95,7 @@ pub(super) struct Usage {
     /// The number of files that have at least one connection.
     pub(super) files: usize,
     /// The number of bytes that all connections have received so far.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,
     /// True if the host is far away.
@@ -204,6 +209,7 @@ impl Controller {
         match observation {
             Observation::Progress { bytes, latency } => self.on_progress(now, bytes, latency),
             Observation::Responded { waited } => self.queue.on_response(waited),
+            Observation::RoundTrip { took } => self.queue.on_round_trip(took),
             Observation::Works => self.backoff.on_success(),
             Observation::Broken { wait } => self.on_broken(now, wait),
             Observation::Refused { wait, deliberate } => self.on_refused(now, wait, deliberate),
@@ -215,6 +221,7 @@ impl Controller {
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
         self.set_first_target(now, latency);
+        self.watch_slow_start(now);
         self.double(now);
         self.grant_each_file_one(now);
         if self.in_use() < self.target || (self.may_stop() && self.in_use() > self.target) {
@@ -307,6 +314,10 @@ impl Controller {
         self.known = self.known.filter(|level| level.far == self.usage.is_far && level.number > usual);
         match self.known {
             Some(level) => self.set_target(now, level.number, 0.0, StepReason::Remembered),
+            None if usual > self.target && latency < SHORT_ENOUGH => {
+                let bytes = self.usage.bytes;
+                self.phase = Phase::SlowStart { since: now, bytes, goodput: 0.0 };
+            }
             None => {
                 self.steps_down = self.target < usual;
                 self.set_target(now, usual, 0.0, StepReason::FarHost);

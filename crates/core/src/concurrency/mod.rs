@@ -14,12 +14,13 @@
 //! The controller has a **target**: the number of connections that there should be now. While that many
 //! connections are open, it measures their **goodput**: the bytes that all of them together receive in a
 //! second. A measurement is used if it is long enough for the distance of the host (`window.rs`). Most
-//! decisions also need that TCP's slow start is over. The controller is always in one of five phases
+//! decisions also need that TCP's slow start is over. The controller is always in one of six phases
 //! (`phase.rs`):
 //!
-//! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
-//!   connections are tried.
-//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 7 % of the ideal
+//! - `SlowStart`: the first connection to a host that is far away is in TCP's slow start. If it fills the
+//!   line alone, `Hold` follows. Otherwise the target becomes 8, and `Ramp` follows.
+//! - `Ramp`: the first target is measured. Then twice as many connections are tried.
+//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 5 % of the ideal
 //!   gain. Then even more connections are tried, or `Hold` follows at the ceiling. If the goodput grew by
 //!   less, the old target returns, and `Recheck` follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
@@ -31,7 +32,14 @@
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
-//! as many.
+//! as many. After a step to less than 8 connections to a far host, the next step also tries four times as
+//! many.
+//!
+//! The first connection to a far host is watched, because its slow start fills a line without loss in about a
+//! third of a second. If further connections took over a part of its response, it would be closed, and they
+//! would need many round trips to become as fast. The round trip that TCP measures tells whether the line is
+//! full (`queue.rs`). Only Linux tells it; on other systems, 8 connections start a tenth of a second after the
+//! first bytes. If the first byte needed 150 ms or more, 8 connections start at once.
 //!
 //! Steps down follow each other without a hold in two cases, in which fewer connections were never measured:
 //! a far host started with 8 connections, or the target started at a number of an earlier run, and the line

@@ -6,6 +6,7 @@
 //!
 //! Invariant: the number of connections is not decided here.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A response waited in the queue if it took longer than the quickest one by this share of the quickest one,
@@ -25,11 +26,28 @@ const NEWEST: f64 = 0.5;
 /// responses in a row that did not wait show that there is room.
 const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
+/// Packets wait in the queue if the recent round trips are longer than the shortest one by this share of it,
+/// and by [`GROWN_BY`]. TCP measures round trips without the time that a server needs, so less is needed than
+/// for responses. A connection that fills a line of 40 ms needs a tenth of a second more until they are longer
+/// by a tenth (measured on the emulated line).
+const GROWN: f64 = 0.1;
+
+/// The round trip of TCP is measured in milliseconds, and a scheduler delays single packets by some.
+const GROWN_BY: Duration = Duration::from_millis(5);
+
+/// The number of recent round trips of which the shortest one is used. While a server pauses between bytes,
+/// single round trips seem longer, because the pause counts.
+const RECENT: usize = 3;
+
 /// The queue before the line to a host.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// The shortest time from a request to its response.
     least: Option<Duration>,
+    /// The recent round trips, the oldest one first.
+    recent: VecDeque<Duration>,
+    /// The shortest round trip.
+    shortest: Option<Duration>,
     /// The share of the recent responses that waited in the queue, from 0 to 1.
     waiting: f64,
 }
@@ -41,6 +59,28 @@ impl Queue {
         self.least = Some(least);
         let is_late = waited > least + least.mul_f64(LONGER).max(LONGER_BY);
         self.waiting += NEWEST * (f64::from(is_late) - self.waiting);
+    }
+
+    /// Records a round trip that TCP measured.
+    pub(super) fn on_round_trip(&mut self, took: Duration) {
+        self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(took);
+    }
+
+    /// Returns the shortest round trip, if TCP measured one.
+    pub(super) fn shortest_round_trip(&self) -> Option<Duration> {
+        self.shortest
+    }
+
+    /// Returns true if the recent round trips are longer than the shortest one.
+    pub(super) fn has_grown(&self) -> bool {
+        let recent = self.recent.iter().min();
+        recent
+            .zip(self.shortest)
+            .is_some_and(|(&recent, shortest)| recent > shortest + shortest.mul_f64(GROWN).max(GROWN_BY))
     }
 
     /// Returns true if the line is full.

@@ -1,6 +1,7 @@
 //! Tests of the controller on lines whose goodput depends on the number of connections.
 
 use super::phase::Phase;
+use super::queue::Queue;
 use super::*;
 use std::time::Duration;
 
@@ -143,6 +144,53 @@ fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
     assert!(targets.starts_with(&[8, 16, 8, 4, 2, 1]), "{targets:?}");
 }
 
+/// Runs the first connection to a host with a round trip of 40 ms through its slow start. After `ends` round
+/// trips, the goodput no longer grows. `took` is the round trip in milliseconds that TCP then measures.
+/// Returns the targets of the first 1.2 seconds.
+fn after_slow_start(ends: i32, took: Option<u64>) -> Vec<usize> {
+    let mut controller = Controller::new(64);
+    for step in 0..30 {
+        let (at, round_trips) = (Duration::from_millis(step * 40), i32::try_from(step).expect("small"));
+        controller.usage.connections = controller.target();
+        if let Some(took) = took {
+            let took = Duration::from_millis(if round_trips < ends { 40 } else { took });
+            controller.on(at, Observation::RoundTrip { took });
+        }
+        let bytes = 15_000 << round_trips.min(ends);
+        controller.on(at, Observation::Progress { bytes, latency: Duration::from_millis(80) });
+    }
+    controller.steps().iter().map(|step| step.to).collect()
+}
+
+#[test]
+fn a_far_host_keeps_one_connection_that_fills_the_line() {
+    for (ends, took) in [(7, 50), (3, 140)] {
+        let targets = after_slow_start(ends, Some(took));
+        assert!(targets.is_empty(), "{took} ms: {targets:?}");
+    }
+}
+
+#[test]
+fn a_far_host_gets_several_connections_after_slow_start_if_the_line_has_room() {
+    // The connection has a limit of its own, or packets were lost. Other systems do not tell the round trip.
+    for took in [Some(40), Some(44), None] {
+        assert_eq!(after_slow_start(4, took).first(), Some(&8), "{took:?}");
+    }
+}
+
+#[test]
+fn single_round_trips_that_seem_longer_do_not_show_a_full_line() {
+    let mut queue = Queue::default();
+    for took in [40, 40, 212, 41, 300] {
+        queue.on_round_trip(Duration::from_millis(took));
+    }
+    assert!(!queue.has_grown());
+    queue.on_round_trip(Duration::from_millis(60));
+    assert!(!queue.has_grown());
+    queue.on_round_trip(Duration::from_millis(60));
+    assert!(queue.has_grown());
+}
+
 #[test]
 fn a_hold_ends_when_the_goodput_falls() {
     // Two connections are enough until the first packets are lost. Without these losses, the hold could last
@@ -184,7 +232,7 @@ fn the_best_number_is_known_only_after_a_comparison() {
     assert_eq!((best.number, best.far), (4, false));
     assert!(best.goodput.is_some_and(|goodput| (3.5e6..4.5e6).contains(&goodput)), "{best:?}");
     let mut controller = Controller::new(64);
-    controller.on(Duration::ZERO, Observation::Progress { bytes: 1, latency: Duration::from_millis(40) });
+    controller.on(Duration::ZERO, Observation::Progress { bytes: 1, latency: Duration::from_millis(150) });
     assert_eq!((controller.target(), controller.best()), (8, None), "eight were not measured");
     let mut controller = Controller::new(64);
     controller.usage.files = 3;
@@ -227,6 +275,8 @@ fn a_level_of_a_near_host_is_not_used_for_a_far_one() {
         let mut controller = Controller::new(64);
         controller.start_at(Level { number: 12, goodput: None, far });
         controller.on(Duration::ZERO, Observation::Progress { bytes: 1, latency: Duration::from_millis(40) });
+        controller
+            .on(Duration::from_millis(100), Observation::Progress { bytes: 1, latency: Duration::ZERO });
         assert_eq!(controller.target(), if far { 12 } else { 8 });
     }
 }

@@ -77,7 +77,10 @@ impl Director {
                 self.on_served(id, *worker);
             }
             Input::Verified(Ok(digests)) if self.duplicates.is_on() => running.digests.clone_from(digests),
-            Input::Wrote { worker, .. } => self.on_bytes(id, *worker),
+            Input::Wrote { worker, .. } => {
+                self.on_bytes(id, *worker);
+                self.on_round_trip(id, *worker);
+            }
             Input::Ended { worker, result } => {
                 if let Err(error) = result {
                     self.on_lost(id, *worker, error);

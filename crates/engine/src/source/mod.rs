@@ -73,6 +73,7 @@ use futures_util::stream::Stream;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One remote file.
 pub trait Source: Send + Sync {
@@ -81,6 +82,13 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
+
+    /// Returns the last round trip of the connections to the server of the last response, as TCP measured it
+    /// while bytes arrived. It is `None` if the system or the protocol does not tell it. A round trip that is
+    /// longer than the shortest one shows that the line is full.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A request to a source.

@@ -312,6 +312,8 @@ impl Race {
             self.typical = typical_rate(self.typical, rate);
         }
         if bytes > 0.0 {
+            let took = Duration::from_secs_f64(self.round_trip());
+            self.controller.on(now, Observation::RoundTrip { took });
             let latency = Duration::from_secs_f64(self.latency);
             self.controller.on(now, Observation::Progress { bytes: bytes as u64, latency });
             self.controller.on(now, Observation::Works);

@@ -169,6 +169,11 @@ impl Dispatcher {
         self.connector.is_public(url)
     }
 
+    /// Returns the last round trip of the direct connections for a URL, if TCP measured it.
+    pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
+        self.connector.round_trip(url)
+    }
+
     /// Returns true if the certificate of the server is checked.
     pub(super) fn is_verified(&self, url: &Url) -> bool {
         self.connector.is_verified(url)

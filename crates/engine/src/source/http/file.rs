@@ -68,6 +68,16 @@ impl Source for HttpFile {
         }
         .boxed()
     }
+
+    fn round_trip(&self) -> Option<Duration> {
+        match self.secured() {
+            Some(secured) => secured.round_trip(),
+            None => {
+                let url = self.resolved().clone();
+                self.client.dispatcher.round_trip(url.as_ref().unwrap_or(&self.given.url))
+            }
+        }
+    }
 }
 
 impl HttpFile {

@@ -2,14 +2,18 @@
 
 #[cfg(not(unix))]
 mod no_unix;
+mod round_trip;
 #[cfg(unix)]
 mod unix;
+
+pub(super) use round_trip::{Meter, RoundTrips};
 
 #[cfg(not(unix))]
 pub(super) use no_unix::{UnixSocket, connect_unix};
 #[cfg(unix)]
 pub(super) use unix::{UnixSocket, connect_unix};
 
+use crate::clock;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,7 +23,8 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection for HTTP or for TLS.
 pub(super) enum Socket {
-    Tcp(TcpStream),
+    /// The meter reads the round trip while bytes arrive.
+    Tcp(TcpStream, Option<Meter>),
     /// A TLS connection to a proxy. A TLS connection to the server may go through it.
     Proxy(Box<TlsStream<BufReader<TcpStream>>>),
     /// A Unix socket (`--unix-socket`).
@@ -29,7 +34,7 @@ pub(super) enum Socket {
 macro_rules! each {
     ($socket:expr, $inner:ident => $call:expr) => {
         match $socket.get_mut() {
-            Socket::Tcp($inner) => {
+            Socket::Tcp($inner, _) => {
                 let $inner = Pin::new($inner);
                 $call
             }
@@ -46,7 +51,18 @@ macro_rules! each {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Socket::Tcp(stream, Some(meter)) = &mut *self {
+            let read = Pin::new(&mut *stream).poll_read(cx, buf);
+            if read.is_ready() {
+                meter.read(stream, clock::instant());
+            }
+            return read;
+        }
         each!(self, inner => inner.poll_read(cx, buf))
     }
 }
@@ -66,7 +82,7 @@ impl AsyncWrite for Socket {
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Socket::Tcp(inner) => inner.is_write_vectored(),
+            Socket::Tcp(inner, _) => inner.is_write_vectored(),
             Socket::Proxy(inner) => inner.is_write_vectored(),
             Socket::Unix(inner) => inner.is_write_vectored(),
         }

@@ -8,7 +8,7 @@
 use super::dial::{self, Dialer};
 use super::proxy::{Gateway, Tunnel};
 use super::route::{Endpoint, Route};
-use super::socket::{Socket, connect_unix};
+use super::socket::{RoundTrips, Socket, connect_unix};
 use super::tls::{self, Tls, Trust};
 use crate::clock;
 use crate::credentials::Peer;
@@ -65,6 +65,7 @@ pub(super) struct Connector {
     gateways: Vec<Arc<Gateway>>,
     http2_only: bool,
     connect_timeout: Duration,
+    round_trips: RoundTrips<Endpoint>,
     pub(super) read_size: usize,
 }
 
@@ -99,6 +100,7 @@ impl Connector {
             proxies: settings.proxies.clone(),
             http2_only: settings.http_version == HttpVersion::Two,
             connect_timeout: settings.connect_timeout,
+            round_trips: RoundTrips::new(),
             read_size: read_size(settings.max_connections),
         })
     }
@@ -126,6 +128,12 @@ impl Connector {
     /// private one, and `None` if that is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.dialer.is_public(&Endpoint::of(url)?.host)
+    }
+
+    /// Returns the last round trip of the direct connections for a URL, if TCP measured it.
+    pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
+        let server = self.other_target(url).or_else(|| Endpoint::of(url))?;
+        self.round_trips.latest(&server)
     }
 
     /// Returns true if the certificate of the server is checked.
@@ -207,7 +215,10 @@ impl Connector {
         let other = self.other_target(url);
         let (host, server) = (&server.host, other.as_ref().unwrap_or(server));
         match route.gateway() {
-            None => Ok(Socket::Tcp(self.dialer.connect_for(host, server, route.is_guarded()).await?)),
+            None => {
+                let stream = self.dialer.connect_for(host, server, route.is_guarded()).await?;
+                Ok(Socket::Tcp(stream, self.round_trips.meter(server.clone(), clock::instant())))
+            }
             Some(gateway) if route.forwarder().is_some() => self.dial_proxy(gateway, at).await,
             Some(gateway) => {
                 let (dialer, patience) = (&self.dialer, self.connect_timeout);
@@ -233,7 +244,7 @@ impl Connector {
             Error::new(ErrorKind::ProxyUnreachable, at, why)
         })?;
         if proxy.protocol != Protocol::Https {
-            return Ok(Socket::Tcp(stream));
+            return Ok(Socket::Tcp(stream, None));
         }
         let trust = self.tls.trust(&proxy.host, proxy.port, Peer::default()).of_proxy();
         let config = self.config(trust, Offer::Http1)?;
@@ -296,7 +307,7 @@ impl Transport {
             Transport::Secure(stream) => stream.get_ref().0.get_ref(),
         };
         match socket {
-            Socket::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Socket::Tcp(stream, _) => stream.peer_addr().ok().map(|address| address.ip()),
             Socket::Proxy(_) | Socket::Unix(_) => None,
         }
     }
