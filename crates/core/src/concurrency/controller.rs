@@ -26,9 +26,9 @@ const FAR: Duration = Duration::from_millis(10);
 /// trips: the connection is made in the first one.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
-/// The first target for a host that is far away, unless one connection alone fills the line. It is half of the
-/// number that people usually set for aria2 (16). If eight connections do not help, the target is halved again
-/// and again, without a hold between the steps.
+/// The first target for a host that is far away, unless one connection alone fills the line. It is half of
+/// the number that people usually set for aria2 (16). If eight connections do not help, the target is halved
+/// again and again, without a hold between the steps.
 pub(super) const FAR_TARGET: usize = 8;
 
 /// Up to this many small files at once, the number doubles each time that as many files have arrived as are

@@ -38,8 +38,8 @@
 //! The first connection to a far host is watched, because its slow start fills a line without loss in about a
 //! third of a second. If further connections took over a part of its response, it would be closed, and they
 //! would need many round trips to become as fast. The round trip that TCP measures tells whether the line is
-//! full (`queue.rs`). Only Linux tells it; on other systems, 8 connections start a tenth of a second after the
-//! first bytes. If the first byte needed 150 ms or more, 8 connections start at once.
+//! full (`queue.rs`). Only Linux tells it; on other systems, 8 connections start a tenth of a second after
+//! the first bytes. If the first byte needed 150 ms or more, 8 connections start at once.
 //!
 //! Steps down follow each other without a hold in two cases, in which fewer connections were never measured:
 //! a far host started with 8 connections, or the target started at a number of an earlier run, and the line

@@ -60,8 +60,8 @@ const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
 /// close connections, and new ones need many round trips to become as fast.
 const LONG_HOLD: Duration = Duration::from_secs(5);
 
-/// Slow start is observed in windows of this many round trips, but of at least [`SLOW_START_SHORTEST`]. With 2
-/// round trips, 0.2 % fewer of the simulated lines come close to the best fixed number.
+/// Slow start is observed in windows of this many round trips, but of at least [`SLOW_START_SHORTEST`]. With
+/// 2 round trips, 0.2 % fewer of the simulated lines come close to the best fixed number.
 const SLOW_START_ROUND_TRIPS: f64 = 1.5;
 
 /// Workers report their progress ten times a second, so a shorter window would have no reports.

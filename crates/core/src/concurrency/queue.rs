@@ -28,8 +28,8 @@ const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
 /// Packets wait in the queue if the recent round trips are longer than the shortest one by this share of it,
 /// and by [`GROWN_BY`]. TCP measures round trips without the time that a server needs, so less is needed than
-/// for responses. A connection that fills a line of 40 ms needs a tenth of a second more until they are longer
-/// by a tenth (measured on the emulated line).
+/// for responses. A connection that fills a line of 40 ms needs a tenth of a second more until they are
+/// longer by a tenth (measured on the emulated line).
 const GROWN: f64 = 0.1;
 
 /// The round trip of TCP is measured in milliseconds, and a scheduler delays single packets by some.

@@ -12,7 +12,7 @@ use crate::limit::{HostLimits, Limits};
 use crate::source::Request;
 use crate::trace::CONCURRENCY;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
-use downhaul_core::concurrency::{Allowance, Host, Learned, Level, Lost, Observation};
+use downhaul_core::concurrency::{Allowance, Host, Learned, Level, Lost};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::Job;
@@ -328,17 +328,6 @@ impl Director {
         if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             host.on_first_bytes(at_work.sent);
         }
-    }
-
-    /// Passes the round trip of a worker to its host.
-    pub(super) fn on_round_trip(&mut self, id: JobId, worker: WorkerId) {
-        let Some(running) = self.running.get(&id) else { return };
-        let Some(at_work) = running.workers.get(&worker) else { return };
-        let Some(took) = running.sources.get(at_work.source).and_then(|source| source.round_trip()) else {
-            return;
-        };
-        let at = self.clock.now();
-        self.connections.at_host(&at_work.host, |host| host.on(at, Observation::RoundTrip { took }));
     }
 
     /// Records the failure of a worker at its host. The host decides if the job pauses.

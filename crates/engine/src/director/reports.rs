@@ -8,10 +8,11 @@ use super::placing::Placement;
 use super::running::{add_mirrors, name_of};
 use crate::checksum_discovery::Known;
 use crate::disk::Generation;
+use downhaul_core::concurrency::Observation;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
-use downhaul_core::plan::{Findings, Input, Place};
+use downhaul_core::plan::{Findings, Input, Place, WorkerId};
 use std::path::PathBuf;
 
 /// A report of a blocking task or a worker about a job.
@@ -91,6 +92,17 @@ impl Director {
             _ => {}
         }
         self.on_input(id, input);
+    }
+
+    /// Passes the round trip of a worker to its host.
+    fn on_round_trip(&mut self, id: JobId, worker: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        let Some(at_work) = running.workers.get(&worker) else { return };
+        let Some(took) = running.sources.get(at_work.source).and_then(|source| source.round_trip()) else {
+            return;
+        };
+        let at = self.clock.now();
+        self.connections.at_host(&at_work.host, |host| host.on(at, Observation::RoundTrip { took }));
     }
 
     /// Handles a report about a job that is over. If the job was removed while its partial file was opened,
