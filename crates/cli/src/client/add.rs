@@ -14,6 +14,9 @@ use serde_json::{Map, Value, json};
 use std::io::{self, Read};
 use std::path::Path;
 
+/// The longest list. The daemon takes no longer body.
+const LIST_MOST: u64 = 2 << 20;
+
 /// Adds the URLs and the lists. If the daemon refuses one of them, the others are still added.
 ///
 /// # Errors
@@ -70,7 +73,7 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let body = Some(("text/plain", text));
     let added = daemon.call_with(Method::POST, &format!("/lists?{query}"), body).await?;
-    for id in added["ids"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for id in daemon.list(&added, "ids")?.iter().filter_map(Value::as_str) {
         match add.json {
             true => {
                 let download = daemon.call(Method::GET, &format!("/downloads/{id}"), None).await?;
@@ -82,9 +85,13 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
     Ok(())
 }
 
-fn read_all(mut from: impl Read) -> io::Result<Vec<u8>> {
+fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    from.read_to_end(&mut text).map(|_| text)
+    from.take(LIST_MOST + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > LIST_MOST {
+        true => Err(io::Error::other("a list for the daemon has at most 2 MiB")),
+        false => Ok(text),
+    }
 }
 
 /// Returns the line about a new download.

@@ -2,13 +2,18 @@
 
 use crate::ui::units;
 use downhaul_engine::core::show;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI).
+/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). Another
+/// server can send any text, so the text is escaped for the terminal where it is read.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
+    #[serde(deserialize_with = "identifier")]
     pub(super) id: String,
+    #[serde(deserialize_with = "escaped")]
     pub(super) state: String,
+    #[serde(deserialize_with = "escaped")]
     pub(super) name: String,
     pub(super) total: Option<u64>,
     pub(super) completed: u64,
@@ -24,7 +29,9 @@ pub(super) struct Download {
 /// Why a download failed.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Failure {
+    #[serde(deserialize_with = "escaped")]
     pub(super) code: String,
+    #[serde(deserialize_with = "escaped")]
     pub(super) message: String,
 }
 
@@ -39,19 +46,32 @@ impl Download {
 
     /// Returns the name for the terminal.
     pub(super) fn shown_name(&self) -> String {
-        show::escaped(&self.name).into_owned()
+        self.name.clone()
     }
 
     /// Returns how the download ended, or the reason why it failed.
     pub(super) fn outcome(&self) -> String {
         match (&self.error, &self.proof) {
-            (Some(error), _) => show::escaped(&format!("{} ({})", error.message, error.code)).into_owned(),
+            (Some(error), _) => format!("{} ({})", error.message, error.code),
             (None, Some(proof)) => {
                 let size = units::bytes(self.completed);
                 format!("{size}, {}", show::escaped(show::verified(proof)))
             }
             (None, None) => String::new(),
         }
+    }
+}
+
+fn escaped<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    String::deserialize(from).map(|text| show::escaped(&text).into_owned())
+}
+
+/// Reads an identifier, which has 16 hexadecimal digits.
+fn identifier<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let id = String::deserialize(from)?;
+    match id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(id),
+        false => Err(D::Error::custom("an identifier does not have 16 hexadecimal digits")),
     }
 }
 

@@ -33,34 +33,51 @@ pub(super) struct Found {
 /// # Errors
 /// Returns why there is no URL or no secret that can be used.
 pub(super) fn daemon(given: &Address) -> Result<Found, String> {
-    let notice = Notice::read();
-    let named = given.url.clone().or_else(|| settings::variable(VARIABLE));
-    let url = match &named {
-        Some(text) => read(text)?,
-        None => read(notice.as_ref().map_or(DEFAULT, |notice| &notice.url))?,
+    // The notice of a daemon that was killed stays, and another program can listen at its address.
+    let notice = Notice::read().filter(Notice::is_current);
+    let known = notice.as_ref().map(|notice| read(&notice.url, "daemon.json")).transpose()?;
+    let named = match (&given.url, settings::variable(VARIABLE)) {
+        (Some(text), _) => Some(read(text, "--daemon")?),
+        (None, Some(text)) => Some(read(&text, VARIABLE)?),
+        (None, None) => None,
     };
-    // The notice is about the daemon on this machine, so it is not used for another daemon.
-    let notice = notice.filter(|notice| read(&notice.url).is_ok_and(|known| is_same(&known, &url)));
-    let (secret, secret_from) = secret_of(given, notice.as_ref(), &url)?;
+    // The notice is about one daemon, so neither its secret nor its certificate is used for another one.
+    let is_known = known.as_ref().is_some_and(|known| named.as_ref().is_none_or(|url| is_same(known, url)));
+    // The user may have named this machine. Otherwise only the notice tells that a daemon is ours.
+    let may_be_usual = notice.is_none() && named.as_ref().is_some_and(is_here);
+    let url = match (named, known) {
+        (Some(url), Some(known)) if is_known && url.scheme() == "http" => known,
+        (Some(url), _) | (None, Some(url)) => url,
+        (None, None) => read(DEFAULT, "--daemon")?,
+    };
+    let notice = notice.filter(|_| is_known);
+    let (secret, secret_from) = secret_of(given, notice.as_ref(), may_be_usual)?;
     let certificate = notice.and_then(|notice| notice.certificate);
     Ok(Found { url, secret, secret_from, cacert: given.cacert.clone().or(certificate) })
 }
 
-/// Reads the URL of a daemon. The scheme can be left out.
-fn read(text: &str) -> Result<Url, String> {
+/// Reads the URL of a daemon, which comes from this option, variable or file. The scheme can be left out.
+fn read(text: &str, from: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
-    let bad = || format!("--daemon: {} is not the URL of a daemon", show::escaped(&show::not_a_url(text)));
+    let bad = || format!("{from}: {} is not the URL of a daemon", show::escaped(&show::not_a_url(text)));
     let url = Url::parse(&whole).map_err(|_| bad())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+    // Messages show the URL, so it must not contain a password. No daemon needs these parts.
+    let has_more = !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some();
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || has_more {
         return Err(bad());
     }
     Ok(url)
 }
 
-fn is_same(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.port_or_known_default() == other.port_or_known_default()
-        && (one.host_str() == other.host_str() || is_here(one) && is_here(other))
+/// Returns true if a URL leads to the daemon with a known URL. Two loopback addresses can belong to two
+/// programs. Only the name `localhost` stands for whatever loopback address the daemon has.
+fn is_same(known: &Url, url: &Url) -> bool {
+    known.scheme() == url.scheme()
+        && known.port_or_known_default() == url.port_or_known_default()
+        && (known.host_str() == url.host_str() || is_here(known) && url.host_str() == Some("localhost"))
 }
 
 /// Returns true if a URL leads to this machine.
@@ -72,7 +89,7 @@ fn is_here(url: &Url) -> bool {
 fn secret_of(
     given: &Address,
     notice: Option<&Notice>,
-    url: &Url,
+    may_be_usual: bool,
 ) -> Result<(Option<Secret>, String), String> {
     let from_file = |path: PathBuf| match secret::read(&path) {
         Ok(secret) => Ok((Some(secret), format!("the secret in {}", crate::words::path(&path)))),
@@ -90,7 +107,7 @@ fn secret_of(
         _ => {}
     }
     let usual = settings::state_folder().map(|folder| folder.join("daemon-secret"));
-    match usual.filter(|path| is_here(url) && path.exists()) {
+    match usual.filter(|path| may_be_usual && path.exists()) {
         Some(path) => from_file(path),
         None => Ok((None, "a request without a secret (--secret-file FILE names the file with it)".into())),
     }
@@ -107,20 +124,28 @@ mod tests {
             ("https://nas/x", "https://nas/x"),
             ("[::1]:6800", "http://[::1]:6800/"),
         ] {
-            assert_eq!(read(text).map(String::from), Ok(url.to_string()));
+            assert_eq!(read(text, "--daemon").map(String::from), Ok(url.to_string()));
         }
-        for wrong in ["", "ftp://nas/", "http://"] {
-            assert!(read(wrong).is_err(), "{wrong}");
+        for wrong in [
+            "",
+            "ftp://nas/",
+            "http://",
+            "http://me:hush@nas/",
+            "http://me@nas/",
+            "nas/?token=hush",
+            "nas/#hush",
+        ] {
+            assert!(read(wrong, "--daemon").is_err_and(|why| !why.contains("hush")), "{wrong}");
         }
     }
 
     #[test]
-    fn all_loopback_addresses_lead_to_the_same_daemon() {
-        let url = |text: &str| read(text).expect("a URL");
+    fn only_localhost_stands_for_the_loopback_address_of_the_daemon() {
+        let url = |text: &str| read(text, "--daemon").expect("a URL");
         let here = url("127.0.0.1:6800");
         for (text, same) in [
             ("localhost:6800", true),
-            ("[::1]:6800", true),
+            ("[::1]:6800", false),
             ("localhost:6801", false),
             ("https://localhost:6800", false),
             ("nas:6800", false),

@@ -24,6 +24,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// to other clients with a wrong secret may come first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// Why a connection is given up after [`ANSWER_WITHIN`].
+const NO_ANSWER: &str = "no answer within a minute";
+
 /// If nothing arrives within this time, the connection counts as lost. The daemon sends at least a comment
 /// every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
@@ -87,7 +90,7 @@ impl Http {
             let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
             self.checked(status, &body)
         };
-        timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost("no answer within a minute"))?
+        timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost(NO_ANSWER))?
     }
 
     /// Returns the stream of the events from now on.
@@ -95,7 +98,8 @@ impl Http {
     /// # Errors
     /// Returns why there is no stream.
     pub(super) async fn events(&self) -> Result<Events<'_>, String> {
-        let answer = self.send(Method::GET, "/events", None).await?;
+        let answer = self.send(Method::GET, "/events", None);
+        let answer = timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost(NO_ANSWER))??;
         if answer.status() == StatusCode::OK {
             return Ok(Events {
                 http: self,
@@ -105,7 +109,8 @@ impl Http {
             });
         }
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_MOST).collect().await;
+        let body = timeout(ANSWER_WITHIN, Limited::new(answer.into_body(), ANSWER_MOST).collect()).await;
+        let body = body.map_err(|_| self.lost(NO_ANSWER))?;
         let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
         Err(self.checked(status, &body).err().unwrap_or_else(|| self.lost("its answer is not a stream")))
     }
@@ -160,10 +165,12 @@ impl Http {
 
     /// Returns the answer, or why the call was refused.
     fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, String> {
-        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let value = serde_json::from_slice(body);
         if status.is_success() {
-            return Ok(value);
+            // A success without JSON comes from another server, such as a proxy.
+            return if body.is_empty() { Ok(Value::Null) } else { value.map_err(|_| self.other()) };
         }
+        let value: Value = value.unwrap_or_default();
         if status == StatusCode::UNAUTHORIZED {
             return Err(format!("The daemon at {} refused {}", self.daemon.url, self.secret()));
         }
@@ -175,6 +182,19 @@ impl Http {
             return Err(format!("{} answered {status} {}", self.daemon.url, show::escaped(&text)));
         }
         Err(show::escaped(&said.join("; ")).into_owned())
+    }
+
+    /// Returns the list with this name in an answer.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such list, because the server is not a daemon.
+    pub(super) fn list<'a>(&self, answer: &'a Value, name: &str) -> Result<&'a [Value], String> {
+        answer[name].as_array().map(Vec::as_slice).ok_or_else(|| self.other())
+    }
+
+    /// Returns the message about a server that is not a daemon.
+    fn other(&self) -> String {
+        format!("{} is not the interface of a daemon", self.daemon.url)
     }
 
     fn secret(&self) -> &str {

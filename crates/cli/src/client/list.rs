@@ -3,10 +3,11 @@
 use super::download::{self, Download};
 use super::http::Http;
 use super::print;
-use crate::args::client::{List, Only};
+use crate::args::client::List;
 use crate::exit::Exit;
 use crate::platform;
 use crate::ui::units;
+use clap::ValueEnum;
 use http::Method;
 use serde_json::Value;
 use std::fmt::Write;
@@ -42,17 +43,13 @@ pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     if let Some(search) = &list.search {
         query.append_pair("search", search);
     }
-    let sequence = list.only.map(|only| match only {
-        Only::Active => "active",
-        Only::Queued => "queued",
-        Only::Over => "over",
-    });
-    if let Some(sequence) = sequence {
-        query.append_pair("sequence", sequence);
+    // The interface has the words of the option.
+    if let Some(sequence) = list.only.and_then(|only| only.to_possible_value()) {
+        query.append_pair("sequence", sequence.get_name());
     }
     let answer = daemon.call(Method::GET, &format!("/downloads?{}", query.finish()), None).await?;
     if list.json {
-        let lines = answer["downloads"].as_array().into_iter().flatten().map(|one| format!("{one}\n"));
+        let lines = daemon.list(&answer, "downloads")?.iter().map(|one| format!("{one}\n"));
         print(&lines.collect::<String>())?;
         return Ok(Exit::Success);
     }

@@ -23,7 +23,7 @@ pub(super) async fn run(daemon: &Http, logs: &Logs) -> Result<Exit, String> {
     loop {
         let path = format!("/log?after={after}&limit={most}");
         let answer = daemon.call(Method::GET, &path, None).await?;
-        let lines = answer["lines"].as_array().cloned().unwrap_or_default();
+        let lines = daemon.list(&answer, "lines")?;
         let text: String = lines.iter().map(|one| line(one, logs.json)).collect();
         if !text.is_empty() {
             print(&text)?;

@@ -35,7 +35,7 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
         let event = events.next().await?;
         let kind = event["kind"].as_str().unwrap_or_default();
         if kind == "missed" {
-            for (id, ended) in &mut wanted {
+            for (id, ended) in wanted.iter_mut().filter(|(_, ended)| ended.is_none()) {
                 *ended = look(daemon, id).await.map_or(Some(false), |download| success(&download));
             }
         }
@@ -55,7 +55,8 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
         if let Some(ended) = wanted.get_mut(id) {
             *ended = match &download {
                 Some(download) => success(download),
-                None => Some(false),
+                // A download that is over keeps its outcome after its result was removed.
+                None => ended.or(Some(false)),
             };
         }
     }

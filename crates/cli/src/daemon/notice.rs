@@ -5,9 +5,10 @@
 
 use crate::platform;
 use crate::settings;
+use downhaul_engine::Url;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 /// The name of the file.
@@ -49,6 +50,18 @@ impl Notice {
     pub(crate) fn read() -> Option<Notice> {
         let text = fs::read(settings::state_folder()?.join(NAME)).ok()?;
         serde_json::from_slice(&text).ok()
+    }
+
+    /// Returns true if the daemon can still be there: its process runs, and its address is one of this
+    /// machine.
+    pub(crate) fn is_current(&self) -> bool {
+        let host = Url::parse(&self.url).ok().and_then(|url| match url.host()? {
+            url::Host::Ipv4(ip) => Some(IpAddr::from(ip)),
+            url::Host::Ipv6(ip) => Some(IpAddr::from(ip)),
+            url::Host::Domain(_) => None,
+        });
+        // A socket can be bound only to an address of this machine.
+        platform::is_running(self.process) && host.is_some_and(|ip| UdpSocket::bind((ip, 0)).is_ok())
     }
 
     /// Writes the notice. Returns `None` if there is no folder for it. Clients then need the address.

@@ -1,7 +1,8 @@
 //! Handles SIGHUP: reads the configuration, the secret and the certificate again. Settings that can change
 //! while the daemon runs are changed, and changes of other settings are reported.
 //!
-//! Invariant: a file with a mistake changes nothing, and never ends the daemon.
+//! Invariant: a file with a mistake changes nothing and never ends the daemon. The other files are still
+//! used.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};
@@ -33,8 +34,11 @@ pub(super) struct Reload<'a> {
 impl Reload<'_> {
     /// Reads everything again.
     pub(super) fn run(&mut self) {
-        if let Err(why) = self.configuration() {
-            self.report(&format!("the configuration was not read: {}", why.trim_end()));
+        let configuration = self.configuration();
+        if let Err(why) = &configuration {
+            // The first line has the reason. The others explain the command line.
+            let why = why.lines().next().unwrap_or_default();
+            self.report(&format!("the configuration was not read: {why}"));
         }
         if let Some(path) = &self.secret_file {
             match secret::read(path) {
@@ -45,7 +49,9 @@ impl Reload<'_> {
         if let Some(Err(e)) = self.tls.as_ref().map(tls::Server::reload) {
             self.report(&listeners::unusable(&e));
         }
-        self.log.add("read the configuration again");
+        if configuration.is_ok() {
+            self.log.add("read the configuration again");
+        }
     }
 
     fn configuration(&mut self) -> Result<(), String> {

@@ -10,6 +10,7 @@ mod kills;
 mod removal;
 mod security;
 mod service;
+mod strangers;
 mod tls;
 
 use crate::common::daemon::free_port;

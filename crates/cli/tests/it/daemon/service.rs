@@ -94,7 +94,10 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     manager.expect("RELOADING=1\n");
     manager.expect("READY=1\n");
     assert_eq!(option("max-concurrent-downloads"), "7");
-    assert!(daemon.api("GET", "/log", "").1.to_string().contains("the configuration was not read"));
+    let after = daemon.api("GET", "/log", "").1.to_string();
+    assert!(after.contains("the configuration was not read") && !after.contains("--help"), "{after}");
+    let times = |log: &str| log.matches("read the configuration again").count();
+    assert_eq!(times(&after), times(&log), "{after}");
 
     assert_eq!(daemon.stop(), Some(0));
     manager.expect("STOPPING=1\n");

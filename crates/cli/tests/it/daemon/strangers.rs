@@ -1,0 +1,171 @@
+//! The commands for a running daemon, when another program listens at the address.
+
+use super::{Daemon, SOON};
+use crate::common::{Place, finish, poll, send};
+use downhaul_testkit::server::Server;
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A server that gives the same answer to each request, and keeps the requests.
+struct Stranger {
+    port: u16,
+    requests: Arc<Mutex<String>>,
+}
+
+impl Stranger {
+    fn start(body: &'static str) -> Stranger {
+        Stranger::at("127.0.0.1:0", body).expect("a free port")
+    }
+
+    fn at(address: &str, body: &'static str) -> Option<Stranger> {
+        let listener = TcpListener::bind(address).ok()?;
+        let port = listener.local_addr().ok()?.port();
+        let requests = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming().take(50) {
+                let Ok(mut stream) = stream else { continue };
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                let mut bytes = [0; 4096];
+                let read = stream.read(&mut bytes).unwrap_or(0);
+                kept.lock().expect("no panic").push_str(&String::from_utf8_lossy(&bytes[..read]));
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            }
+        });
+        Some(Stranger { port, requests })
+    }
+
+    #[track_caller]
+    fn assert_no_secret(&self) {
+        let requests = self.requests.lock().expect("no panic").to_ascii_lowercase();
+        assert!(requests.starts_with("get /api/"), "no request arrived: {requests}");
+        assert!(!requests.contains("authorization"), "{requests}");
+    }
+}
+
+#[test]
+fn a_program_that_took_the_port_of_a_killed_daemon_gets_no_secret() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let port = daemon.port;
+    send(Signal::KILL, &daemon.child);
+    let stranger = poll(SOON, || Stranger::at(&format!("127.0.0.1:{port}"), "{}")).expect("the port");
+    drop(daemon);
+    assert!(place.state().join("downhaul/daemon.json").exists());
+    // Without a daemon, the command goes to the usual port, where this test may not listen.
+    place.run(&["list"]);
+    let requests = stranger.requests.lock().expect("no panic").clone();
+    assert!(!requests.to_ascii_lowercase().contains("authorization"), "{requests}");
+}
+
+#[test]
+fn a_program_on_another_loopback_address_gets_no_secret() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let address = format!("127.0.0.2:{}", daemon.port);
+    let stranger = Stranger::at(&address, "{}").expect("the address is free");
+    place.run(&["list", "--daemon", &address]);
+    stranger.assert_no_secret();
+    // The name localhost is the daemon itself.
+    assert_eq!(place.run(&["list", "--daemon", &format!("localhost:{}", daemon.port)]).status, 0);
+}
+
+#[test]
+fn a_password_in_the_url_of_a_daemon_is_refused_and_not_shown() {
+    let place = Place::new();
+    for url in ["http://me:hunter2@127.0.0.1:9/", "127.0.0.1:9/?token=hunter2", "127.0.0.1:9/#hunter2"] {
+        let out = place.run(&["list", "--daemon", url]);
+        assert!(out.status == 2 && !out.stderr.contains("hunter2"), "{url} {}: {}", out.status, out.stderr);
+        let mut command = place.command(&["list"]);
+        command.env("DOWNHAUL_DAEMON", url);
+        let out = finish(command.spawn().expect("the program starts"));
+        assert!(out.status == 2 && out.stderr.contains("DOWNHAUL_DAEMON: "), "{url}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_json_is_not_a_success() {
+    let place = Place::new();
+    place.write("list.txt", "http://127.0.0.1:1/a\n");
+    for body in ["<html>", ""] {
+        let stranger = Stranger::start(body);
+        let address = format!("127.0.0.1:{}", stranger.port);
+        let commands: &[&[&str]] = match body {
+            "" => &[&["list"], &["list", "--json"], &["logs"], &["add", "-i", "list.txt"]],
+            _ => &[
+                &["pause", "--all"],
+                &["remove", "--over"],
+                &["remove", "0123456789abcdef", "--files"],
+                &["list", "--json"],
+                &["logs"],
+                &["add", "-i", "list.txt"],
+            ],
+        };
+        for args in commands {
+            let out = place.run(&[args, &["--daemon", &address][..]].concat());
+            assert_eq!(out.status, 1, "{args:?} {body}: {}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn text_of_another_server_is_escaped_and_its_identifiers_are_checked() {
+    let place = Place::new();
+    let one = r#"{"count":1,"downloads":[{"id":"0123456789abcdef","state":"\u001b[31mred","name":"\u001b]0;x\u0007",
+        "completed":0,"speed":0,"error":{"code":"\u001b[1m","message":""}}]}"#;
+    let out = place.run(&["list", "--daemon", &format!("127.0.0.1:{}", Stranger::start(one).port)]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(!out.stdout.contains(&0x1b) && !out.stdout.contains(&7), "{:?}", out.stdout);
+    let long = r#"{"count":1,"downloads":[{"id":"ID","state":"active","name":"a","completed":0,"speed":0},
+        {"id":"ID","state":"active","name":"a","completed":0,"speed":0}]}"#;
+    let long: &'static str = long.replace("ID", &"7".repeat(70_000)).leak();
+    let out = place.run(&["list", "--daemon", &format!("127.0.0.1:{}", Stranger::start(long).port)]);
+    assert!(out.status == 1 && out.stderr.contains("16 hexadecimal digits"), "{}", out.stderr);
+}
+
+#[test]
+fn a_list_that_the_daemon_cannot_take_is_not_read_to_its_end() {
+    let place = Place::new();
+    let stranger = Stranger::start("{}");
+    let address = format!("127.0.0.1:{}", stranger.port);
+    let out = place.run(&["add", "-i", "/dev/zero", "--daemon", &address]);
+    assert!(out.status == 1 && out.stderr.contains("at most 2 MiB"), "{}", out.stderr);
+}
+
+#[test]
+fn watch_succeeds_though_the_result_of_a_complete_download_was_removed() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", b"a".to_vec());
+    let daemon = Daemon::start(&place);
+    let first = daemon.add(&url, serde_json::json!({ "out": "first" }));
+    daemon.wait_for(&first, "complete");
+    let second = daemon.add(&url, serde_json::json!({ "out": "second", "pause": "true" }));
+    let watch = place.start(&["watch", &second, &first]);
+    // A paused download prints no line, so the time is all that tells that the command has asked for both.
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(place.run(&["remove", "--over"]).status, 0);
+    assert_eq!(place.run(&["resume", &second]).status, 0);
+    let out = finish(watch);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+}
+
+#[test]
+fn without_a_notice_the_usual_secret_is_sent_only_to_an_address_that_was_named() {
+    let place = Place::new();
+    let folder = place.state().join("downhaul");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("daemon-secret"), "hush\n").expect("ours");
+    let mode = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("daemon-secret"), mode).expect("ours");
+    let stranger = Stranger::start("{}");
+    place.run(&["list", "--daemon", &format!("127.0.0.1:{}", stranger.port)]);
+    assert!(stranger.requests.lock().expect("no panic").contains("hush"));
+}
