@@ -15,7 +15,7 @@ use std::fmt;
 
 /// What a list or a document says about a file. In the stored form, digests are hexadecimal.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Facts {
     /// The URLs that only a document names. No secret of a client is sent to them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +47,7 @@ pub struct Facts {
 
 /// The digests of all chunks of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Chunks {
     length: u64,
     algorithm: String,

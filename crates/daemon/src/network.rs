@@ -76,8 +76,8 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     let Some(name) = name else { return Ok(usual) };
     // An empty value means no proxy.
     let Some(text) = options.get(name) else { return Ok(None) };
-    let one_of =
-        |part: &str| options.get(&format!("{own}-{part}")).or(options.get(&format!("all-proxy-{part}")));
+    // A login belongs to the option with the URL. No other proxy gets it.
+    let one_of = |part: &str| options.get(&format!("{name}-{part}"));
     let login = one_of("user")
         .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
     let proxy = Proxy::parse(text).and_then(|proxy| match login {
@@ -156,5 +156,14 @@ mod tests {
         let other = Proxy::parse("q:1").ok();
         assert_eq!(proxy(&given, "https", other.clone()).expect("none"), None);
         assert_eq!(proxy(&options(&[]), "https", other.clone()).expect("the other"), other);
+    }
+
+    #[test]
+    fn the_login_of_one_proxy_never_goes_to_another() {
+        let login = [("all-proxy-user", "me"), ("all-proxy-passwd", "hush")];
+        let all = proxy(&options(&[&[("all-proxy", "p:1")][..], &login].concat()), "http", None);
+        assert!(all.expect("a proxy").expect("one").login.is_some());
+        let own = options(&[&[("http-proxy", "q:1"), ("all-proxy", "p:1")][..], &login].concat());
+        assert!(proxy(&own, "http", None).expect("a proxy").expect("one").login.is_none());
     }
 }

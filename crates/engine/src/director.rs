@@ -27,7 +27,6 @@ mod running;
 mod starting;
 mod verifying;
 
-use crate::checksum_discovery::ChecksumDiscovery;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::duplicates::Duplicates;
@@ -96,7 +95,8 @@ pub(crate) struct Director {
     networks: Arc<Networks>,
     disk: Arc<dyn Disk>,
     places: Arc<Places>,
-    checksums: Arc<ChecksumDiscovery>,
+    /// True if checksum lists or signatures are requested.
+    seeks_facts: bool,
     space: Arc<Space>,
     duplicates: Arc<Duplicates>,
     short_calls: Arc<ShortCalls>,
@@ -144,7 +144,7 @@ impl Director {
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
-            checksums: Arc::new(ChecksumDiscovery::new(settings.clone(), (*networks.get(0).sources).clone())),
+            seeks_facts: !networks.get(0).checksums.is_idle(),
             duplicates: Arc::new(Duplicates::new(dedup, &settings.output, disk.clone())),
             space: Arc::new(Space::new(is_preview)),
             short_calls: Arc::default(),

@@ -3,6 +3,7 @@
 //!
 //! Invariant: network 0 is that of the settings of the session. Networks are never removed.
 
+use crate::checksum_discovery::ChecksumDiscovery;
 use crate::source::Sources;
 use downhaul_core::settings::Settings;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,6 +13,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Network {
     pub(crate) settings: Arc<Settings>,
     pub(crate) sources: Arc<Sources>,
+    /// Checksum lists and signatures are fetched in the same way as the files.
+    pub(crate) checksums: Arc<ChecksumDiscovery>,
+}
+
+impl Network {
+    fn new(settings: Arc<Settings>, sources: Sources) -> Network {
+        let checksums = Arc::new(ChecksumDiscovery::new(settings.clone(), sources.clone()));
+        Network { settings, sources: Arc::new(sources), checksums }
+    }
 }
 
 /// The networks of a session.
@@ -23,8 +33,7 @@ pub(crate) struct Networks {
 
 impl Networks {
     pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Networks {
-        let own = Network { settings, sources: Arc::new(sources) };
-        Networks { own, added: RwLock::default() }
+        Networks { own: Network::new(settings, sources), added: RwLock::default() }
     }
 
     /// Returns a network, or that of the session if there is none with this number.
@@ -37,7 +46,7 @@ impl Networks {
     /// Adds a network, and returns its number.
     pub(crate) fn add(&self, settings: Settings, sources: Sources) -> u32 {
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
-        added.push(Network { settings: Arc::new(settings), sources: Arc::new(sources) });
+        added.push(Network::new(Arc::new(settings), sources));
         u32::try_from(added.len()).unwrap_or_default()
     }
 }

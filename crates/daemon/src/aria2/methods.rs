@@ -3,6 +3,7 @@
 //! Invariant: no method runs before its token was checked, except the two that return lists of names.
 //! `system.multicall` needs no token; each call in it needs one.
 
+use super::names::{METHODS, NOTIFICATIONS};
 use super::params::Params;
 use super::{VERSION, status};
 use crate::daemon::{Daemon, now};
@@ -17,58 +18,12 @@ use crate::web::Token;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The methods, in the order in which aria2 lists them.
-const METHODS: [&str; 36] = [
-    "aria2.addUri",
-    "aria2.addTorrent",
-    "aria2.getPeers",
-    "aria2.addMetalink",
-    "aria2.remove",
-    "aria2.pause",
-    "aria2.forcePause",
-    "aria2.pauseAll",
-    "aria2.forcePauseAll",
-    "aria2.unpause",
-    "aria2.unpauseAll",
-    "aria2.forceRemove",
-    "aria2.changePosition",
-    "aria2.tellStatus",
-    "aria2.getUris",
-    "aria2.getFiles",
-    "aria2.getServers",
-    "aria2.tellActive",
-    "aria2.tellWaiting",
-    "aria2.tellStopped",
-    "aria2.getOption",
-    "aria2.changeUri",
-    "aria2.changeOption",
-    "aria2.getGlobalOption",
-    "aria2.changeGlobalOption",
-    "aria2.purgeDownloadResult",
-    "aria2.removeDownloadResult",
-    "aria2.getVersion",
-    "aria2.getSessionInfo",
-    "aria2.shutdown",
-    "aria2.forceShutdown",
-    "aria2.getGlobalStat",
-    "aria2.saveSession",
-    "system.multicall",
-    "system.listMethods",
-    "system.listNotifications",
-];
-
-/// The notices that clients can get, in the order in which aria2 lists them.
-const NOTIFICATIONS: [&str; 6] = [
-    "aria2.onDownloadStart",
-    "aria2.onDownloadPause",
-    "aria2.onDownloadStop",
-    "aria2.onDownloadComplete",
-    "aria2.onDownloadError",
-    "aria2.onBtDownloadComplete",
-];
-
 /// The most calls in a batch. The size of a request is limited too.
 const CALLS_MOST: usize = 10_000;
+
+/// How often one request may ask for the lists of names. These calls need no token, and their answers are
+/// long.
+const LISTS_MOST: usize = 16;
 
 /// Carries out calls of one client.
 pub struct Caller<'a> {
@@ -78,6 +33,8 @@ pub struct Caller<'a> {
     pub accepted: bool,
     /// True if a call had a wrong token, or lacked a token that it needs.
     refused: bool,
+    /// How often the lists of names were asked for.
+    lists: usize,
     /// The names of the code and the message of a fault within `system.multicall`.
     fault: (&'static str, &'static str),
 }
@@ -85,7 +42,7 @@ pub struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// Returns a caller whose calls need this token.
     pub fn new(daemon: &'a Daemon, token: &'a Token) -> Self {
-        Caller { daemon, token, accepted: false, refused: false, fault: ("code", "message") }
+        Caller { daemon, token, accepted: false, refused: false, lists: 0, fault: ("code", "message") }
     }
 
     /// Gives the fields of faults within `system.multicall` the names that XML-RPC demands.
@@ -114,8 +71,8 @@ impl<'a> Caller<'a> {
     /// Returns a fault with the words of aria2.
     pub fn call(&mut self, method: &str, mut params: Vec<Value>) -> Result<Value, Fault> {
         match method {
-            "system.listMethods" => return Ok(json!(&METHODS[..])),
-            "system.listNotifications" => return Ok(json!(NOTIFICATIONS)),
+            "system.listMethods" => return self.list(&METHODS),
+            "system.listNotifications" => return self.list(&NOTIFICATIONS),
             "system.multicall" => return self.multicall(&params),
             _ if !METHODS.contains(&method) => {
                 return Err(Fault::refused(format!("No such method: {method}")));
@@ -139,6 +96,13 @@ impl<'a> Caller<'a> {
 
     /// Carries out the calls of `system.multicall`. The answer to each call is a list with one value, or a
     /// fault.
+    /// Returns a list of names.
+    fn list(&mut self, names: &[&str]) -> Result<Value, Fault> {
+        self.lists += 1;
+        let fault = || Fault::refused(format!("A request may ask for names at most {LISTS_MOST} times."));
+        (self.lists <= LISTS_MOST).then(|| json!(names)).ok_or_else(fault)
+    }
+
     fn multicall(&mut self, params: &[Value]) -> Result<Value, Fault> {
         let calls = params.iter().find_map(Value::as_array);
         let calls = calls.ok_or_else(|| Fault::refused("The parameter at 0 is required but missing."))?;

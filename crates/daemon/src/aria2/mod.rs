@@ -8,6 +8,7 @@
 
 pub mod json;
 pub mod methods;
+mod names;
 mod params;
 pub mod status;
 pub mod xml;

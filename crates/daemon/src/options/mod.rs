@@ -217,7 +217,7 @@ impl Options {
 
 /// Returns true if the value of an option is a URL.
 fn is_url(name: &str) -> bool {
-    name.ends_with("-proxy") || matches!(name, "referer" | "metalink-base-uri")
+    (name.ends_with("-proxy") && name != "no-proxy") || matches!(name, "referer" | "metalink-base-uri")
 }
 
 /// Returns the value of an option as clients see it.

@@ -277,7 +277,7 @@ impl State {
 }
 
 /// Returns true if an active download must begin again after a change.
-fn begins_again(before: &Entry, after: &Entry) -> bool {
+pub(super) fn begins_again(before: &Entry, after: &Entry) -> bool {
     const LIVE: [&str; 1] = ["max-download-limit"];
     before.uris != after.uris || before.options.without(&LIVE) != after.options.without(&LIVE)
 }

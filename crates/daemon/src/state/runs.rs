@@ -2,6 +2,7 @@
 //!
 //! Invariant: what an event of the library says about a download is saved before clients are told.
 
+use super::changes::begins_again;
 use super::{Effect, Notice, State};
 use crate::entry::{self, Entry};
 use crate::fault::Fault;
@@ -113,6 +114,9 @@ impl State {
         let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
+            // A client has changed the URLs or the options since, such as the digest. What the old job did is
+            // no proof, so the next run checks the file.
+            _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
             // The next run of a download that was just paused continues the same partial file. A download
             // that has got another name begins with a new file.
             EventKind::Started { path, size, .. }

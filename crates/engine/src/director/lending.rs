@@ -225,7 +225,7 @@ impl Director {
             && listed_size(spec).is_none_or(|size| size <= SMALL)
             && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))
             && self.lending.host == host_of(spec, 0)
-            && self.checksums.is_idle()
+            && !self.seeks_facts
             && settings.resume_of(spec) == Resume::Auto
             && settings.sync != Sync::Always
             && settings.if_exists_of(spec) != IfExists::Rename

@@ -97,11 +97,12 @@ impl Director {
                 Ok((path, place))
             })())
         };
-        if !preliminary || self.checksums.is_idle() {
+        if !preliminary || !self.seeks_facts {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
         // If there is no file at the path, no list is needed to compare it.
-        let (checksums, reports, span) = (self.checksums.clone(), self.reports.clone(), running.span.clone());
+        let checksums = self.networks.get(running.spec.network).checksums;
+        let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
             let (places, identity) = by_name;
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
@@ -260,8 +261,8 @@ impl Director {
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        let needs_facts = matches!(&running.stage, Stage::Placing(placing) if !placing.has_facts)
-            && !self.checksums.is_idle();
+        let needs_facts =
+            matches!(&running.stage, Stage::Placing(placing) if !placing.has_facts) && self.seeks_facts;
         let offers = remote
             .as_ref()
             .filter(|remote| self.settings.mirrors && remote.links != Links::default())
@@ -269,7 +270,8 @@ impl Director {
         if !needs_facts && offers.is_none() {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
-        let (checksums, spec, reports) = (self.checksums.clone(), running.spec.clone(), self.reports.clone());
+        let checksums = self.networks.get(running.spec.network).checksums;
+        let (spec, reports) = (running.spec.clone(), self.reports.clone());
         let span = running.span.clone();
         tokio::spawn(async move {
             let mut known = match needs_facts {

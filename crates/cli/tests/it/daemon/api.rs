@@ -62,6 +62,8 @@ fn a_list_in_any_form_is_added_as_a_whole_or_not_at_all() {
     let (status, listed) = daemon.api("POST", "/lists", &format!("{one}\nnot a url at all:\n"));
     assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (400, Some(0)), "{listed}");
     assert!(listed["mistakes"][0].as_str().is_some_and(|why| why.starts_with("line 2: ")), "{listed}");
+    let (status, listed) = daemon.api("POST", "/lists", "# only a comment\n");
+    assert_eq!((status, &listed["mistakes"][0]), (400, &Value::from("The list has no files.")), "{listed}");
     let table = format!("url,name\n{one},a.bin\n{two},b.bin\n");
     let (status, listed) = daemon.api("POST", "/lists?name=t.csv", &table);
     assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (201, Some(2)), "{listed}");

@@ -1,11 +1,14 @@
 //! Tests of the methods of aria2: their results, and the words of their errors.
 
 use super::{Daemon, SOON};
+use crate::common::tcp::read_head;
 use crate::common::{Place, poll};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
-use std::net::TcpStream;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use tungstenite::Message;
 
 #[test]
@@ -393,4 +396,40 @@ fn proxies_tries_and_time_limits_are_those_of_the_download() {
     let gid = daemon.add(&url, json!({}));
     daemon.wait_for(&gid, "complete");
     daemon.refused("aria2.addUri", json!([[url], { "all-proxy": "nonsense://h" }]));
+}
+
+#[test]
+fn checksum_lists_are_fetched_through_the_proxy_of_the_download() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 3000));
+    let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let through = format!("http://{}", proxy.local_addr().expect("an address"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    // The proxy has an answer of its own for every request.
+    std::thread::spawn(move || {
+        for mut stream in proxy.incoming().flatten() {
+            let Some(head) = read_head(&mut stream) else { continue };
+            seen.lock().expect("no panic").push(head);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+        }
+    });
+    let daemon = Daemon::start_with(&place, &["--verify", "find"]);
+    let gid = daemon.add(&url, json!({ "all-proxy": through }));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(place.file("files/a"), Some(b"hi".to_vec()));
+    let asked = asked.lock().expect("no panic");
+    assert!(asked.iter().any(|head| head.contains("/SHA256SUMS ")), "{asked:?}");
+    assert!(server.requests().is_empty(), "{:?}", server.requests());
+}
+
+#[test]
+fn one_request_gets_the_lists_of_names_a_few_times_only() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let calls = vec![json!({ "methodName": "system.listMethods" }); 40];
+    let answers = daemon.done("system.multicall", json!([calls]));
+    let answers = answers.as_array().expect("a list");
+    let lists = answers.iter().filter(|answer| answer.is_array()).count();
+    assert_eq!((answers.len(), lists), (40, 16));
 }

@@ -216,6 +216,10 @@ pub async fn add_list(
     if !mistakes.is_empty() {
         return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
     }
+    if found.is_empty() {
+        let mistakes = vec!["The list has no files.".into()];
+        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
+    }
     for item in &mut found {
         // A boolean is always accepted.
         let _ = item.options.set("pause", if list.paused { "true" } else { "false" });

@@ -279,22 +279,23 @@ impl ContainerSet {
         }
         let end = form::ending(self.form());
         let complete = || {
+            // A file that could not be added may have left bytes after the end.
+            open.file.set_len(open.end)?;
             platform::write_all_at(&open.file, open.end, &[end.into()])?;
             open.file.sync_data()?;
-            platform::rename_if_free(&path, &target)?;
-            if open.forces_name { platform::sync_folder(&target) } else { Ok(()) }
+            platform::rename_if_free(&path, &target)
         };
-        match complete() {
-            Ok(()) => {
-                self.index().open = None;
-                Ok(())
-            }
-            Err(e) => {
-                let _ = open.file.set_len(open.end);
-                writing.container = Some(open);
-                Err(failure(&e, &target))
-            }
+        if let Err(e) = complete() {
+            let _ = open.file.set_len(open.end);
+            writing.container = Some(open);
+            return Err(failure(&e, &target));
         }
+        // The container has its final name now, so nothing changes it any more.
+        self.index().open = None;
+        if open.forces_name {
+            platform::sync_folder(&target).map_err(|e| failure(&e, &target))?;
+        }
+        Ok(())
     }
 
     /// Ends the run. If `is_complete`, no more files follow, and the last container gets its final name.
