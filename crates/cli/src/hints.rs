@@ -161,7 +161,7 @@ pub(crate) fn for_existing_file(code: &str) -> Option<String> {
         .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
 }
 
-/// Returns advice if a file that is in a container already is another one than the expected.
+/// Returns advice if a container already has another file of this name.
 pub(crate) fn for_file_in_container(error: &Failure, form: Form) -> Option<String> {
     let (word, option) = (form.word(), form.option());
     let other = format!(

@@ -157,18 +157,12 @@ pub(crate) fn notes(args: &Args) {
 /// Starts the runtime for signals and timers. This runtime has its own thread, so that a second signal is
 /// handled even if the threads for the network are busy.
 pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
-        error(&format!("the program cannot start: {e}"));
-        Exit::Disk
-    })
+    started(tokio::runtime::Builder::new_current_thread().enable_all().build())
 }
 
-/// Starts a runtime with a thread of its own.
+/// Starts the runtime that answers clients, on a thread of its own.
 pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|e| {
-        error(&format!("the program cannot start: {e}"));
-        Exit::Disk
-    })
+    started(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build())
 }
 
 /// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
@@ -180,7 +174,12 @@ pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(|e| {
+    started(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build())
+}
+
+/// Returns a runtime, or shows why there is none.
+fn started(built: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runtime::Runtime, Exit> {
+    built.map_err(|e| {
         error(&format!("the program cannot start: {e}"));
         Exit::Disk
     })

@@ -204,7 +204,7 @@ pub(crate) fn resolve(
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
     // These options need the digest of each file: the lock file and the archive store it, `--dedup` finds
-    // files with the same bytes by it, and the description of a file in a tar or a WARC
+    // files with the same bytes by it, and the description of a file in a container
     // contains it.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()

@@ -86,7 +86,7 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.
-    /// Only the descriptions of files in a tar have it.
+    /// Only descriptions in containers have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// The unknown keys of a JSON line, or the unknown columns of a table.

@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Adds a network, and returns its number for [`Job::with_network`]. The requests of such jobs use the
-    /// proxies, the time limits, the number of retries and all settings for connections of these settings.
+    /// proxies, the timeouts, the number of retries and all settings for connections of these settings.
     /// A network has its own connections, and stays until the end of the session.
     ///
     /// # Errors

@@ -83,7 +83,8 @@ impl Sorter {
         self.parts.push(part);
     }
 
-    /// Warns once that the pairs stay in memory, unless the user is not to have a file.
+    /// Warns once that the pairs stay in memory. Without folders, as for a plan, this is intended, so there
+    /// is no warning.
     fn warn(&mut self, why: &io::Error) {
         if !self.folders.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
             warn(&format!(
@@ -107,10 +108,11 @@ impl Sorter {
 
     /// Writes the pairs that were added last, and returns where they begin in the file.
     fn write(&mut self) -> io::Result<u64> {
-        if self.file.is_none() {
-            self.file = Some(self.open()?);
-        }
-        let Some(file) = &mut self.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.open()?,
+        };
+        let file = self.file.insert(file);
         let at = file.seek(SeekFrom::End(0))?;
         let mut buffered = BufWriter::with_capacity(WRITTEN_AT_ONCE, file);
         self.last.iter().try_for_each(|pair| buffered.write_all(&to_bytes(*pair)))?;

@@ -19,9 +19,9 @@ use std::time::Duration;
 /// Ctrl-C must work even if a terminal or a pipe accepts no bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
-/// The time for writing the files of `--failed`, `--record`, `--archive` and `--to-tar`, if a run is stopped.
-/// For the list of `--failed`, a long input must be read again. For ten million lines, that takes about a
-/// minute. A second signal ends the program immediately.
+/// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run
+/// is stopped. For the list of `--failed`, a long input must be read again. For ten million lines, that takes
+/// about a minute. A second signal ends the program immediately.
 pub(super) const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
 /// The time for the check of a list that has mistakes. All mistakes are shown at the end of the check. A

@@ -32,7 +32,8 @@ pub enum Recognised<'r> {
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL, or by another request.
     OtherUrl,
-    /// The file has no record, its record was made with another key, or the file was changed later.
+    /// The file has no record, its record was made with another key, the file was changed later, or the
+    /// record of this job is that of another name of the same bytes.
     Unknown,
 }
 

@@ -49,14 +49,14 @@ impl Further {
     /// Returns several records as they are stored together.
     pub fn list_to_bytes(all: &[Further]) -> Vec<u8> {
         let mut bytes = postcard::to_stdvec(all).unwrap_or_default();
-        bytes.insert(0, FORMAT);
+        bytes.insert(0, FURTHER_FORMAT);
         bytes
     }
 
     /// Reads what [`Further::list_to_bytes`] returned. Returns no records if the bytes have another format.
     pub fn list_from_bytes(bytes: &[u8]) -> Vec<Further> {
         match bytes.split_first() {
-            Some((&FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
+            Some((&FURTHER_FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -64,6 +64,9 @@ impl Further {
 
 /// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
 const FORMAT: u8 = 2;
+
+/// The format of a list of [`Further`]. Until format 2, the list had records without the names.
+const FURTHER_FORMAT: u8 = 3;
 
 /// The longest entity tag that is recorded, in bytes. Servers of static files use tags of 15 to 40 bytes.
 /// With most of these, a record fits into the inode of its file, where about 60 bytes are free (ext4 with

@@ -253,7 +253,9 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     };
     let tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
     for side in tagged.chain(is_own.then_some(usual)) {
-        if platform::open_existing(&side.part).is_ok_and(|file| is_locked(&file)) {
+        // The lock is kept until the files are removed, so that no run begins to work on them meanwhile.
+        let held = platform::open_existing(&side.part);
+        if held.as_ref().is_ok_and(is_locked) {
             continue;
         }
         for path in side.all() {

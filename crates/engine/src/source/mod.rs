@@ -193,7 +193,8 @@ impl GivenBy {
         if job.is_given(settings, url) { GivenBy::User } else { GivenBy::Document }
     }
 
-    /// Returns where the URL of a checksum list came from. `job` is a job with a URL of the same origin.
+    /// Returns where the URL of a checksum list came from. `job` is a job with a URL of the same origin. It
+    /// is `None` if the list is at another origin.
     pub(crate) fn beside(settings: &Settings, url: &url::Url, job: Option<&Job>) -> GivenBy {
         let is_given = || settings.sends_headers_to(url, NamedBy::Document);
         match job {

@@ -109,13 +109,14 @@ class _Raw(io.RawIOBase):
         """Returns the block with the next byte, and begins to fetch blocks ahead."""
         latest = self._blocks[-1] if self._blocks else None
         block = self._find(self._at)
-        if block is None:
-            # A longer read takes several blocks, so that few bytes are in memory.
-            self._length, self._ahead = min(max(wanted, _FIRST), _LONGEST), 0
-            block = self._fetch(core, self._at, self._length)
-        elif latest is not None and latest.end == block.start:
+        if latest is not None and latest.end == self._at:
             self._length = min(self._length * 2, _LONGEST)
             self._ahead = min(max(1, self._ahead * 2), _AHEAD)
+        elif block is None:
+            # A longer read takes several blocks, so that few bytes are in memory.
+            self._length, self._ahead = min(max(wanted, _FIRST), _LONGEST), 0
+        if block is None:
+            block = self._fetch(core, self._at, self._length)
         end = block.end
         for _ in range(self._ahead):
             if end >= self.size:
