@@ -94,8 +94,6 @@ impl<'a> Caller<'a> {
         self.carry_out(method, &Params(params))
     }
 
-    /// Carries out the calls of `system.multicall`. The answer to each call is a list with one value, or a
-    /// fault.
     /// Returns a list of names.
     fn list(&mut self, names: &[&str]) -> Result<Value, Fault> {
         self.lists += 1;
@@ -103,6 +101,8 @@ impl<'a> Caller<'a> {
         (self.lists <= LISTS_MOST).then(|| json!(names)).ok_or_else(fault)
     }
 
+    /// Carries out the calls of `system.multicall`. The answer to each call is a list with one value, or a
+    /// fault.
     fn multicall(&mut self, params: &[Value]) -> Result<Value, Fault> {
         let calls = params.iter().find_map(Value::as_array);
         let calls = calls.ok_or_else(|| Fault::refused("The parameter at 0 is required but missing."))?;
