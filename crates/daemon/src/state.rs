@@ -3,8 +3,8 @@
 //! Every change is saved before it is made. So a change is not lost by a kill once the client got the answer.
 //! Downloads that were active go first after the next start, in their order.
 //!
-//! The methods of [`State`] are in several files: [`changes`] makes the changes that clients ask for,
-//! [`runs`] starts and ends jobs of the library, [`follow`] adds the downloads of a document, and [`removal`]
+//! The methods of [`State`] are in several files: `changes` makes the changes that clients ask for,
+//! `runs` starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal`
 //! removes downloads and what they have left.
 //!
 //! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
