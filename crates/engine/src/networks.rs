@@ -36,7 +36,13 @@ impl Networks {
         Networks { own: Network::new(settings, sources), added: RwLock::default() }
     }
 
-    /// Returns a network, or that of the session if there is none with this number.
+    /// Returns true if there is a network with this number.
+    pub(crate) fn has(&self, number: u32) -> bool {
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner).len();
+        usize::try_from(number).is_ok_and(|number| number <= added)
+    }
+
+    /// Returns a network. The session accepts no job with an unknown number.
     pub(crate) fn get(&self, number: u32) -> Network {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);

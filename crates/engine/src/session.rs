@@ -18,6 +18,7 @@ use downhaul_core::event::{JobId, Progress, State};
 use downhaul_core::job::Job;
 use downhaul_core::plan::Answer;
 use downhaul_core::settings::Settings;
+use downhaul_core::show;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,11 +200,20 @@ impl Session {
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
-                place.send((id, job.and_then(with_url)));
+                place.send((id, job.and_then(with_url).and_then(|job| self.with_network(job))));
                 ids.push(id);
             }
         }
         ids
+    }
+
+    /// Refuses a job with the network of another session. It must not be downloaded without its proxy.
+    fn with_network(&self, job: Job) -> Result<Job, Error> {
+        if self.networks.has(job.network) {
+            return Ok(job);
+        }
+        let why = format!("the session has no network with the number {}", job.network);
+        Err(Error::new(ErrorKind::UrlInvalid, show::url(&job.urls[0]), why))
     }
 
     async fn send(&self, job: Result<Job, Error>) -> Result<JobId, Closed> {

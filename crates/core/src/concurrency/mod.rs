@@ -32,7 +32,7 @@
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
-//! as many. After a step to less than 8 connections to a far host, the next step also tries four times as
+//! as many. After a step to fewer than 8 connections to a far host, the next step also tries four times as
 //! many.
 //!
 //! The first connection to a far host is watched, because its slow start fills a line without loss in about a

@@ -187,8 +187,9 @@ impl Controller {
             (self.next_hold, self.steps_down) = (HOLD.0, false);
             self.keep_best(goodput, false);
             if self.may_rise() {
-                let near_first = self.usage.is_far && target < FAR_TARGET;
-                let factor = if near_first || (gain >= NEARLY_IDEAL && target >= FAR_TARGET) { 4 } else { 2 };
+                let was_watched = self.usage.is_far && target < FAR_TARGET;
+                let factor =
+                    if was_watched || (gain >= NEARLY_IDEAL && target >= FAR_TARGET) { 4 } else { 2 };
                 self.try_more(now, target * factor, goodput);
             } else {
                 self.hold(now, goodput, Direction::Fewer);

@@ -140,10 +140,18 @@ impl Options {
         other.0.into_iter().for_each(|(name, value)| self.insert(name, value));
     }
 
-    /// Returns these options, and the options of `below` that are not set here.
+    /// Returns these options, and the options of `below` that are not set here. If these options have another
+    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
-        let mut all = below.clone();
+        let is_replaced = |proxy: &str| {
+            let (own, other) = (self.get(proxy), below.get(proxy));
+            own.is_some() && other.is_some() && own != other
+        };
+        let mut all = below.filtered(|name| {
+            let proxy = name.strip_suffix("-user").or(name.strip_suffix("-passwd"));
+            !proxy.is_some_and(|proxy| proxy.ends_with("-proxy") && is_replaced(proxy))
+        });
         all.extend(self.clone());
         all
     }
@@ -298,6 +306,22 @@ mod tests {
         assert_eq!(Options::from_json(&options.to_json()), options);
         let alone = Options::from_client(&json!({ "continue": "" })).expect("allowed");
         assert!(alone.is_true("continue"));
+    }
+
+    #[test]
+    fn the_login_of_a_proxy_is_not_inherited_by_another_proxy() {
+        let of = |given: Value| Options::from_client(&given).expect("allowed");
+        let below = of(json!({
+            "all-proxy": "http://p:1", "all-proxy-user": "me", "all-proxy-passwd": "hush", "http-user": "a"
+        }));
+        let own = of(json!({ "all-proxy": "http://q:1" })).above(&below);
+        assert_eq!((own.get("all-proxy-user"), own.get("all-proxy-passwd")), (None, None));
+        assert_eq!((own.get("all-proxy"), own.get("http-user")), (Some("http://q:1"), Some("a")));
+        // The same proxy keeps its login, and a proxy that is set after its login gets it.
+        let same = of(json!({ "all-proxy": "http://p:1", "split": 2 })).above(&below);
+        assert_eq!(same.get("all-proxy-user"), Some("me"));
+        let later = of(json!({ "all-proxy": "http://p:1" })).above(&below.without(&["all-proxy"]));
+        assert_eq!(later.get("all-proxy-user"), Some("me"));
     }
 
     #[test]

@@ -61,9 +61,16 @@ impl State {
     /// Removes a download with its file and its partial file. It leaves no result.
     ///
     /// # Errors
-    /// Returns a fault if the change cannot be saved.
+    /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
     pub fn remove_with_files(&mut self, gid: Gid) -> Changed<()> {
         let entry = self.known(gid)?.clone();
+        let is_whole = entry.state == entry::State::Complete;
+        let deletion = self.deletion(&entry, entry.path.clone(), is_whole);
+        if entry.path.is_some() && deletion.is_none() {
+            let why = "The files of the download cannot be deleted, because they are in a folder that the daemon \
+                may not use. Remove the download without its files.";
+            return Err(Fault::refused(why));
+        }
         self.store.remove(&[gid])?;
         self.queue.remove(gid);
         self.live.remove(&gid);
@@ -75,8 +82,7 @@ impl State {
         } else if let Some(beginning) = self.beginning.as_mut().filter(|one| one.made.gid == gid) {
             beginning.discards = true;
         } else {
-            let is_whole = entry.state == entry::State::Complete;
-            effects.extend(self.deletion(&entry, entry.path.clone(), is_whole));
+            effects.extend(deletion);
         }
         Ok(((), effects))
     }

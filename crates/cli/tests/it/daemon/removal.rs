@@ -30,6 +30,21 @@ fn a_removed_download_leaves_no_partial_file_and_keeps_those_of_others() {
 }
 
 #[test]
+fn files_in_a_folder_that_is_no_longer_allowed_are_not_said_to_be_deleted() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 1000));
+    let daemon = Daemon::start_with(&place, &["-d", "other"]);
+    let gid = daemon.add(&url, json!({ "dir": place.path().join("other") }));
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = Daemon::start(&place);
+    let (status, refusal) = daemon.api("DELETE", &format!("/downloads/{gid}?files=true"), "");
+    assert_eq!((status, place.files().as_slice()), (400, &["other/a.bin".to_string()][..]), "{refusal}");
+    assert_eq!(daemon.status(&gid)["status"], "complete");
+    assert_eq!(daemon.api("DELETE", &format!("/downloads/{gid}"), "").0, 204);
+}
+
+#[test]
 fn a_download_that_is_removed_at_its_end_leaves_no_file() {
     let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(3));
     let daemon = Daemon::start(&place);
