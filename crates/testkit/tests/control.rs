@@ -644,6 +644,16 @@ fn a_pause_without_end_and_a_job_without_a_url_do_not_end_a_session() {
     });
 }
 
+#[test]
+fn a_job_with_the_network_of_another_session_fails_without_a_request() {
+    run(async {
+        let world = World::start(Settings::default());
+        world.session.add(world.job("f", 1000).with_network(3)).await.expect("is open");
+        let (summary, ended) = world.end().await;
+        assert_eq!((summary.failed, ended), (1, vec![(1, "url.invalid".to_string())]));
+    });
+}
+
 /// This test uses real sockets and the real disk.
 #[tokio::test]
 async fn the_rule_of_a_job_for_existing_files_has_precedence_over_that_of_the_session() {

@@ -8,14 +8,12 @@ use crate::exit::Exit;
 use crate::given;
 use crate::run;
 use crate::words;
+use downhaul_daemon::web::BODY_MOST;
 use downhaul_engine::core::show;
 use http::Method;
 use serde_json::{Map, Value, json};
 use std::io::{self, Read};
 use std::path::Path;
-
-/// The longest list. The daemon takes no longer body.
-const LIST_MOST: u64 = 2 << 20;
 
 /// Adds the URLs and the lists. If the daemon refuses one of them, the others are still added.
 ///
@@ -87,8 +85,9 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), String> {
 
 fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    from.take(LIST_MOST + 1).read_to_end(&mut text)?;
-    match text.len() as u64 > LIST_MOST {
+    // The daemon takes no longer body.
+    from.take(BODY_MOST as u64 + 1).read_to_end(&mut text)?;
+    match text.len() > BODY_MOST {
         true => Err(io::Error::other("a list for the daemon has at most 2 MiB")),
         false => Ok(text),
     }

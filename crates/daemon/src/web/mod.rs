@@ -38,8 +38,8 @@ use limits::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest body of a request, as in aria2 (`--rpc-max-request-size`).
-const BODY_MOST: usize = 2 << 20;
+/// The largest body of a request in bytes, as in aria2 (`--rpc-max-request-size`).
+pub const BODY_MOST: usize = 2 << 20;
 
 /// The longest time for the body of a request.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
