@@ -32,7 +32,7 @@ const NOTICES: usize = 1024;
 
 /// After a request to stop, the active downloads must end within this time, so that the whole program ends
 /// within 5 seconds.
-const LONGEST_END: Duration = Duration::from_secs(4);
+const LONGEST_END: Duration = Duration::from_millis(3500);
 
 /// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]

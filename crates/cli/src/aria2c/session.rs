@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::JoinHandle;
 
 /// The exit status if a download is unfinished.
 const UNFINISHED: u8 = 7;
@@ -102,8 +101,8 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status };
     let server = server.map(|server| run.serve(server, serving.handle()));
     let is_over = own.block_on(run.drive(watched));
-    if let Some(server) = server {
-        server.abort();
+    if let Some(server) = server.filter(|_| is_over) {
+        serving.block_on(server.finish());
     }
     let status = run.end(&args, is_over);
     own.shutdown_background();
@@ -224,12 +223,14 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Serves clients on another runtime.
-    fn serve(&mut self, rpc: Rpc, on: &Handle) -> JoinHandle<()> {
+    fn serve(&mut self, rpc: Rpc, on: &Handle) -> Server {
         let Rpc { listener, token, allowed, tls } = rpc;
         let port = listener.local_addr().map_or(0, |address| address.port());
         self.screen.notice(&format!("IPv4 RPC: listening on TCP port {port}"));
         let routes = Web::new(self.daemon.clone(), token, allowed).routes();
-        on.spawn(Server::new(routes, tls).serve(listener))
+        let server = Server::new(routes, tls);
+        on.spawn(server.clone().serve(listener));
+        server
     }
 
     /// Runs until all downloads are over, or until the run is stopped. Returns false if it must end at once.

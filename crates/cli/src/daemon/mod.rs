@@ -163,7 +163,10 @@ async fn run_until_stopped(
     let mut is_stopping = false;
     loop {
         tokio::select! {
-            () = &mut end => break,
+            () = &mut end => {
+                server.finish().await;
+                break;
+            }
             () = hangup(&mut hangups) => {
                 service.reloading();
                 reload.run();

@@ -25,7 +25,6 @@ pub use token::Token;
 use crate::aria2::methods::Caller;
 use crate::aria2::{json, xml};
 use crate::daemon::Daemon;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -33,8 +32,10 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use limits::Limits;
+use server::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +165,7 @@ async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
 /// Answers a GET request: the upgrade to WebSocket, or a call in the query.
 async fn get_json(
     State(web): State<Web>,
+    Extension(connection): Extension<Connection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     method: Method,
     uri: Uri,
@@ -176,7 +178,7 @@ async fn get_json(
             return (StatusCode::TOO_MANY_REQUESTS, why).into_response();
         }
         let upgrade = upgrade.max_message_size(BODY_MOST).max_frame_size(BODY_MOST);
-        return upgrade.on_upgrade(|socket| socket::run(web, socket, stranger));
+        return upgrade.on_upgrade(|socket| socket::run(web, socket, connection, stranger));
     }
     if method == Method::HEAD || !web.token.is_set() {
         let why = "Calls by GET need a daemon with a secret, because any web page can make them.";

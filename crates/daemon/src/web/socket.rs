@@ -3,6 +3,7 @@
 //! Invariant: the answer to a call comes before the notices that the call causes.
 
 use super::Web;
+use super::server::Connection;
 use crate::aria2::json;
 use crate::aria2::methods::Caller;
 use crate::state::Notice;
@@ -10,9 +11,14 @@ use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Runs until the client closes the connection. `stranger` is the place of a client that has not shown the
-/// secret yet. It is free again when the client has shown it.
-pub async fn run(web: Web, mut socket: WebSocket, mut stranger: Option<OwnedSemaphorePermit>) {
+/// Runs until the client or the server closes the connection. `stranger` is the place of a client that has
+/// not shown the secret yet. It is free again when the client has shown it.
+pub(super) async fn run(
+    web: Web,
+    mut socket: WebSocket,
+    mut connection: Connection,
+    mut stranger: Option<OwnedSemaphorePermit>,
+) {
     let mut notices = web.daemon.notices();
     loop {
         let message = tokio::select! {
@@ -33,6 +39,7 @@ pub async fn run(web: Web, mut socket: WebSocket, mut stranger: Option<OwnedSema
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },
+            () = connection.closing() => return,
         };
         if socket.send(Message::text(message)).await.is_err() {
             return;

@@ -7,7 +7,8 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use rustix::process::Signal;
 use serde_json::json;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -181,4 +182,31 @@ fn a_daemon_without_tls_on_the_network_warns() {
         "{}",
         out.stderr
     );
+}
+
+#[test]
+fn an_answer_that_the_client_has_not_read_yet_is_sent_whole_before_the_daemon_ends() {
+    let (place, other) = (Place::new(), Place::new());
+    for mut daemon in [Daemon::start(&place), Daemon::aria2c(&other, &[])] {
+        let secret = daemon.secret.clone().unwrap_or_default();
+        // The answer is longer than what the system keeps for a client that does not read.
+        let header = "X-Long: ".to_string() + &"x".repeat(60_000);
+        let options = json!({ "pause": "true", "header": header });
+        let gid = daemon.add("http://127.0.0.1:1/f", options);
+        let token = format!("token:{secret}");
+        let long = json!({ "methodName": "aria2.getOption", "params": [&token, &gid] });
+        let stop = json!({ "methodName": "aria2.shutdown", "params": [&token] });
+        let calls: Vec<_> = std::iter::repeat_n(&long, 200).chain([&stop]).collect();
+        let call = json!({ "id": "1", "method": "system.multicall", "params": [calls] }).to_string();
+        let mut client = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
+        let head =
+            format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n", call.len());
+        client.write_all((head + &call).as_bytes()).expect("a request");
+        std::thread::sleep(Duration::from_millis(400));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer that is not cut off");
+        assert!(answer.len() > 10 << 20 && answer.ends_with(r#"["OK"]]}"#), "{} bytes", answer.len());
+        let ended = poll(SOON, || daemon.child.try_wait().expect("a status"));
+        assert_eq!(ended.and_then(|status| status.code()), Some(0));
+    }
 }

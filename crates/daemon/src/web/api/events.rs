@@ -9,6 +9,8 @@ use crate::gid::Gid;
 use crate::queue::Sequence;
 use crate::state::Notice;
 use crate::web::Web;
+use crate::web::server::Connection;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -27,6 +29,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// The changes of the downloads, and once a second the progress of those that are active.
 struct Changes {
     daemon: Daemon,
+    connection: Connection,
     notices: Receiver<(Notice, Gid)>,
     tick: Interval,
     /// True if the last report of the progress had active downloads. One report without active downloads
@@ -35,10 +38,10 @@ struct Changes {
 }
 
 impl Changes {
-    fn of(daemon: &Daemon) -> Changes {
+    fn of(daemon: &Daemon, connection: Connection) -> Changes {
         let mut tick = interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Changes { daemon: daemon.clone(), notices: daemon.notices(), tick, was_active: true }
+        Changes { daemon: daemon.clone(), connection, notices: daemon.notices(), tick, was_active: true }
     }
 
     /// Returns the next event as an object. Its key `kind` is the kind of the event. Returns `None` at the
@@ -51,6 +54,7 @@ impl Changes {
                     Err(RecvError::Lagged(_)) => Some(json!({ "kind": "missed" })),
                     Err(RecvError::Closed) => None,
                 },
+                () = self.connection.closing() => return None,
                 _ = self.tick.tick() => {
                     let is_active = self.daemon.state().queue().len(Sequence::Active) > 0;
                     if std::mem::replace(&mut self.was_active, is_active) || is_active {
@@ -91,9 +95,10 @@ impl Changes {
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream", body = Object)))]
 pub async fn stream(
     State(web): State<Web>,
+    Extension(connection): Extension<Connection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let changes = Changes::of(&web.daemon);
+    let changes = Changes::of(&web.daemon, connection);
     if let Ok(upgrade) = upgrade {
         return upgrade.on_upgrade(|socket| send(socket, changes));
     }
