@@ -19,7 +19,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     }
     if args.existing.dedup != Dedup::Off {
         return Some(format!(
-            "{option} and --dedup exclude each other, because members of {word}s cannot be linked"
+            "{option} and --dedup exclude each other, because files in {word}s cannot be linked"
         ));
     }
     let http = &args.options.http;
@@ -38,7 +38,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
         IfExists::Check | IfExists::Skip | IfExists::Error => return None,
     };
     let known = format!("with {option}, use check, skip or error");
-    Some(format!("--if-exists {replaces}: members of a {word} are not replaced, so {known}"))
+    Some(format!("--if-exists {replaces}: files in a {word} are not replaced, so {known}"))
 }
 
 /// Opens the containers, if `--to-tar` or `--to-warc` is given. `--if-locked wait` waits for another run that

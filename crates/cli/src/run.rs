@@ -240,9 +240,11 @@ async fn download(
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
 ) -> Result<Exit, Exit> {
-    let session = start_session(args, &settings, containers.clone(), network)?;
+    let begun = start_session(args, &settings, containers.clone(), network);
+    let begun = begun.and_then(|session| Ok((session, opened_files(args, &settings)?)));
+    let end_unused = |_: &Exit| containers.iter().for_each(|all| containers::end(all, false).unwrap_or(()));
+    let (session, (record, (archive, archived))) = begun.inspect_err(end_unused)?;
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
-    let (record, (archive, archived)) = opened_files(args, &settings)?;
     let pending = list.as_ref().map(failed::List::pending);
     let shared = Arc::new(Shared::new(pending, trace, rest.as_ref().map(Rest::so_far)));
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);

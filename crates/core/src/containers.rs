@@ -57,8 +57,8 @@ impl Form {
 /// The most digits to which numbers are filled up. A `u64` has at most 20 digits.
 const DIGITS_MOST: usize = 18;
 
-/// The bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
-pub const END: u64 = 1024;
+/// The number of bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
+pub const TAR_END: u64 = 1024;
 
 /// The highest bound for the size of a container. So the offset of a file in it has at most 40 bits.
 pub const LARGEST: u64 = 1 << 40;
@@ -135,9 +135,9 @@ impl ContainerNames {
         format!("{}N{}", self.before, self.after)
     }
 
-    /// Returns the member at a path as events report it: the path of a container, and the name of a member.
+    /// Returns the name in a path as events report it: the path of a container, and the name of a file in it.
     /// `output` is the output folder.
-    pub fn member_at<'p>(&self, path: &'p Path, output: &Path) -> Option<&'p Path> {
+    pub fn file_at<'p>(&self, path: &'p Path, output: &Path) -> Option<&'p Path> {
         let below = path.strip_prefix(output.join(&self.folder)).ok()?;
         let container = below.iter().next()?;
         self.number_of(container.to_str()?)?;
@@ -219,9 +219,9 @@ pub struct Bounds {
 
 impl Bounds {
     /// Returns true if a container of this size, without its end, and with this number of files has room for
-    /// a file that adds `more` bytes.
+    /// `more` bytes: those of a file, and those of the end.
     pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
-        let has_bytes = size.saturating_add(more).saturating_add(END) <= self.size.min(LARGEST);
+        let has_bytes = size.saturating_add(more) <= self.size.min(LARGEST);
         count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))
     }
 }
@@ -247,8 +247,8 @@ mod tests {
         assert_eq!((plain.name(7), plain.to_string()), ("7.tar".into(), "{shard}.tar".into()));
         assert_eq!(names.to_string(), "shard-{shard:05}.tar");
         let path = Path::new("data/train/shard-00007.tar/d/a.jpg");
-        assert_eq!(names.member_at(path, Path::new("data")), Some(Path::new("d/a.jpg")));
-        assert_eq!(names.member_at(Path::new("data/train/a.jpg"), Path::new("data")), None);
+        assert_eq!(names.file_at(path, Path::new("data")), Some(Path::new("d/a.jpg")));
+        assert_eq!(names.file_at(Path::new("data/train/a.jpg"), Path::new("data")), None);
         for wrong in [
             "a.tar",
             "{shard}.tar.gz",
@@ -289,8 +289,8 @@ mod tests {
     fn a_container_has_room_up_to_its_bounds_and_for_one_file_of_any_size() {
         let bounds = Bounds { size: 10_000, count: Some(3) };
         assert!(bounds.have_room(0, 0, u64::MAX));
-        assert!(bounds.have_room(5_000, 1, 10_000 - END - 5_000));
-        assert!(!bounds.have_room(5_000, 1, 10_000 - END - 4_999));
+        assert!(bounds.have_room(5_000, 1, 5_000));
+        assert!(!bounds.have_room(5_000, 1, 5_001));
         assert!(bounds.have_room(0, 2, 1) && !bounds.have_room(0, 3, 1));
     }
 

@@ -1,4 +1,4 @@
-//! The messages by which a file was received over HTTP, for archives that keep them (`--to-warc`).
+//! The messages by which a file was received over HTTP, for WARCs (`--to-warc`).
 //!
 //! Invariant: a request in a transcript has only the headers in `KEPT`, which may be headers of the user. All
 //! other headers are left out, because they may be secret. Secrets in URLs that were requested are hidden.
@@ -43,14 +43,18 @@ pub struct Exchange {
     pub at: SystemTime,
     /// The address of the server, if downhaul connected to it directly.
     pub ip: Option<IpAddr>,
-    /// The version of HTTP, as WARC names it: `http/1.1` or `h2`.
+    /// The version of HTTP, as WARC names it: `http/1.0`, `http/1.1` or `h2`.
     pub protocol: &'static str,
     /// The head of the request, with its empty line.
     pub request: Vec<u8>,
+    /// True if the request had a body. It is left out, because it may be secret.
+    pub had_body: bool,
     /// The head of the response as it arrived, with its empty line.
     pub response: Vec<u8>,
     /// The body of a redirect, as far as it was read.
     pub body: Vec<u8>,
+    /// True if the body of a redirect was not read to its end.
+    pub is_cut: bool,
 }
 
 impl Transcript {

@@ -34,14 +34,10 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
     lines.find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// Returns the offset of the first byte after the head of a message or a record.
-pub fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|some| some == END).map(|at| at + END.len())
-}
-
 /// Changes the head of a response into that of a response with the whole file, which has this size. The
-/// status 206 becomes 200. Headers about the transfer coding and the range are left out.
-pub fn whole_head(head: &[u8], size: u64) -> Vec<u8> {
+/// status 206 becomes 200. Headers about the transfer coding and the range are left out. If the size is not
+/// known, the length stays as the server stated it.
+pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).
     let mut lines = lines.skip_while(|line| line.is_empty());
@@ -58,7 +54,7 @@ pub fn whole_head(head: &[u8], size: u64) -> Vec<u8> {
             let of_transfer = ["transfer-encoding", "trailer"].iter().any(|other| is(other));
             let of_range = ["content-range", "content-digest", "content-md5"].iter().any(|other| is(other));
             is_kept = !(of_transfer || (is_range && of_range));
-            if is("content-length") {
+            if let Some(size) = size.filter(|_| is("content-length")) {
                 if !has_length {
                     whole.extend_from_slice(format!("Content-Length: {size}\r\n").as_bytes());
                 }
@@ -72,11 +68,6 @@ pub fn whole_head(head: &[u8], size: u64) -> Vec<u8> {
     }
     whole.extend_from_slice(b"\r\n");
     whole
-}
-
-/// Returns the length of the body that the head of a response states, if it states one.
-pub fn announced_length(head: &[u8]) -> Option<u64> {
-    field(&String::from_utf8_lossy(head), "content-length")?.parse().ok()
 }
 
 /// Returns a time as the value of `WARC-Date`.
@@ -113,20 +104,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Returns the offset of the first byte after the head of a message or a record.
+    fn end_of_head(bytes: &[u8]) -> Option<usize> {
+        bytes.windows(4).position(|some| some == END).map(|at| at + END.len())
+    }
+
     #[test]
     fn a_range_gets_the_head_of_the_whole_file() {
         let head = b"HTTP/1.1 206 Partial Content\r\nDate: x\r\nContent-Length: 5\r\nContent-Range: bytes 5-9/10\r\n\
             Content-Digest: y\r\nETag: \"e\"\r\n\r\n";
         let whole = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 10\r\nETag: \"e\"\r\n\r\n";
-        assert_eq!(String::from_utf8(whole_head(head, 10)).expect("UTF-8"), whole);
+        assert_eq!(String::from_utf8(whole_head(head, Some(10))).expect("UTF-8"), whole);
         // Other heads lose only what is about the transfer. They may have line ends of Unix.
         let head = b"HTTP/1.0 200 Fine\nTransfer-Encoding: chunked,\n gzip\nX-A: 1\n 2\nTrailer: X\n\n";
         let whole = "HTTP/1.0 200 Fine\r\nX-A: 1\r\n 2\r\n\r\n";
-        assert_eq!(String::from_utf8(whole_head(head, 10)).expect("UTF-8"), whole);
+        assert_eq!(String::from_utf8(whole_head(head, Some(10))).expect("UTF-8"), whole);
         // Empty lines before a response are ignored.
         let head = b"\r\nHTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\n\r\n";
-        assert_eq!(whole_head(head, 10), b"HTTP/1.1 200 OK\r\n\r\n");
-        assert_eq!(announced_length(b"HTTP/1.1 302 Found\r\ncontent-length: 17\r\n\r\n"), Some(17));
+        assert_eq!(whole_head(head, Some(10)), b"HTTP/1.1 200 OK\r\n\r\n");
+        // Nothing is known about a body that was not read to its end.
+        let head = b"HTTP/1.1 302 Found\r\nContent-Length: 17\r\n\r\n";
+        assert_eq!(whole_head(head, None), head);
     }
 
     #[test]
@@ -158,7 +156,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_head_causes_a_panic(head in prop::collection::vec(any::<u8>(), 0..200)) {
-            let whole = whole_head(&head, 5);
+            let whole = whole_head(&head, Some(5));
             prop_assert_eq!(end_of_head(&whole), Some(whole.len()));
         }
     }

@@ -1,7 +1,8 @@
-//! Provides the only clock of the engine, and the seed for its random waits.
+//! Provides the only clock of the engine, and its random numbers.
 //!
 //! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -45,10 +46,9 @@ pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Returns a random seed for jitter.
-#[expect(clippy::disallowed_methods, reason = "this is the source of random numbers")]
-pub(crate) fn seed() -> u64 {
-    fastrand::u64(..)
+/// Returns a random number. The system seeds it, so two machines never have the same numbers.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]

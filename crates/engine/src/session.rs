@@ -154,7 +154,7 @@ impl Session {
 
     /// Returns a builder, for a session with other sources than HTTP or with a chosen seed.
     pub fn builder(settings: Settings) -> Builder {
-        Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::seed() }
+        Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::random() }
     }
 
     /// Adds a network, and returns its number for [`Job::with_network`]. The requests of such jobs use the

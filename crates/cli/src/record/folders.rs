@@ -29,8 +29,8 @@ impl Folders {
     pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
         let path = Path::new(&entry.path);
         // The archive has absolute paths.
-        let member_in = |output| self.containers.as_ref().and_then(|names| names.member_at(path, output));
-        let member = member_in(&self.output).or_else(|| member_in(&self.absolute));
+        let name_in = |output| self.containers.as_ref().and_then(|names| names.file_at(path, output));
+        let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {
             // The name of a member may differ from that of its file.

@@ -122,10 +122,15 @@ mod links_and_folders;
 mod resume;
 mod systems;
 #[cfg(unix)]
+#[cfg(unix)]
+mod tar_failures;
+#[cfg(unix)]
 mod tar_sets;
 #[cfg(unix)]
 mod tars;
 mod very_long_lists;
+#[cfg(unix)]
+mod warc_messages;
 #[cfg(unix)]
 mod warcs;
 

@@ -1,7 +1,6 @@
 //! `--to-tar`: the files become members of tars, each once and exact, whatever happens to the runs.
 
 use crate::common::{Out, Place, finish, send, wait_until};
-use crate::disks::SmallDisk;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use fastrand::Rng;
@@ -155,29 +154,6 @@ fn kill_often(seed: u64) {
     let out = place.run(&args);
     assert_eq!(out.status, 0, "{seed}: {}", out.stderr);
     assert_tidy(&place);
-}
-
-#[test]
-fn a_full_disk_leaves_whole_members_and_the_run_continues_when_there_is_room() {
-    let Some(disk) = SmallDisk::new(4) else { return };
-    let (place, server) = (&disk.place, Server::start());
-    let files: Vec<_> = (0..40).map(|n| (format!("f{n}.bin"), content(&n.to_string(), 100_000))).collect();
-    list(place, &server, &files);
-    place.write("out/filler", vec![0; 2 << 20]);
-    let out = place.run(&TO_TAR);
-    assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("the disk is full"), "{}", out.stderr);
-    fs::remove_file(place.path().join("out/filler")).expect("removed");
-    // 4 MB do not fit into 4 MiB with their partial files, so the first tars are moved away.
-    for _ in 0..2 {
-        let out = place.run(&TO_TAR);
-        assert!([0, 5].contains(&out.status), "{}", out.stderr);
-    }
-    let there = members(place);
-    for (name, bytes) in &files {
-        assert!(there.get(name).is_none_or(|there| there == bytes), "{name} is not exact");
-    }
-    assert!(there.len() > 40, "{}", there.len());
 }
 
 #[test]
@@ -376,8 +352,8 @@ fn options_that_do_not_work_with_to_tar_are_refused() {
     let (server, place) = (Server::start(), Place::new());
     list(&place, &server, &small(3));
     for (more, says) in [
-        (&["--if-exists", "overwrite"][..], "members of a tar are not replaced"),
-        (&["--if-exists", "rename"], "members of a tar are not replaced"),
+        (&["--if-exists", "overwrite"][..], "files in a tar are not replaced"),
+        (&["--if-exists", "rename"], "files in a tar are not replaced"),
         (&["--continue"], "cannot be used with"),
         (&["--tar-size", "2T"], "at most 1T"),
         (&["--tar-count", "0"], "0 is not in 1.."),

@@ -14,22 +14,22 @@ use std::fs;
 use std::io::Read;
 use std::time::Duration;
 
-const TO_WARC: [&str; 6] = ["-i", "list", "-d", "out", "--to-warc", "web-{number:03}.warc.gz"];
+pub const TO_WARC: [&str; 6] = ["-i", "list", "-d", "out", "--to-warc", "web-{number:03}.warc.gz"];
 
 /// A record of a WARC.
-struct Record {
-    fields: BTreeMap<String, String>,
-    block: Vec<u8>,
+pub struct Record {
+    pub fields: BTreeMap<String, String>,
+    pub block: Vec<u8>,
 }
 
 impl Record {
-    fn kind(&self) -> &str {
+    pub fn kind(&self) -> &str {
         &self.fields["WARC-Type"]
     }
 
     /// The head and the body of the message in the block.
     #[track_caller]
-    fn message(&self) -> (String, Vec<u8>) {
+    pub fn message(&self) -> (String, Vec<u8>) {
         let (head, body) = split(&self.block);
         (String::from_utf8(head.to_vec()).expect("UTF-8"), body.to_vec())
     }
@@ -43,7 +43,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// Reads the members of gzip in a WARC, each of which must be one record.
 #[track_caller]
-fn records(mut warc: &[u8]) -> Vec<Record> {
+pub fn records(mut warc: &[u8]) -> Vec<Record> {
     let mut records = Vec::new();
     while !warc.is_empty() {
         let mut member = GzDecoder::new(warc);
@@ -66,7 +66,7 @@ fn records(mut warc: &[u8]) -> Vec<Record> {
 /// The files in all complete WARCs: their bodies and descriptions, by their names. Fails if a name occurs
 /// twice, or if the records of a file are not what they should be.
 #[track_caller]
-fn files(place: &Place) -> BTreeMap<String, (Vec<u8>, Value)> {
+pub fn files(place: &Place) -> BTreeMap<String, (Vec<u8>, Value)> {
     let mut files = BTreeMap::new();
     for name in warcs(place) {
         let all = records(&place.file(&name).expect("a WARC"));
@@ -95,13 +95,13 @@ fn files(place: &Place) -> BTreeMap<String, (Vec<u8>, Value)> {
     files
 }
 
-fn warcs(place: &Place) -> Vec<String> {
+pub fn warcs(place: &Place) -> Vec<String> {
     place.files().into_iter().filter(|name| name.ends_with(".warc.gz")).collect()
 }
 
 /// Asserts that the WARCs have exactly these files.
 #[track_caller]
-fn assert_exact(place: &Place, wanted: &[(String, Vec<u8>)], out: &Out) {
+pub fn assert_exact(place: &Place, wanted: &[(String, Vec<u8>)], out: &Out) {
     let there = files(place);
     for (name, bytes) in wanted {
         let (body, _) = there.get(name).unwrap_or_else(|| panic!("{name} is in no WARC: {}", out.stderr));
@@ -172,7 +172,7 @@ fn a_second_run_does_nothing_and_bounds_are_kept() {
     // What the server has now is compared with what is in the WARC.
     let out = place.run(&[&args[..], &["--verify", "off", "--if-exists", "error"]].concat());
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert!(out.stderr.contains("Members of a WARC are not replaced"), "{}", out.stderr);
+    assert!(out.stderr.contains("Files in a WARC are not replaced"), "{}", out.stderr);
     fs::remove_dir_all(place.path().join("out")).expect("removed");
     let out = place.run(&[&TO_WARC[..], &["--warc-size", "100k"]].concat());
     assert_eq!(out.status, 0, "{}", out.stderr);
@@ -353,7 +353,7 @@ fn options_that_do_not_work_with_to_warc_are_refused() {
     let (server, place) = (Server::start(), Place::new());
     list(&place, &server, &small(3));
     for (more, says) in [
-        (&["--if-exists", "overwrite"][..], "members of a WARC are not replaced"),
+        (&["--if-exists", "overwrite"][..], "files in a WARC are not replaced"),
         (&["--continue"], "cannot be used with"),
         (&["--to-tar", "{shard}.tar"], "cannot be used with"),
         (&["--decode", "auto"], "--decode auto cannot be used with it"),

@@ -72,8 +72,8 @@ pub trait Disk: Send + std::marker::Sync {
         None
     }
 
-    /// Returns the path at which people find the file with this final name. Members of a tar have another
-    /// path.
+    /// Returns the path at which people find the file with this final name. A file in a container has
+    /// another path.
     fn location(&self, path: &Path) -> PathBuf {
         path.to_path_buf()
     }

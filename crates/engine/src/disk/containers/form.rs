@@ -1,11 +1,11 @@
 //! The common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
 
 use super::open::Content;
-use super::window::{Window, read_full};
+use super::window::{Window, each_buffer, read_full};
 use super::{tar, warc};
 use crate::disk::{Publishing, READ};
 use crate::hashers::Hashers;
-use downhaul_core::containers::{END, Form, Sample};
+use downhaul_core::containers::{Form, Sample, TAR_END};
 use downhaul_core::identity::seconds;
 use downhaul_core::lock_file::Entry;
 use std::fs::File;
@@ -27,8 +27,8 @@ pub(super) struct New<'a> {
 
 /// A file in a container.
 pub(super) struct Stored {
-    /// The name of the member of the file.
-    pub(super) member: String,
+    /// The name of the file in the container. In a tar, it is the name of its member.
+    pub(super) name: String,
     /// The offset of the first byte of the file in a tar, or of the record with the file in a WARC.
     pub(super) offset: u64,
     pub(super) size: u64,
@@ -111,7 +111,7 @@ pub(super) fn beginning(form: Form, name: &str) -> io::Result<Vec<u8>> {
 /// Returns the last bytes of a container.
 pub(super) fn ending(form: Form) -> Vec<u8> {
     match form {
-        Form::Tar => vec![0; usize::try_from(END).unwrap_or(0)],
+        Form::Tar => vec![0; usize::try_from(TAR_END).unwrap_or(0)],
         Form::Warc => Vec::new(),
     }
 }
@@ -168,13 +168,11 @@ pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Re
     let expected = stored.entry.digests();
     let Some(strong) = expected.iter().find(|one| one.algorithm.is_strong()) else { return Ok(true) };
     let mut hashers = Hashers::new(&[strong.algorithm]);
-    let (mut bytes, mut buffer) = (open(form, container.clone(), &stored)?, vec![0; READ]);
-    loop {
-        match read_full(&mut *bytes, &mut buffer)? {
-            0 => return Ok(hashers.finish().first() == Some(strong)),
-            read => hashers.update(&[&buffer[..read]]),
-        }
-    }
+    each_buffer(&mut *open(form, container.clone(), &stored)?, |bytes| {
+        hashers.update(&[bytes]);
+        Ok(())
+    })?;
+    Ok(hashers.finish().first() == Some(strong))
 }
 
 /// Returns true if downhaul wrote an unfinished container, or if the container has only zeros. After a power

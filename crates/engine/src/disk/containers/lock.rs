@@ -21,9 +21,9 @@ use std::time::Duration;
 /// hours.
 const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
-/// The time between two attempts while another run starts or ends, and the highest number of such attempts. A
-/// run that starts with another number of shards first completes the unfinished containers of earlier runs,
-/// which may take minutes.
+/// The time between two attempts while another run starts or ends, and the highest number of such attempts if
+/// this run does not wait for other runs. A run that starts with another number of shards first completes the
+/// unfinished containers of earlier runs, which may take minutes, and hours if they are very large.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const STEPS_MOST: u32 = 12_000;
 
@@ -62,15 +62,15 @@ impl SetLock {
         settle: impl Fn() -> Result<(), Error>,
     ) -> Result<SetLock, Error> {
         let locked = |why: &str| Error::new(ErrorKind::FileLocked, shown.to_string_lossy(), why);
-        let mut steps = 0;
+        let mut steps = 0_u32;
         let set = loop {
             match attempt(&state.join(SET), numbers, &settle)? {
                 Attempt::Shared(set) => break set,
                 Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
                 Attempt::OtherShards => return Err(locked("it has another number of shards")),
-                Attempt::Step if steps == STEPS_MOST => return Err(locked("")),
+                Attempt::Step if steps >= STEPS_MOST && !waits => return Err(locked("")),
                 Attempt::Step => {
-                    steps += 1;
+                    steps = steps.saturating_add(1);
                     thread::sleep(BETWEEN_STEPS);
                 }
             }

@@ -190,7 +190,7 @@ impl Disk for Containers {
 
     fn location(&self, path: &Path) -> PathBuf {
         let found = self.name(path).and_then(|name| self.set.find(&name)).ok().flatten();
-        found.map_or_else(|| path.to_path_buf(), |(container, stored, _)| container.join(stored.member))
+        found.map_or_else(|| path.to_path_buf(), |(container, stored, _)| container.join(stored.name))
     }
 
     fn stores_entries(&self) -> bool {
@@ -205,7 +205,7 @@ impl Disk for Containers {
         let name = self.name(target)?;
         let (part, found) = Files.open_part(&self.staged(target), how)?;
         let has_journal = AtomicBool::new(matches!(found, Some(Found::Journal(_))));
-        let part = MemberPart { part: Arc::from(part), set: self.set.clone(), name, has_journal };
+        let part = ContainedPart { part: Arc::from(part), set: self.set.clone(), name, has_journal };
         Ok((Box::new(part), found))
     }
 
@@ -255,7 +255,7 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
 }
 
 /// The partial file of a file that will be in a container.
-struct MemberPart {
+struct ContainedPart {
     part: Arc<dyn Part>,
     set: Arc<ContainerSet>,
     /// The name of the file.
@@ -263,7 +263,7 @@ struct MemberPart {
     has_journal: AtomicBool,
 }
 
-impl Part for MemberPart {
+impl Part for ContainedPart {
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
         self.has_journal.store(beginning.journal.is_some(), Ordering::Relaxed);
         self.part.begin(beginning)

@@ -201,7 +201,8 @@ impl ContainerSet {
     ) -> Result<(), Error> {
         let mut writing = self.writing();
         if let Some((container, ..)) = self.find(name)? {
-            let why = format!("it is in this {}, and members are not replaced", self.form().word());
+            let word = self.form().word();
+            let why = format!("it is in this {word}, and files in a {word} are not replaced");
             return Err(Error::new(ErrorKind::FileExists, container.to_string_lossy(), why));
         }
         let new = New { sample: self.free_sample(name)?, content, how };
@@ -210,6 +211,7 @@ impl ContainerSet {
         // few bytes, which do not matter.
         let number = writing.container.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
         let more = new.length_most(&self.entry(&new, name, number));
+        let more = more.saturating_add(form::ending(self.form()).len() as u64);
         let is_full = |open: &Open| !self.bounds.have_room(open.end, open.count, more);
         if writing.container.as_ref().is_some_and(is_full) {
             self.complete(&mut writing)?;

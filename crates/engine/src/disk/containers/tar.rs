@@ -7,10 +7,10 @@
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
 use super::open::{Content, is_short};
-use super::window::{Window, read_full};
-use crate::disk::{READ, platform};
+use super::window::{Window, each_buffer};
+use crate::disk::platform;
 use bytes::Bytes;
-use downhaul_core::containers::{Form, Sample};
+use downhaul_core::containers::{Form, Sample, TAR_END};
 use downhaul_core::lock_file::Entry;
 use std::fs::File;
 use std::io::{self, Read};
@@ -65,16 +65,14 @@ impl Frame {
         }
         let start = at + before.len() as u64;
         platform::write_all_at(tar, at, &[before])?;
-        let (mut from, mut done) = (content.reader(size), 0);
-        while done < size {
-            let mut buffer = vec![0; READ];
-            let read = read_full(&mut *from, &mut buffer)?;
-            if read == 0 {
-                return Err(is_short());
-            }
-            buffer.truncate(read);
-            platform::write_all_at(tar, start + done, &[buffer.into()])?;
-            done += read as u64;
+        let mut done = 0;
+        each_buffer(&mut *content.reader(size), |bytes| {
+            platform::write_all_at(tar, start + done, &[Bytes::copy_from_slice(bytes)])?;
+            done += bytes.len() as u64;
+            Ok(())
+        })?;
+        if done != size {
+            return Err(is_short());
         }
         platform::write_all_at(tar, start + size, &[after])?;
         Ok(at + self.length(size))
@@ -162,7 +160,7 @@ pub(super) fn read(file: &File, start: u64) -> io::Result<Stored> {
     let mut description = members.next().ok_or_else(no_sample)??;
     let entry = description_of(&mut description, &sample)?.ok_or_else(no_sample)?;
     let changed = changed_at(modified, &entry);
-    Ok(Stored { member: sample.file(), offset, size, changed, entry })
+    Ok(Stored { name: sample.file(), offset, size, changed, entry })
 }
 
 /// Reads the description of a sample from a member. Returns `None` if the member is another one.
@@ -217,7 +215,7 @@ pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
             }
         }
     }
-    if length == found.end.saturating_add(downhaul_core::containers::END) {
+    if length == found.end.saturating_add(TAR_END) {
         let mut rest = Vec::new();
         Window::new(file, found.end).read_to_end(&mut rest)?;
         found.is_ended = rest.iter().all(|byte| *byte == 0);

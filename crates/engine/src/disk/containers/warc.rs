@@ -118,7 +118,7 @@ pub(super) fn read(warc: &File, start: u64) -> io::Result<Stored> {
         let member = Member::at(warc, at)?;
         if let Some(entry) = member.description(warc)? {
             let (size, changed) = (entry.size.unwrap_or_default(), changed_at(0, &entry));
-            return Ok(Stored { member: entry.out.clone(), offset, size, changed, entry });
+            return Ok(Stored { name: entry.out.clone(), offset, size, changed, entry });
         }
         match member.kind() {
             "response" | "resource" => offset = at,

@@ -1,6 +1,6 @@
 //! Reads a file from an offset on.
 
-use crate::disk::platform;
+use crate::disk::{READ, platform};
 use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -36,6 +36,23 @@ impl<F: Borrow<File>> Seek for Window<F> {
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
+    }
+}
+
+/// Reads to the end, and passes each buffer to `with`.
+///
+/// # Errors
+/// Returns the error of the reader or of `with`.
+pub(super) fn each_buffer(
+    from: &mut dyn Read,
+    mut with: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; READ];
+    loop {
+        match read_full(from, &mut buffer)? {
+            0 => return Ok(()),
+            read => with(&buffer[..read])?,
+        }
     }
 }
 

@@ -122,20 +122,24 @@ impl HttpResponse {
         self.body
     }
 
-    /// Reads a short body to its end, so that the connection can be used again, and returns its first bytes.
-    /// The connection of a long body is closed.
-    pub(super) async fn discard(mut self) -> Vec<u8> {
-        let mut first = Vec::new();
+    /// Reads a short body to its end, so that the connection can be used again. The connection of a long
+    /// body is closed. Returns the first bytes of the body, and false if it is known that these are all.
+    pub(super) async fn discard(mut self) -> (Vec<u8>, bool) {
+        let (mut first, mut is_cut) = (Vec::new(), true);
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
             let read = async {
-                while let Some(Ok(bytes)) = self.body.next().await {
+                let mut is_long = false;
+                while let Some(bytes) = self.body.next().await {
+                    let Ok(bytes) = bytes else { return true };
                     let room = FIRST_BYTES.saturating_sub(first.len());
+                    is_long |= bytes.len() > room;
                     first.extend_from_slice(&bytes[..room.min(bytes.len())]);
                 }
+                is_long
             };
-            let _ = tokio::time::timeout(DISCARD_TIME, read).await;
+            is_cut = tokio::time::timeout(DISCARD_TIME, read).await.unwrap_or(true);
         }
-        first
+        (first, is_cut)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use downhaul_core::transcript::{self, Exchange};
+use http::Version;
+use hyper::body::Body as _;
 use tracing::debug;
 use url::Url;
 
@@ -45,10 +47,10 @@ impl Client {
                 permit = self.credentials.permit(asking).map_err(unusable)?;
             }
             let http_request = request::build(url, &self.settings.user_agent, &permit, request)?;
-            let head = self.settings.keeps_transcripts.then(|| sent_head(&http_request, url));
+            let sent = self.settings.keeps_transcripts.then(|| sent(&http_request, url));
             let since = clock::instant();
             let mut response = self.dispatcher.send(url, peer, http_request, request).await?;
-            response.exchange = head.map(|head| exchange_of(&mut response, url, head));
+            response.exchange = sent.map(|sent| exchange_of(&mut response, url, sent));
             if self.dispatcher.is_verified(url) {
                 self.hsts.learn(url, response.headers());
             }
@@ -76,15 +78,20 @@ impl Client {
     }
 }
 
-/// Returns the head of a request without secrets, for a transcript.
-fn sent_head(request: &HttpRequest, url: &Url) -> Vec<u8> {
+/// Returns the head of a request without secrets, for a transcript, and true if the request has a body.
+fn sent(request: &HttpRequest, url: &Url) -> (Vec<u8>, bool) {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    transcript::request_head(request.method().as_str(), url, headers)
+    let head = transcript::request_head(request.method().as_str(), url, headers);
+    (head, !request.body().is_end_stream())
 }
 
-/// Returns what a transcript says about a request with this head and its response.
-fn exchange_of(response: &mut HttpResponse, url: &Url, request: Vec<u8>) -> Exchange {
-    let protocol = if response.version() == http::Version::HTTP_2 { "h2" } else { "http/1.1" };
+/// Returns what a transcript says about a request and its response.
+fn exchange_of(response: &mut HttpResponse, url: &Url, (request, had_body): (Vec<u8>, bool)) -> Exchange {
+    let protocol = match response.version() {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_10 => "http/1.0",
+        _ => "http/1.1",
+    };
     let (url, ip) = (show::url(url), response.server());
     Exchange {
         url,
@@ -92,7 +99,9 @@ fn exchange_of(response: &mut HttpResponse, url: &Url, request: Vec<u8>) -> Exch
         ip,
         protocol,
         request,
+        had_body,
         response: response.take_head(),
         body: Vec::new(),
+        is_cut: false,
     }
 }

@@ -226,8 +226,8 @@ impl HttpFile {
                 redirect::target(url, target.as_bytes(), client.settings.allow_downgrade, &client.hsts);
             let linked = http_response::linked(response.headers());
             let exchange = response.exchange.take();
-            let body = response.discard().await;
-            let exchange = exchange.map(|exchange| Box::new(Exchange { body, ..exchange }));
+            let (body, is_cut) = response.discard().await;
+            let exchange = exchange.map(|exchange| Box::new(Exchange { body, is_cut, ..exchange }));
             return next.map(|next| Answer::Redirect { next, linked, status, exchange });
         }
         let unchanged = status == 304 && request.about.is_some();
@@ -237,7 +237,7 @@ impl HttpFile {
                 error.detail = format!("{why} ({})", error.detail);
             }
             let headers = response.headers().clone();
-            if let Some(reason) = reason::of(&headers, &response.discard().await) {
+            if let Some(reason) = reason::of(&headers, &response.discard().await.0) {
                 error.detail += &format!(": {reason}");
             }
             return Err(error);

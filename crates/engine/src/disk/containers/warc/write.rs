@@ -1,7 +1,7 @@
 //! Writes the records of a WARC, each as one member of gzip.
 
 use super::super::open::{Content, is_short};
-use super::super::window::read_full;
+use super::super::window::each_buffer;
 use super::{FIELD, HEADER, JSON, LENGTH_AT};
 use crate::clock;
 use crate::disk::{READ, platform};
@@ -12,18 +12,19 @@ use downhaul_core::transcript::{Exchange, Transcript};
 use downhaul_core::warc::{self, END};
 use flate2::{Compression, GzBuilder};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::time::SystemTime;
 
-/// If compression does not make the beginning of a file smaller than this, in percent, the file is not
+/// If compression does not make the beginning of a record smaller than this, in percent, the record is not
 /// compressed. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
-/// The number of bytes at the beginning of a file that are compressed to decide this.
+/// The number of bytes at the beginning of a record that are compressed to decide this. Its headers count,
+/// because they are longer than a tiny file.
 const BEGINNING: usize = 64 * 1024;
 
-/// The number of bytes that the headers of the records of a file need at most.
-const HEADERS_MOST: u64 = 16 * 1024;
+/// The number of bytes that the headers of two records need at most, without the URLs in them.
+const HEADERS_MOST: u64 = 2 * 1024;
 
 /// A file that is added.
 pub(in super::super) struct Records<'a> {
@@ -36,13 +37,24 @@ pub(in super::super) struct Records<'a> {
 impl Records<'_> {
     /// Returns the number of bytes that the records need at most.
     pub(in super::super) fn length_most(&self) -> u64 {
-        let heads =
+        let of_one =
             |one: &Exchange| one.url.len() * 3 + one.request.len() + one.response.len() + one.body.len();
-        let heads = self.transcript.map_or(0, |all| all.redirects.iter().chain([&all.file]).map(heads).sum());
+        let (messages, pairs) = match self.transcript {
+            Some(all) => {
+                let exchanges = all.redirects.iter().chain([&all.file]);
+                (exchanges.map(of_one).sum(), all.redirects.len() as u64 + 2)
+            }
+            None => (self.resource_url().len() * 2, 1),
+        };
         let described = self.entry.to_json().len();
         // Bytes that cannot be compressed get 5 more for each 16 KiB or less (RFC 1951, section 3.2.4).
-        let bytes = self.size.saturating_add((heads + described) as u64);
-        bytes.saturating_add(bytes / 1024).saturating_add(HEADERS_MOST)
+        let bytes = self.size.saturating_add((messages + described) as u64);
+        bytes.saturating_add(bytes / 1024).saturating_add(HEADERS_MOST * pairs)
+    }
+
+    /// Returns the URL of the file if it has no transcript.
+    fn resource_url(&self) -> &str {
+        self.entry.final_url.as_ref().unwrap_or(&self.entry.url)
     }
 
     /// Writes the records into a WARC at an offset. Returns the offset after them.
@@ -60,7 +72,7 @@ impl Records<'_> {
                 self.describe(&mut to, &id, &exchange.url, exchange.at)?;
             }
             None => {
-                let url = self.entry.final_url.as_ref().unwrap_or(&self.entry.url);
+                let url = self.resource_url();
                 let (id, at) = (identifier(), clock::wall());
                 let fields = Fields::new(&id, at).with("WARC-Target-URI", url);
                 let fields = fields.with("Content-Type", "application/octet-stream");
@@ -73,7 +85,7 @@ impl Records<'_> {
 
     fn write_response(&self, to: &mut Writer<'_>, exchange: &Exchange) -> io::Result<String> {
         let id = identifier();
-        let head = warc::whole_head(&exchange.response, self.size);
+        let head = warc::whole_head(&exchange.response, Some(self.size));
         let fields = Fields::of(&id, exchange).with("Content-Type", warc::RESPONSE);
         to.record("response", fields, Block { head: &head, content: self.content, size: self.size })?;
         Ok(id)
@@ -102,7 +114,7 @@ pub(in super::super) fn beginning(name: &str) -> io::Result<Vec<u8>> {
 }
 
 fn identifier() -> String {
-    warc::identifier([clock::seed(), clock::seed()])
+    warc::identifier([clock::random(), clock::random()])
 }
 
 /// The fields in the header of a record.
@@ -125,6 +137,11 @@ impl Fields {
     fn with(mut self, name: &'static str, value: &str) -> Fields {
         self.0.push((name, value.into()));
         self
+    }
+
+    /// Marks a record whose block has not the whole body of its message.
+    fn cut(self, is_cut: bool) -> Fields {
+        if is_cut { self.with("WARC-Truncated", "unspecified") } else { self }
     }
 
     /// Adds a SHA-1, because other programs for WARCs write and compare SHA-1.
@@ -161,12 +178,10 @@ struct Writer<'f> {
 impl Writer<'_> {
     /// Writes a redirect, and returns its identifier.
     fn redirect(&mut self, exchange: &Exchange) -> io::Result<String> {
-        let (id, size) = (identifier(), exchange.body.len() as u64);
+        let id = identifier();
+        let size = Some(exchange.body.len() as u64).filter(|_| !exchange.is_cut);
         let head = warc::whole_head(&exchange.response, size);
-        let mut fields = Fields::of(&id, exchange).with("Content-Type", warc::RESPONSE);
-        if warc::announced_length(&exchange.response).is_some_and(|announced| announced > size) {
-            fields = fields.with("WARC-Truncated", "length");
-        }
+        let fields = Fields::of(&id, exchange).with("Content-Type", warc::RESPONSE).cut(exchange.is_cut);
         let fields = fields.digest("WARC-Payload-Digest", &[exchange.body.as_slice()]);
         self.small("response", fields, &[head, exchange.body.clone()].concat())?;
         Ok(id)
@@ -176,7 +191,8 @@ impl Writer<'_> {
     /// may be secret.
     fn request(&mut self, exchange: &Exchange, response: &str) -> io::Result<()> {
         let fields = Fields::of(&identifier(), exchange).with("WARC-Concurrent-To", response);
-        self.small("request", fields.with("Content-Type", warc::REQUEST), &exchange.request)
+        let fields = fields.with("Content-Type", warc::REQUEST).cut(exchange.had_body);
+        self.small("request", fields, &exchange.request)
     }
 
     /// Writes a record with a block that is in memory.
@@ -196,9 +212,9 @@ impl Writer<'_> {
         let (mut of_block, mut of_payload) =
             (Hashers::new(&[Algorithm::Sha1]), Hashers::new(&[Algorithm::Sha1]));
         of_block.update(&[head]);
-        let mut beginning = Vec::new();
+        let mut beginning = [&warc::header(kind, &fields.as_pairs(), size)[..], head].concat();
         each_buffer(&mut content.reader(size), |bytes| {
-            let room = BEGINNING - beginning.len();
+            let room = BEGINNING.saturating_sub(beginning.len());
             beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
             of_block.update(&[bytes]);
             of_payload.update(&[bytes]);
@@ -229,21 +245,10 @@ impl Writer<'_> {
     }
 }
 
-/// Reads to the end, and passes each buffer to `with`.
-fn each_buffer(from: &mut dyn Read, mut with: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut buffer = vec![0; READ];
-    loop {
-        match read_full(from, &mut buffer)? {
-            0 => return Ok(()),
-            read => with(&buffer[..read])?,
-        }
-    }
-}
-
-/// Returns the level at which a file with this beginning is compressed.
+/// Returns the level at which a record with this beginning is compressed.
 fn level(beginning: &[u8]) -> io::Result<Compression> {
     let small = compressed(beginning, Compression::fast())?;
-    let is_worth_it = small.len() <= beginning.len() / 100 * WORTH_IT;
+    let is_worth_it = small.len() * 100 <= beginning.len() * WORTH_IT;
     Ok(if is_worth_it { Compression::default() } else { Compression::none() })
 }
 
