@@ -64,7 +64,7 @@ impl SetLock {
         let locked = |why: &str| Error::new(ErrorKind::FileLocked, shown.to_string_lossy(), why);
         let mut steps = 0_u32;
         let set = loop {
-            match attempt(&state.join(SET), numbers, &settle)? {
+            match attempt(state, numbers, &settle)? {
                 Attempt::Shared(set) => break set,
                 Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
                 Attempt::OtherShards => return Err(locked("it has another number of shards")),
@@ -89,22 +89,28 @@ impl SetLock {
     /// Ends the run. If no other run writes the set, calls `tidy`. If that returns true, removes the locks
     /// with their folder.
     pub(super) fn end(&self, tidy: impl FnOnce() -> bool) {
-        let path = self.state.join(SET);
         // A file system without locks returns an error. On such a file system, other runs are not detected.
         let _ = self.set.unlock();
-        if is_exclusive(&self.set, &path) && tidy() {
-            let entries = fs::read_dir(&self.state).into_iter().flatten().flatten();
-            let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-            files.map(|file| file.path()).filter(|file| *file != path).for_each(|file| remove(&file));
-            remove(&path);
-            let _ = fs::remove_dir(&self.state);
-            let _ = fs::remove_dir(self.state.parent().unwrap_or(&self.state));
+        if is_exclusive(&self.set, &self.state.join(SET)) && tidy() {
+            remove_locks(&self.state);
         }
     }
 }
 
+/// Removes the locks with their folder. The caller makes sure that no other run uses them.
+fn remove_locks(state: &Path) {
+    let set = state.join(SET);
+    let entries = fs::read_dir(state).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    files.map(|file| file.path()).filter(|file| *file != set).for_each(|file| remove(&file));
+    remove(&set);
+    let _ = fs::remove_dir(state);
+    let _ = fs::remove_dir(state.parent().unwrap_or(state));
+}
+
 /// Tries to share the lock of the set.
-fn attempt(path: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error>) -> Result<Attempt, Error> {
+fn attempt(state: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error>) -> Result<Attempt, Error> {
+    let path = &state.join(SET);
     let failed = |e| failure(&e, path);
     let shards = numbers.shards().to_string();
     match open_and_lock(path, path) {
@@ -112,7 +118,12 @@ fn attempt(path: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error>
             let mut stated = String::new();
             let is_known = file.read_to_string(&mut stated).is_ok() && stated == shards;
             if !is_known {
-                settle()?;
+                // An empty file says nothing that the next run needs.
+                settle().inspect_err(|_| {
+                    if stated.is_empty() {
+                        remove_locks(state)
+                    }
+                })?;
                 file.set_len(0).map_err(failed)?;
                 platform::write_all_at(&file, 0, &[shards.clone().into()]).map_err(failed)?;
             }

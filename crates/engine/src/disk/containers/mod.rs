@@ -92,7 +92,9 @@ impl Containers {
             ContainerSet::complete_all(&folder, &names, bounds)
         })?;
         let form = names.form();
-        let set = Arc::new(ContainerSet::open(folder, names, numbers, bounds)?);
+        let set = ContainerSet::open(folder.clone(), names.clone(), numbers, bounds)
+            .inspect_err(|_| lock.end(|| is_tidy(&state) && ContainerSet::are_complete(&folder, &names)))?;
+        let set = Arc::new(set);
         let left = files_below(&parts(&state));
         Ok(Containers { set, output, form, state, left, lock })
     }
@@ -109,10 +111,7 @@ impl Containers {
     /// Returns the error of the system. The last container has no final name then.
     pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
         self.set.end(no_more_files)?;
-        self.lock.end(|| {
-            remove_empty(&parts(&self.state));
-            !parts(&self.state).exists() && self.set.is_complete()
-        });
+        self.lock.end(|| is_tidy(&self.state) && self.set.is_complete());
         Ok(())
     }
 
@@ -130,6 +129,12 @@ impl Containers {
     fn staged(&self, target: &Path) -> PathBuf {
         parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
     }
+}
+
+/// Returns true if there are no partial files. Removes empty folders for them.
+fn is_tidy(state: &Path) -> bool {
+    remove_empty(&parts(state));
+    !parts(state).exists()
 }
 
 /// Returns the folder for partial files.

@@ -311,7 +311,12 @@ impl ContainerSet {
 
     /// Returns true if no container of the set is unfinished.
     pub(super) fn is_complete(&self) -> bool {
-        existing(&self.folder, &self.names).is_ok_and(|(_, unfinished)| unfinished.is_empty())
+        ContainerSet::are_complete(&self.folder, &self.names)
+    }
+
+    /// Returns true if no container with these names is unfinished.
+    pub(super) fn are_complete(folder: &Path, names: &ContainerNames) -> bool {
+        existing(folder, names).is_ok_and(|(_, unfinished)| unfinished.is_empty())
     }
 
     /// Returns the final path of the container that has the file with this name, the file in it, and the
