@@ -4,7 +4,8 @@
 //! [`State`] under a lock, on other threads than the transfers. So no transfer waits for a client, and no
 //! client waits for a transfer.
 //!
-//! Invariant: the lock is not held during a wait, except for a write to the store.
+//! Invariant: the lock is not held during a wait, except for the disk: the store, and a complete Metalink
+//! document.
 
 use crate::entry::Entry;
 use crate::fault::Fault;
@@ -198,7 +199,8 @@ impl Daemon {
             let (next, effects) = self.state().next(now());
             self.carry_out(effects);
             let Some((job, network)) = next else { return true };
-            let network = self.networks().number(&self.0.session, &self.0.settings, network);
+            let in_use = || self.state().networks_in_use();
+            let network = self.networks().number(&self.0.session, &self.0.settings, network, in_use);
             let job = match network {
                 Ok(network) => job.with_network(network),
                 Err(fault) => {

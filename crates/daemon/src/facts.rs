@@ -1,7 +1,8 @@
 //! [`Facts`]: what a list or a document says about a file, in addition to its URLs and its options.
 //!
 //! Invariant: facts are stored and read again without a loss. A job that has more than an entry can keep is
-//! refused when it is added. Headers are shown nowhere, because they may be secrets.
+//! refused when it is added. Only keys of a list that say nothing about the download are left out. Headers
+//! are shown nowhere, because they may be secrets.
 
 use crate::fault::Fault;
 use crate::item::Item;

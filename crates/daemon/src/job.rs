@@ -39,7 +39,7 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     }
     job = match (&entry.path, options.get("out")) {
         // The name was chosen before. Its partial file is continued.
-        (Some(path), _) => job.to_path(path).with_if_exists(IfExists::Check),
+        (Some(path), _) => job.to_path(path),
         (None, Some(out)) if folders.are_all() => {
             // As in aria2, a name that begins with a slash is below the folder too.
             job.to_path(out.trim_start_matches('/')).with_if_exists(if_exists(options))
@@ -54,6 +54,10 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     job.limit_rate = limit(options);
     if let Some(facts) = &entry.facts {
         job = facts.apply(job)?;
+    }
+    if entry.path.is_some() {
+        // What is there may be this file, even if the list says that an existing file is kept.
+        job = job.with_if_exists(IfExists::Check);
     }
     if let Some(checksum) = options.get("checksum") {
         let digest = Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;

@@ -10,7 +10,7 @@ use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::{Session, Settings};
 use std::time::Duration;
 
-/// The most networks. Each has connections and certificates of its own.
+/// The most networks at once. Each has connections and certificates of its own.
 const MOST: usize = 64;
 
 /// The names of the options that decide how servers are reached.
@@ -91,20 +91,22 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     })
 }
 
-/// The networks that downloads have used so far.
+/// The networks of the session. One that no download uses any more is replaced when all places are taken.
 #[derive(Default)]
 pub(crate) struct Networks(Vec<(Options, u32)>);
 
 impl Networks {
-    /// Returns the number of the network for these options. `base` are the settings of the session.
+    /// Returns the number of the network for these options. `base` are the settings of the session, and
+    /// `in_use` returns the options of the networks of all jobs that have not ended.
     ///
     /// # Errors
-    /// Returns a fault if there are too many networks, or if this one cannot be used.
+    /// Returns a fault if too many networks are in use, or if this one cannot be used.
     pub(crate) fn number(
         &mut self,
         session: &Session,
         base: &Settings,
         options: Options,
+        in_use: impl Fn() -> Vec<Options>,
     ) -> Result<u32, Fault> {
         if options == Options::default() {
             return Ok(0);
@@ -112,13 +114,20 @@ impl Networks {
         if let Some((_, number)) = self.0.iter().find(|(known, _)| *known == options) {
             return Ok(*number);
         }
-        if self.0.len() >= MOST {
+        let settings = settings(base, &options)?;
+        if self.0.len() < MOST {
+            let number = session.add_network(settings)?;
+            self.0.push((options, number));
+            return Ok(number);
+        }
+        let in_use = in_use();
+        let Some((known, number)) = self.0.iter_mut().find(|(known, _)| !in_use.contains(known)) else {
             let why = "Too many different combinations of proxies, tries and time limits are in use";
             return Err(Fault::refused(format!("{why} ({MOST}). Use the values of another download.")));
-        }
-        let number = session.add_network(settings(base, &options)?)?;
-        self.0.push((options, number));
-        Ok(number)
+        };
+        session.replace_network(*number, settings)?;
+        *known = options;
+        Ok(*number)
     }
 }
 

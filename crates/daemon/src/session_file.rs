@@ -76,8 +76,15 @@ fn lines(state: &State, entry: &Entry) -> String {
     if entry.state == EntryState::Paused {
         text += " pause=true\n";
     }
-    for (name, value) in state.options_of(entry).iter() {
-        text.extend(value.lines().map(|line| format!(" {name}={line}\n")));
+    // The options of the start are not those of the download, except for the folder, where its file is.
+    let folder = state.options_of(entry).only(&["dir"]);
+    for (name, value) in entry.options.above(&folder).iter() {
+        match value {
+            // The next start chooses the folder.
+            "" if name == "dir" => {}
+            "" => text += &format!(" {name}=\n"),
+            _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),
+        }
     }
     // JSON has no line ends.
     text.extend(entry.facts.as_ref().map(|facts| format!(" {FACTS}={}\n", facts.to_json())));

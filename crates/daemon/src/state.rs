@@ -194,7 +194,7 @@ impl State {
         self.stopping = true;
         let active: Vec<Entry> =
             self.queue.iter(Sequence::Active).map(|entry| self.with_progress(entry)).collect();
-        active.into_iter().for_each(|entry| self.save_or_keep(entry));
+        self.save_all_or_keep(active);
     }
 
     fn complete(
@@ -220,20 +220,20 @@ impl State {
         let followers = self.followers(&mut done, now);
         let added = done.followed_by.clone();
         self.save_all_or_keep([vec![done], followers].concat());
-        self.after_end(entry.gid);
+        let forgotten = self.after_end(entry.gid);
         let told = added.into_iter().map(|gid| Effect::Tell(Notice::Changed, gid));
-        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).collect()
+        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).chain(forgotten).collect()
     }
 
     fn fail(&mut self, entry: &Entry, error: (String, String), now: u64) -> Vec<Effect> {
         let times = (entry.times.0, Some(now));
-        self.end_or_keep(Entry {
+        let forgotten = self.end_or_keep(Entry {
             state: entry::State::Error,
             error: Some(error),
             times,
             ..self.with_progress(entry)
         });
-        vec![Effect::Tell(Notice::Error, entry.gid)]
+        [Effect::Tell(Notice::Error, entry.gid)].into_iter().chain(forgotten).collect()
     }
 
     /// Returns the download with its progress.
@@ -242,23 +242,23 @@ impl State {
         Entry { completed, total, ..entry.clone() }
     }
 
-    /// Saves the end of a download, and forgets the oldest results.
-    fn end(&mut self, entry: Entry) -> Result<(), Fault> {
+    /// Saves the end of a download, and forgets the oldest results. Returns the effects of that.
+    fn end(&mut self, entry: Entry) -> Result<Vec<Effect>, Fault> {
         let gid = entry.gid;
         self.save(vec![Entry { rank: self.queue.last(Sequence::Over), ..entry }])?;
-        self.after_end(gid);
-        Ok(())
+        Ok(self.after_end(gid))
     }
 
     /// Like [`State::end`], for a download that has ended already. If this cannot be saved, the download
     /// begins again after the next start, and then finds a complete file on the disk.
-    fn end_or_keep(&mut self, entry: Entry) {
+    fn end_or_keep(&mut self, entry: Entry) -> Vec<Effect> {
         let gid = entry.gid;
         self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
-        self.after_end(gid);
+        self.after_end(gid)
     }
 
-    fn after_end(&mut self, gid: Gid) {
+    /// Forgets the oldest results after the end of a download. Returns the effects of that.
+    fn after_end(&mut self, gid: Gid) -> Vec<Effect> {
         self.live.remove(&gid);
         self.ended += 1;
         // The last result is kept in any case, because clients and hooks are told about it next.
@@ -266,9 +266,11 @@ impl State {
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
         if let Err(error) = self.store.remove(&oldest) {
-            return tracing::error!("old results could not be removed: {error}");
+            tracing::error!("old results could not be removed: {error}");
+            return Vec::new();
         }
-        oldest.into_iter().for_each(|gid| self.queue.remove(gid));
+        oldest.iter().for_each(|gid| self.queue.remove(*gid));
+        oldest.into_iter().map(|gid| Effect::Tell(Notice::Gone, gid)).collect()
     }
 
     fn save(&mut self, entries: Vec<Entry>) -> Result<(), Fault> {

@@ -39,10 +39,22 @@ fn one(uri: &str) -> Result<String, Fault> {
 }
 
 /// Returns the URLs that a client means. Clients see the known URLs without their secrets, so such a text
-/// stands for the complete URL.
-pub fn meant(uris: Vec<String>, known: &[String]) -> Vec<String> {
-    let same = |uri: &String| known.iter().find(|one| *one == uri || shown(one) == **uri);
-    uris.into_iter().map(|uri| same(&uri).cloned().unwrap_or(uri)).collect()
+/// stands for the complete URL. Each text stands for another known URL, and first for the one that equals it.
+pub fn meant(mut uris: Vec<String>, known: &[String]) -> Vec<String> {
+    let mut left: Vec<&String> = known.iter().collect();
+    let mut others = Vec::new();
+    for uri in &mut uris {
+        match left.iter().position(|one| *one == uri) {
+            Some(at) => drop(left.remove(at)),
+            None => others.push(uri),
+        }
+    }
+    for uri in others {
+        if let Some(at) = left.iter().position(|one| shown(one) == **uri) {
+            uri.clone_from(left.remove(at));
+        }
+    }
+    uris
 }
 
 #[cfg(test)]
@@ -64,6 +76,10 @@ mod tests {
             meant(vec!["http://h/a".into(), "http://h/b".into()], &known),
             ["http://me:hush@h/a", "http://h/b"]
         );
+        let two = ["http://h/a?token=1", "http://me:hush@h/b", "http://h/a?token=2", "http://h/b"];
+        let (shown, two) = (["http://h/a?token=***"; 2].map(String::from), two.map(String::from));
+        assert_eq!(meant(shown.into(), &two), ["http://h/a?token=1", "http://h/a?token=2"]);
+        assert_eq!(meant(vec!["http://h/b".into()], &two), ["http://h/b"]);
         assert_eq!(checked(vec![" http://h/a\n".into()]).expect("a URL"), ["http://h/a"]);
         for wrong in ["", " ", "ftp://h/", "http://", "http://h/?token=***"] {
             assert!(checked(vec![wrong.into()]).is_err(), "{wrong}");

@@ -1,7 +1,8 @@
 //! [`Networks`]: the ways in which the jobs of a session reach servers. Each has settings of its own, such as
 //! its proxies and time limits.
 //!
-//! Invariant: network 0 is that of the settings of the session. Networks are never removed.
+//! Invariant: network 0 is that of the settings of the session. Networks are never removed, and one is
+//! replaced only if no job uses it.
 
 use crate::checksum_discovery::ChecksumDiscovery;
 use crate::source::Sources;
@@ -47,6 +48,15 @@ impl Networks {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
         at.and_then(|at| added.get(at)).unwrap_or(&self.own).clone()
+    }
+
+    /// Replaces a network that was added.
+    pub(crate) fn replace(&self, number: u32, settings: Settings, sources: Sources) {
+        let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = at.and_then(|at| added.get_mut(at)) {
+            *network = Network::new(Arc::new(settings), sources);
+        }
     }
 
     /// Adds a network, and returns its number.

@@ -159,13 +159,24 @@ impl Session {
 
     /// Adds a network, and returns its number for [`Job::with_network`]. The requests of such jobs use the
     /// proxies, the timeouts, the number of retries and all settings for connections of these settings.
-    /// A network has its own connections, and stays until the end of the session.
+    /// A network has its own connections, and stays until it is replaced or the session ends.
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does.
     pub fn add_network(&self, settings: Settings) -> Result<u32, Error> {
         let sources = Sources::http(&settings)?;
         Ok(self.networks.add(settings, sources))
+    }
+
+    /// Replaces a network that was added, and closes its connections. Its jobs must have ended, because
+    /// another job would go on with the new settings. An unknown number changes nothing.
+    ///
+    /// # Errors
+    /// Returns an error as [`Session::start`] does. Then the network stays as it is.
+    pub fn replace_network(&self, number: u32, settings: Settings) -> Result<(), Error> {
+        let sources = Sources::http(&settings)?;
+        self.networks.replace(number, settings, sources);
+        Ok(())
     }
 
     /// Adds a job and returns its identifier. Waits while the queue is full.

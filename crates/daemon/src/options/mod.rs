@@ -167,8 +167,8 @@ impl Options {
         self.filtered(|name| !other.is_set(name))
     }
 
-    /// Returns the options whose values differ from those that clients were shown. A client that sends back a
-    /// URL without its secrets does not change it.
+    /// Returns these options without the URLs that a client sends back as they were shown: without their
+    /// secrets. They do not change.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {
@@ -211,11 +211,12 @@ impl Options {
     }
 
     /// Returns what a client expects to see: every option with a value or a default. `all` adds the options
-    /// of the daemon to those of downloads. URLs have no secrets.
+    /// of the daemon to those of downloads. URLs have no secrets, and passwords are left out.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)
-                && !matches!(*name, "gid" | "pause" | "rpc-secret" | "rpc-passwd")
+                && !matches!(*name, "gid" | "pause" | "rpc-secret")
+                && !name.ends_with("-passwd")
         });
         let value =
             |row: &table::Row| (row.0.to_string(), Value::from(self::shown(row.0, self.value(row.0))));

@@ -1,7 +1,8 @@
 //! [`Globals`]: the options of the daemon.
 //!
 //! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs. They are never stored. A value that a client sets in this run replaces that of the start.
+//! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed. Options
+//! of the start are never stored. A value that a client sets in this run replaces that of the start.
 
 use crate::folders::Folders;
 use crate::options::Options;

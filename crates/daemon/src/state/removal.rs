@@ -54,8 +54,9 @@ impl State {
         let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
         let times = (entry.times.0, Some(now));
         let ended = Entry { state: entry::State::Removed, error, times, ..self.with_progress(&entry) };
-        self.end(ended)?;
-        Ok(((), [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid)).collect()))
+        let forgotten = self.end(ended)?;
+        let stopped = [Effect::Tell(Notice::Stop, gid)].into_iter().chain(self.stop(gid));
+        Ok(((), stopped.chain(forgotten).collect()))
     }
 
     /// Removes a download with its file and its partial file. It leaves no result.

@@ -58,9 +58,7 @@ impl State {
                     self.save_or_keep(Entry { state: entry::State::Active, rank, ..(*entry).clone() });
                     self.live.insert(entry.gid, Live::default());
                     effects.push(Effect::Tell(Notice::Start, entry.gid));
-                    let own = network::of(&entry.options);
-                    let is_usual = own == Options::default();
-                    let network = if is_usual { own } else { network::of(&self.options_of(&entry)) };
+                    let network = self.network_of(&entry);
                     self.beginning = Some(Beginning { made: entry, discards: false });
                     return (Some((job, network)), effects);
                 }
@@ -68,6 +66,17 @@ impl State {
             }
         }
         (None, effects)
+    }
+
+    /// Returns the options of the network of a download.
+    fn network_of(&self, entry: &Entry) -> Options {
+        let own = network::of(&entry.options);
+        if own == Options::default() { own } else { network::of(&self.options_of(entry)) }
+    }
+
+    /// Returns the options of the networks of the jobs that have not ended.
+    pub fn networks_in_use(&self) -> Vec<Options> {
+        self.runs.values().map(|run| self.network_of(&run.made)).collect()
     }
 
     /// Records that the download that [`State::next`] returned cannot begin.

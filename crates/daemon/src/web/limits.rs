@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// The answer to a wrong token comes after this time, so that tokens cannot be tried out quickly. aria2 waits
-/// about as long.
+/// The answer to a wrong token comes after this time, as in aria2. This is no protection for a short secret:
+/// the refusals above [`REFUSED_MOST`] come at once, and also show that a token is wrong.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// The most requests with a wrong token that wait for their answer. Further requests are refused at once.
@@ -25,8 +25,7 @@ const LONG_BODIES_MOST: usize = 16;
 
 /// The places that requests share.
 pub(super) struct Limits {
-    /// Answers to wrong tokens wait for each other, so that many connections cannot try more tokens than one
-    /// connection can.
+    /// Answers to wrong tokens wait for each other.
     turn: Mutex<()>,
     refused: Semaphore,
     strangers: Arc<Semaphore>,
@@ -59,9 +58,9 @@ impl Limits {
         self.strangers.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a place to receive a long body.
-    pub(super) async fn long_body(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a place to receive a long body. Returns `None` if none becomes free within this time.
+    pub(super) async fn long_body(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
-        self.long_bodies.acquire().await.ok()
+        tokio::time::timeout(within, self.long_bodies.acquire()).await.ok()?.ok()
     }
 }

@@ -98,12 +98,18 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
         Some(length) => length > limits::SMALL_BODY,
         None => parts.headers.contains_key(header::TRANSFER_ENCODING),
     };
-    let received = async {
-        let _place = if is_long { web.limits.long_body().await } else { None };
-        to_bytes(body, BODY_MOST).await
-    };
     let path = parts.uri.path();
-    match tokio::time::timeout(BODY_WITHIN, received).await {
+    let mut place = None;
+    // A client with the secret needs no place.
+    if is_long && !api::given_token(&parts.headers).is_some_and(|given| web.token.accepts(Some(given))) {
+        place = web.limits.long_body(BODY_WITHIN).await;
+        if place.is_none() {
+            return refusal(path, StatusCode::TOO_MANY_REQUESTS, "Too many long bodies arrive at once.");
+        }
+    }
+    let received = tokio::time::timeout(BODY_WITHIN, to_bytes(body, BODY_MOST)).await;
+    drop(place);
+    match received {
         Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Ok(Err(_)) => {
             refusal(path, StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 2 MiB, or was cut off.")
@@ -156,10 +162,16 @@ async fn preflight(headers: HeaderMap) -> Response {
 async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer(&mut caller, &body);
-    if !web.limits.slow_down(caller.was_refused()).await {
-        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+    let response = respond(answer.status, "application/json-rpc", answer.body);
+    slowed_down(&web, caller.was_refused(), response).await
+}
+
+/// Returns the response. If a call had a wrong token, it is delayed or replaced.
+async fn slowed_down(web: &Web, was_refused: bool, response: Response) -> Response {
+    match web.limits.slow_down(was_refused).await {
+        true => response,
+        false => (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response(),
     }
-    respond(answer.status, "application/json-rpc", answer.body)
 }
 
 /// Answers a GET request: the upgrade to WebSocket, or a call in the query.
@@ -194,23 +206,18 @@ async fn get_json(
     }
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer_query(&mut caller, &query);
-    if !web.limits.slow_down(caller.was_refused()).await {
-        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
-    }
-    match callback {
+    let response = match callback {
         // A script element ignores the body of a response with another status.
         Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
         None => respond(answer.status, "application/json-rpc", answer.body),
-    }
+    };
+    slowed_down(&web, caller.was_refused(), response).await
 }
 
 async fn post_xml(State(web): State<Web>, body: Bytes) -> Response {
     let mut caller = Caller::new(&web.daemon, &web.token).for_xml();
     let answer = xml::answer(&mut caller, &body);
-    if !web.limits.slow_down(caller.was_refused()).await {
-        return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
-    }
-    respond(200, "text/xml", answer)
+    slowed_down(&web, caller.was_refused(), respond(200, "text/xml", answer)).await
 }
 
 fn respond(status: u16, content_type: &'static str, body: String) -> Response {

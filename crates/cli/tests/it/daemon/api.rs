@@ -5,7 +5,7 @@ use crate::common::{Place, poll};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 #[test]
@@ -76,32 +76,65 @@ fn a_list_in_any_form_is_added_as_a_whole_or_not_at_all() {
     );
 }
 
+/// The stream of the events of a daemon.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    /// Listens, and waits until the stream has begun.
+    fn of(daemon: &Daemon) -> Events {
+        let mut stream = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
+        stream.set_read_timeout(Some(SOON)).expect("a time limit");
+        let secret = daemon.secret.as_deref().expect("a secret");
+        let request = format!(
+            "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut events = Events(BufReader::new(stream));
+        assert_eq!(events.next()["kind"], "progress");
+        events
+    }
+
+    fn next(&mut self) -> Value {
+        let mut lines = self.0.by_ref().lines().map_while(Result::ok);
+        let line = lines.find_map(|line| line.strip_prefix("data: ").map(String::from)).expect("an event");
+        serde_json::from_str(&line).expect("JSON")
+    }
+}
+
 #[test]
 fn events_say_what_happens() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.bin", content("a", 10_000));
     let daemon = Daemon::start(&place);
-    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port)).expect("a connection");
-    stream.set_read_timeout(Some(SOON)).expect("a time limit");
-    let secret = daemon.secret.as_deref().expect("a secret");
-    let request =
-        format!("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("a request");
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let mut next = || {
-        let line = lines.find_map(|line| line.strip_prefix("data: ").map(String::from)).expect("an event");
-        serde_json::from_str::<Value>(&line).expect("JSON")
-    };
-    assert_eq!(next()["kind"], "progress");
+    let mut events = Events::of(&daemon);
     let gid = daemon.add(&url, json!({}));
     let mut kinds = Vec::new();
     while kinds.last().map(String::as_str) != Some("completed") {
-        let event = next();
+        let event = events.next();
         if event["id"] == gid.as_str() {
             kinds.push(event["kind"].as_str().expect("a kind").to_string());
         }
     }
     assert_eq!(kinds, ["changed", "started", "completed"]);
+}
+
+#[test]
+fn events_say_which_results_were_forgotten() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", b"a".to_vec());
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.api("PATCH", "/settings", r#"{"max-download-result":"1"}"#).0, 200);
+    let first = daemon.add(&url, json!({ "out": "1" }));
+    daemon.wait_for(&first, "complete");
+    let mut events = Events::of(&daemon);
+    let second = daemon.add(&url, json!({ "out": "2" }));
+    daemon.wait_for(&second, "complete");
+    let last = daemon.add(&url, json!({ "out": "3" }));
+    // The events come in order, so the first result was forgotten before the last download ends.
+    let gone = std::iter::from_fn(|| Some(events.next()))
+        .take_while(|event| event["kind"] != "completed" || event["id"] != last.as_str())
+        .find(|event| event["kind"] == "gone");
+    assert_eq!(gone.map(|event| event["id"].clone()), Some(first.into()));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{Daemon, SOON};
 use crate::common::{Place, note, poll};
-use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,4 +238,25 @@ fn options_of_the_command_line_are_those_of_the_last_start() {
     daemon.done("aria2.unpause", json!([gid]));
     daemon.wait_for(&gid, "complete");
     assert_eq!(server.requests_for("/a")[0].header("user-agent"), Some("new"));
+}
+
+#[test]
+fn a_file_that_was_complete_at_a_kill_is_found_again_though_its_list_says_rename() {
+    let (server, place) = (Server::start(), Place::new());
+    let bytes = content("a", 2_000_000);
+    let url = server.put("/a.bin", bytes.clone());
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.api("PATCH", "/settings", r#"{"max-overall-download-limit":"200K"}"#).0, 200);
+    let list = json!({ "url": url, "sha256": sha256(&bytes), "if_exists": "rename" });
+    let (status, listed) = daemon.api("POST", "/lists?name=l.jsonl", &format!("{list}\n"));
+    assert_eq!(status, 201, "{listed}");
+    place.wait_for_bytes("files/a.bin.part", 1);
+    daemon.kill();
+    // The file got its name, and the kill came before this was saved.
+    place.write("files/a.bin", &bytes);
+    let daemon = Daemon::start(&place);
+    daemon.wait_for(listed["ids"][0].as_str().expect("an id"), "complete");
+    let files = place.files();
+    let whole: Vec<&String> = files.iter().filter(|name| !name.contains(".part")).collect();
+    assert_eq!(whole, ["files/a.bin"], "{files:?}");
 }

@@ -1,4 +1,4 @@
-//! Downloads that are removed with their files, and those that get another name.
+//! Downloads that are removed with their files, and those that are changed while they begin or end.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};
@@ -78,5 +78,25 @@ fn a_new_name_is_not_lost_while_the_download_begins() {
         let path = last["files"][0]["path"].as_str().expect("a path");
         assert!(path.ends_with(&format!("/new{round}")), "{path}");
         assert_eq!(place.file(&format!("files/new{round}")), Some(content(name, 400_000)));
+    }
+}
+
+#[test]
+fn a_new_digest_counts_even_if_it_comes_at_the_end_of_the_download() {
+    let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(9));
+    let url = server.put("/a.bin", content("a", 2_000_000));
+    let daemon = Daemon::start(&place);
+    let wrong = json!({ "options": { "checksum": format!("sha-1={}", "0".repeat(40)) } }).to_string();
+    let mut accepted = Vec::new();
+    for round in 0..60 {
+        let gid = daemon.add(&url, json!({ "out": format!("f{round}") }));
+        std::thread::sleep(Duration::from_micros(rng.u64(..60_000)));
+        if daemon.api("PATCH", &format!("/downloads/{gid}"), &wrong).0 == 200 {
+            accepted.push(gid);
+        }
+    }
+    assert!(!accepted.is_empty());
+    for gid in accepted {
+        assert_eq!(daemon.wait_for(&gid, "error")["errorCode"], "32");
     }
 }

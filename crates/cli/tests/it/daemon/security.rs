@@ -354,6 +354,20 @@ fn long_bodies_wait_for_each_other(world: &World) {
     world.open.done("aria2.getVersion", json!([]));
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     drop(silent);
+    // A long list with the secret waits for none of them.
+    let head = "POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n";
+    let silent: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", world.closed.port)).expect("a connection");
+            stream.write_all(head.as_bytes()).expect("sent");
+            stream
+        })
+        .collect();
+    let since = Instant::now();
+    let list = "# a comment\n".repeat(8_000);
+    assert_eq!(world.closed.api("POST", "/lists", &list).1["mistakes"][0], "The list has no files.");
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    drop(silent);
 }
 
 fn deep_bodies_are_refused(world: &World) {

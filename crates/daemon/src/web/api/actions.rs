@@ -282,11 +282,10 @@ pub async fn remove(
     Query(removal): Query<Removal>,
 ) -> Result<StatusCode, Problem> {
     let gid = find(&web, &id)?;
-    let is_over = web.daemon.state().queue().get(gid).is_some_and(|entry| entry.state.is_over());
-    web.daemon.change(|state| match (removal.files, is_over) {
-        (true, _) => state.remove_with_files(gid),
-        (false, true) => state.forget(&[gid]),
-        (false, false) => state.remove(gid, now()),
+    web.daemon.change(|state| match state.known(gid)?.state.is_over() {
+        _ if removal.files => state.remove_with_files(gid),
+        true => state.forget(&[gid]),
+        false => state.remove(gid, now()),
     })?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -21,7 +21,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use problem::Json;
 use utoipa::OpenApi;
 
@@ -73,10 +73,15 @@ pub fn routes(web: &Web) -> Router<Web> {
         })
 }
 
+/// Returns the token in the headers of a request.
+pub(super) fn given_token(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    given.strip_prefix("Bearer ").map(str::trim)
+}
+
 /// Refuses requests without the secret.
 async fn authorized(State(web): State<Web>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    let given = given_token(request.headers());
     if web.token.accepts(given) {
         return next.run(request).await;
     }

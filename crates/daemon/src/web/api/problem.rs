@@ -2,7 +2,6 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use downhaul_engine::Error;
 use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
@@ -45,12 +44,6 @@ impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         let status = if fault.is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
         Problem::new(status, fault.message)
-    }
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Problem {
-        Fault::from(error).into()
     }
 }
 

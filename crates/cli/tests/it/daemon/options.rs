@@ -1,0 +1,58 @@
+//! The options of downloads and of the daemon: which of them are kept, shown and shared.
+
+use super::Daemon;
+use crate::common::Place;
+use downhaul_testkit::server::Server;
+use serde_json::json;
+
+#[test]
+fn any_number_of_downloads_with_other_time_limits_can_follow_each_other() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", b"a".to_vec());
+    let daemon = Daemon::start(&place);
+    for seconds in 1..=70 {
+        let gid = daemon.add(&url, json!({ "timeout": seconds, "out": format!("{seconds}") }));
+        daemon.wait_for(&gid, "complete");
+    }
+}
+
+#[test]
+fn the_session_file_has_the_own_options_of_a_download_even_if_they_are_empty() {
+    let place = Place::new();
+    let daemon = Daemon::aria2c(&place, &["--http-user=me", "--http-passwd=startpw", "--all-proxy=p:1"]);
+    daemon.add("http://127.0.0.1:1/a", json!({ "pause": "true", "all-proxy": "" }));
+    daemon.done("aria2.saveSession", json!([]));
+    let session = String::from_utf8(place.file("s").expect("a session file")).expect("text");
+    let folder = place.path().join("files").canonicalize().expect("a folder");
+    let lines: Vec<&str> = session.lines().collect();
+    assert!(lines.contains(&" all-proxy=") && !session.contains("startpw"), "{session}");
+    assert!(lines.contains(&&*format!(" dir={}", folder.display())), "{session}");
+}
+
+#[test]
+fn passwords_of_options_are_not_shown_to_clients() {
+    let place = Place::new();
+    let daemon = Daemon::aria2c(&place, &["--http-user=me", "--http-passwd=startpw"]);
+    let own =
+        json!({ "pause": "true", "all-proxy": "p:1", "all-proxy-user": "me", "all-proxy-passwd": "ownpw" });
+    let gid = daemon.add("http://127.0.0.1:1/a", own);
+    for shown in
+        [daemon.done("aria2.getOption", json!([gid])), daemon.done("aria2.getGlobalOption", json!([]))]
+    {
+        assert_eq!(shown["http-user"], "me", "{shown}");
+        assert!(!shown.to_string().contains("pw"), "{shown}");
+    }
+}
+
+#[test]
+fn two_urls_that_differ_only_in_their_secrets_are_two_urls_for_a_client() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let urls: Vec<String> = (1..4).map(|token| format!("http://127.0.0.1:1/a?token={token}")).collect();
+    let new = json!({ "urls": urls, "paused": true });
+    let (status, download) = daemon.api("POST", "/downloads", &new.to_string());
+    assert_eq!(status, 201, "{download}");
+    let shown = "http://127.0.0.1:1/a?token=***";
+    let counts = daemon.done("aria2.changeUri", json!([download["id"], 1, [shown, shown], []]));
+    assert_eq!(counts, json!([2, 0]));
+}
