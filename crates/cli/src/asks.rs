@@ -68,7 +68,7 @@ impl Asks {
 /// Sets the request of a job, and removes the URLs that may not get it.
 fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, Error> {
     let all = std::mem::take(&mut job.urls);
-    let may_get_it = |url: &Url| settings.sends_headers_to(url, job.named_by);
+    let may_get_it = |url: &Url| job.is_given(settings, url);
     let (urls, others): (Vec<Url>, Vec<Url>) = all.into_iter().partition(may_get_it);
     let method = sends.method();
     let others = others.iter().map(show::url).collect::<Vec<_>>();

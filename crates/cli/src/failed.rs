@@ -2,14 +2,14 @@
 //! failed, and those that were stopped or not started. `-i` can read the list.
 //!
 //! The arguments or the list of the run are read again at its end, so that each file takes little memory: one
-//! byte and one bit. Only the lines of a stream are kept in memory.
+//! bit, and one byte if a list has it. Only the lines of a stream are kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so a script can take an empty list for a success. An entry that cannot be a line of a list becomes a
 //! comment. If FILE is also the input, it is replaced only by a list of all files that are not complete. A
 //! line says if a document named the URLs of the file. So a run with this list sends the user's secrets only
 //! to servers to which this run may send them. If a list was changed during the run, its files cannot be
-//! found in it again, and FILE is only a comment.
+//! found in it again, and FILE has a comment instead of them.
 
 mod line;
 mod sequence;
@@ -29,10 +29,14 @@ use downhaul_engine::core::job::Job;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// The file that is written.
+type Target<'f> = BufWriter<&'f File>;
 
 /// The beginning of each comment.
 const COMMENT: &str = "# --failed: ";
@@ -188,8 +192,8 @@ struct Written {
     /// True if the whole input was read.
     is_whole: bool,
     lost_names: Vec<String>,
-    /// A list that was changed during the run.
-    changed: Option<String>,
+    /// The lists that were changed during the run.
+    changed: Vec<String>,
 }
 
 impl List {
@@ -234,21 +238,24 @@ impl List {
         let known = std::mem::take(&mut *pending.known());
         let shown = path.display();
         let (mut written, mut is_refused) = (Written::default(), false);
-        let write = |to: &mut dyn Write| {
+        let write = |to: &mut Target<'_>| {
             written = write_lines(parts, known, &settings, to)?;
-            is_refused = is_input && !written.is_whole;
-            let is_wrong = is_refused || written.changed.is_some();
-            if is_wrong { Err(io::Error::other("not all of the input was read again")) } else { Ok(()) }
+            is_refused = is_input && !(written.is_whole && written.changed.is_empty());
+            if is_refused { Err(io::Error::other("not all of the input was read again")) } else { Ok(()) }
         };
         let result = platform::replace_with(&path, platform::FOR_THE_OWNER, write);
-        if let Some(list) = written.changed {
-            return Err(because_of_change(&path, is_input, &list));
-        }
-        if is_refused {
+        if written.changed.is_empty() && is_refused {
             let why = "it is also the input, and the end of the input was not read";
             return Err(format!("--failed {shown} was not changed: {why}"));
         }
-        result.map_err(|e| format!("--failed {shown} cannot be written: {e}"))?;
+        let failed = result.err().filter(|_| !is_refused);
+        let failed = failed.map(|e| format!("--failed {shown} cannot be written: {e}"));
+        let changed =
+            written.changed.iter().map(|list| format!("--failed {shown}: {}", because_of_change(list)));
+        let wrong: Vec<String> = changed.chain(failed).collect();
+        if !wrong.is_empty() {
+            return Err(wrong.join("\n"));
+        }
         let warning =
             |name| format!("--failed {shown}: the name {name} of -o is missing, as a list cannot contain it");
         let cut = || format!("--failed {shown} lacks files, because the end of the input was not read");
@@ -257,19 +264,11 @@ impl List {
     }
 }
 
-/// Writes a comment instead of the lines, because this list was changed. An empty or old list would be taken
-/// for that of this run. Returns what is wrong, in words for the user.
-fn because_of_change(path: &Path, is_input: bool, list: &str) -> String {
-    let why = format!(
+/// Returns why there are no lines for the files of a list, in words for the user.
+fn because_of_change(list: &str) -> String {
+    format!(
         "the list {list} was changed during the run, so the files that are not complete cannot be found in it"
-    );
-    let comment = |to: &mut dyn Write| writeln!(to, "{COMMENT}{}", escaped(&why));
-    let written = match is_input {
-        true => Ok(()),
-        false => platform::replace_with(path, platform::FOR_THE_OWNER, comment),
-    };
-    let failed = written.err().map(|e| format!(" (the file cannot be written: {e})"));
-    format!("--failed {}: {why}{}", path.display(), failed.unwrap_or_default())
+    )
 }
 
 /// Writes the lines of the jobs whose files are not complete.
@@ -277,7 +276,7 @@ fn write_lines(
     parts: Vec<Jobs>,
     known: Known,
     settings: &Settings,
-    to: &mut dyn Write,
+    to: &mut Target<'_>,
 ) -> io::Result<Written> {
     let Known { ended, parts: so_far } = known;
     let mut so_far = so_far.into_iter();
@@ -292,23 +291,7 @@ fn write_lines(
             }
             Jobs::List(..) if ended.has_all(&part) => Written { is_whole: true, ..Written::default() },
             Jobs::List(name, Some(list), count) => {
-                let replaced = count.replaced();
-                let jobs = list.jobs()?.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
-                // The number of a list is not known if the run ended before the list was checked.
-                let number = count.if_known().unwrap_or(0);
-                let mut again = Sequence::default();
-                let jobs = jobs.inspect(|job| {
-                    if again.jobs() < part.passed.jobs() {
-                        again.add(hash_of(job));
-                    }
-                });
-                let written = write_again(jobs, number, (&part, &ended), settings, to)?;
-                if !part.passed.begins_with(&again) {
-                    return Ok(Written { changed: Some(name), ..all });
-                }
-                let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
-                // Of a line with a mistake, only a comment is written.
-                Written { is_whole: is_whole && !count.is_refused(), ..written }
+                write_list((&name, *list, &count), (&part, &ended), settings, to)?
             }
             Jobs::List(_, None, _) => Written::default(),
             Jobs::Stream => {
@@ -320,11 +303,46 @@ fn write_lines(
         };
         all.is_whole &= written.is_whole;
         all.lost_names.extend(written.lost_names);
+        all.changed.extend(written.changed);
     }
     if !all.is_whole {
         writeln!(to, "{COMMENT}the end of the input was not read")?;
     }
     Ok(all)
+}
+
+/// Reads a list again, and writes the lines. If the list was changed, the lines are removed, and a comment is
+/// written: without it, the file could look as if all files of the list were complete.
+fn write_list(
+    (name, list, count): (&str, Opened, &Count),
+    (part, ended): (&PartSoFar, &Ended),
+    settings: &Settings,
+    to: &mut Target<'_>,
+) -> io::Result<Written> {
+    // A pipe has no position. What was written to it cannot be removed.
+    let before = to.stream_position();
+    let replaced = count.replaced();
+    let jobs = list.jobs()?.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
+    // The number of a list is not known if the run ended before the list was checked.
+    let number = count.if_known().unwrap_or(0);
+    let mut again = Sequence::default();
+    let jobs = jobs.inspect(|job| {
+        if again.jobs() < part.passed.jobs() {
+            again.add(hash_of(job));
+        }
+    });
+    let written = write_again(jobs, number, (part, ended), settings, to)?;
+    if !part.passed.begins_with(&again) {
+        if let Ok(before) = before {
+            to.seek(SeekFrom::Start(before))?;
+            to.get_ref().set_len(before)?;
+        }
+        writeln!(to, "{COMMENT}{}", escaped(&because_of_change(name)))?;
+        return Ok(Written { is_whole: true, changed: vec![name.into()], ..Written::default() });
+    }
+    let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
+    // Of a line with a mistake, only a comment is written.
+    Ok(Written { is_whole: is_whole && !count.is_refused(), ..written })
 }
 
 /// Reads a part of the input again, and writes the lines. The number of a job is its place in the input,

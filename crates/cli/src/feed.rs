@@ -57,7 +57,12 @@ impl Feed {
         let mut added = 0;
         let check = input.check;
         for (number, part) in input.parts.into_iter().enumerate() {
-            let of_part = OfPart { number, is_stream: matches!(part, Part::Stream(_)) };
+            let kind = match &part {
+                Part::Arguments(_) => Kind::Arguments,
+                Part::List(_) => Kind::List,
+                Part::Stream(_) => Kind::Stream,
+            };
+            let of_part = OfPart { number, kind };
             if let Some(pending) = self.shared.pending() {
                 pending.begin(number, added);
             }
@@ -126,12 +131,12 @@ impl Feed {
     fn pass_all(
         &self,
         mut jobs: impl Iterator<Item = AtLine>,
-        OfPart { number, is_stream }: OfPart,
+        OfPart { number, kind }: OfPart,
         runtime: &Handle,
     ) -> Passed {
-        let of_list = self.shared.pending().filter(|_| !is_stream);
-        let pending = self.shared.pending().filter(|_| is_stream);
-        let at_once = if is_stream { 1 } else { AT_ONCE };
+        let of_list = self.shared.pending().filter(|_| kind == Kind::List);
+        let pending = self.shared.pending().filter(|_| kind == Kind::Stream);
+        let at_once = if kind == Kind::Stream { 1 } else { AT_ONCE };
         let mut passed = Passed { added: 0, is_closed: false, is_whole: true };
         let mut is_warned = false;
         loop {
@@ -207,8 +212,18 @@ impl Feed {
 struct OfPart {
     /// Its place in the input, from 0.
     number: usize,
-    /// True if it is read during the run.
-    is_stream: bool,
+    kind: Kind,
+}
+
+/// How a part of the input is read again for `--failed`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The arguments are still in memory.
+    Arguments,
+    /// The list may be changed meanwhile, so hashes of its jobs are kept.
+    List,
+    /// A stream cannot be read again, so its lines are kept.
+    Stream,
 }
 
 /// The jobs of a part that were passed to the session.

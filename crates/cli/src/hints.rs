@@ -165,7 +165,7 @@ pub(crate) fn for_existing_file(code: &str) -> Option<String> {
 pub(crate) fn for_file_in_container(error: &Failure, form: Form) -> Option<String> {
     let (word, option) = (form.word(), form.option());
     let other = format!(
-        "Files in a {word} are not replaced. For another file, use another name or another {option}."
+        "Files in a {word} are not replaced. To download a different file, give it another name, or use another {option}."
     );
     if is_wrong_on_disk(error) {
         return Some(format!("The file in the {word} is damaged, or it is another file. {other}"));

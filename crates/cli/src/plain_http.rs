@@ -54,7 +54,6 @@ pub(crate) fn without_unpinned(mut job: Job, settings: &Settings) -> Result<Job,
 /// Returns a warning if the client certificate cannot be sent to a server of a job.
 pub(crate) fn cert_warning(job: &Job, settings: &Settings) -> Option<String> {
     settings.client_certificate.as_ref()?;
-    let plain =
-        job.urls.iter().find(|url| url.scheme() == "http" && settings.sends_headers_to(url, job.named_by))?;
+    let plain = job.urls.iter().find(|url| url.scheme() == "http" && job.is_given(settings, url))?;
     Some(format!("--cert is not sent over http, for example to {}", plain.origin().ascii_serialization()))
 }

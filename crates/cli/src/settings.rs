@@ -204,8 +204,7 @@ pub(crate) fn resolve(
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
     // These options need the digest of each file: the lock file and the archive store it, `--dedup` finds
-    // files with the same bytes by it, and the description of a file in a container
-    // contains it.
+    // files with the same bytes by it, and the description of a file in a container contains it.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()
         || args.output.containers().is_some()
@@ -422,7 +421,7 @@ fn env(name: &str) -> Option<String> {
 /// depends on the order in which files are complete, and on digests that are known only then.
 fn plan_of_dedup(args: &Args) -> Option<String> {
     (args.plan().is_some() && args.existing.dedup != args::Dedup::Off).then(|| {
-        "a plan cannot say which files --dedup makes from others. With --dedup off, it shows what would be downloaded without that"
+        "a plan cannot say which files --dedup makes from others. With --dedup off, the plan shows all downloads of a run without --dedup"
             .into()
     })
 }

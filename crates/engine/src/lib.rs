@@ -227,7 +227,9 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
 }
 
 /// Deletes what an unfinished download of a job has left for this path: its partial file and its journals.
-/// The files of other jobs, and files that a run is working on, are kept. Blocks the thread.
+/// The files of other jobs, and files that a run is working on, are kept. Before its first claim, a partial
+/// file does not say which job it belongs to. It is deleted, unless this job has a partial file with a tag.
+/// Blocks the thread.
 ///
 /// # Errors
 /// Returns the first error of the disk.

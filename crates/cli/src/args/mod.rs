@@ -236,13 +236,30 @@ impl Args {
         }
         let (again, repair) = (Again::of(&command, &matches), Again::repairing(&command, &matches));
         let shown = Again::shown(&command, &matches);
+        let typed = matches.subcommand_matches("plan").unwrap_or(&matches);
+        let has_dedup = typed.value_source("dedup") == Some(ValueSource::CommandLine);
         let Layered { mut config, report, matches } = layered(&mut command, matches, words)?;
         config.notes.splice(0..0, notes.into_iter().chain(repeated));
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
         let given = matches.subcommand_matches("plan").unwrap_or(&matches);
         let has_retries = matches!(given.value_source("retries"), Some(ValueSource::CommandLine));
-        Ok(Args { again, repair, shown, has_retries, config, report, ..args })
+        let mut args = Args { again, repair, shown, has_retries, config, report, ..args };
+        if !has_dedup {
+            args.plan_without_dedup();
+        }
+        Ok(args)
+    }
+
+    /// Leaves out `--dedup` of the configuration for a plan, which cannot say what it does, and adds a note.
+    fn plan_without_dedup(&mut self) {
+        if let Some(Command::Plan(plan)) = &mut self.command
+            && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
+        {
+            let why =
+                "the setting dedup has no effect on a plan, which shows all downloads of a run without it";
+            self.config.notes.push(why.into());
+        }
     }
 
     /// Returns the arguments that a daemon uses for its downloads.

@@ -5,7 +5,7 @@
 
 use super::COMMENT;
 use downhaul_engine::core::error::Error;
-use downhaul_engine::core::job::{Destination, Job, Url};
+use downhaul_engine::core::job::{Destination, Job};
 use downhaul_engine::core::list::option_keys;
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
@@ -59,8 +59,7 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
         keys.insert("out".into(), name.as_str().into());
     }
     keys.extend(options(job));
-    let is_of_the_user = |url: &Url| settings.sends_headers_to(url, job.named_by);
-    if !job.urls.iter().all(is_of_the_user) {
+    if !job.urls.iter().all(|url| job.is_given(settings, url)) {
         keys.insert("named_by".into(), "document".into());
     }
     for one in &job.expected {

@@ -9,7 +9,7 @@ use super::HAS_NO_URL;
 use super::all_names::{AllNames, Suspects};
 use super::checked::{Checked, Count};
 use super::clashes::{Clash, Names, Place, SAME};
-use super::list::{List, Opened};
+use super::list::List;
 use super::mistakes::Mistakes;
 use super::pass::{Pass, Reading};
 use super::rest::Rest;
@@ -79,7 +79,7 @@ pub(super) fn all(
     }
     let mut pass = Pass::new(lists);
     pass.read(&mut checks, FIRST);
-    if !pass.is_over() && checks.may_end_later(&pass) && !may_have_records(&pass)? {
+    if !pass.is_over() && checks.may_end_later(&pass) {
         *survey = checks.survey.clone();
         survey.is_partial = true;
         let count = arguments.map_or(0, Arguments::count);
@@ -105,17 +105,6 @@ fn opened(lists: Vec<List>, survey: &mut Survey) -> Result<(Vec<Reading>, u64), 
         readings.push(Reading::new(readings.len() + 1, list, jobs, bytes <= SHORT));
     }
     Ok((readings, all))
-}
-
-/// Returns true if lines of the lists may be from a lock file. Such a line may replace an earlier one, whose
-/// file must then not be downloaded.
-fn may_have_records(pass: &Pass) -> Result<bool, String> {
-    for Reading { list, .. } in &pass.lists {
-        if list.open().and_then(Opened::may_have_records).map_err(|e| unreadable(list, &e))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn unreadable(list: &List, e: &io::Error) -> String {

@@ -16,7 +16,7 @@ use downhaul_engine::core::list::{
     addresses::Addresses,
     form::{self, Facts},
     metalink, option_keys,
-    text::{Lines, Text, contains},
+    text::{Lines, Text},
 };
 use downhaul_engine::core::name::Naming;
 use downhaul_engine::core::shard::Shard;
@@ -32,9 +32,6 @@ use std::sync::atomic::Ordering;
 
 /// The content of a packed list is assumed to be this many times as long as the file. It is usually shorter.
 const PACKED: u64 = 16;
-
-/// A key that every line of JSON in a lock file has, and other lists lack.
-const RECORDED: &[u8] = b"\"tries\"";
 
 /// A list that can be read more than once.
 #[derive(Debug, Clone)]
@@ -237,14 +234,6 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Returns true if a line may be one of a lock file.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
-    pub(super) fn may_have_records(self) -> io::Result<bool> {
-        contains(self.text, RECORDED)
-    }
-
     /// Returns the jobs of the list, as [`List::jobs`] does.
     ///
     /// # Errors

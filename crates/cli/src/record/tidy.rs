@@ -10,7 +10,7 @@ use downhaul_engine::core::lock_file::Line;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// The most files that are remembered while the lock file is read once. They take some 50 MB. If a run has

@@ -76,6 +76,23 @@ fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
 }
 
 #[test]
+fn hard_links_with_one_name_in_several_folders_are_recognised_later() {
+    let (server, place) = (Server::start(), Place::new());
+    let names = ["a/LICENSE", "b/LICENSE", "c/LICENSE"];
+    list(&place, &server, SIZE, &names.map(|name| (name, false)));
+    let args = [&RUN[..], &["--dedup", "hardlink"]].concat();
+    let out = place.run(&args);
+    assert!(out.status == 0 && names.iter().all(|name| is_linked(&place, names[0], name)), "{}", out.stderr);
+    let asked = server.requests().len();
+    let again = place.run(&args);
+    assert_eq!((again.status, server.requests().len()), (0, asked), "{}", again.stderr);
+    // A file of another URL is still another file, also if it has the same name.
+    let url = server.url("well_behaved/10/another");
+    let out = place.run(&[&url, "-o", "b/LICENSE"]);
+    assert!(out.status != 0 && out.stderr.contains("downloaded from another URL"), "{}", out.stderr);
+}
+
+#[test]
 fn a_changed_file_is_no_source_of_others() {
     let (server, place) = (Server::start(), Place::new());
     let lines = list(&place, &server, SIZE, &[("a", true), ("b", true)]);

@@ -4,6 +4,8 @@ use crate::common::{Place, events, finish};
 use crate::list_forms::{SIZE, put};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use std::io::Write;
+use std::process::Stdio;
 
 #[test]
 fn the_files_of_urls_and_of_several_lists_are_downloaded_in_this_order() {
@@ -83,6 +85,30 @@ fn the_list_of_failed_files_names_no_other_files_if_a_list_was_changed() {
         assert!(failed.starts_with("# --failed: the list list was changed"), "{failed}");
         assert_eq!(failed.lines().count(), 1, "{failed}");
     }
+}
+
+#[test]
+fn if_one_list_was_changed_the_list_of_failed_files_has_those_of_the_other_lists_and_of_standard_input() {
+    let server = Server::start();
+    let (slow, bad) = (server.url("slow/3000000/x?rate=1000000"), server.url("d/missing"));
+    let place = Place::new();
+    place.write("list", format!("{slow} x\n{bad}?2 y\n"));
+    place.write("other", format!("{bad}?3 z\n"));
+    let args = ["-i", "-", "-i", "list", "-i", "other", "-d", "out", "-j", "1", "-x", "1"];
+    let mut command = place.command(&[&args[..], &["--retries", "0", "--failed", "failed"]].concat());
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(format!("{bad}?1 w\n").as_bytes()).expect("writes");
+    drop(stdin);
+    place.wait_for_bytes("out/x.part", 30_000);
+    place.write("list", format!("{slow} x\n{bad}?4 another\n"));
+    let out = finish(child);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("the list list was changed during the run"), "{}", out.stderr);
+    let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+    let has = [1, 2, 3, 4].map(|n| failed.contains(&format!("missing?{n}")));
+    assert_eq!(has, [true, false, true, false], "{failed}");
+    assert!(failed.contains("# --failed: the list list was changed"), "{failed}");
 }
 
 #[test]

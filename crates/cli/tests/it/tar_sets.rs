@@ -2,7 +2,7 @@
 //! other shards, files of other programs, or files with other times. No file is lost, changed or stored
 //! twice.
 
-use crate::common::{Place, finish, wait_until};
+use crate::common::{Place, events, finish, wait_until};
 use crate::tars::{TO_TAR, assert_exact, assert_tidy, list, members, small};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
@@ -280,6 +280,9 @@ fn advice_names_only_options_that_go_with_tars() {
         assert!(!out.stderr.contains(refused), "{refused}: {}", out.stderr);
     }
     assert!(out.stderr.contains("--if-exists skip"), "{}", out.stderr);
+    let out = place.run(&[&TO_TAR[..], &["--progress", "json"]].concat());
+    let skipped = events(&out).into_iter().find(|event| event["kind"] == "skipped").expect("a skipped file");
+    assert!(!skipped.to_string().contains("--if-exists update"), "{skipped}");
     // A digest that the file in the tar does not have.
     place.write(
         "list",

@@ -1,12 +1,13 @@
 //! Lists that are so long that their first files are downloaded before the rest of the list was checked.
 
-use crate::common::{PATIENCE, Place, events, finish, send};
+use crate::common::{PATIENCE, Place, events, finish, send, wait_until};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use fastrand::Rng;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
@@ -98,24 +99,49 @@ fn a_file_of_a_document_does_not_replace_one_of_a_long_list() {
     assert!(out.stderr.contains("another file of this run has the same name"), "{}", out.stderr);
 }
 
+/// The rest of the list has four gigabytes, which take much longer to read than the first lines.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_late_line_of_a_lock_file_replaces_an_earlier_line_before_its_file_is_requested_or_is_a_mistake() {
+fn the_first_request_does_not_wait_until_a_long_list_was_read_to_its_end() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/a");
+    let files: String = (0..100).map(|n| format!("{url}?{n} {n}\n")).collect();
+    let path = place.write("list", files + &bad_lines(FIRST));
+    let length = 4 << 30;
+    fs::File::options().write(true).open(path).expect("opens").set_len(length).expect("grows");
+    let mut child = place.start(&["-i", "list", "-d", "out", "--skip-bad-lines"]);
+    wait_until("a request", || !server.requests().is_empty());
+    let counts = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("counts");
+    child.kill().expect("ends");
+    finish(child);
+    let read =
+        counts.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("the bytes that were read");
+    assert!(
+        read.parse::<u64>().expect("a number") < length,
+        "{read} bytes were read before the first request"
+    );
+}
+
+#[test]
+fn a_late_line_of_a_lock_file_replaces_an_earlier_line_or_is_a_mistake_if_its_file_may_be_there() {
     let server = Server::start();
     let url = server.url("well_behaved/10/a");
-    let line = |tries: &str| {
+    let line = |name: &str| {
         let digest = sha256(&content("a", 10));
         format!(
-            "{{\"url\":\"{url}\",\"out\":\"a\",\"date\":\"2026-11-27T00:00:00Z\",\"status\":\"finished\",{tries}:1,\"sha256\":\"{digest}\"}}"
+            "{{\"url\":\"{url}\",\"out\":\"{name}\",\"date\":\"2026-11-27T00:00:00Z\",\"status\":\"finished\",\"tries\":1,\"sha256\":\"{digest}\"}}"
         )
     };
-    for (tries, is_seen) in [("\"tries\"", true), ("\"tri\\u0065s\"", false)] {
+    for starts_with_one in [true, false] {
         let place = Place::new();
-        place.write("list", list(&server, &line(tries)));
+        let first = if starts_with_one { format!("{}\n", line("z")) } else { String::new() };
+        place.write("list", first + &list(&server, &line("a")));
         let out = place.run(&["-i", "list", "-d", "out", "--skip-bad-lines", "--progress", "json"]);
         let finished = events(&out).iter().filter(|event| event["kind"] == "finished").count();
         let says = format!("lines 1 and {} would have the same name: a", FIRST + REST + 3);
-        match is_seen {
-            true => assert_eq!((out.status, finished), (0, 2), "{}", out.stderr),
+        match starts_with_one {
+            // The whole list is checked before the first request.
+            true => assert_eq!((out.status, finished), (0, 3), "{}", out.stderr),
             false => assert!(out.status == 2 && out.stderr.contains(&says), "{}", out.stderr),
         }
     }
@@ -197,7 +223,7 @@ fn a_very_long_list_that_is_interrupted_at_random_loses_nothing_and_fetches_noth
     // At most 8 files are in progress when a run is killed.
     assert!((2_000..=2_000 + 8 * 5).contains(&requests), "{requests} requests, {kills} kills");
     // All files are in the archive and have a line in the record.
-    std::fs::remove_dir_all(place.path().join("out")).expect("removed");
+    fs::remove_dir_all(place.path().join("out")).expect("removed");
     assert_eq!(place.run(&args).status, 0);
     assert_eq!(server.requests().len(), requests, "the archive has all files");
     let record = String::from_utf8(place.file("all.jsonl").expect("a record")).expect("UTF-8");

@@ -12,14 +12,16 @@ pub const IS_NOT_WHAT: &str = "the existing file does not match";
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {
-    /// The records of other names of the same bytes (`--dedup hardlink`).
-    pub further: Vec<Record>,
     /// The size of the file in bytes.
     pub size: u64,
     /// The date of the last change of the file, if the disk records such dates.
     pub modified: Option<SystemTime>,
-    /// The record that is attached to the file, if there is one. For a hard link, it is that of its name.
+    /// The record that is attached to the file, if there is one.
     pub record: Option<Record>,
+    /// The records of hard links to the same bytes (`--dedup hardlink`), each with true if it is for a file
+    /// of this name. Files in several folders may have one name. If there is no record for this name, the
+    /// attached record is for it.
+    pub further: Vec<(bool, Record)>,
 }
 
 /// The result of comparing the record of an existing file with a job.
@@ -40,27 +42,30 @@ pub enum Recognised<'r> {
 impl ExistingFile {
     /// Compares the record of the file with the origins of a job.
     pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
-        let Some(record) = &self.record else { return Recognised::Unknown };
-        if !record.is_intact(self.size, self.modified) {
-            return Recognised::Unknown;
+        let Some(attached) = &self.record else { return Recognised::Unknown };
+        let of_name = self.further.iter().filter(|(has_name, _)| *has_name).map(|(_, record)| record);
+        let mut own: Vec<&Record> = of_name.collect();
+        if own.is_empty() {
+            own.push(attached);
         }
+        own.retain(|record| record.is_intact(self.size, self.modified));
         let is = |record: &Record, wanted| {
             origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted)
         };
-        match record {
-            record if is(record, Relation::Same) => Recognised::Ours(record),
-            record if is(record, Relation::SignedDifferently) => Recognised::SignedDifferently(record),
-            record if is(record, Relation::Unknown) => Recognised::Unknown,
-            // The job has the same bytes under another name. The file of that name may have been renamed.
-            _ if self
-                .further
-                .iter()
-                .any(|one| is(one, Relation::Same) || is(one, Relation::SignedDifferently)) =>
-            {
-                Recognised::Unknown
-            }
-            _ => Recognised::OtherUrl,
+        let find = |wanted| own.iter().copied().find(|record| is(record, wanted));
+        if let Some(record) = find(Relation::Same) {
+            return Recognised::Ours(record);
         }
+        if let Some(record) = find(Relation::SignedDifferently) {
+            return Recognised::SignedDifferently(record);
+        }
+        // If the job has the same bytes under another name, the file of that name may have been renamed.
+        let mut all = self.further.iter().map(|(_, record)| record).chain([attached]);
+        let is_renamed = all.any(|one| is(one, Relation::Same) || is(one, Relation::SignedDifferently));
+        if own.is_empty() || find(Relation::Unknown).is_some() || is_renamed {
+            return Recognised::Unknown;
+        }
+        Recognised::OtherUrl
     }
 }
 

@@ -73,28 +73,6 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-/// Returns true if a text contains these bytes.
-///
-/// # Errors
-/// Returns an error if the text cannot be read.
-pub fn contains(reader: impl Read, wanted: &[u8]) -> io::Result<bool> {
-    let (mut text, mut last) = (Text::new(reader), Vec::new());
-    loop {
-        let read = text.fill_buf()?;
-        if read.is_empty() {
-            return Ok(false);
-        }
-        last.extend_from_slice(read);
-        if last.windows(wanted.len().max(1)).any(|some| some == wanted) {
-            return Ok(true);
-        }
-        let length = read.len();
-        text.consume(length);
-        // The last bytes may be the beginning of those that are wanted.
-        last.drain(..last.len().saturating_sub(wanted.len()));
-    }
-}
-
 /// Returns the lines of a text, without their ends.
 ///
 /// A line longer than [`LONGEST_LINE`] is skipped, and an error of the kind `InvalidData` is returned for it.

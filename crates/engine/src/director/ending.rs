@@ -72,7 +72,7 @@ impl Director {
             self.explain(id);
         }
         let Some(running) = self.running.get_mut(&id) else { return };
-        if running.discard && matches!(running.stage, Stage::Placing(_)) {
+        if running.discard && matches!(&running.stage, Stage::Placing(placing) if placing.is_opening) {
             self.discarded.insert(id);
         }
         let part = std::mem::replace(&mut running.stage, Stage::Over).into_file().map(|file| file.part);

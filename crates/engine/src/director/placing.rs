@@ -119,6 +119,7 @@ impl Director {
     // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
+        running.on_opening();
         let (space, size, duplicates) = (self.space.clone(), running.plan.size(), self.duplicates.clone());
         let has_journal = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, places, disk) =

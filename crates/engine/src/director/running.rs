@@ -84,6 +84,8 @@ pub(super) struct Placing {
     pub(super) signature: Option<Arc<Signature>>,
     /// The final path, if it was already chosen.
     pub(super) path: Option<PathBuf>,
+    /// True once the partial file is being opened.
+    pub(super) is_opening: bool,
 }
 
 /// A partial file, and facts about its bytes. The facts that depend on the bytes are dropped when the file
@@ -201,6 +203,13 @@ impl Running {
         }
     }
 
+    /// Records that the partial file is being opened.
+    pub(super) fn on_opening(&mut self) {
+        if let Stage::Placing(placing) = &mut self.stage {
+            placing.is_opening = true;
+        }
+    }
+
     /// Records that the partial file was begun.
     pub(super) fn on_begun(&mut self, generation: Generation) {
         if let Some(file) = self.file_mut() {
@@ -217,7 +226,7 @@ impl Running {
         };
         let Placement { path, part, generation, journaled, written, .. } = placement;
         self.stage = match part {
-            None => Stage::Placing(Placing { has_facts, signature, path: Some(path) }),
+            None => Stage::Placing(Placing { has_facts, signature, path: Some(path), is_opening: false }),
             Some(part) => Stage::Transferring(OpenFile {
                 path,
                 part,

@@ -24,6 +24,7 @@ use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
 use part::PartFile;
 pub(crate) use read_only::{ReadOnlyFiles, ReadOnlyPart};
+use std::borrow::Cow;
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -169,24 +170,21 @@ pub(super) const UNFINISHED: u8 = 0;
 /// The extended attribute with the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
-/// Returns the record of the file at a path, and the records of other names of the same bytes.
-fn records(path: &Path) -> (Option<Record>, Vec<Record>) {
+/// Returns the record of the file at a path, and the records of hard links to the same bytes, each with true
+/// if it is for a file of this name.
+fn records(path: &Path) -> (Option<Record>, Vec<(bool, Record)>) {
     let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
     let Some(first) = first else { return (None, Vec::new()) };
-    let all = further_records(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let own = all.iter().position(|one| one.is_of(&name));
-    let mut all: Vec<Record> = all.into_iter().map(|one| one.record).collect();
-    match own {
-        Some(place) => {
-            let own = std::mem::replace(&mut all[place], first);
-            (Some(own), all)
-        }
-        None => (Some(first), all),
-    }
+    let name = name_of(path);
+    let further = further_records(path).into_iter().map(|one| (one.is_of(&name), one.record));
+    (Some(first), further.collect())
 }
 
-/// Returns the records of further names of a file.
+fn name_of(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}
+
+/// Returns the records of hard links to the same bytes as the file at a path.
 fn further_records(path: &Path) -> Vec<Further> {
     let bytes = platform::attached(path, duplicate::FURTHER);
     bytes.map(|bytes| Further::list_from_bytes(&bytes)).unwrap_or_default()
@@ -245,10 +243,13 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     let usual = side_files(target);
     let is_own = match start_of(&usual.journal) {
         Some(start) => identity.may_resume(start.origin),
-        // Before the first claim there is no journal, and the mark shows that the file is one of downhaul.
+        // Before the first claim there is no journal, and the mark shows that the file is one of downhaul. If
+        // these origins have a file with a tag, the usual one belongs to another job.
         None => {
             let mark = platform::attached(&usual.part, RECORD);
-            !has_bytes(&usual.journal) && mark.is_some_and(|mark| mark == [UNFINISHED])
+            let mut tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
+            let has_tagged = tagged.any(|side| exists(&side.part));
+            !has_bytes(&usual.journal) && !has_tagged && mark.is_some_and(|mark| mark == [UNFINISHED])
         }
     };
     let tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));

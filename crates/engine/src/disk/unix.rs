@@ -324,6 +324,20 @@ pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// Returns true if the file system of the file at a path stores extended attributes. The file is not changed.
+pub(super) fn stores_attributes(path: &Path) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        let read = rustix::fs::getxattr(path, "user.downhaul", &mut [0; 1]);
+        !matches!(read, Err(Errno::NOTSUP | Errno::NOSYS))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 /// Returns true if an error says that the file system has no locks.
 pub(super) fn has_no_locks(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS))

@@ -218,6 +218,11 @@ pub(super) fn attach(_file: &File, _name: &str, _value: &[u8]) -> bool {
 /// Does nothing, because std does not offer extended attributes.
 pub(super) fn detach(_file: &File, _name: &str) {}
 
+/// Returns false, because std does not offer extended attributes.
+pub(super) fn stores_attributes(_path: &Path) -> bool {
+    false
+}
+
 /// Returns `None`, because std does not offer extended attributes.
 pub(super) fn attached(_path: &Path, _name: &str) -> Option<Vec<u8>> {
     None

@@ -102,9 +102,7 @@ impl Places {
         if let identity::Recognised::Ours(record) = known
             && !lacks_digest
         {
-            let when = format!("as downloaded on {}", record.day());
-            let reason = format!("already exists, {when} (--if-exists update asks the server)");
-            return Ok(stays(path, there, &reason));
+            return Ok(stays(path, there, &self.as_downloaded(record)));
         }
         if let Some(tool) = self.disk.unfinished_by(path) {
             return exists(format!("{tool} has not finished it, as its control file shows"));
@@ -208,6 +206,14 @@ impl Places {
             }
             _ => None,
         })
+    }
+
+    /// Returns why a file stays that was downloaded on the day of its record.
+    fn as_downloaded(&self, record: &identity::Record) -> String {
+        let day = record.day();
+        // A file in a container is not replaced, so there is no such option for it.
+        let advice = if self.disk.stores_entries() { "" } else { " (--if-exists update asks the server)" };
+        format!("already exists, as downloaded on {day}{advice}")
     }
 
     /// Returns why an existing file may be another one, although it has the size of the server's file.

@@ -8,7 +8,7 @@
 //! of the job removes.)
 
 use super::part::attach;
-use super::{RECORD, UNFINISHED, exists, folder_of, further_records, make_folder, read_full, remove, rename};
+use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove, rename};
 use crate::disk::{Attach, Duplicated, Duplicating, Publishing, READ, failure, platform};
 use crate::hashers::Hashers;
 use downhaul_core::dedup::{Dedup, Method, Original};
@@ -22,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// The extended attribute with the records of further jobs whose files are hard links to the same bytes.
+/// The extended attribute with the records of all jobs whose files are hard links to the same bytes.
 pub(super) const FURTHER: &str = "user.downhaul.further";
 
 /// The longest value of this attribute, in bytes. With it, the attributes of a file fit into one block of
@@ -84,7 +84,8 @@ fn hard_link(
     how: &Duplicating<'_>,
 ) -> io::Result<Duplicated> {
     let Ok(file) = platform::open_to_read(&original.path) else { return Ok(Duplicated::Changed) };
-    if !is_unchanged(&file.metadata()?, original) {
+    let before = file.metadata()?;
+    if !is_unchanged(&before, original) {
         return Ok(Duplicated::Changed);
     }
     if !has_digests(&file, &original.lacks(how.digests))? {
@@ -96,10 +97,11 @@ fn hard_link(
     }
     // Another program may have changed the file meanwhile, or may have put another one in its place.
     let meta = file.metadata()?;
-    if !is_unchanged(&meta, original) || !platform::is_at(&file, &meta, new)? {
+    let is_same = is_unchanged(&meta, original) && meta.modified()? == before.modified()?;
+    if !is_same || !platform::is_at(&file, &meta, new)? {
         return Ok(Duplicated::Changed);
     }
-    match add_record(&file, new, target, &how.publishing)? {
+    match add_record(&file, new, (&original.path, target), &how.publishing)? {
         true => Ok(Duplicated::Made(Method::Hardlink)),
         false => Ok(Duplicated::NotMade),
     }
@@ -184,8 +186,14 @@ fn has_digests(file: &File, digests: &[Digest]) -> io::Result<bool> {
 
 /// Adds the record of a further name to a file, which has the name `new` until it is renamed to `target`.
 /// Returns false if a later run would not recognise the name, or would take the original for the file of this
-/// job.
-fn add_record(file: &File, new: &Path, target: &Path, how: &Publishing) -> io::Result<bool> {
+/// job. With the first further name, the name of the original gets a record too: the further one may be the
+/// same name in another folder.
+fn add_record(
+    file: &File,
+    new: &Path,
+    (original, target): (&Path, &Path),
+    how: &Publishing,
+) -> io::Result<bool> {
     let Some(Attach { origin, validator, now, .. }) = &how.attach else { return Ok(true) };
     let meta = file.metadata()?;
     let record = Record::new(*origin, meta.len(), meta.modified()?, *now, validator);
@@ -196,27 +204,17 @@ fn add_record(file: &File, new: &Path, target: &Path, how: &Publishing) -> io::R
             && origin.hashes.compare(first.origin) != Relation::Unknown
     };
     let Some(first) = first.filter(is_known) else {
-        // A record of this job would stand for the original too.
-        return Ok(!stores_records(file));
+        // A record of this job would stand for the original too. Without extended attributes, no later run
+        // recognises a file without asking the server.
+        return Ok(!platform::stores_attributes(new));
     };
-    if first.origin == record.origin {
-        return Ok(true);
-    }
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut further = further_records(new);
-    further.retain(|one| !one.is_of(&name));
+    if further.is_empty() {
+        further.push(Further::new(&name_of(original), first));
+    }
+    let name = name_of(target);
+    further.retain(|one| !one.is_of(&name) || one.record.origin != record.origin);
     further.push(Further::new(&name, record));
     let bytes = Further::list_to_bytes(&further);
     Ok(bytes.len() <= FURTHER_MOST && platform::attach(file, FURTHER, &bytes))
-}
-
-/// Returns true if the file system of a file stores records. If it does not, no later run recognises a file
-/// without asking the server.
-fn stores_records(file: &File) -> bool {
-    const TRIAL: &str = "user.downhaul.trial";
-    let is_stored = platform::attach(file, TRIAL, &[UNFINISHED]);
-    if is_stored {
-        platform::detach(file, TRIAL);
-    }
-    is_stored
 }

@@ -197,3 +197,23 @@ fn digests_of_a_finished_file() {
     assert_eq!(digests[0].to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(digests[1].to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
+
+#[test]
+fn the_file_of_another_job_is_kept_if_the_own_one_has_a_tag() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("name");
+    let key = identity::Key::new([7; 32]);
+    let origin = Origin::of(&url::Url::parse("http://localhost/name").expect("a URL"), &key);
+    let unfinished = |side: &SideFiles| {
+        let file = File::create_new(&side.part).expect("creates");
+        platform::attach(&file, RECORD, &[UNFINISHED])
+    };
+    let (usual, own) = (side_files(&target), tagged_side_files(&target, &origin.tag()));
+    if !unfinished(&usual) || !unfinished(&own) {
+        return; // This file system stores no extended attributes.
+    }
+    delete_left(&target, &[origin]).expect("deletes");
+    assert_eq!(names(folder.path()), ["name.part"]);
+    delete_left(&target, &[origin]).expect("deletes");
+    assert!(names(folder.path()).is_empty());
+}
