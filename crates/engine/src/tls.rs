@@ -1,7 +1,7 @@
 //! TLS for the daemon and its clients. Certificates and keys are read in the same way as for downloads, and
 //! the same certificates are trusted (`source/http/tls.rs`).
 
-use crate::source::http::tls::{Tls, Trust, identity};
+use crate::source::http::tls::{self, Tls, Trust, failure, identity};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Settings;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -32,12 +32,23 @@ impl Client {
     pub fn new(cacert: Option<&Path>) -> Result<Client, Error> {
         let mut settings = Settings::default();
         settings.cacert = cacert.map(Path::to_path_buf);
-        let mut config = Tls::new(&settings)?.config(Trust::default())?;
-        config.alpn_protocols = vec![HTTP_1_1.into()];
-        Ok(Client(Arc::new(config)))
+        Ok(Client::with(Tls::new(&settings)?.config(Trust::default())?))
     }
 
-    /// Begins TLS on a connection to this host.
+    /// Returns a client that trusts only the server with the key of this certificate, under any name.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or has no certificate.
+    pub fn of_key(certificate: &Path) -> Result<Client, Error> {
+        tls::of_key(certificate).map(Client::with)
+    }
+
+    fn with(mut config: ClientConfig) -> Client {
+        config.alpn_protocols = vec![HTTP_1_1.into()];
+        Client(Arc::new(config))
+    }
+
+    /// Begins TLS on a connection to this host. An IPv6 address has no brackets.
     ///
     /// # Errors
     /// Returns why that failed, such as that the certificate is not trusted.
@@ -45,10 +56,10 @@ impl Client {
         &self,
         host: &str,
         stream: TcpStream,
-    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_string();
-        let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        TlsConnector::from(self.0.clone()).connect(name, stream).await
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
+        let bad = |e: io::Error| failure::of_handshake(&e, host);
+        let name = ServerName::try_from(host.to_string()).map_err(|e| bad(io::Error::other(e)))?;
+        TlsConnector::from(self.0.clone()).connect(name, stream).await.map_err(bad)
     }
 }
 

@@ -21,7 +21,7 @@ pub enum ClientCommand {
     List(List),
     /// Pause downloads of a running daemon
     Pause(Chosen),
-    /// Resume paused downloads of a running daemon, and try failed ones again
+    /// Resume paused downloads of a running daemon, and try a failed one again that you name
     Resume(Chosen),
     /// Remove downloads from a running daemon
     ///
@@ -73,7 +73,7 @@ pub struct Add {
     #[arg(value_name = "URL", value_hint = ValueHint::Url, required_unless_present = "lists")]
     pub urls: Vec<String>,
 
-    /// Add the downloads of this list, which can have any form that downhaul -i reads (- for standard input)
+    /// Add the downloads of this file, in any form that downhaul -i reads (- for standard input)
     #[arg(short = 'i', long = "input", value_name = "LIST", value_hint = ValueHint::FilePath)]
     pub lists: Vec<PathBuf>,
 
@@ -100,7 +100,7 @@ pub struct Add {
     pub headers: Vec<Header>,
 
     /// Limit each download to RATE bytes a second (500k, 2M)
-    #[arg(long, value_name = "RATE", value_parser = values::rate, conflicts_with = "lists")]
+    #[arg(long, value_name = "RATE", value_parser = values::limit, conflicts_with = "lists")]
     pub limit_rate: Option<u64>,
 
     /// Let the downloads wait until they are resumed

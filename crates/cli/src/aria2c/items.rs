@@ -6,8 +6,6 @@ use downhaul_daemon::aria2::metalink;
 use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::session_file;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 /// The endings of Metalink files (RFC 5854, section 3, and the older form).
@@ -43,7 +41,7 @@ pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused>
 }
 
 fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
-    let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
+    let bytes = read(file)?;
     let (mut items, unknown) =
         session_file::read(&String::from_utf8_lossy(&bytes)).map_err(Refused::value)?;
     // An empty value means the current folder, and not the folder of `--dir`.
@@ -56,18 +54,11 @@ fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
 }
 
 fn of_metalink(file: &str) -> Result<Vec<Item>, Refused> {
-    let bytes = read(file).map_err(|e| cannot_be_read(file, &e))?;
-    metalink(bytes).map_err(|fault| cannot_be_read(file, &fault))
+    metalink(read(file)?).map_err(|fault| cannot_be_read(file, &fault))
 }
 
-/// Reads a file, which may be packed, or standard input.
-fn read(file: &str) -> io::Result<Vec<u8>> {
-    let source: Box<dyn Read + Send> =
-        if file == "-" { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
-    let (mut list, _) = input::unpacked(source)?;
-    let mut bytes = Vec::new();
-    list.read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn read(file: &str) -> Result<Vec<u8>, Refused> {
+    input::bytes(Path::new(file), u64::MAX).map_err(|e| cannot_be_read(file, &e))
 }
 
 fn cannot_be_read(file: &str, why: &dyn std::fmt::Display) -> Refused {

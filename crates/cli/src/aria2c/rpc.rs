@@ -4,6 +4,7 @@
 
 use super::arguments::Refused;
 use crate::daemon;
+use crate::words;
 use downhaul_daemon::folders::Folders;
 use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
@@ -78,7 +79,8 @@ fn secured(options: &Options) -> Result<tls::Server, Refused> {
         return Err(Refused::value(why));
     };
     let secured = tls::Server::new(Path::new(certificate), Path::new(key));
-    secured.map_err(|e| Refused::value(format!("--rpc-certificate: {}: {}", e.at, e.detail)))
+    secured
+        .map_err(|e| Refused::value(format!("--rpc-secure: {}: {}", words::path(Path::new(&e.at)), e.detail)))
 }
 
 /// Returns the path of the database: beside the session file, or else in the folder for state, by port.

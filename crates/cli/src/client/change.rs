@@ -1,7 +1,7 @@
 //! `downhaul pause`, `resume`, `remove` and `move`.
 
-use super::download::Download;
-use super::http::Http;
+use super::download::{self, Download};
+use super::http::{Failed, Http};
 use super::print;
 use crate::args::client::{Chosen, Move, Position, Remove};
 use crate::exit::Exit;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Pauses or resumes downloads. If the daemon refuses to change one of them, the others are still changed.
 ///
 /// # Errors
-/// Returns an error if the daemon refuses to change all downloads.
+/// Returns an error if the daemon cannot be reached, or refuses to change all downloads.
 pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Result<Exit, String> {
     let change = json!({ "paused": paused });
     if chosen.all {
@@ -27,18 +27,17 @@ pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Resul
             true => daemon.call(Method::PATCH, &path(id), Some(&change)).await.map(drop),
             false => resume(daemon, id, &change).await,
         };
-        note(id, done, &mut exit);
+        note(id, done, &mut exit)?;
     }
     Ok(exit)
 }
 
 /// Resumes a download. A download that failed or was removed is tried again.
-async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), String> {
-    let download: Download = serde_json::from_value(daemon.call(Method::GET, &path(id), None).await?)
-        .map_err(|e| e.to_string())?;
+async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
+    let download: Download = download::read(daemon.call(Method::GET, &path(id), None).await?)?;
     match download.state.as_str() {
         "error" | "removed" => daemon.call(Method::POST, &format!("{}/retry", path(id)), None).await,
-        "complete" => Err("the download is complete".into()),
+        "complete" => Err(Failed::Refused("the download is complete".into())),
         _ => daemon.call(Method::PATCH, &path(id), Some(change)).await,
     }
     .map(drop)
@@ -47,7 +46,7 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), String> {
 /// Removes downloads. If the daemon refuses to remove one of them, the others are still removed.
 ///
 /// # Errors
-/// Returns an error if the daemon refuses to remove all downloads that are over.
+/// Returns an error if the daemon cannot be reached, or refuses to remove all downloads that are over.
 pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, String> {
     if remove.over {
         daemon.call(Method::DELETE, "/downloads", None).await?;
@@ -57,7 +56,7 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
     for id in &remove.ids {
         let query = if remove.files { "?files=true" } else { "" };
         let done = daemon.call(Method::DELETE, &format!("{}{query}", path(id)), None).await;
-        note(id, done.map(drop), &mut exit);
+        note(id, done.map(drop), &mut exit)?;
     }
     Ok(exit)
 }
@@ -72,7 +71,7 @@ pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String
         Position::Last => u32::MAX,
     };
     let moved = daemon.call(Method::PATCH, &path(&to.id), Some(&json!({ "position": position }))).await?;
-    let moved: Download = serde_json::from_value(moved).map_err(|e| e.to_string())?;
+    let moved: Download = download::read(moved)?;
     if let Some(position) = moved.position {
         print(&format!("{} is number {} of the queue\n", moved.shown_name(), position + 1))?;
     }
@@ -85,9 +84,17 @@ pub(super) fn path(id: &str) -> String {
 }
 
 /// Prints why a download was not changed.
-fn note(id: &str, done: Result<(), String>, exit: &mut Exit) {
-    if let Err(why) = done {
-        run::error(&format!("{}: {why}", show::escaped(id)));
-        *exit = Exit::Failed;
+///
+/// # Errors
+/// Returns an error if no further call can succeed.
+fn note(id: &str, done: Result<(), Failed>, exit: &mut Exit) -> Result<(), String> {
+    match done {
+        Ok(()) => {}
+        Err(Failed::Lost(why)) => return Err(why),
+        Err(Failed::Missing(why) | Failed::Refused(why)) => {
+            run::error(&format!("{}: {why}", show::escaped(id)));
+            *exit = Exit::Failed;
+        }
     }
+    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use crate::ui::units;
 use downhaul_engine::core::show;
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). Another
 /// server can send any text, so the text is escaped for the terminal where it is read.
@@ -33,6 +34,14 @@ pub(super) struct Failure {
     pub(super) code: String,
     #[serde(deserialize_with = "escaped")]
     pub(super) message: String,
+}
+
+/// Reads downloads in an answer.
+///
+/// # Errors
+/// Returns an error if they do not have the form of the interface.
+pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
+    serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
 }
 
 /// The fewest digits of an identifier that are shown.

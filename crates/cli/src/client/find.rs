@@ -3,14 +3,17 @@
 //! Invariant: a secret that no option and no variable names is sent only to a daemon that was started on this
 //! machine.
 
+use super::listener;
 use crate::args::client::Address;
 use crate::daemon::notice::Notice;
 use crate::daemon::secret;
 use crate::settings;
+use downhaul_daemon::web::guard::is_loopback;
 use downhaul_engine::Url;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::show;
 use std::path::PathBuf;
+use url::Host;
 
 /// The variable with the URL of the daemon.
 const VARIABLE: &str = "DOWNHAUL_DAEMON";
@@ -22,8 +25,11 @@ const DEFAULT: &str = "http://127.0.0.1:6800/";
 pub(super) struct Found {
     pub(super) url: Url,
     pub(super) secret: Option<Secret>,
-    /// The file with the certificates that are trusted. Without it, those that the machine trusts are used.
+    /// The file with the certificates that the user trusts.
     pub(super) cacert: Option<PathBuf>,
+    /// The file with the certificate of a daemon that was started on this machine. Without both files, the
+    /// certificates that the machine trusts are used.
+    pub(super) certificate: Option<PathBuf>,
     /// Where the secret comes from, for messages.
     pub(super) secret_from: String,
 }
@@ -43,8 +49,9 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     };
     // The notice is about one daemon, so neither its secret nor its certificate is used for another one.
     let is_known = known.as_ref().is_some_and(|known| named.as_ref().is_none_or(|url| is_same(known, url)));
-    // The user may have named this machine. Otherwise only the notice tells that a daemon is ours.
-    let may_be_usual = notice.is_none() && named.as_ref().is_some_and(is_here);
+    // A daemon that systemd starts for its first client has no notice yet. systemd listens for the user.
+    let may_be_usual = notice.is_none()
+        && named.as_ref().is_some_and(|url| is_here(url) && listener::is_ours(url.port_or_known_default()));
     let url = match (named, known) {
         (Some(url), Some(known)) if is_known && url.scheme() == "http" => known,
         (Some(url), _) | (None, Some(url)) => url,
@@ -53,7 +60,7 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     let notice = notice.filter(|_| is_known);
     let (secret, secret_from) = secret_of(given, notice.as_ref(), may_be_usual)?;
     let certificate = notice.and_then(|notice| notice.certificate);
-    Ok(Found { url, secret, secret_from, cacert: given.cacert.clone().or(certificate) })
+    Ok(Found { url, secret, secret_from, cacert: given.cacert.clone(), certificate })
 }
 
 /// Reads the URL of a daemon, which comes from this option, variable or file. The scheme can be left out.
@@ -82,8 +89,12 @@ fn is_same(known: &Url, url: &Url) -> bool {
 
 /// Returns true if a URL leads to this machine.
 fn is_here(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(downhaul_daemon::web::guard::is_loopback)
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => is_loopback(ip.into()),
+        Some(Host::Ipv6(ip)) => is_loopback(ip.into()),
+        None => false,
+    }
 }
 
 fn secret_of(

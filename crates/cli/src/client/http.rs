@@ -2,8 +2,9 @@
 //! command makes only a few.
 
 use super::find::Found;
+use crate::words;
 use downhaul_engine::core::show;
-use downhaul_engine::{Url, tls};
+use downhaul_engine::{Error, Url, tls};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -37,6 +39,30 @@ const ANSWER_MOST: usize = 256 << 20;
 /// The longest event. An event has the downloads that are active.
 const EVENT_MOST: usize = 64 << 20;
 
+/// Why a call failed.
+pub(super) enum Failed {
+    /// The daemon cannot be reached, or refused the secret. No further call can succeed.
+    Lost(String),
+    /// There is no such download.
+    Missing(String),
+    /// The daemon refused this call.
+    Refused(String),
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Failed {
+        Failed::Refused(why)
+    }
+}
+
+impl From<Failed> for String {
+    fn from(failed: Failed) -> String {
+        match failed {
+            Failed::Lost(why) | Failed::Missing(why) | Failed::Refused(why) => why,
+        }
+    }
+}
+
 /// A client of one daemon.
 pub(super) struct Http {
     daemon: Found,
@@ -49,8 +75,14 @@ impl Http {
     /// # Errors
     /// Returns why the certificates that it needs cannot be read.
     pub(super) fn new(daemon: Found) -> Result<Http, String> {
-        let tls = (daemon.url.scheme() == "https").then(|| tls::Client::new(daemon.cacert.as_deref()));
-        let tls = tls.transpose().map_err(|e| format!("--cacert: {e}"))?;
+        let tls = (daemon.url.scheme() == "https").then(|| match (&daemon.cacert, &daemon.certificate) {
+            (None, Some(own)) => tls::Client::of_key(own),
+            (given, _) => tls::Client::new(given.as_deref()),
+        });
+        let unusable = |e: Error| {
+            format!("The certificate {} cannot be used: {}", words::path(Path::new(&e.at)), e.detail)
+        };
+        let tls = tls.transpose().map_err(unusable)?;
         Ok(Http { daemon, tls })
     }
 
@@ -68,7 +100,7 @@ impl Http {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Value, String> {
+    ) -> Result<Value, Failed> {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
         self.call_with(method, path, body).await
     }
@@ -82,15 +114,16 @@ impl Http {
         method: Method,
         path: &str,
         body: Option<(&str, Vec<u8>)>,
-    ) -> Result<Value, String> {
+    ) -> Result<Value, Failed> {
         let answer = async {
             let answer = self.send(method, path, body).await?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_MOST).collect().await;
-            let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
-            self.checked(status, &body)
+            Ok((status, body.map_err(|e| self.lost(&e.to_string()))?.to_bytes()))
         };
-        timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost(NO_ANSWER))?
+        let answer = timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(self.lost(NO_ANSWER)));
+        let (status, body) = answer.map_err(Failed::Lost)?;
+        self.checked(status, &body)
     }
 
     /// Returns the stream of the events from now on.
@@ -112,7 +145,10 @@ impl Http {
         let body = timeout(ANSWER_WITHIN, Limited::new(answer.into_body(), ANSWER_MOST).collect()).await;
         let body = body.map_err(|_| self.lost(NO_ANSWER))?;
         let body = body.map_err(|e| self.lost(&e.to_string()))?.to_bytes();
-        Err(self.checked(status, &body).err().unwrap_or_else(|| self.lost("its answer is not a stream")))
+        Err(self
+            .checked(status, &body)
+            .err()
+            .map_or_else(|| self.lost("its answer is not a stream"), String::from))
     }
 
     async fn send(
@@ -138,22 +174,27 @@ impl Http {
         let stream = self.connect().await?;
         let sent = match &self.tls {
             None => exchange(stream, request).await,
-            Some(tls) => match tls.connect(url.host_str().unwrap_or_default(), stream).await {
+            Some(tls) => match tls.connect(self.host(), stream).await {
                 Ok(stream) => exchange(stream, request).await,
                 Err(e) => {
                     let why = "With --cacert FILE, the certificate in FILE is trusted.";
-                    return Err(format!("TLS with the daemon at {url} failed: {e}. {why}"));
+                    let detail = show::escaped(&e.detail);
+                    return Err(format!("TLS with the daemon at {url} failed: {detail}. {why}"));
                 }
             },
         };
         sent.map_err(|e| self.lost(&e.to_string()))
     }
 
+    /// Returns the host of the daemon, without the brackets of an IPv6 address.
+    fn host(&self) -> &str {
+        self.daemon.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
     async fn connect(&self) -> Result<TcpStream, String> {
         let url = &self.daemon.url;
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default().unwrap_or(80);
-        let connected = timeout(CONNECT_WITHIN, TcpStream::connect((host, port))).await;
+        let connected = timeout(CONNECT_WITHIN, TcpStream::connect((self.host(), port))).await;
         connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|e| {
             let why = e.to_string();
             let why = why.split(" (os error").next().unwrap_or_default();
@@ -164,7 +205,7 @@ impl Http {
     }
 
     /// Returns the answer, or why the call was refused.
-    fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, String> {
+    fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, Failed> {
         let value = serde_json::from_slice(body);
         if status.is_success() {
             // A success without JSON comes from another server, such as a proxy.
@@ -172,29 +213,32 @@ impl Http {
         }
         let value: Value = value.unwrap_or_default();
         if status == StatusCode::UNAUTHORIZED {
-            return Err(format!("The daemon at {} refused {}", self.daemon.url, self.secret()));
+            let why = format!("The daemon at {} refused {}", self.daemon.url, self.secret());
+            return Err(Failed::Lost(why));
         }
         let listed = value["mistakes"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let said: Vec<&str> = value["message"].as_str().into_iter().chain(listed).collect();
         if said.is_empty() {
             // A daemon gives the reason in JSON. Another server may send any text.
             let text = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_string();
-            return Err(format!("{} answered {status} {}", self.daemon.url, show::escaped(&text)));
+            let why = format!("{} answered {status} {}", self.daemon.url, show::escaped(&text));
+            return Err(Failed::Lost(why));
         }
-        Err(show::escaped(&said.join("; ")).into_owned())
+        let why = show::escaped(&said.join("; ")).into_owned();
+        Err(if status == StatusCode::NOT_FOUND { Failed::Missing(why) } else { Failed::Refused(why) })
     }
 
     /// Returns the list with this name in an answer.
     ///
     /// # Errors
     /// Returns an error if there is no such list, because the server is not a daemon.
-    pub(super) fn list<'a>(&self, answer: &'a Value, name: &str) -> Result<&'a [Value], String> {
+    pub(super) fn list<'a>(&self, answer: &'a Value, name: &str) -> Result<&'a [Value], Failed> {
         answer[name].as_array().map(Vec::as_slice).ok_or_else(|| self.other())
     }
 
     /// Returns the message about a server that is not a daemon.
-    fn other(&self) -> String {
-        format!("{} is not the interface of a daemon", self.daemon.url)
+    fn other(&self) -> Failed {
+        Failed::Lost(format!("{} is not the interface of a daemon", self.daemon.url))
     }
 
     fn secret(&self) -> &str {

@@ -1,7 +1,7 @@
 //! `downhaul list`: a table that fits the terminal.
 
 use super::download::{self, Download};
-use super::http::Http;
+use super::http::{Failed, Http};
 use super::print;
 use crate::args::client::List;
 use crate::exit::Exit;
@@ -38,26 +38,14 @@ const NAME: usize = 20;
 /// # Errors
 /// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &list.limit.to_string());
-    if let Some(search) = &list.search {
-        query.append_pair("search", search);
-    }
-    // The interface has the words of the option.
-    if let Some(sequence) = list.only.and_then(|only| only.to_possible_value()) {
-        query.append_pair("sequence", sequence.get_name());
-    }
-    let answer = daemon.call(Method::GET, &format!("/downloads?{}", query.finish()), None).await?;
+    let (found, all) = find(daemon, list).await?;
     if list.json {
-        let lines = daemon.list(&answer, "downloads")?.iter().map(|one| format!("{one}\n"));
-        print(&lines.collect::<String>())?;
+        print(&found.iter().map(|one| format!("{one}\n")).collect::<String>())?;
         return Ok(Exit::Success);
     }
-    let downloads: Vec<Download> =
-        serde_json::from_value(answer["downloads"].clone()).map_err(|e| e.to_string())?;
+    let downloads: Vec<Download> = download::read(found.into())?;
     let mut text = table(&downloads, platform::columns_of_stdout());
-    let all = answer["count"].as_u64().unwrap_or_default();
-    let more = all.saturating_sub(downloads.len() as u64);
+    let more = all.saturating_sub(downloads.len());
     if more > 0 {
         let _ = writeln!(text, "... and {more} more (-n {all} shows all)");
     }
@@ -69,6 +57,36 @@ pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     }
     print(&text)?;
     Ok(Exit::Success)
+}
+
+/// Returns the downloads to show, and the number of all that match. An answer has a part of them.
+async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed> {
+    let mut found = Vec::new();
+    loop {
+        let path = path(list, found.len());
+        let answer = daemon.call(Method::GET, &path, None).await?;
+        let part = daemon.list(&answer, "downloads")?;
+        found.extend_from_slice(part);
+        let all = answer["count"].as_u64().and_then(|all| usize::try_from(all).ok()).unwrap_or_default();
+        if part.is_empty() || found.len() >= all.min(list.limit) {
+            return Ok((found, all));
+        }
+    }
+}
+
+/// Returns the path of the request for the downloads from an offset on.
+fn path(list: &List, offset: usize) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &(list.limit - offset).to_string());
+    query.append_pair("offset", &offset.to_string());
+    if let Some(search) = &list.search {
+        query.append_pair("search", search);
+    }
+    // The interface has the words of the option.
+    if let Some(sequence) = list.only.and_then(|only| only.to_possible_value()) {
+        query.append_pair("sequence", sequence.get_name());
+    }
+    format!("/downloads?{}", query.finish())
 }
 
 /// Returns the line with the numbers of all downloads.

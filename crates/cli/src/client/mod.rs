@@ -1,7 +1,8 @@
 //! The commands for a running daemon, such as `downhaul add` and `downhaul list`. They are clients of its
 //! interface (`/api/v1`).
 //!
-//! - [`find`] finds the daemon and its secret; [`http`] sends requests and reads events;
+//! - [`find`] finds the daemon and its secret, and [`listener`] whose program listens on a port;
+//! - [`http`] sends requests and reads events;
 //! - [`add`], [`change`], [`list`], [`watch`], [`logs`] and [`attach`] are the commands;
 //! - [`download`] is a download as the daemon shows it, in words.
 //!
@@ -15,6 +16,7 @@ mod download;
 mod find;
 mod http;
 mod list;
+mod listener;
 mod logs;
 mod watch;
 
@@ -24,20 +26,27 @@ use crate::exit::Exit;
 use crate::platform::{Signal, Signals};
 use crate::run;
 use http::Http;
+use serde_json::{Map, Value};
 
 /// Runs a command, and returns how it ended.
 pub(crate) fn run(args: &Args, command: &ClientCommand) -> Exit {
     let Ok(runtime) = run::own_runtime() else { return Exit::Disk };
     let exit = runtime.block_on(async {
-        let daemon = match find::daemon(address(command)).and_then(Http::new) {
-            Ok(daemon) => daemon,
+        // A mistake in the arguments ends the command before the first request.
+        let options = match command {
+            ClientCommand::Add(add) => add::options(add),
+            _ => Ok(Map::new()),
+        };
+        let ready = options.and_then(|options| Ok((options, Http::new(find::daemon(address(command))?)?)));
+        let (options, daemon) = match ready {
+            Ok(ready) => ready,
             Err(why) => {
                 run::error(&why);
                 return Exit::Usage;
             }
         };
         tokio::select! {
-            done = carry_out(args, command, &daemon) => done.unwrap_or_else(|why| {
+            done = carry_out(args, command, &options, &daemon) => done.unwrap_or_else(|why| {
                 run::error(&why);
                 Exit::Failed
             }),
@@ -49,9 +58,14 @@ pub(crate) fn run(args: &Args, command: &ClientCommand) -> Exit {
     exit
 }
 
-async fn carry_out(args: &Args, command: &ClientCommand, daemon: &Http) -> Result<Exit, String> {
+async fn carry_out(
+    args: &Args,
+    command: &ClientCommand,
+    options: &Map<String, Value>,
+    daemon: &Http,
+) -> Result<Exit, String> {
     match command {
-        ClientCommand::Add(add) => add::run(daemon, add).await,
+        ClientCommand::Add(add) => add::run(daemon, add, options).await,
         ClientCommand::List(list) => list::run(daemon, list).await,
         ClientCommand::Pause(chosen) => change::pause(daemon, chosen, true).await,
         ClientCommand::Resume(chosen) => change::pause(daemon, chosen, false).await,

@@ -2,7 +2,7 @@
 
 use super::change::path;
 use super::download::{self, Download};
-use super::http::Http;
+use super::http::{Failed, Http};
 use super::print;
 use crate::args::client::Watch;
 use crate::exit::Exit;
@@ -21,7 +21,8 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
     let mut events = daemon.events().await?;
     let mut wanted: BTreeMap<String, Option<bool>> = BTreeMap::new();
     for id in &watch.ids {
-        let download = look(daemon, id).await.map_err(|why| format!("{}: {why}", show::escaped(id)))?;
+        let found = look(daemon, id).await;
+        let download = found.map_err(|why| format!("{}: {}", show::escaped(id), String::from(why)))?;
         let is_new = wanted.insert(download.id.clone(), success(&download)).is_none();
         if is_new && download.is_over() && !watch.json {
             print(&line(&download.state, &download))?;
@@ -36,7 +37,10 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
         let kind = event["kind"].as_str().unwrap_or_default();
         if kind == "missed" {
             for (id, ended) in wanted.iter_mut().filter(|(_, ended)| ended.is_none()) {
-                *ended = look(daemon, id).await.map_or(Some(false), |download| success(&download));
+                *ended = match look(daemon, id).await {
+                    Err(Failed::Missing(_)) => Some(false),
+                    found => success(&found?),
+                };
             }
         }
         let id = event["id"].as_str().unwrap_or_default();
@@ -67,9 +71,8 @@ pub(super) fn of_event(event: &Value) -> Option<Download> {
     serde_json::from_value(event["download"].clone()).ok()
 }
 
-async fn look(daemon: &Http, id: &str) -> Result<Download, String> {
-    let found = daemon.call(Method::GET, &path(id), None).await?;
-    serde_json::from_value(found).map_err(|e| e.to_string())
+async fn look(daemon: &Http, id: &str) -> Result<Download, Failed> {
+    Ok(download::read(daemon.call(Method::GET, &path(id), None).await?)?)
 }
 
 /// Returns true if the download is complete, and `None` if it has not ended.

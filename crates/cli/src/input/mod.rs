@@ -4,6 +4,7 @@
 //! this order.
 
 mod all_names;
+mod bytes;
 mod check;
 mod checked;
 mod clashes;
@@ -20,12 +21,13 @@ mod sorter;
 mod stream;
 mod urls;
 
+pub(crate) use bytes::bytes;
 pub use checked::Checked;
 pub(crate) use checked::Count;
 pub(crate) use glob::looks_like_pattern;
 pub(crate) use list::lines;
 pub use list::{List, Opened};
-pub(crate) use packed::unpacked;
+pub(crate) use packed::plain_name;
 pub(crate) use rest::{Ended, Rest, Whole};
 pub(crate) use so_far::SoFar;
 pub use stream::Stream;

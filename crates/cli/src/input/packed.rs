@@ -29,7 +29,7 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
 ///
 /// # Errors
 /// Returns an error if the list cannot be read.
-pub(crate) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
+pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();
     // No line with a URL is as short as this.
@@ -48,7 +48,7 @@ pub(crate) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
 }
 
 /// Returns the name of a list without the ending of a packed file (`.gz` or `.zst`).
-pub(super) fn plain_name(name: &str) -> &str {
+pub(crate) fn plain_name(name: &str) -> &str {
     let is_packing = |ending: &str| ["gz", "zst"].iter().any(|one| ending.eq_ignore_ascii_case(one));
     name.rsplit_once('.').filter(|(_, ending)| is_packing(ending)).map_or(name, |(plain, _)| plain)
 }

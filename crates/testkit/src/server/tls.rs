@@ -144,6 +144,12 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
+    /// Returns a certificate with these names and its key in PEM form.
+    pub fn pem_pair_named(&self, names: &[&str]) -> (String, String) {
+        let (certificate, key) = self.issue_to(names, Flaw::None);
+        (certificate.pem(), key.serialize_pem())
+    }
+
     fn issue(&self, flaw: Flaw) -> (Certificate, KeyPair) {
         match flaw {
             Flaw::WrongHost => self.issue_to(&["other.example"], flaw),

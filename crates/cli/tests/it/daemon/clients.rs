@@ -208,3 +208,37 @@ fn a_name_or_a_url_that_is_a_word_of_a_command_can_still_be_given() {
     let out = place.run(&["--dry-run", "https://add/"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
+
+#[test]
+fn add_refuses_the_same_arguments_as_a_download_before_it_asks_the_daemon() {
+    let place = Place::new();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for args in [
+        &["-o", "x", "http://h/1", "http://h/2"][..],
+        &["--checksum", &digest, "http://h/1", "http://h/2"],
+        &["--limit-rate", "0", "http://h/1"],
+        &["-H", "@missing", "http://h/1"],
+    ] {
+        let out = place.run(&[&["add", "--daemon", "127.0.0.1:1"], args].concat());
+        assert!(
+            out.status == 2 && !out.stderr.contains("No daemon"),
+            "{args:?} {}: {}",
+            out.status,
+            out.stderr
+        );
+    }
+}
+
+#[test]
+fn a_packed_list_is_added_and_long_lists_are_shown_whole() {
+    let place = Place::new();
+    let _daemon = Daemon::start(&place);
+    let lines = (0..10_050).map(|number| format!("{{\"url\":\"http://127.0.0.1:1/{number}\"}}\n"));
+    let packed = zstd::encode_all(lines.collect::<String>().as_bytes(), 1).expect("packed");
+    place.write("list.jsonl.zst", packed);
+    assert_eq!(done(&place, &["add", "--paused", "-i", "list.jsonl.zst"]).lines().count(), 10_050);
+    for (limit, shown) in [("10050", 10_050), ("100000", 10_050), ("10001", 10_001), ("7", 7), ("0", 0)] {
+        assert_eq!(done(&place, &["list", "--json", "-n", limit]).lines().count(), shown, "{limit}");
+    }
+    assert!(done(&place, &["list", "-n", "10000"]).contains("... and 50 more (-n 10050 shows all)"));
+}

@@ -1,12 +1,14 @@
 //! The commands for a running daemon, when another program listens at the address.
 
 use super::{Daemon, SOON};
-use crate::common::{Place, finish, poll, send};
+use crate::common::{Place, finish, note, poll, send};
 use downhaul_testkit::server::Server;
+use rustix::fs::Uid;
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -23,8 +25,11 @@ impl Stranger {
     }
 
     fn at(address: &str, body: &'static str) -> Option<Stranger> {
-        let listener = TcpListener::bind(address).ok()?;
-        let port = listener.local_addr().ok()?.port();
+        Some(Stranger::with(TcpListener::bind(address).ok()?, body))
+    }
+
+    fn with(listener: TcpListener, body: &'static str) -> Stranger {
+        let port = listener.local_addr().expect("an address").port();
         let requests = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&requests);
         thread::spawn(move || {
@@ -40,7 +45,7 @@ impl Stranger {
                 let _ = stream.write_all(format!("{head}{body}").as_bytes());
             }
         });
-        Some(Stranger { port, requests })
+        Stranger { port, requests }
     }
 
     #[track_caller]
@@ -167,5 +172,50 @@ fn without_a_notice_the_usual_secret_is_sent_only_to_an_address_that_was_named()
     std::fs::set_permissions(folder.join("daemon-secret"), mode).expect("ours");
     let stranger = Stranger::start("{}");
     place.run(&["list", "--daemon", &format!("127.0.0.1:{}", stranger.port)]);
-    assert!(stranger.requests.lock().expect("no panic").contains("hush"));
+    let has_listener_tables = Path::new("/proc/net/tcp").exists();
+    assert_eq!(stranger.requests.lock().expect("no panic").contains("hush"), has_listener_tables);
+}
+
+#[test]
+fn the_usual_secret_is_not_sent_to_a_program_of_another_user() {
+    let place = Place::new();
+    let folder = place.state().join("downhaul");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("daemon-secret"), "hush\n").expect("ours");
+    let mode = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("daemon-secret"), mode).expect("ours");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    if rustix::fs::fchown(&listener, Some(Uid::from_raw(12_345)), None).is_err() {
+        return note("only the user root can give a socket to another user");
+    }
+    let stranger = Stranger::with(listener, "{}");
+    place.run(&["list", "--daemon", &format!("127.0.0.1:{}", stranger.port)]);
+    stranger.assert_no_secret();
+}
+
+#[test]
+fn commands_give_up_a_server_that_accepts_and_says_nothing() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("127.0.0.1:{}", listener.local_addr().expect("an address").port());
+    // The system accepts the connections. The limit is a minute, so the commands wait together.
+    let commands: Vec<_> = ["list", "watch", "attach"]
+        .iter()
+        .flat_map(|name| ["http", "https"].map(|scheme| (*name, format!("{scheme}://{address}"))))
+        .map(|(name, url)| place.start(&[name, "--daemon", &url]))
+        .collect();
+    for command in commands {
+        let out = finish(command);
+        assert!(out.status == 1 && out.stderr.contains("no answer within a minute"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_one_error_for_all_arguments() {
+    let place = Place::new();
+    for args in [&["add", "http://h/1", "http://h/2"][..], &["pause", "1", "2"], &["remove", "1", "2"]] {
+        let out = place.run(&[args, &["--daemon", "127.0.0.1:1"]].concat());
+        let errors = out.stderr.matches("No daemon answers").count();
+        assert_eq!((out.status, errors), (1, 1), "{args:?}: {}", out.stderr);
+    }
 }

@@ -35,6 +35,29 @@ fn write_pair(place: &Place, authority: &Authority) {
     place.write("key.pem", key);
 }
 
+#[test]
+fn commands_on_this_machine_trust_the_key_of_the_daemon_under_any_name() {
+    let (place, authority) = (Place::new(), Authority::default());
+    let (certificate, key) = authority.pem_pair_named(&["nas.example"]);
+    place.write("cert.pem", certificate);
+    place.write("key.pem", key);
+    let daemon = start(&place);
+    let out = place.run(&["list"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    // Another server with a certificate of the same authority and name is not this daemon.
+    let (certificate, _) = authority.pem_pair_named(&["nas.example"]);
+    place.write("cert.pem", certificate);
+    let out = place.run(&["list"]);
+    assert!(out.status == 1 && out.stderr.contains("TLS with the daemon"), "{}", out.stderr);
+    // Without the notice of the daemon, the name counts, and the reason is in words.
+    let other = Place::new();
+    other.write("ca.pem", authority.pem());
+    let address = format!("https://127.0.0.1:{}", daemon.port);
+    let out = other.run(&["list", "--daemon", &address, "--cacert", "ca.pem"]);
+    assert!(out.status == 1 && out.stderr.contains("nas.example"), "{}", out.stderr);
+    assert!(!out.stderr.contains("Refused {"), "{}", out.stderr);
+}
+
 fn start(place: &Place) -> Secured {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");

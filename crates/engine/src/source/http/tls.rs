@@ -7,18 +7,21 @@
 mod any_key;
 mod certificate;
 mod encrypted_key;
-pub(super) mod failure;
+pub(crate) mod failure;
 pub(crate) mod identity;
 mod pem;
 mod verify;
 
+use super::dial;
 use crate::credentials::Peer;
+use ::aws_lc_rs::digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{Settings, TlsVersion};
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Host;
 use verify::{Trusted, Verifier};
@@ -46,6 +49,23 @@ impl Trust {
     pub(super) fn is_insecure(self) -> bool {
         self.is_insecure
     }
+}
+
+/// Returns the TLS settings for the one server that has the key of this certificate. Nothing else in the
+/// certificate is checked.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or holds no certificate.
+pub(crate) fn of_key(certificate: &Path) -> Result<ClientConfig, Error> {
+    let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, certificate.to_string_lossy(), why);
+    let text = pem::read_file(certificate).map_err(|e| bad(&dial::plain(&e)))?;
+    let chain = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
+    let key = chain.first().and_then(|first| certificate::public_key(first));
+    let key = key.ok_or_else(|| bad("it holds no certificate in PEM form"))?;
+    let mut settings = Settings::default();
+    settings.insecure = true;
+    settings.pinned_keys.extend(<[u8; 32]>::try_from(digest::digest(&digest::SHA256, key.info).as_ref()));
+    Tls::new(&settings)?.config(Trust { is_pinned: true, is_insecure: true, ..Trust::default() })
 }
 
 /// Makes the TLS settings for each [`Trust`], and keeps those that were made.

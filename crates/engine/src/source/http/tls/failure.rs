@@ -18,7 +18,7 @@ const NAMES_SHOWN: usize = 4;
 pub(super) const UNVERIFIED: &str = "the server could not verify a signature (decrypt_error)";
 
 /// Returns the error for a failed handshake.
-pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Error {
+pub(crate) fn of_handshake(error: &io::Error, at: &str) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => {
             let (kind, detail) = meaning(tls);

@@ -90,7 +90,7 @@ fn private_key(
     is_file_of_key: bool,
 ) -> Result<PrivateKeyDer<'static>, String> {
     let other_form = "its key is encrypted in a form that is not supported: \
-                      \"openssl pkey -in FILE -out plain.pem\" decrypts it for --key";
+                      \"openssl pkey -in FILE -out plain.pem\" decrypts it";
     if encrypted_key::is_in(text) {
         let password = password.ok_or("its key is encrypted, and its password is not known")?;
         return encrypted_key::decrypt(text, password).map_err(|why| match why {
