@@ -1,4 +1,4 @@
-//! The exit statuses of aria2 (`man aria2c`, EXIT STATUS), which its clients know as `errorCode`.
+//! Gives each failure its exit status of aria2 (`man aria2c`, EXIT STATUS), which clients get as `errorCode`.
 
 use downhaul_engine::ErrorKind;
 

@@ -1,4 +1,5 @@
-//! Collects facts about files from checksum lists and signatures: given ones, and those beside the files.
+//! Collects digests, signatures and mirrors from checksum lists and Metalink documents: given ones, and those
+//! beside the files. A file is refused if something is missing that the options require.
 //!
 //! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
 //! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.

@@ -1,4 +1,5 @@
-//! Waits on behalf of Python.
+//! Waits on behalf of Python. Meanwhile, other threads of Python run, and Ctrl-C and other signals are
+//! noticed.
 
 use pyo3::prelude::*;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

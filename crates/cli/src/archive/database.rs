@@ -1,4 +1,4 @@
-//! The SQLite database of an archive.
+//! The SQLite database of an archive (`--archive`): its tables, and what is looked up and added there.
 
 use super::APPLICATION;
 use crate::platform;

@@ -1,4 +1,5 @@
-//! Turns events into sentences for the user. All remote text is escaped here, before it reaches the screen.
+//! Turns events into sentences for the user: failures with advice, the summary, and the command that resumes
+//! or repairs the run. Remote text is escaped before it reaches the screen.
 
 use super::units;
 use crate::again::Again;

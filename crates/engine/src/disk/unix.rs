@@ -1,4 +1,5 @@
-//! Makes the calls to the disk that std does not offer, for Unix.
+//! Makes the calls to the disk that std does not offer, for Unix: reserved space, names that must be free,
+//! extended attributes, and several buffers at once.
 
 use bytes::Bytes;
 use rustix::io::Errno;

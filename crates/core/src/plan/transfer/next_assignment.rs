@@ -1,5 +1,5 @@
-//! Decides what one more worker can do. It can fetch free bytes, or take over bytes that another worker would
-//! deliver too late.
+//! Decides what one more worker can do, and how many bytes it requests. It can fetch free bytes, or take over
+//! bytes that another worker would deliver too late.
 //!
 //! Invariant: no function in this file changes the ledger. Free bytes are fetched first, in file order and
 //! within the window. No worker takes over a part of a segment that is used only as a whole. At most a

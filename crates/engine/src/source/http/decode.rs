@@ -6,7 +6,8 @@
 //! validator are not passed on.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
-//! completely, and has the right digests. Only a few buffers on each side of the decoder, and the window of
+//! completely, and has the right digests. A body that would become more than a thousand times as large is an
+//! error, so that it cannot fill the disk. Only a few buffers on each side of the decoder, and the window of
 //! the decoder, are in memory. The largest window has 16 MiB (brotli, RFC 7932, section 9.1).
 
 use crate::hashers::Hashers;

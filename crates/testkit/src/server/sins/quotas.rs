@@ -1,5 +1,5 @@
-//! Scripts that count the requests or transfers of all connections, and refuse a request if there are too
-//! many.
+//! Scripts that count the requests or transfers of all connections. If there are too many, they refuse
+//! requests, cut off transfers, or ban the client for a while.
 
 use super::logins::Nonces;
 use crate::server::exchange::Exchange;
