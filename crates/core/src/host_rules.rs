@@ -6,6 +6,7 @@
 
 use crate::job::Headers;
 use crate::proxy::Proxy;
+use crate::public_suffix;
 use crate::secret::{Login, Secret};
 use std::fmt;
 use url::Url;
@@ -93,8 +94,7 @@ impl HostPattern {
 /// below it have many owners. The suffixes of companies, such as `github.io`, do not count, because a limit
 /// for all names of a company is useful.
 fn is_icann_suffix(host: &str) -> bool {
-    let suffix = psl::suffix(host.as_bytes());
-    suffix
+    public_suffix::of(host)
         .is_some_and(|suffix| suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == host.as_bytes())
 }
 

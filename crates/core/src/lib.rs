@@ -22,6 +22,7 @@
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] says what options of curl mean.
 //! - [`calendar`] computes times from dates.
 //! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
+//!   `public_suffix` knows under which names many owners have hosts.
 //! - [`host_rules`] has options for some hosts only. [`shard`] decides which jobs of a list belong to one of
 //!   several runs.
 //! - [`names`] decides to which addresses, and from which interface, connections to a host are made.
@@ -62,6 +63,7 @@ pub mod names;
 pub mod plan;
 pub mod preview;
 pub mod proxy;
+mod public_suffix;
 pub mod ranges;
 pub mod rate;
 pub mod remote;

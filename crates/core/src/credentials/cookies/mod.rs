@@ -14,6 +14,7 @@ pub use jar::Jar;
 pub use netscape::{LONGEST, read, write};
 
 use super::SecretKind;
+use crate::public_suffix;
 use crate::secret::Secret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::{Host, Url};
@@ -115,5 +116,5 @@ fn is_path(path: &str, cookie: &str) -> bool {
 
 /// Returns true if a cookie for this domain would go to hosts of different owners.
 fn is_public_suffix(domain: &str) -> bool {
-    psl::suffix_str(domain) == Some(domain)
+    public_suffix::of(domain).is_some_and(|suffix| suffix.trim().as_bytes() == domain.as_bytes())
 }
