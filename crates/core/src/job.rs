@@ -1,6 +1,6 @@
 //! [`Job`]: one file to download, with its sources, its destination, its expected content, and its options.
-//! This file also decides which URLs and headers are accepted, and which scheme is assumed for a URL without
-//! one.
+//! This file also decides which URLs are accepted, and which scheme is assumed for a URL without one. Headers
+//! are decided about in `header`.
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 

@@ -89,6 +89,8 @@ pub struct Settings {
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
     pub retries: u32,
+    /// The shortest wait before a retry. Waits become longer with each retry, up to 30 to 45 seconds.
+    pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,
     /// The reaction to a failure.
@@ -261,6 +263,7 @@ impl Default for Settings {
             signed_by: None,
             record: false,
             retries: 3,
+            retry_wait: Duration::ZERO,
             retry_on: Vec::new(),
             on_error: OnError::Retry,
             timeout: Duration::from_secs(30),
@@ -349,6 +352,7 @@ setters! {
     with_mirrors mirrors bool,
     with_record record bool,
     with_retries retries u32,
+    with_retry_wait retry_wait Duration,
     with_retry_on retry_on Vec<u16>,
     with_on_error on_error OnError,
     with_timeout timeout Duration,

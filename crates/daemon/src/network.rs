@@ -14,7 +14,7 @@ use std::time::Duration;
 const MOST: usize = 64;
 
 /// The names of the options that decide how servers are reached.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "all-proxy",
     "all-proxy-passwd",
     "all-proxy-user",
@@ -28,6 +28,7 @@ const NAMES: [&str; 14] = [
     "lowest-speed-limit",
     "max-tries",
     "no-proxy",
+    "retry-wait",
     "timeout",
 ];
 
@@ -53,6 +54,9 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
         // aria2 counts tries, and 0 means that there is no limit.
         let retries = options.number("max-tries").checked_sub(1);
         settings.retries = retries.map_or(u32::MAX, |retries| retries.try_into().unwrap_or(u32::MAX));
+    }
+    if options.is_set("retry-wait") {
+        settings.retry_wait = seconds("retry-wait");
     }
     if options.is_set("lowest-speed-limit") {
         settings.min_bytes_a_minute = options.number("lowest-speed-limit").saturating_mul(60);

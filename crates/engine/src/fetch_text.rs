@@ -36,7 +36,7 @@ pub(crate) async fn get(
     let digests = fragment::take_digests(&mut plain)
         .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
     let source = sources.source(&plain, by);
-    let mut patience = Patience::new(settings.retries);
+    let mut patience = Patience::new(settings);
     loop {
         let error = match source.open(Request::EVERYTHING).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
@@ -59,14 +59,16 @@ pub(crate) async fn get(
 }
 
 /// Counts the retries of a request whose response is kept in memory.
+#[derive(Clone, Copy)]
 pub(crate) struct Patience {
     retries: u32,
+    retry_wait: Duration,
     pauses: u32,
 }
 
 impl Patience {
-    pub(crate) fn new(retries: u32) -> Patience {
-        Patience { retries, pauses: PAUSES }
+    pub(crate) fn new(settings: &Settings) -> Patience {
+        Patience { retries: settings.retries, retry_wait: settings.retry_wait, pauses: PAUSES }
     }
 
     /// Returns how long to wait before the request is sent again.
@@ -74,15 +76,17 @@ impl Patience {
     /// # Errors
     /// Returns this error, if the request is not sent again.
     pub(crate) fn wait(&mut self, error: Error) -> Result<Duration, Error> {
+        let wait = error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2));
         // A pause that the host requires is not counted as a retry.
         if error.pause.is_some() && self.pauses > 0 {
             self.pauses -= 1;
+            Ok(wait)
         } else if error.retry() == Retry::Again && self.retries > 0 {
             self.retries -= 1;
+            Ok(wait.max(self.retry_wait))
         } else {
-            return Err(error);
+            Err(error)
         }
-        Ok(error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2)))
     }
 }
 

@@ -24,7 +24,8 @@ pub struct RangeReader {
     /// The facts of the first response. Those of all other responses are compared with them.
     known: Start,
     size: u64,
-    retries: u32,
+    /// What each range begins with.
+    patience: Patience,
     timeout: Duration,
 }
 
@@ -42,12 +43,12 @@ impl RangeReader {
             return Err(Error::new(ErrorKind::UrlInvalid, show::url(url), why));
         }
         let source = Sources::http(&settings)?.source(&plain, GivenBy::User);
-        let mut patience = Patience::new(settings.retries);
+        let mut patience = Patience::new(&settings);
         loop {
             let error = match first(&source, &settings, &plain, most).await {
                 Ok((known, size, bytes)) => {
-                    let Settings { retries, timeout, .. } = settings;
-                    let reader = RangeReader { source, known, size, retries, timeout };
+                    let (patience, timeout) = (Patience::new(&settings), settings.timeout);
+                    let reader = RangeReader { source, known, size, patience, timeout };
                     return reader.completed(bytes, most).await;
                 }
                 Err(error) => error,
@@ -76,14 +77,14 @@ impl RangeReader {
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let end = range.end.min(self.size);
         let mut bytes = Vec::new();
-        let (mut patience, mut failed_at) = (Patience::new(self.retries), range.start);
+        let (mut patience, mut failed_at) = (self.patience, range.start);
         loop {
             let from = range.start.saturating_add(bytes.len() as u64);
             if from >= end {
                 return Ok(bytes);
             }
             if from - failed_at >= PROGRESS {
-                (patience, failed_at) = (Patience::new(self.retries), from);
+                (patience, failed_at) = (self.patience, from);
             }
             match self.read_some(from, end, &mut bytes).await {
                 Ok(()) => {}

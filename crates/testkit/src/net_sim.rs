@@ -1,8 +1,7 @@
-//! A simulated server for one file that misbehaves at random, without sockets and without real time.
-//!
-//! [`World`] decides, from a seed, the response to each request. A world is used in two ways.
-//! [`crate::plan_sim`] runs only the state machine of the plan, step by step. [`SimSource`] is a [`Source`],
-//! so that the whole engine can run in the same worlds with tokio's paused clock.
+//! Simulated servers for one file that misbehave at random, without sockets and without real time. [`World`]
+//! decides, from a seed, the response to each request, makes the rules of the job, and judges the result.
+//! [`crate::plan_sim`] runs only the plan in such a world, step by step. [`SimSource`] is a [`Source`], so
+//! that the whole engine can run in the same worlds with tokio's paused clock.
 
 pub mod host;
 
@@ -177,6 +176,7 @@ impl World {
             origins: origins(sources),
             look_first: self.rng.bool(),
             retries: self.rng.u32(0..6),
+            retry_wait: Duration::ZERO,
             sends_once: false,
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             if_locked: IfLocked::Fail,

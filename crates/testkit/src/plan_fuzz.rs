@@ -48,32 +48,7 @@ impl Choices<'_> {
 /// Panics if the plan breaks its invariant or returns actions without end.
 pub fn run_inputs(bytes: &[u8]) -> u64 {
     let mut choices = Choices(bytes);
-    let rules = Rules {
-        origins: origins(1 + usize::from(choices.byte() % 3)),
-        look_first: choices.byte().is_multiple_of(2),
-        retries: u32::from(choices.byte() % 4),
-        sends_once: false,
-        on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
-        if_locked: choices.one_of(&[IfLocked::Fail, IfLocked::Wait, IfLocked::Skip]),
-        max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
-        verify: Verify::Auto,
-        record: false,
-        notes: Vec::new(),
-        expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
-        size: None,
-        chunks: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(chunk_hashes),
-        connections: choices.one_of(&[None, Some(1), Some(4)]),
-        sizes: Sizes {
-            segment_least: 1_000,
-            split_least: 100,
-            single_below: 2_000,
-            journal_from: choices.one_of(&[None, Some(3_000)]),
-            window: 8_000,
-            window_is_memory: choices.byte().is_multiple_of(2),
-        },
-        seed: u64::from(choices.byte()),
-    };
-    let mut plan = Plan::new(rules);
+    let mut plan = Plan::new(rules(&mut choices));
     let mut now = Duration::ZERO;
     let mut trace = Trace::new();
     let mut workers = 0;
@@ -105,6 +80,35 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
         plan.on(now, input);
     }
     trace.value()
+}
+
+fn rules(choices: &mut Choices) -> Rules {
+    Rules {
+        origins: origins(1 + usize::from(choices.byte() % 3)),
+        look_first: choices.byte().is_multiple_of(2),
+        retries: u32::from(choices.byte() % 4),
+        retry_wait: Duration::ZERO,
+        sends_once: false,
+        on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
+        if_locked: choices.one_of(&[IfLocked::Fail, IfLocked::Wait, IfLocked::Skip]),
+        max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
+        verify: Verify::Auto,
+        record: false,
+        notes: Vec::new(),
+        expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
+        size: None,
+        chunks: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(chunk_hashes),
+        connections: choices.one_of(&[None, Some(1), Some(4)]),
+        sizes: Sizes {
+            segment_least: 1_000,
+            split_least: 100,
+            single_below: 2_000,
+            journal_from: choices.one_of(&[None, Some(3_000)]),
+            window: 8_000,
+            window_is_memory: choices.byte().is_multiple_of(2),
+        },
+        seed: u64::from(choices.byte()),
+    }
 }
 
 fn event(choices: &mut Choices) -> Input {

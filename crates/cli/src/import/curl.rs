@@ -1,4 +1,5 @@
-//! Translates the options of a command of curl into options of downhaul.
+//! Translates a command of curl into a command of downhaul, as the table of options in
+//! [`curl_options`] says.
 //!
 //! Invariant: every option is translated, left out with a note, or refused. An option is left out without a
 //! note only if it changes nothing, for example because downhaul always does what the option requests.

@@ -1,6 +1,7 @@
 //! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
-//! The hash functions come from the caller, since this crate contains none.
+//! The hash functions come from the caller, since this crate contains none. The caller also counts how often
+//! a nonce was used.
 //!
 //! Invariant: the texts of a challenge are hashed and sent back as the bytes that the server sent. User names
 //! and passwords are in UTF-8, as in curl and browsers, even if the challenge has no `charset`.

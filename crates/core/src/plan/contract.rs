@@ -324,6 +324,8 @@ pub struct Rules {
     pub look_first: bool,
     /// The number of retries after failures.
     pub retries: u32,
+    /// The shortest wait before a retry.
+    pub retry_wait: Duration,
     /// True if a request is repeated only if the server did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.

@@ -20,6 +20,7 @@ fn rules() -> Rules {
         origins: vec![origin("http://h/f")],
         look_first: false,
         retries: 1,
+        retry_wait: Duration::ZERO,
         sends_once: false,
         on_error: OnError::Retry,
         if_locked: IfLocked::Fail,

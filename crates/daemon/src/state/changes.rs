@@ -12,6 +12,7 @@ use crate::job;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
 use crate::uri;
+use downhaul_engine::core::show;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -88,10 +89,23 @@ impl State {
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
-        let uris = uri::checked(item.uris)?;
+        let uris = uri::checked(self.with_secrets(item.uris))?;
         let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
         job::of(&entry, &self.options_of(&entry), &self.folders)?;
         Ok(entry)
+    }
+
+    /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
+    /// the URLs without their secrets only.
+    fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
+        if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
+            return uris;
+        }
+        let is_same = |entry: &&Arc<Entry>| entry.shown_uris().eq(uris.iter().map(String::as_str));
+        match self.queue.iter(Sequence::Over).rev().find(is_same) {
+            Some(known) => known.uris.clone(),
+            None => uris,
+        }
     }
 
     /// Moves a queued download, and returns its new position.

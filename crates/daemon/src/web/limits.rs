@@ -1,4 +1,5 @@
-//! [`Limits`]: what clients may use before they have shown the secret.
+//! [`Limits`]: what clients may use before they have shown the secret, and how long a client with a wrong
+//! secret waits for its answer.
 //!
 //! Invariant: the connections and the memory that clients without the secret use are bounded, so that clients
 //! with the secret are still answered.

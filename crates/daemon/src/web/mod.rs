@@ -3,7 +3,7 @@
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that a web page or another machine must not make;
 //! - [`log`] keeps the last lines of the log; `token` compares the secret;
-//! - `limits` bounds what clients without the secret may use;
+//! - `limits` bounds what clients without the secret may use, and slows down those with a wrong one;
 //! - `server` accepts connections, and `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.

@@ -170,6 +170,7 @@ impl Director {
             chunks: spec.chunks.clone(),
             look_first,
             retries: network.settings.retries,
+            retry_wait: network.settings.retry_wait,
             sends_once: spec.sends.is_some() && network.settings.retries == 0,
             on_error: self.on_error,
             if_locked: self.settings.if_locked,

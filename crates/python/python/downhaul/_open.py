@@ -1,4 +1,4 @@
-"""`open`: a remote file that is read like a local one."""
+"""`open`: a remote file that is read like a local one. It fetches blocks ahead, and keeps some of them."""
 
 from __future__ import annotations
 

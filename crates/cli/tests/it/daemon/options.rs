@@ -4,6 +4,7 @@ use super::Daemon;
 use crate::common::Place;
 use downhaul_testkit::server::Server;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn any_number_of_downloads_with_other_time_limits_can_follow_each_other() {
@@ -55,4 +56,35 @@ fn two_urls_that_differ_only_in_their_secrets_are_two_urls_for_a_client() {
     let shown = "http://127.0.0.1:1/a?token=***";
     let counts = daemon.done("aria2.changeUri", json!([download["id"], 1, [shown, shown], []]));
     assert_eq!(counts, json!([2, 0]));
+}
+
+#[test]
+fn a_download_that_is_added_again_as_its_client_saw_it_has_its_secret() {
+    let (server, place) = (Server::start(), Place::new());
+    let missing = server.url("status/1000/f?status=404");
+    let url = format!("{missing}&token=hush");
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&url, json!({}));
+    daemon.wait_for(&gid, "error");
+    let shown = daemon.status(&gid)["files"][0]["uris"][0]["uri"].clone();
+    assert_eq!(shown, format!("{missing}&token=***"));
+    let again = daemon.add(shown.as_str().expect("a URL"), json!({}));
+    daemon.wait_for(&again, "error");
+    let requests = server.requests_for("/status");
+    assert!(requests.len() >= 2 && requests.iter().all(|one| one.target.contains("token=hush")));
+    // Nothing is known about the secret of another URL.
+    assert!(
+        daemon.refused("aria2.addUri", json!([[server.url("other?token=***")]])).contains("complete URL")
+    );
+}
+
+#[test]
+fn a_retry_comes_after_the_wait_of_its_download() {
+    let (server, place) = (Server::start(), Place::new());
+    let daemon = Daemon::start(&place);
+    let begin = Instant::now();
+    let gid = daemon.add(&server.url("fails_once/1000/f"), json!({ "retry-wait": "3" }));
+    daemon.wait_for(&gid, "complete");
+    assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(server.requests_for("/fails_once").len(), 2);
 }

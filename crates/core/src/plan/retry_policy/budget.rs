@@ -38,16 +38,17 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     retries: u32,
+    least_wait: Duration,
     used: u32,
     best_at_failure: u64,
     jitter: u64,
 }
 
 impl Budget {
-    /// Returns a budget of `retries`. `seed` is for random waits, so that jobs that fail together are not
-    /// retried together.
-    pub(super) fn new(retries: u32, seed: u64) -> Self {
-        Budget { retries, used: 0, best_at_failure: 0, jitter: seed }
+    /// Returns a budget of `retries`. The wait before each of them is at least `least_wait`. `seed` is for
+    /// random waits, so that jobs that fail together are not retried together.
+    pub(super) fn new(retries: u32, least_wait: Duration, seed: u64) -> Self {
+        Budget { retries, least_wait, used: 0, best_at_failure: 0, jitter: seed }
     }
 
     /// Returns the number of used retries, and the limit.
@@ -89,11 +90,11 @@ impl Budget {
     }
 
     /// Returns the wait before the next retry. It doubles with each used retry, up to [`LONGEST_WAIT`]. Then
-    /// it is changed randomly by up to half of its length.
+    /// it is changed randomly by up to half of its length. It is at least the wait that the user chose.
     pub(super) fn wait(&mut self) -> Duration {
         let doublings = self.used.saturating_sub(1).min(16);
         let plain = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
-        plain.mul_f64(0.5 + self.next_jitter())
+        plain.mul_f64(0.5 + self.next_jitter()).max(self.least_wait)
     }
 
     /// Returns the wait before the job continues after progress. This wait prevents frequent requests to a
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn retries_are_used_up_and_progress_makes_them_available_again() {
-        let mut budget = Budget::new(2, 1);
+        let mut budget = Budget::new(2, Duration::ZERO, 1);
         let broken = error(ErrorKind::NetReset);
         for _ in 0..2 {
             assert_eq!(budget.verdict(&broken, OnError::Retry, 0, false), Verdict::Retry);
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn with_on_error_ask_the_user_is_asked_after_each_failure_without_progress() {
-        let mut budget = Budget::new(1, 1);
+        let mut budget = Budget::new(1, Duration::ZERO, 1);
         assert_eq!(budget.verdict(&error(ErrorKind::HttpNotFound), OnError::Ask, 0, false), Verdict::Ask);
         assert_eq!(
             budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, true),
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn waits_become_longer_up_to_a_limit() {
-        let mut budget = Budget::new(99, 7);
+        let mut budget = Budget::new(99, Duration::ZERO, 7);
         let mut least = Duration::ZERO;
         for n in 1..=40 {
             budget.spend();
@@ -165,5 +166,9 @@ mod tests {
             assert!(wait >= least && wait <= LONGEST_WAIT.mul_f64(1.5), "{n}: {wait:?}");
             least = FIRST_WAIT.saturating_mul(1 << (n - 1).min(5)).min(LONGEST_WAIT).mul_f64(0.5);
         }
+        let chosen = Duration::from_secs(40);
+        let mut patient = Budget::new(99, chosen, 7);
+        patient.spend();
+        assert_eq!(patient.wait(), chosen);
     }
 }

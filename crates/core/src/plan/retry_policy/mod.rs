@@ -90,7 +90,7 @@ impl RetryPolicy {
             on_error: rules.on_error,
             if_locked: rules.if_locked,
             max_time: rules.max_time,
-            budget: Budget::new(rules.retries, rules.seed),
+            budget: Budget::new(rules.retries, rules.retry_wait, rules.seed),
             pauses: Pauses::default(),
             idle: Duration::ZERO,
         }

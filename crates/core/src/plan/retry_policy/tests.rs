@@ -27,7 +27,7 @@ fn policy(retries: u32, on_error: OnError) -> RetryPolicy {
         on_error,
         if_locked: IfLocked::Fail,
         max_time: None,
-        budget: Budget::new(retries, 1),
+        budget: Budget::new(retries, Duration::ZERO, 1),
         pauses: Pauses::default(),
         idle: Duration::ZERO,
     }
