@@ -1,6 +1,7 @@
 //! The commands for a running daemon, when another program listens at the address.
 
 use super::{Daemon, SOON};
+use crate::common::tcp::read_head;
 use crate::common::{Place, finish, note, poll, send};
 use downhaul_testkit::server::Server;
 use rustix::fs::Uid;
@@ -218,4 +219,25 @@ fn a_daemon_that_is_not_there_is_one_error_for_all_arguments() {
         let errors = out.stderr.matches("No daemon answers").count();
         assert_eq!((out.status, errors), (1, 1), "{args:?}: {}", out.stderr);
     }
+}
+
+#[test]
+fn watch_says_why_it_cannot_ask_for_a_download_whose_events_it_missed() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("127.0.0.1:{}", listener.local_addr().expect("an address").port());
+    let watch = place.start(&["watch", "0123456789abcdef", "--daemon", &address]);
+    let answer = |head: &str, body: &str| {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        read_head(&mut stream);
+        stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n{body}").as_bytes()).expect("sent");
+        stream
+    };
+    let mut events = answer("200 OK\r\nContent-Type: text/event-stream", "");
+    let active = r#"{"id":"0123456789abcdef","state":"active","name":"a","completed":0,"speed":0}"#;
+    drop(answer("200 OK\r\nConnection: close", active));
+    events.write_all(b"data: {\"kind\":\"missed\"}\n\n").expect("sent");
+    drop(answer("400 Bad Request\r\nConnection: close", r#"{"message":"the server is busy"}"#));
+    let out = finish(watch);
+    assert!(out.status == 1 && out.stderr.contains("the server is busy"), "{}: {}", out.status, out.stderr);
 }
