@@ -22,7 +22,7 @@ use crate::logins::{self, NoLogin};
 use crate::outputs;
 use crate::plain_http;
 use crate::platform::{self, Signals, Terminal};
-use crate::printer::{self, Paint};
+use crate::printer;
 use crate::record::Record;
 use crate::settings::{self, OutputSettings};
 use crate::shards::Shards;
@@ -52,10 +52,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    let trace = match args.options.reporting.verbose {
-        0 | 1 => Trace::default(),
-        _ => Trace::start(Paint(settings::output_settings(args, false).color)),
-    };
+    let trace = Trace::of(args);
     // Answers come from the terminal, because standard input may be a pipe.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let resolve = |to_stdout| {

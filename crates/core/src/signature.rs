@@ -5,16 +5,18 @@
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
 //! <https://jedisct1.github.io/minisign/> describes the format.
 //!
-//! Invariant: a key or a signature is accepted only if it has exactly these parts.
+//! Invariant: the last line of a minisign key, and the second to fourth lines of a signature file, have
+//! exactly this form. Other lines are not examined.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 
-/// The longest signature file in bytes. It has four lines, and two of them are comments that may be long.
+/// The longest signature file in bytes, of minisign or OpenPGP. The two comments in a file of minisign may be
+/// long.
 pub const LONGEST: usize = 64 * 1024;
 
 /// The longest file of keys that is read, in bytes. The OpenPGP keys of a project, with the signatures on
-/// them, have some hundred KiB.
+/// them, have several hundred KiB.
 pub const LONGEST_KEYS: usize = 4 * 1024 * 1024;
 
 /// The first line of OpenPGP keys in ASCII (RFC 9580, section 6.2.1).
@@ -22,9 +24,9 @@ const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 /// The type of a public key packet (RFC 9580, section 5).
 const OPENPGP_KEY: u8 = 6;
-/// The first bits of a packet in the new format (section 4.2.1).
+/// The first bits of a packet in the OpenPGP format (section 4.2), which RFC 4880 calls the new format.
 const OPENPGP_NEW: u8 = 0b1100_0000;
-/// The first bits of a packet in the old format (section 4.2.2). The last two bits of the same byte are the
+/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte are the
 /// form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 

@@ -1,15 +1,18 @@
 //! Adds up the space that the unfinished files still need. So a disk that is too small for all of them is
 //! detected before it is full.
+//!
+//! Invariant: this does not keep a file open. A file may still be opened when its job is over already. If it
+//! stayed open, it would stay locked, and no later job could continue it.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A partial file and its final size.
-type Growing = (Arc<dyn Part>, u64);
+type Growing = (Weak<dyn Part>, u64);
 
 /// The files that are counted.
 pub(crate) struct Space {
@@ -53,11 +56,13 @@ impl Space {
         let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let Files { growing: files, planned } = &mut *all;
         files.remove(&job);
+        files.retain(|_, (other, _)| other.strong_count() > 0);
         if let Some(free) = disk.free_space(path) {
             let still = |part: &Arc<dyn Part>, size: u64| size.saturating_sub(part.occupied());
-            let here = files.values().filter(|(other, _)| other.device() == part.device());
+            let open = files.values().filter_map(|(other, size)| Some((other.upgrade()?, *size)));
+            let here = open.filter(|(other, _)| other.device() == part.device());
             let planned = planned.get(&part.device()).copied().unwrap_or(0);
-            let others = here.fold(planned, |sum, (other, size)| sum.saturating_add(still(other, *size)));
+            let others = here.fold(planned, |sum, (other, size)| sum.saturating_add(still(&other, size)));
             let needed = others.saturating_add(still(part, size));
             if needed > free {
                 let why = format!(
@@ -66,7 +71,7 @@ impl Space {
                 return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
             }
         }
-        files.insert(job, (part.clone(), size));
+        files.insert(job, (Arc::downgrade(part), size));
         Ok(())
     }
 
@@ -78,10 +83,28 @@ impl Space {
     /// Keeps counting the bytes that a file of a preview needs.
     pub(crate) fn plan(&self, job: JobId) {
         let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((part, size)) = all.growing.remove(&job) {
+        if let Some((part, size)) = all.growing.remove(&job)
+            && let Some(part) = part.upgrade()
+        {
             let needed = size.saturating_sub(part.occupied());
             let planned = all.planned.entry(part.device()).or_default();
             *planned = planned.saturating_add(needed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::file::{ReadOnlyFiles, ReadOnlyPart};
+
+    #[test]
+    fn a_file_that_is_counted_is_closed_when_its_job_drops_it() {
+        let (space, part): (_, Arc<dyn Part>) = (Space::new(false), Arc::new(ReadOnlyPart::in_order()));
+        let disk = ReadOnlyFiles;
+        space.reserve(JobId::new(1), &part, 10, &disk, Path::new("f")).expect("enough space");
+        let file = Arc::downgrade(&part);
+        drop(part);
+        assert!(file.upgrade().is_none());
     }
 }

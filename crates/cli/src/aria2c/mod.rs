@@ -2,12 +2,12 @@
 //! the queue of the daemon, and prints what aria2 prints. So programs that start `aria2c` can use downhaul.
 //!
 //! - [`arguments`] reads the command line and `aria2.conf`, and [`items`] the lists of files;
-//! - [`settings`] makes the settings of the library from them;
+//! - [`settings`] makes the settings of the library from the options;
 //! - [`session`] runs the queue, [`rpc`] listens for clients, [`hooks`] starts programs;
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
-//! Invariant: exit statuses, and all lines that programs read, are those of aria2 1.36
-//! (`man aria2c`, EXIT STATUS).
+//! Invariant: exit statuses (`man aria2c`, EXIT STATUS), and all lines that programs read, are those of aria2
+//! 1.36. Only the version is 1.37.0, because clients require at least 1.34.0.
 
 mod arguments;
 mod detach;

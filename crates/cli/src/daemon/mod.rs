@@ -19,6 +19,7 @@ use crate::platform::{self, Hangups, Signal, Signals};
 use crate::printer;
 use crate::run;
 use crate::settings;
+use crate::ui::trace::Trace;
 use crate::words;
 use downhaul_daemon::entry::Entry;
 use downhaul_daemon::folders::Folders;
@@ -68,6 +69,7 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     if let Some(option) = senseless(&args).next() {
         return Err(format!("{option} makes no sense for the downloads of a daemon").into());
     }
+    Trace::of(&args);
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
     // The secret is made before the daemon listens, so that a client that can connect also finds the secret.
     let (token, secret_file) = secret::token(daemon)?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-/// A list that was checked.
+/// A list that was checked, or whose check ends during the run.
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) list: List,
@@ -20,7 +20,8 @@ pub struct Checked {
 #[derive(Debug, Clone)]
 pub(crate) enum Count {
     Known(u64),
-    /// The check has not ended. The second value is the place of the list, from 0.
+    /// The check ends during the run. The second value is the position of the list among the checked lists,
+    /// from 0.
     Later(Arc<SoFar>, usize),
 }
 

@@ -3,7 +3,9 @@
 //! Invariant: while there is a screen, only the screen prints the lines, so that they do not damage the bars.
 //! At most [`MOST_LINES`] lines wait for the screen.
 
+use crate::args::Args;
 use crate::printer::{self, Paint, Style};
+use crate::settings;
 use downhaul_engine::core::show;
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +36,16 @@ struct Waiting {
 }
 
 impl Trace {
+    /// Starts a trace if the arguments ask for it (`-vv`).
+    pub(crate) fn of(args: &Args) -> Trace {
+        match args.options.reporting.verbose {
+            0 | 1 => Trace::default(),
+            _ => Trace::start(Paint(settings::output_settings(args, false).color)),
+        }
+    }
+
     /// Starts to show what the engine traces.
-    pub(crate) fn start(paint: Paint) -> Trace {
+    fn start(paint: Paint) -> Trace {
         let trace = Trace::default();
         let layer = Lines { trace: trace.clone(), paint, start: Instant::now() };
         // This fails only if there is a subscriber already. The program sets one only here, once.

@@ -123,7 +123,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file. One strong digest is enough.
+    // PyPI states three digests of each file, of which downhaul cannot use one. If there is a strong digest,
+    // no note is needed.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }

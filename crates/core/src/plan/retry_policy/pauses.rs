@@ -6,15 +6,16 @@
 use crate::error::{Pause, Why};
 use std::time::Duration;
 
-/// The number of pauses without a new byte that cost no retry. A host that counts by the minute needs a few.
+/// The number of pauses that cost no retry while no new byte arrives. A host that limits the requests of a
+/// minute needs a few pauses.
 const PAUSES: u32 = 10;
 
 /// The time without a new byte in which pauses cost no retry. Common quotas are renewed after a minute, and
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, and the longest wait if the host named no time. There is a shortest wait because a
-/// `Retry-After` may be 0. If the host named no time, the wait doubles with each pause.
+/// The shortest wait, and the longest wait for [`Why::Shared`]. There is a shortest wait because a
+/// `Retry-After` may be 0. For `Shared`, the wait doubles with each pause.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.
