@@ -1,5 +1,5 @@
-"""Downloads with yt-dlp, which finds downhaul as `aria2c`, from a server on this machine.
-`.ci/daemon aria2c` runs this."""
+"""Downloads with yt-dlp, the current one and that of Debian, which finds downhaul as `aria2c`, from a server on
+this machine. `.ci/daemon aria2c` runs this."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import sys
 
 from shared import check, serve
 
-PROGRAM, HERE = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+PROGRAM, HERE, DEBIAN = (pathlib.Path(text) for text in sys.argv[1:4])
 BIN, WWW, WORK = HERE / "bin", HERE / "www", HERE / "work"
 
 
@@ -22,8 +22,11 @@ def run(*command):
     return done.stdout + done.stderr
 
 
-def yt_dlp(base):
-    """A page with a video, and a stream in segments."""
+def yt_dlp(base, name, program):
+    """A page with a video, and a stream in segments. `program` is the command of yt-dlp."""
+    for folder in (WWW, WORK):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     video = random.Random(1).randbytes(6_000_000)
     (WWW / "video.mp4").write_bytes(video)
     page = '<html><head><title>Page</title></head><body><video src="video.mp4"></video></body></html>'
@@ -34,24 +37,27 @@ def yt_dlp(base):
     listed = "".join(f"#EXTINF:4.0,\ns{number}.ts\n" for number in range(len(segments)))
     head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:0\n"
     (WWW / "stream.m3u8").write_text(f"{head}{listed}#EXT-X-ENDLIST\n")
-    tool = [HERE / "venv" / "bin" / "python", "-m", "yt_dlp", "--verbose", "--downloader", "aria2c", "--fixup", "never"]
+    tool = [*program, "--verbose", "--downloader", "aria2c", "--fixup", "never"]
     said = run(*tool, "-o", "page video.%(ext)s", f"{base}/page.html")
-    check("yt-dlp: the video of a page", (WORK / "page video.mp4").read_bytes() == video and "Invoking aria2c" in said)
+    check(f"{name}: the video of a page", (WORK / "page video.mp4").read_bytes() == video and "Invoking aria2c" in said)
     run(*tool, "-o", "limited.%(ext)s", "-r", "2M", "--add-headers", "X-A:b", f"{base}/video.mp4")
-    check("yt-dlp: a video with a limit and headers", (WORK / "limited.mp4").read_bytes() == video)
+    check(f"{name}: a video with a limit and headers", (WORK / "limited.mp4").read_bytes() == video)
     run(*tool, "-o", "stream.%(ext)s", f"{base}/stream.m3u8")
-    check("yt-dlp: a stream in segments", (WORK / "stream.mp4").read_bytes() == b"".join(segments))
+    check(f"{name}: a stream in segments", (WORK / "stream.mp4").read_bytes() == b"".join(segments))
     left = [path.name for path in WORK.iterdir() if "part" in path.name or "Frag" in path.name]
-    check("yt-dlp: nothing is left", not left)
+    check(f"{name}: nothing is left", not left)
 
 
 def main():
-    for folder in (BIN, WWW, WORK):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    shutil.rmtree(BIN, ignore_errors=True)
+    for folder in (BIN, WWW):
+        folder.mkdir(parents=True, exist_ok=True)
     (BIN / "aria2c").symlink_to(PROGRAM)
     base = serve(WWW)
-    yt_dlp(base)
+    yt_dlp(base, "yt-dlp", [HERE / "venv" / "bin" / "python", "-m", "yt_dlp"])
+    packages = DEBIAN / "usr" / "lib" / "python3" / "dist-packages"
+    old = ["env", f"PYTHONPATH={packages}", "/usr/bin/python3", "-m", "yt_dlp"]
+    yt_dlp(base, f"yt-dlp of Debian ({run(*old, '--version').strip()})", old)
 
 
 main()
