@@ -254,7 +254,7 @@ impl List {
             written.changed.iter().map(|list| format!("--failed {shown}: {}", because_of_change(list)));
         let wrong: Vec<String> = changed.chain(failed).collect();
         if !wrong.is_empty() {
-            return Err(wrong.join("\n"));
+            return Err(wrong.join("; "));
         }
         let warning =
             |name| format!("--failed {shown}: the name {name} of -o is missing, as a list cannot contain it");
@@ -311,18 +311,21 @@ fn write_lines(
     Ok(all)
 }
 
-/// Reads a list again, and writes the lines. If the list was changed, the lines are removed, and a comment is
-/// written: without it, the file could look as if all files of the list were complete.
+/// Reads a list again, and writes the lines. If the list was changed or cannot be read, the lines are
+/// removed, and a comment is written: without it, the file could look as if all files of the list were
+/// complete.
 fn write_list(
     (name, list, count): (&str, Opened, &Count),
     (part, ended): (&PartSoFar, &Ended),
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
-    // A pipe has no position. What was written to it cannot be removed.
-    let before = to.stream_position();
+    // What was written to a pipe cannot be removed.
+    let is_file = to.get_ref().metadata()?.is_file();
+    let before = if is_file { Some(to.stream_position()?) } else { None };
     let replaced = count.replaced();
-    let jobs = list.jobs()?.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
+    let Ok(jobs) = list.jobs() else { return write_change(name, to) };
+    let jobs = jobs.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
     // The number of a list is not known if the run ended before the list was checked.
     let number = count.if_known().unwrap_or(0);
     let mut again = Sequence::default();
@@ -333,16 +336,21 @@ fn write_list(
     });
     let written = write_again(jobs, number, (part, ended), settings, to)?;
     if !part.passed.begins_with(&again) {
-        if let Ok(before) = before {
+        if let Some(before) = before {
             to.seek(SeekFrom::Start(before))?;
             to.get_ref().set_len(before)?;
         }
-        writeln!(to, "{COMMENT}{}", escaped(&because_of_change(name)))?;
-        return Ok(Written { is_whole: true, changed: vec![name.into()], ..Written::default() });
+        return write_change(name, to);
     }
     let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
     // Of a line with a mistake, only a comment is written.
     Ok(Written { is_whole: is_whole && !count.is_refused(), ..written })
+}
+
+/// Writes the comment for a list that was changed.
+fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
+    writeln!(to, "{COMMENT}{}", escaped(&because_of_change(name)))?;
+    Ok(Written { is_whole: true, changed: vec![name.into()], ..Written::default() })
 }
 
 /// Reads a part of the input again, and writes the lines. The number of a job is its place in the input,

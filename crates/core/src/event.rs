@@ -16,6 +16,7 @@ use crate::show;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// The reason in the event of a file that was left to another run.
@@ -474,6 +475,10 @@ pub struct Progress {
     /// The number of connections that are open or being opened for the file.
     #[serde(default)]
     pub connections: usize,
+    /// The byte ranges that are on the disk, in order, as they were up to a second ago. Lines of JSON do not
+    /// have them.
+    #[serde(skip)]
+    pub ranges: Vec<Range<u64>>,
 }
 
 /// The current activity of a job.
@@ -540,6 +545,7 @@ impl Progress {
             seconds: 0.0,
             wait: 0.0,
             connections: 0,
+            ranges: Vec::new(),
         }
     }
 }
@@ -733,6 +739,7 @@ mod tests {
             seconds: 1.5,
             wait: 0.0,
             connections: 2,
+            ranges: Vec::new(),
         };
         let line = Line::Progress(1_795_333_200_000, sample);
         assert!(line.to_json().contains(r#""kind":"progress""#) && !line.to_json().contains("seq"));

@@ -89,7 +89,8 @@ pub struct Settings {
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
     pub retries: u32,
-    /// The shortest wait before a retry. Waits become longer with each retry, up to 30 to 45 seconds.
+    /// The shortest wait before a job is continued or tried again after a failure. Waits become longer with
+    /// each retry, up to 15 to 45 seconds.
     pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,

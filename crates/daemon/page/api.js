@@ -14,6 +14,7 @@
  * @property {number} completed
  * @property {number} speed
  * @property {number} connections
+ * @property {[number, number][]} ranges
  * @property {number|null} seconds_left
  * @property {Failure|null} error
  * @property {string|null} proof

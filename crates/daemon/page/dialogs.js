@@ -138,7 +138,18 @@ export function showDetails(download) {
   }
   at("facts").replaceChildren(list);
   at("change").hidden = at("change").disabled = ["complete", "error", "removed"].includes(download.state);
+  drawPieces(download);
   drawGraph(download);
+}
+
+/** Shows which parts of the file are on the disk. @param {Download} download */
+function drawPieces({ ranges, total }) {
+  at("pieces-figure").hidden = !ranges.length || !total;
+  if (!ranges.length || !total) return;
+  const part = (/** @type {[number, number]} */ [from, to]) =>
+    `<rect x="${(300 * from) / total}" width="${(300 * (to - from)) / total}" height="10"/>`;
+  at("pieces").innerHTML = ranges.map(part).join("");
+  at("pieces-text").textContent = `${count(ranges.length, "part")} of the file on the disk.`;
 }
 
 /** @param {Download} download */

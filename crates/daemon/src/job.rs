@@ -55,7 +55,7 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     if let Some(facts) = &entry.facts {
         job = facts.apply(job)?;
     }
-    if entry.path.is_some() {
+    if entry.path.is_some() && !matches!(job.if_exists, Some(IfExists::Overwrite | IfExists::Update)) {
         // What is there may be this file, even if the list says that an existing file is kept.
         job = job.with_if_exists(IfExists::Check);
     }

@@ -4,6 +4,7 @@
 
 use downhaul_engine::Progress;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The speed is the average over this time. Clients ask once a second, so a shorter time would show every
@@ -19,6 +20,8 @@ pub struct Live {
     pub total: Option<u64>,
     /// The number of connections.
     pub connections: usize,
+    /// The byte ranges that are on the disk, in order.
+    pub ranges: Vec<Range<u64>>,
     /// What was measured in the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
 }
@@ -28,6 +31,7 @@ impl Live {
     pub fn measure(&mut self, now: Instant, progress: &Progress) {
         (self.completed, self.total) = (progress.bytes, progress.total);
         self.connections = progress.connections;
+        self.ranges.clone_from(&progress.ranges);
         // If bytes were discarded, the file starts again, and so does the measurement.
         if self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             self.measured.clear();

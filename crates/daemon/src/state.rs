@@ -32,6 +32,7 @@ use downhaul_engine::JobId;
 use globals::Globals;
 use runs::{Beginning, Run};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -177,6 +178,11 @@ impl State {
             },
             None => Current { completed, total, speed: 0, connections: 0 },
         }
+    }
+
+    /// Returns the byte ranges of an active download that are on the disk, in order.
+    pub fn ranges(&self, gid: Gid) -> &[Range<u64>] {
+        self.live.get(&gid).map_or(&[], |live| &live.ranges)
     }
 
     /// Returns the speed of all downloads together in bytes a second.

@@ -76,14 +76,14 @@ impl Patience {
     /// # Errors
     /// Returns this error, if the request is not sent again.
     pub(crate) fn wait(&mut self, error: Error) -> Result<Duration, Error> {
-        let wait = error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2));
+        let wait = error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2)).max(self.retry_wait);
         // A pause that the host requires is not counted as a retry.
         if error.pause.is_some() && self.pauses > 0 {
             self.pauses -= 1;
             Ok(wait)
         } else if error.retry() == Retry::Again && self.retries > 0 {
             self.retries -= 1;
-            Ok(wait.max(self.retry_wait))
+            Ok(wait)
         } else {
             Err(error)
         }

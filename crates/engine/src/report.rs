@@ -12,6 +12,7 @@ use downhaul_core::event::{Event, EventKind, JobId, Phase, Progress, State};
 use futures_util::Stream;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,6 +183,10 @@ impl Reporter {
     }
 }
 
+/// The ranges of a file are copied again for readers after this time at the earliest, because workers report
+/// many times a second.
+const RANGES_AFTER: Duration = Duration::from_millis(500);
+
 /// The counters of one file in progress. Workers and the director write them.
 pub(crate) struct Meter {
     clock: Clock,
@@ -199,6 +204,8 @@ pub(crate) struct Meter {
     /// The number of workers of the file.
     workers: AtomicUsize,
     spent: Mutex<Spent>,
+    /// The byte ranges that are on the disk, and when they were copied.
+    ranges: Mutex<(Duration, Vec<Range<u64>>)>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -225,6 +232,7 @@ impl Meter {
             until: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
             spent: Mutex::default(),
+            ranges: Mutex::default(),
         }
     }
 
@@ -257,6 +265,15 @@ impl Meter {
 
     pub(crate) fn set_bytes(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Records which bytes are on the disk.
+    pub(crate) fn set_ranges<'a>(&self, written: impl Iterator<Item = &'a Range<u64>>) {
+        let mut ranges = lock(&self.ranges);
+        let now = self.clock.now();
+        if ranges.1.is_empty() || now.saturating_sub(ranges.0) >= RANGES_AFTER {
+            *ranges = (now, written.cloned().collect());
+        }
     }
 
     /// Records that a worker received bytes that are not on the disk yet.
@@ -300,6 +317,7 @@ impl Meter {
         sample.seconds = now.saturating_sub(self.started).as_secs_f64();
         sample.wait = wait;
         sample.connections = self.workers.load(Ordering::Relaxed);
+        sample.ranges.clone_from(&lock(&self.ranges).1);
         sample
     }
 }

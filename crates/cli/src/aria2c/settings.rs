@@ -10,6 +10,7 @@ use downhaul_daemon::options::Options;
 use downhaul_engine::core::proxy::NoProxy;
 use downhaul_engine::core::settings::{Resume, Settings};
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Options of aria2 whose value is that of an option of downhaul.
 const SAME: [(&str, &str); 7] = [
@@ -49,6 +50,7 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
     if options.is_true("continue") {
         settings.resume = Resume::Adopt;
     }
+    settings.retry_wait = Duration::from_secs(options.number("retry-wait"));
     settings.keep_mtime = options.is_true("remote-time");
     settings.proxies.http = network::proxy(options, "http", settings.proxies.http).map_err(Refused::value)?;
     settings.proxies.https =

@@ -42,6 +42,8 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     // The notice of a daemon that was killed stays, and another program can listen at its address.
     let notice = Notice::read().filter(Notice::is_current);
     let known = notice.as_ref().map(|notice| read(&notice.url, "daemon.json")).transpose()?;
+    let known = known.filter(may_be_ours);
+    let notice = notice.filter(|_| known.is_some());
     let named = match (&given.url, settings::variable(VARIABLE)) {
         (Some(text), _) => Some(read(text, "--daemon")?),
         (None, Some(text)) => Some(read(&text, VARIABLE)?),
@@ -85,6 +87,13 @@ fn is_same(known: &Url, url: &Url) -> bool {
     known.scheme() == url.scheme()
         && known.port_or_known_default() == url.port_or_known_default()
         && (known.host_str() == url.host_str() || is_here(known) && url.host_str() == Some("localhost"))
+}
+
+/// Returns false if it is certain that no daemon of this user answers at the URL of a notice. A process can
+/// have the number of a daemon that was killed. Over TLS, the certificate decides.
+fn may_be_ours(url: &Url) -> bool {
+    let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
+    !can_tell || listener::is_ours(url.port_or_known_default())
 }
 
 /// Returns true if a URL leads to this machine.

@@ -493,3 +493,12 @@ fn clients_of_other_machines_need_a_secret() {
     }
     assert!(!Path::new(&place.path().join("aria2.db")).exists());
 }
+
+#[test]
+fn retry_wait_is_the_shortest_wait_before_a_retry() {
+    let (server, place) = (Server::start(), Place::new());
+    let begin = std::time::Instant::now();
+    let out = aria2c(&place, &["--retry-wait=3", "-o", "f", &server.url("fails_once/1000/f")]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
+}

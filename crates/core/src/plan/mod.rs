@@ -107,6 +107,7 @@ use identity::{Identity, Joining};
 use retry_policy::RetryPolicy;
 use sources::Sources;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use transfer::{Terms, Transfer};
@@ -427,6 +428,11 @@ impl Plan {
     /// Returns the number of bytes that were received so far.
     pub fn received(&self) -> u64 {
         self.transfer.received()
+    }
+
+    /// Returns the byte ranges that are written, in order.
+    pub fn written(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.transfer.written().iter()
     }
 
     /// Returns the offset of the first byte that is not written.

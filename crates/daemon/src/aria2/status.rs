@@ -1,11 +1,13 @@
 //! Describes downloads with the fields of `aria2.tellStatus`. All values are texts. Sizes are in bytes.
 //!
-//! The library does not say which pieces of a file it has, only how many bytes. So `bitfield` shows as many
-//! pieces as there are bytes, beginning with the first one.
+//! Which bytes of a file are there is known only while the download is active. Otherwise, `bitfield` shows as
+//! many pieces as there are bytes, beginning with the first one.
 
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::{Current, State};
 use serde_json::{Map, Value, json};
+use std::iter;
+use std::ops::Range;
 
 /// Returns the fields of a download, or only those with these names.
 pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
@@ -32,8 +34,13 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("pieceLength", text(piece));
     // Clients ask often, and most of them do not ask for this field.
     if pieces > 0 && is_wanted("bitfield") {
-        let done = if completed >= total { pieces } else { completed / piece };
-        add("bitfield", bitfield(done, pieces).into());
+        let ranges = state.ranges(entry.gid);
+        let whole: Vec<Range<u64>> = match ranges {
+            _ if completed >= total => iter::once(0..pieces).collect(),
+            [] => iter::once(0..completed / piece).collect(),
+            _ => ranges.iter().map(|range| whole_pieces(range, piece, total)).collect(),
+        };
+        add("bitfield", bitfield(&whole, pieces).into());
     }
     add("dir", state.value(entry, "dir").into());
     if is_wanted("files") {
@@ -93,13 +100,22 @@ fn path(state: &State, entry: &Entry) -> String {
     }
 }
 
-/// Returns the first `done` of `all` bits as hexadecimal digits, the highest bit first. The last byte is
+/// Returns the pieces that are completely within a range. The last piece of a file may be shorter.
+fn whole_pieces(range: &Range<u64>, piece: u64, total: u64) -> Range<u64> {
+    let end = if range.end >= total { total.div_ceil(piece) } else { range.end / piece };
+    range.start.div_ceil(piece)..end
+}
+
+/// Returns the pieces as bits in hexadecimal digits, the first piece in the highest bit. The last byte is
 /// filled with zeros.
-fn bitfield(done: u64, all: u64) -> String {
-    (0..all.div_ceil(8)).fold(String::new(), |text, byte| {
-        let bits = done.saturating_sub(byte * 8).min(8);
-        text + &format!("{:02x}", 0xff_u16 << (8 - bits) & 0xff)
-    })
+fn bitfield(pieces: &[Range<u64>], all: u64) -> String {
+    let mut bytes = vec![0_u8; usize::try_from(all.div_ceil(8)).unwrap_or_default()];
+    for piece in pieces.iter().cloned().flatten() {
+        if let Some(byte) = usize::try_from(piece / 8).ok().and_then(|at| bytes.get_mut(at)) {
+            *byte |= 0x80 >> (piece % 8);
+        }
+    }
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn text(value: impl ToString) -> Value {
@@ -111,10 +127,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_set_from_the_front() {
-        for (done, all, expected) in [(0, 3, "00"), (3, 3, "e0"), (8, 9, "ff00"), (9, 9, "ff80"), (0, 0, "")]
-        {
-            assert_eq!(bitfield(done, all), expected, "{done} of {all}");
+    fn the_bits_of_whole_pieces_are_set() {
+        for (pieces, all, expected) in [
+            (&[][..], 3, "00"),
+            (&[(0, 3)], 3, "e0"),
+            (&[(0, 8)], 9, "ff00"),
+            (&[(0, 9)], 9, "ff80"),
+            (&[], 0, ""),
+            (&[(1, 2), (8, 9)], 9, "4080"),
+        ] {
+            let ranges: Vec<Range<u64>> = pieces.iter().map(|&(from, to)| from..to).collect();
+            assert_eq!(bitfield(&ranges, all), expected, "{pieces:?} of {all}");
+        }
+        for (range, pieces) in [(0..10, 0..1), (5..30, 1..3), (25..35, 3..4), (11..29, 2..2)] {
+            assert_eq!(whole_pieces(&range, 10, 35), pieces, "{range:?}");
         }
     }
 }

@@ -141,7 +141,8 @@ impl Options {
     }
 
     /// Returns these options, and the options of `below` that are not set here. If these options have another
-    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone.
+    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone. The
+    /// password of another user is left out too.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
         let is_replaced = |proxy: &str| {
@@ -150,7 +151,9 @@ impl Options {
         };
         let mut all = below.filtered(|name| {
             let proxy = name.strip_suffix("-user").or(name.strip_suffix("-passwd"));
+            let user = name.strip_suffix("-passwd").map(|login| format!("{login}-user"));
             !proxy.is_some_and(|proxy| proxy.ends_with("-proxy") && is_replaced(proxy))
+                && !user.is_some_and(|user| self.is_set(&user) && self.get(&user) != below.get(&user))
         });
         all.extend(self.clone());
         all
@@ -315,6 +318,10 @@ mod tests {
         let below = of(json!({
             "all-proxy": "http://p:1", "all-proxy-user": "me", "all-proxy-passwd": "hush", "http-user": "a"
         }));
+        let login = |user: &str| of(json!({ "http-user": user }));
+        let all = of(json!({ "http-user": "bob", "http-passwd": "B" }));
+        assert_eq!(login("alice").above(&all).get("http-passwd"), None);
+        assert_eq!(login("bob").above(&all).get("http-passwd"), Some("B"));
         let own = of(json!({ "all-proxy": "http://q:1" })).above(&below);
         assert_eq!((own.get("all-proxy-user"), own.get("all-proxy-passwd")), (None, None));
         assert_eq!((own.get("all-proxy"), own.get("http-user")), (Some("http://q:1"), Some("a")));

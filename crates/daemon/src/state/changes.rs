@@ -89,22 +89,25 @@ impl State {
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
-        let uris = uri::checked(self.with_secrets(item.uris))?;
+        // A document must not use the secret of a URL that a client gave.
+        let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
+        let uris = uri::checked(uris)?;
         let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
         job::of(&entry, &self.options_of(&entry), &self.folders)?;
         Ok(entry)
     }
 
     /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// the URLs without their secrets only.
+    /// the URLs without their secrets only. If they stand for several downloads, they are not replaced.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;
         }
         let is_same = |entry: &&Arc<Entry>| entry.shown_uris().eq(uris.iter().map(String::as_str));
-        match self.queue.iter(Sequence::Over).rev().find(is_same) {
-            Some(known) => known.uris.clone(),
-            None => uris,
+        let mut known = self.queue.iter(Sequence::Over).filter(is_same).map(|entry| &entry.uris);
+        match known.next() {
+            Some(first) if known.all(|other| other == first) => first.clone(),
+            _ => uris,
         }
     }
 

@@ -62,7 +62,7 @@ impl Director {
                 running.on_placed(placement);
                 Input::Placed(Ok(place), left)
             }
-            Report::Placed(Err(error)) => Input::Placed(Err(error), None),
+            Report::Placed(Err(error)) => running.on_not_opened(error),
             Report::Published(result) => Input::Published(result.map(|(path, made_from)| {
                 running.made_from = made_from;
                 path
@@ -122,6 +122,7 @@ impl Director {
         if let Some(running) = self.running.get_mut(&id) {
             running.plan.on(now, input);
             running.meter.set_bytes(running.plan.bytes());
+            running.meter.set_ranges(running.plan.written());
             if let Some(verifier) = running.file().and_then(|file| file.verifier.as_ref()) {
                 verifier.written(running.plan.prefix());
             }

@@ -12,8 +12,9 @@ use crate::source::{GivenBy, Source, Sources};
 use downhaul_core::content::Look;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
+use downhaul_core::error::Error;
 use downhaul_core::job::{Destination, Headers, Job};
-use downhaul_core::plan::{Place, Plan, WorkerId};
+use downhaul_core::plan::{Input, Place, Plan, WorkerId};
 use downhaul_core::settings::Settings;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -208,6 +209,14 @@ impl Running {
         if let Stage::Placing(placing) = &mut self.stage {
             placing.is_opening = true;
         }
+    }
+
+    /// Records that the partial file could not be opened. Returns the input for the plan.
+    pub(super) fn on_not_opened(&mut self, error: Error) -> Input {
+        if let Stage::Placing(placing) = &mut self.stage {
+            placing.is_opening = false;
+        }
+        Input::Placed(Err(error), None)
     }
 
     /// Records that the partial file was begun.

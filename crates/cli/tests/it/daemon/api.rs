@@ -119,6 +119,30 @@ fn events_say_what_happens() {
 }
 
 #[test]
+fn the_parts_of_a_file_that_are_on_the_disk_are_shown() {
+    let (server, place) = (Server::start(), Place::new());
+    const PIECE: u64 = 1 << 20;
+    let daemon = Daemon::start_with(&place, &["-x", "2"]);
+    // Two connections fetch two parts, as one is too slow. A piece has the shortest possible length, 1 MiB.
+    let gid =
+        daemon.add(&server.url("slow/60000000/f?rate=6000000"), json!({ "piece-length": PIECE.to_string() }));
+    let whole = |[from, to]: &[u64; 2]| *from > 0 && from.div_ceil(PIECE) < to / PIECE;
+    let found = poll(SOON, || {
+        let download = daemon.api("GET", &format!("/downloads/{gid}"), "").1;
+        let parts: Vec<[u64; 2]> = serde_json::from_value(download["ranges"].clone()).expect("ranges");
+        let completed = download["completed"].as_u64().expect("a number");
+        assert!(parts.iter().map(|[from, to]| to - from).sum::<u64>() <= completed, "{download}");
+        assert!(parts.is_sorted() && parts.iter().all(|[from, to]| from < to), "{download}");
+        parts.into_iter().find(|part| whole(part))
+    });
+    // The first piece that is within this part is there.
+    let piece = usize::try_from(found.expect("a second part")[0].div_ceil(PIECE)).expect("a number");
+    let bits = daemon.status(&gid)["bitfield"].as_str().expect("bits").to_string();
+    let four = u32::from_str_radix(&bits[piece / 4..=piece / 4], 16).expect("a digit");
+    assert!(four & (8 >> (piece % 4)) != 0, "piece {piece} in {bits}");
+}
+
+#[test]
 fn events_say_which_results_were_forgotten() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.bin", b"a".to_vec());

@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::common::Place;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_testkit::server::Server;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -71,7 +72,17 @@ fn a_download_that_is_added_again_as_its_client_saw_it_has_its_secret() {
     let again = daemon.add(shown.as_str().expect("a URL"), json!({}));
     daemon.wait_for(&again, "error");
     let requests = server.requests_for("/status");
-    assert!(requests.len() >= 2 && requests.iter().all(|one| one.target.contains("token=hush")));
+    assert!(requests.len() == 2 && requests.iter().all(|one| one.target.contains("token=hush")));
+    // A document does not get the secret, and it is not guessed which of two is meant.
+    let document = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"x\"><url>{}</url></file></metalink>",
+        shown.as_str().expect("a URL").replace('&', "&amp;")
+    );
+    let document = BASE64_STANDARD.encode(document);
+    assert!(daemon.refused("aria2.addMetalink", json!([document])).contains("complete URL"));
+    let other = daemon.add(&format!("{missing}&token=other"), json!({}));
+    daemon.wait_for(&other, "error");
+    assert!(daemon.refused("aria2.addUri", json!([[shown]])).contains("complete URL"));
     // Nothing is known about the secret of another URL.
     assert!(
         daemon.refused("aria2.addUri", json!([[server.url("other?token=***")]])).contains("complete URL")

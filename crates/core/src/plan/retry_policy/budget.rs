@@ -45,10 +45,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Returns a budget of `retries`. The wait before each of them is at least `least_wait`. `seed` is for
+    /// Returns a budget of `retries`. Each wait is at least `least_wait`. `seed` is for
     /// random waits, so that jobs that fail together are not retried together.
     pub(super) fn new(retries: u32, least_wait: Duration, seed: u64) -> Self {
         Budget { retries, least_wait, used: 0, best_at_failure: 0, jitter: seed }
+    }
+
+    /// Returns the shortest wait before the job is tried again.
+    pub(super) fn least_wait(&self) -> Duration {
+        self.least_wait
     }
 
     /// Returns the number of used retries, and the limit.
@@ -100,7 +105,7 @@ impl Budget {
     /// Returns the wait before the job continues after progress. This wait prevents frequent requests to a
     /// broken server.
     pub(super) fn short_wait(&mut self) -> Duration {
-        Duration::from_millis(100).mul_f64(0.5 + self.next_jitter())
+        Duration::from_millis(100).mul_f64(0.5 + self.next_jitter()).max(self.least_wait)
     }
 
     /// Returns a number from 0 to 1, by splitmix64 (Steele, Lea, Flood 2014).
@@ -169,6 +174,6 @@ mod tests {
         let chosen = Duration::from_secs(40);
         let mut patient = Budget::new(99, chosen, 7);
         patient.spend();
-        assert_eq!(patient.wait(), chosen);
+        assert_eq!((patient.wait(), patient.short_wait()), (chosen, chosen));
     }
 }

@@ -113,7 +113,7 @@ impl RetryPolicy {
         }
         let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
         if let Some(wait) = pause {
-            return FailureDecision::Pause { wait };
+            return FailureDecision::Pause { wait: wait.max(self.budget.least_wait()) };
         }
         let discards = error.kind.written_bytes() == WrittenBytes::Discard;
         if situation.only_leftovers && discards && error.kind != ErrorKind::DigestMismatch {

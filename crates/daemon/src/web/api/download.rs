@@ -31,6 +31,9 @@ pub struct Download {
     pub speed: u64,
     /// The number of connections.
     pub connections: usize,
+    /// The byte ranges of an active download that are on the disk, in order: the offset of the first byte,
+    /// and that of the byte after the last.
+    pub ranges: Vec<[u64; 2]>,
     /// The time until the file is complete, in seconds, at the speed of the last seconds.
     pub seconds_left: Option<u64>,
     /// Why the download failed.
@@ -74,6 +77,7 @@ impl Download {
             completed,
             speed,
             connections,
+            ranges: state.ranges(entry.gid).iter().map(|range| [range.start, range.end]).collect(),
             seconds_left: left.and_then(|left| left.checked_div(speed)),
             error,
             proof: entry.proven.clone(),
