@@ -121,7 +121,7 @@ export function showDetails(download) {
   const facts = [
     ["State", stateName(download.state)],
     ["Size", download.total === null ? "not known yet" : `${size(download.total)} (${download.total} bytes)`],
-    ["On the disk", `${size(download.completed)}`],
+    ["Received", `${size(download.completed)}`],
     ["Path", download.path ?? `in ${download.folder}`],
     ["Verified", download.state === "complete" ? verified(download.proof) : ""],
     ["Error", download.error ? `${download.error.message} (${download.error.code})` : ""],
