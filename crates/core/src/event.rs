@@ -463,7 +463,7 @@ pub struct Progress {
     pub name: String,
     /// The current activity of the job.
     pub phase: Phase,
-    /// The number of valid bytes on the disk.
+    /// The number of valid bytes on the disk, and of received bytes that will be written next.
     pub bytes: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
@@ -475,8 +475,8 @@ pub struct Progress {
     /// The number of connections that are open or being opened for the file.
     #[serde(default)]
     pub connections: usize,
-    /// The byte ranges that are on the disk, in order, as they were up to a second ago. Lines of JSON do not
-    /// have them.
+    /// The byte ranges that are on the disk, in order. They are renewed when bytes are written, but at most
+    /// twice a second until the file is whole. Lines of JSON do not have them.
     #[serde(skip)]
     pub ranges: Vec<Range<u64>>,
 }

@@ -14,7 +14,7 @@ const SPEED_OVER: Duration = Duration::from_secs(3);
 /// The progress of one active download.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    /// The number of bytes on the disk.
+    /// The number of bytes on the disk, and of received bytes that will be written next.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,

@@ -78,7 +78,7 @@ pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
 /// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Current {
-    /// The number of bytes on the disk.
+    /// The number of bytes on the disk, and of received bytes that will be written next.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,

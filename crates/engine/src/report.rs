@@ -184,7 +184,7 @@ impl Reporter {
 }
 
 /// The ranges of a file are copied again for readers after this time at the earliest, because workers report
-/// many times a second.
+/// many times a second. Those of a file that is whole are copied at once.
 const RANGES_AFTER: Duration = Duration::from_millis(500);
 
 /// The counters of one file in progress. Workers and the director write them.
@@ -271,7 +271,8 @@ impl Meter {
     pub(crate) fn set_ranges<'a>(&self, written: impl Iterator<Item = &'a Range<u64>>) {
         let mut ranges = lock(&self.ranges);
         let now = self.clock.now();
-        if ranges.1.is_empty() || now.saturating_sub(ranges.0) >= RANGES_AFTER {
+        let is_whole = self.bytes.load(Ordering::Relaxed) == self.total.load(Ordering::Relaxed);
+        if is_whole || ranges.1.is_empty() || now.saturating_sub(ranges.0) >= RANGES_AFTER {
             *ranges = (now, written.cloned().collect());
         }
     }

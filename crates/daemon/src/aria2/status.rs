@@ -34,11 +34,9 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("pieceLength", text(piece));
     // Clients ask often, and most of them do not ask for this field.
     if pieces > 0 && is_wanted("bitfield") {
-        let ranges = state.ranges(entry.gid);
-        let whole: Vec<Range<u64>> = match ranges {
-            _ if completed >= total => iter::once(0..pieces).collect(),
-            [] => iter::once(0..completed / piece).collect(),
-            _ => ranges.iter().map(|range| whole_pieces(range, piece, total)).collect(),
+        let whole: Vec<Range<u64>> = match state.ranges(entry.gid) {
+            [] => iter::once(whole_pieces(&(0..completed), piece, total)).collect(),
+            ranges => ranges.iter().map(|range| whole_pieces(range, piece, total)).collect(),
         };
         add("bitfield", bitfield(&whole, pieces).into());
     }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -163,14 +163,19 @@ fn watch_succeeds_though_the_result_of_a_complete_download_was_removed() {
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
 
+/// Writes the secret that a daemon would have written. Returns its file.
+fn write_secret(place: &Place) -> PathBuf {
+    let file = place.state().join("downhaul/daemon-secret");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&file, "hush\n").expect("ours");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("ours");
+    file
+}
+
 #[test]
 fn without_a_notice_the_usual_secret_is_sent_only_to_an_address_that_was_named() {
     let place = Place::new();
-    let folder = place.state().join("downhaul");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("daemon-secret"), "hush\n").expect("ours");
-    let mode = PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(folder.join("daemon-secret"), mode).expect("ours");
+    write_secret(&place);
     let stranger = Stranger::start("{}");
     place.run(&["list", "--daemon", &format!("127.0.0.1:{}", stranger.port)]);
     let has_listener_tables = Path::new("/proc/net/tcp").exists();
@@ -180,17 +185,22 @@ fn without_a_notice_the_usual_secret_is_sent_only_to_an_address_that_was_named()
 #[test]
 fn the_usual_secret_is_not_sent_to_a_program_of_another_user() {
     let place = Place::new();
-    let folder = place.state().join("downhaul");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("daemon-secret"), "hush\n").expect("ours");
-    let mode = PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(folder.join("daemon-secret"), mode).expect("ours");
+    let secret = write_secret(&place);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     if rustix::fs::fchown(&listener, Some(Uid::from_raw(12_345)), None).is_err() {
         return note("only the user root can give a socket to another user");
     }
     let stranger = Stranger::with(listener, "{}");
-    place.run(&["list", "--daemon", &format!("127.0.0.1:{}", stranger.port)]);
+    let address = format!("127.0.0.1:{}", stranger.port);
+    place.run(&["list", "--daemon", &address]);
+    // The daemon of this notice was killed, and a process with its number runs again.
+    let notice = serde_json::json!({
+        "url": format!("http://{address}"), "needs_secret": true, "secret_file": secret, "certificate": null,
+        "process": std::process::id()
+    });
+    std::fs::write(secret.with_file_name("daemon.json"), notice.to_string()).expect("a notice");
+    place.run(&["list"]);
+    place.run(&["list", "--daemon", &address]);
     stranger.assert_no_secret();
 }
 

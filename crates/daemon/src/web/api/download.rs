@@ -25,7 +25,7 @@ pub struct Download {
     pub urls: Vec<String>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes on the disk.
+    /// The number of bytes on the disk, and of received bytes that will be written next.
     pub completed: u64,
     /// The speed in bytes a second.
     pub speed: u64,
