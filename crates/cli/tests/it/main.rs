@@ -128,6 +128,7 @@ mod tar_failures;
 mod tar_sets;
 #[cfg(unix)]
 mod tars;
+#[cfg(unix)]
 mod very_long_lists;
 #[cfg(unix)]
 mod warc_messages;
