@@ -6,6 +6,7 @@ use crate::common::{finish, wait_until};
 use crate::verification::{SHA256, SIZE, file};
 use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
+#[cfg(unix)]
 use std::process::Child;
 
 fn lines(place: &Place, name: &str) -> Vec<Value> {
@@ -142,6 +143,7 @@ fn a_second_run_keeps_what_an_earlier_one_knew() {
     assert_eq!(place.files(), ["a", "b", "set.lock"]);
 }
 
+#[cfg(unix)]
 fn start_long(place: &Place, server: &Server, count: usize) -> Child {
     for n in 0..count {
         server.put(&format!("/d/{n}"), format!("content {n}"));

@@ -7,6 +7,7 @@ use crate::common::events;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
+#[cfg(unix)]
 const SIZE: u64 = 6_000_000;
 
 #[test]

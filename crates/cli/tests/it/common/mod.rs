@@ -3,6 +3,7 @@
 #[cfg(unix)]
 pub mod daemon;
 pub mod tcp;
+#[cfg(unix)]
 pub mod terminal;
 
 use std::fs;
@@ -237,6 +238,7 @@ pub fn send_to(signal: rustix::process::Signal, process: rustix::process::Pid) {
 
 /// Returns true if this program is installed. If it is not, a note is printed and the test must be skipped.
 /// In CI, which installs all programs, the test fails instead.
+#[cfg(unix)]
 pub fn is_installed(program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
@@ -287,6 +289,7 @@ pub fn events(out: &Out) -> Vec<serde_json::Value> {
 }
 
 /// Prints something that a reader of the test's output should know.
+#[cfg(unix)]
 #[expect(clippy::disallowed_macros, reason = "a test may print")]
 pub fn note(text: &str) {
     eprintln!("note: {text}");
