@@ -13,12 +13,6 @@ use std::time::{Duration, Instant};
 
 const SIZE: u64 = 3_000_000;
 
-fn make_pipe(place: &Place) -> std::path::PathBuf {
-    let path = place.path().join("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
-    path
-}
-
 /// Runs a command of bash, because other shells do not support `>( )`.
 fn bash(place: &Place, script: &str) -> Out {
     let mut shell = Command::new("bash");
@@ -55,7 +49,7 @@ fn a_pipe_gets_the_bytes_in_order_over_several_connections_and_then_its_end() {
     let server = Server::start();
     for sin in ["well_behaved", "truncated_body", "checksum"] {
         let place = Place::new();
-        let path = make_pipe(&place);
+        let path = place.make_pipe("pipe");
         let reader = thread::spawn(move || {
             let mut bytes = Vec::new();
             File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes)).expect("reads");
@@ -73,7 +67,7 @@ fn a_pipe_without_a_reader_waits_for_one_and_for_ctrl_c() {
     let server = Server::start();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));
     let place = Place::new();
-    let path = make_pipe(&place);
+    let path = place.make_pipe("pipe");
     let child = place.start(&[&url, "-o", "pipe"]);
     thread::sleep(Duration::from_millis(500));
     let late = thread::spawn(move || {
@@ -87,7 +81,7 @@ fn a_pipe_without_a_reader_waits_for_one_and_for_ctrl_c() {
     // There is no reader, or there is a reader that reads no bytes.
     for reads_nothing in [false, true] {
         let place = Place::new();
-        let path = make_pipe(&place);
+        let path = place.make_pipe("pipe");
         let child = place.start(&[&url, "-o", "pipe"]);
         let silent = reads_nothing.then(|| File::open(&path).expect("opens"));
         thread::sleep(Duration::from_millis(500));
@@ -104,7 +98,7 @@ fn a_pipe_without_a_reader_waits_for_one_and_for_ctrl_c() {
 fn a_pipe_whose_reader_goes_away_ends_the_run_quietly() {
     let server = Server::start();
     let place = Place::new();
-    let path = make_pipe(&place);
+    let path = place.make_pipe("pipe");
     let reader = thread::spawn(move || {
         let mut some = [0; 1000];
         File::open(path).and_then(|mut pipe| pipe.read_exact(&mut some)).expect("reads");
@@ -146,11 +140,11 @@ fn descriptors_that_a_shell_opened_are_written_to() {
 
 #[test]
 fn a_block_device_is_refused() {
-    use rustix::fs::{CWD, FileType, mknodat};
     let server = Server::start();
     let place = Place::new();
     // The device has the number 0. If the program opened it by mistake, nothing would happen.
-    if mknodat(CWD, place.path().join("disk"), FileType::BlockDevice, 0o600.into(), 0).is_err() {
+    let made = Command::new("mknod").arg(place.path().join("disk")).args(["b", "0", "0"]).status();
+    if !made.is_ok_and(|status| status.success()) {
         return crate::common::note("only root may make a device");
     }
     let out = place.run(&[&server.url("well_behaved/1000/f"), "-o", "disk"]);
@@ -162,7 +156,7 @@ fn a_block_device_is_refused() {
 fn a_pipe_or_a_folder_with_the_name_of_the_file_is_not_changed() {
     let server = Server::start();
     let place = Place::new();
-    make_pipe(&place);
+    place.make_pipe("pipe");
     let url = server.url("well_behaved/1000/f");
     // The names of FILENAMES are always files.
     let out = place.run(&[&url, "pipe"]);

@@ -302,13 +302,11 @@ fn a_list_in_a_pipe_is_read_once_and_an_empty_one_is_an_error() {
     let out = place.run(&["-i", "/dev/null"]);
     assert!(out.status == 2 && out.stderr.contains("the list /dev/null is empty"), "{}", out.stderr);
     let place = Place::new();
-    let made = std::process::Command::new("mkfifo").arg(place.path().join("fifo")).status();
-    assert!(made.expect("mkfifo starts").success());
+    let fifo = place.make_pipe("fifo");
     let before = server.requests().len();
     let child = place.start(&["-i", "fifo"]);
     // The pipe is opened for reading and writing, so that this test does not wait for a reader.
-    let mut fifo =
-        std::fs::File::options().read(true).write(true).open(place.path().join("fifo")).expect("opens");
+    let mut fifo = std::fs::File::options().read(true).write(true).open(fifo).expect("opens");
     fifo.write_all(lines.as_bytes()).expect("writes");
     crate::common::wait_until("the program reads the list", || server.requests().len() >= before + 2);
     drop(fifo);

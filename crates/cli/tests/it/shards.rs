@@ -264,8 +264,7 @@ fn a_run_ends_within_the_grace_even_if_its_last_output_hangs() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
     // Nothing reads this pipe, so the list of failed files cannot be written.
-    let pipe = place.path().join("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    place.make_pipe("pipe");
     let run = place.start(&[&url, "-o", "f", "-x1", "--failed", "pipe", "--grace", "2"]);
     place.wait_for_bytes("f.part", 500_000);
     let began = Instant::now();

@@ -64,6 +64,14 @@ impl Place {
         Some(Place { folder, state: tempfile::tempdir().expect("a folder") })
     }
 
+    /// Makes a named pipe, and returns its path.
+    #[cfg(unix)]
+    pub fn make_pipe(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo starts").success());
+        path
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
