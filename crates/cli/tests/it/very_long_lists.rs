@@ -1,6 +1,6 @@
 //! Lists that are so long that their first files are downloaded before the rest of the list was checked.
 
-use crate::common::{PATIENCE, Place, events, finish, send, wait_until};
+use crate::common::{PATIENCE, Place, events, finish, send};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use fastrand::Rng;
@@ -11,17 +11,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-/// At least this many lines are checked before the first request.
-const FIRST: usize = 100_000;
+/// At least this many lines of a list of 4 MiB are checked before the first request.
+const FIRST: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
-/// Returns many lines that are left out with `--skip-bad-lines`. Their check takes some time, and they cause
-/// no requests.
+/// Returns many lines that are left out with `--skip-bad-lines`. They cause no requests. [`FIRST`] lines are
+/// longer than 4 MiB.
 fn bad_lines(number: usize) -> String {
-    "ftp://127.0.0.1/a/folder/with/a/name/as/in/many/lists/of/files\n".repeat(number)
+    format!("ftp://127.0.0.1/{}\n", "x".repeat(500)).repeat(number)
 }
 
 /// The lines after the first ones.
-const REST: usize = 20_000;
+const REST: usize = FIRST / 5;
 
 /// Returns a list whose last lines are checked after the first request. A line after the first ones has the
 /// name `b`.
@@ -110,7 +110,7 @@ fn the_first_request_does_not_wait_until_a_long_list_was_read_to_its_end() {
     let length = 4 << 30;
     fs::File::options().write(true).open(path).expect("opens").set_len(length).expect("grows");
     let mut child = place.start(&["-i", "list", "-d", "out", "--skip-bad-lines"]);
-    wait_until("a request", || !server.requests().is_empty());
+    crate::common::wait_until("a request", || !server.requests().is_empty());
     let counts = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("counts");
     child.kill().expect("ends");
     finish(child);
@@ -153,7 +153,7 @@ fn a_signal_does_not_hide_a_mistake_that_was_found_during_the_run() {
     let url = server.url("slow/9000000/x?rate=1000");
     let lines = |from: usize, to: usize| {
         (from..to).fold(String::new(), |mut all, n| {
-            writeln!(all, "{url}&{n} {n}").expect("a text");
+            writeln!(all, "{url}&{n:0100} {n}").expect("a text");
             all
         })
     };
@@ -182,7 +182,7 @@ fn a_very_long_list_that_is_interrupted_at_random_loses_nothing_and_fetches_noth
     for n in 0..2_000 {
         let url = server.url(&format!("well_behaved/100/{n}"));
         writeln!(table, "{url},{}/{n}.bin,{n}", n % 7).expect("a text");
-        table.push_str(&bad_lines(60).replace('\n', ",,\n"));
+        table.push_str(&bad_lines(6).replace('\n', ",,\n"));
     }
     place.write("list.csv", table);
     let args = [
