@@ -10,11 +10,11 @@ use downhaul_core::identity::Identity;
 pub enum Duplicated {
     /// The file was made in this way.
     Made(Method),
-    /// The original was changed or removed.
+    /// The original was changed or removed, or cannot be read.
     Changed,
-    /// The disk cannot do that.
+    /// The disk cannot make the file in this way.
     Unable,
-    /// The file was not made for a reason that concerns only this file: it must have another digest, it
+    /// The file was not made, for a reason that concerns only this file: it must have another digest, it
     /// exists already, or later runs would not recognise it.
     NotMade,
 }
@@ -24,7 +24,7 @@ pub enum Duplicated {
 pub struct Duplicating<'a> {
     /// The way in which the file is made.
     pub dedup: Dedup,
-    /// True if a copy is made if the file system cannot share blocks.
+    /// True if the file may become a copy when the file system cannot share blocks.
     pub may_copy: bool,
     /// The digests that the file must have.
     pub digests: &'a [Digest],

@@ -1,7 +1,8 @@
-//! Keeps partial files on real disks: `NAME.part` is beside `NAME`, is locked while it is written, and is
-//! renamed when it is complete. Unless the file is small, its journal is beside it.
+//! Keeps partial files on real disks: `NAME.part` or `NAME.TAG.part` is beside `NAME`, is locked while it is
+//! written, and is renamed when it is complete. Unless the file is small or repaired, its journal is beside
+//! it.
 //!
-//! Invariant: the lock on the partial file also covers its journal. Neither is changed before this run has
+//! Invariant: the lock on the partial file also covers its journal. A download changes neither before it has
 //! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
 
 mod duplicate;
@@ -73,8 +74,9 @@ impl Disk for Files {
         let usual = side_files(target);
         match start_of(&usual.journal) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // Without a journal of downhaul, the two files may belong to the user or to another tool.
+            // Both files together count as files of downhaul. The journal is damaged or has another format.
             None if exists(&usual.part) && exists(&usual.journal) => false,
+            // A single file may belong to the user or to another tool.
             None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),
         }
     }
@@ -158,7 +160,7 @@ impl Disk for Files {
     }
 }
 
-/// The endings of control files that other tools keep beside an unfinished file.
+/// The endings of control files that other tools keep beside an unfinished file, and the names of the tools.
 const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 
 /// The extended attribute with the record of a finished file.
@@ -171,7 +173,7 @@ pub(super) const UNFINISHED: u8 = 0;
 pub(super) const URL: &str = "user.xdg.origin.url";
 
 /// Returns the record of the file at a path, and the records of hard links to the same bytes, each with true
-/// if it is for a file of this name.
+/// if it is for a file of this name. Without the first record, there are no others.
 fn records(path: &Path) -> (Option<Record>, Vec<(bool, Record)>) {
     let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
     let Some(first) = first else { return (None, Vec::new()) };
@@ -215,9 +217,10 @@ fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     }
 }
 
-/// Returns the side files of a job, and true if they have the usual names. The side files have other names if
-/// files with the usual names belong to another URL, or if nothing shows that downhaul made those files. The
-/// partial file of a `small` file has no journal that could show this, so it always has another name.
+/// Returns the side files of a job, and true if they have the usual names. They have names with a tag if such
+/// a partial file exists, if files with the usual names belong to another URL, or if nothing shows that
+/// downhaul made those files. A `small` file has no journal that could show this later, so a new partial file
+/// of a small file gets a tag too.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
@@ -231,7 +234,7 @@ fn is_ours(path: &Path) -> bool {
         || platform::open_existing(path).is_ok_and(|file| is_locked(&file))
 }
 
-/// Returns true if a run is working on a file.
+/// Returns true if a run is working on a file. Otherwise locks the file until it is closed.
 fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
@@ -243,8 +246,8 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     let usual = side_files(target);
     let is_own = match start_of(&usual.journal) {
         Some(start) => identity.may_resume(start.origin),
-        // Before the first claim there is no journal, and the mark shows that the file is one of downhaul. If
-        // these origins have a file with a tag, the usual one belongs to another job.
+        // Without a journal, only the mark shows that the file is one of downhaul. If these origins have a
+        // file with a tag, the usual one belongs to another job.
         None => {
             let mark = platform::attached(&usual.part, RECORD);
             let mut tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
@@ -281,7 +284,8 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&bytes)
 }
 
-/// Opens or creates a partial file, and locks it. Returns the file with its metadata.
+/// Opens or creates a partial file, and locks it. Makes its folder if there is none. Returns the file with
+/// its metadata.
 pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
     // Another run may rename or remove the partial file after it was opened here and before it was locked.
     // Then the path leads to another file. If that happens three times in a row, another program does it on

@@ -1,5 +1,5 @@
-//! Writes to standard output, a pipe or a device. Bytes are written in order and hashed at the same time, and
-//! cannot be taken back.
+//! Writes to standard output, a pipe, a device, or a writer of the program that uses the library. Bytes are
+//! written in order and hashed at the same time, and cannot be taken back.
 //!
 //! Bytes that arrive too early wait in memory. The plan limits how far ahead it requests bytes.
 
@@ -34,14 +34,14 @@ struct State {
     /// the end.
     out: Option<Box<dyn JobWriter>>,
     generation: Generation,
-    /// The number of bytes that were written.
+    /// The number of bytes that were written, without those of a buffer whose write failed.
     left: u64,
     /// The bytes that wait for their turn, by offset.
     waiting: BTreeMap<u64, Vec<Bytes>>,
     hashers: Hashers,
     /// The first bytes, which show if the server sent a web page instead of the file.
     beginning: Vec<u8>,
-    /// True if a write failed, so that it is not known how many bytes were written.
+    /// True if the last write failed, so that it is not known how many bytes were written.
     broken: bool,
 }
 
@@ -179,6 +179,8 @@ impl Part for InOrder {
         Ok(generation)
     }
 
+    /// Returns true even if some of the bytes were written before, or wait for their turn. Bytes beyond `end`
+    /// are written too.
     fn write_at(
         &self,
         generation: Generation,

@@ -2,11 +2,11 @@
 //! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
-//! the threads for small files do both. Standard output and pipes (`in_order.rs`), tars and WARCs
-//! (`containers/`) and the simulated disk of the testkit implement these traits too.
+//! the threads for small files do both. Tars and WARCs (`containers/`) and the simulated disk of the testkit
+//! implement these traits too. Standard output and pipes (`in_order.rs`) implement [`Part`].
 //!
-//! Invariant: a final name appears only through [`Part::publish`] and [`Disk::save`]. Until then, an older
-//! file of that name is unchanged.
+//! Invariant: a final name appears only through [`Part::publish`], [`Disk::save`] and [`Disk::duplicate`].
+//! Until then, an older file of that name is unchanged.
 
 pub(crate) mod containers;
 mod duplicating;
@@ -54,7 +54,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// without a target, the result is [`NoFile::Link`].
     ///
     /// # Errors
-    /// Returns the error of the system, except "not found".
+    /// Returns `name.unsafe` if the system would refuse the path or use another one, and otherwise the error
+    /// of the system, except "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
@@ -94,12 +95,15 @@ pub trait Disk: Send + std::marker::Sync {
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
     /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
-    /// resumed. Nothing in the file is changed before [`Part::begin`]. If [`Disk::is_anothers`] is true, the
-    /// partial file of the usual name is not changed, and the job gets a partial file of another name.
+    /// resumed. With [`Resume::Adopt`] and [`Resume::Repair`], the partial file may become a copy of the file
+    /// under the final name. Otherwise, no byte in it is changed before [`Part::begin`]. If
+    /// [`Disk::is_anothers`] is true, the partial file of the usual name is not changed, and the job gets a
+    /// partial file of another name.
     ///
     /// # Errors
     /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool cannot
-    /// be continued ([`Resume::Adopt`]), and otherwise the error of the system.
+    /// be continued ([`Resume::Adopt`]), `name.unsafe` as [`Disk::look`] does, and otherwise the error of the
+    /// system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Saves a complete small file under its final name, which must be free. Returns false if that is not
@@ -109,7 +113,7 @@ pub trait Disk: Send + std::marker::Sync {
         save_as_part(self, target, identity, data, how)
     }
 
-    /// Makes a file from another one that has the same bytes.
+    /// Makes a file from another one that has the same bytes, under its final name.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -122,8 +126,8 @@ pub trait Disk: Send + std::marker::Sync {
         Ok(Duplicated::Unable)
     }
 
-    /// Removes a journal without a partial file. An earlier run leaves such a journal if it stops after
-    /// renaming the partial file and before removing the journal.
+    /// Removes what an earlier run left of an existing file, if that run was killed after the file got its
+    /// final name: a journal without a partial file, or the partial files of a file in a container.
     fn tidy(&self, target: &Path);
 
     /// Returns how many bytes are free for a file at this path, if that is known.
@@ -201,14 +205,15 @@ pub struct Opening<'a> {
 pub struct Publishing {
     /// The size in bytes. Bytes after that are removed.
     pub size: u64,
-    /// True if an existing file is replaced. Otherwise it is kept, and publishing fails.
+    /// True if an existing file is replaced. Otherwise it is kept, and publishing fails, unless one of the
+    /// next two fields is true.
     pub replace: bool,
     /// True if an existing file with the same bytes counts as the published one. Another run may have saved
     /// it.
     pub accepts_same: bool,
     /// True if an existing file is replaced only by a file that continues it. Such a file has all bytes of
-    /// the existing file, or all bytes that its control file marks as complete. Otherwise publishing fails
-    /// with `resume.damaged`.
+    /// the existing file, or all bytes that its control file marks as complete. Otherwise publishing fails,
+    /// usually with `resume.damaged`.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,
@@ -249,7 +254,7 @@ pub enum Found {
 /// The options for starting a partial file.
 #[derive(Debug, Clone, Copy)]
 pub struct Beginning<'a> {
-    /// The first bytes of its journal, if it has one.
+    /// The first bytes of the journal, if the file has one.
     pub journal: Option<&'a [u8]>,
     /// True if the bytes that the file already has are kept.
     pub keep: bool,
@@ -273,14 +278,16 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
     /// that were written before are not changed. Returns true if all of `data` was written and none of it had
-    /// been written before. `end` is the end of the writer's segment. Bytes beyond it are not written. The
-    /// value 0 means that the writer was dropped and must not write any more.
+    /// been written before. An output in order always returns true. `end` is the end of the writer's segment.
+    /// Bytes beyond it are not written to a file. The value 0 means that the writer was dropped and must not
+    /// write any more.
     ///
     /// # Errors
     /// Returns `disk.failed` (`output.started` for output in order) if the writer was dropped, or if the file
-    /// has started again or has its final name. Returns `resume.damaged` if the bytes differ from those at
-    /// the end of an adopted file. Otherwise returns the error of the system. Any part of `data` may have
-    /// been written then.
+    /// has started again or has its final name. An output in order also returns `output.started` after a
+    /// write that failed, and `output.closed` or `output.binary`. Returns `resume.damaged` if the bytes
+    /// differ from those at the end of an adopted file. Otherwise returns the error of the system. Any part
+    /// of `data` may have been written then.
     fn write_at(
         &self,
         generation: Generation,
@@ -289,7 +296,7 @@ pub trait Part: Send + std::marker::Sync {
         end: &AtomicU64,
     ) -> Result<bool, Error>;
 
-    /// Adds a record to the journal.
+    /// Adds a record to the journal, if there is one.
     ///
     /// # Errors
     /// Returns an error if the file has started again or has its final name, or the error of the system.
@@ -308,7 +315,8 @@ pub trait Part: Send + std::marker::Sync {
     /// Returns the error of the system.
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error>;
 
-    /// Reads bytes back. Returns how many were read.
+    /// Reads bytes back. Returns how many were read. If these are fewer than the buffer holds, no further
+    /// bytes can be read back.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -317,7 +325,7 @@ pub trait Part: Send + std::marker::Sync {
     /// Returns how many bytes of the disk the file occupies.
     fn occupied(&self) -> u64;
 
-    /// Returns an identifier of the disk.
+    /// Returns an identifier of the disk, or 0 if it is not known.
     fn device(&self) -> u64;
 
     /// Returns the digests that were requested at the beginning, if bytes cannot be read back.
@@ -329,7 +337,9 @@ pub trait Part: Send + std::marker::Sync {
     ///
     /// # Errors
     /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` if it is not
-    /// continued ([`Publishing::continues`]), or an error of the system.
+    /// continued ([`Publishing::continues`]), `disk.failed` if another program changed the partial file,
+    /// `output.started` if an output in order has other than [`Publishing::size`] bytes, or an error of the
+    /// system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes the file and its journal, as far as possible.

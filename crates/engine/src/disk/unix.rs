@@ -12,7 +12,8 @@ use std::path::Path;
 /// The highest number of buffers of one call: IOV_MAX of Linux and macOS.
 const MOST_BUFFERS: usize = 1024;
 
-/// Returns `None`, because this system accepts every name that the calls to it can state.
+/// Returns `None`, because no name has another meaning on this system. If the system does not accept a path,
+/// the call that uses the path fails.
 pub(super) fn refused(_path: &Path) -> Option<String> {
     None
 }
@@ -36,7 +37,8 @@ pub(super) fn open_part(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Creates a file without a name in a folder, with the mode that the umask gives.
+/// Creates a file without a name in a folder, with the mode that the umask gives. Fails on systems other than
+/// Linux.
 pub(super) fn create_nameless(folder: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
@@ -87,7 +89,7 @@ pub(super) fn check_writable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, access)?)
 }
 
-/// Opens a journal to read it and add to it. A symbolic link is not followed.
+/// Opens an existing file to read it and to append to it. A symbolic link is not followed.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
 }
@@ -145,8 +147,8 @@ pub(super) fn occupied(meta: &Metadata) -> u64 {
     meta.blocks() * 512
 }
 
-/// Returns true if parts of a file were never written. Either the file system reports holes, or the file has
-/// too few blocks for its length.
+/// Returns true if parts of a file were probably never written: the file system reports holes, or, if it
+/// cannot report them, the file has too few blocks for its length.
 pub(super) fn has_holes(file: &File) -> io::Result<bool> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)) {
@@ -175,7 +177,8 @@ pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     }
 }
 
-/// Reserves space for a file, if the file system does that without writing zeros. Otherwise does nothing.
+/// Reserves space for a file, if the file system is known to do that without writing zeros. Otherwise does
+/// nothing.
 pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -239,7 +242,7 @@ pub(super) fn has_other_names(_file: &File, meta: &Metadata) -> bool {
     meta.nlink() > 1
 }
 
-/// Returns the identifier of the file system that has this file.
+/// Returns the identifier of the file system that has this file, or 0 if it is not known.
 pub(super) fn device(file: &File) -> u64 {
     file.metadata().map_or(0, |meta| meta.dev())
 }
@@ -308,8 +311,8 @@ pub(super) fn detach(file: &File, name: &str) {
     let _ = (file, name);
 }
 
-/// Returns an extended attribute of the file at a path, or `None` if there is no such attribute, or if it is
-/// too long.
+/// Returns an extended attribute of the file at a path. Returns `None` if there is no such attribute, if it
+/// cannot be read, or if it is longer than 2048 bytes.
 pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {

@@ -64,12 +64,12 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     no_link(OpenOptions::new().read(true), path)
 }
 
-/// Succeeds always, because std cannot check this without writing.
+/// Always succeeds, because std cannot check this without writing.
 pub(super) fn check_writable(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a journal to read it and add to it. A link is not followed.
+/// Opens an existing file to read it and to append to it. A link is not followed.
 pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     no_link(OpenOptions::new().read(true).append(true), path)
 }
@@ -157,7 +157,7 @@ pub(super) fn has_other_names(file: &File, _meta: &Metadata) -> bool {
     information(file).is_ok_and(|of| of.number_of_links() > 1)
 }
 
-/// Returns the identifier of the file system that has this file.
+/// Returns the identifier of the file system that has this file, or 0 if it is not known.
 pub(super) fn device(file: &File) -> u64 {
     information(file).map_or(0, |of| of.volume_serial_number())
 }

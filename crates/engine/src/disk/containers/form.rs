@@ -155,11 +155,11 @@ pub(super) fn open(form: Form, container: Arc<File>, stored: &Stored) -> io::Res
     }
 }
 
-/// Returns true if the file that begins at this offset matches the strong digest in its description, or if
-/// the description has no strong digest.
+/// Returns true if the file that begins at this offset matches a strong digest in its description, or if the
+/// description has no strong digest.
 ///
 /// # Errors
-/// Returns the error of the system.
+/// Returns an error if the file or its records cannot be read.
 pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Result<bool> {
     if form == Form::Warc {
         warc::check_records(container, start)?;
@@ -175,9 +175,9 @@ pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Re
     Ok(hashers.finish().first() == Some(strong))
 }
 
-/// Returns true if downhaul wrote an unfinished container, or if the container has only zeros. After a power
-/// failure, any blocks of a file may be zeros. So if a container begins with zeros, a later header can still
-/// show that downhaul wrote it.
+/// Returns true if downhaul wrote this unfinished container, or if the container has only zeros. After a
+/// power failure, any blocks of a file may be zeros. So if a container begins with zeros, a later header can
+/// still show that downhaul wrote it.
 ///
 /// # Errors
 /// Returns the error of the system.

@@ -152,7 +152,8 @@ fn attempt(state: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error
     })
 }
 
-/// Tries to lock the set for this run only.
+/// Tries to lock the set for this run only. Returns true if this run has the lock, and the path still leads
+/// to the locked file.
 fn is_exclusive(file: &File, path: &Path) -> bool {
     lock_state(file.try_lock(), path).is_ok_and(|state| state == LockState::Ours)
         && file.metadata().is_ok_and(|meta| platform::is_at(file, &meta, path).unwrap_or(false))

@@ -1,11 +1,11 @@
-//! A disk that keeps each finished file in a container: as a member of a tar (`--to-tar`), or as records of a
+//! A disk that keeps each finished file in a container: as members of a tar (`--to-tar`), or as records of a
 //! WARC (`--to-warc`).
 //!
 //! A small file is added to a container as soon as all its bytes have arrived. Any other file is first an
 //! ordinary partial file with a journal, in a folder beside the containers. So it is resumed and verified as
 //! usual. When it is complete, it is copied to the end of a container, and the partial file is removed.
 //!
-//! Invariant: a partial file is removed only after a container has all its bytes.
+//! Invariant: the partial file of a finished file is removed only after a container has all its bytes.
 
 mod form;
 mod index;
@@ -72,18 +72,19 @@ pub struct Containers {
     form: Form,
     /// The folder for the locks and the partial files.
     state: PathBuf,
-    /// The partial files of earlier runs.
+    /// The partial files, and their journals, that were there when this run began.
     left: HashSet<PathBuf>,
     lock: SetLock,
 }
 
 impl Containers {
-    /// Finds the containers of earlier runs, and continues the last of them if it is not complete. Blocks the
-    /// thread.
+    /// Finds the containers of earlier runs. Completes those that are unfinished, except the last one, which
+    /// this run continues. Blocks the thread.
     ///
     /// # Errors
     /// Returns `file.locked` if another run writes these containers and [`ContainerOptions::waits`] is false,
-    /// `disk.failed` if a container was written by another program, and otherwise the error of the system.
+    /// `disk.failed` if a container was written by another program, `file.exists` if a complete and an
+    /// unfinished container have the same number, and otherwise the error of the system.
     pub fn open(options: ContainerOptions) -> Result<Containers, Error> {
         let ContainerOptions { output, names, numbers, bounds, waits } = options;
         let folder = output.join(names.folder());
@@ -105,10 +106,11 @@ impl Containers {
     }
 
     /// Ends the run. If no more files follow, the last container gets its final name. Otherwise the next run
-    /// continues it. Blocks the thread.
+    /// continues it. A container without files is removed. Blocks the thread.
     ///
     /// # Errors
-    /// Returns the error of the system. The last container has no final name then.
+    /// Returns the error of the system. The last container has no final name then, unless only forcing that
+    /// name to the disk has failed.
     pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
         self.set.end(no_more_files)?;
         self.lock.end(|| is_tidy(&self.state) && self.set.is_complete());
@@ -219,8 +221,8 @@ impl Disk for Containers {
         self.name(target).and_then(add).is_ok()
     }
 
-    /// Removes the partial files of a file that is in a container. They are left if a run is killed after the
-    /// file was added, and before its partial files were removed.
+    /// Removes the partial files of a file that is in a container. They stay there if a run is killed after
+    /// the file was added and before its partial files were removed.
     fn tidy(&self, target: &Path) {
         let staged = self.staged(target);
         let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
@@ -253,7 +255,7 @@ fn is_side_file(file: &str, name: &str) -> bool {
     [PART, JOURNAL, NEW_JOURNAL].iter().any(|side| side.strip_prefix('.') == Some(ending))
 }
 
-/// Reads hexadecimal digits.
+/// Reads hexadecimal digits, two for each byte.
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
@@ -313,8 +315,8 @@ impl Part for ContainedPart {
         self.part.digests()
     }
 
-    /// Copies the file to the end of a container, and removes the partial file. If the file has a journal,
-    /// the container is forced to the disk before, as other files with a journal are.
+    /// Copies the file to the end of a container, and removes the partial file. Before that, the container is
+    /// forced to the disk, if [`Publishing::sync`] demands that for a file with or without a journal.
     fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
         let has_journal = self.has_journal.load(Ordering::Relaxed);
         let is_forced = how.sync == Sync::Always || (how.sync == Sync::Auto && has_journal);

@@ -1,7 +1,7 @@
 //! The container that is being written.
 //!
-//! Invariant: the container ends with a whole file. If a file cannot be added completely, its bytes are
-//! removed again.
+//! Invariant: everything before [`Open::end`] belongs to the beginning of the container or to a whole file.
+//! If a file cannot be added completely, its bytes are removed again, as far as the system allows.
 
 use crate::disk::{Part, ReadBack, failure, platform};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ const WRITE_BACK: u64 = 32 * 1024 * 1024;
 pub(super) struct Open {
     pub(super) number: u64,
     pub(super) file: Arc<File>,
-    /// The length of the container.
+    /// The length of the container, which is the offset of the next file.
     pub(super) end: u64,
     /// The number of files in the container.
     pub(super) count: u64,

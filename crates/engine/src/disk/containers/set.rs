@@ -1,10 +1,10 @@
 //! The containers of a run, the files in them, and the container that is being written.
 //!
-//! Invariant: a container gets its final name only when it is complete. Before that, it is a locked file with
-//! the ending `.part`, which has whole files only: if a file cannot be added completely, its bytes are
-//! removed again. A run that finds such a container keeps the files before the first one that does not match
-//! its digest. The list of the files is read from the containers themselves, so no other file can contradict
-//! them.
+//! Invariant: a container gets its final name only when it is complete. Before that, it is a file with the
+//! ending `.part`, which the run that writes it has locked. If a file cannot be added completely, its bytes
+//! are removed again. A run that finds such a container keeps the files before the first one that does not
+//! match its digest. The list of the files is read from the containers themselves, so no other file can
+//! contradict them.
 
 use super::form::{self, Found, New, Stored, changed_at};
 use super::index::Index;
@@ -47,13 +47,13 @@ pub(super) struct ContainerSet {
 #[derive(Default)]
 struct Writing {
     container: Option<Open>,
-    /// The highest number that was used.
+    /// The highest number that was used or tried.
     last: Option<u64>,
 }
 
 impl ContainerSet {
-    /// Finds the containers in a folder and the files in them. Continues the containers that earlier runs
-    /// left unfinished.
+    /// Finds the containers in a folder and the files in them. Of the containers with these numbers that
+    /// earlier runs left unfinished, continues the last one and completes the others.
     pub(super) fn open(
         folder: PathBuf,
         names: ContainerNames,
@@ -119,7 +119,8 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Opens a container that is not complete. Removes everything after its last whole file.
+    /// Opens a container that is not complete. Removes everything from the first file on that is damaged or
+    /// not whole.
     fn continue_one(&self, number: u64) -> Result<Open, Error> {
         let (target, path, form) = (self.path(number), self.part(number), self.form());
         if fs::symlink_metadata(&target).is_ok() {
@@ -178,7 +179,7 @@ impl ContainerSet {
                     self.index().open = Some((number, file.clone()));
                     return Ok(Open::new(number, file, end, 0));
                 }
-                // Another run has begun this container.
+                // Another run, or another program, has begun this container.
                 Ok(_) => {}
                 Err(locked) if locked.kind == ErrorKind::FileLocked => error = locked,
                 Err(other) => return Err(other),
@@ -190,8 +191,10 @@ impl ContainerSet {
     /// Adds a file with this name.
     ///
     /// # Errors
-    /// Returns `file.exists` if a file with this name is in a container, or the error of the system. After an
-    /// error, the file is in no container, except if only forcing it to the disk has failed.
+    /// Returns `file.exists` if a file with this name is in a container already, `name.taken` if its name in
+    /// the tars or all numbers of containers are in use, `file.locked` if other runs have all numbers, or the
+    /// error of the system. After another error than `file.exists`, the file is in no container, except if
+    /// only forcing it to the disk has failed.
     pub(super) fn add(
         &self,
         name: &str,
@@ -241,7 +244,8 @@ impl ContainerSet {
         force().map_err(|e| failure(&e, &path))
     }
 
-    /// Returns the members of a new file with this name in a tar. No other file has the key of these members.
+    /// Returns the members of a new file with this name in a tar, or `None` for a WARC. No other file has the
+    /// key of these members.
     fn free_sample(&self, name: &str) -> Result<Option<Sample>, Error> {
         if self.form() != Form::Tar {
             return Ok(None);
@@ -270,7 +274,7 @@ impl ContainerSet {
         }
     }
 
-    /// Completes the container that is being written, if there is one.
+    /// Completes the container that is being written, if there is one. Removes it if it has no files.
     fn complete(&self, writing: &mut Writing) -> Result<(), Error> {
         let Some(open) = writing.container.take() else { return Ok(()) };
         let (path, target) = (self.part(open.number), self.path(open.number));
@@ -300,7 +304,8 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Ends the run. If `is_complete`, no more files follow, and the last container gets its final name.
+    /// Ends the run. If `is_complete`, no more files follow, and the last container gets its final name. A
+    /// container without files is removed.
     pub(super) fn end(&self, is_complete: bool) -> Result<(), Error> {
         let mut writing = self.writing();
         if is_complete || writing.container.as_ref().is_some_and(|open| open.count == 0) {
@@ -320,7 +325,7 @@ impl ContainerSet {
     }
 
     /// Returns the final path of the container that has the file with this name, the file in it, and the
-    /// opened container.
+    /// opened container. Returns `None` if no container has such a file.
     pub(super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored, Arc<File>)>, Error> {
         let index = self.index();
         let Some((number, start)) = index.place(self.hash(name)) else { return Ok(None) };
@@ -336,7 +341,8 @@ impl ContainerSet {
         Ok(Some((path, stored, file)).filter(|(_, stored, _)| stored.entry.out == name))
     }
 
-    /// Returns true if a file has this name. Nothing is read from the disk.
+    /// Returns true if a file has this name, or, by chance, a name with the same hash. Nothing is read from
+    /// the disk.
     pub(super) fn has(&self, name: &str) -> bool {
         self.index().has(self.hash(name))
     }
@@ -362,7 +368,8 @@ impl ContainerSet {
     }
 }
 
-/// Returns the sorted numbers of the containers in a folder that are complete, and of those that are not.
+/// Returns the sorted numbers of the containers in a folder that have their final names, and of those that do
+/// not.
 fn existing(folder: &Path, names: &ContainerNames) -> Result<(Vec<u64>, Vec<u64>), Error> {
     let (mut complete, mut unfinished) = (Vec::new(), Vec::new());
     let entries = match fs::read_dir(folder) {

@@ -2,8 +2,8 @@
 //! in JSON.
 //!
 //! Invariant: the headers depend only on the name, the size and the modification time of a member. So two
-//! runs write equal headers. They name downhaul as the owner. By this, a run recognises its own tar, even if
-//! the tar was cut within the first file.
+//! runs write equal headers. The headers name downhaul as the owner, so that a run recognises a tar of
+//! downhaul, even if the tar was cut within the first file.
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
 use super::open::{Content, is_short};
@@ -22,7 +22,7 @@ pub(super) const BLOCK: usize = 512;
 /// The name of the owner of each member.
 const OWNER: &str = "downhaul";
 
-/// The longest name in a header. Longer ones are in an extended header.
+/// The length of the field for the name in a header, in bytes.
 const LONGEST_PLAIN: usize = 100;
 
 /// The first size that does not fit into the eleven octal digits of a header.
@@ -84,8 +84,8 @@ fn padding(size: u64) -> Vec<u8> {
     vec![0; usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or(0)]
 }
 
-/// Returns the header of a member. If the name or the size does not fit, an extended header (pax) comes
-/// first.
+/// Returns the header of a member. If the name is not ASCII, or if the name or the size does not fit, an
+/// extended header (pax) comes first.
 fn header(name: &str, size: u64, modified: u64) -> Vec<u8> {
     let mut header = plain_header(EntryType::Regular, size, modified);
     let mut extended = String::new();
@@ -163,7 +163,7 @@ pub(super) fn read(file: &File, start: u64) -> io::Result<Stored> {
     Ok(Stored { name: sample.file(), offset, size, changed, entry })
 }
 
-/// Reads the description of a sample from a member. Returns `None` if the member is another one.
+/// Reads the description of a sample from a member. Returns `None` if the member is not such a description.
 fn description_of<R: Read>(member: &mut tar::Entry<'_, R>, sample: &Sample) -> io::Result<Option<Entry>> {
     if *member.path_bytes() != *sample.description().as_bytes() || member.size() > LONGEST_DESCRIPTION {
         return Ok(None);
@@ -173,7 +173,7 @@ fn description_of<R: Read>(member: &mut tar::Entry<'_, R>, sample: &Sample) -> i
     Ok(Entry::read(&text).filter(|entry| !entry.out.is_empty()))
 }
 
-/// Returns the sample of a member with the bytes of a file.
+/// Returns the sample of a member with the bytes of a file. Returns `None` for any other member.
 fn sample_of<R: Read>(member: &tar::Entry<'_, R>) -> Option<Sample> {
     let name = String::from_utf8(member.path_bytes().into_owned()).ok()?;
     let sample = Sample::of_member(&name).filter(|sample| sample.description() != name);

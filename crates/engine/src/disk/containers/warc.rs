@@ -5,8 +5,8 @@
 //! Each record is one member of gzip. The members have an extra field (RFC 1952, section 2.3.1.1) with their
 //! length, so that the files in a WARC are found without decompressing them.
 //!
-//! Invariant: the description is the last record of a file, and the length of a member is written after the
-//! member. So if the description is whole, the file is whole.
+//! Invariant: the description is the last record of a file, and the length of a member with a file is written
+//! after the member. So if a run is killed and the description is whole, the file is whole.
 
 mod write;
 
@@ -108,7 +108,7 @@ fn read_head(from: &mut impl BufRead) -> io::Result<String> {
     }
 }
 
-/// Reads the records of the file that begin at this offset.
+/// Reads the records of a file that begin at this offset.
 ///
 /// # Errors
 /// Returns the error of the system, or `InvalidData` if they are not the records of a file.
@@ -129,7 +129,7 @@ pub(super) fn read(warc: &File, start: u64) -> io::Result<Stored> {
     }
 }
 
-/// Opens the file whose response or resource begins at this offset.
+/// Opens the file whose response or resource begins at [`Stored::offset`].
 ///
 /// # Errors
 /// Returns the error of the system.

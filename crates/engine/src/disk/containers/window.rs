@@ -5,8 +5,8 @@ use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// The bytes of a file from an offset on. The position of the file itself does not change, because other
-/// threads use it at the same time.
+/// The bytes of a file from an offset on. The position of the file itself is not used, because other threads
+/// read and write the file at the same time.
 pub(super) struct Window<F> {
     file: F,
     start: u64,

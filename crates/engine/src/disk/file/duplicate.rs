@@ -36,7 +36,8 @@ static ADDING: Mutex<()> = Mutex::new(());
 /// Makes the file at `target` from `original`.
 ///
 /// # Errors
-/// Returns the error of the system if there is no space left, or if the target cannot be written.
+/// Returns the error of the system if there is no space left, if the original cannot be read to its end, or
+/// if the target cannot be written.
 pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
     // A file of this name is from an earlier run that was killed.
@@ -184,10 +185,10 @@ fn has_digests(file: &File, digests: &[Digest]) -> io::Result<bool> {
     }
 }
 
-/// Adds the record of a further name to a file, which has the name `new` until it is renamed to `target`.
+/// Adds the record of a further name to a file. The further name is `new` until it is renamed to `target`.
 /// Returns false if a later run would not recognise the name, or would take the original for the file of this
-/// job. With the first further name, the name of the original gets a record too: the further one may be the
-/// same name in another folder.
+/// job. With the first further name, the name of the original gets a record in the list too, because the
+/// further name may be the same name in another folder.
 fn add_record(
     file: &File,
     new: &Path,

@@ -1,5 +1,5 @@
 //! Finds the bytes that a run can continue: those of a partial file with a journal, or those of a file under
-//! the final name. The latter file is copied.
+//! the final name. A download copies the latter file.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
 //! journal only after their end was found equal to the server's bytes.
@@ -18,8 +18,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// The longest journal that is read, in bytes. A longer journal would belong to a file of many terabytes, so
-/// a longer file is probably not a journal.
+/// The most bytes of a journal that are read. A longer journal would belong to a file of many terabytes, so a
+/// longer file is probably not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
 /// The longest control file of aria2 that is read, in bytes. If the pieces of aria2 have 1 MiB, such a file
@@ -94,7 +94,8 @@ impl PartFile {
     /// if there is no file under the final name.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if the two files have different bytes.
+    /// Returns `resume.damaged` if the bytes differ or the partial file is too short, and `resume.refused` if
+    /// the control file is not reliable.
     pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -135,8 +136,8 @@ impl PartFile {
         Ok(None)
     }
 
-    /// Begins the partial file with a copy of the file under the final name. Returns the length of that file,
-    /// if it exists and is not empty.
+    /// Replaces the bytes of the partial file by a copy of the file under the final name. Returns the length
+    /// of that file, if it exists and is not empty. A preview copies nothing.
     fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(mut old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -202,9 +203,9 @@ impl PartFile {
     }
 }
 
-/// Returns the offset of the last block that contains two different bytes, or the start of the last range.
-/// Blocks of equal bytes prove nothing, since many files end with the same empty space (disk images, for
-/// example).
+/// Returns the offset of the last block in the last range that contains two different bytes, or the start of
+/// that range. Blocks of equal bytes prove nothing, since many files end with the same empty space (disk
+/// images, for example).
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);
@@ -221,7 +222,7 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
 }
 
 /// Returns what aria2 marked as complete in the control file of a file of this length, or `None` if there is
-/// no control file.
+/// no control file. The inner value is `None` if nothing is complete.
 ///
 /// # Errors
 /// Returns `resume.refused` if the control file is not reliable.

@@ -1,8 +1,8 @@
 //! Writes the bytes and the journal of a locked partial file, and publishes or removes the partial file.
 //!
-//! Invariant: in each generation, only the first write of a byte is used. Nothing is written for an earlier
-//! generation, or after the file got its final name or was removed. The path is renamed or removed only if it
-//! still leads to the locked file.
+//! Invariant: in each generation, only the first write of a byte is used, unless the byte was discarded in
+//! between ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its final
+//! name or was removed. The path is renamed or removed only if it still leads to the locked file.
 
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
@@ -24,8 +24,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tracing::debug;
 
-/// Each time this many bytes were written to the file, the system is requested to write them to the disk.
-/// Forcing the file to the disk at the end is then quick.
+/// Each time this many bytes were written to a file with a journal, the system is requested to write them to
+/// the disk. Forcing the file to the disk at the end is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -51,7 +51,7 @@ pub(super) struct State {
     /// duplicate does not change bytes that were hashed already.
     written: RangeSet,
     pub(super) journal: Option<File>,
-    /// True if the journal has at least one claim.
+    /// True if the journal may have a claim.
     pub(super) claims: bool,
     /// True if there is no journal at its path.
     pub(super) no_journal: bool,
@@ -62,7 +62,8 @@ pub(super) struct State {
     pub(super) adopted: Option<Adopted>,
     /// The parts of that end that were found equal so far.
     pub(super) agreed: RangeSet,
-    /// True if the file has its final name or was removed. There is nothing to discard then.
+    /// True if the file must not be discarded: it has its final name, it was removed already, or it is kept
+    /// because its journal cannot be read now.
     pub(super) gone: bool,
 }
 
@@ -127,7 +128,7 @@ impl PartFile {
         }
     }
 
-    /// Returns true if the path still leads to this file. Otherwise the file at the path belongs to another
+    /// Returns true if the path still leads to this file. Otherwise a file at the path belongs to another
     /// program.
     fn is_ours(&self, meta: &Metadata) -> bool {
         platform::is_at(&self.file, meta, &self.path).unwrap_or(false)
@@ -137,7 +138,7 @@ impl PartFile {
     /// say so and it has the same bytes.
     ///
     /// # Errors
-    /// Returns `file.exists` if the file is not accepted.
+    /// Returns `file.exists` if the file is not accepted, or the error of reading one of the files.
     fn meet(&self, target: &Path, how: &Publishing) -> Result<(), Error> {
         if how.accepts_same && self.is_same(target, how.size)? {
             debug!(target: DISK, path = %target.display(), "kept the same file of another run");
@@ -338,7 +339,7 @@ impl Part for PartFile {
     }
 }
 
-/// Stores the record in an extended attribute, by which later runs recognise the file. If the disk has no
+/// Stores the record by which later runs recognise the file in an extended attribute. If the disk has no
 /// extended attributes, later runs send a request to the server instead. The size and the modification time
 /// are read from the disk, unless they are `known` as the disk stores them. The disk may store the time with
 /// less precision.

@@ -87,7 +87,7 @@ pub(crate) struct ReadOnlyPart {
 }
 
 impl ReadOnlyPart {
-    /// Returns the output of a file that is written in order, such as a pipe. It is not opened.
+    /// Returns the partial file of an output that is written in order, such as a pipe. Nothing is opened.
     pub(crate) fn in_order() -> ReadOnlyPart {
         ReadOnlyPart { part: None, near: PathBuf::from("."), is_copy: false }
     }

@@ -15,12 +15,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-/// If compression does not make the beginning of a record smaller than this, in percent, the record is not
-/// compressed. Pictures, videos and archives are compressed already.
+/// A record is compressed only if compression makes its beginning as small as this percentage of its length.
+/// Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
-/// The number of bytes at the beginning of a record that are compressed to decide this. Its headers count,
-/// because they are longer than a tiny file.
+/// The number of bytes at the beginning of a record that are compressed to decide this. The headers of the
+/// record count, because they are longer than a tiny file.
 const BEGINNING: usize = 64 * 1024;
 
 /// The number of bytes that the headers of two records need at most, without the URLs in them.
@@ -47,7 +47,8 @@ impl Records<'_> {
             None => (self.resource_url().len() * 2, 1),
         };
         let described = self.entry.to_json().len();
-        // Bytes that cannot be compressed get 5 more for each 16 KiB or less (RFC 1951, section 3.2.4).
+        // Bytes that cannot be compressed are stored in blocks, each with 5 more bytes (RFC 1951, section
+        // 3.2.4). One byte more for each KiB is enough, unless the blocks are shorter than 5 KiB.
         let bytes = self.size.saturating_add((messages + described) as u64);
         bytes.saturating_add(bytes / 1024).saturating_add(HEADERS_MOST * pairs)
     }
@@ -139,7 +140,7 @@ impl Fields {
         self
     }
 
-    /// Marks a record whose block has not the whole body of its message.
+    /// Marks a record whose block does not have the whole body of its message.
     fn cut(self, is_cut: bool) -> Fields {
         if is_cut { self.with("WARC-Truncated", "unspecified") } else { self }
     }
@@ -267,7 +268,7 @@ fn extra() -> Vec<u8> {
     [&FIELD[..], &[0; 8]].concat()
 }
 
-/// Writes to a file at an offset. The position of the file itself does not change.
+/// Writes to a file at an offset. The position of the file itself is not used.
 struct At<'f> {
     file: &'f File,
     at: u64,
