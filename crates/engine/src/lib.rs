@@ -25,7 +25,8 @@
 //!
 //! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a
 //! running job, which a screen can read at any time. With [`OnError::Ask`], a failure that may be retried
-//! becomes a question. A program answers it with [`Session::answer`]. Other jobs continue in the meantime.
+//! becomes a question, unless the job can continue without an answer or has no retries left. A program
+//! answers it with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) {
@@ -49,7 +50,7 @@
 //! # Pause and limit
 //!
 //! These methods may be called at any time, also for a job that waits in the queue. The bytes that have
-//! arrived stay in the partial file.
+//! arrived stay in the partial file, if the job can be resumed.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session, id: downhaul_engine::JobId) {
@@ -62,7 +63,7 @@
 //! session.set_job_rate_limit(id, Some(100_000));
 //! session.remove(id, Remove::KeepPartial);
 //! session.pause_all();
-//! // All unfinished jobs fail with `run.stopped`. A later session resumes their partial files.
+//! // The unfinished jobs fail with `run.stopped`. A later session can resume their partial files.
 //! session.stop();
 //! # }
 //! ```
@@ -70,7 +71,7 @@
 //! # Write elsewhere
 //!
 //! A job can write to a writer of the program instead of a file. [`Job::to_writer`] accepts a blocking
-//! writer, and [`AsyncWriter`] wraps an asynchronous one. Several connections fetch the bytes, which are
+//! writer, and [`AsyncWriter`] wraps an asynchronous one. Several connections may fetch the bytes, which are
 //! written in order.
 //!
 //! ```no_run
@@ -227,9 +228,9 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
 }
 
 /// Deletes what an unfinished download of a job has left for this path: its partial file and its journals.
-/// The files of other jobs, and files that a run is working on, are kept. Before its first claim, a partial
-/// file does not say which job it belongs to. It is deleted, unless this job has a partial file with a tag.
-/// Blocks the thread.
+/// The files of other jobs, and files that a run is working on, are kept. A partial file without a journal
+/// does not say which job it belongs to. If an extended attribute says that downhaul made it, it is deleted,
+/// unless this job has a partial file with a tag. Blocks the thread.
 ///
 /// # Errors
 /// Returns the first error of the disk.
@@ -239,7 +240,8 @@ pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(),
 }
 
 /// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.
-/// Blocks the thread. Returns false for a file that is not a regular one, because it could be read only once.
+/// Returns false if the file cannot be read, or is not a regular file, because that could be read only once.
+/// Blocks the thread.
 pub fn needs_password(file: &Path) -> bool {
     source::http::tls::identity::needs_password(file)
 }
@@ -267,11 +269,12 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
     Ok((said.into_owned(), by))
 }
 
-/// Fetches a small document into memory. Returns `None` if the server says that there is none.
+/// Fetches a small document into memory. Returns `None` if the server says that there is none (404, 410), or
+/// forbids access (403). If the fragment of the URL has a digest, the document must match it.
 ///
 /// # Errors
-/// Returns the last failure, after as many retries as for a file. Returns an error if the document is longer
-/// than `most` bytes.
+/// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest
+/// does not match, and an error if the document is longer than `most` bytes.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
     fetch_text::get(&Sources::http(&settings)?, &settings, (url, GivenBy::User), most).await
 }

@@ -1,8 +1,9 @@
-//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. A limit is exact for the
-//! bytes that are accepted. It is also fair, because the workers that share it get one slice at a time, in
-//! the order in which they ask for one.
+//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. Over a long time, a limit is
+//! exact for the bytes that are accepted. It is also fair, because the workers that share it get one slice at
+//! a time, in the order in which they ask for one.
 //!
-//! Invariant: bytes are accepted only after the wait that the limit requires for them.
+//! Invariant: bytes are accepted only after the wait that the limit requires for them. The limit is the one
+//! that is set when the wait begins.
 
 use crate::clock;
 use downhaul_core::host_rules::HostRules;
@@ -26,7 +27,7 @@ const MADE_UP_FOR: Duration = Duration::from_millis(100);
 pub(crate) struct Limit(Mutex<State>);
 
 struct State {
-    /// Bytes a second, if there is a limit.
+    /// Bytes a second, if there is a limit. 0 counts as 1.
     rate: Option<u64>,
     /// The time from which all accepted bytes together are within the limit.
     paid: Instant,

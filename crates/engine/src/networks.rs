@@ -1,8 +1,8 @@
 //! [`Networks`]: the ways in which the jobs of a session reach servers. Each has settings of its own, such as
 //! its proxies and time limits.
 //!
-//! Invariant: network 0 is that of the settings of the session. Networks are never removed, and one is
-//! replaced only if no job uses it.
+//! Invariant: network 0 is that of the settings of the session. Networks are never removed. The program
+//! replaces a network only if no job uses it.
 
 use crate::checksum_discovery::ChecksumDiscovery;
 use crate::source::Sources;
@@ -43,14 +43,15 @@ impl Networks {
         usize::try_from(number).is_ok_and(|number| number <= added)
     }
 
-    /// Returns a network. The session accepts no job with an unknown number.
+    /// Returns the network with this number. If the number is unknown, returns network 0, but the session
+    /// accepts no job with an unknown number.
     pub(crate) fn get(&self, number: u32) -> Network {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
         at.and_then(|at| added.get(at)).unwrap_or(&self.own).clone()
     }
 
-    /// Replaces a network that was added.
+    /// Replaces a network that was added. Does nothing if the number is unknown or 0.
     pub(crate) fn replace(&self, number: u32, settings: Settings, sources: Sources) {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! Reads ranges of one remote file into memory, through the same sources as files.
 //!
-//! Invariant: all bytes that a [`RangeReader`] returns belong to one version of the file.
+//! Invariant: if the server states a validator, all bytes that a [`RangeReader`] returns belong to one
+//! version of the file. Without a validator, only a file that fits into the first request is accepted.
 
 use crate::fetch_text::Patience;
 use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator};
@@ -18,13 +19,13 @@ use std::time::Duration;
 use url::Url;
 
 /// One remote file, of which ranges are read into memory. Several ranges may be read at the same time, each
-/// over a connection of its own.
+/// with a request of its own.
 pub struct RangeReader {
     source: Arc<dyn Source>,
     /// The facts of the first response. Those of all other responses are compared with them.
     known: Start,
     size: u64,
-    /// What each range begins with.
+    /// The retries and pauses that each range may use.
     patience: Patience,
     timeout: Duration,
 }
@@ -34,8 +35,10 @@ impl RangeReader {
     ///
     /// # Errors
     /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
-    /// sends no ranges, or no validator that shows which ranges belong together. A file of at most `most`
-    /// bytes needs neither.
+    /// does not state the size, sends no ranges, or sends no validator that shows which ranges belong
+    /// together. A file of at most `most` bytes needs neither ranges nor a validator. Returns `url.invalid`
+    /// if the fragment of the URL has a digest or cannot be understood, and an error of the settings as
+    /// [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         let mut plain = url.clone();
         if !fragment::take_digests(&mut plain).is_ok_and(|digests| digests.is_empty()) {
@@ -72,8 +75,8 @@ impl RangeReader {
     /// Returns these bytes of the file. A range that ends after the file is shortened.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the server has another version of the file than at the beginning, and
-    /// the last failure after as many retries as for a file.
+    /// Returns `remote.changed` if the server has another version of the file than at the beginning, and the
+    /// last failure after as many retries as for a file.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let end = range.end.min(self.size);
         let mut bytes = Vec::new();

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 /// If a lossless reader has more unread events than this, no new file starts. This is also the size of the
-/// buffer of a lossy reader. At about 1 KiB for each event, this is at most 4 MiB.
+/// buffer of a lossy reader. At about 1 KiB for each event, these are about 4 MiB.
 const BUFFER: usize = 4096;
 
 /// The director writes events to the reporter, and readers receive them from it.
@@ -62,7 +62,8 @@ impl Events {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns the next event if it has arrived already.
+    /// Returns the next event if it has arrived already. `Ready(None)` means that the session is over and all
+    /// events were read.
     pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
         Pin::new(self).poll_next(&mut Context::from_waker(Waker::noop()))
     }
@@ -193,7 +194,8 @@ pub(crate) struct Meter {
     started: Duration,
     name: Mutex<String>,
     phase: AtomicU8,
-    /// The number of valid bytes on the disk.
+    /// The number of valid bytes on the disk, including those that are still being read back. For a file on
+    /// the threads for small files, the number of bytes that have arrived.
     bytes: AtomicU64,
     /// The number of bytes that workers have received and that are not on the disk yet.
     ahead: AtomicU64,

@@ -68,7 +68,7 @@ impl Builder {
         self
     }
 
-    /// Sets the seed for the random waits between retries, so that a run can be repeated exactly.
+    /// Sets the seed for the random waits between retries, so that they are the same in every run.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -235,7 +235,7 @@ impl Session {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers the question about a file.
+    /// Answers the question about a file. Has no effect if there is no question.
     pub fn answer(&self, job: JobId, answer: Answer) {
         self.control(job, Control::Answer(answer));
     }
@@ -280,13 +280,13 @@ impl Session {
         self.control(job, Control::Priority(priority));
     }
 
-    /// Sets the limit of all jobs together in bytes a second. `None` removes the limit.
+    /// Sets the limit of all jobs together in bytes a second. `None` removes the limit, and 0 counts as 1.
     pub fn set_rate_limit(&self, rate: Option<u64>) {
         self.limit.set(rate);
     }
 
-    /// Sets the limit of one job in bytes a second. `None` removes the limit. The limit of the session
-    /// applies too.
+    /// Sets the limit of one job in bytes a second. `None` removes the limit, and 0 counts as 1. The limit of
+    /// the session applies too.
     pub fn set_job_rate_limit(&self, job: JobId, rate: Option<u64>) {
         self.control(job, Control::RateLimit(rate));
     }
@@ -300,19 +300,20 @@ impl Session {
         let _ = self.commands.send(command);
     }
 
-    /// Stops the session. Files in progress fail with `run.stopped`, and no unfinished file gets its final
-    /// name. Partial files that a later run can resume are kept.
+    /// Stops the session. The files that are being renamed to their final names are finished. All other files
+    /// in progress, and the jobs in the queue, fail with `run.stopped`. The jobs that were added last may end
+    /// without an event. Partial files that a later run can resume are kept.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
 
-    /// Returns a stream of every event from now on. If the reader of this stream falls behind by 4,096
-    /// events, no new file starts.
+    /// Returns a stream of every event from now on. If the reader of this stream falls behind by more than
+    /// 4,096 events, no new file starts.
     pub fn events(&self) -> Events {
         self.reporter.events(true)
     }
 
-    /// Returns a stream for a screen. A reader that falls behind by 4,096 events misses events
+    /// Returns a stream for a screen. A reader that falls behind by more than 4,096 events misses events
     /// ([`Events::missed`]). [`Session::state`] returns the state after all events.
     pub fn latest_events(&self) -> Events {
         self.reporter.events(false)
@@ -333,7 +334,8 @@ impl Session {
         self.jobs().take();
     }
 
-    /// Waits for the end of the session. The first call returns the summary. Later calls return an empty one.
+    /// Waits for the end of the session. Unless the session was closed or stopped before, it waits for more
+    /// jobs and may never end. The first call returns the summary. Later calls return an empty one.
     ///
     /// # Panics
     /// Panics if the engine itself panicked, which is a bug.

@@ -95,7 +95,8 @@ impl Trusted {
 }
 
 impl Signature {
-    /// Returns the name of the key, and the algorithm of the digest that must be computed for a signed file.
+    /// Returns the name of the key, and the algorithm of the digest that must be computed for a signed file,
+    /// if there is one.
     pub(crate) fn description(&self) -> Signed {
         match self {
             Signature::Minisign(key, _) => Signed { by: key.to_string(), digest: Some(minisign::SIGNED) },

@@ -1,8 +1,8 @@
 //! Adds up the space that the unfinished files still need. So a disk that is too small for all of them is
 //! detected before it is full.
 //!
-//! Invariant: this does not keep a file open. A file may still be opened when its job is over already. If it
-//! stayed open, it would stay locked, and no later job could continue it.
+//! Invariant: [`Space`] keeps no file open. A file may be opened after its job has ended. If [`Space`] kept
+//! it open, it would stay locked, and no later job could continue it.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
@@ -22,7 +22,7 @@ pub(crate) struct Space {
 
 #[derive(Default)]
 struct Files {
-    /// The unfinished files whose size is known and not small.
+    /// The unfinished files with a journal whose size is known, and in a preview also small files.
     growing: BTreeMap<JobId, Growing>,
     /// The bytes that the files of a preview need on each disk. A preview writes nothing, so the free space
     /// does not show them.

@@ -20,8 +20,8 @@ pub(crate) const CONCURRENCY: &str = "downhaul::concurrency";
 /// Partial files, journals, slow writes, and forcing bytes to the disk.
 pub(crate) const DISK: &str = "downhaul::disk";
 
-/// A write that takes longer than this is reported. A write has at most a megabyte, for which every disk
-/// needs only a few milliseconds. So a write that takes longer than this had to wait.
+/// A write that takes longer than this is reported. A write has about a megabyte at most, which takes a disk
+/// some ten milliseconds. So a write that takes longer than this had to wait.
 pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
 
 /// Returns the span of a job. All events of the job are in this span.

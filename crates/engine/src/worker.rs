@@ -5,11 +5,11 @@
 //! number. There is one exception. A small file that arrived together with the head of its response
 //! ([`Whole`]) is written when its partial file is opened.
 //!
-//! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before it is on
-//! the disk. If the response has a digest of its own, nothing is reported or recorded in the journal before
+//! Invariant: a worker writes no byte before the director sends [`Go`], and reports no byte before it was
+//! written. If the response has a digest of its own, nothing is reported or recorded in the journal before
 //! the whole body has arrived and matches the digest. The director may move the end of the segment closer at
-//! any time. At most five batches are in memory: one is filled, two wait to be written or are being written,
-//! and two wait to be hashed or are being hashed.
+//! any time. At most five batches of a worker are in memory: one is filled, two wait to be written or are
+//! being written, and two wait to be hashed or are being hashed.
 
 mod watch;
 mod write_queue;

@@ -2,7 +2,7 @@
 //! decides which file may open another connection. It starts the workers, and allows them to write.
 //!
 //! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress,
-//! or to the threads for small files ([`super::lending`]).
+//! or to the threads for small files ([`super::lending`]). A worker counts as a connection from its start.
 
 use super::{Director, HOSTS_MOST, Report, Running, Stage, host_of};
 use crate::explain;
@@ -40,7 +40,8 @@ pub(super) struct Connections {
     pub(super) limits: HostLimits,
     /// What earlier runs learned about hosts.
     pub(super) memory: Memory,
-    /// The origin of each host. What is learned about a host is stored for later runs under its origin.
+    /// The origin of the first request to each host. What is learned about a host is stored for later runs
+    /// under this origin.
     origins: HashMap<String, String>,
     /// What this run learned about hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
@@ -48,7 +49,7 @@ pub(super) struct Connections {
     pub(super) proxies: BTreeSet<String>,
 }
 
-/// A worker that has a connection.
+/// A worker at work, which counts as a connection.
 pub(super) struct AtWork {
     pub(super) source: usize,
     pub(super) host: String,
@@ -58,7 +59,7 @@ pub(super) struct AtWork {
     pub(super) end: Arc<AtomicU64>,
     pub(super) whole: Whole,
     pub(super) task: AbortHandle,
-    /// The time when the request of the worker was sent.
+    /// The time when the worker was started, or when the threads for small files sent its request.
     pub(super) sent: Duration,
     /// The time when the request failed, if the threads for small files sent it.
     pub(super) failed: Option<Duration>,
@@ -78,7 +79,7 @@ impl Connections {
     }
 
     /// Returns the host of that name. A host that is not known yet is created for this origin. `named` is
-    /// true if the user set the number of connections. An earlier run does not decide it then.
+    /// true if the user set the number of connections. Then the number that an earlier run found is not used.
     pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize, named: bool) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
@@ -225,7 +226,7 @@ impl Director {
         self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
-    /// Continues the files that needed a connection and could not open one.
+    /// Drives all files again, if one of them needed a connection and could not open one.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
@@ -343,7 +344,7 @@ impl Director {
     }
 
     /// Removes a worker that has ended or is not needed any more. Its connection is no longer counted. `cut`
-    /// is true if the connection was closed in the middle of a response.
+    /// is true if the worker may have been stopped in the middle of a response.
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };

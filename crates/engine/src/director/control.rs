@@ -1,8 +1,8 @@
 //! Carries out the commands of the program while the session runs.
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
-//! A command for a lent job calls all lent jobs back, and is carried out when the job has been given back. A
-//! command for a job that has ended has no effect.
+//! A command for a lent job calls all lent jobs back, and is carried out if the job is given back unfinished.
+//! A command for a job that has ended has no effect.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};
@@ -36,7 +36,8 @@ pub(crate) enum Control {
 pub enum Remove {
     /// Keep the partial file, if a later run can resume it.
     KeepPartial,
-    /// Delete the partial file, if the job has started. Otherwise nothing was written in this session.
+    /// Delete the partial file, if the job has started. Otherwise nothing was written in this session, and
+    /// the partial file of an earlier session is kept.
     Discard,
 }
 
@@ -128,7 +129,7 @@ impl Director {
         }
     }
 
-    /// Ends all files in progress, and all files that never started.
+    /// Ends all files in progress, and all jobs of the queue. A file that is being renamed is finished.
     pub(super) fn stop_all(&mut self) {
         self.start_no_more();
         self.call_back();

@@ -1,6 +1,6 @@
 //! Ends files and the session, and counts the results.
 //!
-//! Invariant: each job is counted once, as finished, skipped or failed.
+//! Invariant: each job is counted once, as finished, skipped, planned or failed.
 
 use super::running::{Stage, host_of, name_of};
 use super::{Director, Report};
@@ -24,7 +24,7 @@ pub struct Summary {
     /// The number of files that were downloaded completely.
     pub finished: u64,
     /// The number of files that were skipped, because they need not be downloaded, or because another run is
-    /// working on them.
+    /// working on them ([`Summary::left`]).
     pub skipped: u64,
     /// The number of files that would be downloaded, in a preview.
     pub planned: u64,
@@ -38,13 +38,13 @@ pub struct Summary {
     pub stopped: u64,
     /// The number of bytes of unfinished files that the next run can use.
     pub kept: u64,
-    /// The area of each failure, which decides the exit status.
+    /// The areas of all failures, each area once. They decide the exit status.
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
     /// The limit because of which some files were not started.
     pub reached: Option<Reached>,
-    /// True if the reader of standard output has closed the output.
+    /// True if the reader of an output, such as standard output or a pipe, has closed it.
     pub output_closed: bool,
     /// Notes about the whole run for the user.
     pub notes: Vec<String>,

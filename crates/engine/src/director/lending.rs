@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
-/// The threads are started when this many jobs wait. For fewer files, they would save less than a
+/// No job is lent before this many jobs wait. For fewer files, the threads would save less than a
 /// millisecond.
 const QUEUED_LEAST: usize = 8;
 
@@ -36,9 +36,9 @@ const QUEUED_LEAST: usize = 8;
 /// also on a busy machine, and a person does not notice it.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// After this many responses in a row that were given back, no job is lent until a small file was downloaded
-/// in the usual way. The files are large then, or cannot be saved in one step, and gain nothing from the
-/// threads.
+/// After this many responses in a row that were given back without an error, no job is lent until a small
+/// file was downloaded in the usual way. The files are large then, or cannot be saved in one step, and gain
+/// nothing from the threads.
 const UNUSUAL_MOST: u32 = 4;
 
 /// The jobs that are lent.
@@ -56,7 +56,7 @@ pub(super) struct Lending {
     most: usize,
     /// The number of responses that the threads gave back and that they still count as files in progress.
     started: usize,
-    /// The number of responses in a row that were given back.
+    /// The number of responses in a row that were given back without an error.
     unusual: u32,
     /// True if the threads cannot be used.
     is_off: bool,
@@ -122,7 +122,7 @@ impl Lending {
 }
 
 impl Director {
-    /// Returns the time until which no job starts, because more jobs will arrive at once. Without this, the
+    /// Returns the time until which no job starts, because more jobs may arrive at once. Without this, the
     /// first jobs of a list would start in the usual way, and open connections that the others cannot use.
     pub(super) fn gathers_until(&mut self, more_jobs: bool) -> Option<Duration> {
         let now = self.clock.now();
@@ -185,7 +185,7 @@ impl Director {
         fits && !is_limited && !self.reporter.is_behind()
     }
 
-    /// Takes ordinary jobs from the queue, in order, until one is not ordinary.
+    /// Takes ordinary jobs from the queue, in order, until one is not ordinary or the threads have enough.
     fn ordinary_jobs(&mut self) -> Vec<Lent> {
         let mut jobs = Vec::new();
         let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);

@@ -62,8 +62,8 @@ pub(super) struct Written {
 }
 
 impl Director {
-    /// Checks if the name of a file is free. With a response (`remote`), it also checks if the existing file
-    /// is the wanted one.
+    /// Checks if the name of a file is free, or if the existing file is the wanted one. `remote` is the
+    /// response to a request about the existing file, if there was one.
     pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
@@ -114,7 +114,8 @@ impl Director {
         });
     }
 
-    /// Chooses the path of a file, and opens its partial file.
+    /// Chooses the path of a file, and opens its partial file. Begins it, if there are no bytes to continue
+    /// and `begin` is given.
     //
     // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
@@ -292,7 +293,7 @@ impl Director {
     }
 }
 
-/// Begins a partial file, if the disk has space for the file.
+/// Begins a partial file, and reserves space for it. Returns `disk.full` if there is not enough space.
 #[expect(clippy::too_many_arguments, reason = "a start needs all of these, and has two callers")]
 fn begin_part(
     job: JobId,
@@ -307,15 +308,16 @@ fn begin_part(
     let journal = begin.journal.as_ref().map(journal::begin);
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // Files without a journal are so small that their space is not checked.
+    // The space for a file without a journal is not checked: the file is small, or it is repaired and has
+    // most of its bytes, or it is an output in order.
     if let Some(size) = size.filter(|_| journal.is_some() || space.counts_all()) {
         space.reserve(job, part, size, disk, path)?;
     }
     Ok(generation)
 }
 
-/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too. It then writes
-/// them again and reports the error.
+/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too. After a
+/// failure, it writes them again, and reports the error if that fails too.
 fn write_whole(
     part: &dyn Part,
     generation: Generation,

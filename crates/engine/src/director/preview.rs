@@ -2,8 +2,8 @@
 //! would be written.
 //!
 //! A preview runs the same plans as a download, with the same names, limits and retries. Its disk writes
-//! nothing, and its requests are only for the facts about a file. If the list states the facts, the list
-//! takes the place of the server.
+//! nothing. It requests only the facts about a file, or one byte if a partial file may be continued. If the
+//! list states the facts, the list takes the place of the server.
 //!
 //! Invariant: a job of a preview ends as planned, skipped or failed, and no byte of a body is written.
 

@@ -102,12 +102,12 @@ impl Queue {
         self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, job))
     }
 
-    /// Returns the number of jobs that are not paused one by one.
+    /// Returns the number of jobs in the queue that are not paused one by one.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Removes the job that starts next, and returns it.
+    /// Removes the first job that is not paused one by one, and returns it.
     pub(super) fn pop(&mut self) -> Option<(JobId, Job)> {
         self.waiting.pop_first().map(|((_, id), job)| (id, job))
     }

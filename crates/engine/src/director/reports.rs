@@ -1,7 +1,7 @@
 //! Handles the reports of workers and of blocking tasks.
 //!
-//! Invariant: a report about a job that is over changes nothing, except that a file that was opened in vain
-//! is removed.
+//! Invariant: a report about a job that was forgotten changes nothing, with one exception. A partial file
+//! that was opened too late is removed, if the job was removed together with its partial file.
 
 use super::Director;
 use super::placing::Placement;
@@ -20,7 +20,7 @@ pub(super) enum Report {
     Input(Input),
     /// The facts about the file from lists and signatures.
     Known(Known),
-    /// The name of the file was checked before any request.
+    /// The name of the file was checked, and an existing file was compared, if there is one.
     Looked(Result<(PathBuf, Place), Error>),
     /// The path of the file was chosen, and its partial file was opened if one is needed.
     Placed(Result<Placement, Error>),

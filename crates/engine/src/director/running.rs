@@ -38,8 +38,8 @@ pub(super) struct Running {
     /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
-    /// The workers. The first one starts before there is a partial file, since its response may name the
-    /// file.
+    /// The workers. Unless a partial file is continued, the first one starts before there is a partial file,
+    /// since its response may name the file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
     /// The highest number of connections of the job at once.
     pub(super) most_workers: usize,
@@ -100,7 +100,7 @@ pub(super) struct OpenFile {
     pub(super) journaled: bool,
     /// Set if a small file was written completely when its partial file was begun.
     pub(super) written: Option<Written>,
-    /// The kind of the content, if the first bytes were examined while they were written.
+    /// The kind of the content, if a small file was examined as soon as it was written.
     pub(super) look: Option<Look>,
     pub(super) verifier: Option<Verifier>,
     /// The task that compares the bytes of an earlier run with the journal.
@@ -109,7 +109,7 @@ pub(super) struct OpenFile {
     pub(super) modified: Option<SystemTime>,
     /// The file's own signature.
     pub(super) signature: Option<Arc<Signature>>,
-    /// The time when the first bytes arrived.
+    /// The time when the first response was accepted.
     pub(super) came: Option<Duration>,
 }
 
@@ -226,8 +226,8 @@ impl Running {
         }
     }
 
-    /// Records the result of choosing a path. From now on there is a partial file, unless the file is
-    /// skipped.
+    /// Records the result of choosing a path. From now on there is a partial file, unless the file is skipped
+    /// or only the server can say if the existing file is the wanted one.
     pub(super) fn on_placed(&mut self, placement: Placement) {
         let Placing { has_facts, signature, .. } = match &mut self.stage {
             Stage::Placing(placing) => std::mem::take(placing),
@@ -300,7 +300,7 @@ impl OpenFile {
         self.forget_digests();
     }
 
-    /// Drops the digests, because some of the written bytes were discarded.
+    /// Drops the digests and the kind of the content, because some of the written bytes were discarded.
     pub(super) fn forget_digests(&mut self) {
         (self.written, self.look, self.verifier) = (None, None, None);
     }

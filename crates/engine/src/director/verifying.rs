@@ -1,8 +1,8 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: checks of journal entries and of chunks, and discards, have the number of the state of the
-//! partial file. The result has the same number, and the plan ignores a result about an earlier state.
+//! Invariant: checks of claims and of chunks, and discards, have the number of the state of the partial file.
+//! The result has the same number, and the plan ignores a result about an earlier state.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};

@@ -45,7 +45,7 @@ const ONE: [Allowance; 1] =
     [Allowance { most: 1, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO }];
 
 /// Downloads a file, unless `recalls` changes before its last byte has arrived. `saves` is increased when the
-/// thread begins to use the disk, and when it has ended.
+/// thread begins to use the disk, and when it stops using the disk.
 pub(super) async fn download(
     tools: &Tools,
     saves: &AtomicU64,
@@ -97,7 +97,8 @@ fn on_disk<T>(saves: &AtomicU64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Returns true if there is no file at the path of a job. Reads the folder, if it was not read yet.
+/// Returns true if there is neither a file nor a partial file at the path of a job. Reads the folder, if it
+/// was not read yet.
 fn is_free(tools: &Tools, lent: &Lent) -> bool {
     let identity = Identity { origins: lent.rules.origins.clone(), has_strong_digest: false };
     tools.places.nothing_stands(lent.id, &identity).is_some()
@@ -118,8 +119,9 @@ impl Drop for Shown<'_> {
 /// A response, and all its bytes if they have arrived.
 type Answer = (Opened, Option<Vec<Bytes>>);
 
-/// Requests the file. If the file is small, its bytes are returned too. The body of the response begins with
-/// them again, so that the director can continue with the response.
+/// Requests the file. If the file is small and arrives within [`PATIENCE`], its bytes are returned too. The
+/// body of the response begins with the received bytes again, so that the director can continue with the
+/// response.
 async fn respond(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Answer, Error>, Spent) {
     let (size, likely_small) = (listed_size(&lent.spec), lent.likely_small);
     let headers = headers_of(&lent.spec, settings, 0);

@@ -10,11 +10,11 @@
 //! gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
-//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread. It
-//! also stops the larger files whose first response this thread received, because it reads the bytes of these
-//! responses.
+//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread, and
+//! the larger files whose first response this thread received, because it reads the bytes of these responses.
 //!
-//! Invariant: a job that was lent is given back exactly once: finished, with a response, or untouched.
+//! Invariant: a job that was lent is given back exactly once: finished, with a response or an error, or
+//! without a request.
 
 mod file;
 
@@ -42,8 +42,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
-/// A thread that saves one file for longer than this waits for the disk. Saving a small file takes about 50
-/// microseconds on a local disk, and some milliseconds on a network disk.
+/// A thread that uses the disk for one file for longer than this waits for the disk. Saving a small file
+/// takes about 50 microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
 /// The highest number of threads. If so many of them wait for disks, the next files wait.
@@ -59,7 +59,8 @@ const LENT_LEAST: usize = 32;
 /// The highest number of results that are given back at once.
 const RESULTS_MOST: usize = 64;
 
-/// The longest time until a result is given back. A person who watches does not notice it.
+/// The longest time until a result is given back, unless the thread waits for a disk. A person who watches
+/// does not notice it.
 const RESULTS_AFTER: Duration = Duration::from_millis(20);
 
 /// A job that is lent.
@@ -161,8 +162,8 @@ struct Thread {
     is_hungry: AtomicBool,
     /// The number of files in progress.
     at_work: AtomicUsize,
-    /// The number of times that the thread began or ended to save a file. It is odd while the thread saves
-    /// one.
+    /// The number of times that the thread began or stopped using the disk. It is odd while the thread uses
+    /// the disk.
     saves: AtomicU64,
     /// Changes when the files in progress are called back.
     recalls: watch::Sender<()>,
@@ -193,7 +194,7 @@ impl SmallFiles {
     }
 
     /// If the present thread waits for the disk, a thread that does not wait any more takes the further jobs,
-    /// or else a new one. This is called every [`STUCK`] while jobs are lent.
+    /// or else a new one. The director calls this every [`STUCK`] while jobs are lent.
     pub(crate) fn watch(&mut self) {
         let mut state = self.shared.state();
         let Some(thread) = state.threads.last() else { return };
@@ -249,7 +250,8 @@ impl SmallFiles {
         std::mem::take(&mut self.shared.state().waiting).into()
     }
 
-    /// Calls back the jobs in progress. Each is given back as soon as its thread does not wait for the disk.
+    /// Calls back the jobs in progress. Each is given back, or finished if all its bytes have arrived, as
+    /// soon as its thread does not wait for the disk.
     pub(crate) fn call_back(&self) {
         for thread in &self.shared.state().threads {
             thread.recalls.send_replace(());

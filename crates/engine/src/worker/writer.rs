@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{Span, debug};
 
-/// The highest number of bytes that are collected before they are written. With this size there are few
-/// writes, and each is worth the switch to another thread.
+/// When this many bytes are collected, they are written. With this size there are few writes, and each is
+/// worth the switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
 /// The memory for the batches of all workers together. The read buffers of connections take up to
@@ -47,8 +47,8 @@ fn batch_bytes(workers: usize) -> usize {
     (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
 }
 
-/// The highest number of buffers that are collected before they are written. This limits the memory for
-/// bodies that arrive in tiny buffers.
+/// When this many buffers are collected, they are written. This limits the memory for bodies that arrive in
+/// tiny buffers.
 const BATCH_BUFFERS: usize = 1024;
 
 /// Writes of up to this many bytes are quick: they take microseconds, since memory is copied at some GB/s.
@@ -261,8 +261,9 @@ impl Writer {
         self.meter.gave(bytes);
     }
 
-    /// Is called from time to time. Writes and reports what a slow connection has delivered, so that the plan
-    /// knows its progress. A fast connection fills batches, and does not wait for the disk here.
+    /// Writes and reports what a slow connection has delivered, so that the plan knows its progress. The
+    /// worker calls this from time to time. A fast connection fills batches, and does not wait for the disk
+    /// here.
     pub(super) async fn tick(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         if std::mem::take(&mut self.is_flowing) {
             return self.collect(report);
