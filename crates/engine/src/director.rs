@@ -2,7 +2,8 @@
 //! actions, and reports their events.
 //!
 //! The director makes all decisions about the files in progress that concern more than one plan. It reads and
-//! writes neither bytes nor files. Workers and blocking tasks do that, and send reports to the director.
+//! writes neither bytes nor files, except that it reads what earlier runs learned about hosts when it starts.
+//! Workers and blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent, or running, or over. No job becomes active while as many
 //! jobs are active as `settings.parallel` says, or as are chosen automatically. Running jobs that are not

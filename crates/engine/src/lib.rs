@@ -126,8 +126,9 @@
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
 //!
 //! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
-//! `downhaul`), whose field `id` is the number of the [`JobId`]. URLs are shown without secrets, and values
-//! of headers are not shown. Without a subscriber, nothing is formatted.
+//! `downhaul`), whose field `id` is the number of the [`JobId`]. Requests for checksum lists and signatures
+//! have no span. URLs are shown without secrets, and values of headers are not shown. Without a subscriber,
+//! nothing is formatted.
 //!
 //! ```
 //! use tracing::span::{Attributes, Id, Record};
@@ -219,7 +220,7 @@ use signed::Trusted;
 use source::{GivenBy, Sources};
 use std::path::Path;
 
-/// Computes digests of a file on the disk. Blocks the thread.
+/// Computes digests of a file on the disk, in the order of the algorithms. Blocks the thread.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.

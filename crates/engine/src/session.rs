@@ -83,7 +83,7 @@ impl Builder {
     /// be set up. With sources of its own ([`Builder::sources`]), a session starts without an error.
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime with time and network enabled.
+    /// Panics outside of a tokio runtime. The session needs one with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
         let Builder { mut settings, sources, disk, seed } = self;
         // Otherwise a name such as `C:x` could lead out of the output folder.
@@ -147,7 +147,7 @@ impl Session {
     /// be set up.
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime with time and network enabled.
+    /// Panics outside of a tokio runtime. The session needs one with time and network enabled.
     pub fn start(settings: Settings) -> Result<Session, Error> {
         Session::builder(settings).start()
     }
@@ -218,7 +218,8 @@ impl Session {
         ids
     }
 
-    /// Refuses a job with the network of another session. It must not be downloaded without its proxy.
+    /// Refuses a job with a network that this session does not have. Such a job must not be downloaded
+    /// without its proxy.
     fn with_network(&self, job: Job) -> Result<Job, Error> {
         if self.networks.has(job.network) {
             return Ok(job);

@@ -1,8 +1,8 @@
 //! Runs short blocking calls to the disk, such as a check, an open, a small write or a rename.
 //!
 //! One thread runs all of these calls, one after the other. So it is not necessary to wake a thread for each
-//! small file. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing
-//! bytes to the disk, reading bytes back) use other threads.
+//! small file. If a call is stuck, another thread runs the next calls. Calls that are expected to be long
+//! (large writes, forcing a file to the disk, reading it back) use other threads.
 //!
 //! Invariant: while calls wait, there is a thread that runs them, and a task that checks that this thread
 //! makes progress.

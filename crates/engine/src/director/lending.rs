@@ -67,8 +67,8 @@ pub(super) struct Lending {
 }
 
 impl Lending {
-    /// Returns the state before any job is lent. The threads will send their results to `results`. In a
-    /// preview and with `--dedup`, nothing is lent.
+    /// Returns the state before any job is lent. The threads will send their results to `results`. If
+    /// `is_off` is true, or if the runtime has only one thread, nothing is lent.
     pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>, is_off: bool) -> Lending {
         // The simulated worlds of the tests have one thread and a time of their own.
         let is_off = is_off || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;

@@ -1,9 +1,10 @@
 //! Defines the interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one
 //! unfinished file.
 //!
-//! All calls block. The engine makes them on blocking threads, and not on the threads for the network. Only
-//! the threads for small files do both. Tars and WARCs (`containers/`) and the simulated disk of the testkit
-//! implement these traits too. Standard output and pipes (`in_order.rs`) implement [`Part`].
+//! The calls may block. Except for a few short ones, the engine makes them on blocking threads, and not on
+//! the threads for the network. Only the threads for small files do both. Tars and WARCs (`containers/`) and
+//! the simulated disk of the testkit implement these traits too. Standard output and pipes (`in_order.rs`)
+//! implement [`Part`].
 //!
 //! Invariant: a final name appears only through [`Part::publish`], [`Disk::save`] and [`Disk::duplicate`].
 //! Until then, an older file of that name is unchanged.
