@@ -2,10 +2,9 @@
 //! copy.
 //!
 //! Invariant: the other file is not changed, except for an extended attribute with the records of its further
-//! names. The new name appears in one step, and only if the other file did not change since it was complete.
-//! Digests are compared before there is a new name, so a killed run leaves nothing behind. (If the file
-//! system has no files without a name, it may leave a copy under the name of a new journal, which a later run
-//! of the job removes.)
+//! names. The target appears in one step, after the digests were compared, and only if the other file did not
+//! change since it was complete. A killed run may leave a link or a copy under the name of a new journal. A
+//! later run of the job removes it.
 
 use super::part::attach;
 use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove, rename};
@@ -40,7 +39,7 @@ static ADDING: Mutex<()> = Mutex::new(());
 /// if the target cannot be written.
 pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
-    // A file of this name is from an earlier run that was killed.
+    // A file of this name is from an earlier run that was killed, or from another program.
     if exists(&new) {
         remove(&new);
     }
