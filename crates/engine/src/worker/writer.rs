@@ -26,8 +26,8 @@ use tracing::{Span, debug};
 /// worth the switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
-/// The memory for the batches of up to 1,200 workers together. The read buffers of connections take up to 16
-/// MiB more (`source/http/transport.rs`).
+/// The memory for the batches of up to 1,200 workers together. The read buffers of connections take up to
+/// 16 MiB more (`source/http/transport.rs`).
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
 /// The number of batches of one worker that may wait to be written, or are being written. With two, the
