@@ -2,13 +2,14 @@
 //! actions, and reports their events.
 //!
 //! The director makes all decisions about the files in progress that concern more than one plan. It reads and
-//! writes neither bytes nor files. Workers and blocking tasks do that, and send reports to the director.
+//! writes neither bytes nor files, except that it reads what earlier runs learned about hosts when it starts.
+//! Workers and blocking tasks read and write, and send reports to the director.
 //!
-//! Invariant: each job is in the queue, or lent, or running, or over. The number of active jobs is at most
-//! `settings.parallel`, or the number that is chosen automatically. Running jobs that are not active are
-//! paused, or they wait: for an answer of the user, for the end of a pause that a host asked for, or for
-//! another run that works on the file. [`Connections`] counts the connections, to each host and in all. A
-//! file without a connection gets a connection before another file gets an additional one.
+//! Invariant: each job is in the queue, or lent, or running, or over. No job becomes active while as many
+//! jobs are active as `settings.parallel` says, or as are chosen automatically. Running jobs that are not
+//! active are paused, or they wait: for an answer of the user, for the end of a pause that a host asked for,
+//! or for another run that works on the file. [`Connections`] counts the connections, to each host and in
+//! all. A file without a connection gets a connection before another file gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
 //! lends small files to other threads, and [`ending`] ends files and the session. [`control`] carries out
@@ -68,7 +69,8 @@ pub(crate) use verifying::{about, promises_data, publishing};
 /// list is read.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
-/// If more hosts than this are known, those without connections are forgotten. They take a few hundred KiB.
+/// If more hosts than this are known, a host is forgotten when its last connection ends. So many hosts take a
+/// few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
 /// The highest number of reports that the director takes before it checks all files in progress again.
@@ -109,7 +111,7 @@ pub(crate) struct Director {
     on_error: OnError,
     queue: Queue,
     running: BTreeMap<JobId, Running>,
-    /// Jobs that were removed with their partial files while these may have been opened.
+    /// Jobs that were removed with [`Remove::Discard`] while their partial files were being opened.
     discarded: BTreeSet<JobId>,
     /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
@@ -171,7 +173,8 @@ impl Director {
         }
     }
 
-    /// Runs until `jobs` is closed and every job is over.
+    /// Runs until every job is over and no more jobs come: `jobs` is closed, or the session was stopped, or a
+    /// limit of the run was reached.
     pub(crate) async fn run(
         mut self,
         mut jobs: mpsc::Receiver<Added>,
