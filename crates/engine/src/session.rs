@@ -42,7 +42,7 @@ impl fmt::Display for Closed {
 impl std::error::Error for Closed {}
 
 /// A job with its identifier, or the error of a job that failed before it began.
-pub(crate) type Added = (JobId, Result<Job, Error>);
+pub(crate) type Added = (JobId, Result<Box<Job>, Error>);
 
 /// Sets the parts of a session before it starts. See [`Session::builder`].
 pub struct Builder {
@@ -211,7 +211,8 @@ impl Session {
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
-                place.send((id, job.and_then(with_url).and_then(|job| self.with_network(job))));
+                let job = job.and_then(with_url).and_then(|job| self.with_network(job)).map(Box::new);
+                place.send((id, job));
                 ids.push(id);
             }
         }

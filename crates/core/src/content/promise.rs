@@ -342,24 +342,27 @@ pub enum Promise {
 
 /// Returns the content that a name, or the path of a URL, promises.
 pub fn promise(name: &str) -> Promise {
-    let mut endings = name.rsplit('/').next().unwrap_or_default().rsplit('.').map(str::to_ascii_lowercase);
-    let known = |table: &[&str], ending: &Option<String>| {
-        ending.as_deref().is_some_and(|ending| table.binary_search(&ending).is_ok())
-    };
-    let (last, before) = (endings.next(), endings.next());
+    let mut parts = name.rsplit('/').next().unwrap_or_default().rsplit('.');
+    let (last, before) = (parts.next().unwrap_or_default(), parts.next());
     // The first part of a name is not an ending.
-    let (is_ending, has_two) = (before.is_some(), endings.next().is_some());
-    if !is_ending {
-        return Promise::Nothing;
-    }
-    let is = |table| known(table, &last) || known(COMPRESSIONS, &last) && has_two && known(table, &before);
+    let Some(before) = before else { return Promise::Nothing };
+    let is_compressed = parts.next().is_some() && has(COMPRESSIONS, last);
+    let is = |table| has(table, last) || is_compressed && has(table, before);
     if is(PAGES) {
-        return Promise::Page;
+        Promise::Page
+    } else if is(TEXTS) {
+        Promise::Text
+    } else if has(DATA, last) {
+        Promise::Data
+    } else {
+        Promise::Nothing
     }
-    if is(TEXTS) {
-        return Promise::Text;
-    }
-    if known(DATA, &last) { Promise::Data } else { Promise::Nothing }
+}
+
+/// Returns true if an ending is in a table. The case of its letters has no meaning.
+fn has(table: &[&str], ending: &str) -> bool {
+    let ending = || ending.bytes().map(|byte| byte.to_ascii_lowercase());
+    table.binary_search_by(|one| one.bytes().cmp(ending())).is_ok()
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Director {
             self.lending.out.insert(id);
             let url = &spec.urls[0];
             let source = self.networks.get(0).sources.source(url, GivenBy::of(&self.settings, url, &spec));
-            jobs.push(Lent { id, spec: Arc::new(spec), rules, likely_small, source, span: trace::job(id) });
+            jobs.push(Lent { id, spec: spec.into(), rules, likely_small, source, span: trace::job(id) });
         }
         jobs
     }
@@ -348,7 +348,7 @@ impl Director {
         if self.queue.is_closed() {
             return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
         }
-        self.queue.push(id, Arc::unwrap_or_clone(spec));
+        self.queue.push(id, Box::new(Arc::unwrap_or_clone(spec)));
         self.catch_up(id);
     }
 

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 pub(super) struct Queue {
     /// Jobs that may start. They are sorted by priority, and then by the order in which they were added. The
     /// next job is first.
-    waiting: BTreeMap<(Reverse<i32>, JobId), Job>,
-    paused: BTreeMap<JobId, Job>,
+    waiting: BTreeMap<(Reverse<i32>, JobId), Box<Job>>,
+    paused: BTreeMap<JobId, Box<Job>>,
     /// Commands for jobs that are not here: they have not arrived yet, or they are lent.
     early: BTreeMap<JobId, Vec<Control>>,
     /// The number of jobs that have arrived.
@@ -77,7 +77,7 @@ impl Queue {
     }
 
     /// Removes all jobs, and returns them. No job starts any more.
-    pub(super) fn close(&mut self) -> Vec<(JobId, Job)> {
+    pub(super) fn close(&mut self) -> Vec<(JobId, Box<Job>)> {
         self.closed = true;
         let waiting = std::mem::take(&mut self.waiting).into_iter().map(|((_, id), job)| (id, job));
         waiting.chain(std::mem::take(&mut self.paused)).collect()
@@ -87,7 +87,7 @@ impl Queue {
         self.closed
     }
 
-    pub(super) fn push(&mut self, id: JobId, job: Job) {
+    pub(super) fn push(&mut self, id: JobId, job: Box<Job>) {
         self.waiting.insert((Reverse(job.priority), id), job);
     }
 
@@ -99,7 +99,7 @@ impl Queue {
     /// Returns the job that starts next. Returns `None` if the queue is closed, if all jobs are paused
     /// together, or if no job waits.
     pub(super) fn peek(&self) -> Option<(JobId, &Job)> {
-        self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, job))
+        self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, &**job))
     }
 
     /// Returns the number of jobs in the queue that are not paused one by one.
@@ -108,7 +108,7 @@ impl Queue {
     }
 
     /// Removes the first job that is not paused one by one, and returns it.
-    pub(super) fn pop(&mut self) -> Option<(JobId, Job)> {
+    pub(super) fn pop(&mut self) -> Option<(JobId, Box<Job>)> {
         self.waiting.pop_first().map(|((_, id), job)| (id, job))
     }
 
@@ -133,7 +133,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn remove(&mut self, id: JobId) -> Option<Job> {
+    pub(super) fn remove(&mut self, id: JobId) -> Option<Box<Job>> {
         self.paused.remove(&id).or_else(|| self.take_waiting(id))
     }
 
@@ -149,7 +149,7 @@ impl Queue {
         true
     }
 
-    fn take_waiting(&mut self, id: JobId) -> Option<Job> {
+    fn take_waiting(&mut self, id: JobId) -> Option<Box<Job>> {
         let key = *self.waiting.keys().find(|(_, other)| *other == id)?;
         self.waiting.remove(&key)
     }

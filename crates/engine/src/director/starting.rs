@@ -56,7 +56,7 @@ impl Director {
     }
 
     /// Reserves the name of a job. The job then waits for its turn.
-    fn reserve(&mut self, id: JobId, mut spec: Job) {
+    fn reserve(&mut self, id: JobId, mut spec: Box<Job>) {
         let reserved = self.places.reserve(id, &spec);
         // The name of a file that was fetched before stays reserved, so that the names of the other files do
         // not depend on which of them were.
@@ -120,7 +120,7 @@ impl Director {
             // A limit may be reached by the file that was started last.
             self.check_limits(false);
             let Some((id, spec)) = self.queue.pop() else { return };
-            self.start(id, spec, None);
+            self.start(id, *spec, None);
         }
     }
 

@@ -232,13 +232,17 @@ pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> 
 /// considered. The content must also be checked if the given URL ends like a text (`.txt`) and only a
 /// redirect or a header gave the file the name of a page (`.html`).
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
+    if settings.accept_html || settings.verify == Verify::Off {
+        return false;
+    }
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
-    let (by_url, by_name) = (content::promise(spec.urls[0].path()), content::promise(at));
-    let may_be_page = matches!(by_name, Promise::Page | Promise::Text);
-    !settings.accept_html
-        && settings.verify != Verify::Off
-        && !(of_person && may_be_page)
-        && ([by_name, by_url].contains(&Promise::Data) || (by_url, by_name) == (Promise::Text, Promise::Page))
+    let by_url = || content::promise(spec.urls[0].path());
+    match content::promise(at) {
+        Promise::Data => true,
+        Promise::Page | Promise::Text if of_person => false,
+        Promise::Page => matches!(by_url(), Promise::Data | Promise::Text),
+        Promise::Text | Promise::Nothing => by_url() == Promise::Data,
+    }
 }
 
 /// Returns what the first written bytes look like. If the bytes cannot be read, the result is the same as for
