@@ -33,7 +33,7 @@ function onSubmit(id, action) {
   });
 }
 
-/** Asks for the secret, and returns when one was accepted. */
+/** Asks for the secret, and returns when the dialog is closed. */
 export function login() {
   return new Promise((resolve) => {
     at("login").addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());

@@ -12,7 +12,7 @@ import { size } from "./words.js";
 /** @param {string} id */
 const at = (id) => /** @type {any} */ (document.getElementById(id));
 
-/** The most downloads that the page loads. The daemon has the same limit for one answer. */
+/** The most downloads of a sequence that the page loads. The daemon has the same limit for one answer. */
 const LOADED_MOST = 10000;
 
 /** The wait before the page connects again, in milliseconds. */

@@ -5,7 +5,7 @@ import { facts, stateName } from "./words.js";
 
 /** @typedef {import("./api.js").Download} Download */
 
-/** The height of a row, as in style.css. */
+/** The height of a row in CSS pixels, as in style.css. */
 const HEIGHT = 72;
 
 /** Rows above and below the visible part, so that the next ones are there when somebody scrolls. */
@@ -116,7 +116,7 @@ export class Rows {
               : [["remove", "Remove"]];
     const key = wanted.map(([action]) => action).join();
     if (place.dataset.key !== key) {
-      // The focus stays at the place of the button that was used.
+      // If one of the old buttons had the focus, the last new button gets it.
       const hadFocus = place.contains(document.activeElement);
       place.dataset.key = key;
       place.replaceChildren(

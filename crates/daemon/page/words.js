@@ -1,4 +1,5 @@
-// Numbers and states as people read them. @ts-check
+// Numbers and states as people read them.
+// @ts-check
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 

@@ -31,14 +31,15 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// A client that reads no notices misses the oldest ones after this many.
 const NOTICES: usize = 1024;
 
-/// After a request to stop, the active downloads must end within this time, so that the whole program ends
-/// within 5 seconds.
+/// After a request to stop, the daemon waits this long for the active downloads, so that the whole program
+/// ends within 5 seconds.
 const LONGEST_END: Duration = Duration::from_millis(3500);
 
 /// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The settings of the library. The number of files, the names and the folder are set by the daemon.
+    /// The settings of the library. The daemon replaces the number of files, the folder, how names are
+    /// chosen, and what happens to a locked file.
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,
@@ -71,8 +72,8 @@ struct Shared {
 }
 
 impl Daemon {
-    /// Starts a daemon. Its downloads begin at once. They run on the runtime `network`. The queue runs on the
-    /// runtime of the caller. So neither waits for the other.
+    /// Starts a daemon. Its downloads begin at once. They run on the runtime `network`, and the queue runs on
+    /// the runtime of the caller. If these are two runtimes, neither waits for the other.
     ///
     /// # Errors
     /// Returns why the daemon cannot start, in words for the user.
@@ -150,14 +151,14 @@ impl Daemon {
             .map_err(|e| Fault::refused(format!("Failed to serialize session to '{}': {e}", path.display())))
     }
 
-    /// Stops the daemon. Active downloads go on after its next start.
+    /// Stops the daemon. If the queue is in a database, active downloads go on after the next start.
     pub fn stop(&self) {
         self.state().shut_down();
         self.0.stop.notify_waiters();
         self.0.stop.notify_one();
     }
 
-    /// Waits until the daemon was stopped, and its files are closed.
+    /// Waits until the daemon was stopped, and then until its files are closed, for 3.5 seconds at most.
     pub async fn wait(&self) {
         self.0.stop.notified().await;
         self.0.session.stop();

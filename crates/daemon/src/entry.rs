@@ -55,7 +55,7 @@ impl State {
         matches!(self, State::Complete | State::Error | State::Removed)
     }
 
-    /// Returns true if the download is in the queue of those that have not begun.
+    /// Returns true if the download waits for its turn, or is paused.
     pub fn is_queued(self) -> bool {
         matches!(self, State::Waiting | State::Paused)
     }
@@ -70,24 +70,25 @@ pub struct Entry {
     pub state: State,
     /// The place among the entries of the same sequence (queued, active, over). Lower ranks come first.
     pub rank: i64,
-    /// The URLs of the file, as the client sent them. Several URLs are mirrors.
+    /// The URLs of the file. Several URLs are mirrors. They may have secrets; see [`Entry::shown_uris`].
     pub uris: Vec<String>,
     /// The options that clients have set for this download, and those that they had set for the daemon when
     /// it was added. They have precedence over the options with which the daemon was started.
     pub options: Options,
     /// What a list or a document says about the file.
     pub facts: Option<Arc<Facts>>,
-    /// The path of the file. It is `None` until the response of the server has decided it.
+    /// The path of the file. It is `None` until the library has reported it.
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes that were on the disk when this was last saved.
+    /// The number of bytes of the file that this machine had when the entry was last saved.
     pub completed: u64,
-    /// The failure: its code, such as `http.not_found`, and the message.
+    /// The failure or the removal: its code, such as `http.not_found`, and the message.
     pub error: Option<(String, String)>,
     /// The HTTP status with which the server refused the file.
     pub http_status: Option<u16>,
-    /// How the complete file was verified, such as `sha-256 from the list`.
+    /// How the complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
+    /// such as `already exists`.
     pub proven: Option<String>,
     /// The times when the download was added and when it ended, in milliseconds since the Unix epoch.
     pub times: (u64, Option<u64>),
@@ -129,7 +130,8 @@ impl Entry {
         self.facts.as_ref().is_some_and(|facts| facts.is_strange(uri))
     }
 
-    /// Returns the exit status that aria2 gives to the end of the download, which is 0 unless it failed.
+    /// Returns the exit status that aria2 gives to the end of the download. It is 0, unless the download
+    /// failed or was removed.
     pub fn aria2_status(&self) -> u8 {
         self.error.as_ref().map_or(0, |(code, _)| codes::of_failure(code, self.http_status))
     }
@@ -154,7 +156,7 @@ impl Entry {
     }
 
     /// Reads what [`Entry::to_json`] returned. Returns `None` if the state is not known, or if the facts
-    /// cannot be read: without its digests, a wrong file would be called complete.
+    /// cannot be read: without the digests in them, a wrong file would be called complete.
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
         let list = |name: &str| value[name].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -85,7 +85,7 @@ impl Facts {
         self.strange.iter().any(|one| one == uri)
     }
 
-    /// Returns the priority that a list gives the file.
+    /// Returns the priority that a list gives the file. Files with a higher number go first.
     pub fn priority(&self) -> i32 {
         self.priority
     }
@@ -93,7 +93,7 @@ impl Facts {
     /// Adds the facts to a job.
     ///
     /// # Errors
-    /// Returns a fault if a fact and the options of the client contradict each other.
+    /// Returns a fault if two digests contradict each other, or if a fact is not understood.
     pub fn apply(&self, mut job: Job) -> Result<Job, Fault> {
         for (pair, from) in &self.digests {
             let digest = Digest::from_pair(pair).map_err(Fault::refused)?;
@@ -122,7 +122,7 @@ impl Facts {
         Ok(job)
     }
 
-    /// Returns the folder below the folder of the download.
+    /// Returns the folder that a list gives the file. It is below the folder of the download.
     pub fn folder(&self) -> Option<&str> {
         self.folder.as_deref()
     }

@@ -52,7 +52,7 @@ impl Fault {
         Fault { code: PARSE_ERROR, ..Fault::refused("Parse error.") }
     }
 
-    /// Returns the HTTP status that aria2 answers with.
+    /// Returns the HTTP status with which aria2 answers a call in JSON.
     pub fn http_status(&self) -> u16 {
         match self.code {
             INVALID_PARAMS | PARSE_ERROR => 500,

@@ -48,10 +48,11 @@ impl Folders {
         self.allowed.first().map_or(Path::new("."), PathBuf::as_path)
     }
 
-    /// Returns the folder that a client names. A relative one is below the default folder.
+    /// Returns the folder that a client names. A relative one is below the default folder, unless downloads
+    /// may be saved everywhere.
     ///
     /// # Errors
-    /// Returns a fault if the folder is not below one of these folders.
+    /// Returns a fault if the folder is not below one of these folders, has `..` in it, or cannot be read.
     pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
         let text = text.as_ref();
         if self.all {
@@ -72,7 +73,8 @@ impl Folders {
     }
 }
 
-/// Returns the path with all symbolic links followed. The last folders need not exist.
+/// Returns the path with all symbolic links followed. The last folders need not exist. Returns `None` if a
+/// link has no target, or if the path cannot be read.
 fn real_path(path: &Path) -> Option<PathBuf> {
     let mut missing = Vec::new();
     let mut there = path;

@@ -22,7 +22,7 @@ const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 /// Returns the job of a download. `options` are all its options.
 ///
 /// # Errors
-/// Returns a fault that says which URL or option cannot be used.
+/// Returns a fault that says what cannot be used: a URL, an option, a folder or a fact.
 pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fault> {
     let (first, mirrors) = entry.uris.split_first().ok_or_else(|| Fault::refused("URI is not provided."))?;
     let mut job = Job::given(first)?;
@@ -115,7 +115,7 @@ fn of_option(name: &str, why: &str) -> Fault {
 /// as in aria2.
 fn if_exists(options: &Options) -> IfExists {
     if options.is_true("allow-overwrite") && options.is_true("continue") {
-        // A complete file is kept.
+        // A file that is the same as the server's is kept.
         IfExists::Update
     } else if options.is_true("allow-overwrite") {
         IfExists::Overwrite

@@ -1,8 +1,8 @@
 //! [`Queue`]: all downloads in their order.
 //!
 //! There are three sequences: the queued downloads (waiting and paused ones), the active ones, and those that
-//! are over. Each is sorted by rank. Ranks have gaps, so that a download that moves changes no other one. A
-//! sequence is a list, so a position is found by a binary search.
+//! are over. Each is sorted by rank. Ranks have gaps, so that a download that moves seldom changes another
+//! one. A sequence is a list, so a position is found by a binary search.
 //!
 //! Invariant: every entry is in exactly one sequence, that of its state. No function here saves anything or
 //! starts downloads.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// then move to the same place before all ranks must be assigned again.
 const STEP: i64 = 1 << 20;
 
-/// Fewer downloads than this are replaced one by one. For more, all sequences are sorted again.
+/// Fewer downloads than this are replaced one by one. Otherwise, all sequences are sorted again.
 const FEW: usize = 64;
 
 /// The place to which a download is moved.
@@ -25,9 +25,9 @@ const FEW: usize = 64;
 pub enum Place {
     /// This position, counted from the front.
     FromFront(i64),
-    /// This many positions towards the end.
+    /// This many positions towards the end. A negative number moves it towards the front.
     FromHere(i64),
-    /// This position, counted from the end. 0 is the last position.
+    /// This many positions after the last one. 0 is the last position, and -1 is the one before it.
     FromEnd(i64),
 }
 
@@ -99,7 +99,7 @@ impl Queue {
         self.entries.insert(entry.gid, Arc::new(entry));
     }
 
-    /// Replaces several downloads. A download may get the rank that another of them had before.
+    /// Adds or replaces several downloads. A download may get the rank that another of them had before.
     pub fn put_all(&mut self, entries: Vec<Entry>) {
         if entries.len() < FEW {
             entries.iter().for_each(|entry| self.remove(entry.gid));
@@ -176,8 +176,8 @@ impl Queue {
     }
 
     /// Returns ranks for `count` downloads at a position of the queue. If there are not enough free ranks
-    /// there, all queued downloads get new ranks, and are returned too. The download `moves` moves to this
-    /// position, so it is left out when positions are counted.
+    /// there, all other queued downloads get new ranks, and are returned too. The download `moves` moves to
+    /// this position, so it is left out when positions are counted.
     pub fn ranks_at(&self, at: usize, count: usize, moves: Option<Gid>) -> (Vec<i64>, Vec<Entry>) {
         let here = moves.and_then(|gid| self.position(self.entries.get(&gid)?));
         let others = self.queued.len() - usize::from(here.is_some());

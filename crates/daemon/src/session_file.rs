@@ -1,8 +1,8 @@
 //! Reads and writes queues in the form of aria2: a line with the URLs of a file, and indented lines with its
 //! options. These are the files of `--input-file` and `--save-session` (`man aria2c`, INPUT FILE).
 //!
-//! Invariant: reading a session file gives the downloads that were written to it. Only its owner can read it,
-//! because options can be passwords.
+//! Invariant: reading a session file gives the downloads that were written to it, with their URLs, options
+//! and facts. On Unix, only the owner of the file can read it, because options can be passwords.
 
 use crate::entry::{Entry, State as EntryState};
 use crate::facts::Facts;
@@ -49,7 +49,8 @@ pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     Ok((items, unknown))
 }
 
-/// Returns the text of the session file: all downloads that are not complete, and not removed.
+/// Returns the text of the session file: the downloads that are not over, and those that failed. The options
+/// `save-not-found` and `force-save` change which downloads that are over it has.
 pub fn text(state: &State) -> String {
     let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(state, entry));
     let open = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|which| state.queue().iter(which));

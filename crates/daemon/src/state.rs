@@ -1,7 +1,7 @@
 //! [`State`]: the downloads, their order, which of them the library runs, and the options of the daemon.
 //!
-//! Every change is saved before it is made. So a change is not lost by a kill once the client got the answer.
-//! Downloads that were active go first after the next start, in their order.
+//! Every change by a client is saved before it is made. So a kill does not lose a change whose answer the
+//! client got. Downloads that were active go first after the next start, in their order.
 //!
 //! The methods of [`State`] are in several files: `changes` makes the changes that clients ask for,
 //! `runs` starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal`
@@ -49,7 +49,7 @@ pub enum Notice {
     Complete,
     /// It failed.
     Error,
-    /// It was added, or it changed in another way: its place, its options, its URLs.
+    /// It was added or resumed, or it changed in another way: its place, its options, its URLs.
     Changed,
     /// It was removed, and is not known any more.
     Gone,
@@ -106,8 +106,9 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the state that is in a store. `given` are the options with which the daemon was started. They
-    /// have precedence over options that clients have set in earlier runs, and are not stored.
+    /// Returns the state that is in a store. `given` are the options with which the daemon was started.
+    /// Except for `dir`, they have precedence over options that clients have set in earlier runs. They are
+    /// not stored.
     ///
     /// # Errors
     /// Returns the error of the database.
@@ -255,8 +256,8 @@ impl State {
         Ok(self.after_end(gid))
     }
 
-    /// Like [`State::end`], for a download that has ended already. If this cannot be saved, the download
-    /// begins again after the next start, and then finds a complete file on the disk.
+    /// Like [`State::end`], for a download that has ended already. If the end cannot be saved, the download
+    /// begins again after the next start.
     fn end_or_keep(&mut self, entry: Entry) -> Vec<Effect> {
         let gid = entry.gid;
         self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
@@ -289,7 +290,8 @@ impl State {
         self.save_all_or_keep(vec![entry]);
     }
 
-    /// Saves changes that have happened already. If they cannot be saved, they are still in the queue.
+    /// Saves changes that have happened already. If they cannot be saved, they are made in the queue all the
+    /// same.
     fn save_all_or_keep(&mut self, entries: Vec<Entry>) {
         if let Err(error) = self.store.save(&entries) {
             tracing::error!("the downloads could not be saved: {error}");

@@ -2,8 +2,8 @@
 //!
 //! SQLite is used because every change is one small transaction among up to 100,000 downloads, and because a
 //! kill at any moment does not damage the database. The write-ahead log is not forced to the disk for each
-//! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the changes of the
-//! last seconds, but never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
+//! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the last changes, but
+//! never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
 //!
 //! Invariant: only one process uses a store at a time. A change is in the store before its client gets an
 //! answer.
@@ -70,7 +70,7 @@ impl Store {
     }
 
     fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-        // With the exclusive mode, a second process gets an error at once.
+        // With the exclusive mode, a second process gets an error.
         connection.execute_batch(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
         )?;

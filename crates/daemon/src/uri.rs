@@ -19,7 +19,7 @@ pub fn shown(uri: &str) -> Cow<'_, str> {
 /// Checks the URLs that a client sent for one file, and returns them without blanks around them.
 ///
 /// # Errors
-/// Returns a fault about the first URL that cannot be used.
+/// Returns a fault if there is no URL, or about the first URL that cannot be used.
 pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
     if uris.is_empty() {
         return Err(Fault::refused("URI is not provided."));
@@ -39,7 +39,8 @@ fn one(uri: &str) -> Result<String, Fault> {
 }
 
 /// Returns the URLs that a client means. Clients see the known URLs without their secrets, so such a text
-/// stands for the complete URL. Each text stands for another known URL, and first for the one that equals it.
+/// stands for the complete URL. A text that equals a known URL stands for that one. No two texts stand for
+/// the same known URL.
 pub fn meant(mut uris: Vec<String>, known: &[String]) -> Vec<String> {
     let mut left: Vec<&String> = known.iter().collect();
     let mut others = Vec::new();

@@ -43,7 +43,7 @@ pub fn answer_value(caller: &mut Caller<'_>, call: &Value) -> Answer {
 }
 
 /// Answers the query of a GET request: the name of the method, the identifier of the call, and the parameters
-/// in base64. Without a method, the parameters are a batch.
+/// in base64. Without a method, the parameters are a call or a batch.
 pub fn answer_query(caller: &mut Caller<'_>, query: &[(String, String)]) -> Answer {
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let params = match value("params").map(decode).transpose() {
@@ -117,7 +117,7 @@ pub fn document(text: &str) -> Result<Vec<u8>, Fault> {
 /// Reads a Metalink document. Returns its files as downloads.
 ///
 /// # Errors
-/// Returns a fault if the document cannot be read.
+/// Returns a fault if the document cannot be read, has no files, or has a file that cannot be a download.
 pub fn metalink(document: Vec<u8>) -> Result<Vec<Item>, Fault> {
     let items: Result<Vec<Item>, Fault> =
         Metalink::new(document).map(|(_, job)| facts::item_of(&job?)).collect();

@@ -68,7 +68,7 @@ impl<'a> Caller<'a> {
     /// Carries out one call.
     ///
     /// # Errors
-    /// Returns a fault with the words of aria2.
+    /// Returns why the call was not carried out, in the words of aria2 where it has them.
     pub fn call(&mut self, method: &str, mut params: Vec<Value>) -> Result<Value, Fault> {
         match method {
             "system.listMethods" => return self.list(&METHODS),

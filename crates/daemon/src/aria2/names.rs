@@ -1,4 +1,4 @@
-//! The names of the methods and notices that clients can ask for.
+//! The names of the methods and of the notices. Clients can ask for these lists.
 
 /// The methods, in the order in which aria2 lists them.
 pub(super) const METHODS: [&str; 36] = [
@@ -40,7 +40,7 @@ pub(super) const METHODS: [&str; 36] = [
     "system.listNotifications",
 ];
 
-/// The notices that clients can get, in the order in which aria2 lists them.
+/// The notices, in the order in which aria2 lists them. Clients never get the last one.
 pub(super) const NOTIFICATIONS: [&str; 6] = [
     "aria2.onDownloadStart",
     "aria2.onDownloadPause",

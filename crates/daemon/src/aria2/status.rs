@@ -1,7 +1,7 @@
-//! Describes downloads with the fields of `aria2.tellStatus`. All values are texts. Sizes are in bytes.
+//! Describes downloads with the fields of `aria2.tellStatus`. All numbers are texts. Sizes are in bytes.
 //!
-//! Which bytes of a file are there is known only while the download is active. Otherwise, `bitfield` shows as
-//! many pieces as there are bytes, beginning with the first one.
+//! The byte ranges that are on the disk are known only while a download is active. While none is known,
+//! `bitfield` shows as many pieces as there are bytes, beginning with the first one.
 
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::{Current, State};

@@ -1,8 +1,8 @@
 //! Calls and answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
 //!
-//! A value becomes the same value as in JSON. Only what clients of aria2 send is read: texts, whole
-//! numbers, booleans, base64, lists and structures. Every text in an answer is marked as `<string>`,
-//! because some clients need it.
+//! A value becomes the same value as in JSON. Only what clients of aria2 send is read: texts, numbers,
+//! booleans, base64, lists and structures. Any other value is read as a text. Every text in an answer is
+//! marked as `<string>`, because some clients need it.
 
 use super::methods::Caller;
 use crate::fault::Fault;
@@ -12,7 +12,7 @@ use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// The deepest nesting of values. JSON has the same limit.
+/// The deepest nesting of elements.
 const DEEPEST: usize = 128;
 
 /// Answers a call. Faults are answers too, so the HTTP status is always 200.
@@ -82,7 +82,8 @@ struct Element {
 }
 
 impl Element {
-    /// Reads a document. Returns `None` if it is not well-formed, or nested too deeply.
+    /// Reads the call in a document. Returns `None` if the document is not well-formed, is nested too deeply,
+    /// has a document type, or has no call.
     fn read(text: &str) -> Option<Element> {
         let mut reader = Reader::from_str(text);
         let mut open = vec![Element::default()];

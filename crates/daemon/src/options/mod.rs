@@ -35,17 +35,19 @@ impl Options {
     /// an option of the daemon is left out, and is not a fault.
     ///
     /// # Errors
-    /// Returns a fault that names the first option with a bad value.
+    /// Returns a fault that names the first option of downloads with a bad value. Also fails if the value is
+    /// not an object.
     pub fn of_download(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, _| scope == Scope::Download)
     }
 
     /// Reads the options that a client sent: an object with texts, numbers and booleans, and lists of texts
     /// for options that may occur several times. Unknown options, and options that clients may not change,
-    /// are left out. Bad values of options that downhaul does not use are left out too.
+    /// are left out. Bad values of options of the daemon that downhaul does not use are left out too.
     ///
     /// # Errors
-    /// Returns a fault that names the first option with a bad value.
+    /// Returns a fault that names the first other option with a bad value. Also fails if the value is not an
+    /// object.
     pub fn from_client(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, name| scope == Scope::Download || USED.contains(&name))
     }
@@ -170,8 +172,8 @@ impl Options {
         self.filtered(|name| !other.is_set(name))
     }
 
-    /// Returns these options without the URLs that a client sends back as they were shown: without their
-    /// secrets. They do not change.
+    /// Returns these options without the URLs that equal the shown form of the URL in `before`. A client that
+    /// sends back such a URL, which has no secrets, does not change it.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {
@@ -203,7 +205,7 @@ impl Options {
         self.0.iter().map(|(name, value)| ((*name).to_string(), Value::from(&**value))).collect()
     }
 
-    /// Reads what [`Options::to_json`] returned. Values that this version does not know are left out.
+    /// Reads what [`Options::to_json`] returned. Options that this version does not know are left out.
     pub fn from_json(value: &Value) -> Options {
         let mut options = Options::default();
         for (name, value) in value.as_object().into_iter().flatten() {
@@ -213,8 +215,9 @@ impl Options {
         options
     }
 
-    /// Returns what a client expects to see: every option with a value or a default. `all` adds the options
-    /// of the daemon to those of downloads. URLs have no secrets, and passwords are left out.
+    /// Returns what a client expects to see: every option with a value or a default. `all` adds the other
+    /// options to those of downloads. URLs have no secrets, and passwords are left out. Headers are shown as
+    /// they were set.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)
@@ -237,7 +240,7 @@ fn shown<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
     if is_url(name) { uri::shown(value) } else { value.into() }
 }
 
-/// Returns the value that a client sent as a text, or `None` for no value.
+/// Returns the value of an option as a text, or `None` if the client sent `null`.
 fn text_of(name: &str, value: &Value) -> Result<Option<String>, Fault> {
     match value {
         Value::Null => Ok(None),

@@ -3,9 +3,9 @@
 //! Clients of aria2 display and send back whole sets of options. So all options of aria2 1.36 are here
 //! (`aria2c --help=#all`), including those that mean nothing to downhaul.
 //!
-//! These defaults differ from those of aria2: `split` and `max-connection-per-server` are 16, since downhaul
-//! finds the number of connections itself; `remote-time` is true; `file-allocation` is `none`, since downhaul
-//! reserves the space in its own way.
+//! These defaults of downloads differ from those of aria2: `split` and `max-connection-per-server` are 16,
+//! since downhaul finds the number of connections itself; `remote-time` is true; `file-allocation` is `none`,
+//! since downhaul reserves the space in its own way; `user-agent` names downhaul.
 //!
 //! This file is long because it is a table of all options.
 
@@ -27,7 +27,7 @@ pub enum Scope {
 /// The values of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `true` or `false`.
+    /// `true` or `false`. An empty text means `true`.
     Bool,
     /// A whole number in this range.
     Number(u64, u64),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub struct Edit {
     /// Options that are set.
     pub options: Option<Options>,
-    /// The new URLs. The bytes of the file are kept.
+    /// The new URLs. The bytes of the partial file are kept if the library accepts them for the new URLs.
     pub uris: Option<Vec<String>>,
     /// Pauses the download if true, and resumes it if false.
     pub paused: Option<bool>,
@@ -164,7 +164,7 @@ impl State {
     /// Tries a download again that failed or was removed. It goes to the end of the queue.
     ///
     /// # Errors
-    /// Returns a fault if the download has not failed.
+    /// Returns a fault if the download has neither failed nor been removed.
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
         let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
         let entry = Some(self.known(gid)?).filter(may_be);
@@ -175,8 +175,8 @@ impl State {
         Ok(((), vec![Effect::Tell(Notice::Changed, gid)]))
     }
 
-    /// Changes a download that is not over, in all fields or in none. An active download is stopped and
-    /// begins again, unless only its limit changes.
+    /// Changes a download that is not over, in all fields or in none. If the URLs of an active download
+    /// change, or an option other than its limit, the download is stopped and begins again.
     ///
     /// # Errors
     /// Returns a fault that says which change is not possible.

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The endings of Metalink files (RFC 5854, section 3, and the older form).
+/// The endings of Metalink files (RFC 5854, and the older form).
 const ENDINGS: [&str; 2] = ["meta4", "metalink"];
 
 /// Options of a document that its files do not inherit.

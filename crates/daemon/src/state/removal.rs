@@ -38,7 +38,8 @@ impl Deletion {
 }
 
 impl State {
-    /// Removes a download. A queued one leaves nothing. An active one leaves a result.
+    /// Removes a download. A queued one leaves no result, and an active one leaves a result. The partial file
+    /// is kept.
     ///
     /// # Errors
     /// Returns a fault if the download has ended.
@@ -59,7 +60,7 @@ impl State {
         Ok(((), stopped.chain(forgotten).collect()))
     }
 
-    /// Removes a download with its file and its partial file. It leaves no result.
+    /// Removes a download with its partial file, and with its file if that is complete. Leaves no result.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.

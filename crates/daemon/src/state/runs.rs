@@ -174,7 +174,7 @@ impl State {
         self.runs.iter().find(|(_, run)| run.gid == gid).map(|(job, _)| *job)
     }
 
-    /// Marks the job of a download as stopping.
+    /// Marks the job of a download as stopping, and returns the effect that stops it.
     pub(super) fn stop(&mut self, gid: Gid) -> Option<Effect> {
         self.live.remove(&gid);
         let job = self.job_of(gid)?;

@@ -4,7 +4,7 @@
 //! and in `Sec-Fetch-Site`. An attacker can make the name of a web page lead to this machine (DNS rebinding).
 //! Then `Host` has that name.
 //!
-//! Invariant: a request that these headers show to come from a page of someone else is not answered.
+//! Invariant: a request that these headers show to come from a page of someone else is refused.
 
 use http::HeaderMap;
 use http::uri::{Authority, Uri};
@@ -56,8 +56,8 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'stat
     }
 }
 
-/// Reads the value of `Host`: a name or an address, and perhaps a port. The scheme has a default port.
-/// Returns `None` if it has anything else.
+/// Reads the value of `Host`: a name or an address, and perhaps a port. `scheme` gives the default port.
+/// Returns `None` if the value has anything else.
 fn read_host(scheme: &str, host: &str) -> Option<Url> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))

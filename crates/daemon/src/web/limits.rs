@@ -1,15 +1,16 @@
 //! [`Limits`]: what clients may use before they have shown the secret, and how long a client with a wrong
 //! secret waits for its answer.
 //!
-//! Invariant: the connections and the memory that clients without the secret use are bounded, so that clients
-//! with the secret are still answered.
+//! Invariant: the memory that clients without the secret use is bounded, and so is the number of their
+//! WebSocket connections and of their long bodies.
 
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// The answer to a wrong token comes after this time, as in aria2. This is no protection for a short secret:
-/// the refusals above [`REFUSED_MOST`] come at once, and also show that a token is wrong.
+/// The answer to a wrong token comes after this time, as in aria2, or later if other such answers wait. This
+/// is no protection for a short secret: the refusals above [`REFUSED_MOST`] come at once, and also show that
+/// a token is wrong.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// The most requests with a wrong token that wait for their answer. Further requests are refused at once.
@@ -18,7 +19,7 @@ const REFUSED_MOST: usize = 16;
 /// The most WebSocket connections that have not shown the secret. aria2's clients may listen without it.
 const STRANGERS_MOST: usize = 64;
 
-/// Bodies that are longer than this share a limited number of places, because each may take 2 MiB of memory.
+/// Bodies with more bytes than this share a limited number of places, because each may take 2 MiB of memory.
 pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
 /// The most long bodies that are received at once.
@@ -26,7 +27,7 @@ const LONG_BODIES_MOST: usize = 16;
 
 /// The places that requests share.
 pub(super) struct Limits {
-    /// Answers to wrong tokens wait for each other.
+    /// Answers to wrong tokens are delayed one after the other.
     turn: Mutex<()>,
     refused: Semaphore,
     strangers: Arc<Semaphore>,

@@ -24,7 +24,7 @@ pub struct Line {
     pub at: u64,
     /// `started`, `paused`, `removed`, `completed` or `failed` for a download, and `daemon` for the daemon.
     pub kind: &'static str,
-    /// The identifier of the download.
+    /// The identifier of the download, if the line is about one.
     pub id: Option<String>,
     /// What happened, in words.
     pub text: String,

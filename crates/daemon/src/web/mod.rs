@@ -1,7 +1,7 @@
 //! Receives the calls of clients over HTTP and WebSocket.
 //!
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
-//! - [`guard`] refuses requests that a web page or another machine must not make;
+//! - [`guard`] refuses requests that web pages must not make;
 //! - [`log`] keeps the last lines of the log; `token` compares the secret;
 //! - `limits` bounds what clients without the secret may use, and slows down those with a wrong one;
 //! - `server` accepts connections, and `socket` serves WebSocket clients.
@@ -100,7 +100,7 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     };
     let path = parts.uri.path();
     let mut place = None;
-    // A client with the secret needs no place.
+    // A client that sends the secret in a header needs no place.
     if is_long && !api::given_token(&parts.headers).is_some_and(|given| web.token.accepts(Some(given))) {
         place = web.limits.long_body(BODY_WITHIN).await;
         if place.is_none() {
@@ -166,7 +166,7 @@ async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
     slowed_down(&web, caller.was_refused(), response).await
 }
 
-/// Returns the response. If a call had a wrong token, it is delayed or replaced.
+/// Returns the response. If a call had a wrong token, the response is delayed or replaced.
 async fn slowed_down(web: &Web, was_refused: bool, response: Response) -> Response {
     match web.limits.slow_down(was_refused).await {
         true => response,
@@ -183,7 +183,7 @@ async fn get_json(
     uri: Uri,
 ) -> Response {
     if let Ok(upgrade) = upgrade {
-        // Without a secret, every client may listen.
+        // If the daemon has no secret, every client may listen.
         let stranger = if web.token.is_set() { web.limits.stranger() } else { None };
         if web.token.is_set() && stranger.is_none() {
             let why = "Too many clients listen without the secret.";

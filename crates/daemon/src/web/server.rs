@@ -1,7 +1,7 @@
 //! Accepts connections, with TLS or without, and serves requests.
 //!
-//! Invariant: a request that was carried out is answered before the daemon ends, unless the client does not
-//! take the answer.
+//! Invariant: at the end of the daemon, requests that were carried out are still answered, for up to a
+//! second.
 
 use axum::{Extension, Router};
 use downhaul_engine::tls;
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 
-/// The most connections at once. Further connections wait. Each client opens one to six.
+/// The most connections at once. Further connections wait. A browser opens up to six.
 const CONNECTIONS_MOST: u32 = 1024;
 
 /// The longest time for the TLS handshake, for the head of a request, and between two requests of a
@@ -28,7 +28,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// not read does not keep its place.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// The longest time at the end of the daemon in which clients take their last answers. A service has to end
+/// The longest time at the end of the daemon in which clients take their last answers. The program ends
 /// within 5 s, of which the downloads may take 3.5 s.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -44,7 +44,8 @@ pub struct Server {
     is_closing: watch::Sender<bool>,
 }
 
-/// The part of a connection in the server. Requests that outlive their answer, such as WebSockets, keep it.
+/// The place that a connection takes in the server. WebSockets outlive the request that opened them, so they
+/// keep it too.
 #[derive(Clone)]
 pub(super) struct Connection {
     _place: Arc<OwnedSemaphorePermit>,

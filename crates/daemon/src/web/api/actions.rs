@@ -30,7 +30,7 @@ const SHOWN: usize = 100;
 pub struct Wanted {
     /// `active`, `queued` (waiting and paused) or `over`. Without it, all are shown, in this order.
     sequence: Option<String>,
-    /// Only downloads whose name or URL contains this text.
+    /// Only downloads whose name or URL contains this text, in upper or lower case.
     search: Option<String>,
     /// The number of matching downloads that are skipped.
     #[serde(default)]
@@ -72,7 +72,8 @@ pub struct Change {
     paused: Option<bool>,
     /// Moves the download to this position of the queue, from 0.
     position: Option<u32>,
-    /// Replaces the URLs of the download, for instance after one expired. The downloaded bytes are kept.
+    /// Replaces the URLs of the download, for instance after one expired. The downloaded bytes are kept if a
+    /// new URL differs from the old one only in its signature, or if a strong digest is known.
     urls: Option<Vec<String>>,
     /// Changes options, with the names of aria2.
     options: Option<Value>,
@@ -81,7 +82,7 @@ pub struct Change {
 /// What happens to the file of a download that is removed.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
-    /// True if the file and its partial file are removed too.
+    /// True if the partial file and the complete file are removed too.
     #[serde(default)]
     files: bool,
 }
@@ -109,7 +110,8 @@ pub struct ChangeAll {
 pub struct Listed {
     /// The identifiers of the new downloads.
     ids: Vec<String>,
-    /// The lines that cannot be used, each with its number. If there are any, nothing was added.
+    /// What is wrong with the list, with the number of the line if it is known. If there are any mistakes,
+    /// nothing was added.
     mistakes: Vec<String>,
 }
 
@@ -269,7 +271,8 @@ pub async fn change(
     show_one(&web, gid)
 }
 
-/// Removes a download. If the download is over, its result is removed.
+/// Removes a download. If the download is over, its result is removed. An active download leaves a result,
+/// unless its files are removed too.
 #[utoipa::path(
     delete,
     path = "/downloads/{id}",

@@ -19,7 +19,7 @@ pub struct Download {
     pub name: String,
     /// The path of the file, once it is known.
     pub path: Option<String>,
-    /// The folder into which the file is saved.
+    /// The folder below which the file is saved.
     pub folder: String,
     /// The URLs of the file, without secrets.
     pub urls: Vec<String>,
@@ -36,9 +36,10 @@ pub struct Download {
     pub ranges: Vec<[u64; 2]>,
     /// The time until the file is complete, in seconds, at the speed of the last seconds.
     pub seconds_left: Option<u64>,
-    /// Why the download failed.
+    /// Why the download failed, or that it was removed.
     pub error: Option<Failure>,
-    /// How a complete file was verified, such as `sha-256 from the list`.
+    /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
+    /// such as `already exists`.
     pub proof: Option<String>,
     /// The time when the download was added, in milliseconds since the Unix epoch.
     pub added: u64,
