@@ -1,6 +1,6 @@
 //! The classes of a session and of a job, as the package uses them.
 //!
-//! Invariant: each call checks first that it is in the process that started the session.
+//! Invariant: each call that uses the session first checks that it is in the process that started it.
 
 use crate::jobs::{self, Given};
 use crate::options::Options;
@@ -19,7 +19,8 @@ struct Totals {
     failed: u64,
     /// The bytes of the files that are finished, and of those in progress.
     bytes: u64,
-    /// The known sizes of the files that are finished, and of those in progress.
+    /// The sizes of the files that are finished, and of those in progress. While a size is not known, the
+    /// received bytes of the file count instead.
     expected: u64,
     running: usize,
     /// The name of a file in progress.
@@ -95,7 +96,8 @@ impl Core {
         }
     }
 
-    /// Waits for the end of the session. Returns false if it does not end in time.
+    /// Waits for the end of the session. Returns false if it does not end in time. Returns true at once in a
+    /// forked process.
     #[pyo3(signature = (timeout))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if self.0.is_elsewhere() {

@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options of a session. Python has read the files, the environment and the units.
+/// The options of a session. Python has read the environment, the units, the netrc file, and a checksum list
+/// that is a local file.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Options {

@@ -1,6 +1,7 @@
 //! Ranges of a remote file, for the file object of the package.
 //!
-//! Invariant: a range is fetched while Python runs, and Python waits only for its bytes.
+//! Invariant: a range is fetched while Python runs. Python waits only to open a file, and to take the bytes
+//! of a range.
 
 use crate::options::{self, Options};
 use crate::session::lock;
@@ -26,7 +27,7 @@ pub(crate) struct RemoteFile {
 
 #[pymethods]
 impl RemoteFile {
-    /// Opens the file at a URL, and fetches its first bytes, up to `first`.
+    /// Opens the file at a URL, and fetches at most `first` bytes from its beginning.
     #[new]
     fn new(py: Python<'_>, options: Options, url: &str, first: u64) -> PyResult<RemoteFile> {
         let settings = options::settings(options).map_err(PyValueError::new_err)?;
@@ -108,7 +109,7 @@ impl<T: Send + 'static> Pending<T> {
     }
 }
 
-/// A forked process leaks the task, because it may be as a thread of the parent left it.
+/// A forked process leaks the task, because a thread of the parent may have been changing it.
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         let task = self.task.get_mut().map_or(None, |task| task.take());

@@ -1,7 +1,8 @@
-//! Turns the events of a session into rows: one for each job, when the job has ended.
+//! Turns the events of a session into rows: one for each job, when the job has ended. Also passes events on
+//! as JSON.
 //!
-//! A task of the session reads the events, so that nothing but whole rows reaches Python. Rows wait in a
-//! queue without a limit, so a caller that adds jobs without end adds only as many as it has read rows.
+//! A task of the session reads the events, and puts rows or JSON into a queue without a limit. So a caller
+//! that adds jobs without end must read the rows of earlier jobs before it adds further ones.
 
 use crate::session::Live;
 use crate::wait::{self, Got};
@@ -48,7 +49,7 @@ impl Row {
     }
 }
 
-/// The URLs of the jobs that have not ended.
+/// The URLs of the jobs that have not ended: the URL of the job, and that of the response once it is known.
 #[derive(Default)]
 pub(crate) struct Tracker {
     urls: HashMap<JobId, (String, Option<String>)>,
@@ -130,7 +131,7 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
-/// A forked process leaks the queue, because it may be as a thread of the parent left it.
+/// A forked process leaks the queue, because a thread of the parent may have been changing it.
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
         if self.live.is_elsewhere() {

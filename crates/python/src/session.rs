@@ -1,9 +1,9 @@
 //! A session of the library with its own threads, for Python.
 //!
 //! Each session has threads of its own (`threads.rs`). Threads for all sessions would not work in a process
-//! that was forked, because they are only in the parent. An object that a forked process got from its parent
-//! refuses every call, and is leaked when it is dropped: the threads that could end its session are not
-//! there, and one of them may have held a lock.
+//! that was forked, because these threads are only in the parent. An object that a forked process got from
+//! its parent refuses every call that uses the session, and is leaked when it is dropped: the threads that
+//! could end the session are not there, and one of them may have held a lock.
 //!
 //! Adding a job never waits. A task passes the jobs to the session in the order of their numbers, as fast as
 //! the session accepts them.
@@ -54,7 +54,7 @@ impl<T: Clone + Send> Slot<T> {
     }
 }
 
-/// The jobs of which Python has a handle. `None` means that the session is over.
+/// The jobs of which Python has a handle, by number. `None` means that the session is over.
 pub(crate) type Watched = Mutex<Option<HashMap<u64, Weak<Slot<Row>>>>>;
 
 /// A session and its threads.
@@ -107,7 +107,7 @@ impl Live {
         self.threads.spawn(task);
     }
 
-    /// Returns true if the library panicked, which is a bug.
+    /// Returns true if the session ended because of a panic in the library, which is a bug.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
     }
@@ -186,7 +186,7 @@ async fn watch(session: Arc<Session>, watched: Arc<Watched>) {
     }
 }
 
-/// A panic leaves nothing half done behind these locks.
+/// Locks a mutex, also after a panic, since a panic leaves nothing half done behind these locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,7 +31,7 @@ pub(crate) fn until<T: Send>(
     }
 }
 
-/// Returns a timeout in seconds as a duration. Python checked that it is not negative.
+/// Returns a timeout in seconds as a duration. Python never passes a negative number.
 pub(crate) fn duration(seconds: Option<f64>) -> Option<Duration> {
     seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(206, part, Content_Range=content_range, ETag='"a"')
 
     def cuts(self, body: bytes) -> None:
-        """The file, whose responses all end after 300,000 bytes."""
+        """The file, whose responses end after at most 300,000 bytes."""
         first, _, last = self.headers["Range"][len("bytes=") :].partition("-")
         part = body[int(first) : int(last) + 1]
         self.send_response(206)

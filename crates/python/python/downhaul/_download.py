@@ -1,4 +1,4 @@
-"""`download` and `adownload`: a row for each URL, as the files end."""
+"""`download` and `adownload`: a row for each file, as the files end."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from ._downhaul import Row
 
-# The most files that are added and have no row yet. It is more than a session downloads at once, and little
-# enough that an endless input needs little memory.
+# The most files that are added and have no row yet. It is more than a session usually downloads at once, and
+# little enough that an endless input needs little memory.
 _AHEAD = 1024
 
 # The most rows that are taken at once.
 _ROWS = 256
 
-# Rows that are there wait at most this long for an input that gives its items slowly.
+# An input is read for this many seconds, or until it gives one item, before rows are taken.
 _SLOW_INPUT = 0.02
 
-# How long a stopped session may take to put its partial files in order.
+# The number of seconds that a stopped session may take to put its partial files in order.
 _STOP = 2.0
 
 AsyncInput = Union[_input.Input, AsyncIterable[_input.Item]]
@@ -102,13 +102,13 @@ class _Run:
         self.core.close()
 
     def wait(self) -> float:
-        """Returns how long to wait for rows, before there is something else to do."""
+        """Returns how many seconds to wait for rows, before there is something else to do."""
         if not self._is_closed and self.room:
             return _SLOW_INPUT
         return _progress.EVERY if self.meter else 0.5
 
     def take(self, rows: list[Row]) -> None:
-        """Makes rows ready."""
+        """Makes rows ready, and shows the progress if that is due."""
         for row in rows:
             given = self._open.pop(row["number"], None)
             url, item = (None, None) if given is None else (given.url, given.item)
@@ -142,7 +142,7 @@ class _Run:
 
 
 class Downloads(Iterator[File]):
-    """The rows of a download, one for each URL. `download` returns it."""
+    """The rows of a download, one for each file. `download` returns it."""
 
     def __init__(self, run: _Run, raise_on_error: bool) -> None:
         self._run: _Run | None = None
@@ -217,7 +217,7 @@ class Downloads(Iterator[File]):
 
 
 class AsyncDownloads(AsyncIterator[File]):
-    """The rows of a download, one for each URL. `adownload` returns it."""
+    """The rows of a download, one for each file. `adownload` returns it."""
 
     def __init__(self, run: _Run, items: AsyncIterable[Any] | None, raise_on_error: bool) -> None:
         # Importing these takes longer than importing this package.
@@ -228,7 +228,7 @@ class AsyncDownloads(AsyncIterator[File]):
         self._shown = run
         self._items = items
         self._raise_on_error = raise_on_error
-        # One thread waits for rows, so that others of the event loop are not kept busy.
+        # A thread of its own waits for rows, so that those of the event loop are not kept busy.
         self._thread = ThreadPoolExecutor(1, "downhaul")
         self._feeder: asyncio.Task[None] | None = None
         self._has_room = asyncio.Event()
@@ -325,7 +325,7 @@ def download(
     columns: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> Downloads:
-    """Downloads files, and yields a row for each URL when its file is complete, or has failed.
+    """Downloads files, and yields a row for each of them when it is complete, was skipped, or has failed.
 
     `urls` is a URL, or URLs and dictionaries with the keys of a JSON line (docs/lists.md), or a
     table of pandas, polars or pyarrow, whose columns are found by their names or by

@@ -37,7 +37,7 @@ def _first(env: Mapping[str, str], *names: str) -> str | None:
 
 
 def netrc() -> tuple[str, str, bool] | None:
-    """Returns the netrc file of the user, if there is one. Entries with mistakes are left out."""
+    """Returns the netrc file of the user, if it can be read. Entries with mistakes are left out."""
     name = "_netrc" if sys.platform == "win32" else ".netrc"
     path = Path(os.environ.get("NETRC") or Path("~", name)).expanduser()
     try:
@@ -69,7 +69,7 @@ def state_folder() -> Path | None:
 
 
 def hash_key(folder: Path) -> bytes | None:
-    """Returns the key for the hashes of URLs. The first run creates it."""
+    """Returns the key for the hashes of URLs, which the first run creates. None if there is no usable key."""
     path = folder / "key"
     try:
         key = path.read_bytes()[:_KEY_BYTES]
@@ -100,7 +100,7 @@ def _create_key(folder: Path, path: Path) -> None:
 
 
 def file_limit() -> int:
-    """Returns how many files and connections this process may have open."""
+    """Returns how many files and connections this process may have open, or 8192 if there is no limit."""
     try:
         import resource
     except ImportError:

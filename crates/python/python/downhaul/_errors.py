@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DownloadError(Exception):
-    """A file that could not be downloaded, or a session that could not start.
+    """A file that could not be downloaded or read, or a session that could not start.
 
     The codes are stable, and docs/errors.md lists them.
     """

@@ -1,4 +1,4 @@
-"""The row that a download yields for each URL."""
+"""The row that a download yields for each file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ _NOT_VERIFIED = ("size only", "end of transfer only")
 # done for a row.
 @dataclass(repr=False, eq=False, slots=True)
 class File:
-    """How the download of one URL ended."""
+    """How the download of one file ended."""
 
     url: str
-    """The URL as it was given."""
+    """The URL as it was given. In the rows of `Session.files`, it has no secrets."""
     status: Status
-    """``finished``; ``skipped``, if the file was there already; or ``failed``."""
+    """``finished``; ``skipped``, if an existing file was kept, or if another run is working on the file
+    (``if_locked="skip"``); or ``failed``."""
     path: Path | None = None
     """The file. None if it failed."""
     bytes: int | None = None
-    """The size of the file. None if it failed."""
+    """The size of the file in bytes. None if it failed, or if there is no file."""
     verified: str | None = None
-    """How the content was verified, such as ``sha-256 from Repr-Digest``. None if no digest was known."""
+    """How the content was verified, such as ``sha-256 from Repr-Digest``. None if it was not compared with a
+    digest or a signature."""
     error: DownloadError | None = None
     """Why it failed. None if it did not."""
     final_url: str | None = None
@@ -46,19 +48,21 @@ class File:
     warnings: tuple[str, ...] = ()
     """Notes about the file, for example that its name was changed."""
     fetched: int = 0
-    """The bytes that were received. After a resume they are fewer than the file has."""
+    """The number of bytes that were received in this run."""
     seconds: float = 0.0
-    """The time since the first request."""
+    """The time from the first request to the end, in seconds. 0 if it was skipped or failed."""
     retries: int = 0
-    """The number of retries before it failed."""
+    """The number of retries before it failed. 0 if it did not fail."""
     number: int = 0
-    """The number of the URL in the input, from 1."""
+    """The number of the item in the input, from 1."""
     item: Any = None
-    """The item of the input: a text, or a dictionary with the keys that downhaul does not know too."""
+    """The item of the input: a text, or a dictionary, with the keys that downhaul does not know too. None in
+    the rows of `Session.files`."""
 
     @property
     def ok(self) -> bool:
-        """True if the complete file is at `path`."""
+        """True if the file did not fail. The complete file is then at `path`, unless another run is still
+        working on it (``if_locked="skip"``)."""
         return self.status != "failed"
 
     def raise_for_error(self) -> File:
@@ -68,7 +72,7 @@ class File:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns a flat dictionary of plain values, for a table or for JSON. It leaves out `item`."""
+        """Returns a dictionary of plain values, for a table or for JSON. It leaves out `item`."""
         return {
             "number": self.number,
             "url": self.url,

@@ -92,7 +92,7 @@ def job(item: Any) -> Given:
     if scalar is not None:
         return job(scalar())
     if not isinstance(item, Mapping):
-        # This may be the URL of another package. An empty cell has no URL.
+        # This may be a URL object of another package. An empty cell has no URL.
         url = "" if _is_none(item) else str(item)
         return Given(item, url, _clean(url))
     return _given(item, item)

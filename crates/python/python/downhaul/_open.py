@@ -13,13 +13,15 @@ from ._options import OpenOptions, core_options
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Unpack
 
-# The first block, and that after a jump. It is small, because a program that jumps often reads little.
+# The length of the first block, and the least length of one after a jump. It is small, because a program that
+# jumps often reads little.
 _FIRST = 256 * 1024
 
-# The longest block. With a round trip of 100 ms, four such blocks at a time arrive at 160 MB/s.
+# The length of the longest block. With a round trip of 100 ms, four such blocks at a time arrive at up to
+# 160 MB/s.
 _LONGEST = 4 * 1024 * 1024
 
-# How many blocks are fetched ahead of the one that is read.
+# The most blocks that are fetched ahead of the one that is read.
 _AHEAD = 4
 
 # How many blocks are kept: the one that is read, those ahead of it, and one before it.
@@ -49,7 +51,7 @@ class _Raw(io.RawIOBase):
         self.size = core.size
         self._at = 0
         first = core.first
-        # The one that was used last is the last one.
+        # The blocks in the order in which they were used. The last one was used last.
         self._blocks = [_Block(0, len(first), first)]
         self._length = _FIRST
         self._ahead = 1
@@ -113,7 +115,7 @@ class _Raw(io.RawIOBase):
             self._length = min(self._length * 2, _LONGEST)
             self._ahead = min(max(1, self._ahead * 2), _AHEAD)
         elif block is None:
-            # A longer read takes several blocks, so that few bytes are in memory.
+            # A read of more than the longest block takes several blocks, so that few bytes are in memory.
             self._length, self._ahead = min(max(wanted, _FIRST), _LONGEST), 0
         if block is None:
             block = self._fetch(core, self._at, self._length)
@@ -157,7 +159,7 @@ class RemoteFile(io.BufferedReader):
     """A remote file that is read like a local one. `open` returns it."""
 
     def __init__(self, raw: _Raw) -> None:
-        # The class keeps small reads in a buffer, so that they do not look for a block.
+        # The base class has a buffer, so that small reads do not look for a block.
         super().__init__(raw, 64 * 1024)
         self._remote = raw
 

@@ -91,15 +91,16 @@ _SIZES = ("limit_rate", "min_speed")
 _TIMES = ("timeout", "connect_timeout", "max_time")
 _PATHS = ("cacert", "cert", "key")
 
-# The least number of connections that a session may have in all, as in the program.
+# A session may have this many connections in all, or `parallel` if that is more, as far as the limit of open
+# files allows it. The program does the same.
 _CONNECTIONS = 64
 
 
 def core_options(to: StrPath, options: Options | OpenOptions) -> dict[str, Any]:
     """Returns the options as the library takes them.
 
-    An option that is None has its default. Raises TypeError for an unknown option, and ValueError for a value
-    that cannot be used.
+    An option that is None has its default. Raises TypeError for an unknown option, ValueError or TypeError
+    for a value that cannot be used, and OSError for a file that cannot be read.
     """
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     unknown = sorted(given.keys() - Options.__annotations__.keys())

@@ -21,13 +21,13 @@ from ._file import units
 if TYPE_CHECKING:
     from ._downhaul import Totals
 
-# The time between two looks at the progress. A person sees no more than ten changes in a second.
+# The number of seconds between two looks at the progress. A person sees no more than ten changes in a second.
 EVERY = 0.1
 
 # A notebook keeps each change in a message to the browser, so they are fewer.
 _EVERY_IN_NOTEBOOKS = 0.5
 
-# The time over which the speed is smoothed.
+# The number of seconds over which the speed is smoothed.
 _SMOOTH = 3.0
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -49,11 +49,12 @@ class Progress:
     bytes: int
     """The bytes of the files that are finished, and of those in progress."""
     expected: int
-    """The sizes of the files that are finished, and of those in progress, as far as they are known."""
+    """The sizes of the files that are finished, and of those in progress. While a size is not known, the
+    received bytes of the file count instead."""
     seconds: float
-    """The time since the start."""
+    """The time since the start, in seconds."""
     speed: float
-    """Bytes a second at the moment."""
+    """Bytes a second in the last seconds. At the end, bytes a second over the whole time."""
     name: str | None
     """The name of a file in progress."""
 
@@ -64,7 +65,7 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """How much is done, from 0 to 1. None if the number of files is not known."""
+        """How much is done, from 0 to 1. None if the number of files is 0 or not known."""
         total = self.total
         if not total:
             return None

@@ -24,7 +24,7 @@ T = TypeVar("T")
 # The most rows or events that are taken at once.
 _AT_ONCE = 256
 
-# How long a stopped session may take to put its partial files in order.
+# The number of seconds that a stopped session may take to put its partial files in order.
 _STOP = 2.0
 
 
@@ -51,9 +51,9 @@ class FileProgress:
     """``connecting``, ``receiving``, ``waiting``, ``finishing``, ``checking`` or ``paused``."""
     bytes: int
     total: int | None
-    """The size of the file, if it is known."""
+    """The size of the file in bytes, if it is known."""
     seconds: float
-    """The time since the first request."""
+    """The time since the first request, in seconds."""
     wait: float
     """The seconds until the next request, if it waits."""
 
@@ -108,7 +108,8 @@ class Job:
         self._handle.resume()
 
     def remove(self, *, keep_partial: bool = True) -> None:
-        """Gives the file up. It fails with the code ``job.removed``, unless it has ended."""
+        """Gives the file up. It fails with the code ``job.removed``, unless it has ended. Its partial file is
+        deleted if `keep_partial` is false."""
         self._handle.remove(keep_partial)
 
     def set_priority(self, priority: int) -> None:
@@ -142,7 +143,8 @@ class Session:
     def add(self, item: _input.Item, **options: Unpack[JobOptions]) -> Job:
         """Adds a URL, or a dictionary with the keys of a JSON line (docs/lists.md). Never waits.
 
-        Raises `DownloadError` if the item cannot be understood, and RuntimeError if the session was closed.
+        Raises `DownloadError` if the item cannot be understood, RuntimeError if the session was closed, and
+        TypeError or ValueError for an option that cannot be used.
         """
         unknown = sorted(options.keys() - JobOptions.__annotations__.keys())
         if unknown:
@@ -155,14 +157,14 @@ class Session:
     def files(self) -> Iterator[File]:
         """Returns an iterator over the rows of the files that end from now on.
 
-        It ends when the session does: after `close` or `finish` in another thread, or after `stop`.
+        It ends when the session does: when all files have ended after `close` or `finish`, or after `stop`.
         """
         return self._each(self._core.rows().next, file)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Returns an iterator over the events from now on, as docs/events.md describes them.
 
-        It ends when the session does, as that of `files`.
+        It ends when the session does, as the iterator of `files` does.
         """
         return self._each(self._core.events().next, json.loads)
 
@@ -220,7 +222,7 @@ class Session:
         return self.summary
 
     def stop(self) -> None:
-        """Stops. Files in progress fail with ``run.stopped``, and a later session continues them."""
+        """Stops. Files that have not ended fail with ``run.stopped``, and a later session continues them."""
         self._core.stop()
         self._core.wait(_STOP)
 

@@ -13,18 +13,18 @@ class _Task(NamedTuple):
     number: int
     """The number of the task, from 1."""
     of: int | None
-    """The number of all tasks. None if the engine does not state it."""
+    """How many tasks there are. None if the engine does not state it."""
 
 
 def task_shard(of: int | None = None) -> str:
     """Returns the shard of this task as the option ``--shard`` of the program takes it, such as ``"3/8"``.
 
-    In a task of Spark, it is the number of the partition. Spark states the number of partitions
-    only in barrier mode, so otherwise `of` is needed. In a worker of Ray Train, it is the rank.
+    In a task of Spark, it is the number of the partition plus 1. Spark states how many partitions there
+    are only in barrier mode, so otherwise `of` is needed. In a worker of Ray Train, it is the rank plus 1.
     Elsewhere it is ``"auto"``, with which the program finds the numbers that Slurm, Kubernetes and
     others put into the environment.
 
-    Raises ValueError if the number of tasks is not known, or is not `of`.
+    Raises ValueError if it is not known how many tasks there are, or if this does not agree with `of`.
     """
     task = _spark() or _ray_train()
     if task is None:
