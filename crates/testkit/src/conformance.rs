@@ -1,7 +1,8 @@
 //! Checks that a source follows the rules in the module `downhaul_engine::source`.
 //!
 //! The checks use only the trait [`Source`], so a new protocol can be tested before it is used. Each check
-//! returns the first broken rule as a sentence. No step of a check waits for longer than [`PATIENCE`].
+//! returns the first broken rule as a sentence. Except in [`check_silence`], no step of a check waits for
+//! longer than [`PATIENCE`].
 
 use downhaul_core::error::ErrorKind;
 use downhaul_core::identity::Conditions;
@@ -226,7 +227,8 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end.
+/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. A file
+/// of at most 3 bytes has none.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),

@@ -1,5 +1,5 @@
-//! A disk in memory. It keeps files by path and fails on demand. After a power cut, it loses bytes that were
-//! not forced to the disk.
+//! A disk in memory. It keeps files by path and fails on demand. After a power cut, it may lose bytes that
+//! were not forced to the disk.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -49,6 +49,8 @@ struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
     journal: PathBuf,
+    /// The generation, and true if the part has a journal. A part without a journal is deleted when it is
+    /// dropped.
     state: Mutex<(Generation, bool)>,
 }
 
@@ -88,7 +90,7 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl FakeDisk {
-    /// Returns a disk on which this percentage of the writes fails half-way.
+    /// Returns a disk on which each write fails half-way with this chance in percent.
     pub fn failing(percent: u8, seed: u64) -> Self {
         let inner = Inner { failing: percent, rng: Rng::with_seed(seed), ..Inner::default() };
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }

@@ -6,7 +6,7 @@
 //!   source.
 //! - [`net_sim`] is a misbehaving server without sockets and without real waits. It handles thousands of
 //!   requests a second.
-//! - [`plan_sim`] runs the plan of one file alone.
+//! - [`plan_sim`] runs the plan of one file alone, and [`plan_fuzz`] passes arbitrary inputs to a plan.
 //! - [`line_sim`] is a simulated line to a host, to test the number of connections.
 //! - [`fake_disk`] is a disk in memory that fails on demand.
 //! - [`minisign`] signs files.

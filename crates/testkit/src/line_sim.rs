@@ -57,7 +57,7 @@ pub enum Host {
 /// What decides the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
-    /// A fixed number, as soon as the first response has arrived.
+    /// A fixed number, as soon as the rate of the first connection is known.
     Fixed(usize),
     /// The number that the controller decides.
     Auto,
@@ -70,7 +70,7 @@ pub enum Choice {
 pub struct Raced {
     /// The average goodput in bytes a second, from the first handshake to the last byte.
     pub goodput: f64,
-    /// The average number of open connections.
+    /// The average number of connections in use.
     pub connections: f64,
     /// The changes of the controller's target.
     pub steps: Vec<Step>,

@@ -63,6 +63,7 @@ pub struct World {
     list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
+    /// The source that sometimes sends a wrong byte.
     wrong_source: Option<usize>,
     /// True if most requests for a range get a page or an error message instead of the file.
     sends_pages: bool,
@@ -152,7 +153,8 @@ impl World {
         world
     }
 
-    /// Returns the world of a seed without any misbehaviour, and the abilities of its server.
+    /// Returns the world of a seed whose server answers every request with the right bytes, and the abilities
+    /// of this server. A digest that it states may still be wrong.
     pub fn honest(seed: u64) -> (World, Abilities) {
         let mut world = World::new(seed);
         world.versions.truncate(1);
@@ -341,8 +343,8 @@ impl World {
         error
     }
 
-    /// Checks published bytes. They must be exactly one version of the file, and the digest of that version
-    /// must not have been wrong.
+    /// Checks published bytes. They must be exactly one version of the file. If a digest that must be
+    /// compared is wrong, no bytes may be published.
     ///
     /// # Errors
     /// Returns what is wrong with the bytes.

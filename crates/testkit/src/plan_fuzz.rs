@@ -35,7 +35,7 @@ impl Choices<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Returns an offset at which a decision of the plan changes, or an offset next to it.
+    /// Returns an offset at which a decision of the plan may change, or an offset near it.
     fn offset(&mut self) -> u64 {
         let base = self.one_of(&[0, 1, 1_000, 5_000, 9_999, 20_000, 65_536, u64::MAX / 2, u64::MAX - 1]);
         base.saturating_add(u64::from(self.byte() % 4)).saturating_sub(u64::from(self.byte() % 4))

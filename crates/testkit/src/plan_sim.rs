@@ -22,7 +22,7 @@ use std::time::Duration;
 /// How a simulated download ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// The outcome of the last plan.
+    /// The outcome of the last plan. It is `Skipped` if the download has not ended after eight runs.
     pub outcome: Outcome,
     /// The published bytes.
     pub published: Option<Vec<u8>>,
@@ -85,9 +85,11 @@ struct Sim {
     most_connections: usize,
     /// The controller of the host. All runs of a process share it.
     controller: Controller,
+    /// True if the job states the number of connections.
     named: bool,
     /// The longest time until a response, in milliseconds.
     slowest_response: u64,
+    /// The claims that are being checked, each with the number of its check. `None` is the end of a check.
     check: VecDeque<(u32, Option<Claim>)>,
     /// The inputs that are passed to the plan next.
     later: VecDeque<Input>,

@@ -99,16 +99,16 @@ const REACHED: [(Host, f64, f64); 8] = [
     (Host::Bursts, 96.8, 72.0),
 ];
 
-/// Both numbers may be lower by this percentage, because logarithms and roots differ in their last bits
-/// between systems.
+/// Both numbers may be lower by this many percentage points, because logarithms and roots differ in their
+/// last bits between systems.
 const LEEWAY: f64 = 1.0;
 
 /// The aim is that 97 % of the lines are fast, and that 90 % have few connections. 96.9 % of the lines are
 /// fast, and 90.0 % have few connections. Other random numbers give up to one percent more or less.
 ///
-/// - Lines that are shared with other downloads are seldom fast enough, because each further connection takes
-///   a share from the other downloads, so that the best fixed number is 64. Some lines with a round trip of
-///   300 ms are not fast enough, because the measurement of a target needs seconds.
+/// - Lines that are shared with other downloads are less often fast enough, because each further connection
+///   takes a share from the other downloads, so that the best fixed number is 64. Some lines with a round trip
+///   of 300 ms are not fast enough, because the measurement of a target needs seconds.
 /// - Too many connections are used if one is enough, because a far host gets eight connections before the
 ///   queue of the line shows that they are too many. On lines with a round trip below 75 ms, one connection
 ///   is watched first. If each connection is limited to a sixth of the line,

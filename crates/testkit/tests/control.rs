@@ -477,8 +477,8 @@ fn a_dropped_session_stops_and_a_later_session_resumes_its_files() {
     });
 }
 
-/// A source whose first connection gets the file slowly. All other connections get a page with a different
-/// date.
+/// A source that slowly sends the file if the whole file is requested. All other requests get a page with a
+/// different date.
 struct PageForOthers;
 
 const CHANGED: Duration = Duration::from_secs(1_000_000_000);
@@ -590,8 +590,8 @@ async fn commanded_at_random(seed: u64) -> usize {
     ended.len() - finished
 }
 
-/// Asserts that the file of a finished job is complete. For a removed job, asserts that its partial file was
-/// kept or discarded as requested.
+/// Asserts that the file of a finished job is complete. For a removed job, asserts that it has no complete
+/// file, and no partial file unless a removal asked to keep it.
 fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Option<&[Remove]>) {
     let partial = disk.read(format!("out/{name}.part")).is_some();
     let whole = disk.read(format!("out/{name}"));

@@ -31,7 +31,7 @@ fn run<T>(what: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(what)
 }
 
-/// Downloads files of these sizes from one host. Asserts that every file is exact.
+/// Downloads files of these sizes from one host. Asserts that every file with its final name is exact.
 async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: u64) -> Summary {
     let disk = FakeDisk::failing(0, seed);
     let (here, all) = (host.clone(), sizes.to_vec());
@@ -116,7 +116,7 @@ fn random_hosts_with_quotas_and_bans_send_every_file_and_get_few_requests() {
                 speed: 1e5 + rng.f64() * 1e6,
             };
             let host = SimHost::new(allows);
-            // The files are all large or all small. If the host counts transfers, small files are downloaded
+            // The files are all large or all small. If the host counts transfers, the files are downloaded
             // one after the other.
             let large = rng.bool();
             let count = if large { rng.usize(1..3) } else { rng.usize(1..40) };

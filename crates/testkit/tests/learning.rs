@@ -54,7 +54,7 @@ fn run(line: Line, choice: Choice, seed: u64) -> downhaul_testkit::line_sim::Rac
 }
 
 /// Returns the goodput of a run that starts with a number, as a share of that of a run that knows nothing.
-/// The number is the one that the first run on the line found.
+/// `level` chooses this number, and gets the number that a first run on the line found.
 fn shares(level: impl Fn(Line, Option<Level>) -> Option<Level> + Sync) -> Vec<(Line, f64)> {
     let lines = lines();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -90,9 +90,9 @@ fn a_second_run_is_as_good_as_the_first_and_better_on_far_lines() {
     assert!(mean(&far) > 1.01, "{}", mean(&far));
 }
 
-/// Five lines lose more than a tenth. On two of them, the traffic of others comes in bursts and every
-/// hundredth packet is lost. A run that knows nothing is faster there than it was before it watched the first
-/// connection.
+/// On at most five lines, more than a tenth of the goodput is lost. On two of them, the traffic of others comes
+/// in bursts and every hundredth packet is lost. A run that knows nothing is faster there than it was before
+/// it watched the first connection.
 #[test]
 fn a_number_that_is_much_too_high_costs_little() {
     for goodput in [None, Some(1.0)] {

@@ -135,8 +135,8 @@ fn files_are_whole_after_power_cuts_in_simulated_worlds() {
     }
 }
 
-/// Downloads a file, and cuts the power a few times. Each cut loses or damages writes that were not forced to
-/// the disk. The first result is true if the file was finished in the end, and the second if a run resumed
+/// Downloads a file, and cuts the power three times. Each cut may lose or damage writes that were not forced
+/// to the disk. The first result is true if the file was finished in the end, and the second if a run resumed
 /// bytes.
 async fn power_cuts(seed: u64) -> (bool, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);

@@ -50,7 +50,7 @@ pub(super) struct Race {
     typical: f64,
     /// True if the host is known to serve ranges.
     ranges_work: bool,
-    /// The time before which no connection is opened, if the number is fixed and the host refused one.
+    /// The time before which no further connection is opened, because the host refused one.
     not_before: f64,
 }
 

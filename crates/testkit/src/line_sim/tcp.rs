@@ -69,8 +69,8 @@ impl Tcp {
         }
     }
 
-    /// Returns the connection after a pause. After a pause that is longer than a timeout, the window starts
-    /// again with its first size (RFC 5681, section 4.1).
+    /// Returns the connection after a pause of this many seconds. After more than one second, which is longer
+    /// than a timeout, the window starts again with its first size (RFC 5681, section 4.1).
     pub(super) fn rested(mut self, time: f64) -> Tcp {
         if time > 1.0 {
             self.threshold = self.threshold.min(self.window * 0.75);
@@ -85,8 +85,9 @@ impl Tcp {
         self.sent = if now < self.silent { 0.0 } else { rate * step };
     }
 
-    /// Handles the result of the bytes that were sent. `dropped` is the share that is lost because the queue
-    /// was full. Some more packets are lost by chance. All other packets are acknowledged.
+    /// Handles the result of the bytes that were sent. `share` is the share of them that arrives in this
+    /// step, and `dropped` is the share that is lost because the queue was full. Some more packets are lost
+    /// by chance. All other packets are acknowledged.
     pub(super) fn acknowledged(
         &mut self,
         now: f64,

@@ -1,7 +1,7 @@
 //! The disk of a simulated download. It carries out the plan's actions on the partial file and its journal.
 //!
-//! Invariant: until the partial file begins again, only the first write of each byte is used, as in the
-//! engine.
+//! Invariant: only the first write of each byte is used, as in the engine, until the byte is discarded or the
+//! partial file begins again.
 
 use super::Sim;
 use crate::sha256;

@@ -76,7 +76,7 @@ impl Exchange<'_> {
     }
 
     /// Returns true if the conditions of the request show that the client already has this version (RFC 9110,
-    /// 13.1).
+    /// section 13.1).
     fn is_unchanged(&self) -> bool {
         match self.request.header("if-none-match") {
             Some(tag) => tag == self.etag(),
@@ -178,7 +178,7 @@ pub(super) fn part(
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
     let body = shared_content(name, size);
-    // With `?lies=N`, every script sends a wrong byte at offset N.
+    // With `?lies=N`, the byte at offset N is wrong.
     let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
     let some = |range: std::ops::Range<usize>| {
         let mut some = body[range.clone()].to_vec();

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest life of a connection.
+/// The longest wait for a byte from the client. After it, the connection is closed.
 const LONGEST_LIFE: Duration = Duration::from_secs(120);
 
 /// A running server. It stops when it is dropped.
@@ -63,11 +63,11 @@ struct World {
 pub struct Request {
     /// The method, such as `GET`.
     pub method: String,
-    /// The path and the query.
+    /// The path and the query. In a request to a proxy, this is the whole URL.
     pub target: String,
     /// Header names in lower case, in order.
     pub headers: Vec<(String, String)>,
-    /// The body, over HTTP/1.1.
+    /// The body. It is always empty over HTTP/2.
     pub body: Vec<u8>,
     /// The number of the connection that it arrived on, from 1.
     pub connection: usize,
@@ -193,7 +193,7 @@ impl Drop for Server {
 }
 
 impl Request {
-    /// Returns the value of the first header with this name.
+    /// Returns the value of the first header with this name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }

@@ -94,7 +94,8 @@ pub(super) fn no_length(x: &mut Exchange) -> io::Result<bool> {
     x.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 }
 
-/// Sends the file slowly and without a length, if the whole file is requested. Ranges are served as usual.
+/// Sends the file slowly and without a length, if it is requested from its first byte on. Other ranges are
+/// served as usual.
 pub(super) fn grows(x: &mut Exchange) -> io::Result<bool> {
     if x.is_continued() {
         return x.file(&[]);

@@ -52,8 +52,8 @@ pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to the file, and states its digest and size in the headers that model hubs use. `?digest=HEX`
-/// and `?size=N` replace the right values.
+/// Redirects to the file of the sin `?to=SIN` (`well_behaved` by default), and states its digest and size in
+/// the headers that model hubs use. `?digest=HEX` and `?size=N` replace the right values.
 pub(super) fn linked(x: &mut Exchange) -> io::Result<bool> {
     let digest = x.request.query("digest").unwrap_or_else(|| sha256(&x.content()));
     let size = x.request.query("size").unwrap_or_else(|| x.size.to_string());

@@ -7,7 +7,7 @@ pub(super) fn gzip_although_identity(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Encoding", "gzip")])
 }
 
-/// Sends half of the body, and answers a request for the rest with `Content-Encoding: gzip`.
+/// Once, sends half of the body. Answers a later request for the rest with `Content-Encoding: gzip`.
 pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     match (x.visit, x.is_continued()) {
         (0, _) => x.only(x.half(), &[]),
@@ -16,7 +16,8 @@ pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Sends `?lines=N` header lines of a thousand bytes each. Without `lines`, there are 1,024 lines.
+/// Sends `?lines=N` header lines, each with a value of a thousand bytes. Without `lines`, there are 1,024
+/// lines.
 pub(super) fn huge_headers(x: &mut Exchange) -> io::Result<bool> {
     let (size, lines) = (x.size, x.number("lines").unwrap_or(1024));
     x.wire.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n").as_bytes())?;

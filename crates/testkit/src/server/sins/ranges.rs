@@ -12,7 +12,8 @@ pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
     x.respond("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
 }
 
-/// Always sends everything, although it says that it accepts ranges.
+/// Always sends everything, although it says that it accepts ranges. With `?break=1`, the first response ends
+/// after half of the body. `?rate=N` limits the bytes a second.
 pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
     let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
@@ -26,7 +27,7 @@ pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     Ok(whole == body.len())
 }
 
-/// Serves ranges at first, and later always sends everything.
+/// Serves ranges in its first two responses, and later always sends everything.
 pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
@@ -45,8 +46,9 @@ pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
 }
 
-/// Sends every range with a mistake. `?how=start|end|total|validator|none|multipart|length|coding` chooses
-/// the mistake.
+/// Sends every range with a mistake. `?how=start|end|total|validator|multipart|coding` chooses the mistake.
+/// With any other value, there is no Content-Range. With `?break=1`, the first response ends after half of
+/// the body.
 pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else {
         if x.visit == 0 && x.request.query("break").is_some() {
@@ -79,7 +81,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &headers, &body)
 }
 
-/// Sends 1000 bytes more at both ends of every range.
+/// Sends up to 1000 bytes more at both ends of every range.
 pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else { return capped(x) };
     let (size, etag) = (x.size, x.etag());
