@@ -4,10 +4,10 @@
 #
 #   benches/misbehaviour.sh
 #
-# Needs cargo, and uses curl, wget2, aria2c and axel where they are installed. Everything stays on
+# Needs cargo and curl, and uses wget2, aria2c and axel where they are installed. Everything stays on
 # 127.0.0.1 and in a temporary folder. A cell says `exact` (the right file and success), `corrupt,
-# exit 0` or `no file, exit 0` (a wrong result that is reported as a success), or the exit status of
-# a reported failure.
+# exit 0` or `no file, exit 0` (a wrong result that is reported as a success), `hangs (30 s)`, or the
+# exit status of a reported failure, after `exact` if the file is right all the same.
 set -u
 cd "$(dirname "$0")/.."
 cargo build --profile dist --quiet -p downhaul

@@ -16,7 +16,7 @@ MIDDLE, MIDDLE_SIZE = 1_000, 1 << 20
 # ms, 8 would take 50 s.
 FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 # The requests that the reference has on their way. On loopback, more are not faster. On the line,
-# 128 requests of 10 KiB are 1.3 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
+# 128 requests of 10 KiB are 1.25 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
 AT_ONCE, AT_ONCE_FAR = 8, 128
 # 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
 WIDE = 100 << 20

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 
-# All processes that a test starts have this variable, with a value of their own, in their environment.
+# All processes that a test starts have this variable in their environment. Its value is the folder of
+# the test.
 MARK = "DOWNHAUL_TEST"
 
 # The longest time for one job, in seconds. A job of one minute takes longer on a busy machine.

@@ -23,7 +23,7 @@ def run(*command):
 
 
 def yt_dlp(base, name, program):
-    """A page with a video, and a stream in segments. `program` is the command of yt-dlp."""
+    """Downloads the video of a page, and a stream in segments. `program` is the command of yt-dlp."""
     for folder in (WWW, WORK):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -19,7 +19,7 @@ BIN, WWW, WORK, STATE = TOP / "bin", TOP / "www", TOP / "work", TOP / "state"
 ENV = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", HOME=str(WORK), XDG_STATE_HOME=str(STATE))
 for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
     ENV.pop(name, None)
-# The recipe of the Arch wiki.
+# The command for downloads that the Arch wiki recommends.
 XFER = (
     "aria2c --allow-overwrite=true --continue=true --file-allocation=none --log-level=error --max-tries=2"
     " --max-connection-per-server=2 --max-file-not-found=5 --min-split-size=5M --no-conf --remote-time=true"
@@ -62,7 +62,7 @@ def uget(base):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     option = f"--rpc-listen-port={port}"
-    # Those of a new uGet, but with aria2 for all downloads (PluginOrder), and with another port.
+    # The settings of a new uGet, but with aria2 for all downloads (PluginOrder), and with another port.
     launch = f"--enable-rpc=true -D --disable-ipv6 --check-certificate=false {option}"
     aria2 = {"launch": True, "shutdown": True, "path": "aria2c", "arguments": launch}
     aria2["uri"] = f"http://localhost:{port}/jsonrpc"
@@ -110,7 +110,7 @@ def pacman(base):
 
 
 def portage(base):
-    """fetchcommandwrapper, whose paths of aria2c and of the mirrors of Portage are replaced."""
+    """fetchcommandwrapper downloads and continues a file. Its path of aria2c and its list of mirrors are replaced."""
     body, mirrors = put("source.tar", 5_000_000), [f"{base}/", "http://127.0.0.1:9/"]
     start = (
         "import fetchcommandwrapper.__main__ as wrapper\n"

@@ -1,7 +1,7 @@
-"""Drives `downhaul daemon` with clients of aria2 that are written in Python: every method over
+"""Drives `downhaul daemon` with clients of aria2 that are written in Python: most methods over
 JSON-RPC (aria2p), a WebSocket with notices (aioaria2), and XML-RPC (the standard library).
 
-Usage: python clients.py PROGRAM NODE_SCRIPT   (NODE_SCRIPT is then run with the address and the secret)
+Usage: python clients.py PROGRAM NODE_SCRIPT   (NODE_SCRIPT is then run with the port, the secret and a URL)
 """
 
 import asyncio

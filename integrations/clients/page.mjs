@@ -30,7 +30,8 @@ function check(what, is) {
   if (!is) throw new Error(`wrong: ${what}`);
 }
 
-// A server with one file of 3 MB and ranges, and one that is sent slowly.
+// A server that sends the same 3 MB under every name, also in ranges, except for names that begin
+// with `missing`.
 const file = randomBytes(3_000_000);
 const server = createServer((request, response) => {
   if (request.url.startsWith("/missing")) return response.writeHead(404).end();
@@ -148,7 +149,7 @@ try {
   await page.locator("#settings button.main").click();
   await page.locator("#settings").waitFor({ state: "hidden" });
 
-  // A list that is dropped, and ten thousand rows.
+  // A list with ten thousand rows.
   const lines = Array.from({ length: 10000 }, (_, n) => JSON.stringify({ url: url(`n/${n}.bin`), limit_rate: "1k" })).join("\n");
   await page.evaluate(async ([secret, text]) => {
     await fetch("/api/v1/settings", { method: "PATCH", headers: { Authorization: `Bearer ${secret}`, "Content-Type": "application/json" }, body: '{"max-concurrent-downloads":1}' });

@@ -62,7 +62,7 @@ def is_there(path, body):
 
 
 def waits_for(true, seconds=30):
-    """Waits until something is true."""
+    """Waits until something is true, for this many seconds at most. Returns true if it is."""
     until = time.monotonic() + seconds
     while not true() and time.monotonic() < until:
         time.sleep(0.1)

@@ -74,7 +74,7 @@ def check(work: str, address: str, server: testing.Server) -> None:
             f"shards of Ray Train, {time.monotonic() - end:.0f} s"
         )
     finally:
-        # While the first node runs. Without it, the end of this process would wait for a minute.
+        # The first node still runs here. Without it, the end of this process would wait for a minute.
         ray.shutdown()
 
 

@@ -94,8 +94,8 @@ def session(work: str, master: str) -> SparkSession:
         "spark.sql.warehouse.dir": f"{work}/warehouse",
         "spark.submit.pyFiles": f"{HERE}/downhaul_spark.py",
         "spark.ui.port": "0",
-        # Spark looks for slow tasks often, and a task is slow when it takes longer than the half of
-        # the others.
+        # Spark looks for slow tasks often. When half of the tasks have ended, a task is slow if it
+        # takes more than 1.1 times as long as their median.
         "spark.speculation": "true",
         "spark.speculation.interval": "200ms",
         "spark.speculation.multiplier": "1.1",

@@ -12,7 +12,7 @@ import types
 from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
-# Small and large, compressible and not, empty.
+# The files are small and large, compressible and not, and one is empty.
 FILES = {
     "/page.html": b"<!doctype html><p>Hello</p>" * 300,
     "/small.bin": bytes(range(256)) * 7,
