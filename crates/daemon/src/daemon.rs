@@ -4,8 +4,8 @@
 //! [`State`] under a lock, on other threads than the transfers. So no transfer waits for a client, and no
 //! client waits for a transfer.
 //!
-//! Invariant: the lock is not held during a wait, except for the disk: the store, and a complete Metalink
-//! document.
+//! Invariant: the lock is not held during a wait, except for the disk: the store, the folders of a download,
+//! and a complete Metalink document.
 
 use crate::entry::Entry;
 use crate::fault::Fault;
@@ -38,8 +38,8 @@ const LONGEST_END: Duration = Duration::from_millis(3500);
 /// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The settings of the library. The daemon replaces the number of files, the folder, how names are
-    /// chosen, and what happens to a locked file.
+    /// The settings of the library. The daemon replaces those for the number of files at once, the folder,
+    /// names, and locked files.
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,

@@ -32,7 +32,7 @@ impl Live {
         (self.completed, self.total) = (progress.bytes, progress.total);
         self.connections = progress.connections;
         self.ranges.clone_from(&progress.ranges);
-        // If bytes were discarded, the file starts again, and so does the measurement.
+        // If bytes were discarded, the measurement starts again.
         if self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             self.measured.clear();
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// removed.
 ///
 /// # Errors
-/// Returns the error of the system, or an error if the path leads to a device or a pipe.
+/// Returns the error of the system, or an error if the path does not lead to a regular file.
 pub fn create_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
