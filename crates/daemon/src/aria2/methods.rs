@@ -1,7 +1,7 @@
 //! Carries out the methods of aria2.
 //!
 //! Invariant: no method runs before its token was checked, except the two that return lists of names.
-//! `system.multicall` needs no token; each call in it needs one.
+//! `system.multicall` itself needs no token, and the calls in it are checked one by one.
 
 use super::names::{METHODS, NOTIFICATIONS};
 use super::params::Params;

@@ -98,7 +98,7 @@ impl State {
     }
 
     /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// the URLs without their secrets only. If they stand for several downloads, they are not replaced.
+    /// the URLs without their secrets only. If they stand for different URLs, they are not replaced.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;
