@@ -49,7 +49,8 @@ pub struct Config {
     pub options: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,
-    /// Receives every notice about a download that is still known, with the state of the download at that time.
+    /// Receives every notice about a download that is still known, with the state of the download at that
+    /// time.
     pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 

@@ -107,8 +107,8 @@ const LEEWAY: f64 = 1.0;
 /// fast, and 90.0 % have few connections. Other random numbers give up to one percent more or less.
 ///
 /// - Lines that are shared with other downloads are less often fast enough, because each further connection
-///   takes a share from the other downloads, so that the best fixed number is 64. Some lines with a round trip
-///   of 300 ms are not fast enough, because the measurement of a target needs seconds.
+///   takes a share from the other downloads, so that the best fixed number is 64. Some lines with a round
+///   trip of 300 ms are not fast enough, because the measurement of a target needs seconds.
 /// - Too many connections are used if one is enough, because a far host gets eight connections before the
 ///   queue of the line shows that they are too many. On lines with a round trip below 75 ms, one connection
 ///   is watched first. If each connection is limited to a sixth of the line,
