@@ -8,8 +8,8 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 
 /// The number of bytes at the end of an unfinished file that are usually fetched again and compared. An
-/// interrupted write is assumed to damage at most this many bytes. Two different files do not have the same
-/// 64 KiB by chance.
+/// interrupted write is assumed to damage at most this many bytes. Two different files rarely have the same
+/// 64 KiB, unless all of these bytes are equal (see [`Adopted::compare_from`]).
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// An unfinished file of another tool.
@@ -53,8 +53,9 @@ impl Adopted {
     }
 
     /// Makes the compared range begin at `offset`, if it does not begin earlier already. It never begins
-    /// before the last range. `offset` is the start of the last block of [`OVERLAP`] bytes in which two bytes
-    /// differ. The blocks after it show nothing, because blocks of equal bytes are in many files.
+    /// before the last range. `offset` is the start of the last block of at most [`OVERLAP`] bytes in which
+    /// two bytes differ, or the start of the last range. The blocks after `offset` show nothing, because
+    /// blocks of equal bytes are in many files.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }

@@ -5,7 +5,8 @@
 //! choose the content are compared ([`Variant`]).
 //!
 //! Invariant: if the job expects a size or a digest, and the archive has another one, the file was not
-//! fetched before. Of a URL, an archive has only a keyed hash. It has no secrets.
+//! fetched before. Of a URL, this file gives an archive only a keyed hash, so that no secret in the URL is
+//! stored.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::{Event, EventKind, Kept};

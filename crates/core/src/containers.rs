@@ -1,7 +1,8 @@
-//! Decides about containers: files that have the files of a run (`--to-tar`, `--to-warc`). It makes their
-//! names, and decides when a container is full. [`Sample`] has the names of files in a tar.
+//! Decides about containers: files that contain the files of a run (`--to-tar`, `--to-warc`). This file makes
+//! the names of containers, and decides when a container is full. [`Sample`] has the names of files in a tar.
 //!
-//! Invariant: runs of different shards never make a container of the same name.
+//! Invariant: if a list is divided into shards, the runs of two shards never make a container of the same
+//! name.
 
 mod sample;
 
@@ -54,13 +55,15 @@ impl Form {
     }
 }
 
-/// The most digits to which numbers are filled up. A `u64` has at most 20 digits.
+/// The highest number of digits to which a number is filled up with zeros. Each number with this many digits
+/// fits into a `u64`.
 const DIGITS_MOST: usize = 18;
 
 /// The number of bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
 pub const TAR_END: u64 = 1024;
 
-/// The highest bound for the size of a container. So the offset of a file in it has at most 40 bits.
+/// The highest bound for the size of a container. With this bound, the offset at which a file begins in a
+/// container has at most 40 bits.
 pub const LARGEST: u64 = 1 << 40;
 
 /// The names of the containers of a set: `train/shard-{shard:05}.tar`.
@@ -75,7 +78,8 @@ pub struct ContainerNames {
 
 impl ContainerNames {
     /// Reads a pattern. In the names of tars, `{shard}` stands for the number of the tar, from 0 on, and
-    /// `{shard:05}` for its five digits. In the names of WARCs, the field is `{number}`.
+    /// `{shard:05}` for this number with at least five digits. In the names of WARCs, the field is
+    /// `{number}`.
     ///
     /// # Errors
     /// Returns what is wrong with the pattern, in words for the user.
@@ -135,8 +139,9 @@ impl ContainerNames {
         format!("{}N{}", self.before, self.after)
     }
 
-    /// Returns the name in a path as events report it: the path of a container, and the name of a file in it.
-    /// `output` is the output folder.
+    /// Returns the name of a file in a container. `path` is the path of the file as events report it: the
+    /// path of the container, followed by this name. `output` is the output folder. Returns `None` if the
+    /// path does not lead into a container of the set.
     pub fn file_at<'p>(&self, path: &'p Path, output: &Path) -> Option<&'p Path> {
         let below = path.strip_prefix(output.join(&self.folder)).ok()?;
         let container = below.iter().next()?;
@@ -157,7 +162,7 @@ impl fmt::Display for ContainerNames {
     }
 }
 
-/// Reads the digits in the field of a pattern: `:05`.
+/// Reads the number of digits in the field of a pattern: `:05`.
 fn digits(format: &str) -> Option<usize> {
     let digits = format.strip_prefix(":0")?;
     let digits = Some(digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -176,8 +181,8 @@ impl Numbers {
     /// All numbers from 0 on.
     pub const ALL: Numbers = Numbers { first: 0, step: 1 };
 
-    /// Returns the numbers of shard `number` (from 1) of `of`: `number - 1`, and then every number that is
-    /// `of` higher.
+    /// Returns the numbers of shard `number` (from 1) of `of`: `number - 1`, and every number that is higher
+    /// by a multiple of `of`.
     pub fn of_shard(number: u64, of: u64) -> Numbers {
         let step = of.max(1);
         Numbers { first: number.saturating_sub(1) % step, step }
@@ -193,7 +198,7 @@ impl Numbers {
         number % self.step == self.first
     }
 
-    /// Returns the first number after `last`, or the first of all.
+    /// Returns the first of these numbers after `last`. Without `last`, returns the first of all.
     pub fn after(self, last: Option<u64>) -> u64 {
         let Some(last) = last else { return self.first };
         let next = last - last % self.step + self.first;
@@ -213,13 +218,13 @@ impl fmt::Display for Numbers {
 pub struct Bounds {
     /// The highest size in bytes. A file that is larger gets a container of its own.
     pub size: u64,
-    /// The highest number of files.
+    /// The highest number of files. `None` means that there is no limit.
     pub count: Option<u64>,
 }
 
 impl Bounds {
     /// Returns true if a container of this size, without its end, and with this number of files has room for
-    /// `more` bytes: those of a file, and those of the end.
+    /// `more` bytes: those of a file, and those of the end. A container without files always has room.
     pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
         let has_bytes = size.saturating_add(more) <= self.size.min(LARGEST);
         count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))

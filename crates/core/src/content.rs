@@ -2,7 +2,7 @@
 //!
 //! Login pages, virus warnings and captive portals send a status of 200 and an HTML page for any request.
 //! Code hosts may send a Git LFS pointer instead of the file. `promise` reads names, and `look` reads the
-//! first bytes. [`crate::plan`] compares the two results.
+//! first bytes. The engine calls both functions, and [`crate::plan`] decides what follows.
 
 mod look;
 mod promise;

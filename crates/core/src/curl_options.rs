@@ -4,9 +4,10 @@
 /// The translation of an option.
 #[derive(Clone, Copy)]
 pub enum To {
-    /// downhaul always does what the option requests, so the option is not needed.
+    /// The option is not needed: downhaul always does what it requests, or it makes no difference for the
+    /// files.
     Anyway,
-    /// The option makes no difference for a download. It is left out with a note.
+    /// downhaul can download the file without the option. It is left out with a note.
     LeftOut,
     /// An option of downhaul without a value.
     Flag(&'static str),
@@ -65,7 +66,7 @@ pub enum Scheme {
 /// The way in which the value of an option becomes the body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
-    /// `@FILE` stands for the content of a file, without its line ends.
+    /// `@FILE` stands for the content of a file, without its line ends and NUL bytes.
     Text,
     /// `@FILE` stands for the content of a file, with its line ends.
     Binary,
@@ -73,14 +74,15 @@ pub enum Data {
     Raw,
     /// The value is percent-encoded.
     UrlEncoded,
-    /// The value is JSON.
+    /// The value is JSON, or `@FILE` for the content of a file.
     Json,
 }
 
 /// The short name, the long names, true if the option takes a value, and the translation.
 pub type Row = (Option<char>, &'static [&'static str], bool, To);
 
-/// Returns the row of an option without its dashes. A name of one letter is a short name.
+/// Returns the row of an option. `name` is written without the dashes at its beginning. A name of one letter
+/// is a short name.
 pub fn row(name: &str) -> Option<&'static Row> {
     let mut letters = name.chars();
     match (letters.next(), letters.next()) {
@@ -106,7 +108,7 @@ pub const TABLE: &[Row] = &[
     (None, &["url-query"], true, To::UrlQuery),
     (Some('e'), &["referer"], true, To::Referer),
     (Some('C'), &["continue-at"], true, To::Continue),
-    // downhaul has an option for each of these, often under another name, or it can translate the value.
+    // downhaul has an option for most of these, often under another name.
     (Some('u'), &["user"], true, To::User),
     (None, &["oauth2-bearer"], true, To::Option("bearer")),
     (Some('A'), &["user-agent"], true, To::Option("user-agent")),
@@ -164,7 +166,7 @@ pub const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
-    // downhaul always does what these options request, or they only concern the terminal.
+    // downhaul always does what most of these options request. The others make no difference for the files.
     (Some('L'), &["location"], false, To::Anyway),
     (Some('J'), &["remote-header-name"], false, To::Anyway),
     (None, &["remote-name-all"], false, To::Anyway),
@@ -184,7 +186,7 @@ pub const TABLE: &[Row] = &[
     (None, &["create-dirs", "remove-on-error", "retry-connrefused"], false, To::Anyway),
     (None, &["retry-all-errors", "ssl-reqd", "ssl", "no-alpn", "tr-encoding"], false, To::Anyway),
     (Some('q'), &["disable"], false, To::Anyway),
-    // These options make no difference for a download.
+    // downhaul can download the file without these options.
     (Some('v'), &["verbose"], false, To::LeftOut),
     (
         Some('i'),

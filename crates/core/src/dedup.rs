@@ -1,6 +1,6 @@
 //! Decides which complete files have the same bytes as another one (`--dedup`).
 //!
-//! Invariant: two files are the same only if they have an equal strong digest. The memory is limited.
+//! Invariant: two files are the same only if they have an equal strong digest. The memory in use is limited.
 
 use crate::digest::{Digest, Expected};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The most digests that are remembered. With their paths, they take some 25 MiB. With more files, the oldest
-/// ones are forgotten, and their duplicates are downloaded.
+/// The most digests that are remembered. With their paths, they take some 25 MiB. With more digests, the
+/// oldest ones are forgotten, and their duplicates are downloaded.
 const MOST: usize = 65_536;
 
 /// What is done with files that have the same bytes.
@@ -21,7 +21,7 @@ pub enum Dedup {
     /// The files share their blocks on the disk, until one of them is changed. If the file system cannot do
     /// that, each file has its own bytes.
     Reflink,
-    /// The files are hard links to the same bytes.
+    /// The files are hard links to the same bytes. If that is not possible, each file has its own bytes.
     Hardlink,
 }
 
@@ -49,12 +49,12 @@ pub struct MadeFrom {
 }
 
 impl MadeFrom {
-    /// Returns this source of a file.
+    /// Returns the file at `path`, from which another one was made by this method.
     pub fn new(method: Method, path: impl Into<String>) -> MadeFrom {
         MadeFrom { method, path: path.into() }
     }
 
-    /// Returns the same in words for the user.
+    /// Returns how the file was made, in words for the user.
     pub fn reason(&self) -> String {
         let what = match self.method {
             Method::Reflink => "shares its blocks with",
@@ -70,7 +70,7 @@ impl MadeFrom {
 pub struct Demands {
     /// The digests of the whole file.
     pub expected: Vec<Expected>,
-    /// The size in bytes.
+    /// The size in bytes, if it is known.
     pub size: Option<u64>,
     /// True if the digests that the user or a list gave satisfy `--verify listed`.
     pub is_listed: bool,
@@ -94,7 +94,8 @@ pub struct Original {
 }
 
 impl Original {
-    /// Returns those of these digests that were not computed of its bytes. The file may lack them.
+    /// Returns those of these digests that were not computed of the bytes of this file. The file may have
+    /// other ones.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }
@@ -124,13 +125,13 @@ impl Originals {
         }
     }
 
-    /// Returns a file that has one of these digests, with that digest.
+    /// Returns a file that has one of these digests, with that digest. Only strong digests are compared.
     pub fn find(&self, digests: &[Digest]) -> Option<(Original, Digest)> {
         let strong = digests.iter().filter(|digest| digest.algorithm.is_strong());
         strong.filter_map(|digest| Some((self.by_digest.get(digest)?.clone(), digest.clone()))).next()
     }
 
-    /// Forgets a file, because it was changed or removed.
+    /// Forgets the file of a digest, because the file was changed or removed. Its other digests are kept.
     pub fn forget(&mut self, digest: &Digest) {
         self.by_digest.remove(digest);
         self.order.retain(|one| one != digest);

@@ -55,7 +55,8 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
 ];
 
 /// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of these
-/// algorithms is refused or reported. If such a digest were ignored silently, a wrong file could be accepted.
+/// algorithms is refused or reported, unless another digest of the same file can be verified. If such a
+/// digest were ignored silently, a wrong file could be accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",

@@ -10,7 +10,7 @@
 //! - what the same command would do in another run ([`NextRun`]);
 //! - which code programs see ([`ErrorKind::code`]).
 //!
-//! Sentences for people and hints are in the command line. `docs/errors.md` is generated from this list.
+//! Explanations and hints for users are in the command line. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use std::time::Duration;
 pub enum Retry {
     /// The failure is retried, because the next attempt may succeed.
     Again,
-    /// The failure is retried only if the user says so, because the next attempt would fail in the same way
-    /// until the server, this machine or the command is changed.
+    /// The failure is retried only if the user says so, because the next attempt would probably fail in the
+    /// same way.
     Person,
-    /// The failure is never retried, because the result would be the same.
+    /// The failure is never retried, because a retry would fail too, or is not wanted.
     Never,
 }
 
@@ -77,8 +77,8 @@ pub enum WrittenBytes {
 pub enum NextRun {
     /// The command may succeed, or get further.
     May,
-    /// The command fails in the same way until something is changed: the command itself, a local file, or the
-    /// file on the server.
+    /// The command fails in the same way until something is changed: the command itself, something on this
+    /// machine, or the server.
     Fails,
 }
 
@@ -308,7 +308,7 @@ impl fmt::Display for ErrorKind {
 /// One failure: its kind, its place, and the message of the system or the server.
 ///
 /// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
-/// They never contain secrets, because URLs are added through [`crate::show::url`].
+/// They contain no secrets of URLs, because URLs are added through [`crate::show`].
 ///
 /// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. The
 /// reason is that failures are cloned, compared and written as JSON, which is not possible with a boxed
@@ -336,7 +336,8 @@ pub struct Error {
     pub http_status: Option<u16>,
 }
 
-/// A pause that a host needs. A limited number of pauses does not count as retries.
+/// A pause that a host needs. It does not count as a retry. The number of pauses is limited, except for
+/// [`Why::Shared`]. Further failures cost retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// The length of the pause, from the moment of the failure.

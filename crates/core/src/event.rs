@@ -2,8 +2,8 @@
 //! [`Progress`], which readers ask for and may miss. `docs/events.md` describes the JSON form.
 //!
 //! [`State`] is computed from the events. A screen that started late or missed events can copy it. Events may
-//! contain text from a server. The screen and the log escape it before they show it. Events never contain
-//! secrets.
+//! contain text from a server. The screen and the log escape it before they show it. Events contain no
+//! secrets of URLs, headers and logins.
 //!
 //! This file is long because it is the list of all events and their fields.
 
@@ -66,16 +66,18 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped` and
-/// `failed`. The run ends in one `summary`.
+/// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped`,
+/// `failed` and (in a preview) `planned`. The run ends in one `summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A job was added. It waits for its turn.
+    /// A job was added. It waits for its turn. An entry of a list that cannot become a job is added too, and
+    /// fails immediately.
     #[non_exhaustive]
     Queued {
-        /// The URL of the file, without secrets. If there are several mirrors, it is the first one.
+        /// The URL of the file, without secrets. If there are several mirrors, it is the first one. If there
+        /// is no job, it is the place of the mistake.
         url: String,
         /// True if the URL was given without a scheme, and https was assumed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -86,7 +88,7 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// A usable response arrived, and its bytes follow from the start of the file. If the file starts again,
+    /// The first usable response arrived, so the facts about the file are known. If the file starts again,
     /// there is another event of this kind.
     #[non_exhaustive]
     Started {
@@ -100,8 +102,8 @@ pub enum EventKind {
         /// strong validator.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
-        /// Header lines of the response that could not be read and were dropped. These lines help to find a
-        /// mistake in the server.
+        /// Notes about header lines of the response that could not be read and were dropped. They help to
+        /// find a mistake in the server.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
@@ -114,7 +116,8 @@ pub enum EventKind {
         #[serde(default)]
         bytes: u64,
     },
-    /// An attempt failed, and another one follows.
+    /// An attempt failed, and another one follows, or the job waits for another run that is working on the
+    /// file.
     #[non_exhaustive]
     Retrying {
         /// The failure.
@@ -128,8 +131,8 @@ pub enum EventKind {
         /// The offset of the first byte that will be requested. It is 0 if the file starts again.
         from: u64,
     },
-    /// One of several sources is not used any more. It failed, is many times slower than another one, has a
-    /// different file, or sent wrong bytes.
+    /// One of several sources is not used any more, or not before the job is tried again. It failed, is many
+    /// times slower than another one, has a different file, or sent wrong bytes.
     #[non_exhaustive]
     MirrorLeft {
         /// The URL of the source, without secrets.
@@ -152,7 +155,7 @@ pub enum EventKind {
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
-        /// The place where the expected digest was found: `X-Checksum-SHA256`.
+        /// The place where the expected digest was found, such as `X-Checksum-SHA256`, or the signature.
         source: String,
     },
     /// The file is complete and has its final name.
@@ -162,8 +165,8 @@ pub enum EventKind {
         path: String,
         /// The size of the file in bytes.
         bytes: u64,
-        /// The number of bytes that were received for the file in this run. It is lower than `bytes` if
-        /// earlier bytes were used, and higher if bytes were fetched twice.
+        /// The number of bytes that were received for the file in this run. It may be lower than `bytes`, for
+        /// example because earlier bytes were used, or higher, because bytes were fetched twice.
         #[serde(default)]
         fetched: u64,
         /// The length of a chunk in bytes, if digests of chunks were known.
@@ -187,12 +190,13 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, because the existing file of this name is kept, because an earlier run
-    /// downloaded it (`--archive`), or because another run is working on it (`--if-locked skip`).
+    /// The file was not downloaded. One of these was the reason: the existing file of this name is kept, an
+    /// earlier run downloaded it (`--archive`), it was made from another file (`--dedup`), another job of
+    /// this run downloads it, or another run is working on it (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
-        /// The path of the existing file, of the file of the earlier run, or of the file that another run is
-        /// working on.
+        /// The path of the existing file, of the file of the earlier run, of the file that was made, or of
+        /// the file that another run is working on. If another job downloads the file, this is its name.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
@@ -348,7 +352,8 @@ impl EventKind {
         EventKind::skipped(Kept { path: path.into(), reason: LEFT.into(), ..Kept::default() })
     }
 
-    /// Returns true if a file ended with this event and is complete.
+    /// Returns true if a job ended with this event, and its file is complete, or another job of the run
+    /// downloads this file.
     pub fn is_complete(&self) -> bool {
         match self {
             EventKind::Finished { .. } => true,
@@ -467,7 +472,7 @@ pub struct Progress {
     pub bytes: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The time since the first request, in seconds.
+    /// The time since the job began, in seconds.
     pub seconds: f64,
     /// The remaining wait in seconds (phase `waiting`).
     #[serde(default)]

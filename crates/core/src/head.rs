@@ -2,8 +2,8 @@
 //! dangerous.
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
-//! lines is written again without these lines, so that the strict library reads the head as it was understood
-//! here. `docs/leniency.md` lists all cases for users.
+//! lines is written again in the usual form, without the lines that cannot be read. So the strict library
+//! reads the head as it was understood here. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
 //! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
@@ -43,8 +43,8 @@ const TRANSFER: &str = "transfer-encoding";
 pub struct Tidied {
     /// The head. The blank line at its end is included.
     pub head: Vec<u8>,
-    /// The dropped lines and the reasons, in words for the user. The texts contain parts of the received
-    /// lines.
+    /// The first dropped lines and the reasons, in words for the user. The texts contain parts of the
+    /// received lines.
     pub dropped: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) const TWO_ENDS: Refused = Refused("it has both a Content-Length and a
 /// Returns the length of the head at the beginning of these bytes, including its blank line. Returns `None`
 /// if the end of the head has not arrived. `looked_at` is the number of bytes that an earlier call has read.
 pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
-    // Empty lines before the status line are accepted. RFC 9112, section 2.2, requires the same of servers
+    // Empty lines before the status line are accepted. RFC 9112, section 2.2, recommends the same to servers
     // for requests.
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     // The blank line may begin in bytes that the earlier call has read.
@@ -93,8 +93,8 @@ pub fn status(head: &[u8]) -> Option<u16> {
 }
 
 /// Splits a status line into its version, its status of three digits, and its reason. Like curl, this
-/// function accepts any version and any blanks between the three parts. Some gateways answer over HTTP/1 with
-/// `HTTP/2.0 200`.
+/// function accepts any version number and any blanks between the three parts. Some gateways answer over
+/// HTTP/1 with `HTTP/2.0 200`.
 fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (protocol, rest) = line.split_at_checked(5)?;
     let version_end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
@@ -110,8 +110,8 @@ fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 /// Returns the status line with a version that the HTTP library accepts (1.0 or 1.1). Returns `None` if the
-/// line has such a version already. Also returns `None` if the line cannot be read, because the library then
-/// reports the error.
+/// library accepts the line as it is. Also returns `None` if the line cannot be read, because the library
+/// then reports the error.
 fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     let is_proper =
         matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);
@@ -120,8 +120,8 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     Some([b"HTTP/", version, b" ", status, b" ", reason].concat())
 }
 
-/// Reads a complete head, as [`end`] found it. Returns `None` if the head is valid. Otherwise returns a valid
-/// head, in which the lines that cannot be read are missing.
+/// Reads a complete head, as [`end`] found it. Returns `None` if the head needs no change. Otherwise returns
+/// the changed head, in which the lines that cannot be read are missing.
 ///
 /// # Errors
 /// Returns why the response must be refused.
@@ -180,7 +180,7 @@ struct Reader<'h> {
     lines: usize,
     /// True if the previous line was kept, so that a folded line continues it.
     kept: bool,
-    /// True if the kept lines differ from the received ones.
+    /// True if the head must be written again.
     changed: bool,
 }
 

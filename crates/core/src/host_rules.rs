@@ -104,7 +104,8 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// The options of a rule. For an option that is `None`, the value for all hosts is used.
+/// The options of a rule. An option that is `None` is taken from a less specific rule, or from the settings
+/// for all hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostOptions {
@@ -151,7 +152,7 @@ impl HostRules {
         &self.0
     }
 
-    /// Returns the highest number of connections for one file that begins at this URL, if a rule says so.
+    /// Returns the highest number of connections for one file whose first URL this is, if a rule says so.
     pub fn connections(&self, url: &Url) -> Option<usize> {
         self.first(url, |options| options.connections).map(|(_, most)| most)
     }
@@ -161,8 +162,8 @@ impl HostRules {
         self.first(url, |options| options.max_per_host).map(|(_, most)| most)
     }
 
-    /// Returns the number of the rule that limits the rate of this URL, and the rate. All URLs with the same
-    /// rule share the limit of this rule.
+    /// Returns the position (in [`HostRules::all`]) of the rule that limits the rate of this URL, and the
+    /// rate in bytes a second. All URLs with the same rule share the limit of this rule.
     pub fn limit_rate(&self, url: &Url) -> Option<(usize, u64)> {
         self.first(url, |options| options.limit_rate)
     }

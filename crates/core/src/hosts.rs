@@ -26,7 +26,7 @@ pub const LONGEST: u64 = 256 * 1024;
 /// After this time a host may have other limits. One more connection than the limit is then tried.
 const FRESH: Duration = Duration::from_secs(86_400);
 
-/// After this time an entry is removed, and a run has to find its numbers again.
+/// After this time the limits or the other numbers of an entry are removed, and a run has to find them again.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What is known about hosts, by origin.
@@ -42,7 +42,7 @@ struct Entry {
     /// The highest number of files that the host serves in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
-    /// The time when the limit was found, in seconds since 1970.
+    /// The time when the limits were found, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<u64>,
     /// The numbers with which a run starts.
@@ -105,7 +105,8 @@ impl Hosts {
         }
     }
 
-    /// Records what a run found. What it did not find stays as it was.
+    /// Records what a run found. Facts that the run did not find stay as they were. An invalid origin or
+    /// number is ignored.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
         let old = self.0.get(origin).copied().unwrap_or_default();
         let entry = Entry { start: old.start_after(learned, now), ..old.limits_after(learned, now) };

@@ -23,7 +23,8 @@ struct Policy {
 
 impl SecureHosts {
     /// Records a `Strict-Transport-Security` header of a response from this URL. The response must have come
-    /// over https with a certificate that was checked. A header that cannot be read is ignored.
+    /// over https with a certificate that was checked. A header that cannot be read is ignored. After a
+    /// `max-age` of 0, the host is forgotten.
     pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
         let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
             return;
@@ -122,7 +123,7 @@ mod tests {
             (&[plain], "https://h.example/", None),
             (&[all], "http://a.b.h.example/", Some("https://a.b.h.example/")),
             (&[all], "http://xh.example/", None),
-            // A full stop of another script counts as a dot, so both spellings are the same name (RFC 5891).
+            // A full stop of another script counts as a dot, so both spellings are the same name (UTS #46).
             (&[plain], "http://h\u{3002}example/", Some("https://h.example/")),
             (
                 &[("https://b\u{fc}cher.example/", "max-age=10")],

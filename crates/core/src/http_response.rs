@@ -1,9 +1,9 @@
 //! Reads the headers of an HTTP response strictly, and fills a [`Remote`] with the facts in them.
 //!
 //! These are pure functions for the engine's HTTP source. They are in this crate so that property tests and
-//! fuzzing can call them. In this crate only [`crate::throttle`] calls them. The plan gets a [`Remote`] and
-//! no headers. A response that is not usable HTTP is refused here, such as one with an unreadable range,
-//! several ranges in one body, or two different lengths.
+//! fuzzing can call them. In this crate only [`crate::throttle`] and tests call them. The plan gets a
+//! [`Remote`] and no headers. A response that is not usable HTTP is refused here, such as one with an
+//! unreadable range, several ranges in one body, or two different lengths.
 
 mod digests;
 mod disposition;
@@ -21,7 +21,8 @@ use std::time::{Duration, SystemTime};
 use url::Url;
 
 /// A Last-Modified date is a strong validator if it is at least this much earlier than the Date of the
-/// response. The number is from RFC 7232, section 2.2.2. RFC 9110 gives no number.
+/// response. The number is from RFC 7232, section 2.2.2. RFC 9110, section 8.8.2.2, requires only one second,
+/// but also that the two times can be compared.
 const STRONG_AFTER: Duration = Duration::from_secs(60);
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
@@ -66,8 +67,7 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
-    // The body of a 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections
-    // 15 and 15.3.4).
+    // A 203 is treated as 200, and so is an unknown 2xx (RFC 9110, sections 15 and 15.3.4).
     let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
@@ -89,7 +89,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     };
     // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a
     // strong ETag belongs to exactly one of these bodies (RFC 9110, section 8.8.3.3). A body without a size
-    // is compressed while it is sent, and its ETag may then be wrong.
+    // is usually compressed while it is sent, and its ETag may then be wrong.
     let can_be_joined = coding.is_none() || (matches!(validator, Validator::Etag(_)) && size.is_some());
     let mut remote = Remote::whole(url.clone());
     if let Some(range) = range.filter(|_| everything.is_none()) {

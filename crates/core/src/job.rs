@@ -1,6 +1,6 @@
 //! [`Job`]: one file to download, with its sources, its destination, its expected content, and its options.
-//! This file also decides which URLs are accepted, and which scheme is assumed for a URL without one. Headers
-//! are decided about in `header`.
+//! This file also decides which URLs are accepted, and which scheme is assumed for a URL without one.
+//! `header` decides which headers are accepted.
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 
@@ -30,10 +30,10 @@ pub use url::{Position, Url};
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// The URLs of the file, at least one. If there are several, they are mirrors. If a strong digest of the
-    /// whole file or of its chunks is known, the mirrors are used together. Otherwise a mirror is used only
-    /// after the mirrors before it have failed. The file then starts again, because the mirrors may have
-    /// different bytes.
+    /// The URLs of the file, at least one. If there are several, they are mirrors. If the size and a strong
+    /// digest of the file (or digests of its chunks) are known, the mirrors are used together, unless the
+    /// bytes are written in order to a pipe or a program. Otherwise a mirror is used only after the mirrors
+    /// before it have failed. The file then starts again, because the mirrors may have different bytes.
     pub urls: Vec<Url>,
     /// The author of the URLs. This decides which URLs get the headers and logins in the settings.
     pub named_by: NamedBy,
@@ -50,7 +50,7 @@ pub struct Job {
     pub expected: Vec<Expected>,
     /// Digests that the chunks of the file must have, from a list.
     pub chunks: Option<ChunkHashes>,
-    /// The size that the file must have, in bytes, from a list.
+    /// The size that the file must have, in bytes, if a list or the caller gave it.
     pub size: Option<u64>,
     /// The highest number of connections for this file. With `None`, the settings of the session apply.
     pub connections: Option<usize>,
@@ -79,7 +79,8 @@ pub struct Job {
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
     /// with these bytes. If the settings require a digest from a list or a signature, the job fails.
     pub range: Option<ByteRange>,
-    /// The network of the session that is used for the requests. 0 is that of its settings.
+    /// The network of the session that is used for the requests. 0 is the network in the settings of the
+    /// session.
     pub network: u32,
     /// Jobs with a higher number start before those with a lower one, and get further connections first.
     pub priority: i32,
@@ -87,7 +88,8 @@ pub struct Job {
     pub notes: Vec<String>,
     /// The unknown keys of a JSON line. They are copied to the first and the last event of the job.
     pub extra: serde_json::Map<String, serde_json::Value>,
-    /// The number of its line in the list or of its URL in the arguments, from 1. Names may contain it.
+    /// The number of its line in the list or of its URL in the arguments, from 1. It is 0 if there is no such
+    /// number. Names may contain it.
     pub line: u64,
     /// True if the job is a line of a lock file. If the lock file has several lines of one name, the last one
     /// counts.
@@ -138,7 +140,8 @@ impl Job {
     /// ([`fragment::take_digests`]), the file must have that digest.
     ///
     /// # Errors
-    /// Returns the errors of [`parse_given`], and `url.invalid` if the fragment has a malformed digest.
+    /// Returns the errors of [`parse_given`], and `url.invalid` if the fragment has a malformed digest or two
+    /// different digests of one algorithm.
     pub fn given(url: &str) -> Result<Self, Error> {
         let (url, assumed_https) = parse_given(url)?;
         Job::with_digests(url).map(|job| Job { assumed_https, ..job })
@@ -147,7 +150,8 @@ impl Job {
     /// Returns a job for the file at a URL. If the fragment has a digest, the file must have that digest.
     ///
     /// # Errors
-    /// Returns `url.invalid` if the fragment has a malformed digest.
+    /// Returns `url.invalid` if the fragment has a malformed digest or two different digests of one
+    /// algorithm.
     pub fn with_digests(mut url: Url) -> Result<Self, Error> {
         let digests = fragment::take_digests(&mut url);
         let note = fragment::note(&url);
@@ -172,7 +176,7 @@ impl Job {
 
     /// Writes the file in order to this writer, whose calls may block. The writer is dropped at the end. The
     /// engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. Written bytes cannot be
-    /// taken back, so if the file had to start again, the job fails with `output.started`. A writer that
+    /// taken back, so if the file has to start again, the job fails with `output.started`. A writer that
     /// blocks forever also keeps its thread forever, even if the session stops.
     #[must_use]
     pub fn to_writer(self, writer: impl JobWriter + 'static) -> Self {
@@ -230,7 +234,7 @@ impl Job {
         self
     }
 
-    /// Adds a header to all requests for this file; see [`Job::headers`].
+    /// Adds a header to the requests for this file; see [`Job::headers`].
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.add(name, value);
@@ -304,7 +308,8 @@ impl Job {
     /// Adds a mirror. Its URL may have any form that a user may write.
     ///
     /// # Errors
-    /// Returns the errors of [`Job::given`].
+    /// Returns the errors of [`Job::given`], and `url.invalid` if a different digest of the same algorithm
+    /// was added before.
     pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
         let (mut url, _) = parse_given(url)?;
         let digests = fragment::take_digests(&mut url);
@@ -399,7 +404,7 @@ pub enum Destination {
     Server,
     /// Below the output folder, under this name.
     Name(SafeName),
-    /// To this path, which is absolute or below the output folder. The user gave it with `-o`.
+    /// To this path, which is absolute or below the output folder (`-o`).
     Path(PathBuf),
     /// To standard output, in order.
     Stdout,
@@ -411,7 +416,7 @@ pub enum Destination {
     Writer(Writer),
 }
 
-/// A writer to which a job can write the bytes of its file. Every [`Write`] is one.
+/// A writer to which a job can write the bytes of its file. Every [`Write`] that is [`Send`] is one.
 pub trait JobWriter: Send {
     /// Writes all bytes.
     ///
@@ -500,7 +505,7 @@ pub enum IfExists {
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
-    /// Download to the next free name of the form `name (1).ext`.
+    /// If the name is taken, download to the next free name, such as `name (1).ext`.
     Rename,
     /// Download and replace the file, unless a given digest or the server's answer shows that it is the same
     /// file. An equal size alone is not enough.
@@ -545,7 +550,7 @@ pub enum IfLocked {
 /// Reads a URL that can be downloaded over HTTP.
 ///
 /// # Errors
-/// Returns `url.invalid` or `url.scheme`, with the given text (without secrets) and a suggestion.
+/// Returns `url.invalid` or `url.scheme`, with the given text (without secrets) and the reason.
 pub fn parse_url(text: &str) -> Result<Url, Error> {
     parse_url_with(text, |scheme| matches!(scheme, "http" | "https"))
 }
@@ -570,7 +575,7 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
             "an IPv6 address in a URL cannot have a zone. Leave out % and the zone, and give --interface NAME"
                 .to_string()
         }
-        // The host ends before the password does.
+        // A `#`, `/` or `?` in the password ends the part of the URL that names the host.
         url::ParseError::InvalidPort if text.contains('@') => {
             "invalid port number. In a password, write # as %23, / as %2F and ? as %3F".to_string()
         }

@@ -7,7 +7,7 @@
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
 //! on the disk were read and have the CRC in the claim. Therefore damage to the journal or to the partial
-//! file never makes a wrong byte valid.
+//! file makes no wrong byte valid, unless two CRCs are equal by chance.
 
 use crate::digest::Expected;
 use crate::identity::Origin;
@@ -111,8 +111,9 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a journal up to the first record that is not readable. Returns `None` if its format is another one,
-/// or if its start is not readable. Claims of bytes that the file cannot have are left out.
+/// Reads the start of a journal, and its claims up to the first record that is not a readable claim. Returns
+/// `None` if its format is another one, or if its start is not readable. Claims of no bytes, or of bytes that
+/// the file cannot have, are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };
@@ -142,7 +143,7 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // If this record is left out, a later run fetches the claimed bytes again. No other harm is done.
+    // If this record is left out, a later run fetches the bytes again. No other harm is done.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -150,7 +151,8 @@ fn append(bytes: &mut Vec<u8>, record: &Record) {
     bytes.extend(payload);
 }
 
-/// Removes the next record from the bytes and returns it.
+/// Removes the next record from the bytes and returns it. Returns `None` if the record is incomplete or
+/// damaged.
 fn take(rest: &mut &[u8]) -> Option<Record> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (crc, after) = after.split_first_chunk::<4>()?;

@@ -4,8 +4,9 @@
 //! equal up to the first dot are one sample. So each file is a sample of two members: `KEY.EXTENSION` with
 //! the bytes of the file, and `KEY.json` with its description, which is what a lock file says about it.
 //!
-//! Invariant: a key has no dot, and two names of files never have the same two members. Runs of different
-//! shards never make the same key.
+//! Invariant: a key has no dot, and the two members of a file have different names. [`Sample::of`] may give
+//! the same key to two files (`a.b.jpg` and `a_b.jpg`). [`Sample::with_hash`] does that only if two hashes of
+//! 64 bits are equal by chance, even for runs of different shards.
 
 use super::Numbers;
 use crate::name::{mark, split_extension};
@@ -26,7 +27,8 @@ pub struct Sample {
 
 impl Sample {
     /// Returns the members of the file with this name below the output folder. Dots before the extension
-    /// become `_`. A name with `/` has folders.
+    /// become `_`. A name with `/` has folders. The file `NAME.json` becomes `NAME.data.json`, because
+    /// `NAME.json` is its description.
     pub fn of(name: &str) -> Sample {
         let (folder, file) = name.rsplit_once('/').map_or(("", name), |(folder, file)| (folder, file));
         let (stem, extension) = split_extension(file);
@@ -48,7 +50,8 @@ impl Sample {
         Sample { key: format!("{key}~{}", mark(hashed.as_bytes())), extension }
     }
 
-    /// Returns the sample whose file is the member with this name.
+    /// Returns the sample whose file is the member with this name. The member must not be a description.
+    /// Returns `None` if the name has no extension.
     pub fn of_member(member: &str) -> Option<Sample> {
         let file = member.rfind('/').map_or(0, |slash| slash + 1);
         let (key, extension) = member.split_at(file + member[file..].find('.')?);

@@ -44,8 +44,8 @@ pub const ENOUGH: usize = 4096;
 pub enum Look {
     /// The beginning of an HTML page.
     Page,
-    /// The beginning of a part of an HTML page, or a comment that has not ended. It is a page only if the
-    /// server says that the content is HTML.
+    /// The beginning of a part of an HTML page, or a comment that has not ended. It counts as a page only if
+    /// the server says that the content is HTML.
     Fragment,
     /// A Git LFS pointer, which is a text that names the file.
     LfsPointer,

@@ -2,7 +2,7 @@
 //! answered with a login.
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
-//! No byte of a header is changed, even if the header is not UTF-8. In the texts that are read here, each
+//! The bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each
 //! character stands for one byte (see `super::octets`).
 
 use super::digest::DigestChallenge;
@@ -123,7 +123,7 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Reads `scheme`, `scheme token68` or `scheme name=value, ...`.
+    /// Reads `scheme`, `scheme token68` or `scheme name=value, ...`. Returns `None` at the end of the header.
     fn challenge(&mut self) -> Option<(&'t str, Vec<Parameter>)> {
         loop {
             self.skip(|c| c == ',' || c.is_ascii_whitespace());

@@ -1,7 +1,7 @@
 //! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
-//! The hash functions come from the caller, since this crate contains none. The caller also counts how often
-//! a nonce was used.
+//! The hash functions come from the caller, since this crate does not contain them. The caller also counts
+//! how often a nonce was used.
 //!
 //! Invariant: the texts of a challenge are hashed and sent back as the bytes that the server sent. User names
 //! and passwords are in UTF-8, as in curl and browsers, even if the challenge has no `charset`.
@@ -77,7 +77,8 @@ pub struct Authorized<'a> {
 }
 
 impl DigestChallenge {
-    /// Reads the parameters of a challenge. Returns `None` if a parameter is missing or has an unknown value.
+    /// Reads the parameters of a challenge. Returns `None` if `realm` or `nonce` is missing, or if
+    /// `algorithm` or `qop` has no known value.
     pub(super) fn of<'p>(parameter: &dyn Fn(&str) -> Option<&'p str>) -> Option<DigestChallenge> {
         let name = parameter("algorithm");
         let upper = name.unwrap_or("MD5").to_ascii_uppercase();
@@ -119,7 +120,7 @@ impl DigestChallenge {
     }
 
     /// Returns the value of `Authorization` for a request. Returns `None` if the user name or a text of the
-    /// challenge contains control characters.
+    /// challenge contains control characters other than tabs.
     pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Option<HeaderValue> {
         let Authorized { method, body, target, count, cnonce } = request;
         let of_body = hash(self.algorithm, body);

@@ -45,7 +45,7 @@ pub fn without_userinfo(url: &Url) -> Url {
 }
 
 /// Returns a header value that HTTP libraries neither show nor keep in their compression tables (RFC 7541,
-/// section 7.1.3). Returns `None` if the text contains control characters.
+/// section 7.1.3). Returns `None` if the text contains control characters other than tabs.
 pub fn hidden(text: &[u8]) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(text).ok()?;
     value.set_sensitive(true);
@@ -63,7 +63,7 @@ pub fn basic(login: &Login) -> Option<HeaderValue> {
 }
 
 /// Returns the value of `Authorization` for a bearer token (RFC 6750, section 2.1). Returns `None` if the
-/// token contains control characters.
+/// token contains control characters other than tabs.
 pub fn bearer(token: &Secret) -> Option<HeaderValue> {
     hidden(format!("Bearer {}", token.expose()).as_bytes())
 }

@@ -109,8 +109,8 @@ impl SecretKind {
             // The user named the host, so a document or a redirect may lead to it. The pattern of the rule
             // decides if http is allowed.
             SecretKind::HostRule => going.is_of_job,
-            // The user named the host here too. Without TLS, the secret is sent only if the user gave the URL
-            // without TLS.
+            // The user named the host here too. Without TLS, the secret is sent only if the URL that the user
+            // gave has no TLS either.
             SecretKind::HeaderFor | SecretKind::Netrc => match going.to.scheme() {
                 "https" => going.is_of_job,
                 _ => going.by_person && going.given.scheme() == "http",

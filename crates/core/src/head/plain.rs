@@ -6,7 +6,7 @@
 use super::{BYTES_MOST, LINES_MOST, TRANSFER, is_token, trimmed};
 
 /// Returns true if these bytes begin with the head of a final response that is certainly valid. This takes a
-/// tenth of the time of [`super::tidy`]. If it is false, [`super::tidy`] decides.
+/// tenth of the time of [`super::tidy`]. If the result is false, [`super::tidy`] decides.
 pub fn is_plain(bytes: &[u8]) -> bool {
     let [
         b'H',

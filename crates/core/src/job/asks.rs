@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A request that is not a plain GET. It is sent over one connection, and its response is never resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sends {
-    /// The method, such as `POST` (RFC 9110, section 9). It is not `HEAD`.
+    /// The method, such as `POST` (RFC 9110, section 9). It is not `HEAD`, `CONNECT` or `TRACE`.
     method: String,
     /// The body with its media type.
     body: Option<(Body, String)>,
@@ -109,7 +109,7 @@ impl ByteRange {
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
         let first = number(first).ok_or(FORMS)?;
         let last = if last.is_empty() { None } else { Some(number(last).ok_or(FORMS)?) };
-        // The offset after the last byte must be a number, too.
+        // The offset after the last byte must fit into a `u64` too.
         match last.is_none_or(|last| last >= first && last < u64::MAX) && first < u64::MAX {
             true => Ok(ByteRange { first, last }),
             false => Err(FORMS.into()),

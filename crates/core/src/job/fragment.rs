@@ -1,7 +1,8 @@
 //! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
 //!
-//! Invariant: a fragment that looks like a digest is read as a digest, or is an error. Any other fragment is
-//! ignored.
+//! Invariant: a part of a fragment that has the name of an algorithm (of more than two letters) before `=` or
+//! `:` is a digest or an error. Other parts are used if they are valid digests, and are ignored otherwise.
+//! Forty digits alone cause a note.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;

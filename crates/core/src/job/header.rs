@@ -6,7 +6,8 @@ use super::{Headers, Url};
 use crate::head::is_token;
 use crate::secret::Secret;
 
-/// Headers that only downhaul itself may set. With other values, offsets and digests would be wrong.
+/// Headers that only downhaul itself may set. With other values, offsets and digests could be wrong, or a
+/// response could not be read.
 const OURS: [&str; 9] = [
     "accept-encoding",
     "range",

@@ -38,7 +38,7 @@ impl Replacement {
 
 impl Addresses {
     /// Returns rules for addresses. The replacements are made in this order. Relative addresses begin at
-    /// `base`. Without it, an address without a scheme must begin with the name of a host.
+    /// `base`. Without it, an address without a scheme must begin with the name or the address of a host.
     pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
         Addresses { replacements: replacements.into(), base }
     }
@@ -88,7 +88,7 @@ impl Addresses {
         let has_host = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
         let all = || texts.iter().map(|text| self.replaced(text));
         // The caller may have split a URL at a semicolon that belongs to it. The part after such a semicolon
-        // is no relative address, so a text with a scheme has no relative addresses beside it.
+        // is no relative address, so relative addresses count only if no text has a scheme.
         all().all(|text| has_host(&text))
             || self.base.is_some() && all().all(|text| !text.is_empty() && !job::has_scheme(&text))
     }

@@ -1,7 +1,7 @@
 //! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
 //! file, such as ` out=NAME`. Scripts write these files.
 //!
-//! The options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
+//! Most options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
 //! A note names each of the other options once.
 
 use super::addresses::Addresses;
@@ -87,7 +87,7 @@ impl<R: Read> Entries<R> {
                 Ok(())
             }
             "user-agent" => add_header(job, "User-Agent", Ok(value.into())),
-            // aria2 opens at most as many connections as the smaller of these two numbers.
+            // For one server, aria2 opens at most as many connections as the smaller of these two numbers.
             "split" | "max-connection-per-server" => number(value).map(|most| {
                 let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
                 job.connections = Some(job.connections.map_or(most, |other| other.min(most)));

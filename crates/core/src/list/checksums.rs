@@ -30,7 +30,7 @@ pub struct Checksums {
 pub struct Entry {
     /// The name of the file in the list. It may be a path. Its escapes are decoded, and the backslashes of a
     /// Windows path are replaced by slashes. It is empty if the line has no name, or only a name for standard
-    /// input (`-`).
+    /// input (`-`, or `stdin` of openssl).
     pub name: String,
     /// The digest of the file.
     pub digest: Digest,

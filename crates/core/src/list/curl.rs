@@ -1,8 +1,9 @@
-//! Reads configuration files of curl (`-K`) as lists: their URLs, the names of the files, and the headers.
+//! Reads configuration files of curl (`-K`) as lists: their URLs, the names and the folder of the files, the
+//! headers, and the highest rate.
 //!
 //! curl sends the headers of a section with each request of the section, and gives the first name to the
-//! first URL. So a section is read as a whole. `next` ends a section. Notes name the options that are
-//! not used.
+//! first URL. So a section is read as a whole. `next` ends a section. A note names the options that are
+//! ignored. An option that would change a file or its way is a mistake.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -87,7 +88,7 @@ fn value(text: &str) -> String {
 
 /// What a list does with an option.
 enum Use {
-    /// It is read, or it requests what downhaul does anyway.
+    /// It is ignored, since it requests what downhaul does anyway, or since it has no effect on a file.
     Silent,
     /// It changes neither which file is downloaded nor through which servers. A note names it.
     Noted,

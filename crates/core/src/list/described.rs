@@ -12,7 +12,7 @@ use crate::job::{Destination, Job, NamedBy, parse_url};
 use crate::name::{SafeName, unescaped};
 use serde_json::{Map, Value};
 
-/// The keys of these documents whose values are arrays of files.
+/// The keys of these documents whose values are arrays with descriptions of files.
 const KEYS: [&str; 2] = ["\"resources\"", "\"@graph\""];
 
 /// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so it may

@@ -1,7 +1,7 @@
 //! Recognises the form of a list by its content and its name, and reads its jobs.
 //!
-//! Invariant: a list in the form of lines is recognised by its first line alone, so that a pipe is read as
-//! its lines arrive.
+//! Invariant: a list in the form of lines is recognised as soon as its first line was read (apart from
+//! comments and blank lines), so that a pipe is read as its lines arrive.
 
 use super::addresses::Addresses;
 use super::columns::Columns;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use url::Url;
 
-/// The form of a list is recognised by this many bytes at its beginning. Comments may come before the root
-/// element of a Metalink document.
+/// The form of a list is recognised by at most this many bytes at its beginning. Comments may come before the
+/// root element of a Metalink document.
 pub const BEGINNING: usize = 8 * 1024;
 
 /// The form of a list.
@@ -127,7 +127,7 @@ impl Facts {
             (_, "tsv" | "tab") => return Form::Table(separator(b'\t')),
             _ => {}
         }
-        // If the user named columns, the list is a table.
+        // If the user named columns, the list is a table, unless it begins as XML or JSON does.
         let table = table::separator(&text, &self.columns);
         let named = Some(b',').filter(|_| self.columns != Columns::default());
         match table.or(named) {
@@ -144,8 +144,8 @@ impl Facts {
 }
 
 impl Form {
-    /// Returns true if the bytes at the beginning of a list are enough to recognise its form. If it is false,
-    /// more bytes are read first. `is_all` is true if no more bytes follow.
+    /// Returns true if the bytes at the beginning of a list are enough to recognise its form. If the result
+    /// is false, more bytes are read first. `is_all` is true if no more bytes follow.
     pub fn is_recognised_by(beginning: &[u8], is_all: bool) -> bool {
         let text = String::from_utf8_lossy(beginning);
         let first = text.split_inclusive(['\n', '\r']).find(|line| {
@@ -174,7 +174,8 @@ impl Form {
     /// Returns the jobs of a list, each with the number of its line, or with 0 if it has no line of its own.
     ///
     /// # Errors
-    /// Returns an error if the text cannot be read.
+    /// Returns an error if a list that is read as a whole cannot be read. In other forms, such an error is
+    /// the last item.
     pub fn jobs<'r>(
         self,
         text: impl BufRead + Send + 'r,
@@ -235,7 +236,7 @@ fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-/// Returns the jobs of a document, or the error that it cannot be read.
+/// Returns the jobs of a document, or one error if the document cannot be read.
 fn whole(jobs: Result<Vec<AtLine>, Error>) -> Vec<AtLine> {
     jobs.unwrap_or_else(|error| vec![(0, Err(Error { kind: ErrorKind::ListUnreadable, ..error }))])
 }

@@ -1,9 +1,9 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events, except for values of keys such as `password`. `header_keys` reads the keys with headers, and
-//! `option_keys` those with options.
+//! events, but the values of keys such as `password` are hidden. `header_keys` reads the keys with headers,
+//! and `option_keys` those with options.
 //!
-//! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. Without a note, it
-//! is ignored only if the job has a strong digest.
+//! Invariant: a key with a text that seems to be a digest is used, is an error, or becomes a note. It is
+//! ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys};
@@ -16,7 +16,8 @@ use crate::show::HIDDEN;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Keys whose value is a digest with the name of its algorithm.
+/// Keys whose value is a digest of any algorithm. The value names the algorithm, except for the digits of a
+/// `checksum`.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
 /// Keys whose value has several digests: an object with a key for each algorithm, as PyPI writes it, or an
@@ -44,7 +45,8 @@ const SECRETS: [&str; 9] = [
 /// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
 const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
-/// Reads a trimmed line that begins with `{`. Returns `None` for a job that failed ([`has_failed`]).
+/// Reads a trimmed line that begins with `{`. Returns `None` for the line of a lock file about a job that
+/// failed ([`has_failed`]).
 pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     let keys = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     if has_failed(&keys) { Ok(None) } else { job(keys, addresses).map(Some) }
@@ -131,8 +133,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
     Ok(())
 }
 
-/// Returns the digests of a key whose value is an object or an array of digests. The names of unsupported
-/// digests are added to `unused`. Returns `None` for any other key.
+/// Returns the digests of a key whose value is an object or an array of digests, or the one digest of a key
+/// in [`SEVERAL`]. The names of unsupported digests are added to `unused`. Returns `None` for anything else.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());

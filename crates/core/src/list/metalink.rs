@@ -30,7 +30,7 @@ use xml::{Document, Token, attribute, bad};
 /// list of lines.
 const MOST_FILES: u64 = 50_000;
 
-/// The deepest nesting of elements. The format needs five levels, and its extensions need a few more.
+/// The deepest nesting of elements. The format needs six levels, and its extensions need a few more.
 const DEEPEST: usize = 32;
 
 /// The longest URL or hash in bytes. Servers do not accept longer URLs.

@@ -36,7 +36,8 @@ pub type AtLine = (u64, Result<Job, Error>);
 /// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
-/// Reads one line of a list. Returns `None` for blank lines and comments.
+/// Reads one line of a list. Returns `None` for blank lines, comments, `@EXPLICIT`, and lines of a lock file
+/// about jobs that failed.
 ///
 /// # Errors
 /// Returns `list.line`, `url.*` or `name.unsafe`. The caller adds the number of the line.
@@ -62,7 +63,8 @@ fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> 
     }
 }
 
-/// Returns the folder that a list gives for a file. An absolute folder is created below the output folder.
+/// Returns the folder that a list gives for a file. An absolute folder becomes a folder below the output
+/// folder. Returns `None` if the text names no folder.
 fn folder(text: &str) -> Result<Option<SafeName>, Error> {
     let text = text.trim();
     if text.split('/').all(|part| part.is_empty() || part == ".") {

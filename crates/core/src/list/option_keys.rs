@@ -1,6 +1,6 @@
 //! Reads the keys of a JSON line that are options of the job in this line.
 //!
-//! Invariant: such a key is used or is an error. It is never copied to events.
+//! Invariant: such a key is used or is an error, unless its value is `null`. It is never copied to events.
 
 use super::{bad, bare, folder};
 use crate::error::Error;

@@ -21,7 +21,7 @@ pub(super) struct Rows<R> {
     over: bool,
 }
 
-/// The number of the line in which a row begins, and its cells.
+/// The number of the line in which a row begins, and its cells. It is 0 for an error that ends the table.
 pub(super) type Row = (u64, Result<Vec<String>, Error>);
 
 /// The place of the next byte.

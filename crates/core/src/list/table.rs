@@ -187,7 +187,7 @@ impl<R: BufRead> Table<R> {
     /// Reads the first row.
     ///
     /// # Errors
-    /// Returns `list.unreadable` if the row cannot be read, or if a column is lacking.
+    /// Returns `list.unreadable` if the row cannot be read, or does not have the names of usable columns.
     pub fn new(text: R, separator: u8, facts: &Facts) -> Result<Table<R>, Error> {
         let mut rows = Rows::new(text, separator);
         let unusable =

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Read};
 /// The longest line in bytes. Servers accept URLs of at most 64 KiB, and a JSON line has a few URLs.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
-/// The number of bytes that are read at a time. It is the size of a pipe on Linux.
+/// The number of bytes that are read at a time. It is the usual capacity of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
 /// The byte that replaces half a character of UTF-16. It does not occur in UTF-8, so the line is refused

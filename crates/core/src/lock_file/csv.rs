@@ -1,7 +1,8 @@
 //! Lock files as tables (RFC 4180), for programs that read tables. The first row has the names of the
-//! columns. Each further row has the facts of a line of JSON.
+//! columns. Each further row has the facts of a line of JSON, except for the record.
 //!
-//! Invariant: every row has a cell for each column, and [`read`] reads what [`row`] wrote.
+//! Invariant: every row has a cell for each column, and [`read`] reads what [`row`] wrote about an entry with
+//! a status.
 
 use super::{Entry, Status, digest_key};
 use crate::digest::Algorithm;

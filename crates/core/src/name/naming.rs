@@ -1,7 +1,7 @@
 //! Chooses the name of a file that was not given one (`--names`, `--folders`, `--name-template` and
 //! `--windows-names`).
 //!
-//! Invariant: the result depends only on the job, the URL of the response and the server's
+//! Invariant: the result depends only on the options, the job, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
 
 use super::{NumberForm, SafeName, Template};

@@ -1,8 +1,9 @@
 //! Templates of names (`--name-template`), such as `{host}/{path[-2:]}/{sha256:.2}/{name}`.
 //!
 //! Invariant: each component of a name is made safe like the name that a server chooses, whatever the values
-//! are. Only a `/` of the template itself, and the folders of `{path}`, begin a new component. A component
-//! that is too long is cut and gets a hash.
+//! are. Only a component that is `{name}` stays as it is, because it is safe already. Only a `/` of the
+//! template itself, and the folders of a component that is `{path}`, begin a new component. A component that
+//! is too long is cut and gets a hash.
 
 use super::{SafeName, endings, text};
 use crate::digest::Algorithm;
@@ -81,7 +82,7 @@ impl Template {
     /// Returns the name of the file of a job. `file` is the name that it would have without a template.
     ///
     /// # Errors
-    /// Returns what the job lacks, in words for the user.
+    /// Returns what the job lacks, or which part of the name cannot be used, in words for the user.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
         let url = job.urls.first().ok_or("it has no URL")?;
         let mut all = Vec::new();

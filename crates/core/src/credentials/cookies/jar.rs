@@ -53,7 +53,7 @@ impl Jar {
     }
 
     /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
-    /// nor hide a secure one (section 5.7, step 15).
+    /// nor hide a secure one (section 5.7).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {

@@ -20,7 +20,7 @@ const HTTP_ONLY: &str = "#HttpOnly_";
 /// character was not UTF-8, and is a mistake too.
 ///
 /// # Errors
-/// Returns the first mistake if no line is a cookie.
+/// Returns the first mistake, if there is one and no line is a cookie.
 pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
     let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
