@@ -1,8 +1,8 @@
 //! Files that other tools left unfinished: the beginning of a file, or a file with a control file that says
 //! which ranges are complete.
 //!
-//! Invariant: the plan uses no byte of such a file before the end of its last complete range was compared
-//! with the server's bytes.
+//! Invariant: no file with bytes of such a file is finished before the end of its last complete range was
+//! compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
@@ -45,7 +45,8 @@ impl Adopted {
         self.ranges.last().map_or(0, |last| last.end)
     }
 
-    /// Returns the end of the last range, which is compared with the server's bytes before any byte is used.
+    /// Returns the end of the last range, which is compared with the server's bytes before the file is
+    /// finished.
     pub fn overlap(&self) -> Range<u64> {
         self.ranges
             .last()

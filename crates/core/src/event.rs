@@ -122,7 +122,7 @@ pub enum EventKind {
     Retrying {
         /// The failure.
         error: Failure,
-        /// The number of this retry, from 1. It is 0 if the retry does not count.
+        /// The number of this retry, from 1 after each progress. It is 0 if the retry does not count.
         attempt: u32,
         /// The number of retries that are allowed.
         of: u32,
@@ -131,8 +131,8 @@ pub enum EventKind {
         /// The offset of the first byte that will be requested. It is 0 if the file starts again.
         from: u64,
     },
-    /// One of several sources is not used any more, or not before the job is tried again. It failed, is many
-    /// times slower than another one, has a different file, or sent wrong bytes.
+    /// One of several sources was dropped. It failed, is many times slower than another one, has a different
+    /// file, or sent wrong bytes. A source that did not send wrong bytes may be used again later.
     #[non_exhaustive]
     MirrorLeft {
         /// The URL of the source, without secrets.
@@ -218,7 +218,7 @@ pub enum EventKind {
     Failed {
         /// The failure.
         error: Failure,
-        /// The number of retries that were used.
+        /// The number of retries that were used since the last progress.
         retries: u32,
         /// True if the retries were used up while the user was present. No new file starts then, and the run
         /// ends when the files in progress have ended.
@@ -496,7 +496,7 @@ pub enum Phase {
     Connecting,
     /// Bytes arrive.
     Receiving,
-    /// Waiting before the next attempt, or because the host asked for a pause.
+    /// Waiting before the next attempt, because the host asked for a pause, or for another run.
     Waiting,
     /// Waiting for the answer of the user.
     Asking,

@@ -64,8 +64,8 @@ pub struct Job {
     /// (scheme, host, port) of `urls` and to no other origins. They are not sent with requests for checksum
     /// lists and signatures beside the file.
     pub headers: Headers,
-    /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to URLs that the
-    /// user gave ([`Job::is_given`]), also if a document has the other URLs of the job.
+    /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to the URLs of
+    /// the job that the user gave ([`Job::is_given`]). A document may have the other URLs.
     pub user_headers: Headers,
     /// The origins (`https://host:8443`) of URLs of the job that the user gave, if `named_by` says that a
     /// document has the others.
@@ -92,7 +92,7 @@ pub struct Job {
     /// number. Names may contain it.
     pub line: u64,
     /// True if the job is a line of a lock file. If the lock file has several lines of one name, the last one
-    /// counts.
+    /// counts, unless it has no strong digest.
     pub is_recorded: bool,
     /// What is known about the file, if it was fetched by an earlier run. The job is then skipped without a
     /// request.
@@ -241,8 +241,8 @@ impl Job {
         self
     }
 
-    /// Logs in with a name and a password (HTTP Basic, RFC 7617). This adds a header as [`Job::with_header`]
-    /// does.
+    /// Logs in with a name and a password (HTTP Basic, RFC 7617). The name must not have a colon. This adds a
+    /// header as [`Job::with_header`] does.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
@@ -284,7 +284,7 @@ impl Job {
         }
     }
 
-    /// Returns true if the user gave this URL, or another URL of the same origin.
+    /// Returns true if the user gave this URL of the job, or another URL of the same origin.
     pub fn is_given(&self, settings: &Settings, url: &Url) -> bool {
         settings.sends_headers_to(url, self.named_by)
             || !self.given_origins.is_empty()

@@ -36,7 +36,7 @@ pub enum Schemes {
     /// The strongest scheme that the server offers.
     #[default]
     Any,
-    /// Basic only. It is sent without waiting for a challenge.
+    /// Basic only. It is sent to the server that the user gave without waiting for a challenge.
     Basic,
     /// Digest only, so that no password is sent.
     Digest,

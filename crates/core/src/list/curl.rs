@@ -3,7 +3,7 @@
 //!
 //! curl sends the headers of a section with each request of the section, and gives the first name to the
 //! first URL. So a section is read as a whole. `next` ends a section. A note names the options that are
-//! ignored. An option that would change a file or its way is a mistake.
+//! ignored. An option that would change which file is downloaded, or through which servers, is a mistake.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};

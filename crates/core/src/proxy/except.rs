@@ -1,4 +1,5 @@
-//! The hosts that are reached without a proxy (`--no-proxy`, `no_proxy`), by the rules of curl.
+//! The hosts that are reached without a proxy (`--no-proxy`, `no_proxy`). The rules are those of curl, except
+//! that `*` may be one of several entries.
 
 use crate::names::without_last_dot;
 use ipnet::IpNet;
