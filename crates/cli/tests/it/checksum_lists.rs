@@ -310,7 +310,7 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         place.write("file", file());
         place.write(name, text);
         let out = place.run(&["verify", "."]);
-        let table = String::from_utf8_lossy(&out.stdout).into_owned();
+        let table = String::from_utf8_lossy(&out.stdout).replace('\\', "/");
         assert!(out.status == 0 && table.contains("OK        ./file"), "{name}: {table}{}", out.stderr);
         place.write("file", "damaged");
         assert_eq!(place.run(&["verify", "."]).status, 3, "{name}");
