@@ -192,14 +192,8 @@ impl ReservedPaths {
     }
 
     fn key(&self, path: &Path) -> String {
-        let path = self.here.join(path);
-        let text = path.to_string_lossy();
-        // Splitting a path into its components removes `./` and doubled slashes, which have no meaning. Nearly
-        // all paths have neither, and splitting them would take five times as long.
-        if cfg!(unix) && !text.contains("//") && !text.contains("/.") && !text.ends_with('/') {
-            return same_file_key(&text);
-        }
-        let path: PathBuf = path.components().collect();
+        // Splitting a path into its components removes `./` and doubled slashes, which have no meaning.
+        let path: PathBuf = self.here.join(path).components().collect();
         same_file_key(&path.to_string_lossy())
     }
 
