@@ -2,9 +2,8 @@
 //! is made from a name that a server sent, and what is reported.
 //!
 //! This crate has no side effects. It uses no sockets, files, clock, random numbers or environment variables
-//! (its `clippy.toml` forbids them). Callers pass in the time, as a [`std::time::Duration`] since the start
-//! of the session, and a seed for random waits. So a test can simulate thousands of whole downloads in a
-//! second.
+//! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. So a test can
+//! simulate thousands of whole downloads quickly.
 //!
 //! The modules, in the order in which data flows:
 //!
@@ -13,6 +12,7 @@
 //! - [`name`] turns remote text into file names. [`listed_names`] finds names that occur once in a list.
 //! - [`remote`] is what a source says about a file. [`head`] and [`http_response`] read it from HTTP.
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
+//!   [`preview`] has what `downhaul plan` needs in addition.
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
 //! - [`journal`] is the record from which a later run resumes. [`identity`] decides if a file that exists
@@ -30,9 +30,10 @@
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.
 //! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`archive`] decides
-//!   which files were fetched by earlier runs. [`containers`] decides about tars and WARCs that have the
-//!   files of a run.
-//!   [`show`] escapes text and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
+//!   which files were fetched by earlier runs, and [`dedup`] which files have the same bytes. [`containers`]
+//!   decides about tars and WARCs that have the files of a run. [`warc`] makes the texts of WARC records, and
+//!   a [`transcript`] has the requests and responses of a file. [`show`] escapes text and hides secrets in
+//!   URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod address;
 pub mod adopt;

@@ -1,6 +1,6 @@
-//! [`ListedNames`]: knows of each name in a long list if another file of the list has it too. A run need not
-//! remember a name that no other file has after its file has ended, so a list of ten million files takes
-//! little memory.
+//! [`ListedNames`]: knows of each name in a long list if another file of the list has it too. If no other
+//! file has a name, the run forgets it when its file has ended. So a list of ten million files takes little
+//! memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
 //! file or a numbered form of the other, neither counts as the only one of its name.
@@ -63,12 +63,13 @@ impl ListedNames {
         }
     }
 
-    /// Returns true if no other job of the list can have the path of this job.
+    /// Returns true if no other job of the list can have the path of this job. The job must be in the list.
     pub fn is_only(&self, job: &Job) -> bool {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
 
-    /// Returns true if this path was added once, and no other path that could clash with it.
+    /// Returns true if this path was added once, and no other path was added that could clash with it. By
+    /// chance, the result may also be true for a path that was not added.
     fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
         // The names of the side files of a longer name are cut, so they are not known here.
@@ -77,7 +78,8 @@ impl ListedNames {
             && self.repeated.binary_search(&key(path)).is_err()
     }
 
-    /// Returns false if no path that could clash with this one was added.
+    /// Returns true if this path was added, or one that could clash with it. By chance, the result may also
+    /// be true for other paths.
     pub fn may_have(&self, path: &str) -> bool {
         self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }

@@ -30,7 +30,8 @@ use url::Url;
 /// UTF-16 units, and a name never has more of these than bytes of UTF-8.
 pub const LONGEST: usize = 255;
 
-/// The name of a file whose URL ends in a slash. Browsers and wget use the same name.
+/// The name of a file whose URL has no usable last segment, such as a URL that ends in a slash. wget uses the
+/// same name.
 const INDEX: &str = "index.html";
 
 /// The reason why a name with a component that is too long is refused.
@@ -167,7 +168,8 @@ impl SafeName {
         self.original.as_deref()
     }
 
-    /// Returns a note for the user if the name was changed. The note contains characters that a server chose.
+    /// Returns a note for the user if the name was changed. The note may contain characters from a server or
+    /// a document.
     pub fn note(&self) -> Option<String> {
         let original = self.original()?;
         let shown: String = original.chars().take(SHOWN).collect();
@@ -270,8 +272,8 @@ pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
     (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }
 
-/// Returns a form of a path that is equal for two paths of the same file. File systems of macOS and Windows
-/// ignore case.
+/// Returns a form of a path that is equal for two paths that differ only in their case, if the system is
+/// macOS or Windows. Their file systems usually ignore case.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }

@@ -13,10 +13,10 @@ use crate::settings::{Settings, Verify};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most hosts of which a preview keeps separate sums. The files of all others are added up.
+/// The most hosts for which a preview keeps separate sums. The files of all others are added up.
 const HOSTS_MOST: usize = 1_000;
 
-/// A file of this average size or larger is fetched in segments, so the speed of large files applies.
+/// If the files of a host have this average size or more, its speed for large files is used.
 const LARGE: u64 = 1024 * 1024;
 
 /// The requests that a preview may send.
@@ -56,7 +56,7 @@ pub enum Step {
     Resume,
     /// Replace the existing file.
     Replace,
-    /// Ask the server about the existing file. What follows is not known without requests.
+    /// Ask the server about the existing file. Without requests, it is not known what follows.
     Compare,
     /// Wait for another run that works on the file, and then look at the file again.
     Wait,
@@ -106,7 +106,8 @@ pub struct HostForecast {
     pub bytes: u64,
     /// The number of files whose size is not known.
     pub unknown: u64,
-    /// About how many seconds the files of this host would take, at the last known speed.
+    /// About how many seconds the files of this host would take, at the last known speed. It is `None` if a
+    /// size or the speed is not known.
     pub seconds: Option<f64>,
 }
 

@@ -76,8 +76,8 @@ pub enum Span {
     Unchanged,
 }
 
-/// A strong validator (RFC 9110, section 8.8), or none. Bodies with equal validators belong to the same
-/// version of the file.
+/// A strong validator (RFC 9110, section 8.8), or none. Bodies of one URL with equal validators, except
+/// `Unknown`, belong to the same version of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Validator {
     /// A tag that changes with every change of a byte. In HTTP it is a strong entity tag, including its

@@ -7,6 +7,7 @@ use std::time::Duration;
 /// endless requests.
 pub const PROGRESS: u64 = 64 * 1024;
 
-/// If a `Retry-After` is longer than this, the job fails, and its message states the time. The limit is
-/// longer than common windows of rate limits (60 s), and short enough for a user to wait.
+/// If a host asks for a longer wait than this, for example with `Retry-After`, the job fails, and its message
+/// states the time. The limit is longer than common windows of rate limits (60 s), and short enough for a
+/// user to wait.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(120);

@@ -65,8 +65,8 @@ pub struct Settings {
     pub connections: Option<usize>,
     /// The highest number of connections to one host over all files, at least 1.
     pub max_per_host: usize,
-    /// The highest number of connections in total, at least 1. Each connection takes up to half a MiB of
-    /// memory and a file descriptor.
+    /// The highest number of connections in total, at least 1. Each connection takes a file descriptor. The
+    /// memory for all of them is limited.
     pub max_connections: usize,
     /// The handling of partial files of an earlier run.
     pub resume: Resume,
@@ -74,7 +74,7 @@ pub struct Settings {
     pub sync: Sync,
     /// The required verification of a file.
     pub verify: Verify,
-    /// Accepts an HTML page under any name.
+    /// Accepts an HTML page or a Git LFS pointer under any name.
     pub accept_html: bool,
     /// A checksum list for all files.
     pub checksums: Option<ChecksumList>,
@@ -89,8 +89,8 @@ pub struct Settings {
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
     pub retries: u32,
-    /// The shortest wait before a job is continued or tried again after a failure. Waits become longer with
-    /// each retry, up to 15 to 45 seconds.
+    /// The shortest wait before a job is continued or tried again after a failure, except with another mirror
+    /// or after a question. Waits become longer with each retry, up to 15 to 45 seconds or this wait.
     pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,
@@ -104,8 +104,8 @@ pub struct Settings {
     /// The longest time for one file, including all retries. The time in which a question is open, the job is
     /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
-    /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails in
-    /// the same way as a transfer without data.
+    /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and its
+    /// connection fails with `net.slow`.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
@@ -144,7 +144,7 @@ pub struct Settings {
     pub cacert: Option<PathBuf>,
     /// Trusts every certificate.
     pub insecure: bool,
-    /// The number of redirects to follow for one request.
+    /// The highest number of redirects to follow for one request.
     pub max_redirects: u32,
     /// Follows redirects from https to http.
     pub allow_downgrade: bool,
@@ -398,7 +398,8 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failed file (`--on-error`).
+/// The reaction to a failed file (`--on-error`). With each of them, a file continues by itself if new bytes
+/// arrived since its last failure, and pauses by itself if its host needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// Asks the user after each failure that may be retried. The file waits, and other files continue.

@@ -8,11 +8,11 @@ use crate::job::{Destination, Job};
 /// What decides to which shard a job belongs (`--shard-by`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardBy {
-    /// A hash of the URL and the name of the file.
+    /// A hash of the first URL and the given name of the file.
     Job,
     /// The position of the job in the list.
     Line,
-    /// A hash of the host in the URL, so that only one run sends requests to a host.
+    /// A hash of the host in the first URL, so that one run downloads all files of a host.
     Host,
 }
 

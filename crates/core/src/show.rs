@@ -71,9 +71,9 @@ const HARMLESS_WORDS: &[&str] = &[
     "passenger",
 ];
 
-/// A URL within a URL is read if it is percent-encoded up to this many times. A text that is encoded more
-/// often counts as a secret. The link of a mail filter, which contains the link of another filter, is encoded
-/// twice or three times.
+/// A URL within a URL is read if it is percent-encoded fewer than this many times. A text that is encoded
+/// more often counts as a secret. The link of a mail filter, which contains the link of another filter, is
+/// encoded twice or three times.
 const ENCODED_MOST: usize = 5;
 
 /// This many URLs within a URL are read. If there are more, the text counts as a secret, since a server could
@@ -194,7 +194,7 @@ fn query_without_secrets(query: &str) -> String {
 }
 
 /// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
-/// the form of the value. The same rules apply to a header whose name is in lower case.
+/// the form of the value. The same rules apply to the name and value of a header.
 pub fn is_secret(key: &str, value: &str) -> bool {
     is_secret_alone(key, value) || holds_a_url_with_secrets(value)
 }
@@ -242,7 +242,7 @@ fn holds_a_url_with_secrets(text: &str) -> bool {
         }
         text = Cow::Owned(decoded);
     }
-    // A text that was encoded more often is not read.
+    // A text that was encoded so often is not read.
     true
 }
 

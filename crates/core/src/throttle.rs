@@ -36,8 +36,8 @@ pub struct Waits {
 pub enum Decision {
     /// Pause, because the host named a time. This costs no retry.
     Pause(Duration),
-    /// Use fewer connections, because their number is the cause and the host named no time. This costs no
-    /// retry either.
+    /// Use fewer connections or send fewer requests, because their number is the likely cause and the host
+    /// named no time. This costs no retry either.
     Fewer,
     /// The failure counts as one of this kind.
     Fail(ErrorKind),

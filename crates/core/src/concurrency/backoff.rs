@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-/// The wait before the next connection. It grows with each failure in a row.
+/// The wait before the next connection. It grows with each failure in a row, but failures during one wait
+/// count once.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     /// The number of failures in a row.
@@ -41,8 +42,8 @@ impl Backoff {
     }
 
     /// Returns the wait after the last failure. It is 0.1 s after the first failure, doubles with each
-    /// further failure in a row, and is at most 12.8 s. The first eight waits add up to 25 s, because a host
-    /// that counts requests by the minute may accept none for about 20 s.
+    /// further one in a row, and is at most 12.8 s. The first eight waits add up to 25 s, because a host that
+    /// counts requests by the minute may accept none for about 20 s.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.waits.min(8))
     }

@@ -26,7 +26,7 @@ pub enum Observation {
     Progress {
         /// The number of bytes.
         bytes: u64,
-        /// The time that the host needs for the first byte of a response.
+        /// The shortest time so far from a request of the file to its response, with the time to connect.
         latency: Duration,
     },
     /// A response arrived.
@@ -74,7 +74,8 @@ pub struct Step {
 /// The reason for a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepReason {
-    /// The host is far away. A single connection would need seconds to reach its full speed.
+    /// The host is far away, and one connection would need long to reach its full speed, or does not fill the
+    /// line.
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
@@ -88,7 +89,7 @@ pub enum StepReason {
     NoGain,
     /// Fewer connections are tried.
     TryFewer,
-    /// The host refused more connections, or banned the client.
+    /// The host refused more connections, or banned the client, so the ceiling is below the target.
     Refused,
     /// With more connections, the goodput was less than half. The target does not change in this step.
     Collapse,

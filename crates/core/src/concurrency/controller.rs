@@ -16,14 +16,14 @@ use std::time::Duration;
 /// line.
 pub const AUTO_MOST: usize = 64;
 
-/// A host that needs at least this time for its first byte is far away. A file then gets [`FAR_TARGET`]
-/// connections as soon as the host has shown that it serves ranges, unless one connection fills the line. At
-/// such a distance, every lost packet slows a connection down for seconds.
+/// A host is far away if its first byte needs at least this time, with the time to connect. A file then gets
+/// [`FAR_TARGET`] connections as soon as the host has shown that it serves ranges, unless one connection
+/// fills the line. At such a distance, every lost packet slows a connection down for seconds.
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
 /// first connection would need half a second or more until its slow start is over. The time has two round
-/// trips: the connection is made in the first one.
+/// trips or more, since the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
 /// The first target for a host that is far away, unless one connection alone fills the line. It is half of
@@ -72,11 +72,12 @@ pub struct Controller {
     /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
     /// other without a hold.
     pub(super) steps_down: bool,
-    /// The target above which everything became slower at the last trial. It is 0 if that never happened.
+    /// The target above which everything became slower the last time that this happened. It is 0 if it never
+    /// happened.
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
-    /// The best target of this run, once it was compared with another one.
+    /// The target of the last hold, or the better one of the last comparison. It is `None` before both.
     best: Option<Level>,
     backoff: Backoff,
     pub(super) queue: Queue,
@@ -148,8 +149,8 @@ impl Controller {
 
     /// Starts at the level that an earlier run found. A controller of files does so at once. A controller of
     /// connections waits for the first bytes, which show if the host is as far away as it was then. A number
-    /// below the usual first target is not used: if it were wrong, the start would be slow, and if it is
-    /// right, the search finds it soon. Call this before all other functions.
+    /// that is not above the usual first target is not used: if it were wrong, the start would be slow, and
+    /// if it is right, the search finds it soon. Call this before all other functions.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -157,7 +158,7 @@ impl Controller {
         }
     }
 
-    /// Returns the best target so far, if it was compared with another one.
+    /// Returns the best target so far: that of the last hold, or the better one of the last comparison.
     pub fn best(&self) -> Option<Level> {
         self.best
     }
@@ -268,8 +269,8 @@ impl Controller {
         self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
 
-    /// Makes the present target the ceiling, for a host that becomes slower with more connections. More
-    /// connections are then never tried again.
+    /// Makes the present target the ceiling, for a host that becomes slower with more connections. No trial
+    /// has more connections then.
     pub(super) fn lower_ceiling_to_target(&mut self) {
         self.ceiling = self.target;
     }
@@ -339,9 +340,8 @@ impl Controller {
         }
     }
 
-    /// Records that the target was compared with another one and is the best one so far. `settled` is true if
-    /// no other one is tried for now. With several files, nothing is recorded, because the number of files
-    /// affects the comparison.
+    /// Records that the target is the best one so far. `settled` is true if no other one is tried for now.
+    /// With several files, nothing is recorded, because the number of files affects the comparison.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
         if self.usage.files < 2 {
             let goodput = settled.then_some(goodput);

@@ -43,7 +43,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Returns a host that starts with what is `known` and never gets more than `most` connections.
+    /// Returns a host that starts with what is `known`. `most` is the highest number of connections that the
+    /// user allows.
     pub fn new(most: usize, known: Learned) -> Self {
         let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
         let controller = Controller::new(most);
@@ -148,9 +149,8 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Records a failed connection. Some failures need a pause and do not count as a retry. For such a
-    /// failure, this function returns how long the file pauses and why. For any other failure it returns
-    /// `None`.
+    /// Records a failed connection. If the failure needs a pause, this function returns how long the file
+    /// pauses and why. Otherwise it returns `None`.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;

@@ -8,8 +8,8 @@
 //!
 //! # How the controller decides
 //!
-//! The *line* is the network between this machine and the host. A host is *far away* if it needs at least 10
-//! ms for the first byte of a response.
+//! The *line* is the network between this machine and the host. A host is *far away* if the first byte of a
+//! response needs at least 10 ms, with the time to connect.
 //!
 //! The controller has a **target**: the number of connections that there should be now. While that many
 //! connections are open, it measures their **goodput**: the bytes that all of them together receive in a
@@ -19,21 +19,20 @@
 //!
 //! - `SlowStart`: the first connection to a host that is far away is in TCP's slow start. If it fills the
 //!   line alone, `Hold` follows. Otherwise the target becomes 8, and `Ramp` follows.
-//! - `Ramp`: the first target is measured. Then twice as many connections are tried.
+//! - `Ramp`: the first target is measured. Then more connections are tried, usually twice as many.
 //! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 5 % of the ideal
 //!   gain. Then even more connections are tried, or `Hold` follows at the ceiling. If the goodput grew by
 //!   less, the old target returns, and `Recheck` follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
 //!   follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the earlier
-//!   goodput. If it is less, the old target returns. `Hold` follows in both cases.
+//!   goodput. If it is less, the old target returns. `Hold` usually follows in both cases.
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or earlier
 //!   if the goodput of two measurements in a row is below 90 % of its value at the start of the hold.
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
-//! as many. After a step to fewer than 8 connections to a far host, the next step also tries four times as
-//! many.
+//! as many. At a far host, this also follows each successful step up to a target below 8.
 //!
 //! The first connection to a far host is watched, because its slow start fills a line without loss in about a
 //! third of a second. If further connections took over a part of its response, it would be closed, and they
@@ -62,10 +61,10 @@
 //! other way round.
 //!
 //! # Bounds
-//! The target is never below 1 and never above the ceiling. The ceiling is the lowest of four numbers: the
-//! limit that the user set (at most 64), the number of connections that were open when the host refused one
-//! more connection, the number of connections above which the host bans the client, and the number of
-//! connections above which everything became slower.
+//! The target is never below 1 and never above the ceiling. For connections, the ceiling is the lowest of
+//! four numbers: the limit that the user set (at most 64), the number of connections that were open when the
+//! host refused one more connection, the number of connections above which the host bans the client, and the
+//! number of connections above which everything became slower.
 //!
 //! Connections above the target are stopped only if all connections belong to one file. If there are several
 //! files, surplus connections end with their files.

@@ -44,12 +44,12 @@ const FROM_AFAR: usize = 4;
 
 /// The smaller target is measured again after a trial. If its goodput is then more than this many times the
 /// goodput of the larger target, the host punishes many connections. More connections are tried once more,
-/// after the longest hold. If the same happens again at the same target, more connections are never tried
-/// again.
+/// but not before the longest hold is over. If the same happens again at the same target, more connections
+/// are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the greatest length. The length doubles with each hold, and is that of
-/// the first hold again when a better target was found.
+/// the first hold again when a better target was found or the goodput fell.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// The length of the first hold if the goodput is about the same as in an earlier run. Two runs then agree on
@@ -74,7 +74,7 @@ const SLOW_START_GROWTH: f64 = 1.5;
 /// The phases. The documentation of the module explains each phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
-    /// The first target is measured. Nothing was tried before.
+    /// The first target is measured, and there was no hold before.
     Ramp,
     /// The first connection to a far host is in the slow start of TCP.
     SlowStart {
@@ -143,7 +143,8 @@ impl Controller {
                 self.hold(now, measured.goodput, Direction::Fewer);
             }
             Phase::Ramp if measured.settled && self.known.is_some() => {
-                // The line has changed, so the search begins. Fewer connections were never measured.
+                // The line has changed, or its goodput was not stored. So the search begins. Fewer
+                // connections were never measured.
                 (self.known, self.steps_down) = (None, true);
                 self.begin_trial(now, measured.goodput);
             }

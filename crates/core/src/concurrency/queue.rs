@@ -23,7 +23,7 @@ const NEWEST: f64 = 0.5;
 
 /// The line is full if the waiting share of the recent responses is above the first number, and it has room
 /// if this share is below the second number. So one response that waited shows a full line, and four
-/// responses in a row that did not wait show that there is room.
+/// responses in a row that did not wait always show that there is room.
 const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
 /// Packets wait in the queue if the recent round trips are longer than the shortest one by this share of it,

@@ -1,7 +1,7 @@
 //! One measurement of the goodput at one target.
 //!
-//! Invariant: a window covers one target only. The controller drops it when the target or the number of
-//! connections changes.
+//! Invariant: a window covers one target only. The controller drops it when the target changes, when a
+//! connection breaks, and when the number of connections does not fit the target.
 
 use std::time::Duration;
 

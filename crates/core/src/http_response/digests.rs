@@ -1,8 +1,8 @@
 //! Reads the digests that a server states in its headers, strictly.
 //!
 //! Invariant: each digest that is returned belongs either to the whole file or to exactly this body, as
-//! stated. A digest that is malformed, unknown, contradictory, or known to belong to other bytes becomes a
-//! note. Such a digest neither fails nor verifies the file.
+//! stated. A digest that is malformed, has an unknown algorithm, contradicts another one of the same header,
+//! or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the file.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName};

@@ -59,7 +59,7 @@ impl Link {
 
     fn is(&self, relation: &str) -> bool {
         let all = self.parameter("rel").unwrap_or_default();
-        // A link with an anchor is about something other than this file.
+        // A link with an anchor is usually about something other than this file.
         self.parameter("anchor").is_none()
             && all.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation))
     }

@@ -2,16 +2,16 @@
 //! may be a partial file, a finished file, or a file of another tool.
 //!
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files of one size and
-//! date have the same entity tag. Headers such as `Host` and options such as `--connect-to` change which
-//! file a URL means ([`Variant`]). Therefore a partial file is resumed only for the URL and the request that
-//! it came from ([`Identity::may_resume`]). A finished file is recognised only by the record that was
-//! attached to it ([`ExistingFile::recognise`]). Any other file is compared with the facts that the server
-//! states ([`compare`]).
+//! date have the same entity tag. Headers such as `Host` and options such as `--connect-to` change which file
+//! a URL means ([`Variant`]). Therefore a partial file is resumed only for the URL and the request that it
+//! came from, or if a strong digest is known ([`Identity::may_resume`]). A finished file is recognised only
+//! by the record that was attached to it ([`ExistingFile::recognise`]). Any other file is compared with the
+//! facts that the server states ([`compare`]).
 //!
-//! Invariant: only keyed hashes of a URL and its request are recorded. Every byte of the URL changes the
-//! hash, and no secret is stored. Hashes with different keys cannot be compared: such hashes show neither
-//! that two URLs are equal nor that two URLs differ. Each user has a key of their own. Users without a home
-//! folder share a known key.
+//! Invariant: secrets of a URL and the facts of its request are recorded only in keyed hashes. Every byte of
+//! the URL changes the hash, except its password and fragment. Hashes with different keys cannot be compared:
+//! such hashes show neither that two URLs are equal nor that two URLs differ. Each user has a key of their
+//! own. Users without a home folder share a known key.
 
 mod existing;
 mod origin;

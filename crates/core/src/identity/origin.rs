@@ -141,7 +141,7 @@ impl Hashes {
 /// The URL and the request that a file came from, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// The hashes of the URL, including its secrets, and of the variant of the request.
+    /// The hashes of the URL, including its secrets except the password, and of the variant of the request.
     pub hashes: Hashes,
     /// A hash, without a key, of the URL without secrets.
     shown: [u8; 8],
@@ -172,7 +172,8 @@ impl Origin {
 
     /// Returns true if bytes from the origin `from` may belong to a file from this origin. The URLs of both
     /// origins must be equal except for the signature, and the same facts must choose the content. If their
-    /// hashes have different keys, the URLs without secrets must be equal, and the facts cannot be compared.
+    /// hashes have different keys, the URLs without secrets must be equal, and no such facts may choose the
+    /// content of either, because they cannot be compared.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
             Relation::Same | Relation::SignedDifferently => true,
@@ -210,8 +211,8 @@ pub fn file_hash(url: &Url, variant: &Variant, key: &Key) -> [u8; 16] {
     hash
 }
 
-/// Returns true if two URLs are equal except for their signature. A validator applies to one URL only (RFC
-/// 9110, section 8.8.3), and a redirect may lead to a different URL.
+/// Returns true if two URLs are equal except for their signatures and fragments. A validator applies to one
+/// URL only (RFC 9110, section 8.8.3), and a redirect may lead to a different URL.
 pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
     unsigned(one) == unsigned(other)
 }

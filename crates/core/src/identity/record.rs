@@ -21,8 +21,8 @@ pub struct Record {
     pub modified: (i64, u32),
     /// The time when the file was complete, in seconds since the Unix epoch.
     pub at: u64,
-    /// The validator that the server sent with the file. It is [`Validator::Unknown`] if its entity tag is
-    /// longer than 128 bytes.
+    /// The validator that the server sent with the file. It is [`Validator::Unknown`] if the server sent
+    /// none, or if its entity tag is longer than 128 bytes.
     pub validator: Validator,
 }
 
@@ -141,7 +141,8 @@ pub fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Returns the seconds and nanoseconds since the Unix epoch.
+/// Returns the seconds and nanoseconds since the Unix epoch. For a time before it, the seconds are negative
+/// and the nanoseconds count backwards.
 pub(super) fn since_epoch(at: SystemTime) -> (i64, u32) {
     let pair = |since: Duration| (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos());
     match at.duration_since(SystemTime::UNIX_EPOCH) {

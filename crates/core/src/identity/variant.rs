@@ -14,11 +14,11 @@ use url::Url;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// A hash of the facts that choose the content: the server, the method, the body, the range, the headers
-    /// and the name of the login. Requests with different hashes get different files.
+    /// and the name of the login. Requests with different hashes may get different files.
     pub(super) content: Option<String>,
     /// A hash of the facts that show who asks, such as tokens, the cookies of `--cookie`, and the headers
-    /// `Authorization` and `User-Agent`. They change from day to day, so only the server can say if another
-    /// visitor gets the same file.
+    /// `Authorization` and `User-Agent`. They may change from day to day, so only the server can say if
+    /// another visitor gets the same file.
     pub(super) visitor: Option<String>,
 }
 
@@ -49,7 +49,8 @@ impl Variant {
     }
 }
 
-/// Adds the server, if it is not the one that the URL names. The same URL then means another file.
+/// Adds the server, if an option may choose another one than the URL names. The same URL may then mean
+/// another file.
 fn add_server(content: &mut Facts, settings: &Settings, url: &Url) {
     if let Some(path) = &settings.unix_socket {
         return content.add("socket", path.as_os_str().as_encoded_bytes());

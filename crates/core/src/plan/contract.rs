@@ -21,9 +21,9 @@ pub type WorkerId = u32;
 /// The next task of the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Check if the wanted name is free, before any request is sent. The answer is `Looked`.
+    /// Check if the wanted name is free, before any byte is requested. The answer is `Looked`.
     Look {
-        /// The facts from a server, if a request has compared the existing file with the server's file.
+        /// The facts about the server's file, if `Ask` requested them to compare the existing file with it.
         remote: Option<Box<Remote>>,
     },
     /// Start a worker that requests only the facts about the file from a source, and no bytes. The answer is
@@ -36,11 +36,12 @@ pub enum Action {
         /// The conditions that the server checks.
         conditions: Conditions,
     },
-    /// Choose the name, from the response if necessary, and open the partial file. If the partial file is
-    /// empty and `begin` is given, begin it as `begin` says. The answer is `Placed`.
+    /// Choose the name, from the response if necessary, and open the partial file. If `begin` is given and no
+    /// bytes of an earlier run or of another tool can be kept, begin the partial file as `begin` says. The
+    /// answer is `Placed`.
     Place {
-        /// The response that names the file. It is `None` if the name is known and there is a partial file to
-        /// resume.
+        /// The response that names the file. It is `None` if a partial file of an earlier run may be resumed,
+        /// or if another run had locked the partial file.
         remote: Option<Box<Remote>>,
         /// The beginning of the partial file, or `None` if it must not begin yet.
         begin: Option<Begin>,
@@ -87,7 +88,7 @@ pub enum Action {
         /// The offset after its last byte.
         end: u64,
     },
-    /// Stop the worker, because it is not needed or the job failed. Its later reports are ignored.
+    /// Stop the worker. Its later reports are ignored.
     Drop {
         /// The worker.
         worker: WorkerId,
@@ -123,7 +124,7 @@ pub enum Action {
         /// The observation.
         observation: concurrency::Observation,
     },
-    /// There is nothing to do before this time, or before the next input.
+    /// There is nothing to do before this time (if any), the next input, or a change of an allowance.
     Wait(Option<Duration>),
     /// The job is over.
     Finish(Outcome),
@@ -141,8 +142,8 @@ pub struct Begin {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the content that did not come from responses to requests for the file itself. They arrive
-    /// before `Looked` or `Placed`, and more of them may arrive later.
+    /// Facts about the content that did not come from responses to requests for the file itself. The facts of
+    /// lists and signatures arrive before `Placed`, and others may arrive later.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -157,7 +158,7 @@ pub enum Input {
         /// The facts about the file from the source.
         remote: Box<Remote>,
     },
-    /// A worker has written all bytes of its segment below `upto` to the partial file.
+    /// All bytes of a worker's segment below `upto` are in the partial file.
     Wrote {
         /// The worker.
         worker: WorkerId,
@@ -183,7 +184,7 @@ pub enum Input {
         /// True if the bytes match the claim.
         good: bool,
     },
-    /// All claims that could be read were compared and reported. All others could not be read.
+    /// All claims were compared and reported. Bytes without a claim that matched are fetched again.
     JournalChecked {
         /// The number that the action had.
         number: u32,
@@ -227,7 +228,7 @@ pub enum Input {
 /// Facts about the content of a file that did not come from responses to requests for the file itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Digests from checksum lists.
+    /// Digests from checksum lists and documents.
     pub expected: Vec<Expected>,
     /// Digests of the chunks of the file.
     pub chunks: Option<ChunkHashes>,
@@ -235,7 +236,8 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the first bytes of the file show. It is missing if the name may be that of a web page.
+    /// What the first bytes of the file show. It is `None` if the content is not checked, for example because
+    /// the name may be that of a web page.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
@@ -264,7 +266,7 @@ pub enum Place {
     },
     /// A file exists at the path, and only the server can say if this file is the wanted one.
     Ask(Conditions),
-    /// The file is not saved, because the existing file is kept.
+    /// The file is not downloaded, because it exists already or was made from another one.
     Taken(Kept),
 }
 
@@ -320,19 +322,20 @@ pub enum Outcome {
 pub struct Rules {
     /// The origins of the job's sources, at least one.
     pub origins: Vec<Origin>,
-    /// True if the name is known, so that the plan can check the path before any request.
+    /// True if the plan checks the path before any request.
     pub look_first: bool,
     /// The number of retries after failures.
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if a request is repeated only if the server did nothing with it.
+    /// True if the request may be sent to another source only if the first one did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
     /// The handling of a file that another run is working on.
     pub if_locked: IfLocked,
-    /// The longest time for the job, including all retries.
+    /// The longest time for the job, including all retries. The time in which a question is open, the job is
+    /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
     /// The required verification.
     pub verify: Verify,
@@ -346,7 +349,7 @@ pub struct Rules {
     pub size: Option<u64>,
     /// Digests that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
-    /// The number of connections. With `None`, it is chosen automatically.
+    /// The highest number of connections. With `None`, it is chosen automatically.
     pub connections: Option<usize>,
     /// The rules for dividing the file into segments.
     pub sizes: Sizes,
@@ -357,17 +360,18 @@ pub struct Rules {
 /// The rules for dividing a file into segments. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// The smallest segment, unless fewer bytes are free.
+    /// The smallest wanted length of a segment. If the window is kept in memory, many connections may have
+    /// shorter segments.
     pub segment_least: u64,
-    /// The smallest range that one worker takes over from another.
+    /// A segment is usually split only if this many bytes are taken from it.
     pub split_least: u64,
-    /// Files below this size are fetched over one connection.
+    /// Files below this size are fetched over one connection at a time.
     pub single_below: u64,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.
     pub journal_from: Option<u64>,
     /// The window: segments begin at most this many bytes beyond the first missing byte. With many
-    /// connections, the window may be larger.
+    /// connections, the window may be larger. With one connection, there is no window.
     pub window: u64,
     /// True if the bytes of the window are kept in memory. The window is then never larger.
     pub window_is_memory: bool,
@@ -376,12 +380,12 @@ pub struct Sizes {
 impl Sizes {
     /// The sizes for files on a disk.
     pub const FILE: Sizes = Sizes {
-        // With smaller segments, the round trips between them would slow the transfer down on any line.
+        // With smaller segments, the round trips between them would slow the transfer down on most lines.
         segment_least: 1024 * 1024,
         // The benefit of a split is estimated in seconds. This limit only prevents tiny segments.
         split_least: 64 * 1024,
-        // This size gives a few segments for two connections. A smaller file is complete before the second
-        // connection reaches its full speed.
+        // This size gives a few segments for two connections. A smaller file is usually complete before the
+        // second connection reaches its full speed.
         single_below: 4 * 1024 * 1024,
         // A common line transfers this many bytes in about a second. To fetch fewer bytes again is cheaper
         // than to keep a journal.

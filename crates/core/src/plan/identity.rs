@@ -4,8 +4,8 @@
 //! keeps a partial file to adopt, and the number of times that the file changed.
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
-//! digest shows that they belong to this version. A journal identifies the version for a later run only if
-//! ranges of the file may be joined.
+//! digest shows if they belong to this version, or, for a file of another tool, if its end has the server's
+//! bytes. A journal identifies the version for a later run only if ranges of the file can be requested.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -23,7 +23,7 @@ use crate::show;
 use crate::transcript::Transcript;
 use std::sync::Arc;
 
-/// After this many changes, the file must arrive in one response. Otherwise the job fails.
+/// After this many changes, no bytes are joined any more: the file must arrive in one response.
 const CHANGES_MOST: u32 = 2;
 
 /// The facts outside of [`Identity`] that decide if bytes may be joined.
@@ -33,7 +33,7 @@ pub(super) struct Joining<'p> {
     pub(super) mixes: bool,
     /// True if ranges of the file may be joined: see [`Identity::may_join`].
     pub(super) joinable: bool,
-    /// True if a range ended, and no response stated that the file ends at the same offset.
+    /// True if the last accepted range did not state where the file ends.
     pub(super) open_ended: bool,
     pub(super) sources: &'p Sources,
     /// The digests that the whole file is expected to have.
@@ -50,9 +50,9 @@ pub(super) struct Identity {
     /// The response with which the file began before it started again, if its size is still useful for
     /// comparison.
     before: Option<FirstResponse>,
-    /// The unfinished file of another tool, until its end is compared with the server's file.
+    /// The unfinished file of another tool, until the comparison of its end with the server's file begins.
     adopting: Option<Adopted>,
-    /// The same partial file, while its end is being compared.
+    /// The same file, while its end is being compared.
     comparing: Option<Adopted>,
     /// The number of changes of the file during the download.
     changes: u32,
@@ -86,7 +86,7 @@ impl Identity {
         self.remote.as_ref().map(|file| &file.start)
     }
 
-    /// Returns true if the server says that the file is a web page.
+    /// Returns true if the response with which the file began in this run says that the file is a web page.
     pub(super) fn is_html(&self) -> bool {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
@@ -110,7 +110,8 @@ impl Identity {
         self.changes += 1;
     }
 
-    /// Returns the messages of the first accepted response of this run, if they are kept.
+    /// Returns the messages of the first response of this run that was accepted since the file last started,
+    /// if they are kept.
     pub(super) fn transcript(&self) -> Option<Arc<Transcript>> {
         self.remote.as_ref()?.transcript.clone()
     }
@@ -152,7 +153,8 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Records the kind and size of a response. `again` is true if the file starts again with this response.
+    /// Records the kind and size of a response, if it is the first one, or if the file starts with it
+    /// (`again`).
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -187,8 +189,9 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Checks the size of the whole file in the same way as [`Identity::check_kind`]. Some responses do not
-    /// state the size, so this check is repeated when the file is complete.
+    /// Compares the size of the complete file with that of the response with which the file began before it
+    /// started again. Some responses do not state the size, so [`Identity::check_kind`] may have found
+    /// nothing.
     ///
     /// # Errors
     /// Returns `remote.other` if the response is not a version of the file.
@@ -200,9 +203,9 @@ impl Identity {
     }
 
     /// Validates a response with the whole file to a request for a range. The response must not be a web
-    /// page, must not be shorter than the `present` bytes on the disk, and must not belong to another file.
-    /// After an error, the whole file is requested. The response to that request shows the new state of the
-    /// file.
+    /// page, must not be shorter than the `present` bytes on the disk, and must not belong to another version
+    /// of the file. After an error, the whole file is requested. The response to that request shows the new
+    /// state of the file.
     ///
     /// # Errors
     /// Returns `remote.changed` if the response is not valid.
@@ -266,8 +269,8 @@ impl Identity {
         Ok((validate::range(&start, from, end, remote)?, None))
     }
 
-    /// Returns the URL that the written bytes came from, if this URL belongs to another source. An equal size
-    /// and ETag on another mirror do not show that the files are equal.
+    /// Returns the URL that the written bytes came from, if this URL belongs to another source and bytes may
+    /// not be mixed. An equal size and ETag on another mirror do not show that the files are equal.
     fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
         let start = self.start()?;
         let same = match (joining.sources.origin(source), start.origin) {
@@ -304,7 +307,7 @@ impl Identity {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
 
-    /// Starts the comparison with another tool's unfinished file. Returns that file.
+    /// Starts the comparison with another tool's unfinished file. Returns that file, if there is one.
     pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
         self.comparing = self.adopting.take();
         self.comparing.as_ref()
@@ -376,7 +379,7 @@ impl Identity {
     }
 
     /// Returns the data of the event `started`: the URL, the validator, and the lines of the response head
-    /// that could not be read. Returns `None` after the first call.
+    /// that could not be read. Returns `None` after the first call since the file last started.
     pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
         let file = self.remote.as_mut().filter(|file| !file.announced)?;
         file.announced = true;

@@ -8,8 +8,9 @@
 //! 1. Create it with [`Plan::new`].
 //! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
 //!    [`Action::Finish`]. Every action is returned once.
-//! 3. After [`Action::Wait`], wait until something happens or the given time has come. Pass what happened to
-//!    [`Plan::on`], and return to step 2. You may call `on` several times before the next call of `next`.
+//! 3. After [`Action::Wait`], wait until something happens, until an allowance changes, or until the time
+//!    comes that the action gives, if any. Pass what happened to [`Plan::on`], and return to step 2. You may
+//!    call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
 //! `now` is the time since any fixed moment, and must never decrease. `allowances` says how many connections
@@ -33,10 +34,11 @@
 //! | `Cut`, `Drop`, `Tell`, `Observe` | no input |
 //! | `Tell` with a question | `Answer`, when the user has decided |
 //!
-//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. The partial file
-//! begins a new state each time that the file starts again or is resumed. Actions and inputs have the number
-//! of this state. Some inputs may come late, such as reports of a dropped worker or of an earlier state. The
-//! plan ignores late inputs, so the driver does not need to filter them.
+//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. A worker that is
+//! dropped need not answer. The partial file begins a new state each time that the file starts, starts again
+//! or is resumed. `CheckJournal`, `VerifyChunk`, `Discard` and their answers have the number of this state.
+//! Some inputs may come late, such as reports of a dropped worker or of an earlier state. The plan ignores
+//! late inputs, so the driver does not need to filter them.
 //!
 //! # The life of a job
 //!
@@ -65,8 +67,8 @@
 //! Invariant: every byte of a file is in exactly one of these states: free, claimed by a journal, assigned to
 //! one worker (and at most one hedge, a second worker for the same bytes), written, or being discarded. No
 //! byte of a response is used before the response was validated. Bytes of two versions of the file on the
-//! server are never joined into a finished file. [`Plan::check`] checks this invariant, and the simulations
-//! call it after every step.
+//! server are never joined into a finished file. [`Plan::check`] checks the states of the bytes, and the
+//! simulations call it after every step.
 
 mod contract;
 mod identity;
@@ -122,7 +124,8 @@ enum State {
     Looking,
     /// The partial file is being opened. The worker, if any, has a response that waits for the file.
     Placing(Option<WorkerId>),
-    /// The partial file is being started for this worker's response, whose first bytes are skipped.
+    /// The partial file is being started for this worker's response, whose first `skip` bytes are not
+    /// written.
     Beginning {
         worker: WorkerId,
         skip: u64,
@@ -132,7 +135,8 @@ enum State {
     /// The job waits until this time to send the next request.
     Waiting {
         until: Duration,
-        /// True if the host asked for the wait. Meanwhile, another job may run in place of this one.
+        /// True if the host asked for the wait or needs it. Meanwhile, another job may run in place of this
+        /// one.
         for_host: bool,
     },
     /// Another run is working on the file. The job looks at the file again at this time.
@@ -146,7 +150,7 @@ enum State {
     },
     Verifying,
     Publishing {
-        /// The method by which the file was verified, in words for the user.
+        /// The method by which the file was verified, as the event `finished` states it.
         verified_by: String,
         digests: Vec<Digest>,
     },
@@ -297,7 +301,7 @@ impl Plan {
     }
 
     /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
-    /// `Verify` is returned. A later response may add algorithms.
+    /// `Verify` is returned. A later response or a later `Found` may add algorithms.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
@@ -341,13 +345,14 @@ impl Plan {
         Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the messages of the first accepted response of this run, if they are kept.
+    /// Returns the messages of the first response of this run that was accepted since the file last started,
+    /// if they are kept.
     pub fn transcript(&self) -> Option<Arc<Transcript>> {
         self.identity.transcript()
     }
 
-    /// Returns what a lock file says about a file that was verified. The caller adds the URL that was given,
-    /// the name, the time and the unknown keys.
+    /// Returns what a lock file says about a file that was verified, or an empty entry before that. The
+    /// caller adds the URL that was given, the name, the time and the unknown keys.
     pub fn entry(&self, now: Duration) -> Entry {
         let State::Publishing { digests, .. } = &self.state else { return Entry::default() };
         let start = self.identity.start();
@@ -379,7 +384,7 @@ impl Plan {
     }
 
     /// Returns true if another job may run in place of this one. There are four reasons: the user is being
-    /// asked about this job, its host asked for a pause, another run is working on its file, or the job is
+    /// asked about this job, its host needs a pause, another run is working on its file, or the job is
     /// paused.
     pub fn is_idle(&self) -> bool {
         let waits = matches!(
@@ -401,12 +406,13 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if the job needs a connection and has none.
+    /// Returns true if the job has no connection and is neither waiting nor paused. It then usually needs
+    /// one, unless only chunks are left to verify.
     pub fn is_starving(&self) -> bool {
         self.state == State::Transferring && !self.transfer.is_active() && self.paused.is_none()
     }
 
-    /// Returns true if the job can use a further connection.
+    /// Returns true if the job can use a further connection, now or later.
     pub fn takes_more(&self) -> bool {
         let (joinable, mixes) = (self.is_joinable(), self.mixes());
         let terms = Terms { joinable, mixes, sources: &self.sources };
@@ -440,10 +446,10 @@ impl Plan {
         self.transfer.written().prefix()
     }
 
-    /// Checks the invariant of the module.
+    /// Checks the states of the bytes, and that the parts of the plan agree with each other.
     ///
     /// # Errors
-    /// Returns a message with the broken part of the invariant and the whole plan.
+    /// Returns a message with what is wrong and the whole plan.
     pub fn check(&self) -> Result<(), String> {
         let publishes = matches!(self.state, State::Verifying | State::Publishing { .. });
         let ledger = self.transfer.ledger();
@@ -496,7 +502,7 @@ impl Plan {
         self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
-    /// Opens the partial file before any request, or finds that the file exists by now. If another run still
+    /// Opens the partial file without a request, or finds that the file exists by now. If another run still
     /// has the partial file locked, the job waits again.
     fn try_lock(&mut self) {
         self.state = State::Placing(None);
@@ -592,7 +598,7 @@ impl Plan {
         self.transfer.drop_all(&mut self.actions);
     }
 
-    /// Returns true if a validator or a digest will show that later bytes belong to the written ones.
+    /// Returns true if later bytes may be joined to the written ones ([`Identity::may_join`]).
     fn is_joinable(&self) -> bool {
         self.identity.may_join(self.verification.tells_bytes_apart())
     }
@@ -613,9 +619,9 @@ impl Plan {
         }
     }
 
-    /// Returns the time when `--max-time` ends the job. Three kinds of time do not count: a question to the
-    /// user is open, another run is working on the file, or the job is paused. Verifying and publishing are
-    /// not interrupted.
+    /// Returns the time when `--max-time` ends the job. The time in which a question is open, another run is
+    /// working on the file, or the job is paused does not count. Verifying and publishing are not
+    /// interrupted.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

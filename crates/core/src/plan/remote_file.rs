@@ -22,7 +22,8 @@ pub(super) struct RemoteFile {
     /// shows that they belong together.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
-    /// True if the server says that the file is a web page.
+    /// True if the response with which the file began says that the file is a web page. A journal does not
+    /// record this.
     pub(super) html: bool,
     /// True if the event `started` was sent since the file last started.
     pub(super) announced: bool,
@@ -83,8 +84,8 @@ impl FirstResponse {
 
     /// Returns true if the size in this response can be compared with the size in the later response
     /// `remote`. If this response is from an earlier run, the file may have become small since then. The
-    /// sizes are then compared only if the later response has no validator, because an error message has no
-    /// validator.
+    /// sizes are then compared only if the later response has no validator, as error messages usually have
+    /// none.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }

@@ -33,8 +33,8 @@ impl Plan {
         }
     }
 
-    /// Continues with the result of `Place`: the partial file is open, or the file must not be downloaded.
-    /// `left` is the content of the partial file.
+    /// Continues with the result of `Place`: the partial file is open, the file must not be downloaded, or
+    /// this failed. `left` is the content of the partial file, if it may be kept.
     pub(super) fn placed(
         &mut self,
         now: Duration,
@@ -105,8 +105,8 @@ impl Plan {
         }
     }
 
-    /// Keeps the chunks of an existing file that match their digests. If no digests of chunks are known, the
-    /// file starts again.
+    /// Keeps the chunks of an existing file that match their digests. If no chunk hashes are known, or if
+    /// they do not fit the size, the file starts again.
     fn repair(&mut self, length: u64) {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
@@ -178,8 +178,8 @@ impl Plan {
         }
     }
 
-    /// Validates a response with the whole file. If a range was requested, the response is used only if no
-    /// other worker delivers bytes.
+    /// Validates a response with the whole file. If a range was requested, the response is used only if the
+    /// file has no other worker and no other usable mirror.
     fn validate_whole(&mut self, assignment: &Assignment, remote: &Remote) -> Result<(), Error> {
         let present = self.transfer.present();
         self.identity.validate_whole(assignment, remote, present, self.joining())?;
@@ -192,7 +192,8 @@ impl Plan {
         Err(Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), ""))
     }
 
-    /// Begins the file with this response. Bytes that were written before are discarded.
+    /// Begins the file with this response. Bytes that were written before are discarded, unless another tool
+    /// left them.
     fn start_with(&mut self, now: Duration, assignment: &Assignment, remote: &Remote) {
         let (worker, source) = (assignment.worker, assignment.source);
         if self.transfer.present() > 0 {
@@ -291,7 +292,7 @@ impl Plan {
         self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
 
-    /// Sends the event `started`, once.
+    /// Sends the event `started`, once each time that the file starts.
     fn announce(&mut self) {
         if let Some((url, validator, notes)) = self.identity.announce() {
             let (path, size) = (self.path(), self.transfer.size());

@@ -3,7 +3,9 @@
 //! `impl Plan` is in three files; see `responses.rs`. Each function here gets a decision from the owner of a
 //! state, and carries it out.
 //!
-//! Invariant: every failure of the job passes through `failed`, which makes one decision for it.
+//! Invariant: every failure of the job passes through `failed`, which makes one decision for it. There is one
+//! exception: after the last usable mirror failed, `other_mirrors_continue` may use the dropped mirrors
+//! again.
 
 use super::retry_policy::{FailureDecision, Situation};
 use super::sources::Out;
@@ -43,8 +45,8 @@ impl Plan {
         }
     }
 
-    /// Requests that the next chunk is read back. If every byte is written and every chunk is verified,
-    /// requests the digests of the whole file instead, and returns true.
+    /// Requests that the next chunk is read back. If the job is transferring, every byte is written and every
+    /// chunk is verified, requests the digests of the whole file instead, and returns true.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
         // Bytes of an earlier run are verified as soon as they have matched the journal.
@@ -141,8 +143,8 @@ impl Plan {
         }
     }
 
-    /// Decides what follows a wrong digest of the whole file. If the bytes of the file came from several
-    /// mirrors, some of the bytes are fetched again from other mirrors.
+    /// Decides what follows a wrong digest of the whole file. If bytes of several mirrors may be mixed, some
+    /// of the bytes are fetched again from other mirrors, until all were suspected.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,
@@ -166,9 +168,9 @@ impl Plan {
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
-        // Only the digest could show if all ranges, and the bytes of an earlier run, belong to one state of
-        // the file. If all bytes are from one response, they belong to one state, and the digest itself is
-        // wrong or the bytes are damaged.
+        // If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
+        // could show if they belong to one version of the file. Otherwise they belong to one version, and the
+        // digest itself is wrong or the bytes are damaged.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
             true => Error::new(
                 ErrorKind::RemoteChanged,
@@ -235,8 +237,9 @@ impl Plan {
         }
     }
 
-    /// Returns true if other mirrors can deliver the missing bytes. The failed source is dropped if it failed
-    /// too often, or if it can never deliver these bytes.
+    /// Returns true if the transfer continues: with other mirrors, with other connections to the same source,
+    /// or, after a wait, with mirrors that were dropped before. The failed source is dropped if it failed too
+    /// often, or if it can never deliver these bytes.
     fn other_mirrors_continue(&mut self, now: Duration, assignment: &Assignment, error: &Error) -> bool {
         let source = assignment.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
@@ -275,14 +278,14 @@ impl Plan {
         true
     }
 
-    /// Drops all workers, because the job failed.
+    /// Drops all workers, and decides what follows the failure of the job.
     pub(super) fn fail(&mut self, now: Duration, error: Error) {
         self.drop_workers();
         self.failed(now, error);
     }
 
-    /// Decides what follows a failure of the job, and carries it out. All workers have ended before. Every
-    /// failure of a job passes through this function.
+    /// Decides what follows a failure of the job, and carries it out. No worker is left when this function is
+    /// called.
     pub(super) fn failed(&mut self, now: Duration, error: Error) {
         if self.stopped {
             return self.give_up(&error, false, false);
@@ -369,7 +372,7 @@ impl Plan {
         self.state = State::Transferring;
     }
 
-    /// Forgets everything that was written.
+    /// Forgets everything that was written, and what sources stated about the file.
     pub(super) fn forget(&mut self) {
         self.transfer.forget();
         self.identity.forget();

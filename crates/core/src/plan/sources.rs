@@ -12,8 +12,8 @@ use crate::remote::Validator;
 /// of them is slow. The limit spares most mirrors of a long list any request.
 const AT_ONCE: usize = 4;
 
-/// A source is dropped after this many failures in a row without a byte between them. One failure may be an
-/// accident.
+/// A source is dropped after this many failures in a row, if its connections delivered no byte after the
+/// first of them. One failure may be an accident.
 const FAILURES: u32 = 2;
 
 /// A source is dropped if the connections of another source are faster by this factor. If such a slow source
@@ -38,12 +38,14 @@ struct Source {
     origin: Origin,
     /// The URL of the last valid response of the source, after redirects and without secrets.
     url: String,
-    /// The validator in the last valid response of the source. It is `None` before the first one.
+    /// The validator in the first valid response of the source since the file last started. It is `None`
+    /// before that.
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
     out: Option<Out>,
-    /// The average rate of a connection to this source, in bytes a second. It is 0 if it was not measured.
+    /// The average rate of a connection to this source, in bytes a second. The newest segment counts half. It
+    /// is 0 if no rate was measured.
     rate: f64,
     growth: Growth,
 }
@@ -100,8 +102,8 @@ impl Sources {
         self.all.iter().map(|one| one.origin).collect()
     }
 
-    /// Makes the next source the current one. The caller must do this only while no byte of the file is
-    /// written.
+    /// Makes the next source that sent no wrong bytes the current one. This is done while no byte of the file
+    /// is written, or if the current source sent wrong bytes.
     pub(super) fn take_turns(&mut self) {
         let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
@@ -118,7 +120,7 @@ impl Sources {
     }
 
     /// Makes all sources usable again, except `than` and the sources that sent wrong bytes. Returns false if
-    /// no source became usable.
+    /// no other source is usable then.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);
@@ -197,7 +199,7 @@ impl Sources {
         one.failures >= FAILURES
     }
 
-    /// Makes the source unusable.
+    /// Makes the source unusable. If it was the current one, the next usable source becomes current.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = Some(why);

@@ -52,7 +52,7 @@ fn response(status: u16, headers: &[(&'static str, &str)]) -> Box<Remote> {
     )
 }
 
-/// Returns all actions up to the next wait.
+/// Returns all actions up to the next wait, without the observations.
 fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
     let is_observation = |action: &Action| matches!(action, Action::Observe { .. });
     steps_within(plan, now, PLENTY).into_iter().filter(|action| !is_observation(action)).collect()

@@ -2,7 +2,7 @@
 //! decides what the response of each source is compared with.
 //!
 //! Invariant: a range is used only if nothing shows that it belongs to another version of the file than the
-//! written bytes, if it contains the first requested byte, and if it ends within the file.
+//! written bytes, if it contains the first requested byte, and if it does not end beyond the known size.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;
@@ -47,7 +47,7 @@ pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Res
         let codings = format!("{} before, {} now", coding(&known.coding), coding(&remote.coding));
         return refuse(ErrorKind::HttpEncoding, &codings);
     }
-    // Without a validator, only a digest of the complete file can tell two versions of the file apart.
+    // Without a validator, only digests and the size can tell two versions of the file apart.
     if known.validator != Validator::Unknown && remote.validator != known.validator {
         return refuse(ErrorKind::RemoteChanged, "");
     }
@@ -96,7 +96,10 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns the known facts about the file after a response with the end of an adopted file.
+/// Returns the known facts about the file after a response that is compared with an adopted file.
+///
+/// # Errors
+/// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     match remote.size {

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before a retry, unless a server asks for a longer one. The random change is made after
-/// this limit.
+/// The longest wait before a retry, unless the user or a server asks for a longer one. The random change is
+/// made after this limit.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The possible reactions to a failure.
@@ -45,8 +45,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Returns a budget of `retries`. Each wait is at least `least_wait`. `seed` is for
-    /// random waits, so that jobs that fail together are not retried together.
+    /// Returns a budget of `retries`. Each wait is at least `least_wait`. `seed` is for random waits, so that
+    /// jobs that fail together are not retried together.
     pub(super) fn new(retries: u32, least_wait: Duration, seed: u64) -> Self {
         Budget { retries, least_wait, used: 0, best_at_failure: 0, jitter: seed }
     }
@@ -61,8 +61,9 @@ impl Budget {
         (self.used, self.retries)
     }
 
-    /// Decides if a failure is retried. No other code decides this. `best` is the highest number of bytes
-    /// that the file has had so far. `can_go_on` is true if these bytes do not need to be fetched again.
+    /// Decides if a failure is retried, according to its kind, `--on-error` and the retries that are left.
+    /// `best` is the highest number of valid bytes from this run so far. `can_go_on` is true if these bytes
+    /// do not need to be fetched again.
     pub(super) fn verdict(
         &mut self,
         error: &Error,

@@ -63,7 +63,8 @@ pub(super) struct Situation {
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// True if every mirror was suspected because of the wrong digest. Another mirror then cannot help.
+    /// True if the digest is still wrong after bytes of suspected mirrors were replaced. Another mirror then
+    /// cannot help.
     pub(super) all_suspected: bool,
 }
 
@@ -193,9 +194,10 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine,
-/// if all mirrors were suspected, or if failures of this kind are never retried. If the next request can
-/// continue after the written bytes, another mirror is tried only when the job would otherwise give up.
+/// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
+/// the request, if the bytes of suspected mirrors were replaced in vain, or if failures of this kind are
+/// never retried. If the next request can continue after the written bytes, another mirror is tried only when
+/// the job would otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

@@ -14,8 +14,8 @@ const PAUSES: u32 = 10;
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, and the longest wait for [`Why::Shared`]. There is a shortest wait because a
-/// `Retry-After` may be 0. For `Shared`, the wait doubles with each pause.
+/// The shortest wait, since a `Retry-After` may be 0. For [`Why::Shared`], it doubles with each pause, up to
+/// the second number.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.

@@ -1,4 +1,4 @@
-//! Tests of each decision that can follow a failure.
+//! Tests of the decisions that can follow a failure.
 
 use super::*;
 use crate::error::{Pause, Why};

@@ -3,7 +3,7 @@
 use super::*;
 use crate::concurrency::Observation;
 
-/// What a host allows that has as many connections as it should have.
+/// The allowance of a host that has as many connections as it should have.
 const ENOUGH: Allowance = Allowance { worth: 0, ..PLENTY };
 
 const MOMENT: Duration = Duration::from_millis(900);

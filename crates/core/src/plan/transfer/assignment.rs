@@ -1,14 +1,15 @@
 //! One worker, its segment, and its speed.
 //!
-//! Invariant: a worker only moves forward, never beyond the end of its segment, and not before its response
-//! was accepted. Only [`super::SegmentLedger`] changes an assignment.
+//! Invariant: no byte of a worker counts as written beyond the end of its segment, or before its response was
+//! accepted. Only [`super::SegmentLedger`] changes an assignment.
 
 use crate::error::{Error, ErrorKind};
 use crate::plan::WorkerId;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The shortest time over which speed is measured.
+/// The speed of a worker is measured over spans of at least this length. A shorter segment is measured as a
+/// whole.
 pub const SPAN: Duration = Duration::from_millis(100);
 
 /// The speed of a segment that took less time than this is not used, because its bytes may have waited in a
@@ -29,7 +30,8 @@ pub(in crate::plan) struct Assignment {
     pub(in crate::plan) probes: bool,
     /// The offset of the first byte that was requested.
     pub(in crate::plan) from: u64,
-    /// The offset of the first byte of the segment that the worker has not written.
+    /// The offset of the first byte of the segment that is not written. If this worker was a hedge, the other
+    /// worker may have written some of the bytes before it.
     pub(in crate::plan) at: u64,
     /// The offset after the last byte of the segment, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
@@ -40,8 +42,8 @@ pub(in crate::plan) struct Assignment {
     /// True if this worker wrote all written bytes of the segment.
     fresh: bool,
     /// True if the segment is used only as a whole, because the response has a digest of its own or the chunk
-    /// must come from one source. Such a worker reports no bytes before its whole segment is verified. Its
-    /// silence is normal, and no other worker gets a part of its segment.
+    /// must come from one source. With a digest, such a worker reports no bytes before its whole segment is
+    /// verified. Its silence is normal. No other worker gets a part of its segment.
     pub(in crate::plan) whole_only: bool,
     speed: Speed,
 }
@@ -93,8 +95,8 @@ impl Assignment {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if the response was shorter than requested, and the worker delivered fewer than `least`
-    /// bytes. Some servers send a file in small parts.
+    /// Returns true if the segment ended before the requested end, or if no end was requested, and the worker
+    /// delivered fewer than `least` bytes. Some servers send a file in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least
@@ -170,7 +172,8 @@ impl Assignment {
         now.saturating_sub(self.speed.last)
     }
 
-    /// Returns true if bytes of the worker are still arriving.
+    /// Returns true if bytes of the worker are probably still arriving: it was accepted or delivered bytes at
+    /// most five [`SPAN`]s ago.
     pub(super) fn delivers(&self, now: Duration) -> bool {
         self.receiving && self.silence(now) <= SPAN * 5
     }
@@ -182,13 +185,14 @@ impl Assignment {
         self.receiving && self.delivered() > 0 && now.saturating_sub(self.speed.since) > SPAN * 2
     }
 
-    /// Returns the average rate of a segment that took less than a [`SPAN`], in bytes a second.
+    /// Returns the average rate of a segment that took less than a [`SPAN`], in bytes a second. Returns
+    /// `None` for other segments, and for segments that took less than [`SHORTEST_SEGMENT`].
     pub(super) fn rate_of_short_segment(&self) -> Option<f64> {
         self.speed.of_short_segment()
     }
 
-    /// Returns the present rate in bytes a second. `latency` is the time of a round trip. Reports come a few
-    /// times a second, so a longer silence lowers the rate.
+    /// Returns the present rate in bytes a second. `latency` is the time of a round trip. Reports come about
+    /// ten times a second, so a longer silence lowers the rate.
     pub(super) fn rate_by_now(&self, now: Duration, latency: Duration) -> f64 {
         let (span, silence) = ((SPAN * 2).max(latency), self.silence(now));
         if silence <= span {
@@ -198,8 +202,8 @@ impl Assignment {
         }
     }
 
-    /// Returns an estimate of the offset that the worker has reached. Reports come a few times a second, so a
-    /// worker that is not silent has passed the offset in its last report.
+    /// Returns an estimate of the offset that the worker has reached. Reports come about ten times a second,
+    /// so a worker that is not silent has passed the offset in its last report.
     pub(super) fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.silence(now);
         let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
@@ -215,7 +219,7 @@ impl Assignment {
 /// The recent rate of one connection in bytes a second.
 #[derive(Debug, Clone, Copy)]
 struct Speed {
-    /// The time when the segment began.
+    /// The time of the request, and later the time when its response was accepted.
     since: Duration,
     /// The number of bytes of the segment that have arrived so far.
     total: u64,
@@ -225,7 +229,8 @@ struct Speed {
     mark: Duration,
     /// The number of bytes that have arrived since the start of the span.
     bytes: u64,
-    /// The rate of the last span. Before the end of the first span, it is the typical rate.
+    /// The recent rate, in which the last span counts half. Before the end of the first span, it is the
+    /// typical rate.
     rate: f64,
 }
 
@@ -245,7 +250,8 @@ impl Speed {
         Some(rate)
     }
 
-    /// Returns the average rate of a segment that took less than a span.
+    /// Returns the average rate of a segment that took less than a span. See
+    /// [`Assignment::rate_of_short_segment`].
     fn of_short_segment(&self) -> Option<f64> {
         let time = self.last.saturating_sub(self.since);
         (time >= SHORTEST_SEGMENT && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())

@@ -12,9 +12,9 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-/// If a worker delivered nothing for this time, the worker is dropped as soon as another worker could fetch
-/// its segment. If a response took more than a quarter of this time to arrive, the limit is four times the
-/// time that it took.
+/// If a worker delivered nothing for this time, it is dropped when another worker can fetch its segment. The
+/// time is longer if the last response took long, or after silent workers were dropped
+/// ([`SegmentLedger::patience`]).
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
@@ -33,17 +33,17 @@ pub(in crate::plan) struct SegmentLedger {
     provenance: Provenance,
     /// The bytes that the disk is still discarding.
     pub(super) discarding: RangeSet,
-    /// Chunks that were wrong and came from several workers. Each of these chunks is now fetched by one
-    /// worker alone.
+    /// Chunks that were wrong. Each of these chunks is now fetched by one worker alone.
     pub(super) contested: RangeSet,
     /// If possible, segments begin and end at multiples of this number, so that each chunk comes from one
     /// source. With 0, segments begin and end anywhere.
     pub(super) align: u64,
-    /// The number of bytes that were requested twice.
+    /// The number of bytes that were assigned to hedges. Probes do not count.
     pub(super) hedged: u64,
-    /// True if responses have digests of their own.
+    /// True if a response to a request for a range had a digest of its own.
     pub(super) digested: bool,
-    /// The shortest time from a request to its response.
+    /// The shortest time so far from a request to its response, over all sources. If a connection was made
+    /// for the request, this time is included.
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
@@ -78,7 +78,7 @@ impl SegmentLedger {
         self.assignments.iter().find(|one| one.worker == worker)
     }
 
-    /// Returns the source of each written byte.
+    /// Returns which source sent which of the written bytes, as far as it is known.
     pub(in crate::plan) fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -133,7 +133,7 @@ impl SegmentLedger {
             self.assignments.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker))
         {
             one.end = Some(one.end.map_or(end, |old| old.min(end)));
-            // A hedge may have passed the offset that its primary has reached.
+            // A hedge may have passed the new end already.
             one.at = one.at.min(end.max(one.from));
             hedge = hedge.or(one.hedge_of.map(|_| one.worker));
         }
@@ -172,8 +172,8 @@ impl SegmentLedger {
         Some(primary)
     }
 
-    /// Forgets everything except this worker, which gets the whole file. Returns the workers that must be
-    /// dropped.
+    /// Forgets the bytes on the disk, and assigns the whole file to this worker. Returns the other workers,
+    /// which must be dropped.
     pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
         self.clear();
         self.size = size;

@@ -3,8 +3,8 @@
 //!
 //! [`Transfer`] owns the segment ledger and all counters of the transfer.
 //!
-//! Invariant: a worker gets an action only while it has an assignment. Every worker that loses its assignment
-//! before it has ended is dropped by an action.
+//! Invariant: except `Drop`, a worker gets an action only while it has an assignment. Every worker that loses
+//! its assignment before it has ended is dropped by an action.
 
 mod assignment;
 mod growth;
@@ -42,22 +42,24 @@ pub(super) struct Transfer {
     connections: Option<usize>,
     /// The newest worker.
     newest: WorkerId,
-    /// True if the only source sends no ranges. The file then has only one connection.
+    /// True if a source ignored a request for a range, and no other mirror can be used. The file then gets no
+    /// additional connection.
     single: bool,
-    /// True if a range ended, and the server did not state if the file ends at the same offset.
+    /// True if the last accepted range did not state where the file ends.
     open_ended: bool,
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
-    /// The number of times that the partial file was started again or resumed. Reports from before the last
-    /// time are ignored.
+    /// The number of times that the partial file was started, started again or resumed. Reports with an
+    /// earlier number are ignored.
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of valid bytes that were on the disk before this run, from an earlier run or another tool.
-    /// These bytes do not count as progress of this run.
+    /// The number of bytes that were on the disk before this run and were counted as written, from an earlier
+    /// run or another tool. These bytes do not count as progress of this run. If some of them are found to be
+    /// wrong, the number is not lowered.
     left_good: u64,
 }
 
@@ -141,12 +143,14 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Records `true` if the file can have only one connection, because its only source sends no ranges.
+    /// Records `true` if the file gets no additional connection, because a source ignored a request for a
+    /// range and no other mirror can be used.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
 
-    /// Makes segments begin and end at multiples of `length`, so that a chunk usually comes from one source.
+    /// Makes segments begin and end at multiples of `length` if possible, so that a chunk usually comes from
+    /// one source. With 0, segments begin and end anywhere.
     pub(super) fn align_to(&mut self, length: u64) {
         self.ledger.align = length;
     }
@@ -169,7 +173,7 @@ impl Transfer {
         Some(assignment)
     }
 
-    /// Ends the segments of a worker and of its hedge where the worker's response ends.
+    /// Ends the segment of a worker, and that of its hedge if it has one, where the worker's response ends.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
         let primary = self.ledger.get(worker).is_some_and(|one| one.hedge_of.is_none());
         if primary && let Some(hedge) = self.ledger.shorten(worker, end) {
@@ -273,7 +277,8 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that a worker wrote all bytes below `upto`. Returns false if the worker has no assignment.
+    /// Records that all bytes of a worker's segment below `upto` are written. Returns false if the worker has
+    /// no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -335,8 +340,8 @@ impl Transfer {
         ends
     }
 
-    /// Releases a worker that has ended, and returns its assignment. If this makes another worker with the
-    /// same segment useless, that worker is dropped.
+    /// Releases a worker that has ended or is dropped, and returns its assignment. If this makes another
+    /// worker with the same segment useless, that worker is dropped.
     pub(super) fn release(&mut self, worker: WorkerId, actions: &mut Actions) -> Option<Assignment> {
         let (assignment, other) = self.ledger.release(worker)?;
         self.note_progress();
@@ -344,8 +349,8 @@ impl Transfer {
         Some(assignment)
     }
 
-    /// Drops a worker that has not failed, because it is not needed. If the worker has a hedge, the hedge
-    /// continues alone, and its bytes are used.
+    /// Drops a worker that has not failed, because it is not needed. If the worker has a hedge and has not
+    /// finished, the hedge continues alone, and its bytes are used.
     pub(super) fn drop_worker(&mut self, worker: WorkerId, actions: &mut Actions) {
         self.release(worker, actions);
         actions.push_back(Action::Drop { worker });

@@ -12,13 +12,13 @@ use crate::retry::PROGRESS;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A segment has as many bytes as one connection delivers in this many round trips. One round trip is lost
-/// between two segments.
+/// A segment has as many bytes as one connection delivers in this many round trips, within the limits of
+/// [`SEGMENT_SECONDS`] and [`Sizes`]. One round trip is lost between two segments.
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
-/// The shortest and the longest time for a segment, in seconds. With shorter segments, more time is lost
-/// between requests than is gained. With longer segments, hashing would have to wait for the first missing
-/// segment.
+/// The shortest and the longest time for which the length of a segment is chosen, in seconds. With shorter
+/// segments, more time is lost between requests than is gained. With longer segments, hashing would have to
+/// wait for the first missing segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
 /// The number of segments in the window for each connection. One of these segments is being fetched, and the
@@ -29,8 +29,8 @@ const SEGMENTS_AHEAD: u64 = 4;
 /// At most the size of the file divided by this number may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
-/// A segment that will be complete in less than this many seconds is not split. The last report may be so old
-/// that the bytes have arrived already.
+/// The last part of a segment is not split if it will be complete in less than this many seconds. The last
+/// report may be so old that the bytes have arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
 /// What one more worker can do.
@@ -40,9 +40,9 @@ pub(in crate::plan) enum NextAssignment {
     Fetch(Range<u64>),
     /// End this worker's segment at this offset. The rest of the segment becomes free.
     Cut(WorkerId, u64),
-    /// Drop this worker. Its segment becomes free.
+    /// Drop this worker. Unless it is a hedge, the rest of its segment becomes free.
     Drop(WorkerId),
-    /// Fetch the rest of this worker's segment with a second worker.
+    /// Fetch these bytes of this worker's segment with a second worker.
     Hedge(WorkerId, Range<u64>),
     /// Nothing can be done now.
     Nothing,
@@ -137,10 +137,12 @@ impl SegmentLedger {
     }
 
     /// Returns how to stop `surplus` workers of a source. One worker always stays. Workers without a response
-    /// are stopped first, and then the slowest ones. The segment of a worker that delivers bytes gets an
-    /// earlier end. That end is a little beyond the offset that the worker has reached, so that bytes that
-    /// are already sent are not lost. A worker that is about to end counts as stopped. A silent worker and
-    /// the probe that may replace it count as one. A segment that is used only as a whole is not cut.
+    /// are stopped first, and then the slowest ones. A worker that still delivers bytes, has delivered
+    /// [`PROGRESS`] bytes and shares its segment with no other worker gets an earlier end. That end is a
+    /// little beyond the offset that the worker has reached, so that bytes that are already sent are not
+    /// lost. Any other worker is dropped. A worker that is about to end counts as stopped. A silent worker
+    /// and the probe that may replace it count as one. A worker whose segment is used only as a whole is
+    /// neither cut nor dropped.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };

@@ -94,7 +94,7 @@ impl Transfer {
         later
     }
 
-    /// Requests the whole file, or everything after the written bytes, over the only connection.
+    /// Requests the whole file, or everything after the first written bytes, over the only connection.
     fn request_the_rest(
         &mut self,
         now: Duration,
@@ -146,7 +146,8 @@ impl Transfer {
         actions: &mut Actions,
     ) -> bool {
         let sends_ranges = terms.sources.sends_ranges(source);
-        // If a worker was cut or dropped, some bytes became free. The second attempt then finds a segment.
+        // If a worker was cut or dropped, some bytes usually became free. The second attempt then finds a
+        // segment.
         for _ in 0..2 {
             match self.ledger.next_assignment(now, workers, sends_ranges, &self.sizes) {
                 NextAssignment::Fetch(range) => {
@@ -271,7 +272,7 @@ impl Transfer {
     ) {
         if error.kind == ErrorKind::DigestPart {
             // The digest of the response did not match. This means that the whole segment was received, but
-            // no byte of it was reported.
+            // not all of its bytes were reported.
             let missing = assignment.end.map_or(0, |end| end.saturating_sub(assignment.at));
             self.received = self.received.saturating_add(missing);
         }
@@ -281,7 +282,7 @@ impl Transfer {
         let delivered = assignment.delivered() >= PROGRESS;
         let receiving = self.receiving_from(source);
         let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;
-        // If all other connections are silent too, the whole network may have failed.
+        // If all other connections to the source are silent too, the whole network may have failed.
         let unclear = !deliberate && self.ledger.is_source_silent(source, now);
         if receiving > 0
             && !delivered

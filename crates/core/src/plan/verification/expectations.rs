@@ -1,8 +1,8 @@
 //! The expected digests and signatures of a file. This file also checks that these digests satisfy
 //! `--verify`.
 //!
-//! Invariant: all digests from the user, the lists and the server are kept here. Digests from the server are
-//! removed only if the file starts again. With `--verify off`, no digests are kept.
+//! Invariant: all digests from the user, the lists and servers that are used are kept here. Digests from
+//! servers are removed only if the file starts again. With `--verify off`, no digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -25,8 +25,8 @@ pub(super) struct Expectations {
     /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
-    /// be the name of a web page.
+    /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked,
+    /// for example because the name may be that of a web page.
     look: Option<Look>,
     /// True if the job itself has a strong digest of the file, and not only a checksum list.
     own: bool,
@@ -119,8 +119,9 @@ impl Expectations {
     /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
-    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.unlisted`
-    /// if a checksum list must name the file and none names it.
+    /// Returns `digest.missing` if a strong digest is required and neither one nor a signature is known.
+    /// Returns `digest.unlisted` if a checksum list must name the file, and neither a list nor the user gave
+    /// a digest.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {

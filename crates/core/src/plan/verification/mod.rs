@@ -30,7 +30,7 @@ use suspects::Suspects;
 #[derive(Debug)]
 pub(super) struct Verification {
     verify: Verify,
-    /// True if written bytes can be read back, which is not possible for standard output.
+    /// True if written bytes can be read back, which is not possible for output that is written in order.
     is_readable: bool,
     expectations: Expectations,
     chunks: Option<Chunks>,
@@ -105,7 +105,8 @@ impl Verification {
         verification
     }
 
-    /// Adds facts that did not come from responses to requests for the file itself. Earlier facts are kept.
+    /// Adds facts that did not come from responses to requests for the file itself. An earlier size and
+    /// earlier chunk hashes are kept.
     pub(super) fn add(&mut self, mut findings: Findings) {
         let (chunks, size) = (findings.chunks.take(), findings.size.take());
         self.expectations.add(findings);
@@ -131,7 +132,7 @@ impl Verification {
     }
 
     /// Adds digests that the server states for the same version of the file. With several mirrors, only the
-    /// digests of the first mirror are used. New digests of bytes that are already on standard output cannot
+    /// digests of the first mirror are used. New digests of bytes that were already written in order cannot
     /// be computed, so they are not added.
     pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
         if self.is_readable && !mixes {
@@ -183,7 +184,7 @@ impl Verification {
         self.can_read_back() && self.tells_bytes_apart()
     }
 
-    /// Returns true if digests are compared at all, which is not so with `--verify off`.
+    /// Returns false with `--verify off`, which compares no digests.
     pub(super) fn is_on(&self) -> bool {
         self.verify != Verify::Off
     }
@@ -331,10 +332,11 @@ impl Verification {
         WholeResult::Right { events, warnings, verified_by: verified_by.or(by_chunks), guilty }
     }
 
-    /// Decides what to fetch again if the digest of the whole file is wrong and its bytes came from several
-    /// mirrors. First, the bytes whose source is unknown are replaced. After that, the bytes of one mirror
-    /// after the other are replaced. Returns `None` if all mirrors were suspected already. Also returns
-    /// `None` if all chunks are right, because then the digest of the whole file itself is wrong.
+    /// Decides what to fetch again if the digest of the whole file is wrong and bytes of several mirrors may
+    /// be mixed. First, the bytes whose source is unknown are replaced. After that, the bytes of one mirror
+    /// after the other are replaced. Returns `None` if all mirrors that sent bytes were suspected already, or
+    /// if no other mirror is left. Also returns `None` if all chunks are right, because then the digest of
+    /// the whole file itself is wrong.
     pub(super) fn replace_suspicious(
         &mut self,
         provenance: &Provenance,

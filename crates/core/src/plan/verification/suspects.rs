@@ -13,7 +13,8 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
     current: Option<usize>,
-    /// True if only the bytes of this mirror are being replaced.
+    /// True if a right digest will prove that this mirror sent wrong bytes: no other bytes are being
+    /// replaced, and the user or a list gave the digest.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
@@ -27,15 +28,15 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Records that bytes of an unknown source are replaced. This happens once, before a mirror is suspected.
-    /// Returns true at the first call.
+    /// Records that bytes of an unknown source are replaced. This happens once. Returns true at the first
+    /// call.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
 
     /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
-    /// mirrors. `alone` is true if no other bytes are replaced. Returns `None` if all mirrors were suspected
-    /// already, or if no other mirror is left.
+    /// mirrors. `alone` is true if a right digest will prove that this mirror sent wrong bytes. Returns
+    /// `None` if all mirrors were suspected already, or if no other mirror is left.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],
