@@ -90,7 +90,8 @@ pub struct Settings {
     /// again.
     pub retries: u32,
     /// The shortest wait before a job is continued or tried again after a failure, except with another mirror
-    /// or after a question. Waits become longer with each retry, up to 15 to 45 seconds or this wait.
+    /// or after a question. Waits become longer with each retry, up to 15 to 45 seconds, or up to this wait
+    /// if it is longer.
     pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,
@@ -120,7 +121,8 @@ pub struct Settings {
     /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL with one
     /// of these origins, the headers are sent to this URL too.
     pub header_origins: BTreeSet<String>,
-    /// Headers (host or host:port, name, value) for hosts to which redirects or documents lead.
+    /// Headers (host or host:port, name, value) for certain hosts, also if a redirect or a document leads
+    /// there. They are sent over https, and over http only if the user gave an http URL.
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`] have precedence over these options.
     pub for_hosts: HostRules,
@@ -398,8 +400,9 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failed file (`--on-error`). With each of them, a file continues by itself if new bytes
-/// arrived since its last failure, and pauses by itself if its host needs a pause.
+/// The reaction to a failed file (`--on-error`). With each of them, a file continues by itself after a
+/// failure that may pass if 64 KiB of new bytes arrived since the last one, and it pauses if its host needs a
+/// pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// Asks the user after each failure that may be retried. The file waits, and other files continue.

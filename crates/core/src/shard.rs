@@ -104,7 +104,8 @@ impl ListDigest {
     }
 }
 
-/// Returns a hash of the first URL of a job, and of its name. Secrets in the URL cannot be read from it.
+/// Returns a hash of the first URL of a job, and of its name. A long secret in the URL cannot be read from
+/// it, but a short one could be guessed.
 fn hash_of(job: &Job) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(job.urls.first().map_or("", |url| url.as_str()).as_bytes()).update(b"\n");

@@ -93,7 +93,8 @@ pub(super) struct Usage {
     may_stop: bool,
     /// The number of open connections.
     pub(super) connections: usize,
-    /// The number of files that have at least one connection.
+    /// The number of files that have at least one connection. Two sources of one file at the host count as
+    /// two files.
     pub(super) files: usize,
     /// The number of bytes that all connections have received so far.
     pub(super) bytes: u64,

@@ -105,7 +105,8 @@ impl Host {
         self.bans.limit().is_some() || self.requests.is_limited()
     }
 
-    /// Records that a connection was opened. `first` is true if its file had no other connection.
+    /// Records that a connection was opened. `first` is true if its file had no other connection to the same
+    /// source.
     pub fn on_opened(&mut self, now: Duration, first: bool) {
         self.controller.on_opened(first);
         self.bans.on_opened(now, self.controller.in_use(), !first);
@@ -114,9 +115,9 @@ impl Host {
         }
     }
 
-    /// Records that a connection was closed. `last` is true if its file has no other connection. `flowed` is
-    /// true if the connection had received bytes. `cut` is true if the connection was closed in the middle of
-    /// a response.
+    /// Records that a connection was closed. `last` is true if its file has no other connection to the same
+    /// source. `flowed` is true if the connection had received bytes. `cut` is true if the connection was
+    /// closed in the middle of a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
         self.controller.on_closed(last);
         self.bans.on_closed(now, flowed, cut);

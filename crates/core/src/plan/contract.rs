@@ -328,7 +328,7 @@ pub struct Rules {
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if the request may be sent to another source only if the first one did nothing with it.
+    /// True if the request must not be sent to another source, unless the first one did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,

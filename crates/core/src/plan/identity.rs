@@ -4,8 +4,9 @@
 //! keeps a partial file to adopt, and the number of times that the file changed.
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
-//! digest shows if they belong to this version, or, for a file of another tool, if its end has the server's
-//! bytes. A journal identifies the version for a later run only if ranges of the file can be requested.
+//! digest shows if they belong to this version. Bytes of another tool are joined if the end of its file is
+//! equal to the server's bytes. A journal identifies the version for a later run only if ranges of the file
+//! can be requested.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;

@@ -34,7 +34,7 @@ impl Plan {
     }
 
     /// Continues with the result of `Place`: the partial file is open, the file must not be downloaded, or
-    /// this failed. `left` is the content of the partial file, if it may be kept.
+    /// there was an error. `left` is the content of the partial file, if it may be kept.
     pub(super) fn placed(
         &mut self,
         now: Duration,

@@ -3,8 +3,8 @@
 //!
 //! [`Transfer`] owns the segment ledger and all counters of the transfer.
 //!
-//! Invariant: except `Drop`, a worker gets an action only while it has an assignment. Every worker that loses
-//! its assignment before it has ended is dropped by an action.
+//! Invariant: apart from `Drop`, a worker gets an action only while it has an assignment. Every worker that
+//! loses its assignment before it has ended is dropped by an action.
 
 mod assignment;
 mod growth;

@@ -1,8 +1,8 @@
 //! The expected digests and signatures of a file. This file also checks that these digests satisfy
 //! `--verify`.
 //!
-//! Invariant: all digests from the user, the lists and servers that are used are kept here. Digests from
-//! servers are removed only if the file starts again. With `--verify off`, no digests are kept.
+//! Invariant: all digests that are used, from the user, from lists and from servers, are kept here. Digests
+//! from servers are removed only if the file starts again. With `--verify off`, no digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -95,7 +95,8 @@ impl Expectations {
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
-    /// Returns true if a strong digest is known, or if one of the digests in `stated` is strong.
+    /// Returns true if a strong digest is known, or if one of the digests in `stated` is strong. With
+    /// `--verify off`, returns false.
     pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
         let stated = stated.iter().filter(|_| self.verify != Verify::Off);
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
@@ -119,9 +120,8 @@ impl Expectations {
     /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
-    /// Returns `digest.missing` if a strong digest is required and neither one nor a signature is known.
-    /// Returns `digest.unlisted` if a checksum list must name the file, and neither a list nor the user gave
-    /// a digest.
+    /// Returns `digest.missing` with `--verify require`, if neither a strong digest nor a signature is known.
+    /// Returns `digest.unlisted` with `--verify listed`, if neither a list nor the user gave a digest.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {

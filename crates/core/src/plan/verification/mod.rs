@@ -168,7 +168,8 @@ impl Verification {
         self.expectations.algorithms()
     }
 
-    /// Returns true if a strong digest of the whole file is known, or is among `stated`.
+    /// Returns true if a strong digest of the whole file is known, or is among `stated`. With `--verify off`,
+    /// returns false.
     pub(super) fn has_strong_digest(&self, stated: &[Expected]) -> bool {
         self.expectations.has_strong(stated)
     }
@@ -215,10 +216,10 @@ impl Verification {
         }
     }
 
-    /// Compares a size with the expected one.
+    /// Compares a size with the expected one, and with the number of chunks.
     ///
     /// # Errors
-    /// Returns `digest.mismatch` if the size is wrong.
+    /// Returns `digest.mismatch` if the size is wrong or does not fit the number of chunks.
     pub(super) fn check_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
         let Some(size) = size else { return Ok(()) };
         let why = match (self.size, &self.chunks) {
