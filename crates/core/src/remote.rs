@@ -57,7 +57,8 @@ pub struct Remote {
     pub links: Links,
     /// Notes for the user, such as a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// The parts of the response that were ignored. The event `started` reports these parts.
+    /// The parts of the response that were ignored. The event `started` reports those of the first accepted
+    /// response.
     pub dropped: Vec<String>,
     /// The messages by which the response was received, if they are kept
     /// ([`crate::settings::Settings::keeps_transcripts`]).

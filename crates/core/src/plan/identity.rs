@@ -59,7 +59,8 @@ pub(super) struct Identity {
     changes: u32,
     /// True if bytes were joined without a validator. Only a digest can then show if they belong together.
     joined_unproven: bool,
-    /// Header lines of the last response that could not be read. They are kept until they are reported.
+    /// Header lines of the last response that could not be read. The event `started` reports those of the
+    /// first accepted response.
     unread: Vec<String>,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.
