@@ -22,16 +22,17 @@ const LARGE: u64 = 1024 * 1024;
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// A request for the facts of a file, if the list does not state its size or a required digest, or if
-    /// the server may name the file.
+    /// A request for the facts of a file, if the list does not state its size or a required digest, or if the
+    /// server may name the file. Existing files are also compared with the server's files.
     Ask,
     /// No requests.
     Offline,
 }
 
 impl Preview {
-    /// Returns true if a preview sends a request for this job. `size` is the size that the list states. A
-    /// request that is not a plain GET may change something on the server, so it is never sent.
+    /// Returns true if a preview requests the facts about the file of this job. `size` is the size that the
+    /// list states. A request that is not a plain GET may change something on the server, so it is never
+    /// sent.
     pub fn asks(self, job: &Job, settings: &Settings, size: Option<u64>) -> bool {
         let has_strong = job.expected.iter().any(|one| one.digest.algorithm.is_strong());
         let needs_digest = settings.verify == Verify::Require && !has_strong;

@@ -89,9 +89,9 @@ pub struct Settings {
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
     pub retries: u32,
-    /// The shortest wait before a job is continued or tried again after a failure, except with another mirror
-    /// or after a question. Waits become longer with each retry, up to 15 to 45 seconds, or up to this wait
-    /// if it is longer.
+    /// The shortest wait before a job is continued or tried again after a failure, except with another
+    /// mirror, after a question, or if only bytes of an earlier run are lost. Waits become longer with each
+    /// retry, up to 15 to 45 seconds, or up to this wait if it is longer.
     pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
     pub retry_on: Vec<u16>,

@@ -79,7 +79,7 @@ pub enum StepReason {
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
-    /// As many small files have arrived as were allowed at once.
+    /// As many files have arrived as were allowed at once.
     Arrived,
     /// More connections are tried.
     TryMore,

@@ -31,17 +31,16 @@ const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 /// again and again, without a hold between the steps.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// Up to this many small files at once, the number doubles each time that as many files have arrived as are
-/// allowed at once. A start with 4 files reaches it after 12 files, so only a few files fail if the host
-/// refuses them. People usually set this number for aria2 (`-j16`), and curl uses 50 by default
-/// (`--parallel-max`).
+/// Up to this many files at once, the number doubles each time that as many files have arrived as are allowed
+/// at once. A start with 4 files reaches it after 12 files, so only a few files fail if the host refuses
+/// them. People usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
 /// The number of steps that are kept for `--explain`. If there are more, steps in the middle are removed: the
 /// first steps are the ramp, and the last steps are the result.
 const STEPS_MOST: usize = 64;
 
-/// Decides the number of connections to one host, or the number of small files at once. A controller of files
+/// Decides the number of connections to one host, or the number of files at once. A controller of files
 /// counts each file as a connection.
 ///
 /// Call [`on_opened`](Self::on_opened) and [`on_closed`](Self::on_closed) for each connection, and
@@ -77,7 +76,7 @@ pub struct Controller {
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
-    /// The target of the last hold, or the better one of the last comparison. It is `None` before both.
+    /// The target of the last hold or of the last successful trial. It is `None` before both.
     best: Option<Level>,
     backoff: Backoff,
     pub(super) queue: Queue,
@@ -159,7 +158,7 @@ impl Controller {
         }
     }
 
-    /// Returns the best target so far: that of the last hold, or the better one of the last comparison.
+    /// Returns the best target so far: that of the last hold or of the last successful trial.
     pub fn best(&self) -> Option<Level> {
         self.best
     }

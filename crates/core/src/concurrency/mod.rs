@@ -1,10 +1,9 @@
 //! Decides how many connections a host gets over all files, and how many files are requested from it in a
 //! second.
 //!
-//! A [`Controller`] decides the number of connections, or the number of small files at once. A [`Host`]
-//! combines a controller of connections with a request rate and with the limits of hosts that ban clients.
-//! These types only calculate: no code here reads a clock, and each call that needs the time gets it as an
-//! argument.
+//! A [`Controller`] decides the number of connections, or the number of files at once. A [`Host`] combines a
+//! controller of connections with a request rate and with the limits of hosts that ban clients. These types
+//! only calculate: no code here reads a clock, and each call that needs the time gets it as an argument.
 //!
 //! # How the controller decides
 //!

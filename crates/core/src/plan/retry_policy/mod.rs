@@ -17,7 +17,7 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// The time after which a file that another run is working on is looked at again, which takes a few system
+/// The time after which a file that another run is working on is looked at again. This takes a few system
 /// calls.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 

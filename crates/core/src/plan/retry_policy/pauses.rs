@@ -1,4 +1,4 @@
-//! Pauses that a host asked for or needs. Pauses do not count as failures if bytes arrive between them.
+//! Pauses that a host asked for or needs. They cost no retry, unless there are too many without a new byte.
 //!
 //! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and none begins later than
 //! [`LONGEST`] after the first. Pauses of a host that serves other connections are not limited.

@@ -14,7 +14,7 @@ fn several() -> Rules {
 }
 
 /// Returns a plan whose only worker wrote 10,000 bytes and then became silent, and the end of the range that
-/// was requested from another worker.
+/// another worker requested.
 fn replacing() -> (Plan, u64) {
     let mut plan = half_done_with(several(), "\"a\"", 10_000);
     steps_within(&mut plan, NOW, ENOUGH);
