@@ -1,6 +1,5 @@
-//! [`ListedNames`]: knows of each name in a long list if another file of the list has it too. If no other
-//! file has a name, the run forgets it when its file has ended. So a list of ten million files takes little
-//! memory.
+//! [`ListedNames`]: knows which names of a long list only one file has. The run forgets such a name when its
+//! file has ended. So a list of ten million files takes little memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
 //! file or a numbered form of the other, neither counts as the only one of its name.

@@ -72,8 +72,8 @@ const HARMLESS_WORDS: &[&str] = &[
 ];
 
 /// A URL within a URL is read if it is percent-encoded fewer than this many times. A text that is encoded
-/// more often counts as a secret. The link of a mail filter, which contains the link of another filter, is
-/// encoded twice or three times.
+/// this often or more counts as a secret. The link of a mail filter, which contains the link of another
+/// filter, is encoded twice or three times.
 const ENCODED_MOST: usize = 5;
 
 /// This many URLs within a URL are read. If there are more, the text counts as a secret, since a server could

@@ -35,8 +35,8 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// Changes the head of a response into that of a response with the whole file, which has this size. The
-/// status 206 becomes 200. Headers about the transfer coding are left out, and those of a 206 about the
-/// range. If the size is not known, the length stays as the server stated it.
+/// status 206 becomes 200. Headers about the transfer coding are left out. Of a 206, those about the range
+/// are left out too. If the size is not known, the length stays as the server stated it.
 pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).
