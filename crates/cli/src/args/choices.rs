@@ -85,7 +85,7 @@ pub enum ShardBy {
     Job,
     /// Divide by the position in the list, so that each shard gets one line in turn
     Line,
-    /// Divide by the host, so that each host gets requests from one run only
+    /// Divide by the host of the first URL, so that one run downloads all files of a host
     Host,
 }
 
@@ -126,7 +126,7 @@ pub enum Sync {
 pub enum OnError {
     /// Ask on the terminal, while other files continue
     Ask,
-    /// Try again, after a pause that grows with each retry
+    /// Try again if the failure may pass, after a pause that grows with each retry
     Retry,
     /// Give up this file, and continue with the others
     Skip,
@@ -217,7 +217,7 @@ pub enum Progress {
 /// The value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// Use colours on a terminal, unless NO_COLOR is set
+    /// Use colours on a terminal, unless NO_COLOR is set or TERM is dumb
     Auto,
     /// Always use colours
     Always,

@@ -87,7 +87,7 @@ pub struct Add {
     #[arg(short = 'o', long = "save-as", value_name = "NAME", conflicts_with = "lists")]
     pub name: Option<String>,
 
-    /// All URLs are mirrors of one file
+    /// Treat all URLs as mirrors of one file
     #[arg(long, conflicts_with = "lists")]
     pub mirrors: bool,
 
@@ -164,7 +164,7 @@ pub struct Chosen {
     #[arg(value_name = "ID", group = "which")]
     pub ids: Vec<String>,
 
-    /// All downloads that wait, are paused or are active
+    /// Choose all downloads that wait, are paused or are active
     #[arg(long, group = "which")]
     pub all: bool,
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum Command {
     /// Compare files on the disk with a checksum list or a lock file
     Verify {
-        /// A list such as SHA256SUMS, a lock file, or a folder that contains such files
+        /// A list such as SHA256SUMS, a lock file, or a folder that has such files under usual names
         #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
         what: PathBuf,
         /// Look for the files in this folder [default: that of the list]
@@ -151,7 +151,7 @@ pub struct Daemon {
     #[arg(long, value_name = "NAME", help_heading = "Daemon")]
     pub allow_host: Vec<String>,
 
-    /// Also accept requests from web pages of ORIGIN, as https://ariang.example.com (can be repeated)
+    /// Also accept requests from web pages of ORIGIN, such as https://ariang.example.com (can be repeated)
     ///
     /// Pages of the daemon and of browser extensions are always accepted. * accepts all pages.
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]

@@ -172,9 +172,9 @@ pub struct Lists {
 
     /// Leave out the lines of a list that have mistakes
     ///
-    /// A warning says which lines these are. Without this option, nothing is downloaded if a list in a file
-    /// or at a URL has a mistake. On standard input and in documents such as Metalink, a mistake fails only
-    /// the file that it concerns.
+    /// A warning says which lines these are. Without this option, a mistake in a list in a file or at a URL
+    /// ends the run, usually before the first download. On standard input and in documents such as Metalink,
+    /// a mistake fails only the file that it concerns.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
 

@@ -1,6 +1,6 @@
 //! Reads values that may be secret: headers, logins, tokens, cookies, bodies, and passwords of keys.
 //!
-//! Invariant: an error contains no part of the value.
+//! Invariant: an error contains no part of the value, except the name of a header that only downhaul sets.
 
 use downhaul_engine::core::job::{Body, Headers};
 use downhaul_engine::core::secret::{Login, Secret};
