@@ -25,7 +25,7 @@ pub enum ClientCommand {
     Resume(Chosen),
     /// Remove downloads from a running daemon
     ///
-    /// A download that is over leaves the history.
+    /// A download that is over is removed from the history.
     Remove(Remove),
     /// Move a waiting download to another position of the queue
     Move(Move),
