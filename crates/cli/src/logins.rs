@@ -179,7 +179,8 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
 /// Returns `list.line` if there is no such login, or if it may not be sent to the URLs of the job.
 pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Error> {
     let Some(name) = job.login_of.take() else { return Ok(job) };
-    let bad = |why: String| Err(Error::new(ErrorKind::ListLine, "", format!("`credentials`: {why}")));
+    let at = show::url(&job.urls[0]);
+    let bad = |why: String| Err(Error::new(ErrorKind::ListLine, &at, format!("`credentials`: {why}")));
     let section = settings.for_hosts.all().iter().find(|(pattern, _)| pattern.to_string() == name);
     let (user, bearer, headers) = match section {
         Some((_, options)) => (options.user.clone(), options.bearer.clone(), options.headers.clone()),

@@ -20,7 +20,7 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::digests_of;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The names and endings of checksum lists in a folder, in lower case. `.txt` may follow a name.
@@ -138,7 +138,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
         let is_list = NAMES.contains(&name.strip_suffix(".txt").unwrap_or(&name));
-        if path.is_file() && (is_list || ends(&ENDINGS) || ends(&RECORDS)) {
+        if path.is_file() && (is_list || ends(&ENDINGS) || ends(&RECORDS) || is_record_table(&path)?) {
             read(&path, folder, &mut wanted)
                 .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
         }
@@ -147,6 +147,19 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         true => Err(format!("there is no checksum list and no lock file in {}", what.display())),
         false => Ok((wanted, false)),
     }
+}
+
+/// Returns true for a lock file that is a table (`--record NAME.csv`).
+fn is_record_table(path: &Path) -> Result<bool, String> {
+    if path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("csv")) {
+        return Ok(false);
+    }
+    let header = csv::header();
+    let mut beginning = Vec::new();
+    let file = fs::File::open(path);
+    let read = file.and_then(|file| file.take(header.len() as u64).read_to_end(&mut beginning));
+    read.map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    Ok(beginning == header.as_bytes())
 }
 
 /// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make

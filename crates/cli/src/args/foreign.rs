@@ -60,7 +60,9 @@ const TABLE: &[Row] = &[
         Some('n'),
         &[],
         None,
-        Instead("the netrc file is always read (curl's -n), and --if-exists skip keeps files (wget's -nc)"),
+        Instead(
+            "the netrc file is read without an option (curl's -n), and --if-exists skip keeps files (wget's -nc)",
+        ),
     ),
     (Some('N'), &["timestamping"], None, Instead("use --if-exists update")),
     (None, &["allow-overwrite", "clobber"], None, Instead("use --if-exists overwrite")),

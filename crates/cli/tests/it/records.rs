@@ -118,6 +118,7 @@ fn a_record_whose_name_ends_in_csv_is_a_table() {
     assert_eq!((out.status, after.lines().count()), (3, 5), "{after}");
     assert_eq!(after.matches(SHA256.0).count(), 2, "{after}");
     assert_eq!(place.run(&["verify", "all.csv"]).status, 0);
+    assert_eq!(place.run(&["verify", "."]).status, 0, "the table is found in its folder");
     let again = place.run(&["-i", "all.csv", "-d", "again"]);
     assert_eq!((again.status, place.file("again/good")), (0, Some(file())), "{}", again.stderr);
     place.write("mine.csv", "a,b\n1,2\n");

@@ -333,7 +333,7 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         (&["--password", "hush"], "error: --password is an option"),
         (&["--proxy-password", "hush"], "use --proxy-user NAME:PASSWORD"),
         (&["-U", "me:hush"], "use --proxy-user NAME:PASSWORD for curl's -U"),
-        (&["-n"], "netrc file is always read"),
+        (&["-n"], "netrc file is read without an option"),
         (&["--ask-password"], "use --user NAME"),
         (&["--capath", "x"], "use --cacert FILE"),
     ] {
@@ -372,7 +372,7 @@ fn a_range_fails_at_once_if_the_server_sends_no_ranges() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&server.url("no_ranges/3000000/f"), "--range", "5-9"]);
-    place.assert_failed(&out, 1, "the server sends no ranges, and --range needs them");
+    place.assert_failed(&out, 1, "the server sends no ranges, which are needed here");
     assert!(out.stderr.contains("Leave out --range"), "{}", out.stderr);
     assert!(!out.stderr.contains("starts again") && !out.stderr.contains("To resume"), "{}", out.stderr);
     assert_eq!(server.requests().len(), 1, "it is not tried again");

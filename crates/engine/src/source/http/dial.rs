@@ -184,7 +184,8 @@ impl Dialer {
         }
         match raced {
             Ok(Ok(stream)) => {
-                debug!(target: NET, address = ?stream.peer_addr().ok(), took = ?since.elapsed(), "connected");
+                let address = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+                debug!(target: NET, address, took = ?since.elapsed(), "connected");
                 Ok(stream)
             }
             Ok(Err(failures)) => Err(error_of(&failures, &to.to_string())),
