@@ -153,8 +153,7 @@ impl World {
         world
     }
 
-    /// Returns the world of a seed whose server answers every request with the right bytes, and the abilities
-    /// of this server. A digest that it states may still be wrong.
+    /// Returns the world of a seed whose server sends only right bytes, and the abilities of this server.
     pub fn honest(seed: u64) -> (World, Abilities) {
         let mut world = World::new(seed);
         world.versions.truncate(1);
@@ -343,8 +342,7 @@ impl World {
         error
     }
 
-    /// Checks published bytes. They must be exactly one version of the file. If a digest that must be
-    /// compared is wrong, no bytes may be published.
+    /// Checks published bytes. They are exactly one version of the file, and no wrong digest was accepted.
     ///
     /// # Errors
     /// Returns what is wrong with the bytes.

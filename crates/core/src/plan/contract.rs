@@ -236,8 +236,7 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the first bytes of the file show. It is `None` if the content is not checked, for example because
-    /// the name may be that of a web page.
+    /// What the first bytes of the file show. It is `None` if the content is not checked.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,

@@ -148,7 +148,7 @@ impl Director {
     /// Lends as many jobs of the queue as the limits allow.
     pub(super) fn lend(&mut self) {
         let started = std::mem::take(&mut self.lending.started);
-        let has_enough = !self.lending.is_empty() || self.queue.waiting() >= QUEUED_LEAST;
+        let has_enough = self.lending.threads.is_some() || self.queue.waiting() >= QUEUED_LEAST;
         let at_once = match !self.lending.is_off && has_enough && self.may_lend() {
             true => self.lent_at_once(),
             false => 0,
