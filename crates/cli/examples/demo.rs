@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let args = ["downhaul", "-j", "3", "--on-error", "retry"];
     let status = downhaul::main_with(args.into_iter().map(Into::into).chain(urls.iter().map(Into::into)));
     say(&format!("\nThe files and the log are in {}.", folder.display()));
-    // One file is corrupt, so that the status must be 3.
+    // One file is corrupt, so the status must be 3.
     if status == ExitCode::from(3) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

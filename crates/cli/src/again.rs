@@ -2,8 +2,8 @@
 //!
 //! Invariant: the command contains every argument that clap found on the command line, and nothing else. Only
 //! secret values, a deadline at a point in time, and options of other tools that change nothing are left out.
-//! New options therefore need no change in this file. The repeated run never verifies less than the first
-//! one.
+//! If that is not possible, no command is shown. New options therefore need no change in this file. The
+//! repeated run never verifies less than the first one.
 
 use crate::args::{Deadline, is_foreign};
 use crate::secrets;
@@ -62,8 +62,8 @@ impl Again {
     }
 
     /// Returns the command that repairs the files in the list of `-i`. The command has all given options that
-    /// `repair` also accepts. Returns `Unshown` unless exactly one list and no URL was given, and if the
-    /// command cannot be shown.
+    /// `repair` also accepts. Returns `Unshown` if a URL or a subcommand was given, if there is not exactly
+    /// one list, or if the command cannot be shown.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {

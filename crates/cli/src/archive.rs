@@ -102,7 +102,8 @@ pub(crate) struct Finder {
     is_read_only: bool,
 }
 
-/// The result of a lookup. It has the facts about the job, unless the archive has its file.
+/// The result of a lookup: the facts about the job, or `None` if nothing is added to the archive when the job
+/// ends.
 pub(crate) struct Looked(Option<Facts>);
 
 /// Adds the files of a run to its archive.
@@ -146,7 +147,8 @@ impl Finder {
         self.archive.connection.unchecked_transaction().ok()
     }
 
-    /// Looks up a job. If an earlier run fetched its file, the job is marked as done.
+    /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, a file that
+    /// was found by its digest and not by its URL does not end the job: the file of the job is made from it.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.
@@ -168,7 +170,7 @@ impl Finder {
         }
     }
 
-    /// Keeps the facts of a job until it ends.
+    /// Keeps the facts of a job until it ends. If it has ended already, its file is added now.
     pub(crate) fn added(&self, id: JobId, looked: Looked) {
         if self.is_read_only {
             return;

@@ -12,7 +12,7 @@ use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 
-/// The longest body, in bytes. It is kept in memory.
+/// The longest file with a body or a part of it, in bytes. Bodies are kept in memory.
 const LONGEST: usize = 16 << 20;
 
 /// The method and the body that are sent, and the range that is requested.
@@ -23,7 +23,7 @@ pub(crate) struct Asks {
 }
 
 impl Asks {
-    /// Reads the options and the file of the body.
+    /// Reads the options and the files of the body.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user. The text contains nothing of the body.
@@ -56,7 +56,8 @@ impl Asks {
         })
     }
 
-    /// Returns true if the request may change something on the server each time it is sent.
+    /// Returns true if the request has a body, or a method other than GET. It may change something on the
+    /// server each time it is sent.
     pub(crate) fn is_special(args: &Args) -> bool {
         let http = &args.options.http;
         !http.data.is_empty()

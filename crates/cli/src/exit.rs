@@ -15,9 +15,10 @@ pub enum Exit {
     Chosen,
     /// Ctrl-C.
     Interrupted,
-    /// SIGTERM or SIGHUP, or a limit of the run was reached before all files were started.
+    /// SIGTERM or SIGHUP, the parent of the program ended (`--stop-with-parent`), or a limit of the run was
+    /// reached before all files were started.
     Terminated,
-    /// A local file or folder cannot be used.
+    /// A local file or folder cannot be used, or an output of the run could not be written.
     Disk,
     /// A file failed verification.
     Mismatch,

@@ -5,11 +5,11 @@
 //! bit, and one byte if a list has it. Only the lines of a stream are kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
-//! so a script can take an empty list for a success. An entry that cannot be a line of a list becomes a
-//! comment. If FILE is also the input, it is replaced only by a list of all files that are not complete. A
-//! line says if a document named the URLs of the file. So a run with this list sends the user's secrets only
-//! to servers to which this run may send them. If a list was changed during the run, its files cannot be
-//! found in it again, and FILE has a comment instead of them.
+//! so a script can take an empty list for a success. An error of a list becomes a comment. If FILE is also
+//! the input, it is replaced only by a list of all files that are not complete. A line says if a document
+//! named the URLs of the file. So a run with this list sends the user's secrets only to servers to which this
+//! run may send them. If a list was changed during the run, its files cannot be found in it again, and FILE
+//! has a comment instead of them.
 
 mod line;
 mod sequence;
@@ -64,8 +64,8 @@ struct Known {
 struct PartSoFar {
     /// The number of jobs of the session before this part.
     before: u64,
-    /// The lines of the jobs of a stream that have not ended. A stream cannot be read again. The lines are
-    /// kept here because they may contain secrets, which events do not contain.
+    /// The lines of the jobs of a stream whose files are not complete. A stream cannot be read again. The
+    /// lines are kept here because they may contain secrets, which events do not contain.
     started: BTreeMap<JobId, Line>,
     /// The lines of the jobs of a stream that the session did not accept, because the run was stopped.
     rest: Vec<Line>,
@@ -118,7 +118,7 @@ impl Pending {
         }
     }
 
-    /// Notes an event of a job. `is_complete` is true if its file is complete.
+    /// Notes an event of a job. `is_complete` is true if the event says that its file is complete.
     fn note(&self, job: JobId, is_complete: bool) {
         let mut known = self.known();
         known.ended.note(job, is_complete);
@@ -132,8 +132,8 @@ impl Pending {
 enum Jobs {
     /// The arguments are read again at the end of the run.
     Arguments(Arc<Arguments>),
-    /// A list with this name and this many jobs is read again at the end of the run. It is `None` if it could
-    /// not be opened.
+    /// A list with this name and this many jobs is read again at the end of the run. The second value is
+    /// `None` if the list could not be opened.
     List(String, Option<Box<Opened>>, Count),
     Stream,
 }
@@ -142,7 +142,7 @@ enum Jobs {
 #[derive(Default)]
 struct Ended {
     bits: Vec<u64>,
-    /// The highest number of a job of the session.
+    /// The highest number of a job that had an event.
     last: u64,
 }
 
@@ -221,7 +221,7 @@ impl List {
     /// URLs may have passwords. Returns warnings about what the list does not contain.
     ///
     /// # Errors
-    /// Returns why the list is not written, in words for the user.
+    /// Returns why the list is not written, or why it lacks the files of a list, in words for the user.
     pub(crate) fn run(self, mut events: EventReader) -> Result<Vec<String>, String> {
         loop {
             let event = match events.next(Duration::from_secs(3600)) {

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Handle;
 
-/// The number of jobs that are passed to the session at a time, if the next jobs can be read without waiting.
-/// For each call, the session wakes once. The jobs of a stream are passed one by one.
+/// The number of jobs of the arguments or of a list that are passed to the session at a time. For each call,
+/// the session wakes once. The jobs of a stream are passed one by one, because the next one may arrive much
+/// later.
 const AT_ONCE: usize = 32;
 
 /// The session of a run, and the data that is added to each of its jobs.

@@ -1,8 +1,8 @@
 //! Reads the cookies of Firefox from a copy of its database, because Firefox may hold a lock on the database
 //! itself.
 //!
-//! Invariant: no file of Firefox is changed. Only the user can read the copy, and the copy is deleted as soon
-//! as it has been read.
+//! Invariant: no file of Firefox is changed. Only the user can read the copy. It is deleted as soon as it has
+//! been read, unless the program is killed before.
 
 use crate::platform;
 use crate::settings;
@@ -27,7 +27,7 @@ const FOLDERS: [&str; 4] = [
 const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.
-/// Cookies of containers are left out.
+/// Cookies of container tabs and partitioned cookies are left out.
 ///
 /// # Errors
 /// Returns why the cookies cannot be read.

@@ -1,4 +1,4 @@
-//! Reads files that the user gives (checksum lists, keys and headers) before anything is downloaded.
+//! Reads files that the user gives, such as checksum lists, keys and headers, before anything is downloaded.
 
 use crate::args::{self, Args, Header};
 use crate::words;
@@ -98,7 +98,7 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, Secret)>, Strin
 /// Returns the headers of `--header-for`, each with its host.
 ///
 /// # Errors
-/// Returns what is wrong with a header, without its value.
+/// Returns what is wrong with a host or a header, without its value.
 pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {

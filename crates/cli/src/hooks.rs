@@ -1,7 +1,7 @@
 //! Runs the commands of `--on-complete` and `--on-error-run`, with the facts about a file in the environment.
 //!
 //! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. If
-//! a command fails, a warning is shown. After the run was stopped, no command starts.
+//! a command fails, a warning is shown. After the user or a signal stopped the run, no command starts.
 
 use crate::import::split_words;
 use crate::ui::{EventReader, Next};
@@ -55,8 +55,8 @@ impl Hooks {
         self.complete.is_none() && self.error.is_none()
     }
 
-    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if the user
-    /// stopped the run, and `warn` shows a warning.
+    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if the user or a
+    /// signal stopped the run, and `warn` shows a warning.
     pub(crate) fn run(&self, mut events: EventReader, is_stopped: impl Fn() -> bool, warn: impl Fn(&str)) {
         let mut urls: HashMap<JobId, String> = HashMap::new();
         loop {

@@ -1,7 +1,7 @@
 //! Checks the rest of long lists during a run, on a thread of its own.
 //!
 //! Invariant: if the lists have mistakes, the run stops as soon as the first one is found. It ends with a
-//! usage error that shows the mistakes.
+//! usage error that shows the first mistakes of each list.
 
 use crate::exit::Exit;
 use crate::input::{Ended, Rest, SoFar, Whole};

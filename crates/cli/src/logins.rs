@@ -27,7 +27,7 @@ const LONGEST: usize = 64 * 1024;
 pub(crate) enum NoLogin {
     /// The login cannot be used. The text says why, in words for the user.
     Unusable(String),
-    /// The user pressed Ctrl-C.
+    /// The user pressed Ctrl-C, or Ctrl-D on an empty line.
     Interrupted,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum NoLogin {
 /// (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
-/// Returns why a login cannot be used.
+/// Returns why a file with a login, headers or cookies cannot be used, or that the user pressed Ctrl-C.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut notes = readable_by_others(&args.options.http);
     let mut args = given::with_headers(args).map_err(NoLogin::Unusable)?;
@@ -176,7 +176,8 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
 /// section for hosts or of an entry in the netrc file. The headers are sent only to the origins of this line.
 ///
 /// # Errors
-/// Returns `list.line` if there is no such login, or if it may not be sent to the URLs of the job.
+/// Returns `list.line` if there is no such login, or if it cannot be used for the job, for example because it
+/// may not be sent to a URL.
 pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Error> {
     let Some(name) = job.login_of.take() else { return Ok(job) };
     let at = show::url(&job.urls[0]);
@@ -192,7 +193,8 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     if user.is_none() && bearer.is_none() && headers.0.is_empty() {
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
-    // Others on the network could read the login. So only a section for http hosts is used over http.
+    // Others on the network could read the login. Of the sections, only one for http hosts is used over http.
+    // A login of the netrc file is sent over http too.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));

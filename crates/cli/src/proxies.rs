@@ -1,14 +1,15 @@
 //! Finds the proxies of a run, in the options or in the environment.
 //!
-//! Invariant: no message contains the URL of a proxy, because the URL may contain a password.
+//! Invariant: no error of this file contains the URL of a proxy, because the URL may contain a password.
 
 use crate::args;
 use crate::logins;
 use crate::settings::variable;
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 
-/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it. If
-/// a variable has a proxy that cannot be used, this is an error only for URLs that need the proxy.
+/// Returns the proxy of `--proxy`, or else the proxies of the environment. The variables are those of curl,
+/// and `HTTP_PROXY`, which curl ignores. If a variable has a proxy that cannot be used, this is an error only
+/// for URLs that need the proxy.
 ///
 /// # Errors
 /// Returns what is wrong with an option, without its value.

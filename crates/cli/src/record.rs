@@ -4,7 +4,7 @@
 //! removed ([`tidy`]). All other lines of earlier runs are kept, and so are lines of other kinds.
 //!
 //! Invariant: the lock file has only whole lines. A line that could not be written completely is removed
-//! again. One run at a time writes a lock file.
+//! again, or by the next run if this one was killed. One run at a time writes a lock file.
 
 mod folders;
 mod tidy;
@@ -115,7 +115,7 @@ pub(crate) struct Record {
     folders: Folders,
     file: File,
     /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
-    /// read, so the lines of such a run are added to the lock file at its end.
+    /// read, so the lines of such a run are added to the lock file at the end of the run.
     aside: Option<PathBuf>,
     /// The length of the file with its whole lines.
     length: u64,
@@ -130,7 +130,7 @@ pub(crate) struct Record {
     lines: Vec<u8>,
     /// The time of the first line that was written and not forced to the disk.
     unforced: Option<Instant>,
-    /// The number of files that were not downloaded, and of which no strong digest is known.
+    /// The number of files that were skipped, and of which no strong digest is known.
     unknown: u64,
 }
 
@@ -326,8 +326,9 @@ impl Record {
         Ok(())
     }
 
-    /// Ends the lock file after the last job. Its lines get the order of the input, so that two runs of one
-    /// list write the same lock file.
+    /// Ends the lock file after the last job. The lines of this run get the order of the input, so that two
+    /// runs of one list write the same files in the same order. Above [`tidy::AT_ONCE`] lines, they keep the
+    /// order in which the files ended.
     fn end(mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if self.aside.is_some() {

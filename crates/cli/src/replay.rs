@@ -44,7 +44,8 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
             }
         };
         let at = line.at();
-        // The first line is shown immediately. A longer gap in the recording is shortened to two seconds.
+        // The first line is shown immediately. A gap in the recording that is longer than two seconds is
+        // shortened to two seconds.
         let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
         if pause > Duration::ZERO {
             let all: Vec<_> = samples.values().cloned().collect();

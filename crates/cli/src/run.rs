@@ -45,7 +45,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Downloads the files that the arguments name.
+/// Downloads the files that the arguments name, or shows what a download would do (`downhaul plan`).
 pub(crate) fn run(args: &Args) -> Exit {
     let early = Early::start(args);
     let args = &match check_outputs(args).and_then(|()| with_secrets(args)) {
@@ -151,8 +151,8 @@ pub(crate) fn notes(args: &Args) {
     args.config.notes.iter().for_each(|note| warn(note));
 }
 
-/// Starts the runtime for signals and timers. This runtime has its own thread, so that a second signal is
-/// handled even if the threads for the network are busy.
+/// Starts the runtime for signals and timers. It runs on the thread that calls `block_on`, so that a second
+/// signal is handled even if the threads for the network are busy.
 pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_current_thread().enable_all().build())
 }
@@ -228,7 +228,8 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// Runs the session, and returns how it ended.
 ///
 /// # Errors
-/// Returns the exit status of a usage error. In this case, no file was requested.
+/// Returns the exit status if the run could not start, or if a streamed list had no URL. In both cases, no
+/// file was requested.
 async fn download(
     args: &Args,
     (input, rest, asks, early, containers): (Input, Option<Rest>, Asks, Early, Option<Arc<Containers>>),
@@ -307,7 +308,8 @@ fn start_session(
 
 type Archived = (Option<archive::Finder>, Option<archive::Writer>);
 
-/// Opens the lock file of `--record` and the archive.
+/// Opens the lock file of `--record` and the archive. For a plan, opens only the archive, and only to read
+/// it.
 fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Archived), Exit> {
     let unusable = |why: String| {
         error(&escaped(&why));

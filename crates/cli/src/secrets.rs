@@ -34,7 +34,7 @@ const COMMAND: &str = "COMMAND";
 const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
 
 /// Returns true if a value of the option has this name in the help. An option may take several values at
-/// once, and `place` is the number of the value.
+/// once, and `place` is the number of the value, from 0.
 pub(crate) fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
     arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
 }
@@ -83,7 +83,8 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     }
 }
 
-/// Returns a value of an option without its secret parts, and the name of the removed part.
+/// Returns a value of an option without its secret parts, and the name of the header or option if a part was
+/// removed.
 pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
     if is_called(arg, place, CERT) {

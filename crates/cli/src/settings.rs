@@ -1,5 +1,5 @@
-//! Makes the settings of the engine and of the output from the options and the environment. Only this file
-//! reads the environment.
+//! Makes the settings of the engine and of the output from the options and the environment. Apart from
+//! libraries, only this file reads the environment.
 //!
 //! This file is long because it has a place for each option and each variable.
 
@@ -23,7 +23,8 @@ use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// The environment variables that are read, and their effects. `docs/environment.md` is made from this table.
+/// The environment variables that a user may set, and their effects. `docs/environment.md` is made from this
+/// table. It does not have the variables of systemd, nor those that `--shard auto` reads.
 pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
@@ -105,7 +106,7 @@ pub(crate) enum Shown {
 /// if the user can be asked. `file_limit` is the number of files and connections that may be open.
 ///
 /// # Errors
-/// Returns an error if some options contradict each other.
+/// Returns an error if some options contradict each other, or if the value of an option cannot be used.
 //
 // This function is long because it goes through all options, one after the other.
 pub(crate) fn resolve(
@@ -174,8 +175,8 @@ pub(crate) fn resolve(
     };
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
-    // There is at least one connection for each file that is downloaded at the same time. Connections use at
-    // most a quarter of the file descriptors.
+    // There is at least one connection for each file that is downloaded at the same time, unless these
+    // connections would use more than a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
     settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
@@ -335,7 +336,7 @@ pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     }
 }
 
-/// Returns true if colours are used on standard output.
+/// Returns the [`Paint`] for standard output.
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
     Paint(colours(args, is_screen(&std::io::stdout())))
 }

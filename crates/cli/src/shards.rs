@@ -202,8 +202,8 @@ impl Shards {
     }
 }
 
-/// Returns the number of this task and the number of all tasks, as the system that started the task states
-/// them. `of` is the number of shards, if the user stated it.
+/// Returns the number of this task (from 1) and the number of all tasks, as the system that started the task
+/// states them. `of` is the number of shards, if the user stated it.
 fn automatic(of: Option<u64>, variable: impl Fn(&str) -> Option<String>) -> Result<(u64, u64), String> {
     let number = |name: &str| -> Result<Option<u64>, String> {
         let Some(text) = variable(name) else { return Ok(None) };

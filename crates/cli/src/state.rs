@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the key for the hashes of URLs in the records of files. The first run creates the key. Returns
-/// `None` if the key can be neither read nor created. Without a key, files are recognised too, but a short
-/// secret in a URL could then be guessed from the hash of the URL.
+/// Returns the key for the hashes of URLs in the records of files. The first run that needs the key creates
+/// it. Returns `None` if the key can be neither read nor created. Without a key, files are recognised too,
+/// but a short secret in a URL could then be guessed from the hash of the URL.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
@@ -36,8 +36,8 @@ fn read(path: &Path) -> io::Result<Key> {
     Ok(Key::new(bytes))
 }
 
-/// Writes a new key to a temporary file, and then renames the file in one step. So no other run reads half of
-/// a key.
+/// Writes a new key to a temporary file, and then links that file to `path` in one step. So no other run
+/// reads half of a key, and an existing key is not replaced.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{}", std::process::id()));
@@ -47,7 +47,7 @@ fn make(folder: &Path, path: &Path) -> io::Result<()> {
     linked
 }
 
-/// Returns random bytes. They come from the seeds of hash tables in std, which have 128 random bits each.
+/// Returns 32 bytes that are made from 128 random bits: the seed of a hash table in std.
 fn random_bytes() -> [u8; 32] {
     let random = RandomState::new();
     let mut bytes = [0; 32];

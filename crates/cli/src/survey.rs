@@ -1,4 +1,4 @@
-//! Collects facts from the URLs of a run before anything is fetched: which origins may get headers, and if
+//! Collects facts from the URLs of a run before any file is requested: which origins may get headers, and if
 //! digests were given.
 //!
 //! Invariant: the memory is limited, even for a very long list.
@@ -7,8 +7,8 @@
 /// watches can follow two bars.
 pub(crate) const FEW_AT_ONCE: u16 = 2;
 
-/// With more files than this, the best number of files at once is searched for, if the user set none. A
-/// person does not watch each of so many files.
+/// With more files than this, or if their number is not known, the best number of files at once is searched
+/// for, if the user set none. A person does not watch each of so many files.
 const FEW_FILES: u64 = 16;
 
 use crate::args::Args;
@@ -91,8 +91,8 @@ impl Survey {
         }
     }
 
-    /// Checks if downhaul can use the proxy of each URL of the run. Proxies that no URL needs are not
-    /// checked.
+    /// Checks if downhaul can use the proxy of each known origin of the run. Proxies that no known URL needs
+    /// are not checked.
     ///
     /// # Errors
     /// Returns what is wrong with the first proxy that cannot be used.
@@ -101,7 +101,7 @@ impl Survey {
         urls.find_map(|url| settings.proxies.why_unusable(&url).map(String::from)).map_or(Ok(()), Err)
     }
 
-    /// Returns true if a URL of the run is an https URL. A run that reads its URLs later may have one.
+    /// Returns true if a known origin of the run has https, or if URLs that are not known yet may have it.
     pub fn may_need_tls(&self) -> bool {
         let mut origins = self.given.iter().chain(&self.named);
         self.is_partial || self.given.is_empty() || origins.any(|origin| origin.starts_with("https:"))
@@ -113,8 +113,8 @@ impl Survey {
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();
         if let Some(ChecksumList::Url(url)) = &settings.checksums {
             let origin = url.origin().ascii_serialization();
-            // If no URL is known yet, the URLs come from standard input, and one of them may have this
-            // origin.
+            // If no URL of the user is known yet, the URLs may come from standard input, and one of them may
+            // have this origin.
             if !self.given.is_empty() && !self.given.contains(&origin) {
                 others.insert(origin);
             }

@@ -45,7 +45,7 @@ const NAMES: [&str; 16] = [
 const ENDINGS: [&str; 9] =
     [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3", "_checksums.txt", "-checksum"];
 
-/// The endings of lock files in a folder.
+/// The endings of lock files in a folder. A table (`.csv`) is read only if the user names it.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 
 /// The expected digests of files, by their paths.
@@ -172,8 +172,8 @@ fn path_of(folder: &Path, listed: &str) -> PathBuf {
     folder.join(all.into_iter().flatten().find(exists).unwrap_or_else(|| trimmed.into()))
 }
 
-/// Reads a checksum list or a lock file. The form of the lines shows which kind of file it is. Returns true
-/// for a lock file, which has URLs.
+/// Reads a checksum list, a lock file or another list of JSON lines. The form of the lines shows which kind
+/// of file it is. Returns true for a table or for lines of JSON, which have URLs.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -222,7 +222,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     Ok(false)
 }
 
-/// The digests in a lock file. If several lines are about one file, the last one counts.
+/// The digests in a lock file. If several lines are about one file, the last one counts that adds something
+/// to the earlier ones. Lines about failures do not count.
 #[derive(Default)]
 struct Recorded(BTreeMap<String, (Line, Vec<Digest>)>);
 

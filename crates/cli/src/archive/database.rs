@@ -103,7 +103,8 @@ impl Archive {
             .map(Key::new)
     }
 
-    /// Returns the file of a job, if an earlier run fetched it.
+    /// Returns the file of a job, if the archive has it. A file with another size or digest than the job
+    /// expects is not returned.
     pub(super) fn find(&self, keys: &[UrlKey], job: &Job) -> rusqlite::Result<Option<(Archived, Found)>> {
         let mut by_url = self.connection.prepare_cached("SELECT file FROM urls WHERE key = ?")?;
         for key in keys {

@@ -1,11 +1,12 @@
-//! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`, over which they
-//! have precedence.
+//! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`. An option of the
+//! command line wins over the same option of the file.
 //!
 //! The rules are those of `getopt_long`, as aria2 uses it: options and URLs in any order, `--opt=V` and
 //! `--opt V`, unique beginnings of names, `-x16` and `-x 16`. An option with a boolean value takes the value
 //! only after `=`, or right after its letter.
 //!
-//! Invariant: the last value of an option is used, except that `header` collects all its values.
+//! Invariant: the last value of an option is used, except that `header` and `index-out` collect all their
+//! values.
 
 use crate::settings;
 use downhaul_daemon::options::{Kind, Options, TABLE, row};

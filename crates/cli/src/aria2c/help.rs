@@ -44,7 +44,8 @@ const BASIC: &[(&str, &str)] = &[
     ),
 ];
 
-/// Returns the text of `-h`, for all options or for those with a word in their names.
+/// Returns the text of `-h`: for the most used options, for all options, or for those with a word in their
+/// names.
 pub(super) fn text(what: &str) -> String {
     let mut text = String::from("Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...\n");
     if what.starts_with('#') && what != "#all" {

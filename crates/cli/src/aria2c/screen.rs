@@ -99,7 +99,7 @@ impl Screen {
         self.say(4, text);
     }
 
-    /// Prints a message with its level and time, and writes it into the log.
+    /// Writes a message with its level and time into the log, and prints it if its level is shown.
     fn say(&mut self, level: usize, text: &str) {
         let (_, name, color) = LEVELS[level];
         let now = Zoned::now();
@@ -295,7 +295,8 @@ fn uri(entry: &Entry) -> String {
     entry.shown_uris().next().unwrap_or_default().into_owned()
 }
 
-/// Returns a number of bytes as aria2 shortens it: `1023`, `1.0Ki`, `19Mi`. Digits are cut off, not rounded.
+/// Returns a number of bytes as aria2 shortens it: `921`, `0.9Ki`, `1.0Ki`, `19Mi`. Digits are cut off, not
+/// rounded.
 fn abbreviated(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["", "Ki", "Mi", "Gi"];
     let (mut whole, mut rest, mut unit) = (bytes, 0, 0);

@@ -140,8 +140,8 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files. A file that cannot be used is left out, unless all of them cannot be used. Returns the
-/// exit status so far.
+/// Adds the files. A file that cannot be used is left out. It is an error if no file can be used and no
+/// clients are served. Returns the exit status so far.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -183,8 +183,9 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
     Ok(status)
 }
 
-/// Adds a file of a list, unless the queue has it. A file without an identifier gets one that depends on what
-/// the list says about it, so that the next start recognises it.
+/// Adds a file of a list, unless the queue has it. A download that failed is added again, and so is one that
+/// ended and has no identifier in the list. A file without an identifier gets one that depends on what the
+/// list says about it, so that the next start recognises it.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
@@ -314,7 +315,7 @@ impl Run<'_> {
         }
     }
 
-    /// Prints the results, and returns the exit status.
+    /// Prints the results, saves the session and the cookies, and returns the exit status.
     fn end(&mut self, args: &Args, is_over: bool) -> u8 {
         let daemon = self.daemon.clone();
         let state = daemon.state();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Pauses or resumes downloads. If the daemon refuses to change one of them, the others are still changed.
 ///
 /// # Errors
-/// Returns an error if the daemon cannot be reached, or refuses to change all downloads.
+/// Returns an error if the daemon cannot be reached, or if it refuses `--all`.
 pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Result<Exit, String> {
     let change = json!({ "paused": paused });
     if chosen.all {
@@ -46,7 +46,7 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
 /// Removes downloads. If the daemon refuses to remove one of them, the others are still removed.
 ///
 /// # Errors
-/// Returns an error if the daemon cannot be reached, or refuses to remove all downloads that are over.
+/// Returns an error if the daemon cannot be reached, or if it refuses `--over`.
 pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, String> {
     if remove.over {
         daemon.call(Method::DELETE, "/downloads", None).await?;

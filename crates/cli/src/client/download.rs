@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). Another
-/// server can send any text, so the text is escaped for the terminal where it is read.
+/// server can send any text, so the text is escaped for the terminal where it is read (`proof` where it is
+/// shown).
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
     #[serde(deserialize_with = "identifier")]
@@ -36,7 +37,7 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// Reads downloads in an answer.
+/// Reads one or several downloads in an answer.
 ///
 /// # Errors
 /// Returns an error if they do not have the form of the interface.

@@ -34,7 +34,8 @@ pub(super) struct Found {
     pub(super) secret_from: String,
 }
 
-/// Finds the daemon that the options or the environment name, or else the one that was started last.
+/// Finds the daemon that the options or the environment name, or else the one that was started last. If there
+/// is none, the address is [`DEFAULT`].
 ///
 /// # Errors
 /// Returns why there is no URL or no secret that can be used.

@@ -33,15 +33,15 @@ const NO_ANSWER: &str = "no answer within a minute";
 /// every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The longest answer. The longest list has 10,000 downloads.
+/// The longest answer, in bytes. The longest list has 10,000 downloads.
 const ANSWER_MOST: usize = 256 << 20;
 
-/// The longest event. An event has the downloads that are active.
+/// The longest event, in bytes. An event about progress has all active downloads.
 const EVENT_MOST: usize = 64 << 20;
 
 /// Why a call failed.
 pub(super) enum Failed {
-    /// The daemon cannot be reached, or refused the secret. No further call can succeed.
+    /// The daemon cannot be reached, refused the secret, or is another program. No further call can succeed.
     Lost(String),
     /// There is no such download.
     Missing(String),

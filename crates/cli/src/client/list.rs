@@ -30,7 +30,7 @@ const COLUMNS: [(&str, Cell); 5] = [
 /// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
-/// The number of columns that names get at least.
+/// The number of columns that names get at least, unless no other cell is left that could be dropped.
 const NAME: usize = 20;
 
 /// Lists the downloads.
@@ -96,7 +96,7 @@ fn sums(summary: &Value) -> String {
     format!("{} active ({speed}), {} queued, {} over\n", number("active"), number("queued"), number("over"))
 }
 
-/// Returns the table. No line is wider than `columns`, if they are known.
+/// Returns the table. No line is wider than `columns`, if the columns are known and the identifiers fit.
 fn table(downloads: &[Download], columns: Option<usize>) -> String {
     if downloads.is_empty() {
         return String::new();

@@ -1,6 +1,7 @@
-//! Finds out who listens on a port of this machine, from the tables of Linux (`man 5 proc`).
+//! Finds out which users listen on a port of this machine, from the tables of Linux (`man 5 proc`).
 //!
-//! Invariant: if the tables cannot be read, the listener counts as that of another user.
+//! Invariant: if no listener is found, for example because the tables cannot be read, the port counts as that
+//! of another user.
 
 use std::fs;
 
@@ -19,7 +20,7 @@ pub(super) fn is_ours(port: Option<u16>) -> bool {
     !users.is_empty() && users.iter().all(|one| *one == user || *one == ROOT)
 }
 
-/// Returns the user of this process.
+/// Returns the effective user of this process.
 fn user() -> Option<u32> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok())

@@ -116,7 +116,7 @@ fn is_endless(command: &ClientCommand) -> bool {
 /// Prints text on standard output.
 ///
 /// # Errors
-/// Returns an error if the reader has closed the pipe.
+/// Returns an error if nothing can be written, usually because the reader has closed the pipe.
 fn print(text: &str) -> Result<(), String> {
     if crate::printer::out(text) { Ok(()) } else { Err("standard output was closed".into()) }
 }

@@ -1,7 +1,7 @@
 //! Reads a configuration file into sections with keys, values and their line numbers. Other files decide what
 //! the keys mean.
 //!
-//! Invariant: an error is one line that names the file and the line, and shows no value.
+//! Invariant: an error is one line that names the file, and the line that has the mistake. It shows no value.
 
 use crate::given;
 use crate::platform;

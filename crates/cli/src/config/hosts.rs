@@ -1,8 +1,8 @@
 //! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
 //! Invariant: an option on the command line or in the environment wins over the same option in a section.
-//! Headers and logins are an exception: those of the command line win only at the hosts to which they are
-//! sent.
+//! Headers and logins are an exception: those of the command line or the environment win only at the hosts to
+//! which they are sent.
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};

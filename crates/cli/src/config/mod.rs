@@ -127,7 +127,8 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
-    /// Returns the names of the options that the two configurations set differently.
+    /// Returns the names of the options that the two configurations set differently. If the shown values of
+    /// sections for hosts differ, the result has an entry for all of them.
     pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
         let value = |config: &Config, name: &str| {
             config.settings.iter().find(|one| one.name == name).map(|one| one.meaning.clone())
@@ -172,7 +173,8 @@ impl Config {
     }
 
     /// Adds a layer below the layers that were added before. Leaves out a setting if the command line or a
-    /// higher layer sets the same option, or sets an option that excludes it.
+    /// higher layer sets the same option, or sets an option that excludes it. If the layer sets an option
+    /// twice, the first setting is used.
     ///
     /// # Errors
     /// Returns an error if two settings of the layer exclude each other.
@@ -204,7 +206,8 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the settings from the environment. A variable that sets no option becomes a warning.
+    /// Returns the settings from the environment. A variable that has the prefix and no known meaning becomes
+    /// a warning.
     fn variables(&mut self, command: &Command) -> Result<Layer, String> {
         let mut layer = Layer::new();
         for (name, value) in settings::variables(PREFIX) {

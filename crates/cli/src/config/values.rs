@@ -20,7 +20,8 @@ const LONGEST_SECRET: usize = 64 * 1024;
 /// A key and its value in the form of options on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Meaning {
-    /// The words, which may contain secrets. There are no words for an option that is switched off.
+    /// The words, which may contain secrets. There are no words for an option that is switched off, nor for
+    /// an empty list.
     pub(super) words: Vec<Secret>,
     /// The values as the user may see them, without secrets.
     pub(super) shown: String,
@@ -181,7 +182,7 @@ pub(super) fn named_files(arg: &Arg, value: &Value) -> Vec<PathBuf> {
     values.iter().filter(|_| may_name).filter_map(file).collect()
 }
 
-/// Returns a path with the home folder in place of `~`.
+/// Returns a path with the home folder in place of `~` before a slash.
 fn below_home(file: &str) -> PathBuf {
     match file.strip_prefix("~/").zip(settings::home()) {
         Some((below, home)) => home.join(below),
@@ -197,7 +198,7 @@ fn secret_of(file: &str) -> Result<String, Unusable> {
     Ok(text.trim().to_string())
 }
 
-/// Returns the value of an option. If it is a path, the home folder takes the place of `~`.
+/// Returns the value of an option. If it is a path, the home folder takes the place of `~` before a slash.
 fn with_home(arg: &Arg, text: &str) -> String {
     let is_path =
         matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath);

@@ -50,7 +50,8 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Returns true if only programs on this machine can connect.
+    /// Returns true if all addresses are loopback addresses, so that only programs on this machine can
+    /// connect.
     fn are_loopback(&self) -> bool {
         self.all.iter().all(|(_, address)| is_loopback(address.ip()))
     }

@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is, who may read it, and how the first start makes it.
 //!
-//! Invariant: the secret is never on the command line and is never printed. A file that other users can read
-//! or replace is not used.
+//! Invariant: the secret is never on the command line and is never printed. A file that other users can read,
+//! or that belongs to another user, is not used.
 
 use super::in_state_folder;
 use crate::args;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The variable with the secret.
 const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
 
-/// The longest file with a secret.
+/// The longest secret with the blanks around it, in bytes. The rest of a longer file is not read.
 const LONGEST: u64 = 64 * 1024;
 
 /// Returns the token that clients must send, and the file that has it.

@@ -1,6 +1,7 @@
 //! The lines of the list of `--failed`.
 //!
-//! Invariant: `-i` reads a line as the job that it was written for. What cannot be a line of a list becomes a
+//! Invariant: `-i` reads a line as the job that it was written for, except for the parts that a line cannot
+//! contain: chunk hashes, the size that a document states, and some names of `-o`. An error becomes a
 //! comment.
 
 use super::COMMENT;
@@ -39,7 +40,7 @@ pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
     }
 }
 
-/// Returns the line of a job. Chunk hashes are left out, because a line cannot contain them.
+/// Returns the line of a job. Chunk hashes and the size are left out, because a line cannot contain them.
 fn line_of(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
     keys.insert(LISTED_BY.0.into(), LISTED_BY.1.into());

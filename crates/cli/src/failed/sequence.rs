@@ -35,7 +35,7 @@ impl Sequence {
     }
 }
 
-/// Returns a hash of a job as its list has it.
+/// Returns a hash of the URLs, the given name and the digests of a job, or of an error.
 pub(crate) fn hash_of(job: &Result<Job, Error>) -> u64 {
     match job {
         Ok(job) => {

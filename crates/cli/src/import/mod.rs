@@ -26,9 +26,9 @@ pub(crate) struct Imported {
     pub(crate) was_on_stdin: bool,
 }
 
-/// Translates the pasted command in a command line of the form `downhaul 'curl ...'` or `downhaul import
-/// curl`. Returns `None` for any other command line. Options of downhaul in the command line win over those
-/// of the pasted command.
+/// Translates the pasted command in a command line of the form `downhaul 'curl ...'`, `downhaul plan 'curl
+/// ...'` or `downhaul import curl`. Returns `None` for any other command line. Options of downhaul in the
+/// command line win over those of the pasted command.
 ///
 /// # Errors
 /// Returns why the command cannot be used, in words for the user. The text contains no values of options.
@@ -113,7 +113,7 @@ fn translate(text: &str) -> Result<Translation, String> {
 }
 
 /// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one
-/// command, or a redirection.
+/// command, or if its output is redirected. Other redirections are left out.
 ///
 /// # Errors
 /// Returns the text that only a shell can replace, or the quote that is not closed.

@@ -1,8 +1,9 @@
 //! Splits a pasted command into words, by the rules of the shell for which it was written: a POSIX shell, cmd
 //! of Windows, or PowerShell.
 //!
-//! Invariant: text that only a shell can replace, such as a variable, is an error. Its value is never
-//! guessed.
+//! Invariant: for a POSIX shell and PowerShell, a variable and a command in the text are errors, because only
+//! a shell can replace them. Other text that a shell replaces, such as `~`, `*` and `%NAME%` of cmd, is used
+//! as it is.
 
 /// The words of a command, and the text after them.
 #[derive(Debug, PartialEq, Eq, Default)]

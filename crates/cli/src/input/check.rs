@@ -1,9 +1,10 @@
 //! Checks the arguments and the lists of a run. The jobs of a short list are kept meanwhile, and a longer
 //! list is read again during the run.
 //!
-//! Invariant: if one of the first [`FIRST`] jobs has a mistake, the run is refused before any request, unless
-//! lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file of a document. The
-//! rest of long lists is checked during the run ([`Rest`]), if nothing must be known before.
+//! Invariant: if one of the first [`FIRST`] lines has a mistake, the run is refused before any file is
+//! requested, unless lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file
+//! of a document. The rest of long lists is checked during the run ([`Rest`]), if nothing must be known
+//! before. Clashes of names in long lists are found after all lists were read.
 
 use super::HAS_NO_URL;
 use super::all_names::{AllNames, Suspects};
@@ -33,8 +34,8 @@ const SHORT: u64 = 512 * 1024;
 /// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// The number of jobs of long lists that are checked before the first request. This takes less than half a
-/// second. A build without optimisation needs about ten times as long for each.
+/// The number of lines of long lists that are checked before the first file is requested. This takes less
+/// than half a second. A build without optimisation needs about ten times as long for each line.
 const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
@@ -124,8 +125,8 @@ pub(super) struct Checks {
     names: Option<AllNames>,
     /// The names in long lists that may clash, after that.
     suspects: Option<Suspects>,
-    /// True if a job was read for which all others must be known. It is a line of a lock file, which a later
-    /// line may replace.
+    /// True if all jobs must be known before the run: because keys are pinned, or because a line of a lock
+    /// file was read, which a later line may replace.
     pub(super) needs_all: bool,
     /// For each list, the last line whose job may have been passed to the session.
     pub(super) passed: Vec<u64>,
@@ -171,8 +172,7 @@ impl Checks {
         read
     }
 
-    /// Checks a line, and adds its job to the survey. Mistakes are counted here, even if they are left out
-    /// later.
+    /// Checks a line, and adds its job to the survey. Also counts the mistakes in lines that are left out.
     fn check(&mut self, list: &mut Reading, line: u64, job: Result<Job, Error>) {
         if let Ok(job) = &job {
             self.survey.add(job);

@@ -29,7 +29,7 @@ pub(super) struct Place {
 #[derive(Default)]
 pub(super) struct Names {
     /// The names, each with the place of its job and a hash of what it downloads. The hash is 0 for the names
-    /// of side files.
+    /// of side files and for jobs with headers.
     seen: HashMap<u64, (Place, u64)>,
     /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, Place>,
@@ -46,8 +46,9 @@ pub(super) struct Clash {
 }
 
 impl Names {
-    /// Adds the name of a job, if the user gave one. Two jobs of lists may have the same name if they
-    /// download the same file, because only the first one is fetched.
+    /// Adds the name of a job, if the user gave one. Two jobs may have the same name if they download the
+    /// same file, because only the first one is fetched. This does not apply if both jobs are from the
+    /// arguments, or to names of `-o`.
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
         let what = download_hash(&self.hasher, job);

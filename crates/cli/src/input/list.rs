@@ -30,7 +30,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// The content of a packed list is assumed to be this many times as long as the file. It is usually shorter.
+/// The content of a packed list is assumed to be this many times as long as the file. Usually, the content is
+/// shorter than that.
 const PACKED: u64 = 16;
 
 /// A list that can be read more than once.
@@ -229,7 +230,7 @@ pub struct Opened {
     /// The content instead of `text`.
     #[cfg(feature = "parquet")]
     parquet: Option<Parquet>,
-    /// The length of the content, which is only estimated for a packed list.
+    /// The length of the content, which is only estimated for a packed list and a Parquet file.
     pub(super) bytes: u64,
 }
 
@@ -321,7 +322,8 @@ impl Iterator for Jobs {
     }
 }
 
-/// Returns the jobs of a document. If two files have the same name, the later one is an error.
+/// Returns the jobs of a document. If two files have the same name, or if one needs the name of another as a
+/// folder, the later one is an error.
 pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterator<Item = AtLine> + Send {
     let mut seen = Names::default();
     jobs.map(move |(line, job)| {

@@ -1,4 +1,5 @@
-//! Turns arguments and lists into jobs. Finds all mistakes that can be found before the first request.
+//! Turns arguments and lists into jobs, and finds their mistakes. `check` says which ones are found before
+//! the first request.
 //!
 //! The input of a run has one or more parts: the arguments, and each list of `-i`. Their jobs are numbered in
 //! this order.
@@ -60,7 +61,7 @@ pub struct Input {
 pub enum Part {
     /// The arguments.
     Arguments(Arc<Arguments>),
-    /// A list that was checked.
+    /// A list that was checked, or whose check ends during the run.
     List(Checked),
     /// Standard input, or a pipe. It is read during the run.
     Stream(Stream),
@@ -78,7 +79,7 @@ impl Input {
         self.parts.iter().any(is_it)
     }
 
-    /// Returns the first list that is read during the run.
+    /// Returns the first list that can be read only once.
     pub(crate) fn stream(&self) -> Option<&Stream> {
         self.parts.iter().find_map(|part| match part {
             Part::Stream(stream) => Some(stream),
@@ -169,7 +170,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest
     Ok((Input { parts, check }, survey, rest))
 }
 
-/// Opens a list that is not fetched.
+/// Returns a list that is not fetched. Opens it if it can be read only once.
 fn opened(path: &Path, args: &Args, shard: Option<Shard>) -> Result<Given, String> {
     let stream = Stream::open(path, &args.lists, args.output.naming(), shard)
         .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;

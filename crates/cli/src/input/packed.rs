@@ -24,8 +24,8 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
     Ok(beginning == PARQUET)
 }
 
-/// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the bytes
-/// that have arrived.
+/// Returns the content of a list, and true if it was packed. From a pipe, this function waits for the first
+/// bytes, which show if the list is packed, and reads no more than is there.
 ///
 /// # Errors
 /// Returns an error if the list cannot be read.

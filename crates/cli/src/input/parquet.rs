@@ -3,8 +3,9 @@
 //! Only columns whose values are single texts, numbers or truth values are read. A URL is one value, so cells
 //! with several URLs are not split.
 //!
-//! Invariant: the memory is limited to one page of each column, whatever the number of rows is. Only files on
-//! the disk are read, because the library may panic on a malicious file.
+//! Invariant: the memory is limited to the description at the end of the file, one page of each column, and
+//! [`AT_ONCE`] rows. Only files on the disk are read, and none that were fetched, because the library may
+//! panic on a malicious file.
 
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::Job;
@@ -24,7 +25,7 @@ use std::fs::File;
 /// The number of rows that are read at a time.
 const AT_ONCE: usize = 1024;
 
-/// The number of bytes that a row would have as a line of a list.
+/// About the number of bytes that a row would have as a line of a list.
 const BYTES_OF_A_ROW: u64 = 64;
 
 /// A Parquet file with the jobs of a list.
@@ -101,7 +102,7 @@ struct Rows {
     group: usize,
     /// The rows that were read.
     rows: VecDeque<Vec<Value>>,
-    /// The number of the row that was returned last.
+    /// The number of the row that was taken last, from 1.
     row: u64,
     over: bool,
 }
@@ -163,7 +164,7 @@ impl Iterator for Rows {
     }
 }
 
-/// Returns this number of values of a column, or fewer at the end of its row group.
+/// Returns this number of values of a column. It is an error if its row group has fewer.
 fn read_column(reader: &mut ColumnReader, most: i16, number: usize) -> Result<Vec<Value>> {
     match reader {
         ColumnReader::BoolColumnReader(reader) => values(reader, most, number, |value| (*value).into()),

@@ -17,7 +17,7 @@ impl Pass {
         Pass { lists, at: 0 }
     }
 
-    /// Reads up to this many jobs.
+    /// Reads up to this many lines.
     pub(super) fn read(&mut self, checks: &mut Checks, most: u64) {
         let mut left = most;
         while let Some(list) = self.lists.get_mut(self.at) {
@@ -57,7 +57,7 @@ pub(super) struct Reading {
     pub(super) is_read: bool,
     /// The line that was read last.
     pub(super) line: u64,
-    /// The number of jobs that were read, in all shards.
+    /// The number of jobs that were read and have no mistake, in all shards.
     pub(super) count: u64,
     /// The number of these jobs in the shard of this run.
     pub(super) of_shard: u64,

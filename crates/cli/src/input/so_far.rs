@@ -57,12 +57,12 @@ impl SoFar {
         self.change(|state| *state = State { lists, end: Some(End::Right) });
     }
 
-    /// Makes sure that no more jobs are passed to the session, because the lists have mistakes.
+    /// Makes sure that no more jobs are passed to the session, because a mistake in the lists was found.
     pub(super) fn refuse(&self) {
         self.change(|state| state.end = Some(End::Wrong));
     }
 
-    /// Returns true if the lists have mistakes.
+    /// Returns true if a mistake in the lists was found.
     pub(crate) fn is_refused(&self) -> bool {
         self.state().end == Some(End::Wrong)
     }

@@ -1,7 +1,7 @@
 //! Reads lists that can be read only once: standard input, pipes and devices.
 //!
 //! Invariant: the input is opened once. If it has the form of lines, each job is returned as soon as its line
-//! has arrived.
+//! has arrived, except that the first URL may wait for [`AFTER_THE_URL`].
 
 use super::check::left_out;
 use super::list::{Jobs, at_line, distinct, facts, named};

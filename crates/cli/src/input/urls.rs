@@ -11,8 +11,8 @@ use downhaul_engine::core::name::{self, SafeName};
 use downhaul_engine::core::show::{self, escaped};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
-/// The most jobs that are checked before the run. A mistake in a later job fails only that job, as in a list
-/// on standard input. Checking this many jobs takes some milliseconds.
+/// The most jobs of the arguments that are checked before the run. A mistake in a later job fails only that
+/// job, as in a list on standard input. Checking this many jobs takes some milliseconds.
 pub(super) const CHECKED_MOST: usize = 10_000;
 
 /// The URLs and names among the arguments. Jobs are made one after the other, because patterns can stand for
@@ -272,7 +272,7 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|name| path.as_os_str() == *name)
 }
 
-/// Returns where a file goes whose path the user gave with `-o`. The path is not changed.
+/// Returns the destination for a path that the user gave with `-o`. The path of a file is not changed.
 fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destination, String> {
     let text = path.to_string_lossy();
     // A pipe or a device is written to, and not replaced.

@@ -1,4 +1,4 @@
-//! The parts of the program that differ between systems: terminal, signals and limits.
+//! The parts of the program that differ between systems: terminal, signals, files and limits.
 
 mod service;
 #[cfg(unix)]
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[cfg_attr(windows, expect(dead_code, reason = "questions are not asked on Windows"))]
 pub(crate) enum Hidden {
     Line(String),
-    /// Ctrl-C.
+    /// Ctrl-C, or Ctrl-D on an empty line.
     Interrupted,
     NoTerminal,
 }
@@ -64,8 +64,8 @@ pub(crate) const FOR_THE_OWNER: u32 = 0o600;
 /// The mode of a file that others may read too, unless the umask forbids it.
 pub(crate) const FOR_ALL: u32 = 0o666;
 
-/// Writes a file with this mode. An older file is replaced in one step. Links are followed, and pipes and
-/// devices are written to.
+/// Writes a file with this mode. An older file is replaced in one step. Links to existing files are followed,
+/// and pipes and devices are written to.
 ///
 /// # Errors
 /// Returns why the file cannot be written.
@@ -88,7 +88,7 @@ pub(crate) fn replace_with(
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
-    // In a container, each run has the same process number.
+    // In a Linux container, each run may have the same process number.
     let number = RandomState::new().hash_one(std::process::id());
     new.push(format!(".{number:016x}.tmp"));
     let new = PathBuf::from(new);

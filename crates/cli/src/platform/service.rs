@@ -8,7 +8,7 @@ use std::net::TcpListener;
 /// in no folder (Linux, unix(7)).
 ///
 /// # Errors
-/// Returns why no one gets it.
+/// Returns why the datagram could not be sent.
 #[cfg(unix)]
 pub(crate) fn send_datagram(to: &str, text: &str) -> io::Result<()> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;

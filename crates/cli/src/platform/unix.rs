@@ -163,7 +163,7 @@ pub(crate) fn raise_file_limit() -> usize {
 }
 
 /// The process that started the program. It is `None` if that process is not visible, for example because it
-/// is outside of a container.
+/// is outside of the Linux container in which this program runs.
 static PARENT: OnceLock<Option<rustix::process::Pid>> = OnceLock::new();
 
 /// Notes which process started the program, before that process can have ended unnoticed. Returns false if it
@@ -196,11 +196,11 @@ pub(crate) fn reader_is_gone() -> bool {
 }
 
 /// The time between two checks of the parent. A new run may start on the same files about a second after the
-/// end of the parent. This run must have stopped by then.
+/// end of the parent. This run should have stopped by then.
 const PARENT_CHECKED: Duration = Duration::from_millis(250);
 
-/// The signals that this program handles. Signals that were ignored when the program started (nohup,
-/// background jobs) stay ignored.
+/// The signals that this program handles. On Linux, signals that were ignored when the program started
+/// (nohup, background jobs) stay ignored.
 pub(crate) struct Signals {
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
@@ -257,14 +257,14 @@ impl Signals {
 pub(crate) struct Hangups(Option<Stream>);
 
 impl Hangups {
-    /// Begins to listen, unless SIGHUP was ignored when the program started.
+    /// Begins to listen, unless SIGHUP was ignored when the program started (on Linux).
     pub(crate) fn listen() -> Hangups {
         let kind = SignalKind::hangup();
         let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
         Hangups(if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() })
     }
 
-    /// Returns at the next one.
+    /// Returns at the next SIGHUP.
     pub(crate) async fn next(&mut self) {
         match &mut self.0 {
             Some(stream) => drop(stream.recv().await),
@@ -293,7 +293,7 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Makes a folder that only its user may read, and the folders above it.
+/// Makes a folder that only its user may read, and the folders above it, if they do not exist.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -357,9 +357,9 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, if they can: one of them owns it, or its
-/// mode lets all users write. A mode that lets a group write is accepted, since many systems give each user a
-/// group of their own.
+/// Returns the reason why other users can change a regular file, if they can: one of them (except root) owns
+/// it, or its mode lets all users write. A mode that lets a group write is accepted, since many systems give
+/// each user a group of their own.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -371,22 +371,22 @@ pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Returns true if a path is a symbolic link of another user. In a folder to which all users may write, such
-/// a link may be a trap.
+/// Returns true if a path is a symbolic link of another user, except root. In a folder to which all users may
+/// write, such a link may be a trap.
 pub(crate) fn is_link_of_another_user(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let own = rustix::process::getuid().as_raw();
     std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink() && ![0, own].contains(&meta.uid()))
 }
 
-/// Returns true if other users may read a regular file.
+/// Returns true if the mode of a regular file gives its group or all users any right.
 pub(crate) fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
 
-/// Returns why an open file is not private, if it is not: another user owns it, or its mode lets other users
-/// read or write it.
+/// Returns why an open file is not private, if it is not: another user (except root) owns it, or its mode
+/// gives its group or all users any right.
 pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt;
     let (meta, own) = (file.metadata()?, rustix::process::getuid().as_raw());

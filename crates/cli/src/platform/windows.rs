@@ -121,7 +121,7 @@ impl Signals {
     }
 }
 
-/// Makes a folder. Other users cannot read it, because it is below a folder of this user.
+/// Makes a folder. Usually it is below a folder of this user, so other users cannot read it.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
@@ -186,7 +186,7 @@ pub(super) fn is_at(_file: &File, _path: &Path) -> bool {
 /// Renames a file. A file that has the new name is replaced.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let rename = || std::fs::rename(from, to);
-    // A folder never becomes free.
+    // A file can never replace a folder, so this is not tried again.
     if to.is_dir() { rename() } else { patiently(rename) }
 }
 

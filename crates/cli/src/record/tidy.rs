@@ -13,8 +13,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// The most files that are remembered while the lock file is read once. They take some 50 MB. If a run has
-/// more files than this, its lines keep the order in which the files ended.
+/// About the most files that are remembered while the lock file is read once. They take some 50 MB. If a run
+/// has more files than this, its lines keep the order in which the files ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// Removes the lines that later ones replace, if there were lines of earlier runs, and sorts the last lines.
@@ -91,7 +91,7 @@ struct Counting {
 }
 
 impl Counting {
-    /// Adds a line, and marks the line that no longer counts. `name` and `url` are hashes, or `None` if
+    /// Adds a line, and marks the lines that no longer count. `name` and `url` are hashes, or `None` if
     /// another pass compares them.
     fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Bits) {
         let failed_before = url.and_then(|url| self.failed.remove(&url));

@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The time that the screen, the log and the JSON output have for their last output, if a run is stopped.
-/// Ctrl-C must work even if a terminal or a pipe accepts no bytes.
+/// The time that the screen, the log, the JSON output and a running command of `--on-complete` or
+/// `--on-error-run` have to end, if a run is stopped. Ctrl-C must work even if a terminal or a pipe accepts
+/// no bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run
@@ -32,7 +33,7 @@ pub(super) const LAST_CHECK_LIMIT: Duration = Duration::from_secs(4 * 3600);
 const LAST_WARNING_LIMIT: Duration = Duration::from_millis(100);
 
 /// Ends the program at the first signal, until the downloads begin. Before that, a list may be read or
-/// fetched for a long time, and nothing is on the disk yet.
+/// fetched for a long time, and no file has been requested.
 pub(super) struct Early(Arc<AtomicBool>);
 
 impl Early {
@@ -68,8 +69,8 @@ impl Early {
     }
 }
 
-/// Returns a function that ends the containers of `--to-tar` or `--to-warc`. The last one is complete if
-/// every file of the input was tried.
+/// Returns a function that ends the containers of `--to-tar` or `--to-warc`. The last one gets its final name
+/// only if every file of the input was tried, and no list and no output of the run failed.
 pub(super) fn end_of_containers(
     containers: Arc<Containers>,
     summary: &Summary,
@@ -105,8 +106,9 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 }
 
 /// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, it
-/// waits at most for `limit`. During this time, Ctrl-C ends the program immediately, unless it is the first
-/// signal after a mistake in a list was found. So does SIGTERM or SIGHUP, if it is not the first signal.
+/// waits at most for `limit` after the last signal. While it waits, Ctrl-C ends the program immediately,
+/// unless it is the first signal after a mistake in a list was found. SIGTERM or SIGHUP ends the program
+/// immediately if it is not the first signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,

@@ -26,11 +26,11 @@ pub(crate) struct Shared {
     signalled: AtomicBool,
     /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
     failure: Mutex<Option<Exit>>,
-    /// The jobs of a stream that have not ended, for `--failed`.
+    /// What is known about the jobs of the run, if there is a list of `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
-    /// Lines that the screen prints at the very end.
+    /// Lines that are printed at the very end, after the screen has ended.
     last: Mutex<Vec<String>>,
     /// How far the check of long lists is, if it ends during the run.
     check: Option<Arc<SoFar>>,
@@ -47,7 +47,7 @@ impl Shared {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
     }
 
-    /// Handles a signal. The second one ends the program immediately.
+    /// Handles a signal. The second SIGINT, SIGTERM or SIGHUP ends the program immediately.
     pub(super) fn on_signal(&self, signal: Signal, args: &Args) {
         let exit = match signal {
             Signal::Interrupt => Exit::Interrupted,
@@ -60,7 +60,7 @@ impl Shared {
         if self.signalled.swap(true, Ordering::Relaxed) {
             leave_at_once(self.or_usage(exit));
         }
-        // The mistakes that were found are shown.
+        // The check of a list that has mistakes ends here, so that the mistakes found so far are shown.
         self.check.iter().for_each(|check| check.cut());
         match exit {
             Exit::Terminated => self.stop(exit, args),
@@ -68,13 +68,13 @@ impl Shared {
         }
     }
 
-    /// Returns [`Exit::Usage`] if a list has a mistake, since a signal does not hide that. Otherwise returns
-    /// `exit`.
+    /// Returns [`Exit::Usage`] if a mistake in a list was found, since a signal does not hide that. Otherwise
+    /// returns `exit`.
     fn or_usage(&self, exit: Exit) -> Exit {
         self.ending().filter(|ending| *ending == Exit::Usage).unwrap_or(exit)
     }
 
-    /// Notes that the run ends early, and how. It then ends within the time of `--grace`.
+    /// Notes that the run ends early, and how. The program then ends within the time of `--grace`.
     pub(super) fn stop(&self, exit: Exit, args: &Args) {
         self.end(exit);
         leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated));
@@ -100,7 +100,7 @@ impl Shared {
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the jobs of a stream that have not ended, if `--failed` needs them.
+    /// Returns what is known about the jobs of the run, if there is a list of `--failed`.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }

@@ -16,7 +16,7 @@ const SHORTEST_BAR: usize = 8;
 /// The longest bar. In a longer bar, a person would see no more detail.
 const LONGEST_BAR: usize = 40;
 
-/// A screen with fewer columns has no bars. Name, per cent and speed are more important.
+/// With fewer columns than this, no bars are drawn. Name, per cent and speed are more important.
 const NARROW: usize = 60;
 
 /// A name is not cut to fewer columns than this, unless there is no space at all. Shorter names would not
@@ -69,8 +69,8 @@ impl Bars {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines, and
-    /// none is wider than `columns`.
+    /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines (two
+    /// if `rows` is less than two), and none is wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -90,8 +90,8 @@ impl Bars {
         lines
     }
 
-    /// Returns how many columns names may take. If the screen is narrow, names are shortened first, and bars
-    /// after that. Numbers are never shortened.
+    /// Returns how many columns names may take. If the screen is narrow, names are shortened first. If that
+    /// is not enough, there are no bars, and after that, fewer numbers.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -265,7 +265,7 @@ impl Bars {
     }
 
     /// Returns the number of missing bytes, and true if every size is known. Files of unknown size are
-    /// counted with the mean size of the others.
+    /// counted with the mean size of the others. Returns `None` if no size is known.
     fn missing_bytes(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;

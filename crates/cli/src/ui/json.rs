@@ -1,5 +1,6 @@
 //! Writes the output of `--progress json`: a line for each event on standard output, and once a second a line
-//! about the progress of each unfinished file.
+//! about the progress of each file in progress. While events arrive without a pause, there are no lines about
+//! progress.
 //!
 //! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
 //! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
@@ -55,7 +56,7 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
     }
 }
 
-/// Returns a line about the progress of each unfinished file, unless the user is asked about it.
+/// Returns a line about the progress of each file in progress, unless the user is asked about it.
 fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

@@ -23,7 +23,7 @@ pub(crate) struct Log {
     lines: String,
     /// The second of the last line, and its text in local time.
     second: (i64, String),
-    /// The names of unfinished files.
+    /// The URLs of unfinished files.
     names: HashMap<JobId, String>,
     /// The first error of a write, if one failed.
     failed: Option<io::Error>,
@@ -90,7 +90,7 @@ impl Log {
         self.lines.clear();
     }
 
-    /// Returns the name of a file.
+    /// Returns the URL of a file, by which the log calls it.
     fn name(&self, job: JobId) -> String {
         self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"))
     }
@@ -163,7 +163,7 @@ impl Log {
                 let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
                 ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))
             }
-            // Later versions may have more kinds.
+            // The log does not contain the other kinds.
             _ => return None,
         })
     }

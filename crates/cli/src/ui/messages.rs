@@ -29,7 +29,7 @@ pub(crate) struct Messages<'a> {
     another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
     has_wrong_files: bool,
-    /// True if the run was stopped. The last line of the run then shows what is left.
+    /// True if a job ended because the run was stopped. The last line of the run then shows what is left.
     stopped: bool,
 }
 
@@ -302,7 +302,8 @@ impl<'a> Messages<'a> {
     }
 
     /// Returns the command that resumes the run, if a file failed and another run may succeed. If files on
-    /// the disk are wrong, returns the command that repairs them instead, unless part of it is left out.
+    /// the disk are wrong, returns the command that repairs them instead, unless part of that command is left
+    /// out or the files are in a container. Returns nothing for a file on standard output.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files

@@ -41,8 +41,8 @@ pub(crate) struct EventReader {
 /// If this many events have arrived without a pause, the reader waits for [`NAP`] before it looks for more.
 const MANY: u32 = 16;
 
-/// The most bytes of output that are collected before they are written. If many events arrive, many lines are
-/// written at once.
+/// Output is written as soon as it has this many bytes, even if more events wait. If many events arrive, many
+/// lines are written at once.
 pub(crate) const AT_ONCE: usize = 64 * 1024;
 
 /// The pause of a reader while many events arrive. With it, the reader wakes up only a few hundred times a

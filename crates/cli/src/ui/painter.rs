@@ -4,10 +4,10 @@
 //! No library is used, since only some twenty lines of code move the cursor. These lines must work when the
 //! terminal is resized, when the program is stopped, and when a shell writes its prompt.
 //!
-//! Invariant: between two repaints the cursor is at the first column of the block. A terminal that is resized
-//! keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them (xterm), and
-//! some report the new size only later. In all cases, nothing above the block is erased, and nothing of an
-//! old block stays.
+//! Invariant: between two repaints, the cursor is at the first character of the block. A terminal that is
+//! resized keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them
+//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and
+//! nothing of an old block stays.
 
 /// The block on the screen.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Painter {
         out
     }
 
-    /// Returns the bytes that remove the block and leave the cursor where it began.
+    /// Returns the bytes that remove the block and leave the cursor where the block began.
     pub(crate) fn clear(&mut self) -> String {
         let out = self.clear_if(true);
         self.is_painted = false;

@@ -1,8 +1,8 @@
 //! The output of `downhaul plan` for people: a table of the files, and the sums.
 //!
 //! Invariant: the memory is limited. Without `--all`, the first rows and the first failures are kept. With
-//! `--all`, a row is printed as soon as all rows before it are known. With `-q`, all failures are printed as
-//! soon as they are known.
+//! `--all`, a row is printed as soon as all rows before it are known, or earlier if too many rows wait. With
+//! `-q`, all failures are printed as soon as they are known.
 
 use super::units::{self, bytes};
 use super::{EventReader, Next};

@@ -1,6 +1,6 @@
 //! The question after a failure. It is asked on the controlling terminal while other files continue.
 //!
-//! One question is open at a time. After ten minutes without an answer, the file is retried. Keys are read
+//! One question is shown at a time. After ten minutes without an answer, the file is retried. Keys are read
 //! each time the screen is painted, so that no code waits for the user.
 
 use super::line::Line;

@@ -19,8 +19,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// The most lines that wait. The screen takes them ten times a second. A person cannot read more lines in
-/// that time. Lines of common length take less than a megabyte.
+/// The most lines that wait. The screen takes them at each event, and about ten times a second without
+/// events. A person cannot read more lines in that time. Lines of common length take less than a megabyte.
 const MOST_LINES: usize = 4096;
 
 /// The lines of `-vv`. Without `-vv` there are none.

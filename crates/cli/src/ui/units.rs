@@ -63,8 +63,8 @@ pub(crate) fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(width(text))) + text
 }
 
-/// Divides a text into lines of at most this many columns (but never fewer than two). Lines end between words
-/// where that is possible.
+/// Divides a text into lines of at most `columns` columns. If `columns` is less than two, a line may have
+/// two. Lines end between words where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -98,7 +98,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     cut + &" ".repeat(missing)
 }
 
-/// Returns the beginning of the text that fits into this many columns.
+/// Returns the longest beginning of the text that fits into this many columns.
 pub(crate) fn prefix(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
