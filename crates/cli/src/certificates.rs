@@ -1,6 +1,6 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables are set and name no certificate, nothing is requested from an https URL that
+//! Invariant: if the variables are used and name no certificate, nothing is requested from an https URL that
 //! is known before the run. If only a redirect leads to https, the run has shown a warning before.
 
 use crate::given;

@@ -22,8 +22,8 @@ const PREFIX: &str = "DOWNHAUL_FILE_";
 pub struct Hook(Vec<String>);
 
 impl Hook {
-    /// Splits a command by the quotes of a shell. `$NAME`, `|` and the like have a meaning only in a shell,
-    /// so they are errors here.
+    /// Splits a command by the quotes of a shell. A variable, `|`, `>` and the like have a meaning only in a
+    /// shell, so they are errors here. A redirection of errors (`2>FILE`) is left out.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.

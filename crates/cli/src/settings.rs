@@ -23,8 +23,8 @@ use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// The environment variables that a user may set, and their effects. `docs/environment.md` is made from this
-/// table. It does not have the variables of systemd, nor those that `--shard auto` reads.
+/// The environment variables that `docs/environment.md` and the man page describe, and their effects. The
+/// variables of systemd and those that `--shard auto` reads are described elsewhere.
 pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",

@@ -51,8 +51,9 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The expected digests of files, by their paths.
 type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 
-/// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses all lists and
-/// lock files in it. Names are relative to `folder` or, without it, to the folder of the list.
+/// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
+/// lock files in it that have one of the usual names. Names are relative to `folder` or, without it, to the
+/// folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -222,8 +223,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     Ok(false)
 }
 
-/// The digests in a lock file. If several lines are about one file, the last one counts that adds something
-/// to the earlier ones. Lines about failures do not count.
+/// The digests in a lock file. If several lines are about one file, the last one counts, unless only an
+/// earlier one has a strong digest of the same file. Lines about failures do not count.
 #[derive(Default)]
 struct Recorded(BTreeMap<String, (Line, Vec<Digest>)>);
 

@@ -30,7 +30,7 @@ const COLUMNS: [(&str, Cell); 5] = [
 /// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
-/// The number of columns that names get at least, unless no other cell is left that could be dropped.
+/// The number of columns that names get at least, as long as another column can be left out.
 const NAME: usize = 20;
 
 /// Lists the downloads.

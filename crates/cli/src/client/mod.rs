@@ -1,7 +1,7 @@
 //! The commands for a running daemon, such as `downhaul add` and `downhaul list`. They are clients of its
 //! interface (`/api/v1`).
 //!
-//! - [`find`] finds the daemon and its secret, and [`listener`] whose program listens on a port;
+//! - [`find`] finds the daemon and its secret, and [`listener`] the users whose programs listen on a port;
 //! - [`http`] sends requests and reads events;
 //! - [`add`], [`change`], [`list`], [`watch`], [`logs`] and [`attach`] are the commands;
 //! - [`download`] is a download as the daemon shows it, in words.

@@ -142,7 +142,7 @@ impl List {
         self.facts.without_url.load(Ordering::Relaxed)
     }
 
-    /// Sets the number of these rows to an earlier one, because the list is read again.
+    /// Sets the number of rows without a URL to an earlier one, because the list is read again.
     pub(super) fn forget_without_url(&self, number: u64) {
         self.facts.without_url.store(number, Ordering::Relaxed);
     }

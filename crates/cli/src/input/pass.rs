@@ -57,7 +57,7 @@ pub(super) struct Reading {
     pub(super) is_read: bool,
     /// The line that was read last.
     pub(super) line: u64,
-    /// The number of jobs that were read and have no mistake, in all shards.
+    /// The number of jobs that were read, in all shards. A line that has a mistake is not a job.
     pub(super) count: u64,
     /// The number of these jobs in the shard of this run.
     pub(super) of_shard: u64,

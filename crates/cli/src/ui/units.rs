@@ -33,7 +33,7 @@ pub(crate) fn rate(bytes_a_second: f64) -> String {
     format!("{}/s", bytes(bytes_a_second.clamp(0.0, 1e18) as u64))
 }
 
-/// Returns a time as tqdm shows it: `00:31`, `1:02:03` or `3d 04h`.
+/// Returns a time: `00:31` or `1:02:03` as tqdm shows it, or `3d 04h` from a day on.
 pub(crate) fn clock(seconds: f64) -> String {
     let s = seconds.clamp(0.0, 1e9) as u64;
     match (s / 86_400, s / 3600, s / 60 % 60, s % 60) {
