@@ -1,8 +1,8 @@
 //! [`AllNames`]: the names of all jobs of long lists, as hashes. Finds the names that several jobs have, and
 //! the jobs whose names may clash.
 //!
-//! Invariant: the memory in use is limited, apart from the keys of the names that several jobs have. All keys
-//! are in a temporary file, if one can be written.
+//! Invariant: the memory in use is limited, apart from the keys of the names that several jobs have. Above a
+//! few MiB, the keys are in a temporary file, if one can be written.
 
 use super::clashes::{download_hash, folders, given_name};
 use super::sorter::{Pair, Sorter};

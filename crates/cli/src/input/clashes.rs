@@ -47,8 +47,8 @@ pub(super) struct Clash {
 
 impl Names {
     /// Adds the name of a job, if the user gave one. Two jobs may have the same name if they download the
-    /// same file, because only the first one is fetched. This does not apply if both jobs are from the
-    /// arguments, or to names of `-o`.
+    /// same file, because only the first one is fetched. This does not apply to jobs with headers, to names
+    /// of `-o`, or if both jobs are from the arguments.
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
         let what = download_hash(&self.hasher, job);

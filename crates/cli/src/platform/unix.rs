@@ -253,7 +253,7 @@ impl Signals {
     }
 }
 
-/// SIGHUP, for a program that reads its configuration again when it gets it.
+/// SIGHUP, at which a daemon reads its configuration again.
 pub(crate) struct Hangups(Option<Stream>);
 
 impl Hangups {

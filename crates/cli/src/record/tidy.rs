@@ -13,8 +13,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// About the most files that are remembered while the lock file is read once. They take some 50 MB. If a run
-/// has more files than this, its lines keep the order in which the files ended.
+/// About the most files that are remembered while the lock file is read once. They take less than 100 MB. If
+/// a run has more files than this, its lines keep the order in which the files ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// Removes the lines that later ones replace, if there were lines of earlier runs, and sorts the last lines.
