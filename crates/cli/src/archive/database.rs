@@ -43,8 +43,8 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive, or creates it. Only the user may read it, because a short secret in a URL could be
-    /// guessed from its hash by a reader of the key.
+    /// Opens an archive, or creates it. Only the user may read a new archive, because a short secret in a URL
+    /// could be guessed from its hash by a reader of the key.
     pub(super) fn open(path: &Path) -> Result<Archive, String> {
         platform::create_private(path).map_err(|e| e.to_string())?;
         let mut archive = Archive::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

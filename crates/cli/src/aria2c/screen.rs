@@ -28,7 +28,7 @@ const LEVELS: [(&str, &str, &str); 5] = [
     ("error", "ERROR", "1;31"),
 ];
 
-/// The number of active downloads that the line with the progress shows.
+/// The most active downloads that the line with the progress shows.
 const SHOWN: usize = 5;
 
 /// The width of the tables.

@@ -97,7 +97,7 @@ fn may_be_ours(url: &Url) -> bool {
     !can_tell || listener::is_ours(url.port_or_known_default())
 }
 
-/// Returns true if a URL leads to this machine.
+/// Returns true if a URL leads to this machine: to a loopback address or to `localhost`.
 fn is_here(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

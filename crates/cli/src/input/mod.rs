@@ -1,5 +1,5 @@
 //! Turns arguments and lists into jobs, and finds their mistakes. `check` says which ones are found before
-//! the first request.
+//! the first file is requested.
 //!
 //! The input of a run has one or more parts: the arguments, and each list of `-i`. Their jobs are numbered in
 //! this order.

@@ -72,8 +72,8 @@ impl SoFar {
         self.state().end.is_some()
     }
 
-    /// Ends the check early, because the run ends. A check that has found mistakes goes on, so that all of
-    /// them are shown.
+    /// Ends the check early, because the run ends. A check that has found mistakes goes on, so that it finds
+    /// the others too.
     pub(crate) fn cancel(&self) {
         if !self.is_refused() {
             self.is_cancelled.store(true, Ordering::Relaxed);

@@ -25,15 +25,15 @@ pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 /// about a minute. A second signal ends the program immediately.
 pub(super) const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
-/// The time for the check of a list that has mistakes. All mistakes are shown at the end of the check. A
+/// The time for the check of a list that has mistakes. The mistakes are shown at the end of the check. A
 /// billion lines are checked in less time.
 pub(super) const LAST_CHECK_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// The time for showing the last warning. A terminal needs much less.
 const LAST_WARNING_LIMIT: Duration = Duration::from_millis(100);
 
-/// Ends the program at the first signal, until the downloads begin. Before that, a list may be read or
-/// fetched for a long time, and no file has been requested.
+/// Ends the program at the first signal, until the downloads begin. Until then, a list may be read or fetched
+/// for a long time, and no file has been requested.
 pub(super) struct Early(Arc<AtomicBool>);
 
 impl Early {

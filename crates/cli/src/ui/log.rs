@@ -1,5 +1,6 @@
-//! Writes the log, which has a line for each important event. Only whole lines are appended, with one write
-//! for the lines of all events that have arrived, so that several runs can share a file.
+//! Writes the log, which has a line for each important event. Only whole lines are appended (unless the disk
+//! is full), with one write for the lines of all events that have arrived, so that several runs can share a
+//! file.
 //!
 //! A line has the form `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
