@@ -50,8 +50,8 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (
         Exit::Terminated,
         75,
-        "stopped by SIGTERM or SIGHUP, or by `--max-total` or `--deadline` before all files were started. \
-         Run the same command again to resume",
+        "stopped by SIGTERM or SIGHUP, by the end of the parent (`--stop-with-parent`), or by `--max-total` or \
+         `--deadline` before all files were started. Run the same command again to resume",
     ),
     (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
 ];

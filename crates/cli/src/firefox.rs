@@ -12,6 +12,7 @@ use downhaul_engine::core::secret::Secret;
 use rusqlite::{Connection, OpenFlags, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The folders of Firefox below the home folder: those of the usual version, of Snap, of Flatpak, and of
 /// macOS.
@@ -21,6 +22,12 @@ const FOLDERS: [&str; 4] = [
     ".var/app/org.mozilla.firefox/.mozilla/firefox",
     "Library/Application Support/Firefox",
 ];
+
+/// The beginning of the name of the folder for a copy. The number of the process follows.
+const COPY: &str = "firefox.";
+
+/// A copy that is older than this is not used any more. Reading the cookies takes less than a second.
+const READ_MOST: Duration = Duration::from_secs(600);
 
 /// The largest expiry that is read as a number of seconds. It means the year 5138. A larger number is read as
 /// milliseconds, which newer versions of Firefox write.
@@ -34,12 +41,23 @@ const MOST_SECONDS: i64 = 100_000_000_000;
 pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let folder = profile_folder(profile)?;
     let database = folder.join("cookies.sqlite");
-    let copy = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
-    let copy = copy.join(format!("firefox.{}", std::process::id()));
+    let state = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
+    remove_old_copies(&state);
+    let copy = state.join(format!("{COPY}{}", std::process::id()));
     let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
     // The copy is deleted even if it could not be read.
     let _ = fs::remove_dir_all(&copy);
     read.map_err(|why| format!("the cookies in {} cannot be read: {why}", database.display()))
+}
+
+/// Removes the copies of runs that were stopped while they read the cookies.
+fn remove_old_copies(state: &Path) {
+    for entry in fs::read_dir(state).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(COPY) && age.is_some_and(|age| age > READ_MOST) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Copies the database and its write-ahead log, which has the newest changes.

@@ -74,22 +74,22 @@ pub(crate) fn keys(text: &str) -> Result<Keys, String> {
 /// Returns the errors of [`headers`].
 pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
     let mut args = args.clone();
-    let headers = headers(&args.options.http.headers)?;
+    let headers = headers("-H", &args.options.http.headers)?;
     args.options.http.headers = headers.into_iter().map(|(name, value)| Header::Line(name, value)).collect();
     Ok(args)
 }
 
-/// Returns the headers of `-H`, including those in files. Blank lines of a file and lines that begin with `#`
+/// Returns the headers of an option, including those in files. Blank lines of a file and lines that begin with `#`
 /// are left out.
 ///
 /// # Errors
 /// Returns what is wrong with a file. Its content is not shown, because it may be secret.
-pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, Secret)>, String> {
+pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Secret)>, String> {
     let mut headers = Vec::new();
-    for option in options {
-        match option {
+    for one in given {
+        match one {
             Header::Line(name, value) => headers.push((name.clone(), value.clone())),
-            Header::File(path) => headers.extend(headers_of(path)?),
+            Header::File(path) => headers.extend(headers_of(option, path)?),
         }
     }
     Ok(headers)
@@ -108,15 +108,16 @@ pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Sec
         })?;
         let header =
             args::header_option(pair[1].expose()).map_err(|why| format!("--header-for {host}: {why}"))?;
-        let headers = headers(&[header])?;
+        let headers = headers(&format!("--header-for {host}"), &[header])?;
         all.extend(headers.into_iter().map(|(name, value)| (host.clone(), name, value)));
     }
     Ok(all)
 }
 
-fn headers_of(path: &Path) -> Result<Vec<(String, Secret)>, String> {
+fn headers_of(option: &str, path: &Path) -> Result<Vec<(String, Secret)>, String> {
     let shown = words::file_of_secret(path);
-    let text = read(path, LONGEST_HEADERS).map_err(|e| format!("-H @{shown}: it cannot be read: {e}"))?;
+    let text =
+        read(path, LONGEST_HEADERS).map_err(|e| format!("{option} @{shown}: it cannot be read: {e}"))?;
     let mut headers = Vec::new();
     for (number, line) in (1..).zip(Lines::new(text.as_slice())) {
         let line = line.ok().and_then(|line| String::from_utf8(line).ok());
@@ -125,11 +126,11 @@ fn headers_of(path: &Path) -> Result<Vec<(String, Secret)>, String> {
             Some(line) => Headers::read(line),
             None => Err("it is not UTF-8".into()),
         };
-        let (name, value) = header.map_err(|why| format!("-H @{shown}: line {number}: {why}"))?;
+        let (name, value) = header.map_err(|why| format!("{option} @{shown}: line {number}: {why}"))?;
         headers.push((name, Secret::new(value)));
     }
     match headers.is_empty() {
-        true => Err(format!("-H @{shown}: it contains no header")),
+        true => Err(format!("{option} @{shown}: it contains no header")),
         false => Ok(headers),
     }
 }

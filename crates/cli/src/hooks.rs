@@ -23,7 +23,7 @@ pub struct Hook(Vec<String>);
 
 impl Hook {
     /// Splits a command by the quotes of a shell. A variable, `|`, `>` and the like have a meaning only in a
-    /// shell, so they are errors here. A redirection of errors (`2>FILE`) is left out.
+    /// shell, so they are errors here.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.
@@ -119,7 +119,8 @@ mod tests {
             Ok(["mv", "my file", "to here", "a b"].map(String::from).into())
         );
         assert_eq!(words("sh -c 'echo $X | cat'").map(|words| words.len()), Ok(3));
-        for bad in ["", "echo $X", "echo > f", "a | b", "a; b", "a && b", "echo 'x", "`x`"] {
+        for bad in ["", "echo $X", "echo > f", "a | b", "a; b", "a && b", "echo 'x", "`x`", "a 2>&1", "a 2>f"]
+        {
             assert!(words(bad).is_err(), "{bad}");
         }
     }

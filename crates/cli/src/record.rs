@@ -199,10 +199,13 @@ impl Record {
         let run = taken.and_then(|()| self.end());
         // After an error, the events are still read, because no new file starts while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
+        if let Err(e) = run {
+            let kept = aside.map(|aside| format!(". The lines of this run are in {}", aside.display()));
+            return Err(cannot_be_written(&path, &e) + &kept.unwrap_or_default());
+        }
         if let Some(aside) = aside {
             let _ = fs::remove_file(aside);
         }
-        run.map_err(|e| cannot_be_written(&path, &e))?;
         Ok(match unknown {
             0 => None,
             1 => Some(

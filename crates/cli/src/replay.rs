@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
         if pause > Duration::ZERO {
             let all: Vec<_> = samples.values().cloned().collect();
             screen.paint(now.unwrap_or(at), &all, Total::default());
-            thread::sleep(pause.div_f64(speed));
+            thread::sleep(Duration::try_from_secs_f64(pause.as_secs_f64() / speed).unwrap_or(Duration::MAX));
         }
         now = Some(at.max(now.unwrap_or(at)));
         match line {

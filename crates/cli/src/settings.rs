@@ -225,7 +225,7 @@ pub(crate) fn resolve(
         (_, true) => HttpVersion::Two,
         _ => HttpVersion::Auto,
     };
-    settings.headers = Headers(given::headers(&args.options.http.headers)?);
+    settings.headers = Headers(given::headers("-H", &args.options.http.headers)?);
     settings
         .headers
         .0

@@ -105,7 +105,7 @@ pub(super) fn options(add: &Add) -> Result<Map<String, Value>, String> {
         let why = "is for one file, but there are several URLs (with --mirrors, they are one file)";
         return Err(format!("{option} {why}"));
     }
-    let headers = given::headers(&add.headers)?;
+    let headers = given::headers("-H", &add.headers)?;
     let headers: Vec<String> =
         headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
     let checksum = add.checksum.as_ref();

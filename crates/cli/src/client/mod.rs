@@ -27,6 +27,7 @@ use crate::platform::{Signal, Signals};
 use crate::run;
 use http::Http;
 use serde_json::{Map, Value};
+use std::io;
 
 /// Runs a command, and returns how it ended.
 pub(crate) fn run(args: &Args, command: &ClientCommand) -> Exit {
@@ -118,5 +119,8 @@ fn is_endless(command: &ClientCommand) -> bool {
 /// # Errors
 /// Returns an error if nothing can be written, usually because the reader has closed the pipe.
 fn print(text: &str) -> Result<(), String> {
-    if crate::printer::out(text) { Ok(()) } else { Err("standard output was closed".into()) }
+    crate::printer::write(text.as_bytes()).map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => "standard output was closed".into(),
+        _ => format!("standard output cannot be written: {e}"),
+    })
 }

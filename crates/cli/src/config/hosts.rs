@@ -57,7 +57,7 @@ const KEYS: &[Key] = &[
         name: "header",
         is_added: true,
         set: |section, given| {
-            section.headers = Headers(given::headers(&given.http.headers)?);
+            section.headers = Headers(given::headers("header", &given.http.headers)?);
             Ok(())
         },
     },

@@ -113,13 +113,13 @@ fn translate(text: &str) -> Result<Translation, String> {
 }
 
 /// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one
-/// command, or if its output is redirected. Other redirections are left out.
+/// command or a redirection.
 ///
 /// # Errors
 /// Returns the text that only a shell can replace, or the quote that is not closed.
 pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
     let split = shell::split(text)?;
-    Ok(Some(split.words).filter(|_| split.into.is_none() && split.rest.is_none()))
+    Ok(Some(split.words).filter(|_| split.into.is_none() && !split.redirects && split.rest.is_none()))
 }
 
 fn read() -> Result<String, String> {

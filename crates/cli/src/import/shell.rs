@@ -11,6 +11,8 @@ pub(super) struct Split {
     pub(super) words: Vec<String>,
     /// The file of `> FILE`, if there is one.
     pub(super) into: Option<String>,
+    /// True if another redirection was left out, such as `2>/dev/null`.
+    pub(super) redirects: bool,
     /// The text after the command, beginning with its operator, such as `| tar xz`.
     pub(super) rest: Option<String>,
 }
@@ -302,6 +304,7 @@ impl Posix<'_> {
         if is_output {
             self.split.into = Some(String::new());
         } else {
+            self.split.redirects = true;
             let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
             self.rest = &self.rest[end..];
         }

@@ -1,6 +1,5 @@
 //! Writes the output of `--progress json`: a line for each event on standard output, and once a second a line
-//! about the progress of each file in progress. While events arrive without a pause, there are no lines about
-//! progress.
+//! about the progress of each file in progress.
 //!
 //! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
 //! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
@@ -31,12 +30,13 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
                 event.write_json(&mut text);
                 text.push(b'\n');
             }
-            Next::Nothing => {
-                due = Instant::now() + EVERY;
-                text.extend(samples(session).into_bytes());
-            }
+            Next::Nothing => {}
             // Everything was written after the last event.
             Next::End => return Ok(()),
+        }
+        if Instant::now() >= due {
+            due = Instant::now() + EVERY;
+            text.extend(samples(session).into_bytes());
         }
         if !events.is_empty() && text.len() < AT_ONCE {
             continue;
