@@ -84,6 +84,9 @@ const NESTED_MOST: usize = 16;
 /// are shorter, and a server could otherwise slow the program down.
 const PATH_READ_MOST: usize = 8 * 1024;
 
+/// The characters between the parameters of a query. HTML 4.01, section B.2.2, recommends `;`.
+const SEPARATORS: [char; 2] = ['&', ';'];
+
 /// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
 /// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
 /// shorter than 16 characters.
@@ -138,7 +141,7 @@ pub fn not_a_url(text: &str) -> String {
     let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
     let scheme = scheme.rsplit('@').next().unwrap_or_default();
     // A text without a scheme may be a setting, such as `password=...`.
-    let ends: &[char] = if scheme.is_empty() { &['?', '#', '='] } else { &['?', '#'] };
+    let ends: &[char] = if scheme.is_empty() { &['?', '#', ';', '='] } else { &['?', '#', ';'] };
     let before_query = rest.split(ends).next().unwrap_or_default();
     shorten(&format!("{scheme}{before_query}"), 100)
 }
@@ -150,15 +153,18 @@ fn shorten(text: &str, most: usize) -> String {
     }
 }
 
-/// Hides the URL with secrets that a path contains, as in the paths of some archives and proxies
+/// Hides a path from the first URL with secrets on, as in the paths of some archives and proxies
 /// (`/fetch/https://user:password@host/`).
 fn path_without_urls(path: &str) -> String {
     if path.len() > PATH_READ_MOST {
         return format!("/{HIDDEN}");
     }
     let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
-    // The slashes before the URL are followed by a text that contains the URL. The later slashes are not.
-    let before = ends.partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
+    // The shortest beginning of the path that contains a URL with secrets, and so the first one.
+    let number = ends.partition_point(|&end| !holds_a_url_with_secrets(&path[..end]));
+    let path = ends.get(number).map_or(path, |&end| &path[..end]);
+    // The slashes before this URL are followed by a text that contains it. The later slashes are not.
+    let before = ends[..number].partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
     let start = before.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
     format!("{}{HIDDEN}", path_without_secrets(&path[..start]))
 }
@@ -179,18 +185,25 @@ fn path_without_secrets(path: &str) -> String {
 }
 
 fn query_without_secrets(query: &str) -> String {
-    let shown: Vec<Cow<str>> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            // The `=` may belong to a URL that the pair contains.
-            Some((key, _)) if holds_a_url_with_secrets(key) => Cow::Borrowed(HIDDEN),
-            Some((key, value)) if is_secret(key, value) => Cow::Owned(format!("{key}={HIDDEN}")),
-            // A query without a key may be a token or a URL.
-            None if looks_random(pair) || holds_a_url_with_secrets(pair) => Cow::Borrowed(HIDDEN),
-            _ => Cow::Borrowed(pair),
-        })
-        .collect();
-    shown.join("&")
+    let shown = |pair: &str| match pair.split_once('=') {
+        // The `=` may belong to a URL that the pair contains.
+        Some((key, _)) if holds_a_url_with_secrets(key) => HIDDEN.into(),
+        Some((key, value)) if is_secret(key, value) => format!("{key}={HIDDEN}"),
+        // A query without a key may be a token or a URL.
+        _ if is_token(pair) || holds_a_url_with_secrets(pair) => HIDDEN.into(),
+        _ => pair.to_string(),
+    };
+    let separated = |part: &str| {
+        let pair = part.trim_end_matches(SEPARATORS);
+        shown(pair) + &part[pair.len()..]
+    };
+    query.split_inclusive(SEPARATORS).map(separated).collect()
+}
+
+/// Returns true if a part of a query is a token without a name. A token in base64 ends with up to two `=`.
+fn is_token(pair: &str) -> bool {
+    let token = pair.trim_end_matches('=');
+    !token.contains('=') && looks_random(token)
 }
 
 /// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
@@ -257,13 +270,13 @@ fn scheme_start(text: &str, at: usize) -> usize {
 fn is_url_with_secrets(text: &str) -> bool {
     let with_scheme = if text.starts_with("//") { format!("https:{text}") } else { text.to_string() };
     Url::parse(&with_scheme).is_ok_and(|url| {
-        let parts = [url.query(), url.fragment()].into_iter().flatten().flat_map(|part| part.split('&'));
+        let parts =
+            [url.query(), url.fragment()].into_iter().flatten().flat_map(|part| part.split(SEPARATORS));
         let mut parts = parts.chain(url.path().split(';').skip(1));
         !url.username().is_empty()
             || url.password().is_some()
-            || parts.any(|part| match part.split_once('=') {
-                Some((key, value)) => is_secret_alone(key, value),
-                None => looks_random(part),
+            || parts.any(|part| {
+                is_token(part) || part.split_once('=').is_some_and(|(key, value)| is_secret_alone(key, value))
             })
     })
 }
@@ -372,6 +385,9 @@ mod tests {
             ("https://h/get/https://u:p@x/y", "https://h/get/***"),
             ("https://h/get/https%3A%2F%2Fu:p@x%2Fy/z", "https://h/get/***"),
             ("https://h/a;token=abc/https://u:p@x/", "https://h/a;token=***/***"),
+            ("https://h/get/https://a:b@y/https://u:p@z/", "https://h/get/***"),
+            ("https://h/a?dGhpcyBpcyBhIHNlY3JldCB0b2tlbg==", "https://h/a?***"),
+            ("https://h/a?file=x;token=abc", "https://h/a?file=x;token=***"),
             ("https://proxy/?https://u:p@x/f?v=1", "https://proxy/?***"),
             ("https://h/get/https://x/y", "https://h/get/https://x/y"),
             ("https://h/a//b?c=d//e", "https://h/a//b?c=d//e"),

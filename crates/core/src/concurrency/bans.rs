@@ -139,7 +139,8 @@ impl Bans {
                 self.ban = Some(Ban { since: now, until: now + WAIT.0, waits: 0 });
                 let flowed = self.growth.take().map_or(1, |growth| growth.flowed).max(1);
                 let most = self.limit.map_or(flowed, |limit| limit.most.min(flowed));
-                self.limit = Some(Limit { most, since: now, confirmed: self.count > 1 });
+                let was_confirmed = self.limit.is_some_and(|limit| limit.confirmed && limit.most == most);
+                self.limit = Some(Limit { most, since: now, confirmed: was_confirmed || self.count > 1 });
                 (self.most, self.most_flowing) = (most, most);
             }
         }
@@ -262,6 +263,20 @@ mod tests {
         );
         bans.on_closed(SECOND, true, true);
         assert_eq!(bans.not_before(), SECOND + NOTICED);
+    }
+
+    #[test]
+    fn a_limit_from_an_earlier_run_that_a_broken_connection_shows_again_is_kept() {
+        let mut bans = Bans::known(Some(2));
+        bans.on_opened(SECOND, 1, false);
+        bans.on_first_bytes(SECOND);
+        bans.on_opened(SECOND * 2, 2, true);
+        bans.on_first_bytes(SECOND * 2);
+        bans.on_opened(SECOND * 3, 3, true);
+        bans.on_ban(SECOND * 4, ErrorKind::NetReset);
+        bans.on_first_bytes(SECOND * 6);
+        assert!(!bans.forget_accident(SECOND * 70));
+        assert_eq!(bans.tolerated(), 2);
     }
 
     #[test]

@@ -140,6 +140,12 @@ impl Identity {
         self.remote = Some(RemoteFile::left(start));
     }
 
+    /// Continues an existing file that is repaired. It has no journal.
+    pub(super) fn continue_without_journal(&mut self, start: Start) {
+        self.journal_from = None;
+        self.continue_left(start);
+    }
+
     /// Accepts a range of the file from this source.
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };

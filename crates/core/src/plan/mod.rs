@@ -484,8 +484,7 @@ impl Plan {
         let (joinable, mixes) = (self.is_joinable(), self.mixes());
         let (sources, actions) = (&self.sources, &mut self.actions);
         if let Some(conditions) = &self.asking {
-            self.transfer.ask(now, conditions, allowances, sources, actions);
-            return None;
+            return self.transfer.ask(now, conditions, allowances, sources, actions);
         }
         let terms = Terms { joinable, mixes, sources };
         self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)

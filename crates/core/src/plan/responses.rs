@@ -111,7 +111,7 @@ impl Plan {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
             self.verification.begin(&[]);
-            self.identity.continue_left(Start {
+            self.identity.continue_without_journal(Start {
                 url: String::new(),
                 origin: None,
                 size: Some(size),

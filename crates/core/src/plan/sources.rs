@@ -188,7 +188,10 @@ impl Sources {
         let best = best.map(|one| self.all[one].rate).fold(0.0, f64::max);
         let Some(one) = self.all.get_mut(source) else { return false };
         one.failures = 0;
-        one.rate = if one.rate == 0.0 { rate } else { (one.rate + rate) / 2.0 };
+        // A rate of 0 was not measured, because the segment arrived too fast.
+        if rate > 0.0 {
+            one.rate = if one.rate == 0.0 { rate } else { (one.rate + rate) / 2.0 };
+        }
         rate > 0.0 && one.rate * SLOW < best
     }
 

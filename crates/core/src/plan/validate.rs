@@ -42,7 +42,11 @@ pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Res
             format!("the request begins at byte {from}, but bytes {} to {last} were sent", range.start);
         return refuse(ErrorKind::HttpRangeWrong, &sent);
     }
-    if remote.coding != known.coding || !remote.can_resume {
+    if remote.coding == known.coding && !remote.can_resume {
+        let why = "the server does not state which version of the compressed file it sends";
+        return refuse(ErrorKind::HttpEncoding, why);
+    }
+    if remote.coding != known.coding {
         let coding = |one: &Option<String>| one.clone().unwrap_or_else(|| "none".into());
         let codings = format!("{} before, {} now", coding(&known.coding), coding(&remote.coding));
         return refuse(ErrorKind::HttpEncoding, &codings);

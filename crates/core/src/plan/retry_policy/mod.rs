@@ -10,9 +10,10 @@ mod pauses;
 
 use super::Rules;
 use super::sources::Sources;
-use crate::error::{Blame, Error, ErrorKind, Retry, WrittenBytes};
+use crate::error::{Blame, Error, ErrorKind, Pause, Retry, Why, WrittenBytes};
 use crate::job::IfLocked;
 use crate::settings::OnError;
+use crate::throttle;
 use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
@@ -112,7 +113,13 @@ impl RetryPolicy {
             (ErrorKind::FileLocked, IfLocked::Skip) => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
-        let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
+        // A request that must be sent only once may have had an effect, unless the server refused it.
+        let may_repeat = |pause: &Pause| {
+            let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
+            !self.sends_once || is_refused || pause.why != Why::Banned
+        };
+        let pause = error.pause.filter(may_repeat);
+        let pause = pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
         if let Some(wait) = pause {
             return FailureDecision::Pause { wait: wait.max(self.budget.least_wait()) };
         }
@@ -196,7 +203,7 @@ impl RetryPolicy {
 
 /// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
 /// the request, if the bytes of suspected mirrors were replaced in vain, or if failures of this kind are
-/// never retried. If the next request can continue after the written bytes, another mirror is tried only when
+/// never retried. A server that asks for a very long wait is not retried, but another mirror may help. If the next request can continue after the written bytes, another mirror is tried only when
 /// the job would otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
@@ -205,7 +212,7 @@ fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> boo
         && theirs
         && !situation.placing
         && !situation.all_suspected
-        && error.retry() != Retry::Never
+        && (error.retry() != Retry::Never || error.kind == ErrorKind::HttpLater)
         && (!situation.continues || last_try)
 }
 

@@ -64,7 +64,8 @@ fn each_failure_has_one_decision() {
         (error(ErrorKind::NetReset), OnError::Ask, 1, 1, NOTHING_WRITTEN, "ask"),
         (error(ErrorKind::NetReset), OnError::Ask, 0, 1, NOTHING_WRITTEN, "give up, exhausted"),
         (error(ErrorKind::NetReset), OnError::Exit, 1, 1, NOTHING_WRITTEN, "stop all"),
-        (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, NOTHING_WRITTEN, "give up"),
+        (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, NOTHING_WRITTEN, "next mirror"),
+        (error(ErrorKind::HttpLater), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
         (error(ErrorKind::FileLocked), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
     ] {
         let mut policy = policy(retries, on_error);
@@ -99,5 +100,18 @@ fn a_request_that_may_have_changed_something_is_not_sent_to_another_mirror() {
         let decision =
             policy.decide(Duration::ZERO, &Error::new(kind, "", ""), NOTHING_WRITTEN, &mut sources(2));
         assert_eq!(decision == FailureDecision::NextMirror, is_sent, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_request_that_may_have_changed_something_is_repeated_after_a_ban_only_if_the_server_refused_it() {
+    for (kind, is_repeated) in
+        [(ErrorKind::NetReset, false), (ErrorKind::HttpForbidden, true), (ErrorKind::ConnectRefused, true)]
+    {
+        let mut policy = RetryPolicy { sends_once: true, ..policy(0, OnError::Retry) };
+        let pause = Pause { wait: Duration::from_secs(1), why: Why::Banned };
+        let error = Error::new(kind, "", "").with_pause(pause);
+        let decision = policy.decide(Duration::ZERO, &error, NOTHING_WRITTEN, &mut sources(1));
+        assert_eq!(matches!(decision, FailureDecision::Pause { .. }), is_repeated, "{kind:?}");
     }
 }

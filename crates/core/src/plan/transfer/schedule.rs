@@ -29,7 +29,8 @@ pub(in crate::plan) struct Terms<'s> {
 }
 
 impl Transfer {
-    /// Requests only the facts about a file from a source, and no bytes, if no other request is open.
+    /// Requests only the facts about a file from a source, and no bytes, if no other request is open. Returns
+    /// the time from which the host allows the request, if it does not allow it now.
     pub(in crate::plan) fn ask(
         &mut self,
         now: Duration,
@@ -37,13 +38,16 @@ impl Transfer {
         allowances: &[Allowance],
         sources: &Sources,
         actions: &mut Actions,
-    ) {
+    ) -> Option<Duration> {
         let source = sources.current();
-        if !self.is_active() && allowances.get(source).is_some_and(|allowance| allowance.most > 0) {
-            let worker = self.next_worker(now);
-            self.ledger.assign(now, worker, source, 0, None);
-            actions.push_back(Action::Ask { worker, source, conditions: conditions.clone() });
+        let allowance = allowances.get(source).filter(|one| one.most > 0 && !self.is_active())?;
+        if allowance.not_before > now {
+            return Some(allowance.not_before);
         }
+        let worker = self.next_worker(now);
+        self.ledger.assign(now, worker, source, 0, None);
+        actions.push_back(Action::Ask { worker, source, conditions: conditions.clone() });
+        None
     }
 
     /// Starts and stops workers as the allowances of the hosts permit. `start` is the offset of the first
