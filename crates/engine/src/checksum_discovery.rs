@@ -214,7 +214,7 @@ impl ChecksumDiscovery {
                 Ok(file) => files.push(file),
                 // This error concerns the whole document. A file with a mistake is left out, because the
                 // document may describe several files.
-                Err(error) if error.kind == ErrorKind::ListLine => return Err(error.to_string()),
+                Err(error) if error.kind == ErrorKind::ListUnreadable => return Err(error.to_string()),
                 Err(_) => {}
             }
         }

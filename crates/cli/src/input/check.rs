@@ -370,5 +370,5 @@ pub(super) fn left_out(rows: u64, list: &str) -> Option<String> {
 
 /// Returns true if an error of a document concerns the whole document, and not only one of its files.
 fn concerns_all(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::ListLine | ErrorKind::ListUnreadable)
+    error.kind == ErrorKind::ListUnreadable
 }

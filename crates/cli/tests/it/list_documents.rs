@@ -4,6 +4,7 @@ use crate::common::Place;
 use crate::list_forms::{SIZE, assert_files, both_ways, put};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
+use std::io::Write;
 
 #[test]
 fn a_bag_a_data_package_and_an_ro_crate_are_lists() {
@@ -51,6 +52,8 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
     for (name, list, status, says) in [
         ("fetch.txt", bag(&format!("{a}?2 {SIZE} ../b")), 1, "leads out"),
         ("fetch.txt", bag(&format!("{a}?2 9 data/b")), 3, "size"),
+        ("fetch.txt", bag(&format!("{a}?2 many data/b")), 1, "the length must be a number or -"),
+        ("fetch.txt", bag(&format!("{a}?2 data/b")), 1, "the form is URL LENGTH FILENAME"),
         ("datapackage.json", package("{\"path\": 5}"), 1, "resource 2: `path` must be a string"),
         ("datapackage.json", package("{\"path\": \"../../b\"}"), 1, "resource 2: "),
         (
@@ -76,5 +79,39 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
         let is_there =
             ["out/a", "out/data/a"].iter().any(|path| place.file(path) == Some(content("a", SIZE)));
         assert!(is_there, "{list}\n{}", out.stderr);
+    }
+}
+
+/// The files after the end are lacking, so `--skip-bad-lines` does not leave out this mistake.
+#[test]
+fn a_document_that_is_cut_off_is_never_complete() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let file = |name: &str, url: &str| format!("<file name=\"{name}\"><url>{url}</url></file>\n");
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">\n{}{}",
+        file("data/a", &a),
+        &file("data/b", &b)[..20]
+    );
+    // The end is not among the bytes by which the form of the list is recognised.
+    let (first, second) = (format!("{a} {SIZE} data/a\n{}", "\n".repeat(20_000)), format!("{b} - data/b\n"));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    gzip.write_all(format!("{first}{second}").as_bytes()).expect("packs");
+    let bag = gzip.finish().expect("packs");
+    let trailer = 8;
+    let bag = &bag[..bag.len() - trailer - second.len()];
+    for (name, list) in [("set.meta4", metalink.as_bytes()), ("fetch.txt.gz", bag)] {
+        for more in [&[][..], &["--skip-bad-lines"]] {
+            let place = Place::new();
+            place.write(name, list);
+            let before = server.requests().len();
+            let out = place.run(&[&["-i", name, "-d", "out"], more].concat());
+            assert_eq!((out.status, server.requests().len()), (2, before), "{name} {more:?}: {}", out.stderr);
+            assert!(out.stderr.contains("cannot be read to its end"), "{name} {more:?}: {}", out.stderr);
+            let place = Place::new();
+            let out = place.run_with(&[&["-i", "-", "-d", "out"], more].concat(), list);
+            assert_eq!(out.status, 1, "{name} {more:?}: {}", out.stderr);
+            assert_eq!(place.file("out/data/a"), Some(content("a", SIZE)), "{name} {more:?}: {}", out.stderr);
+        }
     }
 }

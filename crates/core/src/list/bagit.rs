@@ -2,7 +2,7 @@
 
 use super::addresses::Addresses;
 use super::text::Lines;
-use super::{AtLine, bad};
+use super::{AtLine, bad, unread};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
@@ -25,13 +25,17 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     Some((url, length, name.trim_start()))
 }
 
-/// Returns the jobs of a text, each with the number of its line.
+/// Returns the jobs of a text, each with the number of its line. A mistake in a line concerns only the file
+/// of this line.
 pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(move |(number, line)| {
-        let line = line.map_err(|e| bad(e.to_string()));
         let text = |line: Vec<u8>| String::from_utf8(line).map_err(|_| bad("it is not UTF-8"));
-        let job = line.and_then(text).and_then(|line| job(&line, &addresses));
-        job.transpose().map(|job| (number, job))
+        let job = line.map_err(unread).and_then(text).and_then(|line| job(&line, &addresses));
+        let of_its_file = |error: Error| match error.kind {
+            ErrorKind::ListLine => Error { kind: ErrorKind::ListFile, ..error },
+            _ => error,
+        };
+        job.map_err(of_its_file).transpose().map(|job| (number, job))
     })
 }
 
@@ -45,7 +49,7 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     // Someone else wrote the bag.
     job.named_by = NamedBy::Document;
     if length != "-" {
-        job.size = Some(length.parse().map_err(|_| bad(format!("`{length}` is not a length")))?);
+        job.size = Some(length.parse().map_err(|_| bad("the length must be a number or -"))?);
     }
     // Only CR, LF and `%` are percent-encoded (RFC 8493, section 2.2.3). A CR or an LF becomes `_`.
     let name = ["%0D", "%0d", "%0A", "%0a"].iter().fold(name.to_string(), |name, end| name.replace(end, "_"));
@@ -59,7 +63,9 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list::text::LONGEST_LINE;
     use proptest::prelude::*;
+    use std::io;
 
     #[test]
     fn the_lines_of_a_bag_are_read() {
@@ -78,7 +84,37 @@ mod tests {
             (name_of(second), second.size, second.named_by),
             ("data/b".into(), None, NamedBy::Document)
         );
-        assert!(length.to_string().contains("`many` is not a length") && name.kind == ErrorKind::NameUnsafe);
+        // If the blanks in a URL are not encoded, its second part is read as the length.
+        let shown = length.to_string();
+        assert!(shown.contains("must be a number or -") && !shown.contains("many"), "{shown}");
+        assert_eq!((length.kind, name.kind), (ErrorKind::ListFile, ErrorKind::NameUnsafe));
+    }
+
+    #[test]
+    fn a_mistake_in_a_line_concerns_its_file_and_a_text_that_is_cut_off_is_unreadable() {
+        for (line, kind) in [
+            (&b"http://h/a data/a\n"[..], ErrorKind::ListFile),
+            (b"http://h/a 1 data/\xfc\n", ErrorKind::ListFile),
+            (&[b'x'; 2 * LONGEST_LINE], ErrorKind::ListFile),
+            (b"http://h/a 1 ../a\n", ErrorKind::NameUnsafe),
+        ] {
+            let kinds: Vec<ErrorKind> =
+                jobs(line, Addresses::default()).filter_map(|(_, job)| job.err()).map(|e| e.kind).collect();
+            assert_eq!(kinds, [kind]);
+        }
+        let cut = "http://h/a 1 data/a\n".as_bytes().chain(Cut);
+        let all: Vec<AtLine> = jobs(cut, Addresses::default()).collect();
+        let [(1, Ok(_)), (2, Err(error))] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(error.kind, ErrorKind::ListUnreadable);
+    }
+
+    /// A text that ends too early.
+    struct Cut;
+
+    impl Read for Cut {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
     }
 
     proptest! {

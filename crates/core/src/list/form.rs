@@ -7,7 +7,7 @@ use super::addresses::Addresses;
 use super::columns::Columns;
 use super::table::{self, Table};
 use super::text::Lines;
-use super::{AtLine, aria2, array, bagit, curl, described, line_with, metalink};
+use super::{AtLine, aria2, array, bagit, curl, described, line_with, metalink, unread};
 use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -215,11 +215,6 @@ impl Form {
 /// Returns the jobs of lines. A line with a mistake is an error.
 fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(move |(number, bytes)| {
-        // Lines that are too long are skipped, and any other error ends the list.
-        let unread = |e: io::Error| match e.kind() {
-            io::ErrorKind::InvalidData => Error::new(ErrorKind::ListLine, "", e.to_string()),
-            _ => Error::new(ErrorKind::ListUnreadable, "", e.to_string()),
-        };
         let job = bytes.map_err(unread).and_then(|bytes| line_with(&bytes, &addresses));
         job.transpose().map(|job| (number, job))
     })

@@ -39,7 +39,7 @@ const LONGEST_TEXT: usize = 64 * 1024;
 /// The jobs of a document, which are read one at a time, each with the line of its `file` element.
 ///
 /// For a file that cannot be downloaded, the item is `name.unsafe` or `list.file`, and the next file follows.
-/// If the document cannot be read further, the last item is `list.line`.
+/// If the document cannot be read further, the last item is `list.unreadable`.
 pub struct Metalink {
     document: Document,
     addresses: Addresses,

@@ -29,6 +29,7 @@ use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::name::SafeName;
 use addresses::Addresses;
+use std::io;
 
 /// The number of a line, and the job or the error in this line.
 pub type AtLine = (u64, Result<Job, Error>);
@@ -76,6 +77,16 @@ fn folder(text: &str) -> Result<Option<SafeName>, Error> {
 
 fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why.into())
+}
+
+/// Returns the error for a line that [`Lines`](text::Lines) cannot return. A line that is too long is a
+/// mistake, and the next line follows. Any other error ends the list, so files may be lacking.
+fn unread(e: io::Error) -> Error {
+    let kind = match e.kind() {
+        io::ErrorKind::InvalidData => ErrorKind::ListLine,
+        _ => ErrorKind::ListUnreadable,
+    };
+    Error::new(kind, "", e.to_string())
 }
 
 /// Returns the name of a key in a form that is the same for `user_agent`, `user-agent` and `userAgent`.

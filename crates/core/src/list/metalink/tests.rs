@@ -2,6 +2,7 @@
 
 use super::format::{NAMESPACE_3, NAMESPACE_4};
 use super::*;
+use crate::error::ErrorKind;
 use crate::job::{Destination, Job};
 use proptest::prelude::*;
 use url::Url;
@@ -199,9 +200,10 @@ fn reading_ends_at_the_first_error_of_the_document() {
         (four(&"<file/>".repeat(50_001)), "more than 50000 files"),
         (" ".repeat(LONGEST + 1), "longer than 16 MiB"),
     ] {
-        let read = read(&document);
-        let last = read.last().cloned().unwrap_or_default();
-        assert!(last.contains(says), "{says}: {last}");
+        let (_, last) = Metalink::new(document.into()).last().expect("an error");
+        let error = last.expect_err(says);
+        assert!(error.to_string().contains(says), "{says}: {error}");
+        assert_eq!(error.kind, ErrorKind::ListUnreadable);
     }
     let latin1 = Metalink::new(b"<metalink>\xe9".to_vec()).next().expect("an error").1;
     assert!(latin1.expect_err("refused").to_string().contains("not UTF-8"));

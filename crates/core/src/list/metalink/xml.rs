@@ -146,8 +146,10 @@ fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     }
 }
 
+/// Returns an error of the whole document. After it, the rest of the document is not read, so files may be
+/// lacking.
 pub(super) fn bad(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ListLine, "", why)
+    Error::new(ErrorKind::ListUnreadable, "", why)
 }
 
 /// Returns the error for XML that is not well-formed. The reader's message is shortened, since it may contain
