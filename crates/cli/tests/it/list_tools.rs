@@ -20,6 +20,30 @@ fn an_input_file_of_aria2_is_a_list() {
     }
 }
 
+/// Otherwise the file would be saved without its name, and its digest would not be checked.
+#[test]
+fn a_file_with_an_option_that_cannot_be_read_is_not_downloaded() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let wrong = "0".repeat(64);
+    let list = [
+        format!("{a}\n  out=M").as_bytes(),
+        b"\xfcller",
+        format!("\n  checksum=sha-256={wrong}\n{b}\n  out=b\n").as_bytes(),
+    ]
+    .concat();
+    for more in [&[][..], &["--skip-bad-lines"]] {
+        let place = Place::new();
+        place.write("list", &list);
+        let out = place.run(&[&["-i", "list", "-d", "out"], more].concat());
+        assert!(out.stderr.contains("in line 2: it is not UTF-8"), "{}", out.stderr);
+        match more {
+            [] => assert_eq!(out.status, 2, "{}", out.stderr),
+            _ => assert_files(&place, &out, &[("b", "b")]),
+        }
+    }
+}
+
 /// apt-fast and other scripts write such lists: the folder is absolute, and names come from the URLs.
 #[test]
 fn the_folders_of_an_input_file_of_aria2_are_below_the_output_folder() {

@@ -3,17 +3,20 @@
 //!
 //! Most options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
 //! A note names each of the other options once.
+//!
+//! Invariant: no job loses one of its options, such as its checksum. If a line that may have an option cannot
+//! be read, the job is a mistake.
 
 use super::addresses::Addresses;
 use super::text::Lines;
-use super::{AtLine, bad, line_with, option_keys};
+use super::{AtLine, bad, line_with, option_keys, unread};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Headers, Job};
 use crate::name::SafeName;
 use crate::secret::Secret;
 use std::collections::BTreeSet;
-use std::io::{self, Read};
+use std::io::Read;
 
 /// Returns true if a text begins like an input file of aria2: after comments and blank lines, its first line
 /// is not indented, and an indented line that follows has an option.
@@ -39,7 +42,7 @@ pub struct Entries<R> {
     number: u64,
     /// The job whose options are being read.
     current: Option<Entry>,
-    /// The options that notes have named.
+    /// The options that the notes of earlier jobs have named.
     noted: BTreeSet<String>,
 }
 
@@ -51,6 +54,8 @@ struct Entry {
     name: Option<String>,
     /// The user name and the password for the server.
     login: (Option<String>, Option<Secret>),
+    /// The options that are ignored.
+    unused: Vec<String>,
 }
 
 impl<R: Read> Entries<R> {
@@ -101,9 +106,7 @@ impl<R: Read> Entries<R> {
             }
             // Someone else may have written the list, so it cannot decide that files are replaced.
             _ => {
-                if self.noted.insert(name.into()) {
-                    job.notes.push(format!("the option `{name}` of aria2 in the list is ignored"));
-                }
+                entry.unused.push(name.into());
                 Ok(())
             }
         };
@@ -121,19 +124,52 @@ impl<R: Read> Entries<R> {
             return None;
         }
         let job = line_with(bytes, &self.addresses).transpose()?;
-        let entry = Entry::new(self.number, job);
-        self.current.replace(entry).map(Entry::end)
+        self.begin(job, bytes.starts_with(b" ") || bytes.starts_with(b"\t"))
+    }
+
+    /// Begins a job, and returns the job before it. If the line is a mistake and may have an option, this is
+    /// a mistake of the current job, and no other job begins.
+    fn begin(&mut self, job: Result<Job, Error>, may_be_option: bool) -> Option<AtLine> {
+        match (job, &mut self.current) {
+            (Err(error), Some(entry)) if may_be_option => {
+                // The end of a list that cannot be read further is more important than other mistakes.
+                if entry.job.is_ok() || error.kind == ErrorKind::ListUnreadable {
+                    let detail = format!("in line {}: {}", self.number, error.detail);
+                    entry.job = Err(Error { detail, ..error });
+                }
+                None
+            }
+            (job, _) => {
+                let before = self.current.replace(Entry::new(self.number, job));
+                before.map(|before| self.end(before))
+            }
+        }
+    }
+
+    /// Ends a job. Its notes name the options that no earlier note has named.
+    fn end(&mut self, mut entry: Entry) -> AtLine {
+        let unused = std::mem::take(&mut entry.unused);
+        let (line, mut job) = entry.end();
+        if let Ok(job) = &mut job {
+            for name in unused {
+                let note = format!("the option `{name}` of aria2 in the list is ignored");
+                if self.noted.insert(name) {
+                    job.notes.push(note);
+                }
+            }
+        }
+        (line, job)
     }
 }
 
 impl Entry {
     fn new(line: u64, job: Result<Job, Error>) -> Entry {
-        Entry { line, job, folder: None, name: None, login: (None, None) }
+        Entry { line, job, folder: None, name: None, login: (None, None), unused: Vec::new() }
     }
 
     /// Returns the job with its name, and the number of its line.
     fn end(self) -> AtLine {
-        let Entry { line, job, folder, name, login } = self;
+        let Entry { line, job, folder, name, login, .. } = self;
         let job = job.and_then(|mut job| {
             if let Some(name) = name {
                 let safe = SafeName::from_person(&name);
@@ -158,19 +194,15 @@ impl<R: Read> Iterator for Entries<R> {
 
     fn next(&mut self) -> Option<AtLine> {
         loop {
-            let Some(bytes) = self.lines.next() else { return self.current.take().map(Entry::end) };
+            let Some(bytes) = self.lines.next() else {
+                let last = self.current.take()?;
+                return Some(self.end(last));
+            };
             self.number += 1;
             let before = match bytes {
                 Ok(bytes) => self.read(&bytes),
-                Err(e) => {
-                    let kind = match e.kind() {
-                        io::ErrorKind::InvalidData => ErrorKind::ListLine,
-                        _ => ErrorKind::ListUnreadable,
-                    };
-                    let job = Err(Error::new(kind, "", e.to_string()));
-                    let entry = Entry::new(self.number, job);
-                    self.current.replace(entry).map(Entry::end)
-                }
+                // A line that is too long, or the rest of the list, may have options.
+                Err(e) => self.begin(Err(unread(e)), true),
             };
             if before.is_some() {
                 return before;
@@ -198,7 +230,9 @@ fn number(text: &str) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list::text::LONGEST_LINE;
     use proptest::prelude::*;
+    use std::io;
 
     fn read(text: &str) -> Vec<(u64, Result<Job, String>)> {
         Entries::new(text.as_bytes(), Addresses::default())
@@ -263,6 +297,53 @@ mod tests {
                 Err(error) => assert!(!says.is_empty() && error.contains(says), "{says}: {error}"),
             }
         }
+    }
+
+    /// Otherwise the job would be downloaded without the digest that the list has for it.
+    #[test]
+    fn a_job_one_of_whose_options_cannot_be_read_is_an_error() {
+        let checksum = format!("\n  checksum=sha-256={}\nhttp://h/b\n  out=b\n", "ab".repeat(32));
+        let long = format!("  header=X: {}", "x".repeat(LONGEST_LINE));
+        for (option, says) in [
+            (&b"  out=M\xfcller"[..], "line 2: it is not UTF-8"),
+            (b"\tOut=x", "line 2: "),
+            (b"  checksum sha-256=ab", "line 2: "),
+            (long.as_bytes(), "line 2: the line is longer than 1 MiB"),
+        ] {
+            let text = [&b"http://h/a\n"[..], option, checksum.as_bytes()].concat();
+            let all: Vec<AtLine> = Entries::new(&text[..], Addresses::default()).collect();
+            let [(1, Err(error)), (4, Ok(second))] = &all[..] else { panic!("{all:?}") };
+            assert!(error.to_string().contains(says), "{says}: {error}");
+            assert_eq!((error.kind == ErrorKind::ListUnreadable, second.expected.len()), (false, 0));
+        }
+        // A comment may have any encoding.
+        let text = [&b"http://h/a\n# M\xfcller"[..], checksum.as_bytes()].concat();
+        let all: Vec<AtLine> = Entries::new(&text[..], Addresses::default()).collect();
+        let [(1, Ok(first)), (4, Ok(_))] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(first.expected.len(), 1);
+    }
+
+    #[test]
+    fn the_last_job_of_a_list_that_is_cut_off_is_unreadable() {
+        struct Cut;
+        impl Read for Cut {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+        for text in ["http://h/a\n  out=a\n", "http://h/a\n  split=many\n"] {
+            let all: Vec<AtLine> = Entries::new(text.as_bytes().chain(Cut), Addresses::default()).collect();
+            let [(1, Err(error))] = &all[..] else { panic!("{all:?}") };
+            assert_eq!(error.kind, ErrorKind::ListUnreadable);
+        }
+    }
+
+    #[test]
+    fn the_first_job_that_is_no_mistake_has_the_note_about_an_option() {
+        let all =
+            read("http://h/a\n  gid=1\n  split=many\nhttp://h/b\n  gid=2\n  gid=3\nhttp://h/c\n  gid=4\n");
+        let notes = all.iter().map(|(_, job)| job.as_ref().map_or(0, |job| job.notes.len()));
+        assert_eq!(notes.collect::<Vec<_>>(), [0, 1, 0]);
     }
 
     #[test]

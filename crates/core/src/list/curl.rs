@@ -237,8 +237,8 @@ impl Section {
             };
             jobs.push((line, job));
         }
-        if let Some((_, Ok(first))) = jobs.first_mut()
-            && !self.unused.is_empty()
+        if !self.unused.is_empty()
+            && let Some(first) = jobs.iter_mut().find_map(|(_, job)| job.as_mut().ok())
         {
             let shown = self.unused.join("`, `");
             first.notes.push(format!("the options `{shown}` of curl in the list are ignored"));
@@ -315,6 +315,15 @@ mod tests {
         let all = read(text);
         assert!(all[0].1.as_ref().is_err_and(|error| error.contains("`header` in line 2")), "{all:?}");
         assert!(all[1].1.is_ok() && all[2].1.is_err(), "{all:?}");
+    }
+
+    #[test]
+    fn the_first_job_that_is_no_mistake_has_the_note_about_ignored_options() {
+        let text = "url=ftp://h/a\nurl=http://h/b\nurl=http://h/c\nretry=3\n";
+        let all = jobs(text.as_bytes(), &Addresses::default()).expect("UTF-8");
+        let [(1, Err(_)), (2, Ok(second)), (3, Ok(third))] = &all[..] else { panic!("{all:?}") };
+        assert_eq!((second.notes.len(), third.notes.len()), (1, 0));
+        assert!(second.notes[0].contains("`retry`"), "{:?}", second.notes);
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
 
 /// Reads one line of a list whose addresses follow these rules.
 fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
+    // A comment may have any encoding.
+    if bytes.trim_ascii_start().starts_with(b"#") {
+        return Ok(None);
+    }
     let text = std::str::from_utf8(bytes)
         .map_err(|_| bad("it is not UTF-8 (UTF-16 needs a byte order mark at its beginning)"))?;
     if text.contains('\0') {
@@ -109,6 +113,7 @@ mod tests {
             other => format!("{other:?}"),
         };
         assert_eq!(line(b"  # comment").expect("fine"), None);
+        assert_eq!(line(b"# M\xfcller").expect("fine"), None);
         assert_eq!(line(b" \r\n").expect("fine"), None);
         assert_eq!(job("\u{feff}http://h/a\r\n").destination, Destination::Server);
         assert_eq!(name("http://h/a  my file.txt"), "my file.txt");
