@@ -3,6 +3,8 @@
 //!
 //! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
 //! made safe. The path of a file may be relative to the URL of the document.
+//!
+//! Invariant: no name and no error has the query of a URL, which may have a secret.
 
 use super::addresses::Addresses;
 use super::{bad, jsonl};
@@ -10,6 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy, parse_url};
 use crate::name::{SafeName, unescaped};
+use crate::show;
 use serde_json::{Map, Value};
 
 /// The keys of these documents whose values are arrays with descriptions of files.
@@ -92,8 +95,8 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
-                expected
-                    .map_err(|why| named(Error::new(ErrorKind::ListFile, path, format!("`hash`: {why}"))))?;
+                let wrong = |why| Error::new(ErrorKind::ListFile, shown(path), format!("`hash`: {why}"));
+                expected.map_err(|why| named(wrong(why)))?;
             }
         }
         Ok(job)
@@ -123,10 +126,10 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
         job.size = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.trim().parse().ok()));
         if !is_absolute(id) {
             // The identifier is a URI, in which blanks are encoded.
-            job.destination = Destination::Name(name(&unescaped(id.trim_start_matches("./")))?);
+            job.destination = destination(&unescaped(without_query(id)))?;
         }
         let digests = jsonl::take_digests(&mut Map::clone(keys), &mut job, "the RO-Crate");
-        digests.map_err(|error| Error { kind: ErrorKind::ListFile, at: id.into(), ..error })?;
+        digests.map_err(|error| Error { kind: ErrorKind::ListFile, at: shown(id), ..error })?;
         Ok(job)
     }))
 }
@@ -141,19 +144,19 @@ fn first_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path is also
-/// the name of the file.
+/// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path without
+/// its query is also the name of the file.
 fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
     let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {
         Job::given(address)?
     } else {
         let lacks = "its path is relative. Give the URL of the document with --base";
-        let base = addresses.base().ok_or_else(|| Error::new(ErrorKind::UrlInvalid, address, lacks))?;
-        let invalid = |e: url::ParseError| Error::new(ErrorKind::UrlInvalid, address, e.to_string());
+        let base =
+            addresses.base().ok_or_else(|| Error::new(ErrorKind::UrlInvalid, shown(address), lacks))?;
+        let invalid = |e: url::ParseError| Error::new(ErrorKind::UrlInvalid, shown(address), e.to_string());
         let url = parse_url(base.join(address).map_err(invalid)?.as_str())?;
-        let name = name(address.trim_start_matches("./"))?;
-        Job::new(url).with_destination(Destination::Name(name))
+        Job::new(url).with_destination(destination(without_query(address))?)
     };
     job.named_by = NamedBy::Document;
     Ok(job)
@@ -163,8 +166,25 @@ fn is_absolute(address: &str) -> bool {
     crate::job::has_scheme(address)
 }
 
-fn name(path: &str) -> Result<SafeName, Error> {
-    SafeName::from_publisher(path).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
+/// Returns an address for an error message, without its secrets.
+fn shown(address: &str) -> String {
+    parse_url(address).map_or_else(|_| show::not_a_url(address), |url| show::url(&url))
+}
+
+/// Returns the path of a relative address.
+fn without_query(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Returns the destination for a relative path. If only a query was given, the server or the URL gives the
+/// name.
+fn destination(path: &str) -> Result<Destination, Error> {
+    let path = path.trim_start_matches("./");
+    if path.is_empty() {
+        return Ok(Destination::Server);
+    }
+    let name = SafeName::from_publisher(path);
+    name.map(Destination::Name).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
 }
 
 #[cfg(test)]
@@ -226,6 +246,31 @@ mod tests {
                 ("https://m/x/c".into(), "c.bin".into(), None, 0),
             ]
         );
+    }
+
+    #[test]
+    fn the_query_of_an_address_is_in_no_name_and_in_no_error() {
+        for (document, base) in [
+            (r#"{"resources":[{"path":"https://h/a?sig=hush","hash":"sha256:zz"}]}"#, None),
+            (r#"{"resources":[{"path":"https://u:hush@h/a;token=hush","hash":"sha256:zz"}]}"#, None),
+            (r#"{"resources":[{"path":"a.csv?token=hush"}]}"#, None),
+            (r#"{"resources":[{"path":"../a.csv?token=hush"}]}"#, Some("https://h/d/")),
+            (r#"{"resources":[{"path":"a.csv?token=hush","hash":"sha256:zz"}]}"#, Some("https://h/d/")),
+            (r#"{"resources":[{"path":"//[?token=hush"}]}"#, Some("https://h/d/")),
+            (r#"{"@graph":[{"@id":"https://h/a?sig=hush","@type":"File","sha256":"zz"}]}"#, None),
+            (r#"{"@graph":[{"@id":"../a?sig=hush","@type":"File"}]}"#, Some("https://h/d/")),
+        ] {
+            let addresses = Addresses::new(Vec::new(), base.and_then(|base| Url::parse(base).ok()));
+            let mut all = jobs(document.as_bytes(), &addresses).expect("a document");
+            let error = all.remove(0).expect_err(document).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+        let document = r#"{"resources":[{"path":"d/a.csv?token=hush"},{"path":"?id=5"}]}"#;
+        let names: Vec<String> =
+            read(document, "https://h/get").into_iter().map(|(_, name, ..)| name).collect();
+        assert_eq!(names, ["d/a.csv", ""]);
+        let document = r#"{"@graph":[{"@id":"a%20b.csv?token=hush#x","@type":"File"}]}"#;
+        assert_eq!(read(document, "https://h/")[0].1, "a b.csv");
     }
 
     #[test]

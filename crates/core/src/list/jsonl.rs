@@ -1,6 +1,6 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events, but the values of keys such as `password` are hidden. `header_keys` reads the keys with headers,
-//! and `option_keys` those with options.
+//! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
+//! the keys with headers, and `option_keys` those with options.
 //!
 //! Invariant: a key with a text that seems to be a digest is used, is an error, or becomes a note. It is
 //! ignored without a note only if the job has a strong digest.
@@ -9,10 +9,10 @@ use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Destination, Job, NamedBy};
+use crate::job::{Destination, Job, NamedBy, has_scheme};
 use crate::lock_file;
 use crate::name::SafeName;
-use crate::show::HIDDEN;
+use crate::show::{self, HIDDEN};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -30,13 +30,16 @@ const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
 const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
 
 /// Words in the names of keys whose values are secrets.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 12] = [
     "authorization",
     "cookie",
     "password",
     "passwd",
+    "passphrase",
     "secret",
     "apikey",
+    "privatekey",
+    "credential",
     "accesstoken",
     "authtoken",
     "bearer",
@@ -101,9 +104,7 @@ pub(super) fn job_with(
     }
     header_keys::take(&mut keys, &mut job)?;
     take_digests(&mut keys, &mut job, "the list")?;
-    for (_, value) in keys.iter_mut().filter(|(name, _)| is_for_a_secret(name)) {
-        *value = HIDDEN.into();
-    }
+    keys.iter_mut().for_each(|(name, value)| hide(name, value));
     job.extra = keys;
     Ok(job)
 }
@@ -219,10 +220,33 @@ fn urls(keys: &mut Map<String, Value>, addresses: &Addresses) -> Result<Job, Err
     Ok(job)
 }
 
+/// Hides the secrets in the value of an unknown key, also those within objects and arrays.
+fn hide(name: &str, value: &mut Value) {
+    if is_for_a_secret(name, value) {
+        *value = HIDDEN.into();
+        return;
+    }
+    match value {
+        Value::Object(keys) => keys.iter_mut().for_each(|(name, value)| hide(name, value)),
+        Value::Array(all) => all.iter_mut().for_each(|value| hide(name, value)),
+        Value::String(text) if has_scheme(text.trim()) => {
+            if let Some(url) = Url::parse(text).ok().filter(show::hides) {
+                *text = show::url(&url);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Returns true if the name of an unknown key says that its value is a secret. Such values are not copied.
-fn is_for_a_secret(name: &str) -> bool {
+fn is_for_a_secret(name: &str, value: &Value) -> bool {
     let bare = bare(name).replace(' ', "");
-    SECRETS.iter().any(|word| bare.contains(word))
+    // A number of tokens is no secret.
+    let is_token = || match value {
+        Value::String(text) => text.bytes().any(|byte| !byte.is_ascii_digit()),
+        _ => false,
+    };
+    SECRETS.iter().any(|word| bare.contains(word)) || bare.ends_with("token") && is_token()
 }
 
 /// Returns true if a key is for a digest, or seems to be.

@@ -187,6 +187,24 @@ mod tests {
     }
 
     #[test]
+    fn secrets_in_keys_without_a_meaning_are_hidden() {
+        let text = r#"{"url":"http://h/a","hf_token":"hush","token":"12 hush","password":["hush"],"private-key":"hush",
+            "user":{"accessToken":"hush","ids":[{"session token":"hush"}]},"tokens":512,"max_token":"64","key":"k",
+            "download_url":"https://u:hush@h/a?token=hush&x=1","page":"https://h/p?x=1#top","urls_seen":["https://h/?sig=hush"]}"#;
+        let extra = serde_json::Value::from(line(text.as_bytes()).expect("fine").expect("a job").extra);
+        assert!(!extra.to_string().contains("hush"), "{extra}");
+        for (key, value) in [
+            ("max_token", "64"),
+            ("key", "k"),
+            ("download_url", "https://h/a?token=***&x=1"),
+            ("page", "https://h/p?x=1#top"),
+        ] {
+            assert_eq!(extra[key], value);
+        }
+        assert_eq!(extra["tokens"], 512);
+    }
+
+    #[test]
     fn malformed_lines_are_errors() {
         for bad in [
             "example.com",
