@@ -1,8 +1,8 @@
 //! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
 //!
 //! Invariant: a part of a fragment that has the name of an algorithm (of more than two letters) before `=` or
-//! `:` is a digest or an error. Other parts are used if they are valid digests, and are ignored otherwise.
-//! Forty digits alone cause a note.
+//! `:`, or before `-` and a text that is no word, is a digest or an error. Other parts are used if they are
+//! valid digests, and are ignored otherwise. Forty digits alone cause a note.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
@@ -47,21 +47,33 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     if ALONE.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Digest::from_given(part).map(Some);
     }
-    let Some((name, _)) = part.split_once([':', '=']) else {
-        // The text may be the name of a section of a page, such as `md5-sums`.
-        return Ok(Digest::from_pair(part).ok());
-    };
-    let name = name.trim();
-    if Algorithm::is_uncheckable(name) {
-        return Err(format!("{name} is not supported; use one of {}", Algorithm::names()));
+    if let Ok(digest) = Digest::from_pair(part) {
+        return Ok(Some(digest));
     }
-    // A name of two letters (`b2`) may mean something other than an algorithm.
-    match Algorithm::from_name(name).filter(|_| name.len() > 2) {
-        Some(_) => {
-            Digest::from_pair(part).map(Some).map_err(|why| format!("the digest in its fragment: {why}"))
-        }
-        None => Ok(Digest::from_pair(part).ok()),
-    }
+    let pair = part.split_once([':', '=']).map(|(name, _)| name.trim()).filter(|name| is_meant(name));
+    let Some(name) = pair.or_else(|| name_in_integrity(part)) else { return Ok(None) };
+    Err(match Algorithm::from_name(name) {
+        Some(algorithm) => format!("the digest in its fragment: {}", algorithm.needs()),
+        None => format!("{name} is not supported; use one of {}", Algorithm::names()),
+    })
+}
+
+/// Returns true if a name is that of an algorithm. A name of two letters (`b2`) may mean something else.
+fn is_meant(name: &str) -> bool {
+    Algorithm::is_uncheckable(name) || (name.len() > 2 && Algorithm::from_name(name).is_some())
+}
+
+/// Returns the name of the algorithm in a malformed `ALGORITHM-BASE64`, as in Subresource Integrity. A text
+/// such as `md5-sums` or `MD5-Sums` may be the name of a section of a page.
+fn name_in_integrity(part: &str) -> Option<&str> {
+    let mut pairs = part.match_indices('-').map(|(at, _)| (&part[..at], &part[at + 1..]));
+    let (name, _) = pairs.find(|(name, digest)| {
+        let has_capital = |text: &str| text.contains(|c: char| c.is_ascii_uppercase());
+        let is_hex = digest.len() >= ALONE[0] && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_base64 = digest.contains(['+', '/', '=']) || has_capital(digest) && !has_capital(name);
+        is_meant(name) && (is_hex || is_base64)
+    })?;
+    Some(name)
 }
 
 #[cfg(test)]
@@ -98,9 +110,21 @@ mod tests {
 
     #[test]
     fn other_fragments_are_ignored_and_malformed_digests_are_errors() {
-        for other in
-            ["", "top", "page=3", "md5-sums", "egg=name", "t=10:20", "b2=5", &"ab".repeat(20), "abcd"]
-        {
+        for other in [
+            "",
+            "top",
+            "page=3",
+            "md5-sums",
+            "MD5-Sums",
+            "sha-256",
+            "sha256-2",
+            "b2-Sums",
+            "egg=name",
+            "t=10:20",
+            "b2=5",
+            &"ab".repeat(20),
+            "abcd",
+        ] {
             assert_eq!(read(other).as_deref(), Ok(&[][..]), "{other}");
         }
         for (bad, says) in [
@@ -108,6 +132,12 @@ mod tests {
             ("sha256:", "sha-256 needs 64"),
             ("egg=x&md5=12", "md5 needs 32"),
             ("sha224=ab", "sha224 is not supported"),
+            ("sha256-47DEQ", "sha-256 needs 64"),
+            ("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "sha-256 needs 64"),
+            ("sha-384-ab==", "sha-384 needs 96"),
+            ("egg=x&SHA512-ab/c", "sha-512 needs 128"),
+            ("sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "sha-256 needs 64"),
+            ("sha3-256-47DEQ=", "sha3 is not supported"),
         ] {
             assert!(read(bad).is_err_and(|why| why.contains(says)), "{bad}");
         }
