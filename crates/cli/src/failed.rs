@@ -118,11 +118,11 @@ impl Pending {
         }
     }
 
-    /// Notes an event of a job. `is_complete` is true if the event says that its file is complete.
-    fn note(&self, job: JobId, is_complete: bool) {
+    /// Notes an event of a job. `is_done` is true if nothing is left to do for the job.
+    fn note(&self, job: JobId, is_done: bool) {
         let mut known = self.known();
-        known.ended.note(job, is_complete);
-        if is_complete {
+        known.ended.note(job, is_done);
+        if is_done {
             known.parts.iter_mut().for_each(|part| drop(part.started.remove(&job)));
         }
     }
@@ -138,7 +138,7 @@ enum Jobs {
     Stream,
 }
 
-/// The jobs whose files are complete. Each takes one bit.
+/// The jobs for which nothing is left to do. Each takes one bit.
 #[derive(Default)]
 struct Ended {
     bits: Vec<u64>,
@@ -151,9 +151,9 @@ impl Ended {
         (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
     }
 
-    fn note(&mut self, job: JobId, is_complete: bool) {
+    fn note(&mut self, job: JobId, is_done: bool) {
         self.last = self.last.max(job.get());
-        if is_complete {
+        if is_done {
             let (at, bit) = Ended::place(job.get());
             if at >= self.bits.len() {
                 self.bits.resize(at + 1, 0);
@@ -162,7 +162,7 @@ impl Ended {
         }
     }
 
-    /// Returns true if all jobs of this part have ended, and their files are complete.
+    /// Returns true if all jobs of this part have ended, and nothing is left to do for them.
     fn has_all(&self, part: &PartSoFar) -> bool {
         part.is_whole
             && (1..=part.passed.jobs() as u64).all(|place| self.has(part.before.saturating_add(place)))
@@ -230,8 +230,7 @@ impl List {
                 Next::End => break,
             };
             let Some(job) = event.job else { continue };
-            let is_complete = event.kind.is_complete();
-            self.pending.note(job, is_complete);
+            self.pending.note(job, event.kind.has_nothing_left());
         }
         let List { path, is_input, parts, pending, settings } = self;
         // This does not wait for the reader of a stream, which may be blocked for ever.

@@ -352,9 +352,9 @@ impl EventKind {
         EventKind::skipped(Kept { path: path.into(), reason: LEFT.into(), ..Kept::default() })
     }
 
-    /// Returns true if a job ended with this event, and its file is complete, or another job of the run
-    /// downloads this file.
-    pub fn is_complete(&self) -> bool {
+    /// Returns true if a job ended with this event, and nothing is left to do for it: its file is complete,
+    /// or another job of the run downloads this file and reports how that ends.
+    pub fn has_nothing_left(&self) -> bool {
         match self {
             EventKind::Finished { .. } => true,
             EventKind::Skipped { reason, .. } => reason != LEFT,

@@ -142,7 +142,7 @@ impl Table {
         match kind {
             EventKind::Planned { .. } => Some(self.planned(kind)),
             EventKind::Skipped { path, reason, bytes, .. } => {
-                let step = if kind.is_complete() { KEEP } else { LEAVE };
+                let step = if kind.has_nothing_left() { KEEP } else { LEAVE };
                 Some(Row { step, style: None, size: *bytes, name: path.clone(), note: reason.clone() })
             }
             EventKind::Failed { error, .. } => {

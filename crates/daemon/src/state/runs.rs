@@ -142,7 +142,7 @@ impl State {
                 self.complete(&entry, path.into(), Some(*bytes), proven, now)
             }
             EventKind::Skipped { path, bytes, reason, .. }
-                if event.kind.is_complete() && !entry.state.is_over() =>
+                if event.kind.has_nothing_left() && !entry.state.is_over() =>
             {
                 self.complete(&entry, path.into(), *bytes, reason, now)
             }
