@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 /// again. In format 2, the origin did not contain the headers and the server of the request.
 const FORMAT: &[u8] = b"downhaul journal 3\n";
 
+/// The beginning of the first line in every format.
+const ANY_FORMAT: &[u8] = b"downhaul journal ";
+
 /// The longest record in bytes. A record is little more than a URL, and servers accept no URL of 64 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
 
@@ -132,6 +135,12 @@ pub fn read_start(bytes: &[u8]) -> Option<Start> {
         Record::Start(start) => Some(start),
         Record::Claim(_) => None,
     }
+}
+
+/// Returns true if these are the first bytes of a journal of downhaul. The journal may be damaged, or have
+/// the format of another version.
+pub fn is_journal(bytes: &[u8]) -> bool {
+    bytes.starts_with(ANY_FORMAT)
 }
 
 /// The highest number of bytes that [`read_start`] needs.

@@ -72,12 +72,13 @@ impl Disk for Files {
 
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
-        match start_of(&usual.journal) {
+        let first = first_bytes(&usual.journal).unwrap_or_default();
+        match journal::read_start(&first) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // Both files together count as files of downhaul. The journal is damaged or has another format.
-            None if exists(&usual.part) && exists(&usual.journal) => false,
-            // A single file may belong to the user or to another tool.
-            None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),
+            // The journal is damaged or has another format.
+            None if exists(&usual.part) && journal::is_journal(&first) => false,
+            // Any other file may belong to the user or to another tool.
+            None => !is_ours(&usual.part) && (has_bytes(&usual.journal) || has_bytes(&usual.part)),
         }
     }
 
@@ -259,10 +260,13 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     for side in tagged.chain(is_own.then_some(usual)) {
         // The lock is kept until the files are removed, so that no run begins to work on them meanwhile.
         let held = platform::open_existing(&side.part);
-        if held.as_ref().is_ok_and(is_locked) {
+        if held.as_ref().is_ok_and(|file| is_locked(file) || !is_still_at(file, &side.part)) {
             continue;
         }
-        for path in side.all() {
+        // Without a partial file there is no lock, so a run may begin one meanwhile.
+        let is_missing = held.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let paths = side.all().into_iter().filter(|path| !is_missing || *path != side.part);
+        for path in paths {
             remove(path);
             if exists(path) {
                 return Err(failure(&io::Error::other("it could not be removed"), path));
@@ -272,16 +276,27 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     Ok(())
 }
 
+/// Returns true if a path still leads to this file. If another run has finished or removed the file before it
+/// was locked here, a file at the path belongs to a third run.
+fn is_still_at(file: &File, path: &Path) -> bool {
+    file.metadata().and_then(|meta| platform::is_at(file, &meta, path)).unwrap_or(false)
+}
+
 fn has_bytes(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// Returns the first record of a journal, which identifies the file, if it can be read.
 fn start_of(journal: &Path) -> Option<journal::Start> {
+    journal::read_start(&first_bytes(journal)?)
+}
+
+/// Returns the bytes of a journal that have its first record, if it can be read.
+fn first_bytes(journal: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = platform::open_existing(journal).ok()?;
     file.take(journal::START_MOST as u64).read_to_end(&mut bytes).ok()?;
-    journal::read_start(&bytes)
+    Some(bytes)
 }
 
 /// Opens or creates a partial file, and locks it. Makes its folder if there is none. Returns the file with
@@ -360,12 +375,12 @@ fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the only place that makes folders")]
+#[expect(clippy::disallowed_methods, reason = "the folders of a file are made together with the file")]
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the only place that gives a file its final name")]
+#[expect(clippy::disallowed_methods, reason = "a complete file or journal replaces an older one in one step")]
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     platform::patiently(|| fs::rename(from, to))
 }

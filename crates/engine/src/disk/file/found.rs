@@ -101,10 +101,10 @@ impl PartFile {
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
         let left = by_control_file(target, length)?.unwrap_or_else(|| Adopted::prefix(length));
         for range in left.iter().flat_map(Adopted::ranges) {
-            let is_beyond = range.end > size;
-            let differs =
-                if is_beyond { Some(range.start) } else { self.difference(&old, range.clone(), target)? };
-            if let Some(at) = differs {
+            let both = range.start..range.end.min(size);
+            // The server's file may end within the range.
+            let end = (range.end > size).then_some(both.end.max(range.start));
+            if let Some(at) = self.difference(&old, both, target)?.or(end) {
                 let why = format!("the server's file has other bytes from byte {at} on");
                 return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
             }
@@ -120,7 +120,7 @@ impl PartFile {
     }
 
     /// Compares a range of this file with the same range of another file, which is at `target`. Returns the
-    /// offset of the first block that differs, if there is one.
+    /// offset of the first byte that differs, if there is one.
     fn difference(&self, other: &File, range: Range<u64>, target: &Path) -> Result<Option<u64>, Error> {
         let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
         let mut at = range.start;
@@ -128,8 +128,12 @@ impl PartFile {
             let most = usize::try_from(range.end - at).unwrap_or(READ).min(READ);
             let (here, there) = (&mut here[..most], &mut there[..most]);
             let read = read_full(other, at, there).map_err(|e| failure(&e, target))?;
-            if read < most || self.read_at(at, here)? < most || here != there {
-                return Ok(Some(at));
+            let read = self.read_at(at, here)?.min(read);
+            if let Some(first) = first_difference(&here[..read], &there[..read]) {
+                return Ok(Some(at + first as u64));
+            }
+            if read < most {
+                return Ok(Some(at + read as u64));
             }
             at += most as u64;
         }
@@ -167,8 +171,10 @@ impl PartFile {
                 let read =
                     read_full(&self.file, both.start, &mut there).map_err(|e| failure(&e, &self.path))?;
                 let skip = usize::try_from(both.start - at).unwrap_or(0);
-                if read < there.len() || there[..] != buffer[skip..skip + there.len()] {
-                    let why = format!("the server's file has other bytes from byte {} on", both.start);
+                let first = first_difference(&there[..read], &buffer[skip..skip + read]);
+                if let Some(first) = first.or((read < there.len()).then_some(read)) {
+                    let byte = both.start + first as u64;
+                    let why = format!("the server's file has other bytes from byte {byte} on");
                     return Err(Error::new(ErrorKind::ResumeDamaged, self.path.to_string_lossy(), why));
                 }
                 state.agreed.insert(both);
@@ -201,6 +207,11 @@ impl PartFile {
         }
         self.append(state, &journal::claim(Claim { start, end, crc: crc.value() }))
     }
+}
+
+/// Returns the position of the first byte that differs in two texts of the same length.
+fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    if one == other { None } else { one.iter().zip(other).position(|(one, other)| one != other) }
 }
 
 /// Returns the offset of the last block in the last range that contains two different bytes, or the start of

@@ -384,5 +384,5 @@ fn data_below(offset: u64, data: &[Bytes], end: u64) -> Option<Vec<Bytes>> {
 }
 
 fn late(path: &Path) -> Error {
-    Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "a write came after the file had begun again")
+    Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "a write came too late")
 }

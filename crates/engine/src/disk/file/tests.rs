@@ -50,18 +50,19 @@ fn a_partial_file_with_a_journal_is_kept_and_found_again() {
     let target = folder.path().join("name");
     let (part, found) = open(&target);
     assert_eq!(found, None);
-    let generation = part.begin(Beginning { journal: Some(b"start,"), ..SMALL }).expect("begins");
+    let generation =
+        part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
     part.write_at(generation, 3, &[Bytes::from_static(b"abc")], &FOREVER).expect("writes");
     part.record(generation, b"record").expect("records");
     drop(part);
     assert_eq!(names(folder.path()), ["name.part", "name.part.journal"]);
     let (part, found) = open(&target);
-    assert_eq!(found, Some(Found::Journal(b"start,record".to_vec())));
+    assert_eq!(found, Some(Found::Journal(b"downhaul journal 0,record".to_vec())));
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
     // A write for the partial file as it was before it was started again fails.
-    let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
+    let again = part.begin(Beginning { journal: Some(b"downhaul journal 1,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
     part.record(again - 1, b"old").expect_err("too late");
     // A write of a worker that was stopped is too late as well.
@@ -72,7 +73,7 @@ fn a_partial_file_with_a_journal_is_kept_and_found_again() {
         part.write_at(again, 5, &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")], &AtomicU64::new(5));
     assert_eq!(cut, Ok(false));
     part.write_at(again, 0, &[Bytes::from_static(b"n")], &FOREVER).expect("writes");
-    assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
+    assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"downhaul journal 1,");
     part.publish(&target, plainly(1)).expect("publishes");
     // On some systems, the old name stays until the file is closed.
     drop(part);
@@ -85,22 +86,46 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("name");
     let part = open(&target).0;
-    let generation = part.begin(Beginning { journal: Some(b"start,"), ..SMALL }).expect("begins");
+    let generation =
+        part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
     part.record(generation, b"record,").expect("records");
     drop(part);
     let (part, found) = open(&target);
     assert!(found.is_some());
     // A folder is in the way of the new journal.
     fs::create_dir(folder.path().join("name.part.journal.new")).expect("a folder");
-    part.rewrite_journal(b"new,").expect_err("it cannot be replaced");
+    part.rewrite_journal(b"downhaul journal 1,").expect_err("it cannot be replaced");
     drop(part);
-    assert_eq!(open(&target).1, Some(Found::Journal(b"start,record,".to_vec())));
+    assert_eq!(open(&target).1, Some(Found::Journal(b"downhaul journal 0,record,".to_vec())));
     fs::remove_dir(folder.path().join("name.part.journal.new")).expect("a folder");
     // Another journal replaces the one that was opened to read it.
     let part = open(&target).0;
-    part.rewrite_journal(b"new,").expect("replaces");
+    part.rewrite_journal(b"downhaul journal 1,").expect("replaces");
     drop(part);
-    assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
+    assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"downhaul journal 1,");
+}
+
+/// Neither file shows that downhaul made it: the partial file has no mark, and the other one is no journal.
+#[test]
+fn files_with_the_names_of_side_files_that_downhaul_did_not_make_are_not_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("name");
+    let usual = side_files(&target);
+    for journal in ["the user's notes", "downhaul journals of 2024"] {
+        fs::write(&usual.part, "the user's bytes").expect("writes");
+        fs::write(&usual.journal, journal).expect("writes");
+        let (part, found) = open(&target);
+        assert_eq!(found, None);
+        part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
+        drop(part);
+        assert_eq!(fs::read(&usual.part).expect("is there"), b"the user's bytes");
+        assert_eq!(fs::read(&usual.journal).expect("is there"), journal.as_bytes());
+    }
+    // A journal of another format shows that downhaul made both files.
+    fs::write(&usual.journal, "downhaul journal 1\n").expect("writes");
+    let (part, _) = open(&target);
+    part.begin(SMALL).expect("begins");
+    assert_eq!(fs::read(&usual.part).expect("is there"), b"");
 }
 
 #[test]
@@ -113,8 +138,11 @@ fn a_file_that_another_tool_left_is_copied_and_its_end_is_compared() {
     assert_eq!(found, Adopted::prefix(200_000).map(Found::Adopted));
     let generation = part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
     let from = 200_000 - OVERLAP;
-    let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])], &FOREVER);
-    assert_eq!(wrong.map_err(|e| e.kind), Err(ErrorKind::ResumeDamaged));
+    let mut other = old[from as usize..][..100].to_vec();
+    other[50] += 1;
+    let wrong = part.write_at(generation, from, &[Bytes::from(other)], &FOREVER).expect_err("differs");
+    assert_eq!(wrong.kind, ErrorKind::ResumeDamaged);
+    assert!(wrong.detail.contains(&format!("from byte {} on", from + 50)), "{}", wrong.detail);
     let end = Bytes::copy_from_slice(&old[from as usize..]);
     part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
     let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
