@@ -41,7 +41,7 @@ struct State {
     hashers: Hashers,
     /// The first bytes, which show if the server sent a web page instead of the file.
     beginning: Vec<u8>,
-    /// True if the last write failed, so that it is not known how many bytes were written.
+    /// True if a write failed, so that it is not known how many bytes were written.
     broken: bool,
 }
 
@@ -169,14 +169,16 @@ impl State {
 impl Part for InOrder {
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
         let mut state = self.state();
-        if state.left > 0 {
-            let why = "the download had to start again";
+        if state.left > 0 || state.broken {
+            let why = match state.broken {
+                true => "a write failed, and some bytes may have been written",
+                false => "the download had to start again",
+            };
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
-        let generation = state.generation + 1;
-        (state.generation, state.hashers) = (generation, Hashers::new(beginning.algorithms));
-        (state.broken, state.waiting) = (false, BTreeMap::new());
-        Ok(generation)
+        state.generation += 1;
+        (state.hashers, state.waiting) = (Hashers::new(beginning.algorithms), BTreeMap::new());
+        Ok(state.generation)
     }
 
     /// Returns true even if some of the bytes were written before, or wait for their turn. Bytes beyond `end`
@@ -189,11 +191,12 @@ impl Part for InOrder {
         end: &AtomicU64,
     ) -> Result<bool, Error> {
         let mut state = self.state();
-        if generation != state.generation || state.broken {
-            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "an earlier write failed"));
+        let refuse = |why| Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
+        if generation != state.generation || end.load(Ordering::Relaxed) == 0 {
+            return refuse("a write came too late");
         }
-        if end.load(Ordering::Relaxed) == 0 {
-            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "the writer was dropped"));
+        if state.broken {
+            return refuse("an earlier write failed");
         }
         if offset > state.left {
             // If two buffers begin at the same offset, the longer one contains the other.
@@ -257,4 +260,34 @@ impl Part for InOrder {
     }
 
     fn discard(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that has room for a few bytes.
+    struct AlmostFull(usize);
+
+    impl Write for AlmostFull {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let some = bytes.len().min(self.0);
+            self.0 -= some;
+            if some == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(some) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_has_a_part_of_the_first_buffer_cannot_begin_again() {
+        let out = InOrder::to("the output".into(), Box::new(AlmostFull(2)));
+        let beginning = Beginning { journal: None, keep: false, size: Some(3), algorithms: &[] };
+        let generation = out.begin(beginning).expect("begins");
+        let written = out.write_at(generation, 0, &[Bytes::from_static(b"abc")], &AtomicU64::new(3));
+        assert_eq!(written.map_err(|e| e.kind), Err(ErrorKind::DiskFull));
+        assert_eq!(out.begin(beginning).map_err(|e| e.kind), Err(ErrorKind::OutputStarted));
+    }
 }
