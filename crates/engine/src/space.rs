@@ -2,17 +2,27 @@
 //! detected before it is full.
 //!
 //! Invariant: [`Space`] keeps no file open. A file may be opened after its job has ended. If [`Space`] kept
-//! it open, it would stay locked, and no later job could continue it.
+//! it open, it would stay locked, and no later job could continue it. Its lock is held only for a moment, and
+//! never while a disk is read. So a disk that does not answer stops only the jobs whose files are on it.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A partial file and its final size.
-type Growing = (Weak<dyn Part>, u64);
+/// A partial file that is counted.
+#[derive(Clone)]
+struct Growing {
+    part: Weak<dyn Part>,
+    /// The final size of the file.
+    size: u64,
+    /// The bytes that the file needed when it was counted.
+    needed: u64,
+    /// The identifier of its disk.
+    device: u64,
+}
 
 /// The files that are counted.
 pub(crate) struct Space {
@@ -53,50 +63,117 @@ impl Space {
         disk: &dyn Disk,
         path: &Path,
     ) -> Result<(), Error> {
-        let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let Files { growing: files, planned } = &mut *all;
-        files.remove(&job);
-        files.retain(|_, (other, _)| other.strong_count() > 0);
-        if let Some(free) = disk.free_space(path) {
-            let still = |part: &Arc<dyn Part>, size: u64| size.saturating_sub(part.occupied());
-            let open = files.values().filter_map(|(other, size)| Some((other.upgrade()?, *size)));
-            let here = open.filter(|(other, _)| other.device() == part.device());
-            let planned = planned.get(&part.device()).copied().unwrap_or(0);
-            let others = here.fold(planned, |sum, (other, size)| sum.saturating_add(still(&other, size)));
-            let needed = others.saturating_add(still(part, size));
-            if needed > free {
-                let why = format!(
-                    "{needed} bytes are needed for this file and the other unfinished files, and {free} are free"
-                );
-                return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
-            }
+        let (device, needed) = (part.device(), still(&**part, size));
+        let (others, planned) = self.count(job, Growing { part: Arc::downgrade(part), size, needed, device });
+        let others = others.iter().filter_map(|other| Some(still(&*other.part.upgrade()?, other.size)));
+        let needed = others.fold(planned.saturating_add(needed), u64::saturating_add);
+        if let Some(free) = disk.free_space(path).filter(|&free| needed > free) {
+            self.release(job);
+            let why = format!(
+                "{needed} bytes are needed for this file and the other unfinished files, and {free} are free"
+            );
+            return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
         }
-        files.insert(job, (Arc::downgrade(part), size));
         Ok(())
+    }
+
+    /// Counts a file. Returns the files that were counted before on its disk, and the bytes that a preview
+    /// needs there. Of two files that are counted at the same time, only the second one leaves space for the
+    /// other.
+    fn count(&self, job: JobId, file: Growing) -> (Vec<Growing>, u64) {
+        let mut all = self.files();
+        all.growing.remove(&job);
+        all.growing.retain(|_, other| other.part.strong_count() > 0);
+        let before = all.growing.values().filter(|other| other.device == file.device).cloned().collect();
+        let planned = all.planned.get(&file.device).copied().unwrap_or(0);
+        all.growing.insert(job, file);
+        (before, planned)
     }
 
     /// Releases the space that was reserved for a file that has ended.
     pub(crate) fn release(&self, job: JobId) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).growing.remove(&job);
+        self.files().growing.remove(&job);
     }
 
     /// Keeps counting the bytes that a file of a preview needs.
     pub(crate) fn plan(&self, job: JobId) {
-        let mut all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((part, size)) = all.growing.remove(&job)
-            && let Some(part) = part.upgrade()
-        {
-            let needed = size.saturating_sub(part.occupied());
-            let planned = all.planned.entry(part.device()).or_default();
+        let mut all = self.files();
+        if let Some(Growing { needed, device, .. }) = all.growing.remove(&job) {
+            let planned = all.planned.entry(device).or_default();
             *planned = planned.saturating_add(needed);
         }
     }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns how many bytes a file of this final size still needs.
+fn still(part: &dyn Part, size: u64) -> u64 {
+    size.saturating_sub(part.occupied())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::file::{ReadOnlyFiles, ReadOnlyPart};
+    use crate::disk::{Found, Opening, Standing};
+    use downhaul_core::identity::Identity;
+    use std::io::Read;
+
+    /// A disk that answers only while the space is not locked.
+    struct Answers<'s>(&'s Space, Option<u64>);
+
+    impl Disk for Answers<'_> {
+        fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
+            ReadOnlyFiles.look(path)
+        }
+
+        fn has_left(&self, _target: &Path, _identity: &Identity) -> bool {
+            false
+        }
+
+        fn names(&self, _folder: &Path, _most: usize) -> Option<Vec<String>> {
+            None
+        }
+
+        fn open_part(
+            &self,
+            target: &Path,
+            how: Opening<'_>,
+        ) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+            ReadOnlyFiles.open_part(target, how)
+        }
+
+        fn tidy(&self, _target: &Path) {}
+
+        fn free_space(&self, _target: &Path) -> Option<u64> {
+            assert!(self.0.files.try_lock().is_ok(), "the director would wait for this disk");
+            self.1
+        }
+
+        fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
+            ReadOnlyFiles.open(path)
+        }
+    }
+
+    #[test]
+    fn nothing_is_locked_while_the_disk_is_read_and_a_refused_file_is_not_counted() {
+        let space = Space::new(false);
+        let parts: [Arc<dyn Part>; 3] = std::array::from_fn(|_| Arc::new(ReadOnlyPart::in_order()) as _);
+        let reserve = |job: u64, size, free| {
+            let part = &parts[job as usize];
+            let result = space.reserve(JobId::new(job), part, size, &Answers(&space, free), Path::new("f"));
+            result.map_err(|e| e.kind)
+        };
+        assert_eq!(reserve(0, 60, Some(100)), Ok(()));
+        assert_eq!(reserve(1, 60, Some(100)), Err(ErrorKind::DiskFull));
+        assert_eq!(reserve(2, 40, Some(100)), Ok(()));
+        space.release(JobId::new(0));
+        assert_eq!(reserve(1, 60, Some(100)), Ok(()));
+        assert_eq!(reserve(0, 60, None), Ok(()), "it is not known how much is free");
+    }
 
     #[test]
     fn a_file_that_is_counted_is_closed_when_its_job_drops_it() {

@@ -105,14 +105,18 @@ impl Director {
         self.connections.at_host(&at_work.host, |host| host.on(at, Observation::RoundTrip { took }));
     }
 
-    /// Handles a report about a job that is over. If the job was removed while its partial file was opened,
-    /// the file is removed now.
+    /// Handles a report about a job that is over. A partial file that was opened too late is closed. If the
+    /// job was removed together with its partial file, that file is removed. Both may block.
     fn on_late_report(&mut self, id: JobId, report: Report) {
-        if let Report::Placed(placed) = report
-            && self.discarded.remove(&id)
-            && let Ok(Placement { part: Some(part), .. }) = placed
-        {
-            tokio::task::spawn_blocking(move || part.discard());
+        let Report::Placed(placed) = report else { return };
+        let discards = self.discarded.remove(&id);
+        if let Ok(Placement { part: Some(part), .. }) = placed {
+            tokio::task::spawn_blocking(move || {
+                if discards {
+                    part.discard();
+                }
+                drop(part);
+            });
         }
     }
 
