@@ -3,8 +3,10 @@
 //! Invariant: a file is in the index only if a container has all of it.
 
 use super::form::Found;
+use downhaul_core::error::{Error, ErrorKind};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The index takes about 40 bytes of memory for each file.
@@ -29,8 +31,23 @@ struct Place(u64);
 /// ([`downhaul_core::containers::LARGEST`]) has only one file, which begins near its start.
 const OFFSET: u32 = 40;
 
+/// The highest number of containers. A [`Place`] has no space for a larger position.
+const CONTAINERS_MOST: usize = 1 << (u64::BITS - OFFSET);
+
 impl Index {
-    /// Adds files of the container with this number.
+    /// Checks that the index can have the files of one more container in this folder.
+    ///
+    /// # Errors
+    /// Returns `name.taken` if it cannot.
+    pub(super) fn check_room(&self, folder: &Path) -> Result<(), Error> {
+        if self.containers.len() < CONTAINERS_MOST {
+            return Ok(());
+        }
+        let why = format!("a set cannot have more than {CONTAINERS_MOST} containers");
+        Err(Error::new(ErrorKind::NameTaken, folder.to_string_lossy(), why))
+    }
+
+    /// Adds files of the container with this number. The caller has checked that there is room for it.
     pub(super) fn add(&mut self, number: u64, files: impl IntoIterator<Item = Found>) {
         if self.containers.last() != Some(&number) {
             self.containers.push(number);
@@ -58,5 +75,19 @@ impl Index {
     /// Returns true if a file in a tar has a key with this hash.
     pub(super) fn has_key(&self, key: u64) -> bool {
         self.keys.contains(&key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_container_that_fits_is_found_and_no_further_one_is_accepted() {
+        let mut index = Index { containers: vec![0; CONTAINERS_MOST - 1], ..Index::default() };
+        assert_eq!(index.check_room(Path::new("f")), Ok(()));
+        index.add(7, [Found { name: 1, key: None, start: (1 << OFFSET) - 1 }]);
+        assert_eq!(index.place(1), Some((7, (1 << OFFSET) - 1)));
+        assert_eq!(index.check_room(Path::new("f")).map_err(|e| e.kind), Err(ErrorKind::NameTaken));
     }
 }

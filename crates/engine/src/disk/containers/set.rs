@@ -108,6 +108,7 @@ impl ContainerSet {
 
     /// Adds the files of a complete container to the index.
     fn read_complete(&self, number: u64) -> Result<(), Error> {
+        self.index().check_room(&self.folder)?;
         let path = self.path(number);
         let read = || {
             let file = File::open(&path)?;
@@ -122,6 +123,7 @@ impl ContainerSet {
     /// Opens a container that is not complete. Removes everything from the first file on that is damaged or
     /// not whole.
     fn continue_one(&self, number: u64) -> Result<Open, Error> {
+        self.index().check_room(&self.folder)?;
         let (target, path, form) = (self.path(number), self.part(number), self.form());
         if fs::symlink_metadata(&target).is_ok() {
             let why = format!("it exists, and so does {}. One of them must be removed", path.display());
@@ -163,6 +165,7 @@ impl ContainerSet {
 
     /// Begins the next container.
     fn create(&self, writing: &mut Writing) -> Result<Open, Error> {
+        self.index().check_room(&self.folder)?;
         let mut error =
             Error::new(ErrorKind::NameTaken, self.folder.to_string_lossy(), "all numbers are in use");
         for _ in 0..NUMBERS_MOST {
