@@ -2,14 +2,15 @@
 //! exact for the bytes that are accepted. It is also fair, because the workers that share it get one slice at
 //! a time, in the order in which they ask for one.
 //!
-//! Invariant: bytes are accepted only after the wait that the limit requires for them. The limit is the one
-//! that is set when the wait begins.
+//! Invariant: bytes are accepted only after the wait that the limit requires for them. If the limit changes
+//! meanwhile, the wait begins again with the new limit.
 
 use crate::clock;
 use downhaul_core::host_rules::HostRules;
 use downhaul_core::job::Url;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The number of slices in which the bytes of a second are accepted. With this number, the screen shows a
@@ -24,7 +25,11 @@ const SMALLEST_SLICE: u64 = 1024;
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// A limit that several workers share.
-pub(crate) struct Limit(Mutex<State>);
+pub(crate) struct Limit {
+    state: Mutex<State>,
+    /// Wakes the workers that wait when the limit changes.
+    changed: Notify,
+}
 
 struct State {
     /// Bytes a second, if there is a limit. 0 counts as 1.
@@ -36,7 +41,8 @@ struct State {
 impl Limit {
     /// Returns a limit in bytes a second, or none.
     pub(crate) fn new(rate: Option<u64>) -> Self {
-        Limit(Mutex::new(State { rate, paid: clock::instant() }))
+        let state = Mutex::new(State { rate, paid: clock::instant() });
+        Limit { state, changed: Notify::new() }
     }
 
     /// Changes the limit, in bytes a second, or removes it.
@@ -44,6 +50,7 @@ impl Limit {
         let mut state = self.state();
         state.rate = rate;
         state.paid = clock::instant();
+        self.changed.notify_waiters();
     }
 
     /// Returns true if there is a limit.
@@ -63,19 +70,24 @@ impl Limit {
 
     /// Waits until this many bytes may be accepted.
     pub(crate) async fn wait(&self, bytes: usize) {
-        let until = {
-            let mut state = self.state();
-            let Some(rate) = state.rate else { return };
-            let now = clock::instant();
-            let from = state.paid.max(now.checked_sub(MADE_UP_FOR).unwrap_or(now));
-            state.paid = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-            state.paid
-        };
-        tokio::time::sleep_until(until).await;
+        loop {
+            let (until, changed) = {
+                let mut state = self.state();
+                let Some(rate) = state.rate else { return };
+                let now = clock::instant();
+                let from = state.paid.max(now.checked_sub(MADE_UP_FOR).unwrap_or(now));
+                state.paid = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+                (state.paid, self.changed.notified())
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                () = changed => {}
+            }
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,5 +175,19 @@ mod tests {
         let before = clock::instant();
         limit.wait(1 << 30).await;
         assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_waits_obeys_a_new_limit_at_once() {
+        let second = Duration::from_secs(1);
+        for (rate, most) in [(None, Duration::ZERO), (Some(1024), second)] {
+            let limit = Arc::new(Limit::new(Some(1)));
+            let (start, waiting) = (clock::instant(), limit.clone());
+            let waiting = tokio::spawn(async move { waiting.wait(1024).await });
+            tokio::time::sleep(second).await;
+            limit.set(rate);
+            waiting.await.expect("no panic");
+            assert!(start.elapsed() <= second + most, "{rate:?}: {:?}", start.elapsed());
+        }
     }
 }
