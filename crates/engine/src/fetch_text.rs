@@ -4,13 +4,12 @@
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
-use crate::source::{GivenBy, Opened, Request, Sources};
+use crate::source::{GivenBy, Opened, Request, Sources, next_bytes};
 use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
-use futures_util::StreamExt;
 use std::time::Duration;
 use url::Url;
 
@@ -118,7 +117,7 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
     }
     let mut text = Vec::new();
     loop {
-        match tokio::time::timeout(timeout, body.next()).await {
+        match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
             Err(_) => return fail(ErrorKind::NetSilent, ""),
             Ok(Some(Ok(bytes))) => text.extend_from_slice(&bytes),
             Ok(Some(Err(error))) => return Err(error),
@@ -131,5 +130,22 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
     match remote.size {
         Some(length) if length != text.len() as u64 => fail(ErrorKind::HttpTruncated, ""),
         _ => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Remote;
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    #[tokio::test]
+    async fn a_text_that_consists_of_empty_buffers_counts_as_silence() {
+        let url = Url::parse("http://h/SHA256SUMS").expect("a URL");
+        let body = Box::pin(stream::repeat_with(|| Ok(Bytes::new())));
+        let opened = Opened { remote: Remote::whole(url), body };
+        let text = read(opened, Duration::from_millis(50), 100).await;
+        assert_eq!(text.map_err(|e| e.kind), Err(ErrorKind::NetSilent));
     }
 }

@@ -1,10 +1,10 @@
 //! Reads ranges of one remote file into memory, through the same sources as files.
 //!
-//! Invariant: if the server states a validator, all bytes that a [`RangeReader`] returns belong to one
-//! version of the file. Without a validator, only a file that fits into the first request is accepted.
+//! Invariant: all bytes that a [`RangeReader`] returns belong to one version of the file. Without a
+//! validator, a file is accepted only if the first response has all of it. Its bytes are then kept in memory.
 
 use crate::fetch_text::Patience;
-use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator};
+use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator, next_bytes};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::job::fragment;
 use downhaul_core::journal::Start;
@@ -25,6 +25,8 @@ pub struct RangeReader {
     /// The facts of the first response. Those of all other responses are compared with them.
     known: Start,
     size: u64,
+    /// The whole file, if it has no validator.
+    whole: Option<Vec<u8>>,
     /// The retries and pauses that each range may use.
     patience: Patience,
     timeout: Duration,
@@ -36,7 +38,7 @@ impl RangeReader {
     /// # Errors
     /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
     /// does not state the size, sends no ranges, or sends no validator that shows which ranges belong
-    /// together. A file of at most `most` bytes needs neither ranges nor a validator. Returns `url.invalid`
+    /// together. A file of which the first response has all bytes needs neither. Returns `url.invalid`
     /// if the fragment of the URL has a digest or cannot be understood, and an error of the settings as
     /// [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
@@ -46,12 +48,23 @@ impl RangeReader {
             return Err(Error::new(ErrorKind::UrlInvalid, show::url(url), why));
         }
         let source = Sources::http(&settings)?.source(&plain, GivenBy::User);
-        let mut patience = Patience::new(&settings);
+        RangeReader::of(source, &settings, &plain, most).await
+    }
+
+    /// Opens the file of a source.
+    async fn of(
+        source: Arc<dyn Source>,
+        settings: &Settings,
+        url: &Url,
+        most: u64,
+    ) -> Result<(RangeReader, Vec<u8>), Error> {
+        let mut patience = Patience::new(settings);
         loop {
-            let error = match first(&source, &settings, &plain, most).await {
+            let error = match first(&source, settings, url, most).await {
                 Ok((known, size, bytes)) => {
-                    let (patience, timeout) = (Patience::new(&settings), settings.timeout);
-                    let reader = RangeReader { source, known, size, patience, timeout };
+                    let (patience, timeout) = (Patience::new(settings), settings.timeout);
+                    let whole = (known.validator == Validator::Unknown).then(|| bytes.clone());
+                    let reader = RangeReader { source, known, size, whole, patience, timeout };
                     return reader.completed(bytes, most).await;
                 }
                 Err(error) => error,
@@ -79,6 +92,10 @@ impl RangeReader {
     /// last failure after as many retries as for a file.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let end = range.end.min(self.size);
+        if let Some(whole) = &self.whole {
+            let at = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
+            return Ok(whole.get(at(range.start)..at(end)).unwrap_or_default().to_vec());
+        }
         let mut bytes = Vec::new();
         let (mut patience, mut failed_at) = (self.patience, range.start);
         loop {
@@ -146,12 +163,13 @@ async fn first(
     if size > most && remote.is_whole() {
         return refuse(ErrorKind::HttpNoRanges, "it sent the whole file");
     }
-    if size > most && remote.validator == Validator::Unknown {
+    let wanted = end.min(wanted);
+    if wanted < size && remote.validator == Validator::Unknown {
         let why = "it sends no ETag and no date that tell versions of the file apart";
         return refuse(ErrorKind::HttpNoRanges, why);
     }
     let mut bytes = Vec::new();
-    receive(body, &remote, skip, end.min(wanted), settings.timeout, &mut bytes).await?;
+    receive(body, &remote, skip, wanted, settings.timeout, &mut bytes).await?;
     Ok((known, size, bytes))
 }
 
@@ -170,7 +188,7 @@ async fn receive(
     let fail = |kind| Err(Error::new(kind, show::url(&remote.url), ""));
     let mut left = wanted;
     while left > 0 {
-        let part = match tokio::time::timeout(timeout, body.next()).await {
+        let part = match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
             Err(_) => return fail(ErrorKind::NetSilent),
             Ok(None) => return fail(ErrorKind::HttpTruncated),
             Ok(Some(part)) => part?,
@@ -185,4 +203,48 @@ async fn receive(
     // The connection is used again if the end of the body has arrived too. If not, it is closed.
     let _ = tokio::time::timeout(Duration::ZERO, body.next()).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+    use futures_util::stream;
+    use std::sync::Mutex;
+
+    /// A file without a validator. A response has at most this many bytes. Each request changes the file.
+    struct Changing(u64, Mutex<u8>);
+
+    impl Source for Changing {
+        fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+            let mut content = self.1.lock().expect("no panic");
+            *content += 1;
+            let end = request.to.unwrap_or(10).min(10).min(request.from + self.0);
+            let url = Url::parse("http://h/f").expect("a URL");
+            let mut remote = Remote::range(url, request.from..end, Some(10));
+            (remote.size, remote.can_resume) = (Some(10), true);
+            let bytes = Bytes::from(vec![*content; (end - request.from) as usize]);
+            let body = Box::pin(stream::iter([Ok(bytes)]));
+            Box::pin(std::future::ready(Ok(Opened { remote, body })))
+        }
+    }
+
+    async fn opened(response_most: u64, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
+        let source = Arc::new(Changing(response_most, Mutex::new(0)));
+        let url = Url::parse("http://h/f").expect("a URL");
+        RangeReader::of(source, &Settings::default(), &url, most).await
+    }
+
+    #[tokio::test]
+    async fn without_a_validator_bytes_of_two_responses_are_not_joined() {
+        for (response_most, most) in [(4, 20), (4, 5), (10, 5)] {
+            let refused = opened(response_most, most).await.map(drop).map_err(|e| e.kind);
+            assert_eq!(refused, Err(ErrorKind::HttpNoRanges), "{response_most} {most}");
+        }
+        let (reader, first) = opened(10, 20).await.expect("opens");
+        assert_eq!(first, [1; 10]);
+        assert_eq!(reader.read(7..20).await, Ok(vec![1; 3]), "these are bytes of the first response");
+        assert_eq!(reader.read(20..30).await, Ok(Vec::new()));
+    }
 }

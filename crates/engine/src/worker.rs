@@ -23,7 +23,7 @@ use crate::hashing;
 use crate::limit::Limits;
 use crate::report::Meter;
 use crate::short_blocking::ShortCalls;
-use crate::source::{Body, Opened, Request, Source};
+use crate::source::{Body, Opened, Request, Source, next_bytes};
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::plan::{Input, WorkerId};
@@ -173,22 +173,18 @@ async fn receive(
     while !writer.is_full() {
         tokio::select! {
             biased;
-            bytes = body.next() => match bytes {
+            bytes = next_bytes(&mut body) => match bytes {
                 Some(Ok(mut bytes)) => {
                     watch.arrived(bytes.len());
                     // The digest is compared before the last bytes are written, so that a complete segment is
                     // always right.
                     chunk.as_mut().map_or(Ok(()), |chunk| chunk.update(&bytes))?;
                     let since = clock::instant();
-                    // The loop runs at least once, even for an empty buffer.
-                    loop {
+                    while !bytes.is_empty() && !writer.is_full() {
                         let some = bytes.split_to(limits.slice(bytes.len()));
                         limits.wait(some.len()).await;
                         if writer.take(some) {
                             writer.flush(report).await?;
-                        }
-                        if bytes.is_empty() || writer.is_full() {
-                            break;
                         }
                     }
                     watch.was_away(since);

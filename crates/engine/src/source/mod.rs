@@ -69,7 +69,7 @@ use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use futures_util::future::BoxFuture;
-use futures_util::stream::Stream;
+use futures_util::stream::{Stream, StreamExt};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -173,6 +173,19 @@ pub struct Opened {
 /// The bytes of a response as they arrive. The stream ends with `None` if all announced bytes arrived, and
 /// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// Returns the next bytes of a body. A body may send empty buffers without end. They are skipped, and after
+/// each of them other tasks run, so that the caller can end the wait. Nothing is lost if the wait is ended.
+pub(crate) async fn next_bytes<E>(
+    body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+) -> Option<Result<Bytes, E>> {
+    loop {
+        match body.next().await {
+            Some(Ok(bytes)) if bytes.is_empty() => tokio::task::yield_now().await,
+            next => return next,
+        }
+    }
+}
 
 /// Says where a URL came from: from the user, a document or a server. This decides which secrets are sent to
 /// the URL.

@@ -5,10 +5,10 @@
 use super::failure;
 use super::http1::{Connection, Pool};
 use super::http2::Stream;
+use crate::source::next_bytes;
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::transcript::{Exchange, response_head};
-use futures_util::StreamExt;
 use futures_util::stream::Stream as AsyncStream;
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -129,7 +129,7 @@ impl HttpResponse {
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
             let read = async {
                 let mut is_long = false;
-                while let Some(bytes) = self.body.next().await {
+                while let Some(bytes) = next_bytes(&mut self.body).await {
                     let Ok(bytes) = bytes else { return true };
                     let room = FIRST_BYTES.saturating_sub(first.len());
                     is_long |= bytes.len() > room;

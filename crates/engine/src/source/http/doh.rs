@@ -7,14 +7,14 @@
 use super::dispatch::Dispatcher;
 use super::request;
 use crate::credentials::{Peer, Permit};
-use crate::source::Request;
+use crate::source::{Request, next_bytes};
 use crate::trace::NET;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use downhaul_core::error::Error;
 use downhaul_core::settings::{Family, Settings};
 use downhaul_core::show;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::{FutureExt, StreamExt};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use http::StatusCode;
@@ -136,7 +136,7 @@ impl Doh {
         }
         let mut body = response.into_body();
         let mut message = Vec::new();
-        while let Some(bytes) = body.next().await {
+        while let Some(bytes) = next_bytes(&mut body).await {
             message.extend_from_slice(&bytes.map_err(reason)?);
             if message.len() > MESSAGE_MOST {
                 return Err(format!("its answer is longer than {MESSAGE_MOST} bytes"));
