@@ -190,8 +190,12 @@ impl Director {
                 self.start_files();
                 self.drive_waiting();
             }
+            if self.queue.is_closed() {
+                // The jobs that are still in this channel fail. Then it is empty, and `more_jobs` is false.
+                jobs.close();
+            }
             let is_idle = self.queue.is_empty() && self.running.is_empty() && self.lending.is_empty();
-            if (!more_jobs || self.queue.is_closed()) && is_idle {
+            if !more_jobs && is_idle {
                 break;
             }
             let wake = self.next_wake().into_iter().chain(gathers_until).chain(self.watch_lent()).min();
@@ -220,10 +224,12 @@ impl Director {
     }
 
     fn next_wake(&self) -> Option<Duration> {
+        let (now, open) = (self.clock.now(), !self.queue.is_closed());
         let timers = self.running.values().filter_map(|one| one.wake);
-        let open = !self.queue.is_closed();
-        let reader = (open && self.reporter.is_behind()).then(|| self.clock.now() + READER_PATIENCE);
-        timers.chain(reader).chain(self.settings.limits.deadline.filter(|_| open)).min()
+        let reader = (open && self.reporter.is_behind()).then(|| now + READER_PATIENCE);
+        // The deadline may have passed without effect, if no further file waited.
+        let deadline = self.settings.limits.deadline.filter(|&deadline| open && deadline > now);
+        timers.chain(reader).chain(deadline).min()
     }
 
     fn wake(&mut self) {

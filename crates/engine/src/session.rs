@@ -303,8 +303,8 @@ impl Session {
     }
 
     /// Stops the session. The files that are being renamed to their final names are finished. All other files
-    /// in progress, and the jobs in the queue, fail with `run.stopped`. The jobs that were added last may end
-    /// without an event. Partial files that a later run can resume are kept.
+    /// in progress, and the jobs in the queue, fail with `run.stopped`. A job that is added later is refused,
+    /// or fails in the same way. Partial files that a later run can resume are kept.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }

@@ -7,6 +7,7 @@ mod small_files;
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
 use downhaul_engine::core::job::ByteRange;
+use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
@@ -20,7 +21,7 @@ use downhaul_testkit::net_sim::host::{Allows, SimHost};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -122,6 +123,18 @@ fn run<T>(what: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(what)
 }
 
+/// Runs a test on a thread of its own. It fails if the test does not end, because a task never waits.
+fn must_end(test: impl FnOnce() + Send + 'static) {
+    let (to, ended) = std::sync::mpsc::channel();
+    let test = std::thread::spawn(move || {
+        test();
+        to.send(())
+    });
+    let result = ended.recv_timeout(Duration::from_secs(60));
+    assert_ne!(result, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "the test does not end");
+    test.join().expect("the test passes").expect("a receiver");
+}
+
 async fn seconds(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
@@ -221,6 +234,87 @@ fn a_session_can_be_stopped_while_jobs_are_paused() {
         let (disk, (summary, _)) = (world.disk.clone(), world.end().await);
         assert_eq!((summary.failed, summary.resumable), (2, 1));
         assert!(disk.read("out/first.part.journal").is_some());
+    });
+}
+
+#[test]
+fn each_job_that_a_stopped_session_has_accepted_ends_with_an_event() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(1)));
+        let first = world.add("first", 20 * SPEED).await;
+        world.until(first, started).await;
+        let mut added = 1;
+        // The director takes some of the jobs, and the others stay in the channel.
+        for _ in 0..2 {
+            while let Some(id) = world.session.add(world.job(&added.to_string(), SPEED)).now_or_never() {
+                id.expect("is open");
+                added += 1;
+            }
+            seconds(1).await;
+        }
+        assert!(added > 100, "{added} jobs were added");
+        world.session.stop();
+        seconds(1).await;
+        let late = world.session.add(world.job("late", SPEED)).now_or_never();
+        assert!(matches!(late, Some(Err(_))), "a stopped session accepts no job");
+        let mut failed = 0;
+        while failed < added {
+            let event = world.events.next().await.expect("an event of each job");
+            failed += u64::from(matches!(event.kind, EventKind::Failed { .. }));
+        }
+        let summary = world.session.wait().await;
+        assert_eq!((summary.files, summary.failed, summary.stopped), (added, added, added));
+    });
+}
+
+#[test]
+fn a_deadline_that_passes_while_the_last_file_is_in_progress_has_no_effect() {
+    must_end(|| {
+        run(async {
+            let deadline = Some(Duration::from_secs(5));
+            let limits = RunLimits { deadline, ..RunLimits::default() };
+            let world = World::start(Settings::default().with_limits(limits));
+            world.add("last", 60 * SPEED).await;
+            let (summary, _) = world.end().await;
+            assert_eq!((summary.finished, summary.reached), (1, None));
+        });
+    });
+}
+
+/// A source whose body always has another empty buffer.
+struct Empty(Url);
+
+impl Source for Empty {
+    fn open(&self, _request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        let mut remote = Remote::whole(self.0.clone());
+        remote.size = Some(10);
+        let body = Box::pin(stream::repeat_with(|| Ok(Bytes::new())));
+        Box::pin(std::future::ready(Ok(Opened { remote, body })))
+    }
+}
+
+#[test]
+fn a_body_of_empty_buffers_counts_as_silence() {
+    must_end(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let sources =
+                Sources::for_all(|url: &Url, _: GivenBy| Arc::new(Empty(url.clone())) as Arc<dyn Source>);
+            let settings = Settings::default().with_output("out").with_retries(0);
+            let settings = settings.with_timeout(Duration::from_millis(300));
+            let disk = Arc::new(FakeDisk::failing(0, 1));
+            let session = Session::builder(settings).sources(sources).disk(disk).start().expect("starts");
+            let mut events = session.events();
+            session.add(Job::given("http://sim/f").expect("a URL")).await.expect("is open");
+            session.close().await;
+            let mut codes = Vec::new();
+            while let Some(event) = events.next().await {
+                if let EventKind::Failed { error, .. } = &event.kind {
+                    codes.push(error.code.clone());
+                }
+            }
+            assert_eq!(codes, ["net.silent"]);
+        });
     });
 }
 

@@ -63,7 +63,7 @@ impl Queue {
     /// Returns true if further jobs should be added.
     pub(super) fn has_space(&mut self) -> bool {
         self.full = self.waiting.len() >= if self.full { QUEUE_AHEAD / 2 } else { QUEUE_AHEAD };
-        !self.closed && !self.full
+        !self.full
     }
 
     /// Returns true if no job may start, because the whole session is paused.

@@ -27,7 +27,7 @@ pub(super) const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
-    /// Adds a job to the queue and reserves its name.
+    /// Adds a job to the queue and reserves its name. If no job starts any more, the job fails.
     pub(super) fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
@@ -36,6 +36,10 @@ impl Director {
         };
         self.reporter.tell(Some(id), queued);
         match job {
+            Ok(spec) if self.queue.is_closed() => {
+                let stopped = Error::new(ErrorKind::RunStopped, "", "");
+                self.fail_unstarted(id, Some(&spec), &stopped);
+            }
             Ok(mut spec) => {
                 spec.forget_whole();
                 self.start_at_known_files(&spec);
@@ -86,9 +90,9 @@ impl Director {
         }
     }
 
-    /// Returns true if the queue has space for further jobs.
+    /// Returns true if the queue has space for further jobs, or if further jobs fail at once.
     pub(super) fn wants_jobs(&mut self) -> bool {
-        self.queue.has_space() && !self.reporter.is_behind()
+        self.queue.is_closed() || (self.queue.has_space() && !self.reporter.is_behind())
     }
 
     /// Starts no more files, if a limit of the run is reached and some files were not started.
