@@ -352,3 +352,28 @@ impl Drop for Director {
         self.reporter.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::file::ReadOnlyFiles;
+    use crate::source::Sources;
+    use downhaul_core::run_limits::RunLimits;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_has_passed_is_no_time_to_wake_up() {
+        let deadline = Duration::from_secs(5);
+        let limits = RunLimits { deadline: Some(deadline), ..RunLimits::default() };
+        let settings = Arc::new(Settings::default().with_limits(limits));
+        let sources = Sources::http(&settings).expect("no certificates are read");
+        let (clock, networks) = (Clock::start(), Arc::new(Networks::new(settings.clone(), sources)));
+        let (reporter, limit) = (Arc::new(Reporter::new(clock)), Arc::new(Limit::new(None)));
+        let mut director =
+            Director::new(settings, networks, Arc::new(ReadOnlyFiles), reporter, limit, clock, 1);
+        assert_eq!(director.next_wake(), Some(deadline));
+        tokio::time::advance(deadline).await;
+        // No file waits, so the deadline ends nothing.
+        director.check_limits(false);
+        assert_eq!((director.next_wake(), director.summary.reached), (None, None));
+    }
+}

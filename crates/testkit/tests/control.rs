@@ -7,7 +7,6 @@ mod small_files;
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
 use downhaul_engine::core::job::ByteRange;
-use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
@@ -264,20 +263,6 @@ fn each_job_that_a_stopped_session_has_accepted_ends_with_an_event() {
         }
         let summary = world.session.wait().await;
         assert_eq!((summary.files, summary.failed, summary.stopped), (added, added, added));
-    });
-}
-
-#[test]
-fn a_deadline_that_passes_while_the_last_file_is_in_progress_has_no_effect() {
-    must_end(|| {
-        run(async {
-            let deadline = Some(Duration::from_secs(5));
-            let limits = RunLimits { deadline, ..RunLimits::default() };
-            let world = World::start(Settings::default().with_limits(limits));
-            world.add("last", 60 * SPEED).await;
-            let (summary, _) = world.end().await;
-            assert_eq!((summary.finished, summary.reached), (1, None));
-        });
     });
 }
 
