@@ -19,6 +19,7 @@ use crate::store::Store;
 use downhaul_engine::core::name::NumberForm;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
@@ -167,25 +168,25 @@ impl Daemon {
         let _ = tokio::time::timeout(LONGEST_END, self.0.session.finish()).await;
     }
 
-    /// Reads the events of the library, and begins downloads, until the session ends.
+    /// Reads the events of the library, measures the progress, and begins downloads, until the session ends.
+    ///
+    /// All of this is one task. So no event of a job is read before the job is recorded.
     async fn drive(self) {
         let mut events = self.0.session.events();
         let mut tick = tokio::time::interval(MEASURED_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beginning = pin!(self.begin());
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(event) => self.on_event(&event),
                     None => return,
                 },
-                () = self.0.changed.notified() => {}
                 _ = tick.tick() => {
                     let samples = self.0.session.samples();
                     self.state().measure(&samples);
                 }
-            }
-            if !self.begin().await {
-                return;
+                () = &mut beginning => return,
             }
         }
     }
@@ -193,14 +194,19 @@ impl Daemon {
     fn on_event(&self, event: &Event) {
         let effects = self.state().on_event(event, now());
         self.carry_out(effects);
+        self.0.changed.notify_one();
     }
 
-    /// Begins as many downloads as may be active. Returns false if the session accepts none.
-    async fn begin(&self) -> bool {
+    /// Begins downloads whenever more of them may be active, until the session is closed. This waits while
+    /// the session takes no jobs, and the session may be waiting for a reader of its events then.
+    async fn begin(&self) {
         loop {
             let (next, effects) = self.state().next(now());
             self.carry_out(effects);
-            let Some((job, network)) = next else { return true };
+            let Some((job, network)) = next else {
+                self.0.changed.notified().await;
+                continue;
+            };
             let in_use = || self.state().networks_in_use();
             let network = self.networks().number(&self.0.session, &self.0.settings, network, in_use);
             let job = match network {
@@ -211,7 +217,7 @@ impl Daemon {
                     continue;
                 }
             };
-            let Ok(id) = self.0.session.add(job).await else { return false };
+            let Ok(id) = self.0.session.add(job).await else { return };
             let effect = self.state().began(id);
             self.carry_out(effect);
         }

@@ -7,6 +7,7 @@ use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 #[test]
 fn a_download_is_added_changed_and_removed_with_its_file() {
@@ -229,4 +230,27 @@ fn requests_without_the_secret_are_refused_except_for_the_description() {
     assert_eq!((status, &settings["max-concurrent-downloads"]), (200, &json!("7")));
     assert_eq!(daemon.api("PATCH", "/settings", r#"{"max-concurrent-downloads":"many"}"#).0, 400);
     assert_eq!(daemon.api("GET", "/summary", "").1["queued"], 0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn downloads_end_while_the_library_accepts_no_further_ones() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a.bin", content("a", 2_000_000));
+    let daemon = Daemon::start(&place);
+    daemon.done("aria2.changeGlobalOption", json!([{ "max-concurrent-downloads": "1000" }]));
+    let gid = daemon.add(&url, json!({ "max-download-limit": "100K" }));
+    place.wait_for_bytes("files/a.bin.part", 1);
+    // The library starts no more files while 64 of them wait for their hosts. Each server is a host.
+    let busy: Vec<Server> = (2..68).map(|n| Server::start_with_address(&format!("127.0.0.{n}"))).collect();
+    let hosts = busy.iter().map(|host| host.url("busy_always/1000/b?after=100") + "\n");
+    let others = (0..300).map(|n| format!("{}\n", server.url(&format!("status/1/{n}?status=404"))));
+    assert_eq!(daemon.api("POST", "/lists", &hosts.collect::<String>()).0, 201);
+    let begun = || busy.iter().filter(|host| !host.requests().is_empty()).count();
+    assert!(poll(SOON, || (begun() >= 64).then_some(())).is_some(), "{}", begun());
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(daemon.api("POST", "/lists", &others.collect::<String>()).0, 201);
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
+    daemon.wait_for(&gid, "complete");
 }
