@@ -213,12 +213,25 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_device_keeps_its_rights() {
-        let rights =
+    fn a_device_keeps_its_permissions() {
+        let permissions =
             || std::os::unix::fs::MetadataExt::mode(&std::fs::metadata("/dev/null").expect("a device"));
-        let before = rights();
+        let before = permissions();
         assert_eq!(Store::open(Path::new("/dev/null")).err(), Some("it is not a regular file".into()));
-        assert_eq!(rights(), before);
+        assert_eq!(permissions(), before);
+    }
+
+    #[test]
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    fn a_pipe_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        let (to, opened) = std::sync::mpsc::channel();
+        std::thread::spawn(move || to.send(Store::open(&path).err()));
+        let opened = opened.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+        assert_eq!(opened, Some("it is not a regular file".into()));
     }
 
     #[test]

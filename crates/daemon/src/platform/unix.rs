@@ -11,7 +11,11 @@ use std::path::Path;
 /// # Errors
 /// Returns the error of the system, or an error if the path does not lead to a regular file.
 pub fn create_private(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    // Without this flag, opening a device may wait.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    // A pipe that no program reads can be opened only for both reading and writing.
+    let file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     // All programs of the machine rely on the permissions of a device such as `/dev/null`.
     if !metadata.is_file() {
