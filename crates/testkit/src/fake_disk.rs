@@ -153,7 +153,11 @@ impl Disk for FakeDisk {
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
         let SideFiles { part: path, journal, .. } = side_files(target);
         let left = self.read(&journal).filter(|_| how.resume != Resume::Forget);
-        self.inner().files.entry(path.clone()).or_default();
+        let mut inner = self.inner();
+        if !inner.dark {
+            inner.files.entry(path.clone()).or_default();
+        }
+        drop(inner);
         let state = Mutex::new((0, left.is_some()));
         Ok((Box::new(FakePart { disk: self.clone(), path, journal, state }), left.map(Found::Journal)))
     }
@@ -161,7 +165,7 @@ impl Disk for FakeDisk {
     fn tidy(&self, target: &Path) {
         let side = side_files(target);
         let mut inner = self.inner();
-        if !inner.files.contains_key(&side.part) {
+        if !inner.dark && !inner.files.contains_key(&side.part) {
             inner.files.remove(&side.journal);
         }
     }
@@ -247,7 +251,10 @@ impl Part for FakePart {
     }
 
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error> {
-        self.disk.inner().files.insert(self.journal.clone(), FakeFile::new(journal.to_vec()));
+        let mut inner = self.disk.inner();
+        if !inner.dark {
+            inner.files.insert(self.journal.clone(), FakeFile::new(journal.to_vec()));
+        }
         Ok(())
     }
 
@@ -297,5 +304,29 @@ impl Part for FakePart {
             inner.files.remove(&self.path);
             inner.files.remove(&self.journal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::disk::Opening;
+
+    #[test]
+    fn nothing_is_stored_after_a_power_cut() {
+        let disk = FakeDisk::default();
+        disk.put("/f.part.journal", b"old");
+        disk.put("/g.part.journal", b"left");
+        let identity = Identity::default();
+        let how =
+            Opening { resume: Resume::Auto, identity: &identity, fresh: false, small: false, mark: false };
+        let (part, _) = disk.open_part(Path::new("/f"), how).expect("opened");
+        let before = disk.paths();
+        let _left = disk.power_cut();
+        part.rewrite_journal(b"new").expect("no error");
+        disk.tidy(Path::new("/g"));
+        drop(disk.open_part(Path::new("/h"), how).expect("opened"));
+        assert_eq!(disk.paths(), before);
+        assert_eq!(disk.read("/f.part.journal").as_deref(), Some(&b"old"[..]));
     }
 }

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest wait for a byte from the client. After it, the connection is closed.
-const LONGEST_LIFE: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// A running server. It stops when it is dropped.
 pub struct Server {
@@ -233,7 +233,7 @@ impl Request {
 
 impl World {
     fn serve(&self, stream: TcpStream, connection: usize) {
-        let _ = stream.set_read_timeout(Some(LONGEST_LIFE));
+        let _ = stream.set_read_timeout(Some(LONGEST_WAIT));
         let _ = stream.set_nodelay(true);
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_open.fetch_max(open, Ordering::Relaxed);
