@@ -23,7 +23,7 @@ const FOLDERS: [&str; 4] = [
     "Library/Application Support/Firefox",
 ];
 
-/// The beginning of the name of the folder for a copy. The number of the process follows.
+/// The beginning of the name of the folder for a copy. A random number follows.
 const COPY: &str = "firefox.";
 
 /// A copy that is older than this is not used any more. Reading the cookies takes less than a second.
@@ -43,7 +43,7 @@ pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let database = folder.join("cookies.sqlite");
     let state = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
     remove_old_copies(&state);
-    let copy = state.join(format!("{COPY}{}", std::process::id()));
+    let copy = state.join(format!("{COPY}{:016x}", platform::random_number()));
     let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
     // The copy is deleted even if it could not be read.
     let _ = fs::remove_dir_all(&copy);

@@ -159,7 +159,7 @@ impl Record {
         let (aside, file, length) = match is_input {
             true => {
                 let mut aside = path.as_os_str().to_owned();
-                aside.push(format!(".{}.new", std::process::id()));
+                aside.push(format!(".{:016x}.new", platform::random_number()));
                 let file = platform::create_new_to_append(Path::new(&aside))?;
                 (Some(PathBuf::from(aside)), file, 0)
             }

@@ -40,7 +40,7 @@ fn read(path: &Path) -> io::Result<Key> {
 /// reads half of a key, and an existing key is not replaced.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
-    let new = folder.join(format!("key.{}", std::process::id()));
+    let new = folder.join(format!("key.{:016x}", platform::random_number()));
     platform::write_new(&new, &random_bytes(), platform::FOR_THE_OWNER)?;
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
@@ -65,8 +65,13 @@ mod tests {
     fn the_key_is_made_once_and_only_its_user_can_read_it() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = home.path().join("state/downhaul");
+        // In a container, an earlier run may have had the same process number, and was killed.
+        fs::create_dir_all(&folder).expect("a folder");
+        let left = folder.join(format!("key.{}", std::process::id()));
+        fs::write(&left, "").expect("writes");
         let one = key(&folder).expect("a key");
         assert_eq!(key(&folder), Some(one));
+        fs::remove_file(&left).expect("it is there");
         assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1, "nothing else is left");
         #[cfg(unix)]
         {

@@ -88,9 +88,7 @@ pub(crate) fn replace_with(
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
-    // In a Linux container, each run may have the same process number.
-    let number = RandomState::new().hash_one(std::process::id());
-    new.push(format!(".{number:016x}.tmp"));
+    new.push(format!(".{:016x}.tmp", random_number()));
     let new = PathBuf::from(new);
     let file = create_new(&new, mode);
     let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));
@@ -142,8 +140,13 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Returns why no file can be written in this folder.
 pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
-    let number = RandomState::new().hash_one(std::process::id());
-    unnamed(&folder.join(format!(".downhaul-{number:016x}.tmp")))
+    unnamed(&folder.join(format!(".downhaul-{:016x}.tmp", random_number())))
+}
+
+/// Returns a number for the name of a temporary file that no other run has. The number of the process is not
+/// such a number: in a container, each run may have the same one, and a run that was killed leaves its files.
+pub(crate) fn random_number() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// Writes a new file with this mode, and forces it to disk.
