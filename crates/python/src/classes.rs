@@ -45,10 +45,10 @@ pub(crate) struct Core(Arc<Live>);
 
 #[pymethods]
 impl Core {
-    /// Starts a session. `watches` is true if there are handles of jobs.
+    /// Starts a session.
     #[new]
-    fn new(py: Python<'_>, options: Options, watches: bool) -> PyResult<Core> {
-        py.detach(|| Live::start(options, watches)).map(|live| Core(Arc::new(live)))
+    fn new(py: Python<'_>, options: Options) -> PyResult<Core> {
+        py.detach(|| Live::start(options)).map(|live| Core(Arc::new(live)))
     }
 
     /// Adds jobs. A job that cannot be understood fails like any other.
@@ -63,7 +63,7 @@ impl Core {
         let job = jobs::job(given).map_err(|error| crate::exception(&error))?;
         let slot = Slot::new();
         let number = self.0.add(Ok(job), |number| match lock(&self.0.watched).as_mut() {
-            Some(watched) => drop(watched.insert(number, Arc::downgrade(&slot))),
+            Some(watched) => drop(watched.slots.insert(number, Arc::downgrade(&slot))),
             None => slot.set(Row::stopped(number)),
         })?;
         Ok(JobHandle { live: self.0.clone(), number, slot })

@@ -19,6 +19,7 @@ mod threads;
 mod wait;
 
 use downhaul_engine::Error;
+use downhaul_engine::core::{job, show};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(downhaul._errors, DownloadError);
@@ -29,6 +30,13 @@ fn exception(error: &Error) -> PyErr {
     DownloadError::new_err((failure.code, failure.message, failure.at))
 }
 
+/// Returns a URL, as it was given, without the parts that may be secret.
+#[pyfunction]
+fn shown_url(url: &str) -> String {
+    let shown = job::parse_given(url).map_or_else(|_| show::not_a_url(url), |(url, _)| show::url(&url));
+    show::escaped(&shown).into_owned()
+}
+
 #[pymodule]
 mod _downhaul {
     #[pymodule_export]
@@ -37,6 +45,8 @@ mod _downhaul {
     use crate::remote_file::{Fetch, RemoteFile};
     #[pymodule_export]
     use crate::rows::{Events, Rows};
+    #[pymodule_export]
+    use crate::shown_url;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "this is the name of a version in Python")]

@@ -1,8 +1,10 @@
 //! Turns the events of a session into rows: one for each job, when the job has ended. Also passes events on
 //! as JSON.
 //!
-//! A task of the session reads the events, and puts rows or JSON into a queue without a limit. So a caller
-//! that adds jobs without end must read the rows of earlier jobs before it adds further ones.
+//! Tasks of the session read the events, and put rows or JSON into queues without a limit. So a caller that
+//! adds jobs without end must read the rows of earlier jobs before it adds further ones. The rows of all
+//! readers come from one task, which reads all events of the session. So a row is whole, even if its reader
+//! came after the first events of the job.
 
 use crate::session::Live;
 use crate::wait::{self, Got};
@@ -21,6 +23,8 @@ pub(crate) struct Row {
     /// The URL of the job, without secrets.
     url: String,
     status: &'static str,
+    /// True if the complete file is at the path.
+    is_complete: bool,
     path: Option<String>,
     bytes: Option<u64>,
     fetched: u64,
@@ -70,6 +74,7 @@ impl Tracker {
             }
             EventKind::Finished { path, bytes, fetched, seconds, proven, digests, warnings, .. } => Row {
                 status: "finished",
+                is_complete: true,
                 path: Some(path.clone()),
                 bytes: Some(*bytes),
                 fetched: *fetched,
@@ -81,6 +86,7 @@ impl Tracker {
             },
             EventKind::Skipped { path, reason, .. } => Row {
                 status: "skipped",
+                is_complete: event.kind.is_complete(),
                 path: Some(path.clone()),
                 reason: Some(reason.clone()),
                 ..Row::default()
@@ -101,17 +107,7 @@ struct Queue<T> {
 }
 
 impl<T: Send + 'static> Queue<T> {
-    /// Returns the queue of everything that `value` makes of the events from now on.
-    fn new(live: Arc<Live>, mut value: impl FnMut(&Event) -> Option<T> + Send + 'static) -> Queue<T> {
-        let (to, values) = mpsc::channel();
-        let mut events: Stream = live.session.events();
-        live.spawn(async move {
-            while let Some(event) = events.next().await {
-                if value(&event).is_some_and(|value| to.send(value).is_err()) {
-                    return;
-                }
-            }
-        });
+    fn new(live: Arc<Live>, values: Receiver<T>) -> Queue<T> {
         Queue { live, values: Mutex::new(Some(values)) }
     }
 
@@ -146,8 +142,8 @@ pub(crate) struct Rows(Queue<Row>);
 
 impl Rows {
     pub(crate) fn new(live: Arc<Live>) -> Rows {
-        let mut tracker = Tracker::default();
-        Rows(Queue::new(live, move |event| tracker.row(event)))
+        let rows = live.rows();
+        Rows(Queue::new(live, rows))
     }
 }
 
@@ -166,11 +162,18 @@ pub(crate) struct Events(Queue<Vec<u8>>);
 
 impl Events {
     pub(crate) fn new(live: Arc<Live>) -> Events {
-        Events(Queue::new(live, |event| {
-            let mut text = Vec::new();
-            event.write_json(&mut text);
-            Some(text)
-        }))
+        let (to, texts) = mpsc::channel();
+        let mut events: Stream = live.session.events();
+        live.spawn(async move {
+            while let Some(event) = events.next().await {
+                let mut text = Vec::new();
+                event.write_json(&mut text);
+                if to.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Events(Queue::new(live, texts))
     }
 }
 

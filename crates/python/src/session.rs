@@ -12,12 +12,13 @@ use crate::options::{self, Options};
 use crate::rows::{Row, Tracker};
 use crate::threads::Threads;
 use crate::wait;
-use downhaul_engine::{Error, Job, Session};
+use downhaul_engine::{Error, Events, Job, Session};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -54,8 +55,17 @@ impl<T: Clone + Send> Slot<T> {
     }
 }
 
-/// The jobs of which Python has a handle, by number. `None` means that the session is over.
-pub(crate) type Watched = Mutex<Option<HashMap<u64, Weak<Slot<Row>>>>>;
+/// The receivers of rows. `None` means that the session is over.
+pub(crate) type Watched = Mutex<Option<Watchers>>;
+
+/// The receivers of rows.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    /// The jobs of which Python has a handle, by number.
+    pub(crate) slots: HashMap<u64, Weak<Slot<Row>>>,
+    /// The readers of all rows.
+    readers: Vec<Sender<Row>>,
+}
 
 /// A session and its threads.
 pub(crate) struct Live {
@@ -76,7 +86,7 @@ struct Feed {
 }
 
 impl Live {
-    pub(crate) fn start(options: Options, watches: bool) -> PyResult<Live> {
+    pub(crate) fn start(options: Options) -> PyResult<Live> {
         let settings = options::settings(options).map_err(PyValueError::new_err)?;
         let threads = Threads::start()?;
         let session = {
@@ -85,10 +95,8 @@ impl Live {
         };
         let (to, from) = mpsc::unbounded_channel();
         threads.spawn(feed(session.clone(), from));
-        let watched = Arc::new(Mutex::new(Some(HashMap::new())));
-        if watches {
-            threads.spawn(watch(session.clone(), watched.clone()));
-        }
+        let watched = Arc::new(Mutex::new(Some(Watchers::default())));
+        threads.spawn(watch(session.events(), watched.clone()));
         let (over, is_broken) = (Slot::new(), Arc::new(AtomicBool::new(false)));
         let ended = (session.clone(), over.clone(), is_broken.clone());
         threads.spawn(async move {
@@ -142,6 +150,15 @@ impl Live {
         Ok(number)
     }
 
+    /// Returns a receiver of the rows of all jobs that end from now on.
+    pub(crate) fn rows(&self) -> Receiver<Row> {
+        let (to, rows) = std::sync::mpsc::channel();
+        if let Some(watchers) = lock(&self.watched).as_mut() {
+            watchers.readers.push(to);
+        }
+        rows
+    }
+
     /// Accepts no more jobs.
     pub(crate) fn close(&self) {
         lock(&self.feed).to = None;
@@ -168,18 +185,22 @@ async fn feed(session: Arc<Session>, mut from: UnboundedReceiver<Added>) {
     session.close().await;
 }
 
-/// Sets the rows of the jobs of which Python has a handle.
-async fn watch(session: Arc<Session>, watched: Arc<Watched>) {
-    let (mut events, mut tracker) = (session.events(), Tracker::default());
-    drop(session);
+/// Passes the row of each job to its handle and to all readers.
+async fn watch(mut events: Events, watched: Arc<Watched>) {
+    let mut tracker = Tracker::default();
     while let Some(event) = events.next().await {
         let Some(row) = tracker.row(&event) else { continue };
-        let slot = lock(&watched).as_mut().and_then(|all| all.remove(&row.number));
+        let mut watched = lock(&watched);
+        let Some(watchers) = watched.as_mut() else { return };
+        watchers.readers.retain(|to| to.send(row.clone()).is_ok());
+        let slot = watchers.slots.remove(&row.number);
+        drop(watched);
         if let Some(slot) = slot.and_then(|slot| slot.upgrade()) {
             slot.set(row);
         }
     }
-    for (number, slot) in lock(&watched).take().into_iter().flatten() {
+    let watchers = lock(&watched).take().unwrap_or_default();
+    for (number, slot) in watchers.slots {
         if let Some(slot) = slot.upgrade() {
             slot.set(Row::stopped(number));
         }

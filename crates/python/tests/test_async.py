@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,29 @@ def test_the_loop_is_not_kept_busy(server: Server, tmp_path: Path) -> None:
         return longest
 
     assert asyncio.run(read()) < 0.3
+
+
+def test_a_slow_input_does_not_stop_the_loop(server: Server, tmp_path: Path) -> None:
+    def urls() -> Iterator[str]:
+        for url in server.urls(3):
+            time.sleep(0.5)
+            yield url
+
+    async def read() -> float:
+        longest, last = 0.0, time.monotonic()
+
+        async def tick() -> None:
+            nonlocal longest, last
+            while True:
+                await asyncio.sleep(0.01)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+
+        ticks = asyncio.create_task(tick())
+        assert len([file async for file in downhaul.adownload(urls(), tmp_path) if file.ok]) == 3
+        ticks.cancel()
+        return longest
+
+    assert asyncio.run(read()) < 0.4
 
 
 def test_a_cancelled_download_stops(server: Server, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server, content
+from conftest import Server, content, wait_for
 
 import downhaul
+from downhaul._environment import hash_key
 
 
 def test_one_url_gives_one_row(server: Server, tmp_path: Path) -> None:
@@ -316,3 +317,26 @@ def test_the_two_lines_of_the_readme(server: Server, tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     text = (root / "README.md").read_text()
     assert "for file in downhaul.download(" in text
+
+
+def test_a_file_that_another_run_is_downloading_is_not_ok(server: Server, tmp_path: Path) -> None:
+    url = server.url("slow/9000000/a.bin")
+    other = downhaul.Session(tmp_path)
+    other.add(url)
+    wait_for(lambda: any(one.bytes for one in other.running()))
+    (row,) = downhaul.download(url, tmp_path, if_locked="skip")
+    assert (row.status, row.ok, row.bytes) == ("skipped", False, None), row
+    other.stop()
+
+
+def test_a_password_in_a_strange_url_is_not_shown(server: Server, tmp_path: Path) -> None:
+    missing = server.url("missing").replace("http://", "http:/me:hush@")
+    for url in [missing, missing.replace("/me", "\\me"), "me:hush@h.example/x", "https://me:hush@[/x", "\ud800"]:
+        (row,) = downhaul.download(url, tmp_path, retries=0)
+        assert not row.ok and "hush" not in repr(row) and "hush" not in str(row.error), url
+
+
+def test_a_key_that_a_killed_run_left_does_not_hinder(tmp_path: Path) -> None:
+    (tmp_path / f"key.{os.getpid()}").write_bytes(b"")
+    key = hash_key(tmp_path)
+    assert key is not None and len(key) == 32 and hash_key(tmp_path) == key

@@ -99,6 +99,16 @@ def test_rows_and_events_are_iterated(server: Server, tmp_path: Path) -> None:
     assert [event["seq"] for event in seen] == list(range(1, len(seen) + 1))
 
 
+def test_a_row_has_its_urls_although_its_reader_came_late(server: Server, tmp_path: Path) -> None:
+    with downhaul.Session(tmp_path) as session:
+        job = session.add(server.url("slow/200000/a.bin"))
+        wait_for(lambda: any(one.bytes for one in session.running()))
+        rows = session.files()
+        assert job.result(20).url == server.url("slow/200000/a.bin")
+    (row,) = rows
+    assert row.url == row.final_url == server.url("slow/200000/a.bin")
+
+
 def test_a_stop_ends_waits_in_other_threads(server: Server, tmp_path: Path) -> None:
     session = downhaul.Session(tmp_path)
     job = session.add(server.url("slow/9000000/a.bin"))

@@ -5,10 +5,13 @@ from typing import Any, Literal, TypedDict, final
 
 __version__: str
 
+def shown_url(url: str) -> str: ...
+
 class Row(TypedDict):
     number: int
     url: str
     status: Literal["finished", "skipped", "failed"]
+    is_complete: bool
     path: str | None
     bytes: int | None
     fetched: int
@@ -50,7 +53,7 @@ class Events:
 
 @final
 class Core:
-    def __new__(cls, options: dict[str, Any], watches: bool) -> Core: ...
+    def __new__(cls, options: dict[str, Any]) -> Core: ...
     def add_all(self, jobs: Sequence[str | dict[str, Any]]) -> None: ...
     def add(self, given: str | dict[str, Any]) -> JobHandle: ...
     def rows(self) -> Rows: ...

@@ -52,7 +52,7 @@ class _Run:
         settings = core_options(to, options)
         # A checksum list without names belongs to the only file of a run.
         settings["single"] = total == 1
-        self.core = Core(settings, False)
+        self.core = Core(settings)
         self.rows = self.core.rows()
         self.meter = _progress.meter(progress, total)
         self.total = total
@@ -228,7 +228,8 @@ class AsyncDownloads(AsyncIterator[File]):
         self._shown = run
         self._items = items
         self._raise_on_error = raise_on_error
-        # A thread of its own waits for rows, so that those of the event loop are not kept busy.
+        # A thread of its own reads the input and waits for rows, so that those of the event loop are not kept
+        # busy.
         self._thread = ThreadPoolExecutor(1, "downhaul")
         self._feeder: asyncio.Task[None] | None = None
         self._has_room = asyncio.Event()
@@ -248,7 +249,8 @@ class AsyncDownloads(AsyncIterator[File]):
         try:
             while not run.ready:
                 if self._feeder is None:
-                    run.feed()
+                    # The input may be slow, and must not stop the event loop.
+                    await loop.run_in_executor(self._thread, run.feed)
                 elif self._feeder.done():
                     self._feeder.result()
                 rows = await loop.run_in_executor(self._thread, run.rows.next, run.wait(), _ROWS)
@@ -350,7 +352,8 @@ def adownload(
     columns: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> AsyncDownloads:
-    """Like `download`, for `async for`. The URLs may come from an asynchronous iterable."""
+    """Like `download`, for `async for`. The URLs may come from an asynchronous iterable. Any other iterable is
+    read in another thread."""
     if isinstance(urls, AsyncIterable):
         return AsyncDownloads(_Run(iter(()), None, to, progress, options), urls, raise_on_error)
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)

@@ -87,7 +87,8 @@ def hash_key(folder: Path) -> bytes | None:
 def _create_key(folder: Path, path: Path) -> None:
     """Writes a key under another name first. So no other run reads half of it, and the first key stays."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = folder / f"key.{os.getpid()}"
+    # In a container, each run may have the same process number.
+    new = folder / f"key.{os.urandom(8).hex()}"
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(file, "wb") as stream:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
+from . import _downhaul
 from ._errors import DownloadError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class File:
     status: Status
     """``finished``; ``skipped``, if an existing file was kept, or if another run is working on the file
     (``if_locked="skip"``); or ``failed``."""
+    ok: bool = False
+    """True if the complete file is at `path`. False if it failed, or if another run is still working on it
+    (``if_locked="skip"``)."""
     path: Path | None = None
     """The file. None if it failed."""
     bytes: int | None = None
@@ -59,12 +62,6 @@ class File:
     """The item of the input: a text, or a dictionary, with the keys that downhaul does not know too. None in
     the rows of `Session.files`."""
 
-    @property
-    def ok(self) -> bool:
-        """True if the file did not fail. The complete file is then at `path`, unless another run is still
-        working on it (``if_locked="skip"``)."""
-        return self.status != "failed"
-
     def raise_for_error(self) -> File:
         """Returns this row, or raises the error of a file that failed."""
         if self.error is not None:
@@ -78,6 +75,7 @@ class File:
             "url": self.url,
             "final_url": self.final_url,
             "status": self.status,
+            "ok": self.ok,
             "path": None if self.path is None else str(self.path),
             "bytes": self.bytes,
             "verified": self.verified,
@@ -108,7 +106,7 @@ def file(row: Row, url: str | None = None, item: Any = None) -> File:
     """Returns the row for a person. `url` is the URL as it was given."""
     path = None if row["path"] is None else Path(row["path"])
     size = row["bytes"]
-    if size is None and path is not None:
+    if size is None and path is not None and row["is_complete"]:
         try:
             size = path.stat().st_size
         except OSError:
@@ -117,6 +115,7 @@ def file(row: Row, url: str | None = None, item: Any = None) -> File:
     return File(
         url=row["url"] if url is None else url,
         status=row["status"],
+        ok=row["is_complete"],
         path=path,
         bytes=size,
         verified=None if proven in _NOT_VERIFIED else proven,
@@ -147,11 +146,4 @@ def units(size: float) -> str:
 
 def shown_url(url: str) -> str:
     """Returns a URL without the parts that may be secret."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(not a URL)"
-    host = parts.netloc.rpartition("@")[2]
-    query = "?..." if parts.query else ""
-    scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{scheme}{host}{parts.path}{query}"
+    return _downhaul.shown_url(url.encode("utf-8", "replace").decode("utf-8"))

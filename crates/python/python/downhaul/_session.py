@@ -136,7 +136,7 @@ class Session:
     """
 
     def __init__(self, to: StrPath = ".", **options: Unpack[Options]) -> None:
-        self._core = Core(core_options(to, options), True)
+        self._core = Core(core_options(to, options))
         self._to = to
         self._limit_rate = options.get("limit_rate")
 
