@@ -106,6 +106,12 @@ try {
   await row("slow.bin").getByRole("button", { name: "Pause" }).click();
   await tab("Waiting");
   await row("slow.bin", "paused").waitFor();
+  await page.locator("#resume-all").click();
+  await tab("Active");
+  await row("slow.bin", "active").waitFor();
+  await page.locator("#pause-all").click();
+  await tab("Waiting");
+  await row("slow.bin", "paused").waitFor();
   for (const name of ["a.bin", "b.bin", "c.bin"]) await add(url(name), { paused: true, limit: 300 });
   const order = () => page.locator("li .name").allTextContents().then((names) => names.join());
   await until("all wait in order", async () => (await order()) === "slow.bin,a.bin,b.bin,c.bin");

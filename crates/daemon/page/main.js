@@ -67,7 +67,7 @@ function drawSummary(summary) {
 /** @param {any} event */
 function apply(event) {
   if (event.summary) drawSummary(event.summary);
-  if (event.kind === "missed") return void load();
+  if (event.kind === "missed") return void load().catch(report);
   if (event.kind === "progress") {
     dialogs.remember(event.downloads);
     for (const download of event.downloads) put(download);
@@ -94,9 +94,13 @@ let reordering = 0;
 function reorder() {
   clearTimeout(reordering);
   reordering = setTimeout(async () => {
-    const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
-    for (const download of queued) downloads.set(download.id, download);
-    draw();
+    try {
+      const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
+      for (const download of queued) downloads.set(download.id, download);
+      draw();
+    } catch (error) {
+      report(error);
+    }
   }, 150);
 }
 
@@ -128,7 +132,7 @@ async function act(action, download) {
       case "remove": return void (await api.call("DELETE", path));
     }
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
+    report(error);
   }
 }
 
@@ -139,6 +143,9 @@ function say(text) {
   clearTimeout(silence);
   silence = setTimeout(() => (at("notice").textContent = ""), 6000);
 }
+
+/** Shows why something failed. @param {unknown} error */
+const report = (error) => say(error instanceof Error ? error.message : String(error));
 
 /** @param {Sequence} name */
 function choose(name) {
@@ -151,26 +158,20 @@ function choose(name) {
   }
   /** @type {Record<Sequence, [string, string, () => Promise<unknown>][]>} */
   const actions = {
-    active: [["Pause all", "pause-all", () => all("active", { paused: true })]],
-    queued: [["Resume all", "resume-all", () => all("queued", { paused: false })]],
+    active: [["Pause all", "pause-all", () => api.call("PATCH", "/downloads", { paused: true })]],
+    queued: [["Resume all", "resume-all", () => api.call("PATCH", "/downloads", { paused: false })]],
     over: [["Clear the list", "clear", () => api.call("DELETE", "/downloads")]],
   };
   at("actions").replaceChildren(
     ...actions[name].map(([text, id, action]) => {
       const button = document.createElement("button");
       [button.textContent, button.id] = [text, id];
-      button.addEventListener("click", () => action().catch((error) => say(error.message)));
+      button.addEventListener("click", () => action().catch(report));
       return button;
     }),
   );
   at("list").scrollTop = 0;
   draw();
-}
-
-/** Changes all downloads of a sequence. @param {Sequence} name @param {object} change */
-async function all(name, change) {
-  const some = [...downloads.values()].filter((one) => sequenceOf(one) === name);
-  for (const { id } of some) await api.call("PATCH", `/downloads/${id}`, change);
 }
 
 function listen() {
@@ -188,7 +189,7 @@ function listen() {
   });
   at("search").addEventListener("input", draw);
   at("open-add").addEventListener("click", dialogs.openAdd);
-  at("open-settings").addEventListener("click", () => dialogs.openSettings().catch((error) => say(error.message)));
+  at("open-settings").addEventListener("click", () => dialogs.openSettings().catch(report));
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target instanceof Element && event.target.matches("input, textarea, dialog *");
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -210,7 +211,7 @@ function listen() {
       const text = event.dataTransfer?.getData("text/uri-list") || event.dataTransfer?.getData("text/plain");
       if (text) await api.call("POST", "/lists", text);
     } catch (error) {
-      say(error instanceof Error ? error.message : String(error));
+      report(error);
     }
   });
 }

@@ -28,7 +28,7 @@ const ADVICE = [
   ["http.not_found", "Check the URL. If the file has moved, add its new URL."],
   ["http.gone", "The file was removed from the server. Look for another source."],
   ["http.unauthorized", "The server requires a login: add a header or a login."],
-  ["http.forbidden", "The server refuses this download. The URL may have expired. Enter a new URL: the progress is kept."],
+  ["http.forbidden", "The server refuses this download. The URL may have expired. If so, add its new URL."],
   ["http.busy", "The server is overloaded. Try again later."],
   ["http.later", "The server asks for a long wait. Try again later."],
   ["digest", "The file does not have the expected digest. Check the expected digest, or try another URL."],

@@ -61,6 +61,18 @@ impl State {
     }
 }
 
+/// What a download was before a client changed its URLs, its headers or its name. Its partial file may still
+/// exist, and is not the one that is continued now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The path of the file.
+    pub path: PathBuf,
+    /// The URLs of the file.
+    pub uris: Vec<String>,
+    /// The options of the download.
+    pub options: Options,
+}
+
 /// A download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -96,6 +108,20 @@ pub struct Entry {
     pub followed_by: Vec<Gid>,
     /// The download because of which this one was added.
     pub following: Option<Gid>,
+    /// What the download was before. The newest one is the last.
+    pub former: Vec<Former>,
+}
+
+impl Former {
+    fn to_json(&self) -> Value {
+        json!({ "path": self.path.to_string_lossy(), "uris": self.uris, "options": self.options.to_json() })
+    }
+
+    fn from_json(value: &Value) -> Option<Former> {
+        let path = PathBuf::from(value["path"].as_str()?);
+        let options = Options::from_json(&value["options"]);
+        Some(Former { path, uris: texts(&value["uris"]).map(String::from).collect(), options })
+    }
 }
 
 impl Entry {
@@ -117,6 +143,7 @@ impl Entry {
             times: (now, None),
             followed_by: Vec::new(),
             following: None,
+            former: Vec::new(),
         }
     }
 
@@ -152,6 +179,7 @@ impl Entry {
             "times": self.times,
             "followed_by": gids(&self.followed_by),
             "following": self.following.map(|gid| gid.to_string()),
+            "former": self.former.iter().map(Former::to_json).collect::<Vec<_>>(),
         })
     }
 
@@ -159,7 +187,6 @@ impl Entry {
     /// cannot be read: without the digests in them, a wrong file would be called complete.
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
-        let list = |name: &str| value[name].as_array().into_iter().flatten().filter_map(Value::as_str);
         let error = value["error"]
             .as_array()
             .and_then(|pair| Some((pair.first()?.as_str()?.to_string(), pair.get(1)?.as_str()?.to_string())));
@@ -173,7 +200,7 @@ impl Entry {
             gid,
             state: State::of_name(state)?,
             rank,
-            uris: list("uris").map(String::from).collect(),
+            uris: texts(&value["uris"]).map(String::from).collect(),
             options: Options::from_json(&value["options"]),
             facts,
             path: text("path").map(PathBuf::from),
@@ -183,10 +210,16 @@ impl Entry {
             http_status: value["http_status"].as_u64().and_then(|status| status.try_into().ok()),
             proven: text("proven"),
             times: (time(0).unwrap_or_default(), time(1)),
-            followed_by: list("followed_by").filter_map(Gid::read).collect(),
+            followed_by: texts(&value["followed_by"]).filter_map(Gid::read).collect(),
             following: text("following").and_then(|gid| Gid::read(&gid)),
+            former: value["former"].as_array().into_iter().flatten().filter_map(Former::from_json).collect(),
         })
     }
+}
+
+/// Returns the texts of a list.
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Returns identifiers as texts.
@@ -207,6 +240,8 @@ mod tests {
         entry.error = Some(("http.gone".into(), "gone".into()));
         entry.followed_by = vec![Gid::new(8)];
         entry.times.1 = Some(13);
+        let (path, uris, options) = ("/d/b.bin".into(), vec!["http://h/b".into()], entry.options.clone());
+        entry.former = vec![Former { path, uris, options }];
         let again = Entry::from_json(entry.gid, entry.state.name(), entry.rank, &entry.to_json());
         assert_eq!(again.as_ref(), Some(&entry));
         assert_eq!(Entry::from_json(Gid::new(7), "other", 0, &Value::Null), None);

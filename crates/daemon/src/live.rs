@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress anew.
 
-use downhaul_engine::Progress;
+use downhaul_engine::{Phase, Progress};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ pub struct Live {
     pub connections: usize,
     /// The byte ranges that are on the disk, in order.
     pub ranges: Vec<Range<u64>>,
+    /// True if `completed` counts all bytes of the file. Before the library has opened the partial file,
+    /// it reports no bytes.
+    pub is_known: bool,
     /// What was measured in the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
 }
@@ -30,6 +33,8 @@ impl Live {
     /// Adds a measurement.
     pub fn measure(&mut self, now: Instant, progress: &Progress) {
         (self.completed, self.total) = (progress.bytes, progress.total);
+        self.is_known |= progress.bytes > 0
+            || matches!(progress.phase, Phase::Receiving | Phase::Finishing | Phase::Checking);
         self.connections = progress.connections;
         self.ranges.clone_from(&progress.ranges);
         // If bytes were discarded, the measurement starts again.
@@ -56,7 +61,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downhaul_engine::{JobId, Phase};
+    use downhaul_engine::JobId;
 
     #[test]
     fn the_speed_is_that_of_the_last_seconds() {
@@ -69,5 +74,16 @@ mod tests {
         assert_eq!(live.speed(), 1000);
         live.measure(start + Duration::from_secs(8), &Progress::new(JobId::new(1), "a", Phase::Receiving));
         assert_eq!((live.speed(), live.completed), (0, 0));
+    }
+
+    #[test]
+    fn no_bytes_are_known_before_the_partial_file_is_opened() {
+        let (mut live, start) = (Live::default(), Instant::now());
+        live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
+        assert!(!live.is_known);
+        live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Receiving));
+        assert!(live.is_known, "the file begins anew");
+        live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
+        assert!(live.is_known);
     }
 }

@@ -172,7 +172,7 @@ impl State {
         let Entry { completed, total, .. } = *entry;
         match self.live.get(&entry.gid) {
             Some(live) => Current {
-                completed: live.completed.max(completed),
+                completed: if live.is_known { live.completed } else { completed },
                 total: live.total.or(total),
                 speed: live.speed(),
                 connections: live.connections,
@@ -222,14 +222,16 @@ impl State {
             proven: Some(proven.into()),
             error: None,
             times: (entry.times.0, Some(now)),
+            former: Vec::new(),
             ..entry.clone()
         };
+        let left = self.deletions_of_former(entry);
         let followers = self.followers(&mut done, now);
         let added = done.followed_by.clone();
         self.save_all_or_keep([vec![done], followers].concat());
         let forgotten = self.after_end(entry.gid);
         let told = added.into_iter().map(|gid| Effect::Tell(Notice::Changed, gid));
-        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).chain(forgotten).collect()
+        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).chain(forgotten).chain(left).collect()
     }
 
     fn fail(&mut self, entry: &Entry, error: (String, String), now: u64) -> Vec<Effect> {

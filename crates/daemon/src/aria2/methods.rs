@@ -125,7 +125,6 @@ impl<'a> Caller<'a> {
     // This function is long because it is the list of all methods.
     fn carry_out(&self, method: &str, params: &Params) -> Result<Value, Fault> {
         let change = |change: &dyn Fn(&mut State) -> Changed<()>| self.daemon.change(change);
-        let all = |states: &[EntryState]| self.gids(states);
         match method {
             "aria2.addUri" => self.add_uri(params),
             "aria2.addMetalink" => self.add_metalink(params),
@@ -146,13 +145,11 @@ impl<'a> Caller<'a> {
                 Ok(text(gid))
             }
             "aria2.pauseAll" | "aria2.forcePauseAll" => {
-                let gids = all(&[EntryState::Active, EntryState::Waiting]);
-                change(&|state| state.pause(&gids))?;
+                change(&State::pause_all)?;
                 Ok(ok())
             }
             "aria2.unpauseAll" => {
-                let gids = all(&[EntryState::Paused]);
-                change(&|state| state.resume(&gids))?;
+                change(&State::resume_all)?;
                 Ok(ok())
             }
             "aria2.changePosition" => self.change_position(params),
@@ -174,8 +171,7 @@ impl<'a> Caller<'a> {
                 Ok(ok())
             }
             "aria2.purgeDownloadResult" => {
-                let gids = all(&[EntryState::Complete, EntryState::Error, EntryState::Removed]);
-                change(&|state| state.forget(&gids))?;
+                change(&State::forget_all)?;
                 Ok(ok())
             }
             "aria2.tellStatus" => {
@@ -317,13 +313,6 @@ impl<'a> Caller<'a> {
     /// Returns the download that the first parameter names.
     fn gid(&self, params: &Params) -> Result<Gid, Fault> {
         Ok(self.daemon.state().queue().find(params.text(0)?)?.gid)
-    }
-
-    fn gids(&self, states: &[EntryState]) -> Vec<Gid> {
-        let state = self.daemon.state();
-        let sequences = [Sequence::Active, Sequence::Queued, Sequence::Over];
-        let all = sequences.into_iter().flat_map(|sequence| state.queue().iter(sequence));
-        all.filter(|entry| states.contains(&entry.state)).map(|entry| entry.gid).collect()
     }
 
     fn with(

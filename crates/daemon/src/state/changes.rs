@@ -4,7 +4,7 @@
 //! step.
 
 use super::{Changed, Effect, Notice, State};
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Former};
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::item::Item;
@@ -12,6 +12,7 @@ use crate::job;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
 use crate::uri;
+use downhaul_engine::Job;
 use downhaul_engine::core::show;
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 pub struct Edit {
     /// Options that are set.
     pub options: Option<Options>,
-    /// The new URLs. The bytes of the partial file are kept if the library accepts them for the new URLs.
+    /// The new URLs. The library continues the partial file if a URL differs only in its signature, or if a
+    /// strong digest is known.
     pub uris: Option<Vec<String>>,
     /// Pauses the download if true, and resumes it if false.
     pub paused: Option<bool>,
@@ -32,6 +34,10 @@ pub struct Edit {
 
 /// Options of an [`Item`] that say how it is added. The download does not keep them.
 const OF_ADDING: [&str; 2] = ["gid", "pause"];
+
+/// The most former URLs, headers and names of a download that are remembered. A client may change them
+/// without end.
+const FORMER_MOST: usize = 16;
 
 impl State {
     /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
@@ -161,6 +167,29 @@ impl State {
         Ok(((), gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect()))
     }
 
+    /// Pauses all downloads that wait or are active.
+    ///
+    /// # Errors
+    /// Returns a fault if the change cannot be saved.
+    pub fn pause_all(&mut self) -> Changed<()> {
+        let gids = self.gids_of(&[entry::State::Active, entry::State::Waiting]);
+        self.pause(&gids)
+    }
+
+    /// Resumes all paused downloads.
+    ///
+    /// # Errors
+    /// Returns a fault if the change cannot be saved.
+    pub fn resume_all(&mut self) -> Changed<()> {
+        let gids = self.gids_of(&[entry::State::Paused]);
+        self.resume(&gids)
+    }
+
+    fn gids_of(&self, states: &[entry::State]) -> Vec<Gid> {
+        let all = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|of| self.queue.iter(of));
+        all.filter(|entry| states.contains(&entry.state)).map(|entry| entry.gid).collect()
+    }
+
     /// Tries a download again that failed or was removed. It goes to the end of the queue.
     ///
     /// # Errors
@@ -193,7 +222,8 @@ impl State {
             after.uris = uri::checked(uri::meant(uris, &before.uris))?;
         }
         if begins_again(&before, &after) {
-            job::of(&after, &self.options_of(&after), &self.folders)?;
+            let job = job::of(&after, &self.options_of(&after), &self.folders)?;
+            self.remember(&before, &mut after, &job);
         }
         let was_active = before.state == entry::State::Active;
         match edit.paused {
@@ -236,6 +266,21 @@ impl State {
             (after.path, after.total, after.completed) = (None, None, 0);
         }
         Ok(())
+    }
+
+    /// Remembers what a download was, if its partial file may not be the one of the new job.
+    fn remember(&self, before: &Entry, after: &mut Entry, job: &Job) {
+        let Some(path) = before.path.clone() else { return };
+        let old = job::of(before, &self.options_of(before), &self.folders);
+        let is_same = |old: Job| old.urls == job.urls && old.user_headers == job.user_headers;
+        if after.path.as_ref() == Some(&path) && old.is_ok_and(is_same) {
+            return;
+        }
+        let former = Former { path, uris: before.uris.clone(), options: before.options.clone() };
+        after.former.retain(|other| *other != former);
+        after.former.push(former);
+        let surplus = after.former.len().saturating_sub(FORMER_MOST);
+        after.former.drain(..surplus);
     }
 
     /// Gives a changed download its rank. Returns the other downloads whose ranks change.

@@ -1,13 +1,15 @@
 //! Removes downloads, with or without their files.
 //!
 //! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
-//! and it is below an allowed folder.
+//! and it is below an allowed folder. A partial file that a download had before a change is also deleted when
+//! the download is complete.
 
 use super::{Changed, Effect, Notice, State};
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Former};
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::job;
+use crate::queue::Sequence;
 use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::{Job, Settings};
 use std::io;
@@ -77,6 +79,7 @@ impl State {
         self.queue.remove(gid);
         self.live.remove(&gid);
         let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
+        effects.extend(self.deletions_of_former(&entry));
         if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| run.gid == gid) {
             // Its files are deleted when the job has ended.
             (run.is_stopping, run.discards) = (true, true);
@@ -95,6 +98,25 @@ impl State {
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
         let job = job::of(entry, &self.options_of(entry), &self.folders).ok()?;
         Some(Effect::Delete(Box::new(Deletion { job, path, is_whole })))
+    }
+
+    /// Returns the effects that delete the partial files that a download had before clients changed it. A
+    /// file that a job is writing is kept.
+    pub(super) fn deletions_of_former(&self, entry: &Entry) -> Vec<Effect> {
+        let former = entry.former.iter().map(|former| {
+            let Former { path, uris, options } = former.clone();
+            Entry { path: Some(path), uris, options, ..entry.clone() }
+        });
+        former.filter_map(|former| self.deletion(&former, former.path.clone(), false)).collect()
+    }
+
+    /// Forgets all downloads that are over.
+    ///
+    /// # Errors
+    /// Returns a fault if the change cannot be saved.
+    pub fn forget_all(&mut self) -> Changed<()> {
+        let gids: Vec<Gid> = self.queue.iter(Sequence::Over).map(|entry| entry.gid).collect();
+        self.forget(&gids)
     }
 
     /// Forgets downloads that are over.

@@ -259,16 +259,29 @@ fn a_metalink_document_becomes_downloads() {
 #[test]
 fn an_expired_url_is_replaced_and_the_bytes_are_kept() {
     let (server, place) = (Server::start(), Place::new());
-    let bytes = content("a", 3_000_000);
-    let (old, new) = (server.put("/old.bin", bytes.clone()), server.put("/new.bin", bytes.clone()));
+    let signed =
+        |signature| server.url(&format!("capped/12000000/a.bin?rate=9000000&X-Amz-Signature={signature}"));
     let daemon = Daemon::start(&place);
-    let gid = daemon.add(&old, json!({ "out": "a.bin", "max-download-limit": "300K" }));
-    daemon.wait_for(&gid, "active");
-    let counts = daemon.done("aria2.changeUri", json!([gid, 1, [old], [new]]));
+    let gid = daemon.add(&signed("old"), json!({ "max-download-limit": "3M" }));
+    let path = format!("/downloads/{gid}");
+    // While a run has no ranges yet, the bytes of the run before are shown.
+    let received = || {
+        let (_, now) = daemon.api("GET", &path, "");
+        let has_ranges = now["ranges"].as_array().is_some_and(|ranges| !ranges.is_empty());
+        now["completed"].as_u64().filter(|_| has_ranges).unwrap_or_default()
+    };
+    assert!(poll(SOON, || (received() > 4_000_000).then_some(())).is_some(), "{}", received());
+    daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "20K" }]));
+    let counts = daemon.done("aria2.changeUri", json!([gid, 1, [signed("old")], [signed("new")]]));
     assert_eq!(counts, json!([1, 1]));
+    // At this rate, so many bytes could not be received again.
+    let kept = poll(SOON, || (received() > 3_000_000).then_some(()));
+    assert!(kept.is_some(), "{}", received());
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
     daemon.wait_for(&gid, "complete");
-    assert_eq!(place.file("files/a.bin"), Some(bytes));
+    assert!(!server.requests_for("Signature=new").is_empty());
+    assert_eq!(place.files(), ["files/a.bin"]);
+    assert_eq!(place.file("files/a.bin"), Some(content("a.bin", 12_000_000)));
 }
 
 #[test]

@@ -30,6 +30,44 @@ fn a_removed_download_leaves_no_partial_file_and_keeps_those_of_others() {
 }
 
 #[test]
+fn a_download_with_another_url_or_name_leaves_no_partial_file_of_the_former_one() {
+    let (server, place) = (Server::start(), Place::new());
+    let [old, new] = ["old", "new"].map(|name| server.url(&format!("capped/6000000/{name}?rate=3000000")));
+    let daemon = Daemon::start(&place);
+    let begin = |out: &str| {
+        let gid = daemon.add(&old, json!({ "out": out }));
+        place.wait_for_bytes(&format!("files/{out}.part"), 2_000_000);
+        daemon.done("aria2.pause", json!([gid]));
+        // The job of the download still closes its files.
+        std::thread::sleep(Duration::from_millis(500));
+        let files = place.files();
+        assert!(files.contains(&format!("files/{out}.part")), "{files:?}");
+        gid
+    };
+    let change = |gid: &str, change: &str| {
+        let (status, changed) = daemon.api("PATCH", &format!("/downloads/{gid}"), change);
+        assert_eq!(status, 200, "{changed}");
+    };
+    let leaves = |expected: &[&str]| {
+        assert!(poll(SOON, || (place.files() == expected).then_some(())).is_some(), "{:?}", place.files());
+    };
+    let gid = begin("a.bin");
+    change(&gid, &json!({ "urls": [new] }).to_string());
+    assert_eq!(daemon.api("DELETE", &format!("/downloads/{gid}?files=true"), "").0, 204);
+    leaves(&[]);
+
+    let gid = begin("b.bin");
+    change(&gid, &json!({ "urls": [new], "paused": false }).to_string());
+    daemon.wait_for(&gid, "complete");
+    leaves(&["files/b.bin"]);
+
+    let gid = begin("c.bin");
+    change(&gid, &json!({ "options": { "out": "d.bin" }, "paused": false }).to_string());
+    daemon.wait_for(&gid, "complete");
+    leaves(&["files/b.bin", "files/d.bin"]);
+}
+
+#[test]
 fn files_in_a_folder_that_is_no_longer_allowed_are_not_said_to_be_deleted() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.bin", content("a", 1000));

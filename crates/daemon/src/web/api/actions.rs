@@ -4,7 +4,7 @@ use super::download::{self, Download};
 use super::problem::{Json, Query};
 use super::{Problem, Web};
 use crate::daemon::now;
-use crate::entry::{Entry, State as EntryState};
+use crate::entry::Entry;
 use crate::facts;
 use crate::fault::Fault;
 use crate::gid::Gid;
@@ -309,10 +309,7 @@ pub async fn retry(State(web): State<Web>, Path(id): Path<String>) -> Result<Jso
 /// Forgets all downloads that are over.
 #[utoipa::path(delete, path = "/downloads", responses((status = 204)))]
 pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
-    web.daemon.change(|state| {
-        let gids: Vec<Gid> = state.queue().iter(Sequence::Over).map(|entry| entry.gid).collect();
-        state.forget(&gids)
-    })?;
+    web.daemon.change(DaemonState::forget_all)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -322,17 +319,7 @@ pub async fn change_all(
     State(web): State<Web>,
     Json(change): Json<ChangeAll>,
 ) -> Result<StatusCode, Problem> {
-    web.daemon.change(|state| {
-        let is_meant = |entry: &&Arc<Entry>| match entry.state {
-            EntryState::Active | EntryState::Waiting => change.paused,
-            EntryState::Paused => !change.paused,
-            _ => false,
-        };
-        let entries = [Sequence::Active, Sequence::Queued].into_iter();
-        let entries = entries.flat_map(|sequence| state.queue().iter(sequence)).filter(is_meant);
-        let gids: Vec<Gid> = entries.map(|entry| entry.gid).collect();
-        if change.paused { state.pause(&gids) } else { state.resume(&gids) }
-    })?;
+    web.daemon.change(|state| if change.paused { state.pause_all() } else { state.resume_all() })?;
     Ok(StatusCode::NO_CONTENT)
 }
 
