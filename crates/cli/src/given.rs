@@ -79,8 +79,8 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
     Ok(args)
 }
 
-/// Returns the headers of an option, including those in files. Blank lines of a file and lines that begin with `#`
-/// are left out.
+/// Returns the headers of an option, including those in files. Blank lines of a file and lines that begin
+/// with `#` are left out.
 ///
 /// # Errors
 /// Returns what is wrong with a file. Its content is not shown, because it may be secret.

@@ -50,16 +50,14 @@ pub(super) struct Transfer {
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
-    /// The number of times that the partial file was started, started again or resumed. Reports with an
-    /// earlier number are ignored.
+    /// The number of starts of the partial file. Reports with an earlier number are ignored.
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of bytes that were on the disk before this run and were counted as written, from an earlier
-    /// run or another tool. These bytes do not count as progress of this run. If some of them are found to be
-    /// wrong, the number is not lowered.
+    /// The number of bytes of an earlier run or another tool that were counted as written. They do not count
+    /// as progress of this run, even if some of them are found to be wrong.
     left_good: u64,
 }
 
@@ -143,8 +141,7 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Records `true` if the file gets no additional connection, because a source ignored a request for a
-    /// range and no other mirror can be used.
+    /// Records if the file gets no additional connection.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
@@ -277,8 +274,7 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that all bytes of a worker's segment below `upto` are written. Returns false if the worker has
-    /// no assignment.
+    /// Records that a worker's bytes below `upto` are written. Returns false if it has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -303,8 +299,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If the segment had no known end, the file ends where the
-    /// worker stopped.
+    /// Records that a worker finished its segment. A segment without a known end was the end of the file.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,
