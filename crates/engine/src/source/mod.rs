@@ -6,10 +6,10 @@
 //! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The `conformance` module
 //! of the testkit checks that a source follows the rules on this page.
 //!
-//! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`) or for the
-//! bytes `from..to`. A request with `about` is only for the facts, and the body of the response is not read.
-//! `open` is called many times, and several calls may run at the same time. Each connection of a file calls
-//! `open` for each range that the connection fetches.
+//! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`), for the bytes
+//! `from..to`, or for all bytes from `from` on. A request with `about` is only for the facts, and the body of
+//! the response is not read. `open` is called many times, and several calls may run at the same time. Each
+//! connection of a file calls `open` for each range that the connection fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
@@ -107,8 +107,8 @@ pub struct Request {
     /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
     /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// The URL at which an earlier run found the file, after redirects. A source may send the request to this
-    /// URL directly.
+    /// The URL that sent the bytes that are on the disk, after redirects, in this run or an earlier one. A
+    /// source may send the request to this URL directly.
     pub answered_at: Option<url::Url>,
     /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
     /// Protocols without headers ignore them.
@@ -191,12 +191,15 @@ pub(crate) async fn next_bytes<E>(
 /// the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
-    /// The user gave the URL. Headers and credentials of the user are sent to it.
+    /// The user gave the URL, or another URL of its origin. Headers and credentials of the user are sent to
+    /// it.
     User,
-    /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only headers
-    /// of the job itself are sent to it, and secrets for its host (of a netrc file or a rule for hosts).
+    /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only these
+    /// secrets are sent to it: headers of the job itself, a login in the URL, secrets for its host (of a
+    /// netrc file, or of an option or a rule for hosts), and cookies that servers set during the run.
     Document,
-    /// A server named the URL, for example as a mirror. No headers or credentials are sent to it.
+    /// A server named the URL, for example as a mirror. Only a login in the URL and cookies that servers set
+    /// during the run are sent to it.
     Server,
 }
 

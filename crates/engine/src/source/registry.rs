@@ -74,8 +74,8 @@ impl Sources {
         self
     }
 
-    /// Wraps every registered source, for example to count, cache or sign requests. `wrap` gets the original
-    /// source.
+    /// Wraps the sources of all protocols that are registered so far, for example to count, cache or sign
+    /// requests. `wrap` gets the original source.
     #[must_use]
     pub fn wrapped(
         mut self,

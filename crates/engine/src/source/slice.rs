@@ -59,8 +59,9 @@ impl Slice {
     /// Changes the facts about the whole file into those about the part.
     ///
     /// # Errors
-    /// Returns `http.no_ranges` if the source sends the whole file, and `http.range_beyond` if the file ends
-    /// before the part begins.
+    /// Returns `http.no_ranges` if the source sends the whole file and the part is not the whole file,
+    /// `http.range_beyond` if the file ends before the part begins, and `http.range_wrong` if the response
+    /// begins before the part.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
@@ -93,7 +94,7 @@ impl Slice {
         remote.range_digests.clear();
         remote.stated_size = None;
         remote.links = Links::default();
-        // The messages are those of another response, that with the whole file.
+        // The messages have the offsets and the size of the whole file.
         remote.transcript = None;
         Ok(remote)
     }

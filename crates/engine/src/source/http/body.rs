@@ -1,6 +1,6 @@
 //! Holds a response whose head was read, and the connection that delivers the body of the response.
 //!
-//! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its announced end.
+//! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its end.
 
 use super::failure;
 use super::http1::{Connection, Pool};
@@ -18,12 +18,13 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// If the body of a redirect or an error is not longer than this, it is read to its end. The connection can
-/// then be used again. For a longer body, a new handshake is cheaper.
+/// If the stated length of the body of a redirect or an error is not above this, the body is read to its end.
+/// The connection can then be used again. For a longer body, a new handshake is cheaper. A body of unknown
+/// length may be longer.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// The number of bytes of the body of a redirect or an error that are kept. They may contain the reason for a
-/// refusal.
+/// The highest number of bytes of the body of a redirect or an error that are kept. They may contain the
+/// reason for a refusal.
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// The longest time for reading the body of a redirect or an error.
@@ -122,8 +123,9 @@ impl HttpResponse {
         self.body
     }
 
-    /// Reads a short body to its end, so that the connection can be used again. The connection of a long
-    /// body is closed. Returns the first bytes of the body, and false if it is known that these are all.
+    /// Reads a short body to its end, so that the connection can be used again. A body that is long or of
+    /// unknown length is not read, and its HTTP/1.1 connection is closed. Returns the first bytes that were
+    /// read, and false if it is known that these are the whole body.
     pub(super) async fn discard(mut self) -> (Vec<u8>, bool) {
         let (mut first, mut is_cut) = (Vec::new(), true);
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
@@ -171,7 +173,8 @@ impl HttpBody {
         Ok(())
     }
 
-    /// Closes the connection, because the body broke.
+    /// Gives up the connection, because the body broke. An HTTP/1.1 connection is closed. An HTTP/2
+    /// connection continues for its other requests.
     fn on_break(&mut self) {
         if let Carrier::Http2(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
             stream.on_break();

@@ -2,13 +2,13 @@
 //! The body is decoded while it arrives.
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
-//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length and the
-//! validator are not passed on.
+//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length is not
+//! passed on, and the file cannot be resumed.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
-//! completely, and has the right digests. A body that would become more than a thousand times as large is an
-//! error, so that it cannot fill the disk. Only a few buffers on each side of the decoder, and the window of
-//! the decoder, are in memory. The largest window has 16 MiB (brotli, RFC 7932, section 9.1).
+//! completely, and has the right digests. A body that would become more than [`GROWTH_MOST`] times as large
+//! is an error, so that a few bytes cannot fill the disk. Only a few buffers on each side of the decoder, and
+//! the windows of the codings, are in memory.
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};

@@ -28,8 +28,8 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The highest number of addresses whose failures are remembered. If an address is no longer remembered, one
-/// more attempt may fail.
+/// The highest number of addresses whose failures are remembered. Each attempt to use a further address may
+/// fail first.
 const FAILED_MOST: usize = 1024;
 
 /// The highest number of hosts for which the kind of their address (public or private) is remembered. A list
@@ -133,7 +133,7 @@ impl Dialer {
     /// Connects to a host and port.
     ///
     /// # Errors
-    /// Returns `dns.unresolved`, or `connect.*` with each address that was tried and its error.
+    /// Returns `dns.unresolved`, or `connect.*`, which names the addresses.
     pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
         self.connect_to(to, self.resolve(to).await?).await
     }
@@ -276,7 +276,8 @@ fn bind_device(_: &TcpSocket, _: &str) -> io::Result<()> {
     Err(io::Error::other("this system cannot use an interface by its name: give one of its addresses"))
 }
 
-/// Returns true for `localhost` and names in it. They are never sent to a DNS server (RFC 6761, section 6.3).
+/// Returns true for `localhost` and names in it. They are not sent to the server for DNS over HTTPS: only the
+/// system resolves them (RFC 6761, section 6.3).
 fn is_this_machine(name: &str) -> bool {
     let name = without_last_dot(name);
     name == "localhost" || name.ends_with(".localhost")

@@ -6,8 +6,8 @@
 //! If no list states its size, it counts as small if the last files of its origin were small, or if an
 //! earlier run had a list of small files from its host. For many small files, one shared connection saves
 //! handshakes. For a large file, such a connection is slow, because all segments would share one congestion
-//! window. If HTTP/2 fails before the head of a response, no file fails, because the same request is sent
-//! over HTTP/1.1.
+//! window. If HTTP/2 fails before the head of a response, and HTTP/1.1 is allowed, no file fails: the same
+//! request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -44,9 +44,9 @@ const SMALL_FILE: u64 = 256 * 1024;
 /// files, the time of one more handshake is worthwhile.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// The highest number of requests at once on an HTTP/2 connection. Further ones are sent over HTTP/1.1. This
-/// many small files fit into the connection's window of 16 MiB, so no file must wait until another one is
-/// read. Servers allow 100 requests or more (RFC 9113, section 6.5.2).
+/// While an HTTP/2 connection has this many requests, further ones are sent over HTTP/1.1, unless the user
+/// asks for HTTP/2 only. This many small files fit into the connection's window of 16 MiB, so no file must
+/// wait until another one is read. Servers should allow 100 requests or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
 /// The highest number of HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up
@@ -306,8 +306,8 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Makes room for one more connection. Returns false if there are too many connections, and all of them
-    /// are in use.
+    /// Makes room for one more connection. Returns false if there are too many connections, and none of them
+    /// was idle for long enough.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;

@@ -25,7 +25,8 @@ const LOGINS_MOST: u32 = 4;
 
 impl Client {
     /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
-    /// server requires one. Returns the response with any status, and the reason if a login was refused.
+    /// server requires one. Returns the response with any status, and the reason if the server required a
+    /// login and accepted none.
     pub(super) async fn exchange(
         &self,
         asking: Asking<'_>,

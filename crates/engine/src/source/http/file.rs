@@ -1,6 +1,7 @@
 //! The file behind one URL: sends requests for it, and follows redirects until a response has the file.
 //!
-//! Invariant: no request is sent to a host whose wait is recorded in [`retry_after`] until the wait is over.
+//! Invariant: no URL is requested while a recorded wait of its host ([`retry_after`]) lasts. A request that
+//! began before continues, for example with a login.
 
 use super::body::HttpResponse;
 use super::{Client, decode, login_gate, proxy, reason, redirect, request, retry_after};
@@ -27,7 +28,7 @@ pub(crate) struct HttpFile {
     given: Given,
     /// The target of the last redirects. Later requests for ranges are sent to this URL.
     resolved: Mutex<Option<Url>>,
-    /// The same file behind the https form of its URL. It takes all requests once the host requires https.
+    /// The same file behind the https form of its URL. It takes all requests while the host requires https.
     secured: OnceLock<Box<HttpFile>>,
 }
 
@@ -94,7 +95,7 @@ impl HttpFile {
         (!is_same).then(|| &**self.secured.get_or_init(file))
     }
 
-    /// Returns the URL from which an earlier run received the file, if the request may be sent to that URL.
+    /// Returns the URL that sent the bytes on the disk, if the request may be sent to that URL.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
@@ -121,7 +122,7 @@ impl HttpFile {
     }
 
     /// Follows redirects from `url` until a response has the file. An error is returned together with true if
-    /// there was a redirect before it.
+    /// it came after a redirect, except the error for too many redirects.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
@@ -289,7 +290,7 @@ impl HttpFile {
                 Error::new(ErrorKind::HttpLater, at, retry_after::not_before(again.unwrap_or_default()))
             }
             Decision::Fail(kind) => Error::new(kind, at, line),
-            // The director records the refusal, and decides what to do.
+            // This decision needs other circumstances. The director makes it.
             Decision::Fewer => Error::new(kind, at, line),
         };
         (error.size, error.http_status) = (size, Some(status));
@@ -313,7 +314,7 @@ fn says_what_it_is(opened: &Opened) -> bool {
 }
 
 /// Returns the facts about a file from the response to a request for its first byte. Returns `None` if the
-/// size is not known.
+/// response is a range of a file of unknown size.
 fn of_first_byte(mut opened: Opened) -> Option<Opened> {
     if let Span::Range(_) = opened.remote.span {
         opened.remote.size?;
@@ -324,8 +325,7 @@ fn of_first_byte(mut opened: Opened) -> Option<Opened> {
     Some(opened)
 }
 
-/// Returns true if an error shows only that the server does not send this range. An empty file has no first
-/// byte.
+/// Returns true if an error may concern only the requested range. An empty file has no first byte.
 fn is_about_ranges(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -358,7 +358,6 @@ fn may_have_expired(kind: ErrorKind) -> bool {
 
 enum Answer {
     Opened(Box<Opened>),
-    /// A redirect.
     Redirect {
         next: Url,
         /// The facts about the file in the redirect.

@@ -1,4 +1,5 @@
-//! Remembers the hosts that are reached over https only (RFC 6797), for all files of a session.
+//! Remembers the hosts that are reached over https only (RFC 6797), for all requests of a
+//! [`Client`](super::Client).
 
 use crate::clock::Clock;
 use downhaul_core::hsts::SecureHosts;

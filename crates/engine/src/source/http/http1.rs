@@ -54,11 +54,11 @@ pub(super) struct Pool {
     idle: Mutex<VecDeque<Connection>>,
     connector: Arc<Connector>,
     alive: Arc<()>,
-    /// The highest number of connections that may exist, busy or idle.
+    /// If more connections than this exist, busy or idle, the oldest idle ones are closed.
     most: usize,
-    /// True once a response had more header lines than hyper accepts by default (100). New connections then
-    /// accept [`LINES_MOST`]. This is not the default, because hyper would then clear 64 KiB of memory for
-    /// each response.
+    /// True once a response could not be parsed. It may have had more header lines than hyper accepts by
+    /// default (100). New connections then accept [`LINES_MOST`]. This is not the default, because hyper
+    /// would then clear 64 KiB of memory for each response.
     many_lines: AtomicBool,
     keeps_heads: bool,
 }
@@ -156,7 +156,7 @@ impl Pool {
         }
     }
 
-    /// Removes the connection of the route that was used last and is still open.
+    /// Takes the idle connection of the route that was used last on this runtime and is still open.
     async fn take_idle(&self, route: &Route) -> Option<Connection> {
         let here = Handle::current().id();
         loop {

@@ -30,8 +30,9 @@ use tokio::time::{Instant, Sleep, timeout_at};
 use tracing::debug;
 use url::Url;
 
-/// The number of bytes that a server may send before they are read. With hyper's default of 2 MiB, a stream
-/// reached only 26 MB/s at a round trip of 80 ms (measured).
+/// The number of bytes that a server may send over a connection before they are read. If only HTTP/2 is
+/// allowed, it may send as many over each stream, and [`UNREAD`] times as many over a connection. With
+/// hyper's default of 2 MiB, a stream reached only 26 MB/s at a round trip of 80 ms (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
 /// If this many streams are unread, they fill the connection's window, and all other streams must wait. The
@@ -43,8 +44,8 @@ const UNREAD: u32 = 4;
 /// that is allowed.
 const HEAD_MOST: u32 = 64 * 1024;
 
-/// A connection is alive if it answers a PING within this time, even if `--timeout` is shorter. The round
-/// trip over a satellite takes 0.6 s, and packets may wait for seconds in queues of the network.
+/// A server has at least this time to answer a PING, even if `--timeout` is shorter. The round trip over a
+/// satellite takes 0.6 s, and packets may wait for seconds in queues of the network.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
 /// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller window would slow down a network of some
@@ -248,8 +249,8 @@ impl Stream {
         write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Becomes ready when the whole connection was silent for too long. The time in which the body is not
-    /// read is not counted.
+    /// Becomes ready when the whole connection was silent for too long, if HTTP/1.1 may be used instead. The
+    /// time in which the body is not read is not counted.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
         if !connection.http1_allowed {
@@ -309,10 +310,10 @@ where
     // too, so the window of a stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
     // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
-    // has at most the bytes of one second.
+    // has at most the bytes of one second, but not less than [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
     // With PINGs at this interval, a dead connection is detected within the same time as a connection that
-    // stalls.
+    // stalls, unless [`PING_LEAST`] is longer.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

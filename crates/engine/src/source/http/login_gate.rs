@@ -1,4 +1,4 @@
-//! Allows only one file at a time to log in to a server.
+//! Limits how many files log in to a server at the same time.
 //!
 //! If redirects lead to the server, the other files wait, and then begin their requests again, since the
 //! server usually sends a cookie for all of them. Such a file waits at most once, so that a login without a
@@ -31,8 +31,8 @@ pub(super) struct Visitor {
 }
 
 impl Gates {
-    /// Waits until the file may log in. Returns true if another file has logged in meanwhile, so that this
-    /// file must begin again.
+    /// Waits until the file may log in. Returns true if the file has waited for another one, and must begin
+    /// again.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.has_waited || visitor.inside.is_some() {
             return false;
@@ -48,7 +48,7 @@ impl Gates {
     }
 
     /// Waits until no other request is at the gate of the server, and holds the gate until the returned value
-    /// is dropped.
+    /// is dropped. If the server has no gate, returns `None` at once.
     pub(super) async fn hold(&self, url: &Url) -> Option<OwnedMutexGuard<()>> {
         Some(self.gate(url)?.lock_owned().await)
     }

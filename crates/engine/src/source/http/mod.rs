@@ -45,7 +45,7 @@ use file::HttpFile;
 use std::sync::Arc;
 use url::Url;
 
-/// The state that all requests of a session share.
+/// The state that all requests of a network share (see [`crate::networks`]).
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,

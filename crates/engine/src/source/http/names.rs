@@ -35,8 +35,8 @@ struct Known {
 }
 
 impl Names {
-    /// Returns the addresses of a host. `look_up` is called if no look-up of the host is running and no
-    /// recent result is kept.
+    /// Returns the addresses of a host. `look_up` is called unless a look-up that began within the last
+    /// minute is running or was successful.
     ///
     /// # Errors
     /// Returns the error of the look-up. It is not kept, so the next call looks the host up again.

@@ -12,10 +12,10 @@ use http::{Request, StatusCode, Uri, Version};
 use http_body_util::Full;
 use url::{Position, Url};
 
-/// A request. The body of a GET is empty.
+/// A request. The body of a plain GET is empty.
 pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 
-/// Builds the request for a URL. All its secrets come from the permit.
+/// Builds the request for a URL. Its headers with secrets and its body come from the permit.
 ///
 /// # Errors
 /// Returns `url.invalid` if the URL or a setting cannot be written as a header.

@@ -1,10 +1,11 @@
 //! Repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them strictly. Bodies
 //! are passed on unchanged, but the bytes between the chunks of the chunked coding (RFC 9112, section 7.1)
-//! are limited. hyper reads the line with the size of such a chunk one byte at a time, and has no limit for
-//! it. Without a limit, one connection could block a thread and delay the timers and signals of the run.
+//! are limited. hyper reads the line with the size of such a chunk one byte at a time, and does not limit its
+//! zeros and blanks. Without a limit, one connection could block a thread and delay the timers and signals of
+//! the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
-//! end of the head are examined. A valid head that arrives in one read is not copied.
+//! end of the head are examined. A valid head that arrives in one read is not copied, unless heads are kept.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -116,7 +117,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
     }
 
     /// Reads the first bytes of a head. If the whole head is there and valid, which is the common case, the
-    /// bytes stay in `buf`.
+    /// bytes stay in `buf`, unless heads are kept.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;

@@ -1,8 +1,8 @@
-//! Records the waits that hosts require (`Retry-After`). Until a recorded wait is over, no request is sent to
-//! the host.
+//! Records the waits that hosts ask for (`Retry-After`, or a quota that is used up). Until a recorded wait is
+//! over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
-//! require a wait, some waits are not recorded.
+//! require a wait, some waits are forgotten.
 
 use crate::clock;
 use crate::trace::RETRY;

@@ -20,8 +20,8 @@ pub(super) struct Route {
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
-    /// True if a document, a server, or a redirect of a host that is not known to be private led to this
-    /// server. The connection must then not lead to a private address.
+    /// True if the connection must not lead to a private address. It is false if there is a proxy, because
+    /// the proxy connects to the server.
     is_guarded: bool,
 }
 

@@ -51,8 +51,8 @@ impl Trust {
     }
 }
 
-/// Returns the TLS settings for the one server that has the key of this certificate. Nothing else in the
-/// certificate is checked.
+/// Returns the TLS settings for the one server that has the key of the first certificate in this file.
+/// Nothing else in the certificate is checked.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, or holds no certificate.
@@ -152,8 +152,8 @@ impl Tls {
     /// Returns the settings for connections to servers that are trusted by these rules.
     ///
     /// # Errors
-    /// Returns `tls.failed` if these settings cannot be made, or `tls.untrusted` if there are no root
-    /// certificates.
+    /// Returns `tls.failed` if these settings cannot be made, or `tls.untrusted` if the root certificates
+    /// cannot be used.
     pub(crate) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = made.get(&trust) {

@@ -40,11 +40,11 @@ use url::{Host, Url};
 /// completely. The constant also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The memory for the read buffers of all connections together. The batches of workers take up to 48 MiB more
-/// (`worker/writer.rs`).
+/// The memory for the read buffers of all connections together, up to 512 connections. The batches of workers
+/// take up to 48 MiB more (`worker/writer.rs`).
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// The smallest limit for a read. So a response head of up to this length can always be read, even with many
+/// The smallest limit for a read. So a response head below this length can always be read, even with many
 /// files at once. Heads of nginx and Apache are far shorter.
 const READ_LEAST: usize = 32 * 1024;
 
@@ -185,7 +185,7 @@ impl Connector {
     /// Connects to the server of the URL, or to the proxy that forwards its requests.
     ///
     /// # Errors
-    /// Returns `dns.unresolved`, `connect.*`, `proxy.*` or `tls.*`.
+    /// Returns why there is no connection.
     pub(super) async fn connect(&self, route: &Route, url: &Url, offer: Offer) -> Result<Transport, Error> {
         let at = show::url(url);
         let server = Endpoint::of(url)

@@ -13,14 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// The User-Agent in requests to a proxy. `--user-agent` is for servers only.
 const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 
-/// The highest number of informational answers (1xx) before the final one. A proxy has no reason to send more
-/// than one.
+/// The highest number of answers that are read, including the final one. A proxy has no reason to send more
+/// than one informational answer (1xx).
 const INFORMATIONAL_MOST: usize = 8;
 
 /// Requests a tunnel to `target` (`host:port`).
 ///
 /// # Errors
-/// Returns `proxy.failed` if there is no valid answer.
+/// Returns `proxy.failed` if there is no valid answer, or `tls.client_refused` if the proxy requires a client
+/// certificate.
 pub(super) async fn request_tunnel(
     socket: &mut Socket,
     tunnel: &Tunnel<'_>,

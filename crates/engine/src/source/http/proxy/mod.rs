@@ -2,8 +2,8 @@
 //! proxy forwards.
 //!
 //! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains
-//! nothing of the request to the server, except the host and port of the server. A response of the proxy is
-//! never treated as a response of the server.
+//! nothing of the request to the server, except the host and port of the server. A response that is known to
+//! come from the proxy is never treated as a response of the server.
 
 mod connect;
 pub(super) mod forward;
@@ -31,7 +31,7 @@ use tracing::debug;
 use url::Host;
 
 /// The highest number of addresses of a server that are tried through a SOCKS5 proxy, if names are resolved
-/// on this machine. Each attempt needs a connection to the proxy, and takes up to `--connect-timeout`.
+/// on this machine. Each attempt needs a new connection to the proxy.
 const ADDRESSES_MOST: usize = 4;
 
 /// A proxy, and the last challenge for which it accepted the login.
@@ -89,7 +89,7 @@ impl Gateway {
         error
     }
 
-    /// Returns true if an error is about the connection to this proxy.
+    /// Returns true if an error is about the TLS connection to this proxy.
     pub(super) fn is_named_by(&self, error: &Error) -> bool {
         error.at == self.proxy.to_string()
     }
@@ -181,7 +181,7 @@ fn kind_of_status(status: u16) -> ErrorKind {
     }
 }
 
-/// Returns a text with the schemes that a proxy accepts, none of which downhaul supports.
+/// Returns a text with the schemes that a proxy accepts. The login cannot be used with any of them.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
@@ -207,7 +207,8 @@ impl Tunnel<'_> {
     /// Opens the tunnel. `dial` makes a new connection to the proxy.
     ///
     /// # Errors
-    /// Returns `proxy.*`, or `dns.unresolved` if the name is resolved on this machine and cannot be found.
+    /// Returns `proxy.*`, an error of `dial`, `tls.client_refused` if the proxy requires a client
+    /// certificate, or `dns.unresolved` if the name is resolved on this machine and cannot be found.
     pub(super) async fn open<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
     where
         F: Future<Output = Result<Socket, Error>>,

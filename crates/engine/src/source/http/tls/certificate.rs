@@ -1,8 +1,8 @@
 //! Reads certificates, and checks the names and the dates of a server certificate that the user gave.
 //!
 //! [`check`] is called only for a certificate that is equal, byte for byte, to one that the user gave. So
-//! this file does not decide which certificates are trusted. `check` refuses a certificate that does not
-//! follow RFC 5280.
+//! this file does not decide which certificates are trusted. `check` refuses a certificate that this file
+//! cannot read.
 
 use downhaul_core::calendar::Date;
 use rustls::CertificateError;
@@ -171,7 +171,7 @@ fn is_called(server: &ServerName<'_>, name: &str) -> bool {
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads a certificate. Returns `None` if it does not follow RFC 5280, section 4.1.
+    /// Reads a certificate. Returns `None` if one of its fields (RFC 5280, section 4.1) cannot be read.
     fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut whole = Der(Der(der).expect(SEQUENCE)?);
         let mut fields = Der(whole.expect(SEQUENCE)?);

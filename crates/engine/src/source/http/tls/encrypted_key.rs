@@ -1,5 +1,6 @@
 //! Decrypts private keys that need a password: PKCS #8 with PBES2 (RFC 5958, section 3; RFC 8018, section
-//! 6.2). `openssl genpkey` and `openssl pkcs8` have written this form by default since version 1.1.
+//! 6.2). Since version 1.1, `openssl genpkey` and `openssl pkcs8` write this form by default if they encrypt
+//! a key.
 //!
 //! Invariant: neither the password nor the key is in an error.
 
@@ -54,7 +55,7 @@ pub(super) fn decrypt(text: &str, password: &Secret) -> Result<PrivateKeyDer<'st
     let der = BASE64_STANDARD.decode(base64).map_err(|_| Undecrypted::Unsupported)?;
     let encrypted = Encrypted::read(&der).ok_or(Undecrypted::Unsupported)?;
     let key = encrypted.decrypt(password.expose().as_bytes()).ok_or(Undecrypted::WrongPassword)?;
-    // A wrong password can leave bytes that end as a key does, with a probability of 1 in 256.
+    // A wrong password can leave bytes that end as a key does, with a probability of about 1 in 256.
     PrivateKeyDer::try_from(key).map_err(|_| Undecrypted::WrongPassword)
 }
 
@@ -110,7 +111,7 @@ impl<'a> Encrypted<'a> {
         Some(Encrypted { prf, salt, iterations, cipher, key_length, iv, data })
     }
 
-    /// Returns the key, or `None` if the password is wrong.
+    /// Returns the key, or `None` if the password is wrong or the data is damaged.
     fn decrypt(&self, password: &[u8]) -> Option<Vec<u8>> {
         let mut key = vec![0; self.key_length];
         pbkdf2::derive(self.prf, self.iterations, self.salt, password, &mut key);

@@ -31,10 +31,11 @@ pub(super) enum Trusted {
 }
 
 impl Trusted {
-    /// Returns the servers that the machine trusts.
+    /// Returns the servers that the machine trusts, or those that `webpki_roots` trusts if the machine has no
+    /// root certificates.
     ///
     /// # Errors
-    /// Returns `tls.untrusted` if there are no root certificates.
+    /// Returns `tls.untrusted` if the root certificates cannot be used.
     pub(super) fn by_machine(provider: &Arc<CryptoProvider>) -> Result<Trusted, Error> {
         if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
             return Ok(Trusted::Machine(Arc::new(verifier)));
@@ -119,7 +120,7 @@ impl std::error::Error for Refused {}
 impl std::error::Error for NotPinned {}
 
 impl ServerCertVerifier for Verifier {
-    /// The errors contain the refused certificate.
+    /// The errors about certificates that can be read contain [`Facts`].
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
