@@ -79,7 +79,7 @@ impl ChecksumDiscovery {
         ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// Returns true if the settings request neither lists nor signatures.
+    /// Returns true if the settings request neither lists nor signatures, or if nothing is verified.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -147,8 +147,8 @@ impl ChecksumDiscovery {
     /// Adds the digests of a file that are in the given list. Returns true if the list is signed.
     ///
     /// # Errors
-    /// Returns an error if the list cannot be fetched, or does not name the file although the settings
-    /// require it.
+    /// Returns an error if the list cannot be fetched, if it does not name the file although the settings
+    /// require it, or if a line that seems to name the file cannot be read and no other digest is known.
     async fn look_in_given(
         &self,
         spec: &Job,
@@ -256,9 +256,9 @@ impl ChecksumDiscovery {
         Ok(None)
     }
 
-    /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers are sent
-    /// with that request only if a URL that the user gave has the same origin. `spec` is the first job that
-    /// needs the list.
+    /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers and logins
+    /// that are not for a named host are sent with that request only if a URL that the user gave has the same
+    /// origin. `spec` is the first job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
@@ -317,8 +317,8 @@ impl ChecksumDiscovery {
 }
 
 impl List {
-    /// Returns the digests of the file that has one of these names. `single` is true if the run has no other
-    /// file.
+    /// Returns the digests of the file that has one of these names. `single` is true if a digest without a
+    /// name can only be that of this file.
     ///
     /// # Errors
     /// Returns why the list contains no such digest, in words for the user.

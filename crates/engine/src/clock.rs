@@ -1,4 +1,4 @@
-//! Provides the only clock of the engine, and its random numbers.
+//! Provides the only clock of the engine, and random numbers.
 //!
 //! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
 
@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Measures the time since the start of the session.
+/// Measures the time since it was started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
@@ -46,7 +46,7 @@ pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Returns a random number. The system seeds it, so two machines never have the same numbers.
+/// Returns a random number. The system seeds it, so different machines get different numbers.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
 }

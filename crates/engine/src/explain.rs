@@ -43,7 +43,7 @@ pub struct FileStory {
     pub name: String,
     /// The size of the file in bytes.
     pub bytes: u64,
-    /// The time from the first request until the file had its final name.
+    /// The time that the file took, until it had its final name.
     pub took: Duration,
     /// The highest number of connections at once.
     pub connections: usize,
@@ -179,10 +179,9 @@ pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize)
     spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
-/// Returns what limited a file, as far as the client can see that. `capped` is true if there is a
-/// `--limit-rate`. `named` is the number of connections that the user set. `connections` is the highest
-/// number of connections that the file had at once. `steps` are the changes of the number of connections to
-/// its host.
+/// Returns what limited a file, as far as the client can see that. `capped` is true if the rate is limited.
+/// `named` is the number of connections that the user set. `connections` is the highest number of connections
+/// that the file had at once. `steps` are the changes of the number of connections to its host.
 pub(crate) fn limiter(
     spent: &Spent,
     capped: bool,

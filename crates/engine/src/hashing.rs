@@ -6,8 +6,8 @@
 //! slows down the transfer, and the memory stays small. Bytes that arrive out of order are read back from the
 //! disk later.
 //!
-//! Invariant: every byte is hashed once, in order, and not before it was written. At most one thread hashes a
-//! file.
+//! Invariant: every byte is hashed once, in order, and not before it was written. At most one thread takes
+//! the bytes of a file, and [`Hashers`] may use further ones.
 
 use crate::clock;
 use crate::disk::Part;
@@ -30,8 +30,8 @@ const READ_BACK: u64 = 1024 * 1024;
 /// If workers wait for the hasher during more than this fraction (1/8) of the time, hashing limits the speed.
 const WAITING_SHARE: u32 = 8;
 
-/// If more than this many written bytes are not hashed yet, no further connection is added. At 1.8 GB/s,
-/// SHA-256 takes 20 ms for this many bytes.
+/// If more than this many written bytes were not passed to the hasher yet, no further connection is added. At
+/// 1.8 GB/s, SHA-256 takes 20 ms for this many bytes.
 const BEHIND: u64 = 32 * 1024 * 1024;
 
 /// Bytes that are written with one call.

@@ -1,5 +1,6 @@
 //! Reads and writes the file in which runs remember what they learned about hosts ([`downhaul_core::hosts`]).
-//! The file is read at the start of a run. It is written at the end, if the run learned something new.
+//! The file is read at the start of a run. It is written at the end, if the run learned something new or the
+//! file could not be read.
 //!
 //! Invariant: a reader always finds one complete text. One run at a time replaces the file by a rename, and
 //! keeps what other runs wrote in the meantime. If the file cannot be read or written, the run reports that,
@@ -98,7 +99,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     crate::disk::file::rename(&new, path)
 }
 
-/// Returns the options for a file that only its owner may read.
+/// Returns the options for a file. On Unix, only its owner may read a new one.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);

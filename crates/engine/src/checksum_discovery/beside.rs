@@ -1,8 +1,8 @@
 //! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
 //! Lists are requested one after the other, strong ones before weak ones, until one names the file. Without
-//! the requests for signatures, this needs at most eleven requests for each folder in a run, and three more
-//! for each file that none of these lists names.
+//! the requests for signatures, this needs at most ten requests for each folder in a run, one for each
+//! release in the folder, and three for each file that no strong list of the folder names.
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
 //! is required and no earlier list was signed.
@@ -55,7 +55,7 @@ impl ChecksumDiscovery {
     /// file.
     ///
     /// # Errors
-    /// Returns an error if the signature of a list is wrong.
+    /// Returns an error if the signature of a list is wrong, or if the keys cannot be used.
     pub(super) async fn look_beside(
         &self,
         (url, by): (&Url, GivenBy),
@@ -79,7 +79,7 @@ impl ChecksumDiscovery {
                     findings.notes.push(format!("a checksum list beside the file was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
                         // A failure that may be retried shows that the host has problems. So no further lists
-                        // are requested from this host.
+                        // are requested for this file.
                         break;
                     }
                     continue;

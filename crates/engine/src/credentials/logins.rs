@@ -87,7 +87,7 @@ struct Refusals {
 
 #[derive(Default)]
 struct State {
-    /// The space that was used last is at the end.
+    /// The newest space is at the end.
     spaces: VecDeque<Space>,
     refusals: VecDeque<Refusals>,
     /// How often the nonces were used that belong to no space yet: the origin, the nonce and the count.

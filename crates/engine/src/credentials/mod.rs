@@ -4,9 +4,9 @@
 //! examines the response. If the response has a challenge that can be answered, the request is sent once
 //! more. `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
-//! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store makes permits.
-//! Every secret has the type `Secret`, and only two other modules of the engine read the text of one.
-//! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone.
+//! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store adds secrets
+//! to permits. Every secret has the type `Secret`, and only two other modules of the engine read the text of
+//! one. `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone.
 //! `source::http::tls::encrypted_key` reads the password of a key, which is never sent. So a secret cannot be
 //! sent to another origin by mistake.
 
@@ -267,8 +267,8 @@ impl Store {
     }
 
     /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
-    /// or a login in a URL (as in curl and wget). With `--auth basic`, any login of the given origin is sent
-    /// without a challenge. With `--auth digest`, no login is sent with Basic.
+    /// or a login in a URL (as in curl). With `--auth basic`, any login of the given origin is sent without a
+    /// challenge. With `--auth digest`, no login is sent with Basic.
     ///
     /// # Errors
     /// Returns why a login that must be sent with Basic cannot be sent. The request is not sent without this

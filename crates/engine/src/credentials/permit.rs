@@ -1,7 +1,7 @@
 //! Holds the secrets that one request may carry.
 //!
-//! Invariant: only code in this folder makes a [`Permit`]. The debug form of a permit names the kinds of
-//! secrets and the headers, and contains no values.
+//! Invariant: only code in this folder adds secrets to a [`Permit`]. The debug form of a permit names the
+//! kinds of secrets and the headers, and contains no values.
 
 use super::logins::How;
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an existing file counts as the wanted one only because of a given digest or signature, a record
 //! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is
-//! kept in any case, unless it does not have a given digest.
+//! kept in any case, unless it does not match a given digest or signature.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -87,6 +87,8 @@ impl Places {
     ///
     /// # Errors
     /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
+    /// Returns `digest.*` or `signature.wrong` if a required digest is missing, or if the file does not match
+    /// what was given. Returns `content.*` if the file is a web page or a pointer in place of data.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify(path, wanted, &[])?;
@@ -147,7 +149,8 @@ impl Places {
 
     /// Keeps the existing file if it matches a given digest or if the server's file is the same. Returns
     /// `None` if the file must be fetched, because the existing file is different, or because nothing shows
-    /// that both are the same. An equal size alone is not enough.
+    /// that both are the same. An equal size alone is not enough. Without a response, the server may have to
+    /// be asked.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
@@ -184,8 +187,8 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        // The request contained the recorded validator. The server sent the file nevertheless, so the
-        // validator on the server has changed.
+        // The request contained the recorded validator. A server that ignores conditions states the same
+        // validator again.
         let same_version = match there.file.recognise(&wanted.identity.origins) {
             identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
                 Some(record.validator == remote.validator)
@@ -247,8 +250,8 @@ impl Places {
         )
     }
 
-    /// Checks that an existing file is not a web page under a name that promises data. Such a file is an
-    /// error in every run, even if the server still sends the same page.
+    /// Checks that an existing file is not a web page or a Git LFS pointer under a name that promises data.
+    /// Such a file is an error even if the server still sends the same bytes.
     fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
         let shown = path.to_string_lossy();
         if !promises_data(&shown, wanted.spec, &self.settings) {
@@ -283,7 +286,8 @@ impl Places {
     }
 
     /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
-    /// with its signature. Returns `None` if there was nothing to compare.
+    /// with its signature. Returns `None` if there was nothing to compare, or if nothing is verified in this
+    /// run.
     fn verify(
         &self,
         path: &Path,

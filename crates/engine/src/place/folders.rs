@@ -38,7 +38,7 @@ pub(super) struct Folders {
 /// The names that were in a folder.
 #[derive(Default)]
 struct Seen {
-    /// The hashes of all names, or `None` if the folder could not be read.
+    /// The hashes of all names, or `None` if the folder could not be read or has too many names.
     names: Option<HashSet<u64>>,
     /// The numbers of names such as `name (1).ext`, by the hash of the name without the number.
     numbers: HashMap<u64, Vec<u32>>,
@@ -98,8 +98,8 @@ impl Folders {
         path.parent().is_some_and(|folder| self.seen().contains_key(folder.as_os_str()))
     }
 
-    /// Returns the sorted numbers of existing files whose names are that of `base` with a number. Blocks,
-    /// because this may read the folder.
+    /// Returns the sorted numbers of files and partial files whose names are that of `base` with a number.
+    /// Blocks, because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         // A disk that is not read by folders is asked for one number after the other.
         if self.disk.is_free(base, identity).is_some() {

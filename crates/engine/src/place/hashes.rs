@@ -2,8 +2,8 @@
 //!
 //! Invariant: the entries of a shard are sorted by hash, and no hash has two entries.
 
-/// The number of shards, a power of two. A new entry moves half of the entries of its shard. With ten million
-/// entries, these are 20 KiB, which takes less than a microsecond.
+/// The number of shards, a power of two. On average, a new entry moves half of the entries of its shard. With
+/// ten million entries, these are 20 KiB, which takes less than a microsecond.
 const SHARDS: usize = 4096;
 
 /// When a shard is full, it grows by this fraction (1/8). A hash map doubles instead, and needs the old and

@@ -7,7 +7,8 @@
 //! ([`Settings::releases_names`] has the exception). [`existing`] decides if an existing file is the wanted
 //! one.
 //!
-//! Invariant: existing files are not changed here.
+//! Invariant: the content of existing files is not changed here. If a file is complete, what a killed run
+//! left of it is deleted ([`Disk::tidy`]).
 
 mod existing;
 mod folders;
@@ -111,8 +112,8 @@ impl Places {
         self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
 
-    /// Returns true if a file or a partial file is known to be at the path of a job's file. This reads
-    /// nothing from the disk.
+    /// Returns true if the folder of a job's file was read and the path is not known to be free, or if the
+    /// job has no path. This reads nothing from the disk.
     pub(crate) fn is_occupied(&self, job: JobId, identity: &Identity) -> bool {
         let path = self.taken.of(job);
         path.is_none_or(|path| self.folders.has_read(&path) && !self.folders.is_free(&path, identity))
@@ -140,7 +141,7 @@ impl Places {
         Ok(has_appeared)
     }
 
-    /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks the thread.
+    /// Returns the place of a job's file, if the path is known to be free. Blocks the thread.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;
         self.folders.look_through(&path);
@@ -237,7 +238,8 @@ impl Places {
         self.listed_names().is_some_and(|names| names.may_have(&name))
     }
 
-    /// Returns the names of all jobs of the run, if they are known. No name was forgotten before.
+    /// Returns the names of all jobs of the run, if they are known. Before they are known, no name is
+    /// forgotten.
     fn listed_names(&self) -> Option<&ListedNames> {
         self.settings.listed_names.as_ref()?.get()
     }
@@ -325,7 +327,8 @@ impl Places {
         Some(self.settings.output_of(spec).join(name.as_str()))
     }
 
-    /// Returns a hash of what a job downloads. Of two jobs with the same hash, only one is fetched.
+    /// Returns a hash of what a job downloads. Of two jobs with the same hash and the same name, only one is
+    /// fetched.
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
@@ -333,7 +336,8 @@ impl Places {
         self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), variants))
     }
 
-    /// Returns true if there is a partial file that this job may continue.
+    /// Returns true if there is a partial file that this job may continue. With [`Resume::Adopt`] and
+    /// [`Resume::Repair`], this is not examined, and true is returned.
     fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
         match self.settings.resume_of(spec) {
             Resume::Forget => false,

@@ -3,9 +3,9 @@
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
 //! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
-//! responses. There is one exception: with
-//! [`releases_names`](downhaul_core::settings::Settings::releases_names), the paths of a job that has ended
-//! are free again.
+//! responses. The paths of a job that has ended are free again with
+//! [`releases_names`](downhaul_core::settings::Settings::releases_names). The first path of such a job is
+//! also free again if no other job of the list can have it.
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
@@ -33,12 +33,13 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file.
     Same,
-    /// Another job has the path, and the name may not change.
+    /// Another job has the path, or the path is reserved otherwise, and the name may not change or all its
+    /// numbered forms are in use.
     Taken,
 }
 
 /// The reserved paths, as hashes. A million files take 18 MiB. If two different paths have the same hash, the
-/// later file gets a number. With a million files, the probability of that is less than one in a million.
+/// second one counts as taken. With a million files, the probability of that is less than one in a million.
 pub(super) struct ReservedPaths {
     names: Mutex<Names>,
     hasher: RandomState,
@@ -126,7 +127,7 @@ impl ReservedPaths {
         self.names().by.get(&job)?.first().cloned()
     }
 
-    /// Returns true if paths are reserved for more than one job.
+    /// Returns true if paths were reserved for more than one job, or if a path was forgotten.
     pub(super) fn has_several(&self) -> bool {
         let names = self.names();
         // The hash 0 stands for the log and similar files, and for further paths of a job.
@@ -163,8 +164,8 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns true if no other job has this path or the path of one of its side files. `key` is the key of
-    /// the path.
+    /// Returns true if neither this path nor the path of one of its side files is reserved, and if it is not
+    /// the path of a side file of a reserved one. `key` is the key of the path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {

@@ -8,8 +8,8 @@
 //!
 //! - It is a signature of a binary or a text document (5.2.1). For a file, only a binary one counts, because
 //!   a text signature ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no unknown
-//!   critical condition. It states when it was made. That time is not in the future, and the signature has
-//!   not expired since.
+//!   critical condition. It states when it was made. That time is at most a day in the future, and the
+//!   signature has not expired since.
 //! - It was made by the primary key of a given certificate, or by a subkey that the primary key allows to
 //!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
@@ -18,9 +18,9 @@
 //!   not expired, and are the newest ones about the key. A revocation counts with any hash.
 //!
 //! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
-//! the key), revocations by others (5.2.3.23), and revocations that are not in the given file. The time that
-//! a signature states is not checked in other ways. If a key has expired since, its older signatures are
-//! still accepted.
+//! the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that are not in the
+//! given file. The time that a signature states is not checked in other ways. If a key has expired since, its
+//! older signatures are still accepted.
 //!
 //! If there are several signatures, the first one by a given key that meets these conditions must be valid.
 
@@ -365,7 +365,8 @@ fn subkey(
     Ok(Signer::Subkey(key.clone()))
 }
 
-/// Checks all conditions of a signature, but does not verify the signature itself. Returns when it was made.
+/// Checks the conditions of a signature that do not depend on its type or its key, and does not verify the
+/// signature itself. Returns when it was made.
 fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, String> {
     let config = signature.config().ok_or("its version is not known")?;
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {
@@ -401,8 +402,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     }
 }
 
-/// Checks that a key can sign, that its kind is known and not deprecated (as DSA is: RFC 9580, section 9.1),
-/// and that it is long enough.
+/// Checks that a key can sign, that its kind is known and is not DSA, which is deprecated (RFC 9580, section
+/// 9.1), and that it is long enough.
 fn strong(key: &impl KeyDetails) -> Result<(), String> {
     let strong = match key.public_params() {
         PublicParams::RSA(params) => {
