@@ -80,7 +80,7 @@ pub struct Spent {
 /// What limited the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
-    /// `--limit-rate`.
+    /// A limit of the rate, such as `--limit-rate`.
     Rate,
     /// The time before the first byte was longer than the time after it.
     FirstByte,
