@@ -60,8 +60,8 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The head is longer than [`BYTES_MOST`].
-pub const TOO_LONG: Refused = Refused("its head is longer than 256 KiB");
+/// The head is longer than [`BYTES_MOST`], or than what the reader keeps in memory.
+pub const TOO_LONG: Refused = Refused("its head is too long");
 
 /// The head states the end of the body in two ways.
 pub(crate) const TWO_ENDS: Refused = Refused("it has both a Content-Length and a transfer coding");

@@ -8,6 +8,7 @@ use crate::explain::{self, Spent};
 use downhaul_core::error::Error;
 use futures_util::future::{self, BoxFuture};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A source with its first response.
 pub(crate) struct Responded {
@@ -35,5 +36,9 @@ impl Source for Responded {
             }
             None => self.source.open(request),
         }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.source.round_trip()
     }
 }

@@ -12,6 +12,7 @@ use downhaul_core::show;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Checks that a part of a file may be downloaded without verification. Checksum lists and signatures are for
 /// whole files. `name` is the name of the file.
@@ -117,5 +118,9 @@ impl Source for Slice {
             Ok(Opened { remote: self.of_part(remote, is_about, wants_all)?, body })
         }
         .boxed()
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.whole.round_trip()
     }
 }

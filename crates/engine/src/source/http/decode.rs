@@ -12,6 +12,8 @@
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
+use brotli_decompressor::BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW;
+use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, ErrorKind};
@@ -203,7 +205,13 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
         Ok(match coding {
             Coding::Gzip => Box::new(MultiGzDecoder::new(input)),
             Coding::Deflate => deflate(input)?,
-            Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(input, CHUNK)),
+            Coding::Brotli => {
+                let mut decoder = Decompressor::new(input, CHUNK);
+                // Larger windows than the 16 MiB of RFC 7932 are no part of the coding `br`, and take up to 1
+                // GiB of memory.
+                decoder.set_parameter(BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+                Box::new(decoder)
+            }
             Coding::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(input)?;
                 decoder.window_log_max(ZSTD_WINDOW)?;
