@@ -195,12 +195,13 @@ impl Record {
     pub(crate) fn run(mut self, mut events: EventReader) -> Result<Option<String>, String> {
         let path = self.path.clone();
         let taken = self.take_all(&mut events);
+        let what = if taken.is_ok() { "The" } else { "Only the first" };
         let (aside, unknown) = (self.aside.clone(), self.unknown);
         let run = taken.and_then(|()| self.end());
         // After an error, the events are still read, because no new file starts while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         if let Err(e) = run {
-            let kept = aside.map(|aside| format!(". The lines of this run are in {}", aside.display()));
+            let kept = aside.map(|aside| format!(". {what} lines of this run are in {}", aside.display()));
             return Err(cannot_be_written(&path, &e) + &kept.unwrap_or_default());
         }
         if let Some(aside) = aside {

@@ -45,7 +45,7 @@ const NAMES: [&str; 16] = [
 const ENDINGS: [&str; 9] =
     [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3", "_checksums.txt", "-checksum"];
 
-/// The endings of lock files in a folder. A table (`.csv`) is read only if the user names it.
+/// The endings of lock files in a folder. A table (`.csv`) is recognised by its first row.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 
 /// The expected digests of files, by their paths.

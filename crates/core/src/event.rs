@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The reason in the event of a file that was left to another run.
 const LEFT: &str = "another run is working on this file";
 
+/// The reason for a job that another job of the run does.
+const SAME: &str = "is in the list already, from the same URL: it is fetched once";
+
 /// The version of the JSON form. Fields may be added within a version, never removed or changed.
 pub const VERSION: u8 = 1;
 
@@ -350,6 +353,16 @@ impl EventKind {
     /// Returns the event for a file that was left to another run, which is working on it.
     pub fn left_to_other_run(path: impl Into<String>) -> Self {
         EventKind::skipped(Kept { path: path.into(), reason: LEFT.into(), ..Kept::default() })
+    }
+
+    /// Returns the event for a job whose file another job of the run downloads.
+    pub fn same_as_other_job(path: impl Into<String>) -> Self {
+        EventKind::skipped(Kept { path: path.into(), reason: SAME.into(), ..Kept::default() })
+    }
+
+    /// Returns true if a job ended with this event, and its complete file is at its path.
+    pub fn is_complete(&self) -> bool {
+        self.has_nothing_left() && !matches!(self, EventKind::Skipped { reason, .. } if reason == SAME)
     }
 
     /// Returns true if a job ended with this event, and nothing is left to do for it: its file is complete,

@@ -176,6 +176,7 @@ impl Daemon {
         let mut tick = tokio::time::interval(MEASURED_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut beginning = pin!(self.begin());
+        let mut begins = true;
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -186,7 +187,8 @@ impl Daemon {
                     let samples = self.0.session.samples();
                     self.state().measure(&samples);
                 }
-                () = &mut beginning => return,
+                // The session is closed. Its last events are still read.
+                () = &mut beginning, if begins => begins = false,
             }
         }
     }

@@ -86,7 +86,7 @@ impl Tracker {
             },
             EventKind::Skipped { path, reason, .. } => Row {
                 status: "skipped",
-                is_complete: event.kind.has_nothing_left(),
+                is_complete: event.kind.is_complete(),
                 path: Some(path.clone()),
                 reason: Some(reason.clone()),
                 ..Row::default()

@@ -329,6 +329,12 @@ def test_a_file_that_another_run_is_downloading_is_not_ok(server: Server, tmp_pa
     other.stop()
 
 
+def test_a_second_item_with_the_url_of_a_failed_file_is_not_ok(server: Server, tmp_path: Path) -> None:
+    url = server.url("missing")
+    rows = list(downhaul.download([url, url], tmp_path))
+    assert sorted((row.status, row.ok) for row in rows) == [("failed", False), ("skipped", False)], rows
+
+
 def test_a_password_in_a_strange_url_is_not_shown(server: Server, tmp_path: Path) -> None:
     missing = server.url("missing").replace("http://", "http:/me:hush@")
     for url in [missing, missing.replace("/me", "\\me"), "me:hush@h.example/x", "https://me:hush@[/x", "\ud800"]:

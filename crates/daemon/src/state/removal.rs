@@ -101,9 +101,16 @@ impl State {
     }
 
     /// Returns the effects that delete the partial files that a download had before clients changed it. A
-    /// file that a job is writing is kept.
+    /// file that a job is writing, or that another download may continue, is kept.
     pub(super) fn deletions_of_former(&self, entry: &Entry) -> Vec<Effect> {
-        let former = entry.former.iter().map(|former| {
+        if entry.former.is_empty() {
+            return Vec::new();
+        }
+        let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
+        let others = all.flat_map(|sequence| self.queue.iter(sequence));
+        let others = others.filter(|other| other.gid != entry.gid && other.state != entry::State::Complete);
+        let paths: Vec<&PathBuf> = others.filter_map(|other| other.path.as_ref()).collect();
+        let former = entry.former.iter().filter(|former| !paths.contains(&&former.path)).map(|former| {
             let Former { path, uris, options } = former.clone();
             Entry { path: Some(path), uris, options, ..entry.clone() }
         });

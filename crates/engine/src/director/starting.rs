@@ -10,7 +10,7 @@ use crate::session::Added;
 use crate::source::{GivenBy, Slice, Source};
 use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::event::{EventKind, JobId, Kept};
+use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::identity::Identity;
 use downhaul_core::job::{Job, NamedBy};
 use downhaul_core::name::SafeName;
@@ -78,9 +78,7 @@ impl Director {
             Reserved::Same => {
                 let by_url = || SafeName::from_url(&spec.urls[0]).to_string();
                 let path = spec.destination.given_name().unwrap_or_else(by_url);
-                let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                let kept = Kept { path, reason, ..Kept::default() };
-                self.reporter.tell(Some(id), EventKind::skipped(kept).with_extra(&spec.extra));
+                self.reporter.tell(Some(id), EventKind::same_as_other_job(path).with_extra(&spec.extra));
                 self.summary.skipped += 1;
             }
             Reserved::Taken => {

@@ -28,11 +28,11 @@ class File:
     url: str
     """The URL as it was given. In the rows of `Session.files`, it has no secrets."""
     status: Status
-    """``finished``; ``skipped``, if an existing file was kept, or if another run is working on the file
-    (``if_locked="skip"``); or ``failed``."""
+    """``finished``; ``skipped``, if an existing file was kept, if another run is working on the file
+    (``if_locked="skip"``), or if an earlier item has the same URL; or ``failed``."""
     ok: bool = False
-    """True if the complete file is at `path`. False if it failed, or if another run is still working on it
-    (``if_locked="skip"``)."""
+    """True if the complete file is at `path`. False if it failed, if another run is still working on it
+    (``if_locked="skip"``), or if an earlier item has the same URL, whose row then tells how it ended."""
     path: Path | None = None
     """The file. None if it failed."""
     bytes: int | None = None
