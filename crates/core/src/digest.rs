@@ -248,7 +248,8 @@ impl Digest {
 
     /// Reads `ALGORITHM-BASE64`. The name of the algorithm may contain a hyphen too.
     fn from_integrity(text: &str) -> Option<Digest> {
-        text.match_indices('-').find_map(|(at, _)| {
+        // No name has more than three hyphens.
+        text.match_indices('-').take(4).find_map(|(at, _)| {
             let (name, digest) = (text.get(..at)?, text.get(at + 1..)?);
             Digest::from_base64(Algorithm::from_name(name)?, digest)
         })

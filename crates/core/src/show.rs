@@ -185,19 +185,19 @@ fn path_without_secrets(path: &str) -> String {
 }
 
 fn query_without_secrets(query: &str) -> String {
-    let shown = |pair: &str| match pair.split_once('=') {
+    let hidden = |pair: &str| match pair.split_once('=') {
         // The `=` may belong to a URL that the pair contains.
-        Some((key, _)) if holds_a_url_with_secrets(key) => HIDDEN.into(),
-        Some((key, value)) if is_secret(key, value) => format!("{key}={HIDDEN}"),
+        Some((key, _)) if holds_a_url_with_secrets(key) => Some(HIDDEN.to_string()),
+        Some((key, value)) if is_secret(key, value) => Some(format!("{key}={HIDDEN}")),
         // A query without a key may be a token or a URL.
-        _ if is_token(pair) || holds_a_url_with_secrets(pair) => HIDDEN.into(),
-        _ => pair.to_string(),
+        _ if is_token(pair) || holds_a_url_with_secrets(pair) => Some(HIDDEN.to_string()),
+        _ => None,
     };
-    let separated = |part: &str| {
-        let pair = part.trim_end_matches(SEPARATORS);
-        shown(pair) + &part[pair.len()..]
-    };
-    query.split_inclusive(SEPARATORS).map(separated).collect()
+    // A secret may contain `;`, so a pair is looked at as a whole first.
+    let part = |part: &str| hidden(part).unwrap_or_else(|| part.to_string());
+    let parts = |pair: &str| pair.split(';').map(part).collect::<Vec<_>>().join(";");
+    let pair = |pair: &str| hidden(pair).unwrap_or_else(|| parts(pair));
+    query.split('&').map(pair).collect::<Vec<_>>().join("&")
 }
 
 /// Returns true if a part of a query is a token without a name. A token in base64 ends with up to two `=`.
@@ -388,6 +388,9 @@ mod tests {
             ("https://h/get/https://a:b@y/https://u:p@z/", "https://h/get/***"),
             ("https://h/a?dGhpcyBpcyBhIHNlY3JldCB0b2tlbg==", "https://h/a?***"),
             ("https://h/a?file=x;token=abc", "https://h/a?file=x;token=***"),
+            ("https://h/a?password=abc;def", "https://h/a?password=***"),
+            ("https://h/a?cookie=sid=1;jwt2=hush", "https://h/a?cookie=***"),
+            ("https://h/a?next=https://u:pa;ss@x/", "https://h/a?next=***"),
             ("https://proxy/?https://u:p@x/f?v=1", "https://proxy/?***"),
             ("https://h/get/https://x/y", "https://h/get/https://x/y"),
             ("https://h/a//b?c=d//e", "https://h/a//b?c=d//e"),

@@ -183,7 +183,8 @@ impl Director {
         let Some((mut reports, mut returned)) = self.receivers.take() else { return Summary::default() };
         let (mut batch, mut added, mut more_jobs) = (Vec::new(), Vec::new(), true);
         loop {
-            self.check_limits(more_jobs);
+            let now = self.clock.now();
+            self.check_limits(now, more_jobs);
             let gathers_until = self.gathers_until(more_jobs);
             if gathers_until.is_none() {
                 self.lend();
@@ -198,7 +199,7 @@ impl Director {
             if !more_jobs && is_idle {
                 break;
             }
-            let wake = self.next_wake().into_iter().chain(gathers_until).chain(self.watch_lent()).min();
+            let wake = self.next_wake(now).into_iter().chain(gathers_until).chain(self.watch_lent()).min();
             let timer = self.clock.instant_of(wake.unwrap_or_default());
             let wants_jobs = more_jobs && self.wants_jobs();
             tokio::select! {
@@ -223,8 +224,10 @@ impl Director {
         self.sum_up()
     }
 
-    fn next_wake(&self) -> Option<Duration> {
-        let (now, open) = (self.clock.now(), !self.queue.is_closed());
+    /// Returns the time of the next timer. `now` is the time at which the limits of the run were checked, so
+    /// that a deadline between that check and this call is not missed.
+    fn next_wake(&self, now: Duration) -> Option<Duration> {
+        let open = !self.queue.is_closed();
         let timers = self.running.values().filter_map(|one| one.wake);
         let reader = (open && self.reporter.is_behind()).then(|| now + READER_PATIENCE);
         // The deadline may have passed without effect, if no further file waited.
@@ -370,10 +373,10 @@ mod tests {
         let (reporter, limit) = (Arc::new(Reporter::new(clock)), Arc::new(Limit::new(None)));
         let mut director =
             Director::new(settings, networks, Arc::new(ReadOnlyFiles), reporter, limit, clock, 1);
-        assert_eq!(director.next_wake(), Some(deadline));
+        assert_eq!(director.next_wake(director.clock.now()), Some(deadline));
         tokio::time::advance(deadline).await;
         // No file waits, so the deadline ends nothing.
-        director.check_limits(false);
-        assert_eq!((director.next_wake(), director.summary.reached), (None, None));
+        director.check_limits(director.clock.now(), false);
+        assert_eq!((director.next_wake(director.clock.now()), director.summary.reached), (None, None));
     }
 }

@@ -48,6 +48,9 @@ impl Limit {
     /// Changes the limit, in bytes a second, or removes it.
     pub(crate) fn set(&self, rate: Option<u64>) {
         let mut state = self.state();
+        if state.rate == rate {
+            return;
+        }
         state.rate = rate;
         state.paid = clock::instant();
         self.changed.notify_waiters();

@@ -64,30 +64,34 @@ impl Space {
         path: &Path,
     ) -> Result<(), Error> {
         let (device, needed) = (part.device(), still(&**part, size));
-        let (others, planned) = self.count(job, Growing { part: Arc::downgrade(part), size, needed, device });
-        let others = others.iter().filter_map(|other| Some(still(&*other.part.upgrade()?, other.size)));
-        let needed = others.fold(planned.saturating_add(needed), u64::saturating_add);
-        if let Some(free) = disk.free_space(path).filter(|&free| needed > free) {
-            self.release(job);
+        // No disk is read while the files are locked, because a disk that hangs would stop all others.
+        let others = self.others(job, device);
+        let measured =
+            others.iter().filter_map(|(id, other)| Some((id, still(&*other.part.upgrade()?, other.size))));
+        let measured: BTreeMap<_, _> = measured.collect();
+        let free = disk.free_space(path);
+        let mut all = self.files();
+        all.growing.remove(&job);
+        let others = all.growing.iter().filter(|(_, other)| other.device == device);
+        let others = others.map(|(id, other)| measured.get(id).copied().unwrap_or(other.needed));
+        let planned = all.planned.get(&device).copied().unwrap_or(0);
+        let in_all = others.fold(planned.saturating_add(needed), u64::saturating_add);
+        if let Some(free) = free.filter(|&free| in_all > free) {
             let why = format!(
-                "{needed} bytes are needed for this file and the other unfinished files, and {free} are free"
+                "{in_all} bytes are needed for this file and the other unfinished files, and {free} are free"
             );
             return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
         }
+        all.growing.insert(job, Growing { part: Arc::downgrade(part), size, needed, device });
         Ok(())
     }
 
-    /// Counts a file. Returns the files that were counted before on its disk, and the bytes that a preview
-    /// needs there. Of two files that are counted at the same time, only the second one leaves space for the
-    /// other.
-    fn count(&self, job: JobId, file: Growing) -> (Vec<Growing>, u64) {
+    /// Returns the other files that are counted on a disk. Forgets files that are closed.
+    fn others(&self, job: JobId, device: u64) -> BTreeMap<JobId, Growing> {
         let mut all = self.files();
-        all.growing.remove(&job);
         all.growing.retain(|_, other| other.part.strong_count() > 0);
-        let before = all.growing.values().filter(|other| other.device == file.device).cloned().collect();
-        let planned = all.planned.get(&file.device).copied().unwrap_or(0);
-        all.growing.insert(job, file);
-        (before, planned)
+        let others = all.growing.iter().filter(|(id, other)| **id != job && other.device == device);
+        others.map(|(id, other)| (*id, other.clone())).collect()
     }
 
     /// Releases the space that was reserved for a file that has ended.

@@ -505,7 +505,7 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
             "[host.h]\nconnections = 'auto'\n",
             "c.toml:2: connections: it must be a number in a section for hosts",
         ),
-        ("[host.h]\nheader = '@none'\n", "c.toml:2: -H @none: it cannot be read"),
+        ("[host.h]\nheader = '@none'\n", "c.toml:2: header @none: it cannot be read"),
         (
             "[host.h]\nuser = 'env:A'\n\nbearer = 'env:B'\n",
             "c.toml:4: bearer cannot be set together with user (c.toml:2)",

@@ -66,7 +66,8 @@ fn is_meant(name: &str) -> bool {
 /// Returns the name of the algorithm in a malformed `ALGORITHM-BASE64`, as in Subresource Integrity. A text
 /// such as `md5-sums` or `MD5-Sums` may be the name of a section of a page.
 fn name_in_integrity(part: &str) -> Option<&str> {
-    let mut pairs = part.match_indices('-').map(|(at, _)| (&part[..at], &part[at + 1..]));
+    // No name of an algorithm has more than three hyphens.
+    let mut pairs = part.match_indices('-').take(4).map(|(at, _)| (&part[..at], &part[at + 1..]));
     let (name, _) = pairs.find(|(name, digest)| {
         let has_capital = |text: &str| text.contains(|c: char| c.is_ascii_uppercase());
         let is_hex = digest.len() >= ALONE[0] && digest.bytes().all(|byte| byte.is_ascii_hexdigit());

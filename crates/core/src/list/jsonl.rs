@@ -230,7 +230,8 @@ fn hide(name: &str, value: &mut Value) {
         Value::Object(keys) => keys.iter_mut().for_each(|(name, value)| hide(name, value)),
         Value::Array(all) => all.iter_mut().for_each(|value| hide(name, value)),
         Value::String(text) if has_scheme(text.trim()) => {
-            if let Some(url) = Url::parse(text).ok().filter(show::hides) {
+            let hides = |url: &Url| show::hides(url) || url.fragment().is_some_and(|part| part.contains('='));
+            if let Some(url) = Url::parse(text).ok().filter(hides) {
                 *text = show::url(&url);
             }
         }
@@ -244,6 +245,7 @@ fn is_for_a_secret(name: &str, value: &Value) -> bool {
     // A number of tokens is no secret.
     let is_token = || match value {
         Value::String(text) => text.bytes().any(|byte| !byte.is_ascii_digit()),
+        Value::Object(_) => true,
         _ => false,
     };
     SECRETS.iter().any(|word| bare.contains(word)) || bare.ends_with("token") && is_token()

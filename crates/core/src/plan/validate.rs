@@ -43,7 +43,7 @@ pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Res
         return refuse(ErrorKind::HttpRangeWrong, &sent);
     }
     if remote.coding == known.coding && !remote.can_resume {
-        let why = "the server does not state which version of the compressed file it sends";
+        let why = "the server does not state which version of the file it sends";
         return refuse(ErrorKind::HttpEncoding, why);
     }
     if remote.coding != known.coding {

@@ -18,6 +18,7 @@ use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::run_limits::RunLimits;
 use downhaul_core::show;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// If this many files wait for the user, a host or another run, or are paused, no new file starts. So a user
 /// who was away for a long time has only a limited number of questions to answer.
@@ -27,7 +28,8 @@ pub(super) const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
-    /// Adds a job to the queue and reserves its name. If no job starts any more, the job fails.
+    /// Adds a job to the queue and reserves its name. If no job starts any more, a job that was not done
+    /// before fails.
     pub(super) fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
@@ -36,7 +38,7 @@ impl Director {
         };
         self.reporter.tell(Some(id), queued);
         match job {
-            Ok(spec) if self.queue.is_closed() => {
+            Ok(spec) if self.queue.is_closed() && spec.done.is_none() => {
                 let stopped = Error::new(ErrorKind::RunStopped, "", "");
                 self.fail_unstarted(id, Some(&spec), &stopped);
             }
@@ -94,7 +96,7 @@ impl Director {
     }
 
     /// Starts no more files, if a limit of the run is reached and some files were not started.
-    pub(super) fn check_limits(&mut self, more_jobs: bool) {
+    pub(super) fn check_limits(&mut self, now: Duration, more_jobs: bool) {
         let limits = self.settings.limits;
         let has_more = more_jobs || !self.queue.is_empty() || self.lending.has_waiting();
         if limits == RunLimits::default() || self.queue.is_closed() || !has_more {
@@ -102,7 +104,7 @@ impl Director {
         }
         let coming: u64 = self.running.values().map(|one| one.plan.expected_transfer()).sum();
         let bytes = self.received.saturating_add(coming);
-        if let Some(reached) = limits.reached(self.clock.now(), bytes, self.queue.has_next()) {
+        if let Some(reached) = limits.reached(now, bytes, self.queue.has_next()) {
             self.summary.reached = Some(reached);
             self.start_no_more();
         }
@@ -120,7 +122,7 @@ impl Director {
         }
         while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
             // A limit may be reached by the file that was started last.
-            self.check_limits(false);
+            self.check_limits(self.clock.now(), false);
             let Some((id, spec)) = self.queue.pop() else { return };
             self.start(id, *spec, None);
         }

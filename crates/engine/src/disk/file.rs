@@ -72,11 +72,14 @@ impl Disk for Files {
 
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
-        let first = first_bytes(&usual.journal).unwrap_or_default();
+        let first = first_bytes(&usual.journal);
+        // After a power cut, a new journal may be empty, or have only zeros.
+        let is_cut = first.as_ref().is_some_and(|first| first.iter().all(|&byte| byte == 0));
+        let first = first.unwrap_or_default();
         match journal::read_start(&first) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
             // The journal is damaged or has another format.
-            None if exists(&usual.part) && journal::is_journal(&first) => false,
+            None if exists(&usual.part) && (is_cut || journal::is_journal(&first)) => false,
             // Any other file may belong to the user or to another tool.
             None => !is_ours(&usual.part) && (has_bytes(&usual.journal) || has_bytes(&usual.part)),
         }
