@@ -79,7 +79,7 @@ pub struct Http {
     #[arg(long, value_name = "BROWSER", hide_short_help = true)]
     pub cookies_from_browser: Option<String>,
 
-    /// Write the cookies of --cookies and of servers to FILE at the end of the run
+    /// Write the cookies of --cookies, of a browser and of servers to FILE at the end of the run
     ///
     /// The cookies of --cookie are not written. FILE has the form that --cookies reads, and only you can read
     /// it.

@@ -65,19 +65,6 @@ fn a_download_with_another_url_or_name_leaves_no_partial_file_of_the_former_one(
     change(&gid, &json!({ "options": { "out": "d.bin" }, "paused": false }).to_string());
     daemon.wait_for(&gid, "complete");
     leaves(&["files/b.bin", "files/d.bin"]);
-
-    // Another download continues the former partial file.
-    let gid = begin("e.bin");
-    change(&gid, &json!({ "urls": [new] }).to_string());
-    let other = daemon.add(&old, json!({ "out": "e.bin" }));
-    let has_more =
-        || daemon.status(&other)["completedLength"].as_str()?.parse::<u64>().ok().filter(|n| *n > 2_600_000);
-    assert!(poll(SOON, has_more).is_some());
-    daemon.done("aria2.pause", json!([other]));
-    change(&gid, &json!({ "paused": false }).to_string());
-    daemon.wait_for(&gid, "complete");
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(place.files().contains(&"files/e.bin.part".to_string()), "{:?}", place.files());
 }
 
 #[test]

@@ -91,8 +91,8 @@ impl SegmentLedger {
         self.relieve(now, victim, seconds, length, sends_ranges, sizes)
     }
 
-    /// Returns how another worker can help the `victim`, which needs more time for its segment than any other
-    /// worker. `seconds` is the time in seconds that the victim still needs. `length` is the wanted length of
+    /// Returns how another worker can help the `victim`, which needs the most time of all workers that can be
+    /// helped. `seconds` is the time in seconds that the victim still needs. `length` is the wanted length of
     /// a segment in bytes.
     fn relieve(
         &self,

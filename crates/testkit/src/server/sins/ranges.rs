@@ -81,7 +81,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &headers, &body)
 }
 
-/// Sends up to 1000 bytes more at both ends of every range.
+/// Sends up to 1000 more bytes at each end of every range.
 pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else { return capped(x) };
     let (size, etag) = (x.size, x.etag());

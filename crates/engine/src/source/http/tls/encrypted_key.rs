@@ -111,7 +111,8 @@ impl<'a> Encrypted<'a> {
         Some(Encrypted { prf, salt, iterations, cipher, key_length, iv, data })
     }
 
-    /// Returns the key, or `None` if the password is wrong or the data is damaged.
+    /// Returns the decrypted bytes, or `None` if their padding is wrong. A wrong password or damaged data is
+    /// usually noticed in this way, but not always.
     fn decrypt(&self, password: &[u8]) -> Option<Vec<u8>> {
         let mut key = vec![0; self.key_length];
         pbkdf2::derive(self.prf, self.iterations, self.salt, password, &mut key);
