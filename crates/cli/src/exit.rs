@@ -23,7 +23,7 @@ pub enum Exit {
     /// A file failed verification.
     Mismatch,
     /// A file or a list could not be downloaded (even if the user then chose to skip it), another run was
-    /// working on a file, or the program that reads standard output has ended.
+    /// working on a file, or the program that reads standard output ended too early.
     Failed,
     /// All files are complete.
     Success,
@@ -36,7 +36,7 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
         Exit::Failed,
         1,
         "a file or a list could not be downloaded (even if you then chose to skip it), another run was working \
-         on a file, or the program that reads standard output has ended",
+         on a file, or the program that reads standard output ended too early",
     ),
     (
         Exit::Usage,

@@ -75,7 +75,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         } else {
             paint.show(Style::Failure, word)
         };
-        // The width of the gap does not include the invisible characters of colours.
+        // The gap depends on the word without its colours, which take no space on the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
         if !printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path))) {
             return exit.min(Exit::Failed);

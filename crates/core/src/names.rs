@@ -45,7 +45,7 @@ pub enum Interface {
 pub struct DohServer(Url);
 
 impl Resolve {
-    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]`. The host may be `*`, and an IPv6 address may have brackets. A `+`
+    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`, and an IPv6 address may have brackets. A `+`
     /// before the host is ignored.
     ///
     /// # Errors

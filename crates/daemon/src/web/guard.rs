@@ -90,7 +90,7 @@ fn is_allowed_origin(allowed: &Allowed, origin: &str, host: Option<&str>) -> boo
     if EXTENSIONS.contains(&scheme) {
         return true;
     }
-    // This is the page of the daemon itself. `Host` was checked before.
+    // A page of the daemon itself has the host and port of the request. `Host` was checked before.
     let host = host.and_then(|host| read_host(scheme, host));
     let (Ok(page), Some(host)) = (Url::parse(origin), host) else { return false };
     matches!(scheme, "http" | "https") && page.host() == host.host() && page.port() == host.port()

@@ -24,7 +24,7 @@ pub(super) enum Report {
     Looked(Result<(PathBuf, Place), Error>),
     /// The path of the file was chosen, and its partial file was opened if one is needed.
     Placed(Result<Placement, Error>),
-    /// The file has its final path, or it was made from another file with the same bytes.
+    /// The file is at this final path. It may have been made from another file with the same bytes.
     Published(Result<(String, Option<MadeFrom>), Error>),
     /// The partial file was begun.
     Begun(Result<Generation, Error>),

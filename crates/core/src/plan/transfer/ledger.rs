@@ -108,7 +108,7 @@ impl SegmentLedger {
         let Some(assignment) = self.get_mut(worker) else { return };
         let waited = assignment.silence(now);
         self.latency = if known.is_zero() { waited } else { known.min(waited) };
-        // A source that is slow to respond may also be silent for a while later.
+        // A source that is slow to respond may later also be silent for a while.
         self.patience = waited * 4;
     }
 
