@@ -45,8 +45,8 @@ pub enum Interface {
 pub struct DohServer(Url);
 
 impl Resolve {
-    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`, and an IPv6 address may have brackets. A `+`
-    /// before the host is ignored.
+    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`, and an IPv6 address may have brackets. A
+    /// `+` before the host is ignored.
     ///
     /// # Errors
     /// Returns the required form, in words for the user.
