@@ -66,6 +66,7 @@ fn each_failure_has_one_decision() {
         (error(ErrorKind::NetReset), OnError::Exit, 1, 1, NOTHING_WRITTEN, "stop all"),
         (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, NOTHING_WRITTEN, "next mirror"),
         (error(ErrorKind::HttpLater), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
+        (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, continues, "give up"),
         (error(ErrorKind::FileLocked), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
     ] {
         let mut policy = policy(retries, on_error);
