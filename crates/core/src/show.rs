@@ -4,6 +4,7 @@
 //! Invariant: every URL passes through [`url()`] before it reaches the screen, the log or the events. All
 //! other text from outside passes through [`escaped`] before it reaches the screen or the log.
 
+use crate::job::parse_given;
 use std::borrow::Cow;
 use url::Url;
 
@@ -117,6 +118,16 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
+/// Returns the URL in a text that a user or a client gave, without its secrets. If nothing is hidden, this is
+/// the text. A text that is not a URL is shown as by [`not_a_url`].
+pub fn given(text: &str) -> Cow<'_, str> {
+    match parse_given(text) {
+        Ok((url, _)) if hides(&url) || url.fragment().is_some() => self::url(&url).into(),
+        Ok(_) => text.into(),
+        Err(_) => not_a_url(text).into(),
+    }
+}
+
 /// Returns true if [`url()`] removes anything except the fragment from this URL.
 pub fn hides(whole: &Url) -> bool {
     let mut plain = whole.clone();
@@ -176,6 +187,7 @@ fn path_without_secrets(path: &str) -> String {
         let (parameter, next) = part.split_at(part.find('/').unwrap_or(part.len()));
         match parameter.split_once('=') {
             Some((name, value)) if is_secret(name, value) => format!("{name}={HIDDEN}{next}"),
+            _ if is_token(parameter) => format!("{HIDDEN}{next}"),
             _ => part.to_string(),
         }
     };
@@ -193,9 +205,18 @@ fn query_without_secrets(query: &str) -> String {
         _ if is_token(pair) || holds_a_url_with_secrets(pair) => Some(HIDDEN.to_string()),
         _ => None,
     };
-    // A secret may contain `;`, so a pair is looked at as a whole first.
-    let part = |part: &str| hidden(part).unwrap_or_else(|| part.to_string());
-    let parts = |pair: &str| pair.split(';').map(part).collect::<Vec<_>>().join(";");
+    // A secret may contain `;`, so a pair is looked at as a whole first, and ends with its first secret.
+    let parts = |pair: &str| {
+        let mut shown = Vec::new();
+        for part in pair.split(';') {
+            if let Some(secret) = hidden(part) {
+                shown.push(secret);
+                break;
+            }
+            shown.push(part.to_string());
+        }
+        shown.join(";")
+    };
     let pair = |pair: &str| hidden(pair).unwrap_or_else(|| parts(pair));
     query.split('&').map(pair).collect::<Vec<_>>().join("&")
 }
@@ -388,6 +409,9 @@ mod tests {
             ("https://h/get/https://a:b@y/https://u:p@z/", "https://h/get/***"),
             ("https://h/a?dGhpcyBpcyBhIHNlY3JldCB0b2tlbg==", "https://h/a?***"),
             ("https://h/a?file=x;token=abc", "https://h/a?file=x;token=***"),
+            ("https://h/a?a=1;token=abc;def", "https://h/a?a=1;token=***"),
+            ("https://h/a?x;0123456789abcdef0123456789abcdef", "https://h/a?***"),
+            ("https://h/a;0123456789abcdef0123456789abcdef/b", "https://h/a;***/b"),
             ("https://h/a?password=abc;def", "https://h/a?password=***"),
             ("https://h/a?cookie=sid=1;jwt2=hush", "https://h/a?cookie=***"),
             ("https://h/a?next=https://u:pa;ss@x/", "https://h/a?next=***"),

@@ -25,10 +25,10 @@ export const date = (ms) => new Date(ms).toLocaleString();
 
 /** What a person can do about a failure. The keys are the beginnings of codes. @type {[string, string][]} */
 const ADVICE = [
-  ["http.not_found", "Check the URL. If the file has moved, add its new URL."],
+  ["http.not_found", "Check the URL. If the file has moved, add its new URL as a new download."],
   ["http.gone", "The file was removed from the server. Look for another source."],
   ["http.unauthorized", "The server requires a login: add a header or a login."],
-  ["http.forbidden", "The server refuses this download. The URL may have expired. If so, add its new URL."],
+  ["http.forbidden", "The server refuses this download. The URL may have expired. If so, get a new URL, and add it as a new download."],
   ["http.busy", "The server is overloaded. Try again later."],
   ["http.later", "The server asks for a long wait. Try again later."],
   ["digest", "The file does not have the expected digest. Check the expected digest, or try another URL."],

@@ -7,7 +7,7 @@ use crate::codes;
 use crate::facts::Facts;
 use crate::gid::Gid;
 use crate::options::Options;
-use crate::uri;
+use downhaul_engine::core::show;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -149,7 +149,7 @@ impl Entry {
 
     /// Returns the URLs without their secrets, as clients see them.
     pub fn shown_uris(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.uris.iter().map(|one| uri::shown(one))
+        self.uris.iter().map(|one| show::given(one))
     }
 
     /// Returns true if only a document names this URL of the download.

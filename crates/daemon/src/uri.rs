@@ -5,16 +5,6 @@
 use crate::fault::Fault;
 use downhaul_engine::core::job::parse_given;
 use downhaul_engine::core::show;
-use std::borrow::Cow;
-
-/// Returns a URL without its secrets.
-pub fn shown(uri: &str) -> Cow<'_, str> {
-    match parse_given(uri) {
-        Ok((url, _)) if show::hides(&url) || url.fragment().is_some() => show::url(&url).into(),
-        Ok(_) => uri.into(),
-        Err(_) => show::not_a_url(uri).into(),
-    }
-}
 
 /// Checks the URLs that a client sent for one file, and returns them without blanks around them.
 ///
@@ -29,8 +19,9 @@ pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
 
 fn one(uri: &str) -> Result<String, Fault> {
     let (url, _) = parse_given(uri)?;
+    let in_path = |before: &str| url.path().contains(&format!("{before}{}", show::HIDDEN));
     if url.query().is_some_and(|query| query.contains(show::HIDDEN))
-        || url.path().contains(&format!("={}", show::HIDDEN))
+        || ["=", ";", "/"].into_iter().any(in_path)
     {
         let why = "A secret was left out of the URL";
         return Err(Fault::refused(format!("{why} ({}): send the complete URL.", show::HIDDEN)));
@@ -51,7 +42,7 @@ pub fn meant(mut uris: Vec<String>, known: &[String]) -> Vec<String> {
         }
     }
     for uri in others {
-        if let Some(at) = left.iter().position(|one| shown(one) == **uri) {
+        if let Some(at) = left.iter().position(|one| show::given(one) == **uri) {
             uri.clone_from(left.remove(at));
         }
     }
@@ -70,7 +61,7 @@ mod tests {
             ("http://me:hush@h/a?token=hush&x=1#hush", "http://h/a?token=***&x=1"),
             ("ftp://me:hush@h/?token=hush", "ftp://h/"),
         ] {
-            assert_eq!(shown(uri), expected);
+            assert_eq!(show::given(uri), expected);
         }
         let known = ["http://me:hush@h/a".to_string()];
         assert_eq!(
@@ -82,7 +73,9 @@ mod tests {
         assert_eq!(meant(shown.into(), &two), ["http://h/a?token=1", "http://h/a?token=2"]);
         assert_eq!(meant(vec!["http://h/b".into()], &two), ["http://h/b"]);
         assert_eq!(checked(vec![" http://h/a\n".into()]).expect("a URL"), ["http://h/a"]);
-        for wrong in ["", " ", "ftp://h/", "http://", "http://h/?token=***"] {
+        for wrong in
+            ["", " ", "ftp://h/", "http://", "http://h/?token=***", "http://h/a;***", "http://h/get/***"]
+        {
             assert!(checked(vec![wrong.into()]).is_err(), "{wrong}");
         }
     }

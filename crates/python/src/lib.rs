@@ -19,7 +19,7 @@ mod threads;
 mod wait;
 
 use downhaul_engine::Error;
-use downhaul_engine::core::{job, show};
+use downhaul_engine::core::show;
 use pyo3::prelude::*;
 
 pyo3::import_exception!(downhaul._errors, DownloadError);
@@ -33,8 +33,7 @@ fn exception(error: &Error) -> PyErr {
 /// Returns a URL, as it was given, without the parts that may be secret.
 #[pyfunction]
 fn shown_url(url: &str) -> String {
-    let shown = job::parse_given(url).map_or_else(|_| show::not_a_url(url), |(url, _)| show::url(&url));
-    show::escaped(&shown).into_owned()
+    show::escaped(&show::given(url)).into_owned()
 }
 
 #[pymodule]

@@ -126,7 +126,7 @@ pub enum Sync {
 pub enum OnError {
     /// Ask on the terminal, while other files continue
     Ask,
-    /// Try again if the failure may pass, after a pause that grows with each retry
+    /// Try again if the failure may be temporary, after a pause that grows with each retry
     Retry,
     /// Give up this file, and continue with the others
     Skip,

@@ -61,10 +61,6 @@ pub fn is_plain(bytes: &[u8]) -> bool {
 /// Returns the bytes after the end of the line at the beginning of `bytes`. Returns `None` if the line has a
 /// control character, or another end than CR and LF.
 fn after_line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|&byte| byte == b'\r')?;
-    let (line, rest) = bytes.split_at(end);
-    // All bytes are looked at, because the compiler then checks many at once.
-    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
-    let has_control = line.iter().fold(false, |has, &byte| has | is_control(byte));
-    if has_control { None } else { rest.strip_prefix(b"\r\n") }
+    let end = bytes.iter().position(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)?;
+    bytes.get(end..)?.strip_prefix(b"\r\n")
 }

@@ -230,9 +230,8 @@ fn number(text: &str) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::text::LONGEST_LINE;
+    use crate::list::text::{Cut, LONGEST_LINE};
     use proptest::prelude::*;
-    use std::io;
 
     fn read(text: &str) -> Vec<(u64, Result<Job, String>)> {
         Entries::new(text.as_bytes(), Addresses::default())
@@ -325,12 +324,6 @@ mod tests {
 
     #[test]
     fn the_last_job_of_a_list_that_is_cut_off_is_unreadable() {
-        struct Cut;
-        impl Read for Cut {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::UnexpectedEof.into())
-            }
-        }
         for text in ["http://h/a\n  out=a\n", "http://h/a\n  split=many\n"] {
             let all: Vec<AtLine> = Entries::new(text.as_bytes().chain(Cut), Addresses::default()).collect();
             let [(1, Err(error))] = &all[..] else { panic!("{all:?}") };

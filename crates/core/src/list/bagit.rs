@@ -63,9 +63,8 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::text::LONGEST_LINE;
+    use crate::list::text::{Cut, LONGEST_LINE};
     use proptest::prelude::*;
-    use std::io;
 
     #[test]
     fn the_lines_of_a_bag_are_read() {
@@ -106,15 +105,6 @@ mod tests {
         let all: Vec<AtLine> = jobs(cut, Addresses::default()).collect();
         let [(1, Ok(_)), (2, Err(error))] = &all[..] else { panic!("{all:?}") };
         assert_eq!(error.kind, ErrorKind::ListUnreadable);
-    }
-
-    /// A text that ends too early.
-    struct Cut;
-
-    impl Read for Cut {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
     }
 
     proptest! {

@@ -126,7 +126,7 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
         job.size = size.and_then(|size| size.as_u64().or_else(|| size.as_str()?.trim().parse().ok()));
         if !is_absolute(id) {
             // The identifier is a URI, in which blanks are encoded.
-            job.destination = destination(&unescaped(without_query(id)))?;
+            job = named(job, &unescaped(without_query(id)), id.contains('?'))?;
         }
         let digests = jsonl::take_digests(&mut Map::clone(keys), &mut job, "the RO-Crate");
         digests.map_err(|error| Error { kind: ErrorKind::ListFile, at: shown(id), ..error })?;
@@ -144,8 +144,8 @@ fn first_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns a job for an absolute URL, or for a path that is relative to the document. A relative path without
-/// its query is also the name of the file.
+/// Returns a job for an absolute URL, or for a path that is relative to the document, which is also the name
+/// of the file ([`named`]).
 fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
     let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {
@@ -156,7 +156,7 @@ fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
             addresses.base().ok_or_else(|| Error::new(ErrorKind::UrlInvalid, shown(address), lacks))?;
         let invalid = |e: url::ParseError| Error::new(ErrorKind::UrlInvalid, shown(address), e.to_string());
         let url = parse_url(base.join(address).map_err(invalid)?.as_str())?;
-        Job::new(url).with_destination(destination(without_query(address))?)
+        named(Job::new(url), without_query(address), address.contains('?'))?
     };
     job.named_by = NamedBy::Document;
     Ok(job)
@@ -176,20 +176,25 @@ fn without_query(address: &str) -> &str {
     address.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// Returns the destination for a relative path. If only a query was given, the server or the URL gives the
-/// name.
-fn destination(path: &str) -> Result<Destination, Error> {
+/// Gives the file of a job the name in a relative path. Several files may have the same path and differ only
+/// in their queries. So with a query, only the folder is used, and the server or the URL gives the name.
+fn named(mut job: Job, path: &str, has_query: bool) -> Result<Job, Error> {
     let path = path.trim_start_matches("./");
-    if path.is_empty() {
-        return Ok(Destination::Server);
-    }
-    let name = SafeName::from_publisher(path);
-    name.map(Destination::Name).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
+    let safe = |path: &str| {
+        SafeName::from_publisher(path).map_err(|why| Error::new(ErrorKind::NameUnsafe, path, why))
+    };
+    (job.destination, job.folder) = match path.rsplit_once('/') {
+        Some((folder, _)) if has_query => (Destination::Server, Some(safe(folder)?)),
+        None if has_query || path.is_empty() => (Destination::Server, None),
+        _ => (Destination::Name(safe(path)?), None),
+    };
+    Ok(job)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Naming;
     use proptest::prelude::*;
     use url::Url;
 
@@ -265,12 +270,18 @@ mod tests {
             let error = all.remove(0).expect_err(document).to_string();
             assert!(!error.contains("hush"), "{error}");
         }
-        let document = r#"{"resources":[{"path":"d/a.csv?token=hush"},{"path":"?id=5"}]}"#;
-        let names: Vec<String> =
-            read(document, "https://h/get").into_iter().map(|(_, name, ..)| name).collect();
-        assert_eq!(names, ["d/a.csv", ""]);
-        let document = r#"{"@graph":[{"@id":"a%20b.csv?token=hush#x","@type":"File"}]}"#;
-        assert_eq!(read(document, "https://h/")[0].1, "a b.csv");
+        for (document, expected) in [
+            (r#"{"resources":[{"path":"d/a.csv?token=hush"}]}"#, "d/a.csv"),
+            (r#"{"resources":[{"path":"?id=5"}]}"#, "get"),
+            (r#"{"@graph":[{"@id":"a%20b.csv#x","@type":"File"}]}"#, "a b.csv"),
+            (r#"{"@graph":[{"@id":"d/a%20b.csv?token=hush#x","@type":"File"}]}"#, "d/a b.csv"),
+        ] {
+            let addresses = Addresses::new(Vec::new(), Url::parse("https://h/get").ok());
+            let job = jobs(document.as_bytes(), &addresses).expect("a document").remove(0).expect("a job");
+            let name = Naming::default().name_for(&job, None).expect("a name");
+            assert_eq!(name.as_str(), expected, "{document}");
+            assert_eq!(job.destination == Destination::Server, document.contains('?'));
+        }
     }
 
     #[test]

@@ -211,6 +211,17 @@ fn add_unit(high: &mut Option<u16>, unit: u16, into: &mut Vec<u8>) {
     }
 }
 
+/// A text that ends too early.
+#[cfg(test)]
+pub(super) struct Cut;
+
+#[cfg(test)]
+impl Read for Cut {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod table;
 pub use table::{Kind, Scope, TABLE, row};
 
 use crate::fault::Fault;
-use crate::uri;
+use downhaul_engine::core::show;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
@@ -237,7 +237,7 @@ fn is_url(name: &str) -> bool {
 
 /// Returns the value of an option as clients see it.
 fn shown<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
-    if is_url(name) { uri::shown(value) } else { value.into() }
+    if is_url(name) { show::given(value) } else { value.into() }
 }
 
 /// Returns the value of an option as a text, or `None` if the client sent `null`.

@@ -281,7 +281,7 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
 
 /// Returns true if a path still leads to this file. If another run has finished or removed the file before it
 /// was locked here, a file at the path belongs to a third run.
-fn is_still_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_still_at(file: &File, path: &Path) -> bool {
     file.metadata().and_then(|meta| platform::is_at(file, &meta, path)).unwrap_or(false)
 }
 

@@ -7,7 +7,7 @@
 //! Invariant: while a run shares the lock of the set, the locked file states its number of shards. The file
 //! is written only under an exclusive lock, which a run holds only at its start and at its end.
 
-use crate::disk::file::{LockState, lock_state, open_and_lock, remove};
+use crate::disk::file::{LockState, is_still_at, lock_state, open_and_lock, remove};
 use crate::disk::{failure, platform};
 use downhaul_core::containers::Numbers;
 use downhaul_core::error::{Error, ErrorKind};
@@ -155,6 +155,5 @@ fn attempt(state: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error
 /// Tries to lock the set for this run only. Returns true if this run has the lock, and the path still leads
 /// to the locked file.
 fn is_exclusive(file: &File, path: &Path) -> bool {
-    lock_state(file.try_lock(), path).is_ok_and(|state| state == LockState::Ours)
-        && file.metadata().is_ok_and(|meta| platform::is_at(file, &meta, path).unwrap_or(false))
+    lock_state(file.try_lock(), path).is_ok_and(|state| state == LockState::Ours) && is_still_at(file, path)
 }

@@ -137,7 +137,7 @@ impl HttpFile {
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
         let mut is_guarded = starts_guarded;
         let (mut hops, mut said, mut redirects) = (0, None, Vec::new());
-        let mut visitor = login_gate::Visitor::default();
+        let mut visitor = login_gate::Visitor::new();
         loop {
             let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, &request));
             if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
