@@ -1,10 +1,29 @@
 //! The `downhaul` program. All of its code is in the library, so that the demo and the tests can call it.
+//! Only the allocator is chosen here.
+
+use libmimalloc_sys::{_mi_option_last, mi_option_set, mi_option_t, mi_option_use_numa_nodes};
 
 /// Memory is often allocated by one thread and freed by another. With this allocator, 10,000 small files take
 /// 8 % less time and 10 % less processor time than with the allocator of glibc 2.36.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The option that says for how many milliseconds mimalloc keeps freed memory. `libmimalloc_sys` names only
+/// the next one. The number of all options shows that `mimalloc.h` has the same list as when this was
+/// written.
+const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
+const _: () = assert!(_mi_option_last == 47);
+
 fn main() -> std::process::ExitCode {
+    keep_no_freed_memory();
     downhaul::main_with(std::env::args_os())
+}
+
+/// Makes mimalloc return freed memory to the system at once. By default, version 3 keeps it for a second or
+/// longer. So a Parquet list of ten million rows took 76 MiB of memory in its first 15 s, and takes 60 MiB.
+/// A CSV list took 42 MiB, and takes 36. Small files take as much processor time as before.
+#[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
+fn keep_no_freed_memory() {
+    // SAFETY: this only stores a number in a table, and no other thread runs yet.
+    unsafe { mi_option_set(PURGE_DELAY, 0) };
 }

@@ -104,7 +104,7 @@ struct Running {
     /// The URL that answered.
     answered: String,
     validator: Option<String>,
-    /// The number of counted retries.
+    /// The number of counted retries, also those before progress.
     retries: u32,
 }
 
@@ -254,11 +254,16 @@ impl Record {
             }
             EventKind::Retrying { attempt, .. } => {
                 if let Some(running) = self.running.get_mut(&job) {
-                    running.retries = running.retries.max(*attempt);
+                    // The attempts begin again at 1 after progress. They are 0 if no retry is counted.
+                    running.retries = running.retries.saturating_add(u32::from(*attempt > 0));
                 }
             }
             EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. } => {
                 let Some(running) = self.running.remove(&job) else { return };
+                // The other job writes the line of this file.
+                if event.kind.is_of_other_job() {
+                    return;
+                }
                 let Some(entry) = self.entry(running, event) else { return };
                 let is_skipped = entry.status == Some(Status::Skipped);
                 self.unknown += u64::from(is_skipped && !entry.has_strong_digest());
@@ -300,7 +305,7 @@ impl Record {
                 extra: extra.clone(),
                 ..entry
             },
-            EventKind::Failed { error: Failure { code, http_status, .. }, retries, extra, .. } => Entry {
+            EventKind::Failed { error: Failure { code, http_status, .. }, extra, .. } => Entry {
                 status: Some(Status::Failed),
                 path: named.clone(),
                 error: Some(code.clone()),

@@ -279,6 +279,8 @@ pub(crate) fn resolve(
         .chain(&args.existing.archive)
         .chain(&args.options.failure.failed)
         .chain(&args.options.http.save_cookies)
+        // A long list is read again during the run.
+        .chain(&args.output.input)
         .cloned()
         .collect();
     Ok((settings, output))

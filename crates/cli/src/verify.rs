@@ -121,6 +121,10 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     }
 }
 
+fn is_metalink(list: &Path) -> bool {
+    list.extension().is_some_and(|ending| ending == "meta4" || ending == "metalink")
+}
+
 /// Returns the digests that the files must have. The second value is true if `what` is a single list that
 /// also has URLs.
 fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
@@ -129,6 +133,10 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         let has_urls = read(what, folder, &mut wanted);
         let has_urls = has_urls.map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
         return match wanted.is_empty() {
+            true if is_metalink(what) => Err(format!(
+                "{} is a Metalink document. downhaul repair verifies its files, and fetches wrong parts again",
+                what.display()
+            )),
             true => Err(format!("no line of {} has a digest", what.display())),
             false => Ok((wanted, has_urls)),
         };

@@ -23,7 +23,7 @@ use std::time::Duration;
 const LEFT: &str = "another run is working on this file";
 
 /// The reason for a job that another job of the run does.
-const SAME: &str = "is in the list already, from the same URL: it is fetched once";
+const SAME: &str = "is given twice, with the same URL: it is fetched once";
 
 /// The version of the JSON form. Fields may be added within a version, never removed or changed.
 pub const VERSION: u8 = 1;
@@ -360,9 +360,14 @@ impl EventKind {
         EventKind::skipped(Kept { path: path.into(), reason: SAME.into(), ..Kept::default() })
     }
 
+    /// Returns true if the job was skipped because another job of the run downloads the file.
+    pub fn is_of_other_job(&self) -> bool {
+        matches!(self, EventKind::Skipped { reason, .. } if reason == SAME)
+    }
+
     /// Returns true if a job ended with this event, and its complete file is at its path.
     pub fn is_complete(&self) -> bool {
-        self.has_nothing_left() && !matches!(self, EventKind::Skipped { reason, .. } if reason == SAME)
+        self.has_nothing_left() && !self.is_of_other_job()
     }
 
     /// Returns true if a job ended with this event, and nothing is left to do for it: its file is complete,

@@ -154,16 +154,17 @@ impl Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
         }
-        // If the limit of connections is found again within a day, it keeps its date. With a new
-        // date each time, a host that is used every hour would never get one more connection.
-        let is_same_limit = |at: &u64| {
-            age(*at, now) <= FRESH && self.connections == learned.connections && learned.requests.is_none()
-        };
+        // If the limit of connections is found again within a day, and the host was not found to accept fewer
+        // requests, the date stays. With a new date each time, a host that is used every hour would never get
+        // one more connection.
+        let is_lower = learned.requests.is_some_and(|rate| self.requests.is_none_or(|old| rate < old));
+        let is_same = learned.connections.is_none_or(|most| self.connections == Some(most));
+        let keeps_date = |at: &u64| age(*at, now) <= FRESH && is_same && !is_lower;
         let rounded = |rate: f64| (rate * 100.0).round() / 100.0;
         Entry {
             connections: learned.connections.or(self.connections),
             requests: learned.requests.or(self.requests).map(rounded),
-            at: self.at.filter(is_same_limit).or(Some(seconds(now))),
+            at: self.at.filter(keeps_date).or(Some(seconds(now))),
             ..self
         }
     }

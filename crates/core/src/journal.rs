@@ -1,8 +1,8 @@
-//! The journal of a partial file, `NAME.part.journal`. It records which file is being downloaded, and which
+//! The journal of a partial file, `NAME.part.journal`. It says which file is being downloaded, and which
 //! of its bytes were written to the disk.
 //!
-//! A journal is a line that names its format, followed by records that are only appended. Each record has its
-//! length and a CRC of its own. The first record is a [`Start`]. A damaged or incomplete record ends the
+//! A journal is a line that names its format, followed by entries that are only appended. Each entry has its
+//! length and a CRC of its own. The first entry is a [`Start`]. A damaged or incomplete entry ends the
 //! journal, and everything before it is used.
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
@@ -22,11 +22,11 @@ const FORMAT: &[u8] = b"downhaul journal 3\n";
 /// The beginning of the first line in every format.
 const ANY_FORMAT: &[u8] = b"downhaul journal ";
 
-/// The longest record in bytes. A record is little more than a URL, and servers accept no URL of 64 KiB.
-const LONGEST_RECORD: usize = 256 * 1024;
+/// The longest entry in bytes. An entry is little more than a URL, and servers accept no URL of 64 KiB.
+const LONGEST_ENTRY: usize = 256 * 1024;
 
 /// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
-/// has about 25 MB of records. If a byte of a joined claim is damaged, at most this many bytes are fetched
+/// has about 25 MB of entries. If a byte of a joined claim is damaged, at most this many bytes are fetched
 /// again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
@@ -61,7 +61,7 @@ pub struct Claim {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Record {
+enum Entry {
     Start(Start),
     Claim(Claim),
 }
@@ -96,32 +96,32 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 /// Returns the beginning of a journal.
 pub fn begin(start: &Start) -> Vec<u8> {
     let mut bytes = FORMAT.to_vec();
-    append(&mut bytes, &Record::Start(start.clone()));
+    append(&mut bytes, &Entry::Start(start.clone()));
     bytes
 }
 
-/// Returns the record of a claim, which the caller appends to the journal.
+/// Returns the entry of a claim, which the caller appends to the journal.
 pub fn claim(claim: Claim) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
-    append(&mut bytes, &Record::Claim(claim));
+    append(&mut bytes, &Entry::Claim(claim));
     bytes
 }
 
 /// Returns a new journal with these claims, in which adjacent claims are joined.
 pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     let mut bytes = begin(start);
-    joined(claims).into_iter().for_each(|one| append(&mut bytes, &Record::Claim(one)));
+    joined(claims).into_iter().for_each(|one| append(&mut bytes, &Entry::Claim(one)));
     bytes
 }
 
-/// Reads the start of a journal, and its claims up to the first record that is not a readable claim. Returns
+/// Reads the start of a journal, and its claims up to the first entry that is not a readable claim. Returns
 /// `None` if its format is another one, or if its start is not readable. Claims of no bytes, or of bytes that
 /// the file cannot have, are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
-    let Some(Record::Start(start)) = take(&mut rest) else { return None };
+    let Some(Entry::Start(start)) = take(&mut rest) else { return None };
     let mut claims = Vec::new();
-    while let Some(Record::Claim(claim)) = take(&mut rest) {
+    while let Some(Entry::Claim(claim)) = take(&mut rest) {
         if claim.start < claim.end && start.size.is_none_or(|size| claim.end <= size) {
             claims.push(claim);
         }
@@ -132,8 +132,8 @@ pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
 /// Reads only the start of a journal. Its first [`START_MOST`] bytes are enough.
 pub fn read_start(bytes: &[u8]) -> Option<Start> {
     match take(&mut bytes.strip_prefix(FORMAT)?)? {
-        Record::Start(start) => Some(start),
-        Record::Claim(_) => None,
+        Entry::Start(start) => Some(start),
+        Entry::Claim(_) => None,
     }
 }
 
@@ -144,29 +144,29 @@ pub fn is_journal(bytes: &[u8]) -> bool {
 }
 
 /// The highest number of bytes that [`read_start`] needs.
-pub const START_MOST: usize = LONGEST_RECORD + 64;
+pub const START_MOST: usize = LONGEST_ENTRY + 64;
 
 /// Returns the CRC of two adjacent ranges.
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }
 
-fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // If this record is left out, a later run fetches the bytes again. No other harm is done.
-    let Ok(payload) = postcard::to_stdvec(record) else { return };
+fn append(bytes: &mut Vec<u8>, entry: &Entry) {
+    // If this entry is left out, a later run fetches the bytes again. No other harm is done.
+    let Ok(payload) = postcard::to_stdvec(entry) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
     bytes.extend(crc32c(&payload).to_le_bytes());
     bytes.extend(payload);
 }
 
-/// Removes the next record from the bytes and returns it. Returns `None` if the record is incomplete or
+/// Removes the next entry from the bytes and returns it. Returns `None` if the entry is incomplete or
 /// damaged.
-fn take(rest: &mut &[u8]) -> Option<Record> {
+fn take(rest: &mut &[u8]) -> Option<Entry> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (crc, after) = after.split_first_chunk::<4>()?;
     let length =
-        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|&length| length <= LONGEST_RECORD)?;
+        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|&length| length <= LONGEST_ENTRY)?;
     let (payload, after) = after.split_at_checked(length)?;
     if crc32c(payload) != u32::from_le_bytes(*crc) {
         return None;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_read_up_to_an_incomplete_record() {
+    fn a_journal_is_read_up_to_an_incomplete_entry() {
         let claims = [some(0, 10), some(50, 60), some(10, 20)];
         let mut bytes = begin(&start(Some(100)));
         let mut ends = vec![bytes.len()];

@@ -82,8 +82,8 @@ pub struct Entry {
     /// The time from the first request to the end, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The number of tries: the first one, and the retries that count. After progress, retries may be counted
-    /// from 0 again. It is 0 for a file that was skipped.
+    /// The number of tries in this run: the first one, and all retries that count, also those before
+    /// progress. It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.

@@ -160,7 +160,7 @@ pub struct Settings {
     /// The file in which runs store what they learned about hosts: their limits, and the numbers with which
     /// later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
-    /// Paths that no download may write to, such as the path of the log.
+    /// Paths that no download may write to, such as the paths of the log and of the input lists.
     pub reserved: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
     /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first

@@ -10,7 +10,8 @@ use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::{Session, Settings};
 use std::time::Duration;
 
-/// The most networks at once. Each has connections and certificates of its own.
+/// The highest number of networks ([`Session::add_network`]) that the session has at once. Each has
+/// connections and certificates of its own.
 const MOST: usize = 64;
 
 /// The names of the options that decide how servers are reached.

@@ -23,6 +23,9 @@ const SHARE: u32 = 4;
 /// For example, a slow connection writes ten times a second, and each write takes 30 ms on a remote disk.
 const FULL_SHARE: u32 = 2;
 
+/// Shorter waits are not given as the limit of a file. They may be the time in which other files were served.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 /// The reasons for the duration of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
@@ -82,6 +85,9 @@ pub struct Spent {
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
     Rate,
+    /// The waits before requests were longer than all other stages together. The host limits its requests or
+    /// had asked for a pause, requests had failed, or a checksum list was fetched first.
+    Waits,
     /// The time before the first byte was longer than the time after it.
     FirstByte,
     /// The disk.
@@ -179,10 +185,12 @@ pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize)
     spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
-/// Returns what limited a file, as far as the client can see that. `capped` is true if the rate is limited.
-/// `named` is the number of connections that the user set. `connections` is the highest number of connections
-/// that the file had at once. `steps` are the changes of the number of connections to its host.
+/// Returns what limited a file that took this long, as far as the client can see that. `capped` is true if
+/// the rate is limited. `named` is the number of connections that the user set. `connections` is the highest
+/// number of connections that the file had at once. `steps` are the changes of the number of connections to
+/// its host.
 pub(crate) fn limiter(
+    took: Duration,
     spent: &Spent,
     capped: bool,
     named: Option<usize>,
@@ -193,8 +201,11 @@ pub(crate) fn limiter(
     let before = (spent.name + spent.connect + spent.tls + spent.first_byte) / count;
     let last =
         |why: &[StepReason]| steps.iter().rev().find(|step| why.contains(&step.why)).map(|step| step.why);
+    let stages = before + spent.body + spent.verify + spent.publish;
     if capped {
         Limiter::Rate
+    } else if took.saturating_sub(stages) > stages.max(LONG_WAIT) {
+        Limiter::Waits
     } else if before > spent.body {
         Limiter::FirstByte
     } else if spent.disk / count * SHARE > spent.body {
@@ -258,9 +269,11 @@ mod tests {
         let second = Duration::from_secs(1);
         let spent = Spent { body: second * 10, ..Spent::default() };
         let step = |why| Step { at: second, from: 1, to: 2, goodput: 1.0, why };
-        let of = |spent: &Spent, steps: &[Step]| limiter(spent, false, None, 2, steps);
-        assert_eq!(limiter(&spent, true, None, 1, &[]), Limiter::Rate);
-        assert_eq!(limiter(&spent, false, Some(2), 2, &[]), Limiter::Named);
+        let took = second * 11;
+        let of = |spent: &Spent, steps: &[Step]| limiter(took, spent, false, None, 2, steps);
+        assert_eq!(limiter(took, &spent, true, None, 1, &[]), Limiter::Rate);
+        assert_eq!(limiter(took, &spent, false, Some(2), 2, &[]), Limiter::Named);
+        assert_eq!(limiter(second * 21, &spent, false, Some(2), 2, &[]), Limiter::Waits);
         assert_eq!(of(&Spent { disk: second * 8, ..spent }, &[]), Limiter::Disk);
         assert_eq!(of(&Spent { hash: second * 8, ..spent }, &[]), Limiter::Processor);
         assert_eq!(of(&Spent { first_byte: second * 30, ..spent }, &[]), Limiter::FirstByte);

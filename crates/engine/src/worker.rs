@@ -186,6 +186,11 @@ async fn receive(
                         if writer.take(some) {
                             writer.flush(report).await?;
                         }
+                        // With a rate limit, there are always bytes to read, so the branch below is not
+                        // reached.
+                        if tick.tick().now_or_never().is_some() {
+                            writer.tick(report).await?;
+                        }
                     }
                     watch.was_away(since);
                 }

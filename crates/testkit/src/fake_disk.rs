@@ -233,14 +233,14 @@ impl Part for FakePart {
         }
     }
 
-    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+    fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error> {
         let state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
         if generation == state.0
             && !inner.dark
             && let Some(journal) = inner.files.get_mut(&self.journal)
         {
-            journal.write(journal.bytes.len(), record);
+            journal.write(journal.bytes.len(), entries);
         }
         Ok(())
     }

@@ -170,8 +170,8 @@ pub enum Verify {
     Auto,
     /// Also look for checksum lists beside the file on the server
     Find,
-    /// Require for every file a digest from a checksum list, its URL, a list of URLs or an option (MD5 is
-    /// enough)
+    /// Require a digest for every file: from a checksum list, the URL of the file, a list of URLs or an
+    /// option (MD5 is enough)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,

@@ -147,7 +147,8 @@ pub struct Ending {
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// By default, the run stops then, as after SIGTERM. The exit status is 1, unless all files are complete.
+    /// By default, the run then stops in the same way as after SIGTERM. The exit status is 0 if all files are
+    /// complete, and otherwise that of a run with unfinished files, which is 1 in most cases.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }
@@ -159,8 +160,8 @@ pub struct Verification {
     /// Require this digest (sha256:HEX)
     ///
     /// This option is for a single URL. The algorithm is sha256, sha384, sha512, blake3, blake2b, sha1, md5,
-    /// crc32, crc32c or crc64nvme. The digits alone are read as MD5, SHA-1, SHA-256, SHA-384 or SHA-512,
-    /// depending on their number.
+    /// crc32, crc32c or crc64nvme. Without an algorithm, HEX is read as MD5, SHA-1, SHA-256, SHA-384 or
+    /// SHA-512, depending on its length.
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 

@@ -59,7 +59,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         return Err(Refused::new(FAILED, format!("aria2c: downhaul has no --{name}\n")));
     }
     if options.get("torrent-file").is_some() {
-        return Err(Refused::new(FAILED, "aria2c: downhaul has no BitTorrent\n"));
+        return Err(Refused::new(FAILED, "aria2c: downhaul does not support BitTorrent\n"));
     }
     let is_list = ["input-file", "metalink-file"].iter().any(|name| options.get(name).is_some());
     if given.operands.is_empty() && !is_list && !rpc::is_enabled(options) {

@@ -16,8 +16,8 @@ pub(super) type Pair = (u64, u64);
 /// The bytes of a pair in the file.
 const PAIR: usize = 16;
 
-/// The most pairs in memory, which take 4 MiB. Fewer pairs are sorted without a file.
-const IN_MEMORY: usize = 256 * 1024;
+/// The most pairs in memory, which take 2 MiB. Fewer pairs are sorted without a file.
+const IN_MEMORY: usize = 128 * 1024;
 
 /// The bytes that are written at a time.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;

@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The time that the screen, the log, the JSON output and a running command of `--on-complete` or
-/// `--on-error-run` have to end, if a run is stopped. Ctrl-C must work even if a terminal or a pipe accepts
-/// no bytes.
+/// If a run is stopped, the screen, the log, the JSON output and a running command of `--on-complete` or
+/// `--on-error-run` get this much time to end. Ctrl-C must work even if a terminal or a pipe accepts no
+/// bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run

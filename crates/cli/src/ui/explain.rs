@@ -84,6 +84,9 @@ fn stages(spent: &Spent) -> String {
 fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
+        Limiter::Waits => {
+            "waits before requests; the host limits its requests or asked for a pause, requests failed, or a checksum list came first"
+        }
         Limiter::FirstByte => "the server; the wait for the response was longer than the transfer",
         Limiter::Disk => "the disk",
         Limiter::Processor => "the processor, which computes digests",

@@ -40,7 +40,7 @@ pub(crate) struct Screen<'a> {
     above: Vec<String>,
     /// The lines that are printed at the very end.
     last: Vec<String>,
-    /// The time of the last plain line of each file.
+    /// For each active file, the time of its last plain line, or the time when the file was first seen.
     plain: HashMap<JobId, Duration>,
 }
 

@@ -20,6 +20,17 @@ fn damage(place: &Place, name: &str) {
 }
 
 #[test]
+fn no_download_replaces_a_list_of_the_run() {
+    let (server, place) = (Server::start(), Place::new());
+    let list = format!("{}\n", server.url("named/1000/x?disposition=attachment;filename=list.txt"));
+    place.write("list.txt", &list);
+    let out = place.run(&["-i", "list.txt", "--if-exists", "overwrite"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("list.txt"), Some(list.into_bytes()));
+    assert_eq!(place.files(), ["list (1).txt", "list.txt"]);
+}
+
+#[test]
 fn update_compares_a_given_digest_first_and_downloads_a_file_that_differs() {
     let server = Server::start();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));

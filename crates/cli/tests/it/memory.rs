@@ -91,7 +91,7 @@ fn a_url_that_is_twice_in_a_long_list_is_fetched_once() {
     place.write("list", format!("{url}\n{url}\n{}", comments()));
     let out = place.run(&["-i", "list", "-d", "out", "-v"]);
     place.assert_exact(&out, "out/a", &content("a", 10));
-    assert!(out.stderr.contains("is in the list already"), "{}", out.stderr);
+    assert!(out.stderr.contains("is given twice"), "{}", out.stderr);
     assert_eq!(place.files(), ["list", "out/a"]);
 }
 

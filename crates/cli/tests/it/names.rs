@@ -282,7 +282,10 @@ fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
     assert!(status == 0 && stderr.matches("already exists").count() == 2, "{stderr}");
 
     let (status, stderr) = run("{sha256:.2}/{name}", "none");
-    assert!(status == 2 && stderr.contains("line 2") && stderr.contains("it has no `sha-256`"), "{stderr}");
+    assert!(
+        status == 2 && stderr.contains("line 2") && stderr.contains("its template needs `sha-256`"),
+        "{stderr}"
+    );
     let (status, stderr) = run("../{name}", "none");
     assert!(status == 2 && stderr.contains("a relative path"), "{stderr}");
     place.write("list.csv", format!("url,sha256\n{},{digest}\n", server.url("a/b/one.fq.gz")));

@@ -1,4 +1,4 @@
-//! The lines of `--record`: one for each job, as soon as it has ended, whatever happens to the run.
+//! The lines of `--record`: one for each file, as soon as its job has ended, whatever happens to the run.
 
 use crate::common::{Place, events};
 #[cfg(unix)]
@@ -35,6 +35,21 @@ fn four(place: &Place, server: &Server) -> [&'static str; 2] {
     ];
     place.write("list.jsonl", list.map(|line| line.to_string()).join("\n"));
     ["-i", "list.jsonl"]
+}
+
+#[test]
+fn a_file_that_the_list_has_twice_has_one_line_and_is_not_downloaded_again_under_another_name() {
+    let (server, place) = (Server::start(), Place::new());
+    let named = server.put("/d/named", file());
+    let chosen = server.url("named/1000/x?disposition=attachment;filename=chosen");
+    let list = format!("url,out\n{named},sub/b\n{named},sub/b\n{chosen},\n{chosen},\n");
+    place.write("list.csv", list);
+    let out = place.run(&["-i", "list.csv", "-d", "one", "--record", "all.jsonl"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(lines(&place, "all.jsonl").len(), 2, "{:?}", lines(&place, "all.jsonl"));
+    let files = place.files();
+    let out = place.run(&["-i", "all.jsonl", "-d", "one"]);
+    assert_eq!((out.status, place.files()), (0, files), "{}", out.stderr);
 }
 
 #[test]

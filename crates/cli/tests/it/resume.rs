@@ -76,6 +76,23 @@ fn a_run_is_resumed_after_any_kind_of_end() {
 }
 
 #[test]
+fn a_run_with_a_rate_limit_keeps_what_arrived_before_a_batch_is_full() {
+    for with in [Signal::TERM, Signal::KILL] {
+        let server = Server::start();
+        let place = Place::new();
+        let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&sha256=1"));
+        let args = [url.as_str(), "-o", "f", "-x", "1"];
+        interrupted(&place, &[&args[..], &["--limit-rate", "300k"]].concat(), "f", 200_000, with);
+        let first = recorded(&place, "f")[0];
+        assert!(first.end < ONE_BATCH, "{first:?} was written when a batch was full");
+        let kept = intact(&place, "f");
+        let out = place.run(&[&args[..], &["--progress", "json"]].concat());
+        place.assert_exact(&out, "f", &file());
+        assert_eq!(fetched(&out), SIZE - kept);
+    }
+}
+
+#[test]
 fn the_partial_file_is_found_again_if_the_server_chose_the_name() {
     let server = Server::start();
     let place = Place::new();

@@ -79,10 +79,27 @@ fn after_one_ctrl_c_the_run_waits_a_second_for_its_output_and_explains() {
 fn a_second_ctrl_c_ends_the_run_at_once() {
     let (server, place) = (Server::start(), Place::new());
     let (unread, child) = stopped_while_its_events_are_stuck(&server, &place);
+    // Signals within a tenth of a second count as one.
+    std::thread::sleep(Duration::from_millis(150));
     send(Signal::INT, &child);
     let out = finish(child);
     assert_eq!((out.status, out.stderr.as_str()), (130, ""), "it did not stay to explain");
     drop(unread);
+}
+
+#[test]
+fn a_signal_that_arrives_twice_at_once_as_from_timeout_ends_the_run_like_one() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("slow/9000000/x?rate=100000");
+    let child = place.start(&[&url, "-o", "x", "--failed", "failed.txt"]);
+    place.wait_for_bytes("x.part", SOME);
+    send(Signal::TERM, &child);
+    send(Signal::CONT, &child);
+    send(Signal::HUP, &child);
+    let out = finish(child);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert!(out.stderr.contains("Stopped"), "{}", out.stderr);
+    assert!(place.file("failed.txt").is_some_and(|list| !list.is_empty()));
 }
 
 #[test]

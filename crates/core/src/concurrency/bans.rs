@@ -10,9 +10,10 @@
 //! were added, but not more than an earlier limit. The host gets no request for a while. After that, it gets
 //! one connection until bytes arrive.
 //!
-//! Invariant: a limit is never raised. A limit is removed only if this run found it more than a minute ago,
-//! if the host banned the client only once, if it closed connections but never refused one, and if no ban
-//! lasts.
+//! Invariant: a confirmed limit is never raised or removed. A limit that is not confirmed is removed only if
+//! this run found it more than a minute ago and no ban lasts. The confirmed limit before it then applies
+//! again, if there was one. A limit is not confirmed if the host banned the client only once, and closed
+//! connections but never refused one.
 
 use crate::error::ErrorKind;
 use crate::throttle;
@@ -70,6 +71,14 @@ struct Limit {
     /// True if the host refused more connections, if it banned the client twice, or if an earlier run found
     /// the limit.
     confirmed: bool,
+    /// The confirmed limit before this one.
+    earlier: Option<usize>,
+}
+
+impl Limit {
+    fn confirmed(most: usize) -> Limit {
+        Limit { most: most.max(1), since: Duration::ZERO, confirmed: true, earlier: None }
+    }
 }
 
 /// A ban that has not ended. It ends when a connection that was opened later receives bytes.
@@ -83,8 +92,7 @@ struct Ban {
 impl Bans {
     /// Returns the state at the start of a run. `limit` is the limit that an earlier run found, if any.
     pub(super) fn known(limit: Option<usize>) -> Self {
-        let limit = limit.map(|most| Limit { most: most.max(1), since: Duration::ZERO, confirmed: true });
-        Bans { limit, ..Bans::default() }
+        Bans { limit: limit.map(Limit::confirmed), ..Bans::default() }
     }
 
     /// Records that a connection was opened. `in_use` is the number of connections now. `further` is true if
@@ -139,8 +147,10 @@ impl Bans {
                 self.ban = Some(Ban { since: now, until: now + WAIT.0, waits: 0 });
                 let flowed = self.growth.take().map_or(1, |growth| growth.flowed).max(1);
                 let most = self.limit.map_or(flowed, |limit| limit.most.min(flowed));
-                let was_confirmed = self.limit.is_some_and(|limit| limit.confirmed && limit.most == most);
-                self.limit = Some(Limit { most, since: now, confirmed: was_confirmed || self.count > 1 });
+                let earlier =
+                    self.limit.and_then(|old| if old.confirmed { Some(old.most) } else { old.earlier });
+                let confirmed = self.count > 1 || earlier == Some(most);
+                self.limit = Some(Limit { most, since: now, confirmed, earlier });
                 (self.most, self.most_flowing) = (most, most);
             }
         }
@@ -183,10 +193,15 @@ impl Bans {
         banned.max(noticed)
     }
 
-    /// Removes a limit that may have been an accident ([`ACCIDENT`]). Returns true if there was one.
+    /// Removes a limit that may have been an accident ([`ACCIDENT`]). The confirmed limit before it applies
+    /// again. Returns true if there was an accident.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
-        self.ban.is_none() && self.limit.take_if(|limit| is_old(limit)).is_some()
+        let Some(limit) = self.limit.filter(|limit| self.ban.is_none() && is_old(limit)) else {
+            return false;
+        };
+        self.limit = limit.earlier.map(Limit::confirmed);
+        true
     }
 }
 
@@ -266,17 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_from_an_earlier_run_that_a_broken_connection_shows_again_is_kept() {
-        let mut bans = Bans::known(Some(2));
-        bans.on_opened(SECOND, 1, false);
-        bans.on_first_bytes(SECOND);
-        bans.on_opened(SECOND * 2, 2, true);
-        bans.on_first_bytes(SECOND * 2);
-        bans.on_opened(SECOND * 3, 3, true);
-        bans.on_ban(SECOND * 4, ErrorKind::NetReset);
-        bans.on_first_bytes(SECOND * 6);
-        assert!(!bans.forget_accident(SECOND * 70));
-        assert_eq!(bans.tolerated(), 2);
+    fn a_limit_of_an_earlier_run_stays_after_a_ban_that_may_be_an_accident() {
+        for (known, during) in [(2, 2), (3, 2)] {
+            let mut bans = Bans { limit: Bans::known(Some(known)).limit, ..after_growth() };
+            bans.on_ban(SECOND * 4, ErrorKind::NetReset);
+            bans.on_first_bytes(SECOND * 6);
+            assert_eq!(bans.tolerated(), during);
+            bans.forget_accident(SECOND * 70);
+            assert_eq!((bans.tolerated(), bans.learned()), (known, Some(known)));
+        }
     }
 
     #[test]

@@ -48,8 +48,11 @@ const STEPS_MOST: usize = 64;
 /// stop a connection.
 #[derive(Debug)]
 pub struct Controller {
-    /// The highest target.
+    /// The highest target, according to the user, to refusals and to collapses.
     ceiling: usize,
+    /// The number of connections above which the host bans the client, if it is known. The target is not
+    /// above this number either.
+    tolerated: Option<usize>,
     /// True if the host refused more connections than the ceiling. The ceiling then also applies if the user
     /// set a number.
     limited: bool,
@@ -120,6 +123,7 @@ impl Controller {
     fn starting_at(target: usize, ceiling: usize, may_stop: bool) -> Self {
         Controller {
             ceiling,
+            tolerated: None,
             limited: false,
             target,
             quickly_to: 0,
@@ -181,15 +185,13 @@ impl Controller {
     /// Returns how many more connections a file may have, if other limits allow `most` more. `named` is true
     /// if the user set the number of connections of each file.
     pub fn allowance(&self, most: usize, named: bool) -> Allowance {
-        let limit = match (named, self.limited) {
-            (false, _) => self.target,
-            (true, true) => self.ceiling,
-            (true, false) => usize::MAX,
-        };
+        let refused = if self.limited { self.ceiling } else { usize::MAX };
+        let accepted = refused.min(self.tolerated.unwrap_or(usize::MAX));
+        let limit = if named { accepted } else { self.target };
         let in_use = self.in_use();
         let surplus = if named || !self.may_stop() { 0 } else { in_use.saturating_sub(limit) };
         let worth = limit.saturating_sub(in_use).min(most);
-        let replaces = most > 0 && (!self.limited || in_use < self.ceiling);
+        let replaces = most > 0 && in_use < accepted;
         Allowance { most, worth, replaces, surplus, not_before: self.backoff.not_before() }
     }
 
@@ -256,17 +258,28 @@ impl Controller {
         self.on_broken(now, wait);
         let in_use = self.in_use();
         // If no connection is left, the number of connections was not the reason for the refusal.
-        if in_use > 0 && (deliberate || self.backoff.is_repeated()) && in_use < self.ceiling {
-            self.set_ceiling(now, in_use, true);
+        if in_use > 0 && (deliberate || self.backoff.is_repeated()) && in_use < self.ceiling() {
+            (self.ceiling, self.limited) = (in_use, true);
+            self.ceiling_changed(now);
         }
     }
 
-    /// Sets the highest target, and ends a trial. `limited` is true if the host itself does not accept more
-    /// connections.
-    pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
-        (self.ceiling, self.limited, self.known, self.quickly_to) = (most.max(1), limited, None, 0);
+    /// Sets the number of connections above which the host bans the client, or removes it.
+    pub(super) fn set_tolerated(&mut self, now: Duration, tolerated: Option<usize>) {
+        self.tolerated = tolerated.map(|most| most.max(1));
+        self.ceiling_changed(now);
+    }
+
+    /// Ends a trial, and lowers the target to the ceiling.
+    fn ceiling_changed(&mut self, now: Duration) {
+        (self.known, self.quickly_to) = (None, 0);
         self.end_trial(now);
-        self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
+        self.set_target(now, self.target, 0.0, StepReason::Refused);
+    }
+
+    /// Returns the highest target.
+    fn ceiling(&self) -> usize {
+        self.tolerated.map_or(self.ceiling, |most| most.min(self.ceiling))
     }
 
     /// Makes the present target the ceiling, for a host that becomes slower with more connections. No trial
@@ -277,17 +290,17 @@ impl Controller {
 
     /// Returns true if the target may be raised.
     pub(super) fn may_rise(&self) -> bool {
-        self.target < self.ceiling
+        self.target < self.ceiling()
     }
 
     /// Returns the lowest target to try: one connection for each file, but not more than the ceiling.
     pub(super) fn least(&self) -> usize {
-        self.usage.files.clamp(1, self.ceiling)
+        self.usage.files.clamp(1, self.ceiling())
     }
 
     /// Changes the target, within its limits. The current measurement is dropped.
     pub(super) fn set_target(&mut self, now: Duration, to: usize, goodput: f64, why: StepReason) {
-        let to = to.clamp(1, self.ceiling);
+        let to = to.clamp(1, self.ceiling());
         self.window = None;
         if to != self.target {
             self.record(now, to, goodput, why);
@@ -357,7 +370,7 @@ impl Controller {
         }
         let phase = self.phase;
         self.end_trial(now);
-        (self.target, self.window) = (self.usage.files.min(self.ceiling), None);
+        (self.target, self.window) = (self.usage.files.min(self.ceiling()), None);
         if let Phase::TryFewer { before, .. } = phase {
             self.steps_down = false;
             self.hold(now, before, Direction::More);

@@ -28,7 +28,7 @@ pub struct Lost {
 /// Everything that limits the connections and requests to one host.
 #[derive(Debug)]
 pub struct Host {
-    controller: Controller,
+    pub(super) controller: Controller,
     requests: RequestRate,
     bans: Bans,
     /// The highest number of connections that the user allows.
@@ -51,7 +51,7 @@ impl Host {
         let known_http = known.http;
         let mut host = Host { controller, requests, bans, most, is_slowed: false, known_http, http: None };
         if let Some(connections) = known.connections {
-            host.controller.set_ceiling(Duration::ZERO, connections.min(most), true);
+            host.controller.set_tolerated(Duration::ZERO, Some(connections));
         }
         if let Some(best) = known.best {
             host.controller.start_at(best);
@@ -163,9 +163,7 @@ impl Host {
         match throttle::decide(error.kind, None, host) {
             Decision::Fewer if host.bans => {
                 let wait = self.bans.on_ban(now, error.kind);
-                if let Some(limit) = self.bans.limit() {
-                    self.controller.set_ceiling(now, limit.min(self.most), true);
-                }
+                self.controller.set_tolerated(now, self.bans.limit());
                 Some(Pause { wait, why: Why::Banned })
             }
             Decision::Fewer => {
@@ -195,7 +193,7 @@ impl Host {
     /// been an accident first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
-            self.controller.set_ceiling(now, self.most, false);
+            self.controller.set_tolerated(now, self.bans.limit());
         }
         self.bans.tolerated()
     }

@@ -3,9 +3,10 @@
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
-//! host served files recently, or to half of the present limit if that is lower. Each file that the host
-//! serves raises the rate a little. If the host serves files at the full rate, all increases within a second
-//! together add one request a second.
+//! host served files recently, or to half of the present limit if that is lower. The next refusal lowers it
+//! again only if the host has served a file since. So a single file that is always refused does not lower the
+//! rate of the others more than once. Each file that the host serves raises the rate a little. If the host
+//! serves files at the full rate, all increases within a second together add one request a second.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -40,6 +41,8 @@ pub(super) struct RequestRate {
     next: Duration,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
+    /// True if the host has served a file since the rate was last lowered, or since the start of the run.
+    has_served: bool,
     /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
     /// The number of requests that were served in the span before.
@@ -56,9 +59,9 @@ impl RequestRate {
         RequestRate { rate: rate.map(|rate| rate.max(SLOWEST)), ..RequestRate::default() }
     }
 
-    /// Returns the limit in requests a second, if a refusal in this run set or lowered it.
+    /// Returns the limit in requests a second, if this run set, lowered or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
-        self.rate.filter(|_| self.lowered.is_some())
+        self.rate.filter(|_| self.lowered.is_some() || self.has_served)
     }
 
     /// Returns true if there is a limit.
@@ -93,7 +96,12 @@ impl RequestRate {
             self.span = (now, 0);
         }
         self.span.1 += 1;
-        self.rate = self.rate.map(|rate| rate + INCREASE / rate.max(1.0));
+        self.has_served = true;
+        if let Some(rate) = &mut self.rate {
+            let (slower, left) = (*rate, self.next.saturating_sub(now));
+            *rate += INCREASE / slower.max(1.0);
+            self.next = now.min(self.next) + left.mul_f64(slower / *rate);
+        }
     }
 
     /// Records that bytes arrived.
@@ -104,11 +112,11 @@ impl RequestRate {
 
     /// Records that a file that was requested at `sent` was refused. Returns how long the file waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> Duration {
-        if self.lowered.is_none_or(|lowered| sent > lowered) {
+        if self.lowered.is_none_or(|lowered| sent > lowered && self.has_served) {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = self.rate.map_or(served, |rate| rate.min(served)) * DECREASE;
             self.rate = Some(rate.max(SLOWEST));
-            self.lowered = Some(now);
+            (self.lowered, self.has_served) = (Some(now), false);
             self.next = now + Duration::from_secs_f64(1.0 / rate.max(SLOWEST));
         }
         self.next.saturating_sub(now)
@@ -161,6 +169,31 @@ mod tests {
         assert!((1.0..12.0).contains(&rate), "{rate}");
         let (asked, _) = fetch(10, 5.0, 4.0, &mut RequestRate::known(Some(3.0)));
         assert!(asked <= 11, "{asked}");
+    }
+
+    #[test]
+    fn a_file_that_is_always_refused_lowers_the_rate_of_the_others_once() {
+        let mut requests = RequestRate::default();
+        requests.on_bytes(Duration::ZERO);
+        for second in 1..10 {
+            let now = SPAN * second;
+            requests.on_sent(now);
+            requests.on_bytes(now);
+            requests.on_refused(now, now - SPAN / 2);
+        }
+        assert_eq!(requests.learned(), Some(DECREASE));
+    }
+
+    #[test]
+    fn a_low_rate_of_an_earlier_run_rises_at_once_and_is_stored() {
+        let mut requests = RequestRate::known(Some(SLOWEST));
+        requests.on_sent(Duration::ZERO);
+        assert_eq!(requests.not_before(), SPAN * 10);
+        requests.on_served(Duration::ZERO);
+        assert!(requests.not_before() < SPAN, "{:?}", requests.not_before());
+        assert_eq!(requests.learned(), Some(SLOWEST + INCREASE));
+        let (_, took) = fetch(3, 1e6, 1e6, &mut RequestRate::known(Some(SLOWEST)));
+        assert!(took < SPAN * 2, "{took:?}");
     }
 
     #[test]

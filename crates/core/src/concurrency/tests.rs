@@ -1,5 +1,6 @@
 //! Tests of the controller on lines whose goodput depends on the number of connections.
 
+mod bans;
 mod slow_start;
 
 use super::phase::Phase;

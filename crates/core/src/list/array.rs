@@ -53,7 +53,7 @@ impl<R: BufRead> Array<R> {
                 Some(b']') if self.is_begun => return self.end().map(|()| None),
                 Some(b'{' | b'"') if may_follow => break,
                 None => return Err(bad("the end of the array is missing")),
-                Some(_) => return Err(bad("this is not an array of objects")),
+                Some(_) => return Err(bad("this is not an array of objects and URLs")),
             }
         }
         let (line, mut element, mut depth) = (self.line, Vec::new(), 0_usize);
@@ -176,10 +176,10 @@ mod tests {
                 "[{\"url\":\"http://h/a\"}\n{\"url\":\"http://h/b\"}]",
                 2,
                 0,
-                "line 2: this is not an array of objects",
+                "line 2: this is not an array of objects and URLs",
             ),
             ("[\"http://h/a\"]\nx", 2, 0, "something follows"),
-            ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects"),
+            ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects and URLs"),
             ("[\"http://h/a", 1, 0, "the end of the array is missing"),
         ] {
             let all = read(text);

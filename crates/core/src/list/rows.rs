@@ -162,7 +162,8 @@ impl Cells {
         }
         let text = |cell: Vec<u8>| {
             let text = String::from_utf8(cell).map_err(|_| bad("it is not UTF-8"))?;
-            let text = text.trim();
+            // Tables that were joined may have a byte order mark in the middle.
+            let text = text.trim_start_matches('\u{feff}').trim();
             let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             Ok(match inside.filter(|_| separator == b'\t') {
                 Some(inside) => inside.replace("\"\"", "\""),

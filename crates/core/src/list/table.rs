@@ -149,7 +149,11 @@ impl Header {
         for (Column { key, is_option }, cell) in cells().filter(|(_, cell)| !cell.is_empty()) {
             let several = if key == URL { self.urls(cell) } else { values(cell) };
             if number > 1 && several.len() != number && is_read(key) {
-                return Err(bad(format!("`{key}` has {} values, and `{URL}` has {number}", several.len())));
+                let values = match several.len() {
+                    1 => "1 value".to_string(),
+                    n => format!("{n} values"),
+                };
+                return Err(bad(format!("`{key}` has {values}, and `{URL}` has {number}")));
             }
             let is_split = several.len() == number && (number > 1 || (is_read(key) && key != OUT));
             for (at, (keys, options)) in objects.iter_mut().enumerate() {
@@ -268,6 +272,7 @@ mod tests {
             "url,name\rhttp://h/a,x\rhttp://h/b,",
             "#id\tfile_name\tLINK\n1\tx\thttp://h/a\n2\t\thttp://h/b",
             "\"url\"|\"file\"\n\"http://h/a\"|\" x \"\n\"http://h/b\"\n",
+            "url,name\n\u{feff}http://h/a,x\n\u{feff}http://h/b,\n",
         ] {
             assert_eq!(jobs(text, ""), [of(2, "http://h/a", "x"), of(3, "http://h/b", "")], "{text}");
         }
@@ -307,7 +312,7 @@ mod tests {
         assert_eq!(all[1].extra.get("size"), Some(&20.into()));
         let few = text.replace(&format!("{one};{other}"), &one);
         let error = read(&few, columns)[0].1.clone().expect_err("too few");
-        assert!(error.contains("`md5` has 1 values, and `url` has 2"), "{error}");
+        assert!(error.contains("`md5` has 1 value, and `url` has 2"), "{error}");
     }
 
     #[test]

@@ -117,7 +117,9 @@ impl Piece {
             Piece::Text(text) => return Ok(text.clone()),
             Piece::Field(field, form) => (field, form),
         };
-        let value = field.value(job, url, file).ok_or_else(|| format!("it has no `{field}`"))?;
+        let value = field
+            .value(job, url, file)
+            .ok_or_else(|| format!("its template needs `{field}`, and the file has none"))?;
         Ok(match form {
             Form::Whole => value,
             Form::First(most) => value.chars().take(*most).collect(),
@@ -362,11 +364,11 @@ mod tests {
     #[test]
     fn errors_of_a_template_name_the_missing_value_or_the_mistake() {
         for (template, says) in [
-            ("{md5}", "it has no `md5`"),
-            ("{missing}/x", "it has no `missing`"),
+            ("{md5}", "its template needs `md5`"),
+            ("{missing}/x", "its template needs `missing`"),
             ("{evil}/x", "no usable characters"),
             ("x/{query[x]}", "no usable characters"),
-            ("{query[y]}", "it has no `query[y]`"),
+            ("{query[y]}", "its template needs `query[y]`"),
             ("", "a relative path"),
             ("/x", "a relative path"),
             ("a/../x", "a relative path"),

@@ -118,7 +118,7 @@ impl Identity {
         self.remote.as_ref()?.transcript.clone()
     }
 
-    /// Returns the first record of the file's journal, if it has a journal.
+    /// Returns the first entry of the file's journal, if it has a journal.
     pub(super) fn journal(&self, size: Option<u64>) -> Option<Start> {
         let from = self.journal_from?;
         let file = self.remote.as_ref().filter(|_| size.is_none_or(|size| size >= from))?;

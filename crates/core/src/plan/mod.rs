@@ -363,7 +363,7 @@ impl Plan {
             size: self.transfer.size(),
             fetched: Some(self.transfer.received()),
             seconds: Some(self.seconds(now)),
-            tries: Some(self.retry.used() + 1),
+            tries: Some(self.retry.all().saturating_add(1)),
             digests: lock_file::by_key(&event::by_name(digests)),
             ..Entry::default()
         }
@@ -406,10 +406,12 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if the job has no connection and is neither waiting nor paused. It then usually needs
-    /// one, unless only chunks are left to verify.
+    /// Returns true if the job needs a connection and has none: bytes are missing, and the job is neither
+    /// waiting nor paused.
     pub fn is_starving(&self) -> bool {
-        self.state == State::Transferring && !self.transfer.is_active() && self.paused.is_none()
+        let is_missing = self.size().is_none_or(|size| self.bytes() < size);
+        let runs = self.state == State::Transferring && self.paused.is_none();
+        runs && is_missing && !self.transfer.is_active()
     }
 
     /// Returns true if the job can use a further connection, now or later.
@@ -458,7 +460,7 @@ impl Plan {
                 self.transfer.present() == 0 || self.path.is_some(),
                 "bytes were written before a path was chosen",
             ),
-            (!publishes || ledger.is_complete(), "an incomplete file is published"),
+            (!publishes || ledger.is_complete(), "an incomplete file is verified or published"),
             (
                 self.identity.start().is_some() || ledger.assignments().len() < 2,
                 "several workers fetch a file of which nothing is known",

@@ -1,5 +1,6 @@
 //! Tests that drive a plan from outside, one step at a time.
 
+mod existing;
 mod replacement;
 
 use super::*;

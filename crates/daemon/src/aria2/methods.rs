@@ -128,7 +128,7 @@ impl<'a> Caller<'a> {
         match method {
             "aria2.addUri" => self.add_uri(params),
             "aria2.addMetalink" => self.add_metalink(params),
-            "aria2.addTorrent" => Err(Fault::refused("downhaul has no BitTorrent.")),
+            "aria2.addTorrent" => Err(Fault::refused("downhaul does not support BitTorrent.")),
             "aria2.remove" | "aria2.forceRemove" => {
                 let gid = self.gid(params)?;
                 change(&|state| state.remove(gid, now()))?;

@@ -161,7 +161,8 @@ impl Director {
         let host = host_of(&running.spec, running.plan.source());
         let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
         let named = self.most_connections(&running.spec);
-        let limit = explain::limiter(&spent, running.limits.is_set(), named, running.most_workers, steps);
+        let limit =
+            explain::limiter(took, &spent, running.limits.is_set(), named, running.most_workers, steps);
         let name = name_of(&file.path);
         let (bytes, connections) = (running.plan.bytes(), running.most_workers);
         self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });

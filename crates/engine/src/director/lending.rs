@@ -366,7 +366,7 @@ impl Director {
             saved.observations.into_iter().for_each(|observation| host.on(now, observation));
         });
         if self.summary.explanation.wants(took) {
-            let limit = explain::limiter(&spent, false, self.most_connections(&spec), 1, &[]);
+            let limit = explain::limiter(took, &spent, false, self.most_connections(&spec), 1, &[]);
             let (name, bytes) = (name_of(&saved.path), saved.bytes);
             self.summary.explanation.add(FileStory { name, bytes, took, connections: 1, spent, limit });
         }

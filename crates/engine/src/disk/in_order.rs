@@ -215,7 +215,7 @@ impl Part for InOrder {
         Ok(true)
     }
 
-    fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
+    fn append_to_journal(&self, _generation: Generation, _entries: &[u8]) -> Result<(), Error> {
         Ok(())
     }
 

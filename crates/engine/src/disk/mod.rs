@@ -297,11 +297,11 @@ pub trait Part: Send + std::marker::Sync {
         end: &AtomicU64,
     ) -> Result<bool, Error>;
 
-    /// Adds a record to the journal, if there is one.
+    /// Adds entries to the journal, if there is one.
     ///
     /// # Errors
     /// Returns an error if the file has started again or has its final name, or the error of the system.
-    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
+    fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error>;
 
     /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot
     /// be taken back.

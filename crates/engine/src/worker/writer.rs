@@ -51,7 +51,8 @@ fn batch_bytes(workers: usize) -> usize {
 /// tiny buffers.
 const BATCH_BUFFERS: usize = 1024;
 
-/// Writes of up to this many bytes are quick: they take microseconds, since memory is copied at some GB/s.
+/// Writes of up to this many bytes are quick: they take microseconds, since they only copy memory into the
+/// page cache, at several GB/s.
 pub(super) const QUICK: u64 = 64 * 1024;
 
 /// The result of writing a batch.
@@ -62,8 +63,8 @@ struct Wrote {
     upto: u64,
     /// True if the whole batch was written, and none of its bytes had been written before.
     fresh: bool,
-    /// The records for the journal, if they are held back.
-    records: Vec<u8>,
+    /// The entries for the journal, if they are held back.
+    entries: Vec<u8>,
 }
 
 /// Collects bytes into batches and passes them to the thread that writes them.
@@ -86,7 +87,7 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     /// True if a batch became full since the last tick.
     is_flowing: bool,
-    /// The records for the journal, if they are kept until the whole response is verified. Until then,
+    /// The entries for the journal, if they are kept until the whole response is verified. Until then,
     /// nothing is reported.
     held_back: Option<Vec<u8>>,
     /// True if this worker was the first to write each of the bytes that are held back.
@@ -189,22 +190,22 @@ impl Writer {
             if took > SLOW_WRITE {
                 debug!(target: DISK, from = batch.offset, to = upto, ?took, "a write was slow");
             }
-            let mut records = Vec::new();
+            let mut entries = Vec::new();
             // If another worker wrote some of the bytes first, or if the segment was cut, there is no claim
             // for the whole batch. The bytes that only this batch has are then not in the journal, and a
             // later run fetches them again.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.buffers.iter().for_each(|bytes| crc.update(bytes));
-                let record = journal::claim(Claim { start: batch.offset, end: upto, crc: crc.value() });
-                if held_back { records = record } else { part.record(generation, &record)? }
+                let entry = journal::claim(Claim { start: batch.offset, end: upto, crc: crc.value() });
+                if held_back { entries = entry } else { part.append_to_journal(generation, &entry)? }
             }
             // If the batch is not fresh or not verified yet, the hasher reads its bytes back from the disk
             // later.
             if let Some(feed) = feed.filter(|_| fresh && !held_back) {
                 feed.give(batch);
             }
-            Ok(Wrote { bytes, upto, fresh, records })
+            Ok(Wrote { bytes, upto, fresh, entries })
         }
     }
 
@@ -250,9 +251,9 @@ impl Writer {
 
     /// Reports a batch, unless reports are held back.
     fn wrote(&mut self, wrote: Wrote, report: &impl Fn(Input)) {
-        let Wrote { bytes, upto, fresh, records } = wrote;
+        let Wrote { bytes, upto, fresh, entries } = wrote;
         if let Some(held_back) = &mut self.held_back {
-            held_back.extend(records);
+            held_back.extend(entries);
             self.fresh &= fresh;
             return;
         }
@@ -285,10 +286,10 @@ impl Writer {
 
     /// Records and reports the bytes, because the whole response is right.
     pub(super) async fn release(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
-        let Some(records) = self.held_back.take() else { return Ok(()) };
+        let Some(entries) = self.held_back.take() else { return Ok(()) };
         let (part, generation) = (self.go.part.clone(), self.go.generation);
-        if !records.is_empty() {
-            on_the_disk(move || part.record(generation, &records)).await?;
+        if !entries.is_empty() {
+            on_the_disk(move || part.append_to_journal(generation, &entries)).await?;
         }
         report(Input::Wrote { worker: self.worker, upto: self.at, fresh: self.fresh });
         self.meter.gave(std::mem::take(&mut self.in_hand));

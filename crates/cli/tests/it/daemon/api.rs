@@ -71,6 +71,11 @@ fn a_list_in_any_form_is_added_as_a_whole_or_not_at_all() {
     for id in listed["ids"].as_array().expect("a list") {
         daemon.wait_for(id.as_str().expect("an id"), "complete");
     }
+    let of_a_spreadsheet = format!("\u{feff}url,name\r\n{one},c.bin\r\n");
+    let (status, listed) = daemon.api("POST", "/lists?name=t.csv", &of_a_spreadsheet);
+    assert_eq!(status, 201, "{listed}");
+    let (status, listed) = daemon.api("POST", "/lists?name=t.csv", "a,b\n1,2\n");
+    assert!(status == 400 && !listed.to_string().contains("line 0"), "{listed}");
     assert_eq!(
         (place.file("files/a.bin"), place.file("files/b.bin")),
         (Some(b"1".to_vec()), Some(b"2".to_vec()))

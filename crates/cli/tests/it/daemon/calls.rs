@@ -253,7 +253,7 @@ fn a_metalink_document_becomes_downloads() {
     let gids = daemon.done("aria2.addMetalink", json!([encoded]));
     daemon.wait_for(gids[0].as_str().expect("a gid"), "complete");
     assert_eq!(place.file("files/n.bin"), Some(content("a", 3000)));
-    assert_eq!(daemon.refused("aria2.addTorrent", json!(["x"])), "downhaul has no BitTorrent.");
+    assert_eq!(daemon.refused("aria2.addTorrent", json!(["x"])), "downhaul does not support BitTorrent.");
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct Budget {
     retries: u32,
     least_wait: Duration,
     used: u32,
+    /// The number of all retries so far. Progress does not reset it.
+    all: u32,
     best_at_failure: u64,
     jitter: u64,
 }
@@ -48,7 +50,7 @@ impl Budget {
     /// Returns a budget of `retries`. Each wait is at least `least_wait`. `seed` is for random waits, so that
     /// jobs that fail together are not retried together.
     pub(super) fn new(retries: u32, least_wait: Duration, seed: u64) -> Self {
-        Budget { retries, least_wait, used: 0, best_at_failure: 0, jitter: seed }
+        Budget { retries, least_wait, used: 0, all: 0, best_at_failure: 0, jitter: seed }
     }
 
     /// Returns the shortest wait before the job is tried again.
@@ -59,6 +61,11 @@ impl Budget {
     /// Returns the number of used retries, and the limit.
     pub(super) fn tries(&self) -> (u32, u32) {
         (self.used, self.retries)
+    }
+
+    /// Returns the number of all retries so far, including those before progress.
+    pub(super) fn all(&self) -> u32 {
+        self.all
     }
 
     /// Decides if a failure is retried, according to its kind, `--on-error` and the retries that are left.
@@ -93,6 +100,7 @@ impl Budget {
     /// Uses one retry.
     pub(super) fn spend(&mut self) {
         self.used = self.used.saturating_add(1);
+        self.all = self.all.saturating_add(1);
     }
 
     /// Returns the wait before the next retry. It doubles with each used retry, up to [`LONGEST_WAIT`]. Then

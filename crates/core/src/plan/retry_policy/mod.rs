@@ -184,6 +184,12 @@ impl RetryPolicy {
         self.budget.tries().0
     }
 
+    /// Returns the number of all retries so far. Progress makes retries available again, but does not reset
+    /// this number.
+    pub(super) fn all(&self) -> u32 {
+        self.budget.all()
+    }
+
     /// Returns the number of retries that are left.
     pub(super) fn left(&self) -> u32 {
         let (used, of) = self.budget.tries();

@@ -56,9 +56,9 @@ pub(super) struct Transfer {
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of bytes of an earlier run or another tool that were counted as written. They do not count
-    /// as progress of this run, even if some of them are found to be wrong.
-    left_good: u64,
+    /// The written bytes that were on the disk before this run, from an earlier run or another tool. They do
+    /// not count as progress of this run. Bytes that are found to be wrong are removed.
+    left: RangeSet,
 }
 
 impl Transfer {
@@ -75,7 +75,7 @@ impl Transfer {
             generation: 0,
             received: 0,
             best: 0,
-            left_good: 0,
+            left: RangeSet::new(),
         }
     }
 
@@ -211,8 +211,7 @@ impl Transfer {
     /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns the offset of the
     /// first requested byte, and the offset after the last byte of the segment.
     pub(super) fn accept(&mut self, now: Duration, worker: WorkerId) -> Option<(u64, Option<u64>)> {
-        let assignment = self.ledger.get(worker)?;
-        let (at, end) = (assignment.from, assignment.end);
+        let (at, end) = self.ledger.get(worker).map(|one| (one.from, one.end))?;
         self.ledger.accepted(now, worker, end);
         Some((at, end))
     }
@@ -233,7 +232,7 @@ impl Transfer {
     /// Forgets all bytes. Reports about these bytes are ignored from now on.
     pub(super) fn forget(&mut self) {
         self.ledger.clear();
-        (self.open_ended, self.sized_by_end, self.left_good) = (false, false, 0);
+        (self.open_ended, self.sized_by_end, self.left) = (false, false, RangeSet::new());
         self.generation += 1;
     }
 
@@ -250,10 +249,13 @@ impl Transfer {
     /// Continues a file that exists already. Its bytes in `ranges` are treated as written.
     pub(super) fn adopt(&mut self, size: Option<u64>, ranges: impl Iterator<Item = Range<u64>>) {
         self.ledger.size = size;
-        for range in ranges {
-            self.left_good += range.end - range.start;
-            self.ledger.written.insert(range);
-        }
+        ranges.for_each(|range| self.keep(range));
+    }
+
+    /// Counts bytes that were on the disk before this run as written.
+    fn keep(&mut self, range: Range<u64>) {
+        self.left.insert(range.clone());
+        self.ledger.written.insert(range);
     }
 
     /// Records that a claim of the journal was compared with the disk. If they match (`good`), the bytes of
@@ -261,10 +263,8 @@ impl Transfer {
     /// already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
-            for range in self.ledger.claimed.take(claim.start..claim.end) {
-                self.left_good += range.end - range.start;
-                self.ledger.written.insert(range);
-            }
+            let claimed = self.ledger.claimed.take(claim.start..claim.end);
+            claimed.into_iter().for_each(|range| self.keep(range));
         }
     }
 
@@ -360,8 +360,7 @@ impl Transfer {
 
     /// Drops all workers.
     pub(super) fn drop_all(&mut self, actions: &mut Actions) {
-        let workers = self.ledger.release_all();
-        actions.extend(workers.into_iter().map(|worker| Action::Drop { worker }));
+        actions.extend(self.ledger.release_all().into_iter().map(|worker| Action::Drop { worker }));
     }
 
     /// Makes these bytes invalid. The bytes are fetched again when the disk has discarded them. Hedges that
@@ -370,6 +369,7 @@ impl Transfer {
         let hedges = self.ledger.release_hedges(&ranges);
         actions.extend(hedges.into_iter().map(|worker| Action::Drop { worker }));
         self.ledger.take_back(&ranges);
+        ranges.iter().for_each(|range| self.left.remove(range.clone()));
         actions.push_back(Action::Discard { number: self.generation, ranges });
     }
 
@@ -384,7 +384,7 @@ impl Transfer {
     }
 
     fn note_progress(&mut self) {
-        self.best = self.best.max(self.ledger.written.len().saturating_sub(self.left_good));
+        self.best = self.best.max(self.ledger.written.len().saturating_sub(self.left.len()));
     }
 
     /// Checks the invariant.
@@ -392,7 +392,7 @@ impl Transfer {
     /// # Errors
     /// Returns the broken part of the invariant.
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        if self.ledger.written.len() > self.best.saturating_add(self.left_good) {
+        if self.ledger.written.len() > self.best.saturating_add(self.left.len()) {
             return Err("more bytes are present than the highest number so far");
         }
         self.ledger.check()

@@ -119,6 +119,7 @@ impl Transfer {
             // The end of the file is not known, so only the bytes before the first gap are useful.
             let prefix = self.ledger.written.prefix();
             self.ledger.written.remove(prefix..u64::MAX);
+            self.left.remove(prefix..u64::MAX);
             self.fetch(now, source, prefix, None, actions);
         }
         None

@@ -36,7 +36,8 @@ impl Suspects {
 
     /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
     /// mirrors. `alone` is true if a right digest will prove that this mirror sent wrong bytes. Returns
-    /// `None` if all mirrors were suspected already, or if no other mirror is left.
+    /// `None` if each of these mirrors was suspected already, or if no other mirror is left that could send
+    /// the bytes.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],

@@ -15,9 +15,11 @@ use crate::state::{Edit, State as DaemonState};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use downhaul_engine::core::list::form;
+use downhaul_engine::core::list::text::Text;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::io::Read;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
@@ -185,7 +187,8 @@ pub async fn add(
     Ok((StatusCode::CREATED, show_one(&web, gid)?))
 }
 
-/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list.
+/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list. It
+/// is not compressed.
 #[utoipa::path(
     post,
     path = "/lists",
@@ -198,11 +201,15 @@ pub async fn add_list(
     Query(list): Query<ListName>,
     body: Bytes,
 ) -> (StatusCode, Json<Listed>) {
-    let beginning = &body[..body.len().min(form::BEGINNING)];
+    let mut text = Vec::new();
+    if let Err(e) = Text::new(&body[..]).read_to_end(&mut text) {
+        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes: vec![e.to_string()] }));
+    }
+    let beginning = &text[..text.len().min(form::BEGINNING)];
     let about = form::Facts { name: list.name.unwrap_or_default(), ..form::Facts::default() };
     let form = about.form(beginning);
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-    let jobs = match form.jobs(&body[..], &about) {
+    let jobs = match form.jobs(&text[..], &about) {
         Ok(jobs) => jobs,
         Err(e) => {
             let mistakes = vec![e.to_string()];
@@ -212,6 +219,8 @@ pub async fn add_list(
     for (line, job) in jobs {
         match job.map_err(Fault::from).and_then(|job| facts::item_of(&job)) {
             Ok(one) => found.push(one),
+            // The number 0 means that the mistake belongs to no line.
+            Err(fault) if line == 0 => mistakes.push(fault.message),
             Err(fault) => mistakes.push(format!("line {line}: {}", fault.message)),
         }
     }

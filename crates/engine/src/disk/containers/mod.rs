@@ -286,8 +286,8 @@ impl Part for ContainedPart {
         self.part.write_at(generation, offset, data, end)
     }
 
-    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
-        self.part.record(generation, record)
+    fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error> {
+        self.part.append_to_journal(generation, entries)
     }
 
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error> {

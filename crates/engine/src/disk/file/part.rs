@@ -219,12 +219,12 @@ impl Part for PartFile {
         Ok(whole && mine.is_none())
     }
 
-    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+    fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
         if state.generation != generation || state.gone {
             return Err(late(&self.path));
         }
-        self.append(&mut state, record)
+        self.append(&mut state, entries)
     }
 
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error> {

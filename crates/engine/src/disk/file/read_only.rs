@@ -102,7 +102,7 @@ impl Part for ReadOnlyPart {
         Err(Error::new(ErrorKind::DiskFailed, self.near.to_string_lossy(), "a preview writes nothing"))
     }
 
-    fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
+    fn append_to_journal(&self, _generation: Generation, _entries: &[u8]) -> Result<(), Error> {
         Ok(())
     }
 

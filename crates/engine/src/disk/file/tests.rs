@@ -53,18 +53,18 @@ fn a_partial_file_with_a_journal_is_kept_and_found_again() {
     let generation =
         part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
     part.write_at(generation, 3, &[Bytes::from_static(b"abc")], &FOREVER).expect("writes");
-    part.record(generation, b"record").expect("records");
+    part.append_to_journal(generation, b"entry").expect("adds to the journal");
     drop(part);
     assert_eq!(names(folder.path()), ["name.part", "name.part.journal"]);
     let (part, found) = open(&target);
-    assert_eq!(found, Some(Found::Journal(b"downhaul journal 0,record".to_vec())));
+    assert_eq!(found, Some(Found::Journal(b"downhaul journal 0,entry".to_vec())));
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
     // A write for the partial file as it was before it was started again fails.
     let again = part.begin(Beginning { journal: Some(b"downhaul journal 1,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
-    part.record(again - 1, b"old").expect_err("too late");
+    part.append_to_journal(again - 1, b"old").expect_err("too late");
     // A write of a worker that was stopped is too late as well.
     part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
     // A worker does not write beyond the end of its segment, even if that end became smaller after the worker
@@ -88,7 +88,7 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     let part = open(&target).0;
     let generation =
         part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
-    part.record(generation, b"record,").expect("records");
+    part.append_to_journal(generation, b"entry,").expect("adds to the journal");
     drop(part);
     let (part, found) = open(&target);
     assert!(found.is_some());
@@ -96,7 +96,7 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     fs::create_dir(folder.path().join("name.part.journal.new")).expect("a folder");
     part.rewrite_journal(b"downhaul journal 1,").expect_err("it cannot be replaced");
     drop(part);
-    assert_eq!(open(&target).1, Some(Found::Journal(b"downhaul journal 0,record,".to_vec())));
+    assert_eq!(open(&target).1, Some(Found::Journal(b"downhaul journal 0,entry,".to_vec())));
     fs::remove_dir(folder.path().join("name.part.journal.new")).expect("a folder");
     // Another journal replaces the one that was opened to read it.
     let part = open(&target).0;

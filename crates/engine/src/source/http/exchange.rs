@@ -18,9 +18,10 @@ use hyper::body::Body as _;
 use tracing::debug;
 use url::Url;
 
-/// The highest number of times that one request is sent while the server requires a login. The first request
-/// has the login that the server accepted before, a login that is sent at once with Basic, or no login. The
-/// next one answers a challenge. Two more answer with new nonces, in case the previous nonce is too old.
+/// The highest number of times that a request is sent while the server requires a login. The first time, it
+/// has the login that the server accepted before, a login that is sent with Basic without a challenge, or no
+/// login. The second time, it answers a challenge. Two more times, it answers with a new nonce, in case the
+/// previous nonce is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {

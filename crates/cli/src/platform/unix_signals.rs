@@ -1,0 +1,136 @@
+//! POSIX signals, and the end of the process that started the program.
+//!
+//! Invariant: one wish to end is one [`Signal`], even if it arrives twice.
+
+use super::super::Signal;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+/// The process that started the program. It is `None` if that process is not visible, for example because it
+/// is outside of the Linux container in which this program runs.
+static PARENT: OnceLock<Option<rustix::process::Pid>> = OnceLock::new();
+
+/// Notes which process started the program, before that process can have ended unnoticed. Returns false if it
+/// is not visible.
+pub(crate) fn note_parent() -> bool {
+    PARENT.get_or_init(rustix::process::getppid).is_some()
+}
+
+/// The time between two checks of the parent. A new run may start on the same files about a second after the
+/// end of the parent. This run should have stopped by then.
+const PARENT_CHECKED: Duration = Duration::from_millis(250);
+
+/// A signal that follows another one within this time is the same wish to end. `timeout` sends its signal to
+/// the program and then to its group, and other programs pass on a signal that the terminal has sent already.
+/// People who press Ctrl-C twice need longer.
+const SAME_WISH: Duration = Duration::from_millis(100);
+
+/// The signals that this program handles. On Linux, signals that were ignored when the program started
+/// (nohup, background jobs) stay ignored.
+pub(crate) struct Signals {
+    interrupt: Option<Stream>,
+    terminate: Option<Stream>,
+    hangup: Option<Stream>,
+    go_on: Option<Stream>,
+    /// The process that started the program, if its end is noticed.
+    parent: Option<rustix::process::Pid>,
+    /// The time of the last signal that asked the program to end.
+    last: Option<Instant>,
+    /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
+    _file_size: Option<Stream>,
+}
+
+impl Signals {
+    /// Begins to handle signals, and the end of the process that [`note_parent`] noted, if `stop_with_parent`
+    /// is true.
+    pub(crate) fn listen(stop_with_parent: bool) -> Signals {
+        let ignored = ignored();
+        let stream = |kind: SignalKind| {
+            let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
+            if ignored >> bit & 1 == 1 { None } else { signal(kind).ok() }
+        };
+        Signals {
+            interrupt: stream(SignalKind::interrupt()),
+            terminate: stream(SignalKind::terminate()),
+            hangup: stream(SignalKind::hangup()),
+            go_on: stream(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
+            parent: PARENT.get().copied().flatten().filter(|_| stop_with_parent),
+            last: None,
+            _file_size: stream(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())),
+        }
+    }
+
+    /// Leaves SIGHUP to [`Hangups`].
+    pub(crate) fn without_hangup(self) -> Signals {
+        Signals { hangup: None, ..self }
+    }
+
+    /// Returns the next signal. Of signals that are the same wish ([`SAME_WISH`]), returns the first.
+    pub(crate) async fn next(&mut self) -> Signal {
+        loop {
+            let signal = self.received().await;
+            let asks_to_end = matches!(signal, Signal::Interrupt | Signal::Terminate);
+            let before = if asks_to_end { self.last.replace(Instant::now()) } else { None };
+            if before.is_none_or(|before| before.elapsed() >= SAME_WISH) {
+                return signal;
+            }
+        }
+    }
+
+    async fn received(&mut self) -> Signal {
+        async fn one(stream: &mut Option<Stream>) {
+            match stream {
+                Some(stream) => drop(stream.recv().await),
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = one(&mut self.interrupt) => Signal::Interrupt,
+            () = one(&mut self.terminate) => Signal::Terminate,
+            () = one(&mut self.hangup) => Signal::Terminate,
+            () = one(&mut self.go_on) => Signal::Continue,
+            () = end_of(&mut self.parent) => Signal::ParentEnded,
+        }
+    }
+}
+
+/// SIGHUP, at which a daemon reads its configuration again.
+pub(crate) struct Hangups(Option<Stream>);
+
+impl Hangups {
+    /// Begins to listen, unless SIGHUP was ignored when the program started (on Linux).
+    pub(crate) fn listen() -> Hangups {
+        let kind = SignalKind::hangup();
+        let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
+        Hangups(if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() })
+    }
+
+    /// Returns at the next SIGHUP.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(stream) => drop(stream.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Returns when the process that started this one has ended. The system then gives this process another
+/// parent, which can be seen on all systems. Linux can also send a signal, but sends it as soon as the thread
+/// ends that started this process.
+async fn end_of(parent: &mut Option<rustix::process::Pid>) {
+    let Some(started_by) = *parent else { return std::future::pending().await };
+    while rustix::process::getppid() == Some(started_by) {
+        tokio::time::sleep(PARENT_CHECKED).await;
+    }
+    // The end of the parent is reported once.
+    *parent = None;
+}
+
+/// Returns the mask of ignored signals. Without unsafe code, the mask is known only on Linux. On other
+/// systems, it is empty.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
