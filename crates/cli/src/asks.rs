@@ -12,7 +12,7 @@ use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 
-/// The longest file with a body or a part of it, in bytes. Bodies are kept in memory.
+/// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory.
 const LONGEST: usize = 16 << 20;
 
 /// The method and the body that are sent, and the range that is requested.

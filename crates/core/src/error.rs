@@ -234,7 +234,7 @@ kinds! {
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
         "a redirect leads to a URL that is not http or https";
     RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
-        "a redirect, a document or a server on the internet leads into a private network";
+        "a redirect, a document or the name of a public server leads to a private address";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
         "a redirect has no valid target";
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May
@@ -244,9 +244,9 @@ kinds! {
     ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep    Fails
         "nothing shows that the bytes of the partial file belong to the server's file";
     ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep    Fails
-        "the partial file is not a beginning of the server's file";
+        "the file that another tool left unfinished does not match the server's file";
     ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep    Fails
-        "the partial file cannot be continued";
+        "the file that another tool left unfinished cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep    May
         "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard May

@@ -72,7 +72,8 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     with_headers(job, options)
 }
 
-/// Checks options of the daemon, as far as that is possible without a request.
+/// Checks the options of the daemon, as far as that is possible without a download. They are checked with an
+/// invented one.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.
@@ -86,8 +87,8 @@ pub fn limit(options: &Options) -> Option<u64> {
     Some(options.number("max-download-limit")).filter(|rate| *rate > 0)
 }
 
-/// Returns the folder of a download. The folders in its name are checked too, because one of them may be a
-/// link that leads elsewhere.
+/// Returns the folder of a download, if it is allowed. Folders that the list or the option `out` adds below
+/// it are checked too, because one of them may be a link that leads elsewhere.
 fn folder(entry: &Entry, options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
     let folder = folders.allow(options.value("dir"))?;
     if let Some(below) = entry.facts.as_ref().and_then(|facts| facts.folder()) {

@@ -22,8 +22,8 @@ pub struct Live {
     pub connections: usize,
     /// The byte ranges that are on the disk, in order.
     pub ranges: Vec<Range<u64>>,
-    /// True if `completed` counts all bytes of the file. Before the library has opened the partial file,
-    /// it reports no bytes.
+    /// True if `completed` is known. Before the library has opened the partial file, it reports no bytes,
+    /// even if some are on the disk.
     pub is_known: bool,
     /// What was measured in the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,

@@ -27,7 +27,7 @@ impl Part {
     }
 }
 
-/// The values that one pattern stands for.
+/// The values of one pair of braces or brackets.
 #[derive(Debug, PartialEq, Eq)]
 enum Set {
     Words(Vec<String>),
@@ -75,7 +75,7 @@ pub(super) struct Expanded {
 }
 
 impl Pattern {
-    /// Returns the pattern for a URL that is used as it is.
+    /// Returns a pattern without sets, which stands for exactly this URL.
     pub(super) fn plain(url: &str) -> Pattern {
         Pattern { parts: vec![Part::Text(url.into())], count: 1 }
     }

@@ -114,8 +114,8 @@ pub struct Output {
 
     /// Store nothing in extended attributes
     ///
-    /// By default, downhaul stores a record there, which has a hash of the URL and the request. With it, a
-    /// later run recognises the file without a request to the server.
+    /// By default, downhaul stores a record in an extended attribute of each file. The record has a hash of
+    /// the URL and the request. A later run recognises the file by its record, and does not ask the server.
     #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
     pub no_xattr: bool,
 

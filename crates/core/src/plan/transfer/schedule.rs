@@ -70,7 +70,8 @@ impl Transfer {
         if self.stop_surplus(now, allowances, actions) {
             return None;
         }
-        // The first worker may become silent before its speed is known. No report comes from it then.
+        // A silent worker sends no reports, so the plan would not be asked again. With this time it is asked
+        // again, also before any speed is known.
         let mut later = (active > 0 && self.takes_more(terms)).then_some(now + LOOK_AROUND);
         let silent = self.ledger.replacement(now, &self.sizes);
         for source in self.asked(terms) {
