@@ -279,10 +279,9 @@ pub(crate) fn resolve(
         .chain(&args.existing.archive)
         .chain(&args.options.failure.failed)
         .chain(&args.options.http.save_cookies)
-        // A long list is read again during the run.
-        .chain(&args.output.input)
         .cloned()
         .collect();
+    settings.lists.clone_from(&args.output.input);
     Ok((settings, output))
 }
 

@@ -122,7 +122,8 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
 }
 
 fn is_metalink(list: &Path) -> bool {
-    list.extension().is_some_and(|ending| ending == "meta4" || ending == "metalink")
+    let is = |ending: &str| list.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending));
+    is("meta4") || is("metalink")
 }
 
 /// Returns the digests that the files must have. The second value is true if `what` is a single list that

@@ -156,10 +156,14 @@ impl Entry {
         }
         // If the limit of connections is found again within a day, and the host was not found to accept fewer
         // requests, the date stays. With a new date each time, a host that is used every hour would never get
-        // one more connection.
+        // one more connection. If the run only reached a higher rate of requests, it found no limit, and the
+        // date stays in any case.
         let is_lower = learned.requests.is_some_and(|rate| self.requests.is_none_or(|old| rate < old));
-        let is_same = learned.connections.is_none_or(|most| self.connections == Some(most));
-        let keeps_date = |at: &u64| age(*at, now) <= FRESH && is_same && !is_lower;
+        let keeps_date = |at: &u64| match learned.connections {
+            _ if is_lower => false,
+            None => true,
+            found => age(*at, now) <= FRESH && self.connections == found,
+        };
         let rounded = |rate: f64| (rate * 100.0).round() / 100.0;
         Entry {
             connections: learned.connections.or(self.connections),
@@ -264,6 +268,18 @@ mod tests {
             // The host bans the client for the additional connection, and the same limit is found again.
             hosts.learn(HOST, limit, now);
         }
+    }
+
+    #[test]
+    fn a_higher_rate_of_requests_is_stored_and_does_not_make_a_limit_last_longer() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, both_limits(), at(0.0));
+        for day in 1..30 {
+            let rate = Some(4.5 + f64::from(day));
+            hosts.learn(HOST, Learned { requests: rate, ..Learned::default() }, at(f64::from(day)));
+        }
+        assert_eq!(hosts.known(HOST, at(29.0)).requests, Some(33.5));
+        assert_eq!(Hosts::read(&hosts.text(), at(31.0)), Ok(Hosts::default()));
     }
 
     #[test]

@@ -160,8 +160,10 @@ pub struct Settings {
     /// The file in which runs store what they learned about hosts: their limits, and the numbers with which
     /// later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
-    /// Paths that no download may write to, such as the paths of the log and of the input lists.
+    /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
+    /// Files that no download may replace, because the run reads them again: its lists.
+    pub lists: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
     /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first
     /// one of several jobs with the same request is fetched.
@@ -295,6 +297,7 @@ impl Default for Settings {
             family: Family::Any,
             hosts: None,
             reserved: Vec::new(),
+            lists: Vec::new(),
             releases_names: false,
             listed_names: None,
             proxies: Proxies::default(),
@@ -383,6 +386,7 @@ setters! {
     with_family family Family,
     with_hosts hosts Option<PathBuf>,
     with_reserved reserved Vec<PathBuf>,
+    with_lists lists Vec<PathBuf>,
     with_releases_names releases_names bool,
     with_proxies proxies Proxies,
     with_client_certificate client_certificate Option<PathBuf>,

@@ -85,8 +85,8 @@ pub struct Spent {
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
     Rate,
-    /// The waits before requests were longer than all other stages together. The host limits its requests or
-    /// had asked for a pause, requests had failed, or a checksum list was fetched first.
+    /// The time without a request was longer than all other stages together. In this time, the file waited
+    /// for the host or for its turn, or bytes on the disk were read.
     Waits,
     /// The time before the first byte was longer than the time after it.
     FirstByte,

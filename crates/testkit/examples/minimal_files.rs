@@ -1,5 +1,6 @@
 //! The reference for downloads of many small files in `benches/race`. For each file, it does only what must
-//! be done: one request, one write to `NAME.part`, and one rename. The bytes are not checked.
+//! be done: one request, one look at the final name, one write to `NAME.part`, the date of the server's file,
+//! and one rename. The bytes are not checked, and the file gets no record by which a later run recognises it.
 //!
 //! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. It has one request on
 //! its way on each connection, and reads the responses in the order of the requests. So it needs no call that
@@ -32,14 +33,15 @@ fn main() {
     }
     for number in 0..count {
         let mut stream = asked.pop_front().expect("a connection for each request");
-        let part = format!("{number}.bin.part");
+        let (part, name) = (format!("{number}.bin.part"), format!("{number}.bin"));
+        assert!(fs::symlink_metadata(&name).is_err(), "{name} exists already");
         save(&mut stream, &mut buffer, &part);
         // The server works on the next request while this thread renames.
         if number + connections < count {
             ask(&stream, number + connections);
         }
         asked.push_back(stream);
-        fs::rename(part, format!("{number}.bin")).expect("renames");
+        fs::rename(part, name).expect("renames");
     }
 }
 
@@ -67,9 +69,14 @@ fn save(stream: &mut TcpStream, buffer: &mut [u8], name: &str) {
             break head + 4;
         }
     };
-    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let length: usize = length.expect("a length").trim().parse().expect("a number");
+    let text = String::from_utf8_lossy(&buffer[..head]);
+    let value = |name: &str| {
+        let line = text.lines().filter_map(|line| line.split_once(':'));
+        line.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    };
+    let length: usize = value("content-length").expect("a length").parse().expect("a number");
+    let modified =
+        httpdate::parse_http_date(value("last-modified").expect("a date")).expect("a date of HTTP");
     // A small body is complete before it is written, so that one write is enough.
     while there < buffer.len().min(head + length) {
         let read = stream.read(&mut buffer[there..]).expect("reads");
@@ -85,4 +92,5 @@ fn save(stream: &mut TcpStream, buffer: &mut [u8], name: &str) {
         file.write_all(&buffer[..read]).expect("writes");
         missing -= read;
     }
+    file.set_modified(modified).expect("sets the date");
 }

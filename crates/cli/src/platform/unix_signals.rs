@@ -35,7 +35,7 @@ pub(crate) struct Signals {
     go_on: Option<Stream>,
     /// The process that started the program, if its end is noticed.
     parent: Option<rustix::process::Pid>,
-    /// The time of the last signal that asked the program to end.
+    /// The time of the last signal that asked the program to end and was returned.
     last: Option<Instant>,
     /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
     _file_size: Option<Stream>,
@@ -71,8 +71,9 @@ impl Signals {
         loop {
             let signal = self.received().await;
             let asks_to_end = matches!(signal, Signal::Interrupt | Signal::Terminate);
-            let before = if asks_to_end { self.last.replace(Instant::now()) } else { None };
+            let before = self.last.filter(|_| asks_to_end);
             if before.is_none_or(|before| before.elapsed() >= SAME_WISH) {
+                self.last = if asks_to_end { Some(Instant::now()) } else { self.last };
                 return signal;
             }
         }

@@ -85,7 +85,7 @@ fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
         Limiter::Waits => {
-            "waits before requests; the host limits its requests or asked for a pause, requests failed, or a checksum list came first"
+            "the time without a request: pauses for the host or after failures, other files that came first, or bytes on the disk that were checked"
         }
         Limiter::FirstByte => "the server; the wait for the response was longer than the transfer",
         Limiter::Disk => "the disk",

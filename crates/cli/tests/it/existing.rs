@@ -22,12 +22,19 @@ fn damage(place: &Place, name: &str) {
 #[test]
 fn no_download_replaces_a_list_of_the_run() {
     let (server, place) = (Server::start(), Place::new());
-    let list = format!("{}\n", server.url("named/1000/x?disposition=attachment;filename=list.txt"));
+    let chosen = server.url("named/1000/x?disposition=attachment;filename=list.txt");
+    let list = format!("{chosen}\n{}\n", server.url("well_behaved/1000/list.txt"));
     place.write("list.txt", &list);
-    let out = place.run(&["-i", "list.txt", "--if-exists", "overwrite"]);
+    std::os::unix::fs::symlink(".", place.path().join("here")).expect("a link");
+    for folder in [".", "here"] {
+        let out = place.run(&["-i", "list.txt", "-d", folder, "--if-exists", "overwrite"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains("it is a list of this run"), "{}", out.stderr);
+        assert_eq!(place.file("list.txt"), Some(list.clone().into_bytes()));
+    }
+    // Into a tar, the files get their names.
+    let out = place.run(&["-i", "list.txt", "--to-tar", "set-{shard}.tar"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    assert_eq!(place.file("list.txt"), Some(list.into_bytes()));
-    assert_eq!(place.files(), ["list (1).txt", "list.txt"]);
 }
 
 #[test]

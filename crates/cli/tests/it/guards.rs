@@ -125,7 +125,7 @@ fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     );
     let place = Place::new();
     let out = place.run_with(&["-i", "-", "--no-private", "--on-error", "skip"], metalink.as_bytes());
-    place.assert_failed(&out, 1, "leads into a private network");
+    place.assert_failed(&out, 1, "leads to a private address");
     // A mirror that a server names, and a document about the file.
     for relation in ["duplicate", "describedby; type=\"application/metalink4+xml\""] {
         let target = encoded(&format!("<{private}>; rel={relation}"));

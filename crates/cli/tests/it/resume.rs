@@ -375,7 +375,7 @@ fn another_file_of_that_name_is_not_adopted_and_not_changed() {
             let url = server.url(&format!("{sin}/{SIZE}/file?rate=400000000"));
             let out = place.run(&[&url, "-o", "f", "-c"]);
             assert_eq!(out.status, 1, "{}", out.stderr);
-            assert!(out.stderr.contains("is not a beginning of the server's file"), "{}", out.stderr);
+            assert!(out.stderr.contains("does not match the server's file"), "{}", out.stderr);
             assert_eq!(place.file("f").as_ref(), Some(&left));
             assert_eq!(place.files(), ["f"]);
         }
@@ -392,7 +392,7 @@ fn partial_files_with_holes_are_not_adopted() {
         place.write(beside, "");
         let out = place.run(&[&url, "-o", "f", "-c"]);
         assert_eq!(out.status, 1, "{}", out.stderr);
-        assert!(out.stderr.contains("the partial file cannot be continued"), "{}", out.stderr);
+        assert!(out.stderr.contains("left unfinished cannot be continued"), "{}", out.stderr);
         assert_eq!(place.file("f").as_deref(), Some(&file()[..4_000_000]));
         assert_eq!(place.files().len(), 2);
     }

@@ -182,8 +182,8 @@ impl Bans {
     /// Returns the limit for later runs. It is a confirmed limit that this run found, or an older one that as
     /// many connections of this run have reached without a ban.
     pub(super) fn learned(&self) -> Option<usize> {
-        let found = |limit: &Limit| limit.confirmed && (self.count > 0 || self.most_flowing >= limit.most);
-        self.limit.filter(found).map(|limit| limit.most)
+        let is_found = |limit: &Limit| limit.since > Duration::ZERO || self.most_flowing >= limit.most;
+        self.limit.filter(|limit| limit.confirmed && is_found(limit)).map(|limit| limit.most)
     }
 
     /// Returns the time before which the host gets no request.
@@ -285,10 +285,13 @@ mod tests {
         for (known, during) in [(2, 2), (3, 2)] {
             let mut bans = Bans { limit: Bans::known(Some(known)).limit, ..after_growth() };
             bans.on_ban(SECOND * 4, ErrorKind::NetReset);
+            (0..2).for_each(|_| bans.on_closed(SECOND * 4, true, true));
             bans.on_first_bytes(SECOND * 6);
             assert_eq!(bans.tolerated(), during);
             bans.forget_accident(SECOND * 70);
-            assert_eq!((bans.tolerated(), bans.learned()), (known, Some(known)));
+            // A limit that this run did not reach is not stored again.
+            let learned = Some(known).filter(|_| known == during);
+            assert_eq!((bans.tolerated(), bans.learned()), (known, learned));
         }
     }
 

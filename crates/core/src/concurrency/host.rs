@@ -21,6 +21,8 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
+    /// True if the file had to pause before, and no byte of it has arrived since.
+    pub again: bool,
     /// The time when the connection failed. It may be earlier than the time when the failure is recorded.
     pub at: Duration,
 }
@@ -167,7 +169,7 @@ impl Host {
                 Some(Pause { wait, why: Why::Banned })
             }
             Decision::Fewer => {
-                let wait = self.requests.on_refused(now, lost.sent);
+                let wait = self.requests.on_refused(now, lost.sent, lost.again);
                 Some(Pause { wait, why: Why::Shared })
             }
             Decision::Pause(_) | Decision::Fail(_) => None,

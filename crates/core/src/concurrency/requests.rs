@@ -3,10 +3,11 @@
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
-//! host served files recently, or to half of the present limit if that is lower. The next refusal lowers it
-//! again only if the host has served a file since. So a single file that is always refused does not lower the
-//! rate of the others more than once. Each file that the host serves raises the rate a little. If the host
-//! serves files at the full rate, all increases within a second together add one request a second.
+//! host served files recently, or to half of the present limit if that is lower. If a file is refused again
+//! while the host serves others, the fault is probably with this file, so the rate stays. Each file that the
+//! host serves raises the rate a little. If the host serves files at the full rate, all increases within a
+//! second together add one request a second. A rate below one request a second at most doubles with each
+//! file.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -21,7 +22,7 @@ const SLOWEST: f64 = 0.1;
 const DECREASE: f64 = 0.5;
 
 /// The increase in each second, in requests a second, if files are served at the full rate. If the rate is
-/// below one request a second, this is the increase for each file.
+/// below one request a second, it doubles with each file.
 const INCREASE: f64 = 1.0;
 
 /// The span in which served requests are counted.
@@ -99,7 +100,7 @@ impl RequestRate {
         self.has_served = true;
         if let Some(rate) = &mut self.rate {
             let (slower, left) = (*rate, self.next.saturating_sub(now));
-            *rate += INCREASE / slower.max(1.0);
+            *rate += (INCREASE / slower).min(slower);
             self.next = now.min(self.next) + left.mul_f64(slower / *rate);
         }
     }
@@ -110,9 +111,11 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
-    /// Records that a file that was requested at `sent` was refused. Returns how long the file waits.
-    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> Duration {
-        if self.lowered.is_none_or(|lowered| sent > lowered && self.has_served) {
+    /// Records that a file that was requested at `sent` was refused. `again` is true if the file had to pause
+    /// before, and no byte of it has arrived since. Returns how long the file waits.
+    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
+        let is_of_file = again && self.has_served;
+        if !is_of_file && self.lowered.is_none_or(|lowered| sent > lowered) {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = self.rate.map_or(served, |rate| rate.min(served)) * DECREASE;
             self.rate = Some(rate.max(SLOWEST));
@@ -143,7 +146,7 @@ mod tests {
                     requests.on_served(now + step);
                 } else {
                     assert!(requests.is_serving(now + step));
-                    requests.on_refused(now + step, now);
+                    requests.on_refused(now + step, now, false);
                     break;
                 }
             }
@@ -171,17 +174,31 @@ mod tests {
         assert!(asked <= 11, "{asked}");
     }
 
-    #[test]
-    fn a_file_that_is_always_refused_lowers_the_rate_of_the_others_once() {
+    /// Returns the rate after nine seconds in which a file is requested once a second and always refused. In
+    /// each second, the host serves another file if it `serves`.
+    fn after_refusals(serves: bool) -> f64 {
         let mut requests = RequestRate::default();
         requests.on_bytes(Duration::ZERO);
         for second in 1..10 {
             let now = SPAN * second;
-            requests.on_sent(now);
-            requests.on_bytes(now);
-            requests.on_refused(now, now - SPAN / 2);
+            if serves {
+                requests.on_served(now);
+            }
+            requests.on_refused(now, now - SPAN / 2, second > 1);
         }
-        assert_eq!(requests.learned(), Some(DECREASE));
+        requests.learned().expect("a rate")
+    }
+
+    #[test]
+    fn a_file_that_is_always_refused_lowers_the_rate_of_files_that_are_served_once() {
+        let rate = after_refusals(true);
+        assert!(rate > 1.0, "{rate}");
+    }
+
+    #[test]
+    fn a_host_that_refuses_everything_gets_fewer_and_fewer_requests() {
+        let rate = after_refusals(false);
+        assert!((rate - SLOWEST).abs() < 0.01, "{rate}");
     }
 
     #[test]
@@ -190,10 +207,10 @@ mod tests {
         requests.on_sent(Duration::ZERO);
         assert_eq!(requests.not_before(), SPAN * 10);
         requests.on_served(Duration::ZERO);
-        assert!(requests.not_before() < SPAN, "{:?}", requests.not_before());
-        assert_eq!(requests.learned(), Some(SLOWEST + INCREASE));
-        let (_, took) = fetch(3, 1e6, 1e6, &mut RequestRate::known(Some(SLOWEST)));
-        assert!(took < SPAN * 2, "{took:?}");
+        assert_eq!(requests.not_before(), SPAN * 5);
+        assert_eq!(requests.learned(), Some(SLOWEST * 2.0));
+        let (_, took) = fetch(4, 1e6, 1e6, &mut RequestRate::known(Some(SLOWEST)));
+        assert!(took < SPAN * 10, "{took:?}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::text::LONGEST_LINE;
 use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead};
 
+/// The bytes of a byte order mark. Tables that were joined may have one before a cell.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The rows of a table. Blank lines are skipped.
 pub(super) struct Rows<R> {
     text: R,
@@ -123,7 +126,9 @@ impl<R: BufRead> Rows<R> {
             (place, byte) => {
                 cells.cell.push(byte);
                 match place {
-                    Place::CellBegins if !byte.is_ascii_whitespace() => Place::InCell,
+                    Place::CellBegins if !byte.is_ascii_whitespace() && !MARK.contains(&byte) => {
+                        Place::InCell
+                    }
                     place => place,
                 }
             }
@@ -162,7 +167,6 @@ impl Cells {
         }
         let text = |cell: Vec<u8>| {
             let text = String::from_utf8(cell).map_err(|_| bad("it is not UTF-8"))?;
-            // Tables that were joined may have a byte order mark in the middle.
             let text = text.trim_start_matches('\u{feff}').trim();
             let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             Ok(match inside.filter(|_| separator == b'\t') {

@@ -272,7 +272,7 @@ mod tests {
             "url,name\rhttp://h/a,x\rhttp://h/b,",
             "#id\tfile_name\tLINK\n1\tx\thttp://h/a\n2\t\thttp://h/b",
             "\"url\"|\"file\"\n\"http://h/a\"|\" x \"\n\"http://h/b\"\n",
-            "url,name\n\u{feff}http://h/a,x\n\u{feff}http://h/b,\n",
+            "url,name\n\u{feff}http://h/a,x\n\u{feff}\"http://h/b\",\n",
         ] {
             assert_eq!(jobs(text, ""), [of(2, "http://h/a", "x"), of(3, "http://h/b", "")], "{text}");
         }

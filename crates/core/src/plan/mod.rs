@@ -406,6 +406,11 @@ impl Plan {
         self.transfer.received() > 0
     }
 
+    /// Returns true if the job paused before, and no byte has arrived since.
+    pub fn has_paused(&self) -> bool {
+        self.retry.has_paused(self.transfer.received())
+    }
+
     /// Returns true if the job needs a connection and has none: bytes are missing, and the job is neither
     /// waiting nor paused.
     pub fn is_starving(&self) -> bool {

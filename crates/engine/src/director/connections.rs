@@ -335,10 +335,10 @@ impl Director {
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
-        let (last, received) = (running.workers.len() == 1, running.plan.has_received_bytes());
-        let now = self.clock.now();
+        let (now, last) = (self.clock.now(), running.workers.len() == 1);
+        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.has_paused());
         let at = at_work.failed.unwrap_or(now);
-        let lost = Lost { sent: at_work.sent, last, flowed: received, at };
+        let lost = Lost { sent: at_work.sent, last, flowed, again, at };
         let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
         error.pause = pause.unwrap_or(error.pause);
     }

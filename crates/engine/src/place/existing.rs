@@ -56,6 +56,7 @@ impl Places {
             }
             None => {}
         }
+        self.spare_lists(&path, if_exists)?;
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
             // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
@@ -81,6 +82,18 @@ impl Places {
             Some(place) => place,
         };
         Ok((path, place))
+    }
+
+    /// Returns `name.taken` if the download may replace the file, and the file is a list of the run.
+    fn spare_lists(&self, path: &Path, if_exists: IfExists) -> Result<(), Error> {
+        let may_replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update);
+        let is_list = |real: PathBuf| {
+            self.settings.lists.iter().any(|list| list.canonicalize().is_ok_and(|list| list == real))
+        };
+        match may_replace && path.canonicalize().is_ok_and(is_list) {
+            true => Err(Error::new(ErrorKind::NameTaken, path.to_string_lossy(), "it is a list of this run")),
+            false => Ok(()),
+        }
     }
 
     /// Keeps the existing file if it is the wanted one.

@@ -46,8 +46,8 @@ pub struct Http {
     ///
     /// The file has logins for hosts. A login is sent only to its host, and only if this host requires a
     /// login. It is also sent if only a redirect, or a document such as a Metalink file or a fetched list,
-    /// leads to this host. Over http, it is sent only if the URL of the download is an http URL that you gave.
-    /// The entry default is used for the given URLs only.
+    /// leads to this host. Over http, it is sent only if the URL of the download is an http URL that you
+    /// gave. The entry default is used for the given URLs only.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 

@@ -76,7 +76,9 @@ fn watch_tells_by_its_exit_status_if_all_downloads_are_complete() {
     let url = server.put("/a.bin", b"a".to_vec());
     let missing = url.replace("a.bin", "missing.bin");
     let _daemon = Daemon::start(&place);
-    let list = place.write("list.txt", format!("{url}\n{missing}\n"));
+    // A list in UTF-16, as some editors on Windows write it.
+    let lines = format!("\u{feff}{url}\n{missing}\n");
+    let list = place.write("list.txt", lines.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
     let added = done(&place, &["add", "-i", list.to_str().expect("text"), "--paused"]);
     let ids: Vec<&str> = added.lines().filter_map(|line| line.strip_prefix("added ")).collect();
     assert_eq!(ids.len(), 2, "{added}");

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 #[test]
 fn a_forgotten_ban_removes_no_other_limit() {
     let second = Duration::from_secs(1);
-    let lost = Lost { sent: second, last: true, flowed: true, at: second * 2 };
+    let lost = Lost { sent: second, last: true, flowed: true, again: false, at: second * 2 };
     let after_ban = |host: &mut Host| {
         host.on_opened(second, true);
         host.on_first_bytes(second);

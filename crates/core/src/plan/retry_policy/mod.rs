@@ -190,6 +190,12 @@ impl RetryPolicy {
         self.budget.all()
     }
 
+    /// Returns true if the job paused before, and no byte has arrived since. `received` is the number of
+    /// bytes so far.
+    pub(super) fn has_paused(&self, received: u64) -> bool {
+        self.pauses.has_paused(received)
+    }
+
     /// Returns the number of retries that are left.
     pub(super) fn left(&self) -> u32 {
         let (used, of) = self.budget.tries();

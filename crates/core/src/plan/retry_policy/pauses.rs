@@ -28,6 +28,12 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
+    /// Returns true if the job paused before, and no byte has arrived since. `received` is the number of
+    /// bytes so far.
+    pub(super) fn has_paused(&self, received: u64) -> bool {
+        self.count > 0 && received <= self.received
+    }
+
     /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the
     /// failure must cost a retry.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
