@@ -18,9 +18,10 @@ const FILES_MOST: usize = 16;
 /// its bytes arrived, this was its limit.
 const SHARE: u32 = 4;
 
-/// If connections wait for the disk during more than this fraction (1/2) of their time, the connections
-/// deliver more than the disk can write. If only the delay of the disk is long, the connections wait less.
-/// For example, a slow connection writes ten times a second, and each write takes 30 ms on a remote disk.
+/// If connections wait for the disk or for a limit of the rate during more than this fraction (1/2) of their
+/// time, the connections deliver more than the disk can write or the limit allows. If only the delay of the
+/// disk is long, the connections wait less. For example, a slow connection writes ten times a second, and
+/// each write takes 30 ms on a remote disk.
 const FULL_SHARE: u32 = 2;
 
 /// Shorter waits are not given as the limit of a file. They may be the time in which other files were served.
@@ -68,6 +69,8 @@ pub struct Spent {
     pub tls: Duration,
     /// From the request to the head of the response, redirects included.
     pub first_byte: Duration,
+    /// Waiting for a limit of the rate, while bytes arrived.
+    pub limit: Duration,
     /// Waiting for the disk, while bytes arrived.
     pub disk: Duration,
     /// Waiting for the hasher, while bytes arrived.
@@ -179,10 +182,10 @@ impl Explanation {
     }
 }
 
-/// Returns true if another connection would only wait for the disk, as the existing ones do. `at_work` is the
-/// time since the first bytes arrived.
-pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize) -> bool {
-    spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
+/// Returns true if another connection would only wait for the disk or for a limit, as the existing ones do.
+/// `waited` is the time for which they waited together. `at_work` is the time since the first bytes arrived.
+pub(crate) fn would_wait(waited: Duration, at_work: Duration, connections: usize) -> bool {
+    waited * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
 /// Returns what limited a file that took this long, as far as the client can see that. `capped` is true if
@@ -253,15 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_full_if_connections_mostly_wait_for_it() {
+    fn another_connection_would_wait_if_the_existing_ones_wait_most_of_the_time() {
         let second = Duration::from_secs(1);
-        let waited = |seconds| Spent { disk: second * seconds, ..Spent::default() };
-        assert!(!disk_is_full(&waited(0), Duration::ZERO, 1));
-        assert!(!disk_is_full(&waited(4), second * 10, 1));
-        assert!(disk_is_full(&waited(6), second * 10, 1));
+        assert!(!would_wait(Duration::ZERO, Duration::ZERO, 1));
+        assert!(!would_wait(second * 4, second * 10, 1));
+        assert!(would_wait(second * 6, second * 10, 1));
         // The time is the sum over two connections.
-        assert!(!disk_is_full(&waited(8), second * 10, 2));
-        assert!(disk_is_full(&waited(12), second * 10, 2));
+        assert!(!would_wait(second * 8, second * 10, 2));
+        assert!(would_wait(second * 12, second * 10, 2));
     }
 
     #[test]

@@ -182,14 +182,17 @@ async fn receive(
                     let since = clock::instant();
                     while !bytes.is_empty() && !writer.is_full() {
                         let some = bytes.split_to(limits.slice(bytes.len()));
-                        limits.wait(some.len()).await;
+                        let is_limited = limits.is_set();
+                        if is_limited {
+                            writer.wait_for(limits, some.len()).await;
+                        }
                         if writer.take(some) {
                             writer.flush(report).await?;
                         }
                         // With a rate limit, there are always bytes to read, so the branch below is not
-                        // reached.
-                        if tick.tick().now_or_never().is_some() {
-                            writer.tick(report).await?;
+                        // reached. The write is not waited for, since the limit would then not be reached.
+                        if is_limited && tick.tick().now_or_never().is_some() {
+                            writer.flush(report).await?;
                         }
                     }
                     watch.was_away(since);

@@ -70,6 +70,7 @@ fn stages(spent: &Spent) -> String {
         ("TLS handshake", spent.tls),
         ("request until response", spent.first_byte),
         ("receiving the body", spent.body),
+        ("of the body: waiting for the rate limit", spent.limit),
         ("of the body: waiting for the disk", spent.disk),
         ("of the body: waiting for the digest", spent.hash),
         ("digest after the last byte", spent.verify),

@@ -19,6 +19,7 @@ fn damage(place: &Place, name: &str) {
     file.set_modified(modified).expect("sets");
 }
 
+#[cfg(unix)]
 #[test]
 fn no_download_replaces_a_list_of_the_run() {
     let (server, place) = (Server::start(), Place::new());

@@ -164,12 +164,13 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // If hashing or the disk limits the speed, more connections would only wait.
+        // If hashing, the disk or a limit of the rate decides the speed, more connections would only wait.
         let file = running.file();
         let at_work = now.saturating_sub(file.and_then(|file| file.came).unwrap_or_default());
-        if file.and_then(|file| file.verifier.as_ref()).is_some_and(Verifier::is_behind)
-            || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
-        {
+        let (spent, connections) = (*running.meter.spent(), running.workers.len());
+        let waits = |time| explain::would_wait(time, at_work, connections);
+        let is_behind = file.and_then(|file| file.verifier.as_ref()).is_some_and(Verifier::is_behind);
+        if is_behind || waits(spent.disk) || (!named && waits(spent.limit)) {
             return none;
         }
         // Files of this host that have no connection come first.
@@ -231,10 +232,8 @@ impl Director {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
             // Files that have no connection come first.
-            ids.sort_by_key(|id| {
-                let one = self.running.get(id);
-                one.map(|one| (!one.plan.is_starving(), Reverse(one.priority)))
-            });
+            let order = |one: &Running| (!one.plan.is_starving(), Reverse(one.priority));
+            ids.sort_by_key(|id| self.running.get(id).map(order));
             ids.into_iter().for_each(|id| self.drive(id));
         }
     }

@@ -10,6 +10,7 @@ use super::Go;
 use super::write_queue::WriteQueue;
 use crate::clock;
 use crate::hashing::Batch;
+use crate::limit::Limits;
 use crate::report::Meter;
 use crate::trace::{DISK, SLOW_WRITE};
 use bytes::Bytes;
@@ -136,6 +137,13 @@ impl Writer {
         self.batch.push(bytes);
         let most = batch_bytes(self.workers.load(Ordering::Relaxed));
         self.batch_bytes >= most || self.batch.len() >= BATCH_BUFFERS
+    }
+
+    /// Waits until this many bytes may be accepted.
+    pub(super) async fn wait_for(&self, limits: &Limits, bytes: usize) {
+        let since = clock::instant();
+        limits.wait(bytes).await;
+        self.meter.spent().limit += since.elapsed();
     }
 
     /// Returns true if all requested bytes were collected.
