@@ -2,12 +2,12 @@
 //! it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
-//! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
-//! host served files recently, or to half of the present limit if that is lower. If a file is refused again
-//! while the host serves others, the fault is probably with this file, so the rate stays. Each file that the
-//! host serves raises the rate a little. If the host serves files at the full rate, all increases within a
-//! second together add one request a second. A rate below one request a second at most doubles with each
-//! file.
+//! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which
+//! the host served files recently, or to half of the present limit if that is lower. If a file is refused
+//! again while the host serves more files than it refuses, the fault is probably with this file, so the
+//! rate stays. Each file that the host serves raises the rate a little. If the host serves files at the
+//! full rate, all increases within a second together add one request a second. A rate below one request a
+//! second at most doubles with each file.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -42,8 +42,10 @@ pub(super) struct RequestRate {
     next: Duration,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
-    /// True if the host has served a file since the rate was last lowered, or since the start of the run.
-    has_served: bool,
+    /// How many files the host has served since the rate was last lowered, or since the start of the run.
+    served: u32,
+    /// How many requests of this time it has refused.
+    refused: u32,
     /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
     /// The number of requests that were served in the span before.
@@ -62,7 +64,7 @@ impl RequestRate {
 
     /// Returns the limit in requests a second, if this run set, lowered or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
-        self.rate.filter(|_| self.lowered.is_some() || self.has_served)
+        self.rate.filter(|_| self.lowered.is_some() || self.served > 0)
     }
 
     /// Returns true if there is a limit.
@@ -97,7 +99,7 @@ impl RequestRate {
             self.span = (now, 0);
         }
         self.span.1 += 1;
-        self.has_served = true;
+        self.served = self.served.saturating_add(1);
         if let Some(rate) = &mut self.rate {
             let (slower, left) = (*rate, self.next.saturating_sub(now));
             *rate += (INCREASE / slower).min(slower);
@@ -114,12 +116,14 @@ impl RequestRate {
     /// Records that a file that was requested at `sent` was refused. `again` is true if the file had to pause
     /// before, and no byte of it has arrived since. Returns how long the file waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
-        let is_of_file = again && self.has_served;
-        if !is_of_file && self.lowered.is_none_or(|lowered| sent > lowered) {
+        let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
+        let is_of_file = again && self.served > self.refused;
+        self.refused = self.refused.saturating_add(u32::from(is_counted));
+        if is_counted && !is_of_file {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = self.rate.map_or(served, |rate| rate.min(served)) * DECREASE;
             self.rate = Some(rate.max(SLOWEST));
-            (self.lowered, self.has_served) = (Some(now), false);
+            (self.lowered, self.served, self.refused) = (Some(now), 0, 0);
             self.next = now + Duration::from_secs_f64(1.0 / rate.max(SLOWEST));
         }
         self.next.saturating_sub(now)
