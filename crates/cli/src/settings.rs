@@ -281,7 +281,8 @@ pub(crate) fn resolve(
         .chain(&args.options.http.save_cookies)
         .cloned()
         .collect();
-    settings.lists.clone_from(&args.output.input);
+    let is_file = |list: &&PathBuf| list.as_os_str() != "-";
+    settings.lists = args.output.input.iter().filter(is_file).cloned().collect();
     Ok((settings, output))
 }
 

@@ -99,6 +99,7 @@ impl Hosts {
         Learned {
             connections: entry.connections.map(|most| most.saturating_add(more)),
             requests: entry.requests,
+            refused: false,
             best: start.best,
             files: start.files,
             http: start.http,
@@ -154,13 +155,12 @@ impl Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
         }
-        // If the limit of connections is found again within a day, and the host was not found to accept fewer
-        // requests, the date stays. With a new date each time, a host that is used every hour would never get
-        // one more connection. If the run only reached a higher rate of requests, it found no limit, and the
-        // date stays in any case.
-        let is_lower = learned.requests.is_some_and(|rate| self.requests.is_none_or(|old| rate < old));
+        // If the limit of connections is found again within a day, and the host refused no requests, the
+        // date stays. With a new date each time, a host that is used every hour would never get one more
+        // connection. If the run only reached a higher rate of requests, it found no limit, and the date
+        // stays in any case.
         let keeps_date = |at: &u64| match learned.connections {
-            _ if is_lower => false,
+            _ if learned.refused => false,
             None => true,
             found => age(*at, now) <= FRESH && self.connections == found,
         };
@@ -280,6 +280,17 @@ mod tests {
         }
         assert_eq!(hosts.known(HOST, at(29.0)).requests, Some(33.5));
         assert_eq!(Hosts::read(&hosts.text(), at(31.0)), Ok(Hosts::default()));
+    }
+
+    #[test]
+    fn a_limit_that_a_host_still_enforces_is_not_forgotten() {
+        let mut hosts = Hosts::default();
+        for day in 0..40 {
+            let run = Learned { requests: Some(4.5 + f64::from(day)), refused: true, ..Learned::default() };
+            hosts.learn(HOST, run, at(f64::from(day)));
+        }
+        let read = Hosts::read(&hosts.text(), at(45.0)).expect("readable");
+        assert_eq!(read.known(HOST, at(45.0)).requests, Some(43.5));
     }
 
     #[test]

@@ -256,7 +256,9 @@ fn is_secret_name(name: &str) -> bool {
 /// percent-encoded several times, since it may have passed through several redirects.
 fn holds_a_url_with_secrets(text: &str) -> bool {
     // Nearly all paths have neither, and the paths of each request are checked several times.
-    if !text.contains('%') && !text.as_bytes().windows(2).any(|two| two == b"//") {
+    let mut before = 0;
+    let may_hold = |byte| byte == b'%' || (std::mem::replace(&mut before, byte), byte) == (b'/', b'/');
+    if !text.bytes().any(may_hold) {
         return false;
     }
     let mut text = Cow::Borrowed(text);

@@ -315,7 +315,7 @@ impl Checks {
     /// number.
     fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
         let is_alone = self.survey.shards.is_none() || job.destination != Destination::Server;
-        match self.naming.name_for(job, None).filter(|_| !is_alone) {
+        match (!is_alone).then(|| self.naming.name_for(job, None)).flatten() {
             Some(name) => Cow::Owned(job.clone().with_destination(Destination::Name(name))),
             None => Cow::Borrowed(job),
         }

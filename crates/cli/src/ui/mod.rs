@@ -18,7 +18,7 @@ use downhaul_engine::Events;
 use downhaul_engine::core::event::Event;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// The result of waiting for an event.
@@ -34,12 +34,17 @@ pub(crate) enum Next {
 pub(crate) struct EventReader {
     runtime: Handle,
     pub(crate) reader: Events,
-    /// The number of events that have arrived without a pause.
+    /// The number of events that have arrived without a pause of [`PAUSE`].
     in_a_row: u32,
 }
 
-/// If this many events have arrived without a pause, the reader waits for [`NAP`] before it looks for more.
+/// If this many events have arrived without a pause of [`PAUSE`], the reader waits for [`NAP`] before it
+/// looks for more.
 const MANY: u32 = 16;
+
+/// After this time without an event, the reader does not wait for [`NAP`]. During a list of small files,
+/// several events arrive in each millisecond.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Output is written as soon as it has this many bytes, even if more events wait. If many events arrive, many
 /// lines are written at once.
@@ -63,17 +68,22 @@ impl EventReader {
     pub(crate) fn next(&mut self, patience: Duration) -> Next {
         let mut next = self.reader.try_next();
         if next.is_pending() {
-            if std::mem::take(&mut self.in_a_row) >= MANY {
+            let since = Instant::now();
+            if self.in_a_row >= MANY {
                 std::thread::sleep(NAP.min(patience));
                 next = self.reader.try_next();
             }
             if next.is_pending() {
                 let waited = async { tokio::time::timeout(patience, self.reader.next()).await };
-                let Ok(event) = self.runtime.block_on(waited) else { return Next::Nothing };
+                let event = self.runtime.block_on(waited);
+                if since.elapsed() >= PAUSE {
+                    self.in_a_row = 0;
+                }
+                let Ok(event) = event else { return Next::Nothing };
                 next = Poll::Ready(event);
             }
         }
-        self.in_a_row += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         match next {
             Poll::Ready(Some(event)) => Next::Event(event),
             Poll::Ready(None) => Next::End,

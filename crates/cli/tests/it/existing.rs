@@ -33,6 +33,20 @@ fn no_download_replaces_a_list_of_the_run() {
         assert!(out.stderr.contains("it is a list of this run"), "{}", out.stderr);
         assert_eq!(place.file("list.txt"), Some(list.clone().into_bytes()));
     }
+    let wrong = sha256(b"another file");
+    let signed = format!("{}#sha256={wrong}\n", server.url("well_behaved/1000/signed.txt"));
+    place.write("signed.txt", &signed);
+    for args in [["-i", "signed.txt", "-c"].as_slice(), &["repair", "signed.txt"]] {
+        let out = place.run(args);
+        assert!(out.stderr.contains("it is a list of this run"), "{args:?}: {}", out.stderr);
+        assert_eq!(place.file("signed.txt"), Some(signed.clone().into_bytes()), "{args:?}");
+    }
+    // A list that is up to date may name its own URL.
+    let own = format!("{}\n", server.url("well_behaved/1000/own.txt"));
+    place.write("own.txt", &own);
+    place.write("sums", format!("{}  own.txt\n", sha256(own.as_bytes())));
+    let out = place.run(&["-i", "own.txt", "--if-exists", "update", "--checksum-file", "sums"]);
+    assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
     // Into a tar, the files get their names.
     let out = place.run(&["-i", "list.txt", "--to-tar", "set-{shard}.tar"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -74,8 +74,8 @@ impl Host {
     /// Returns what this run found, or `None` if it found nothing.
     pub fn learned(&self) -> Option<Learned> {
         let (connections, requests) = (self.bans.learned(), self.requests.learned());
-        let learned =
-            Learned { connections, requests, best: self.best(), http: self.http(), ..Learned::default() };
+        let (best, http, refused) = (self.best(), self.http(), self.requests.was_lowered());
+        let learned = Learned { connections, requests, refused, best, http, ..Learned::default() };
         (learned != Learned::default()).then_some(learned)
     }
 

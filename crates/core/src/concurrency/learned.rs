@@ -19,6 +19,8 @@ pub struct Learned {
     pub connections: Option<usize>,
     /// The highest number of files that the host serves in a second.
     pub requests: Option<f64>,
+    /// True if the host refused files in this run because it got too many requests. Not stored.
+    pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
     /// The number of files at once that was best for a list of files.

@@ -7,7 +7,8 @@
 //! again while the host serves more files than it refuses, the fault is probably with this file, so the
 //! rate stays. Each file that the host serves raises the rate a little. If the host serves files at the
 //! full rate, all increases within a second together add one request a second. A rate below one request a
-//! second at most doubles with each file.
+//! second at most doubles with each file. If several refusals in a row lowered the rate, each file doubles
+//! it, up to the rate that the first of them left, since the host was probably not available for a while.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -40,6 +41,9 @@ pub(super) struct RequestRate {
     rate: Option<f64>,
     /// The time before which no further file is requested. Requests for files that have begun do not wait.
     next: Duration,
+    /// The rate up to which each served file doubles the limit: the limit after the first refusal since the
+    /// host last served a file.
+    doubles: f64,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
     /// How many files the host has served since the rate was last lowered, or since the start of the run.
@@ -64,7 +68,12 @@ impl RequestRate {
 
     /// Returns the limit in requests a second, if this run set, lowered or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
-        self.rate.filter(|_| self.lowered.is_some() || self.served > 0)
+        self.rate.filter(|_| self.was_lowered() || self.served > 0)
+    }
+
+    /// Returns true if a refusal lowered the rate in this run.
+    pub(super) fn was_lowered(&self) -> bool {
+        self.lowered.is_some()
     }
 
     /// Returns true if there is a limit.
@@ -102,7 +111,7 @@ impl RequestRate {
         self.served = self.served.saturating_add(1);
         if let Some(rate) = &mut self.rate {
             let (slower, left) = (*rate, self.next.saturating_sub(now));
-            *rate += (INCREASE / slower).min(slower);
+            *rate += (self.doubles - slower).max(INCREASE / slower).min(slower);
             self.next = now.min(self.next) + left.mul_f64(slower / *rate);
         }
     }
@@ -121,10 +130,13 @@ impl RequestRate {
         self.refused = self.refused.saturating_add(u32::from(is_counted));
         if is_counted && !is_of_file {
             let served = f64::from(self.span.1.max(self.before).max(1));
-            let rate = self.rate.map_or(served, |rate| rate.min(served)) * DECREASE;
-            self.rate = Some(rate.max(SLOWEST));
+            let rate = (self.rate.map_or(served, |rate| rate.min(served)) * DECREASE).max(SLOWEST);
+            if self.served > 0 || self.lowered.is_none() {
+                self.doubles = rate;
+            }
+            self.rate = Some(rate);
             (self.lowered, self.served, self.refused) = (Some(now), 0, 0);
-            self.next = now + Duration::from_secs_f64(1.0 / rate.max(SLOWEST));
+            self.next = now + Duration::from_secs_f64(1.0 / rate);
         }
         self.next.saturating_sub(now)
     }
@@ -133,24 +145,39 @@ impl RequestRate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
 
     /// Fetches files one after the other, as soon as the rate allows it, from a host with a token bucket.
     /// Returns the number of requests, and the time of the last file.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
+        fetch_with_outage(files, a_second, burst, Duration::ZERO..Duration::ZERO, requests)
+    }
+
+    /// Like `fetch`. The host refuses everything during the outage.
+    fn fetch_with_outage(
+        files: usize,
+        a_second: f64,
+        burst: f64,
+        outage: Range<Duration>,
+        requests: &mut RequestRate,
+    ) -> (usize, Duration) {
         let (mut tokens, mut now, mut asked, mut left) = (burst, Duration::ZERO, 0, files);
+        let mut again = false;
         let step = Duration::from_millis(10);
         while left > 0 {
             tokens = (tokens + a_second * step.as_secs_f64()).min(burst);
             while left > 0 && now >= requests.not_before() {
                 asked += 1;
                 requests.on_sent(now);
-                if tokens >= 1.0 {
+                if tokens >= 1.0 && !outage.contains(&now) {
                     tokens -= 1.0;
                     left -= 1;
+                    again = false;
                     requests.on_served(now + step);
                 } else {
-                    assert!(requests.is_serving(now + step));
-                    requests.on_refused(now + step, now, false);
+                    assert!(requests.is_serving(now + step) || outage.contains(&now));
+                    requests.on_refused(now + step, now, again);
+                    again = true;
                     break;
                 }
             }
@@ -166,6 +193,14 @@ mod tests {
         assert!(asked < 60 && took < Duration::from_secs(20), "{asked} requests in {took:?}");
         let (asked, took) = fetch(1000, 50.0, 20.0, &mut RequestRate::default());
         assert!(asked < 1100 && took < Duration::from_secs(60), "{asked} requests in {took:?}");
+    }
+
+    #[test]
+    fn after_an_outage_a_host_soon_gets_as_many_requests_as_before() {
+        let outage = SPAN * 2..SPAN * 12;
+        let (asked, took) = fetch_with_outage(1000, 50.0, 20.0, outage, &mut RequestRate::default());
+        // The files alone take 20 s, the outage takes 10 s, and the waits at the lowest rate about 20 s.
+        assert!(asked < 1150 && took < Duration::from_secs(65), "{asked} requests in {took:?}");
     }
 
     #[test]

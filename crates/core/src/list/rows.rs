@@ -109,7 +109,7 @@ impl<R: BufRead> Rows<R> {
                 cells.cell.push(byte);
                 Place::InQuotation(begun)
             }
-            (Place::CellBegins, b'"') if self.separator != b'\t' => {
+            (Place::CellBegins, b'"') if self.separator != b'\t' && cells.is_cell_empty() => {
                 cells.cell.clear();
                 Place::InQuotation(self.line)
             }
@@ -153,6 +153,12 @@ impl<R: BufRead> Rows<R> {
 impl Cells {
     fn end_cell(&mut self) {
         self.done.push(std::mem::take(&mut self.cell));
+    }
+
+    /// Returns true if the present cell contains only blanks and byte order marks.
+    fn is_cell_empty(&self) -> bool {
+        let is_skipped = |c: char| c.is_ascii_whitespace() || c == '\u{feff}';
+        str::from_utf8(&self.cell).is_ok_and(|text| text.chars().all(is_skipped))
     }
 
     fn is_blank(&self) -> bool {
@@ -201,4 +207,24 @@ impl<R: BufRead> Iterator for Rows<R> {
 /// Returns the error that ends a table.
 fn unreadable(line: u64, why: String) -> Error {
     Error::new(ErrorKind::ListUnreadable, "", format!("line {line}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_byte_order_mark_may_precede_a_quotation() {
+        let cells = |mark: &[u8]| {
+            let text = [mark, b"\"a,b\",c\n"].concat();
+            let (_, row) = Rows::new(&text[..], b',').next().expect("a row");
+            row.ok()
+        };
+        for mark in [b"".as_slice(), b" ", MARK, b" \xef\xbb\xbf\xef\xbb\xbf "] {
+            assert_eq!(cells(mark), Some(vec!["a,b".into(), "c".into()]), "{mark:?}");
+        }
+        for part in [b"\xef\xbb".as_slice(), b"\xbf", b"\xef\xef\xbb\xbf"] {
+            assert_eq!(cells(part), None, "{part:?}");
+        }
+    }
 }

@@ -28,6 +28,12 @@ const INSTEAD: char = '_';
 /// long is cut.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
+    // Nearly all names consist of these characters, and names are looked at several times for each file.
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    if is_plain && text.len() <= LONGEST && !text.is_empty() && !text.starts_with(['.', '-']) {
+        return Some(text.to_string());
+    }
     if text.chars().all(|c| c == '.' || c.is_whitespace()) {
         return None;
     }

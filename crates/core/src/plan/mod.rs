@@ -406,9 +406,12 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if the job paused before, and no byte has arrived since.
-    pub fn has_paused(&self) -> bool {
-        self.retry.has_paused(self.transfer.received())
+    /// Returns true if a host that serves other files refused this one before (see [`Why::Shared`]), and no
+    /// byte of it has arrived since.
+    ///
+    /// [`Why::Shared`]: crate::error::Why::Shared
+    pub fn is_refused_again(&self) -> bool {
+        self.retry.is_refused_again(self.transfer.received())
     }
 
     /// Returns true if the job needs a connection and has none: bytes are missing, and the job is neither

@@ -166,13 +166,13 @@ impl Plan {
 
     /// Compares a response with the known facts about the file.
     fn check_facts(&self, remote: &Remote) -> Result<(), Error> {
-        let at = show::url(&remote.url);
+        let at = || show::url(&remote.url);
         self.identity.check_kind(remote)?;
-        self.verification.check_size(remote.size, &at)?;
+        self.verification.check_size(remote.size, at)?;
         match (&remote.stated_size, remote.size) {
             (Some(stated), Some(size)) if stated.size != size && self.verification.is_on() => {
                 let why = format!("its size is {size} bytes, and {} says {}", stated.from, stated.size);
-                Err(Error::new(ErrorKind::DigestMismatch, at, why))
+                Err(Error::new(ErrorKind::DigestMismatch, at(), why))
             }
             _ => Ok(()),
         }

@@ -111,7 +111,7 @@ impl Plan {
     pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
         let (path, size) = (self.path(), self.transfer.size());
         let checked = computed.and_then(|computed| {
-            self.verification.check_size(size, &path)?;
+            self.verification.check_size(size, || path.clone())?;
             let result = self.verification.compare_whole(&computed, &path, self.identity.is_html());
             Ok((computed, result))
         });

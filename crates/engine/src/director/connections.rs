@@ -335,7 +335,7 @@ impl Director {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
         let (now, last) = (self.clock.now(), running.workers.len() == 1);
-        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.has_paused());
+        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.is_refused_again());
         let at = at_work.failed.unwrap_or(now);
         let lost = Lost { sent: at_work.sent, last, flowed, again, at };
         let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));

@@ -56,7 +56,6 @@ impl Places {
             }
             None => {}
         }
-        self.spare_lists(&path, if_exists)?;
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
             // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
@@ -74,7 +73,7 @@ impl Places {
             (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
         };
         let place = match place {
-            None => Place::Free { path: shown, left: left() },
+            None => self.replacing(&path, left())?,
             Some(Place::Taken(kept)) => {
                 let location = self.disk.location(&path).to_string_lossy().into_owned();
                 Place::Taken(Kept { path: location, ..kept })
@@ -84,15 +83,18 @@ impl Places {
         Ok((path, place))
     }
 
-    /// Returns `name.taken` if the download may replace the file, and the file is a list of the run.
-    fn spare_lists(&self, path: &Path, if_exists: IfExists) -> Result<(), Error> {
-        let may_replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update);
+    /// Returns the place of a file that replaces the existing one. `left` is true if a partial file is there.
+    ///
+    /// # Errors
+    /// Returns `name.taken` if the existing file is a list of the run.
+    fn replacing(&self, path: &Path, left: bool) -> Result<Place, Error> {
+        let shown = path.to_string_lossy().into_owned();
         let is_list = |real: PathBuf| {
             self.settings.lists.iter().any(|list| list.canonicalize().is_ok_and(|list| list == real))
         };
-        match may_replace && path.canonicalize().is_ok_and(is_list) {
-            true => Err(Error::new(ErrorKind::NameTaken, path.to_string_lossy(), "it is a list of this run")),
-            false => Ok(()),
+        match path.canonicalize().is_ok_and(is_list) {
+            true => Err(Error::new(ErrorKind::NameTaken, shown, "it is a list of this run")),
+            false => Ok(Place::Free { path: shown, left }),
         }
     }
 

@@ -190,10 +190,10 @@ impl RetryPolicy {
         self.budget.all()
     }
 
-    /// Returns true if the job paused before, and no byte has arrived since. `received` is the number of
-    /// bytes so far.
-    pub(super) fn has_paused(&self, received: u64) -> bool {
-        self.pauses.has_paused(received)
+    /// Returns true if the last pause was one for [`Why::Shared`], and no byte has arrived since. `received`
+    /// is the number of bytes so far.
+    pub(super) fn is_refused_again(&self, received: u64) -> bool {
+        self.pauses.is_refused_again(received)
     }
 
     /// Returns the number of retries that are left.

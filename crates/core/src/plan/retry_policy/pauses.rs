@@ -22,23 +22,25 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     count: u32,
+    /// The reason of the last pause.
+    why: Option<Why>,
     since: Duration,
     /// The number of bytes that had been received at the time `since`.
     received: u64,
 }
 
 impl Pauses {
-    /// Returns true if the job paused before, and no byte has arrived since. `received` is the number of
-    /// bytes so far.
-    pub(super) fn has_paused(&self, received: u64) -> bool {
-        self.count > 0 && received <= self.received
+    /// Returns true if the last pause was one for [`Why::Shared`], and no byte has arrived since. `received`
+    /// is the number of bytes so far.
+    pub(super) fn is_refused_again(&self, received: u64) -> bool {
+        self.why == Some(Why::Shared) && received <= self.received
     }
 
     /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the
     /// failure must cost a retry.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
-            *self = Pauses { count: 0, since: now, received };
+            *self = Pauses { count: 0, why: None, since: now, received };
         }
         let is_in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
         // A host that serves other connections will serve this file later.
@@ -50,6 +52,7 @@ impl Pauses {
             Why::Asked | Why::Known | Why::Banned => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
+        self.why = Some(pause.why);
         Some(pause.wait.max(least))
     }
 }
@@ -69,5 +72,19 @@ mod tests {
         assert_eq!(pauses.take(minute, shared, 5), Some(minute), "the host serves other connections");
         assert_eq!(pauses.take(minute, asked, 6), Some(minute), "a byte arrived since the last pause");
         assert_eq!(pauses.take(minute * 11, asked, 6), None);
+    }
+
+    #[test]
+    fn only_refusals_of_a_host_that_serves_other_files_count_as_refused_again() {
+        let mut pauses = Pauses::default();
+        for (why, received, again) in
+            [(Why::Banned, 5, false), (Why::Shared, 5, true), (Why::Known, 5, false), (Why::Shared, 6, true)]
+        {
+            pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received);
+            assert_eq!(
+                (pauses.is_refused_again(received), pauses.is_refused_again(received + 1)),
+                (again, false)
+            );
+        }
     }
 }

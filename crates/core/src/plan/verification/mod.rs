@@ -220,7 +220,7 @@ impl Verification {
     ///
     /// # Errors
     /// Returns `digest.mismatch` if the size is wrong or does not fit the number of chunks.
-    pub(super) fn check_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
+    pub(super) fn check_size(&self, size: Option<u64>, at: impl FnOnce() -> String) -> Result<(), Error> {
         let Some(size) = size else { return Ok(()) };
         let why = match (self.size, &self.chunks) {
             (Some(wanted), _) if wanted != size && self.is_on() => {
@@ -232,7 +232,7 @@ impl Verification {
             }
             _ => return Ok(()),
         };
-        Err(Error::new(ErrorKind::DigestMismatch, at, why))
+        Err(Error::new(ErrorKind::DigestMismatch, at(), why))
     }
 
     /// Returns the next chunk to read back, with its digest.
