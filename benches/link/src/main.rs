@@ -27,8 +27,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The largest IP packet that a device can return. The MTU of the devices is 1500, as nearly everywhere on
-/// the internet.
+/// The length of the buffer for one packet. No IP packet is longer than 65,535 bytes. The MTU of the devices
+/// is 1500, as nearly everywhere on the internet.
 const PACKET: usize = 65536;
 /// The number of packets that may wait inside a device for the thread that takes them. 10,000 packets are 0.4
 /// s at 300 Mbit/s. The thread is never that late, so only the emulated queue drops packets.
@@ -37,8 +37,8 @@ const DEVICE_QUEUE: &str = "10000";
 /// MB. The kernel also counts its bookkeeping, which takes at most about as many bytes again. With 32 MiB the
 /// line is the limit, and not the buffer.
 const SOCKET_BUFFER: &str = "33554432";
-/// The default length of the queue, and the default life time of the line. 100 ms is a common size of the
-/// buffers of access lines.
+/// The default length of the queue, and the default lifetime of the line in seconds. 100 ms is a common size
+/// of the buffers of access lines.
 const QUEUE_MS: f64 = 100.0;
 const SECONDS: f64 = 600.0;
 
@@ -125,7 +125,7 @@ fn end(address: &'static str) -> End {
 
 /// Makes the open descriptor a device named `line` that passes whole IP packets.
 fn name_it(device: RawFd) {
-    // SAFETY: an `ifreq` of zeros is valid, and TUNSETIFF reads and writes only this one.
+    // SAFETY: an `ifreq` of zeros is valid, and TUNSETIFF reads and writes only this `ifreq`.
     let named = unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(*b"line") {

@@ -1,9 +1,9 @@
 //! Writes the command that runs the same download again.
 //!
-//! Invariant: the command contains every argument that clap found on the command line, and nothing else. Only
-//! secret values, a deadline at a point in time, and options of other tools that change nothing are left out.
-//! If that is not possible, no command is shown. New options therefore need no change in this file. The
-//! repeated run never verifies less than the first one.
+//! Invariant: the command that resumes contains every argument that clap found on the command line, and
+//! nothing else. Only secret values, a deadline at a point in time, and options of other tools that change
+//! nothing are left out. If that is not possible, no command is shown. New options therefore need no change
+//! in this file. The repeated run never verifies less than the first one.
 
 use crate::args::{Deadline, is_foreign};
 use crate::secrets;
@@ -168,7 +168,7 @@ impl Given {
     }
 }
 
-/// Returns true if the deadline is a point in time. A later run needs another deadline.
+/// Returns true if the deadline is a point in time, which may be over when the command runs again.
 fn is_point_in_time(matches: &ArgMatches) -> bool {
     let value = matches.get_raw("deadline").and_then(|mut values| values.next_back()?.to_str());
     value.is_some_and(Deadline::is_point_in_time)

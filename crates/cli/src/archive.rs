@@ -1,11 +1,12 @@
 //! Reads and writes the archive of `--archive`: a SQLite database of all files that were ever downloaded with
-//! it. [`downhaul_engine::core::archive`] decides which files it has.
+//! it, or that existed and were the wanted files. [`downhaul_engine::core::archive`] decides which files it
+//! has.
 //!
 //! SQLite is used here, and not in the engine, because an archive is a file format of the program. A program
 //! that uses the library can set [`Job::done`] from any store of its own.
 //!
-//! Invariant: after a kill or a power failure, the archive has all files up to about a second before, and
-//! nothing else. Several runs may use one archive at once.
+//! Invariant: after a kill or a power failure, the archive has all files that were complete about a second
+//! before it, and no incomplete file. Several runs may use one archive at once.
 
 mod database;
 
@@ -25,14 +26,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// New files are written this often. SQLite forces each transaction to the disk, which takes milliseconds.
+/// New files are written this often, in one transaction. SQLite forces each transaction to the disk, which
+/// takes milliseconds. A second is so much longer that this costs little.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
-/// The longest wait for the next event, if nothing has to be written.
+/// The longest wait for the next event, if nothing has to be written. If no event arrives in this time, a new
+/// wait begins, so any long time would do.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// The number by which SQLite files of this program are recognised (`PRAGMA application_id`): the letters
-/// `dhal`.
+/// The number by which an archive is recognised (`PRAGMA application_id`): the letters `dhal`.
 const APPLICATION: u32 = 0x6468_616c;
 
 /// The offset of this number in a SQLite file (<https://sqlite.org/fileformat2.html>, section 1.3).
@@ -141,8 +143,9 @@ impl Finder {
         Ok(Finder { archive, jobs: Jobs::default(), settings: settings.clone().with_key(key), is_read_only })
     }
 
-    /// Begins to look up several jobs. Until the result is dropped, SQLite keeps its lock on the file, and
-    /// other runs cannot write to it. Without this transaction, SQLite would lock the file for each lookup.
+    /// Begins to look up several jobs. From the first lookup until the result is dropped, SQLite keeps a lock
+    /// on the file, and other runs cannot write to the file. Without this transaction, SQLite would lock and
+    /// unlock the file for each lookup.
     pub(crate) fn begin_reading(&self) -> Option<Transaction<'_>> {
         self.archive.connection.unchecked_transaction().ok()
     }

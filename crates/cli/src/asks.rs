@@ -12,7 +12,8 @@ use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 
-/// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory.
+/// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory, and
+/// those of usual requests are far smaller.
 const LONGEST: usize = 16 << 20;
 
 /// The method and the body that are sent, and the range that is requested.
@@ -56,8 +57,8 @@ impl Asks {
         })
     }
 
-    /// Returns true if the request has a body, or a method other than GET. It may change something on the
-    /// server each time it is sent.
+    /// Returns true if the request has a body, or a method other than GET. Such a request may change
+    /// something on the server each time it is sent.
     pub(crate) fn is_special(args: &Args) -> bool {
         let http = &args.options.http;
         !http.data.is_empty()

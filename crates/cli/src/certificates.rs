@@ -12,7 +12,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The longest file of trusted certificates, in bytes. On common systems, such a file has some hundred KiB.
+/// The longest file of trusted certificates, in bytes. On common systems, such a file has some hundred KiB,
+/// so a file above this limit is a mistake.
 const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
@@ -23,7 +24,7 @@ const NONE: &str = "it has no certificate in PEM form";
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.
 pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> {
-    // Other systems do not read these variables.
+    // On Windows and on systems of Apple, these variables are not read.
     let are_read = cfg!(unix) && !cfg!(target_vendor = "apple");
     if !are_read || settings.insecure || settings.cacert.is_some() {
         return Ok(());

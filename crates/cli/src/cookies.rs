@@ -1,4 +1,4 @@
-//! Reads cookies from a file or from a browser at the beginning of a run, and writes all cookies to a file at
+//! Reads cookies from a file or from a browser at the beginning of a run, and writes the cookies to a file at
 //! the end of the run.
 //!
 //! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
@@ -73,7 +73,7 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
         .into())
 }
 
-/// Writes all cookies into a file.
+/// Writes all cookies that have not expired into a file.
 ///
 /// # Errors
 /// Returns why the file cannot be written.

@@ -72,8 +72,9 @@ impl Exit {
     }
 
     /// Returns how a run ended, as far as its summary says. The summary knows nothing about signals. If the
-    /// program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise the failures and
-    /// the limits of the run decide the result.
+    /// program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise, the result
+    /// follows from the failures, from the files that were left to another run, from the limits of the run,
+    /// and from a stop after a failure.
     pub fn of(summary: &Summary) -> Exit {
         if summary.output_closed {
             return Exit::Failed;

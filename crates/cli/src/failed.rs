@@ -1,13 +1,15 @@
 //! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: those that
-//! failed, and those that were stopped or not started. `-i` can read the list.
+//! failed, those that were stopped or not started, and those that were left to another run. `-i` can read the
+//! list.
 //!
-//! The arguments or the list of the run are read again at its end, so that each file takes little memory: one
-//! bit, and one byte if a list has it. Only the lines of a stream are kept in memory.
+//! The arguments and the lists of the run are read again at the end of the run, so that each file takes
+//! little memory: one bit, and one byte more if the file is in a list. Only the lines of a stream are kept in
+//! memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so a script can take an empty list for a success. An error of a list becomes a comment. If FILE is also
 //! the input, it is replaced only by a list of all files that are not complete. A line says if a document
-//! named the URLs of the file. So a run with this list sends the user's secrets only to servers to which this
+//! named the URLs in it. So a later run with the list sends the user's secrets only to servers to which this
 //! run may send them. If a list was changed during the run, its files cannot be found in it again, and FILE
 //! has a comment instead of them.
 
@@ -41,11 +43,12 @@ type Target<'f> = BufWriter<&'f File>;
 /// The beginning of each comment.
 const COMMENT: &str = "# --failed: ";
 
-/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
-/// stand for very many jobs.
+/// The greatest number of jobs that are written although they were never started. A pattern such as
+/// `[1-9999999999]` may stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
-/// The longest time for writing these. To write a million takes some seconds.
+/// The longest time for writing the jobs that were never started. Writing a million of them takes some
+/// seconds.
 const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
 /// What is known about the jobs of a run. The thread that passes the jobs to the session, and the reader of
@@ -87,7 +90,7 @@ impl Pending {
         known.parts.push(PartSoFar { before, ..PartSoFar::default() });
     }
 
-    /// Keeps the line of a job of a stream.
+    /// Keeps the line of a job of a stream, unless nothing is left to do for the job.
     pub(crate) fn insert(&self, part: usize, job: JobId, line: Line) {
         let mut known = self.known();
         if !known.ended.has(job.get())
@@ -212,7 +215,7 @@ impl List {
         Some(List { path, is_input, parts, pending: Pending::default(), settings: settings.clone() })
     }
 
-    /// Returns what the thread that passes the jobs to the session must add to.
+    /// Returns the data about the jobs. The thread that passes the jobs to the session must add to the data.
     pub(crate) fn pending(&self) -> Pending {
         self.pending.clone()
     }
@@ -342,7 +345,8 @@ fn write_list(
         return write_change(name, to);
     }
     let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
-    // Of a line with a mistake, only a comment is written.
+    // If lines of the list have mistakes, only comments are written for them, so the list does not count as
+    // whole.
     Ok(Written { is_whole: is_whole && !count.is_refused(), ..written })
 }
 
@@ -352,9 +356,9 @@ fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
     Ok(Written { is_whole: true, changed: vec![name.into()], ..Written::default() })
 }
 
-/// Reads a part of the input again, and writes the lines. The number of a job is its place in the input,
-/// which begins with the jobs of other parts. If a list has fewer jobs than it had, it is not the same list
-/// any more.
+/// Reads a part of the input again, and writes the lines. The number of a job is its place in the whole
+/// input, after the jobs of the parts before. If there are fewer jobs than `count`, the part does not count
+/// as whole. If `count` is `u64::MAX`, the part counts as whole as soon as all its jobs were read.
 fn write_again(
     jobs: impl Iterator<Item = Result<Job, Error>>,
     count: u64,
@@ -363,7 +367,7 @@ fn write_again(
     to: &mut dyn Write,
 ) -> io::Result<Written> {
     let (mut written, mut place) = (Written::default(), 0_u64);
-    // The time and the number count from the first job that was not started.
+    // The limits of the time and the number apply to the jobs after the last job that had an event.
     let (mut start, mut unstarted) = (Instant::now(), 0);
     for job in jobs {
         place += 1;

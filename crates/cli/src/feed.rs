@@ -199,7 +199,7 @@ impl Feed {
         })
     }
 
-    /// Shows that a part of a list could not be read, and makes the run end with an error. `added` is the
+    /// Shows that a list could not be read completely, and makes the run end with an error. `added` is the
     /// number of jobs that were added before.
     fn unreadable(&self, added: u64, why: &str) -> Passed {
         run::error(why);
@@ -216,7 +216,7 @@ struct OfPart {
     kind: Kind,
 }
 
-/// How a part of the input is read again for `--failed`.
+/// How `--failed` gets the jobs of a part of the input at the end of the run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The arguments are still in memory.

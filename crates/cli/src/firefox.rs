@@ -26,7 +26,8 @@ const FOLDERS: [&str; 4] = [
 /// The beginning of the name of the folder for a copy. A random number follows.
 const COPY: &str = "firefox.";
 
-/// A copy that is older than this is not used any more. Reading the cookies takes less than a second.
+/// A copy that is older than this is not in use, because reading the cookies takes less than a second. A run
+/// that was killed has left it.
 const READ_MOST: Duration = Duration::from_secs(600);
 
 /// The largest expiry that is read as a number of seconds. It means the year 5138. A larger number is read as

@@ -14,7 +14,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file with headers, in bytes. Common servers accept at most some tens of KiB of headers.
+/// The longest file with headers, in bytes. Common servers accept at most some tens of KiB of headers, so a
+/// file with useful headers is shorter.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
 /// Reads the list of `--checksum-file`. If there are keys, also reads the signature beside the list. A list

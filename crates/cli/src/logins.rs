@@ -31,8 +31,8 @@ pub(crate) enum NoLogin {
     Interrupted,
 }
 
-/// Returns the arguments with complete logins, and warnings for the user. A login comes from a file
-/// (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
+/// Returns the arguments with complete logins, and warnings for the user. A login that is not complete is
+/// read from a file (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
 /// Returns why a file with a login, headers or cookies cannot be used, or that the user pressed Ctrl-C.
@@ -193,8 +193,8 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     if user.is_none() && bearer.is_none() && headers.0.is_empty() {
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
-    // Others on the network could read the login. Of the sections, only one for http hosts is used over http.
-    // A login of the netrc file is sent over http too.
+    // Over http, others on the network could read the login. So the login of a section is sent over http only
+    // if the name of the section begins with `http://`. A login of the netrc file is sent over http too.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));

@@ -31,7 +31,7 @@ pub(crate) fn page() -> String {
 }
 
 /// Returns the line with its end. clap_mangen names a page for each command. There are no such pages, so the
-/// name of the command takes its place.
+/// line names the command instead.
 fn with_command(line: &str) -> String {
     let command = line.strip_prefix("downhaul\\-").and_then(|rest| rest.strip_suffix("(1)"));
     command.map_or_else(|| format!("{line}\n"), |command| format!("downhaul {command}\n"))

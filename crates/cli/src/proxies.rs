@@ -44,7 +44,8 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     Ok(Proxies { http, https, except, unusable, ..Proxies::default() })
 }
 
-/// Checks the value of `--no-proxy`. In wget, this option has no value, so that a URL may follow it.
+/// Checks the value of `--no-proxy`. In wget, this option has no value, so users of wget may put a URL after
+/// it.
 fn check_hosts(hosts: &str) -> Result<(), String> {
     let is_path = |word: &str| word.split_once('/').is_some_and(|(_, rest)| rest.parse::<u8>().is_err());
     match hosts.split([',', ' ']).any(is_path) {

@@ -3,8 +3,8 @@
 //! Each line is added as soon as its job has ended. At the end of the run, lines that later lines replace are
 //! removed ([`tidy`]). All other lines of earlier runs are kept, and so are lines of other kinds.
 //!
-//! Invariant: the lock file has only whole lines. A line that could not be written completely is removed
-//! again, or by the next run if this one was killed. One run at a time writes a lock file.
+//! Invariant: the lock file has only whole lines. A line that could not be written completely is removed at
+//! once, or by the next run if this run was killed. One run at a time writes a lock file.
 
 mod folders;
 mod tidy;
@@ -104,7 +104,7 @@ struct Running {
     /// The URL that answered.
     answered: String,
     validator: Option<String>,
-    /// The number of counted retries, also those before progress.
+    /// The number of retries that were counted, including those before the last progress.
     retries: u32,
 }
 
@@ -114,8 +114,9 @@ pub(crate) struct Record {
     form: Form,
     folders: Folders,
     file: File,
-    /// The path of `file`, if it is not the lock file itself. The input of a run must not grow while it is
-    /// read, so the lines of such a run are added to the lock file at the end of the run.
+    /// The path of `file`, if `file` is not the lock file itself. This is the case if the lock file is also
+    /// an input of the run, because an input must not grow while it is read. The lines are then added to the
+    /// lock file at the end of the run.
     aside: Option<PathBuf>,
     /// The length of the file with its whole lines.
     length: u64,
@@ -260,7 +261,7 @@ impl Record {
             }
             EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. } => {
                 let Some(running) = self.running.remove(&job) else { return };
-                // The other job writes the line of this file.
+                // The line of the other job, which downloads this file, is enough.
                 if event.kind.is_of_other_job() {
                     return;
                 }

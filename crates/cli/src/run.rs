@@ -338,7 +338,7 @@ fn not_started(args: &Args, e: &Error) -> Exit {
         true => ". --key-password @FILE reads the password from a file",
         false => "",
     };
-    // The user may have given the password or the key itself.
+    // The user may have given the password or the key itself in place of the name of a file.
     let file = if option == "--cacert" { e.at.clone() } else { words::file_of_secret(Path::new(&e.at)) };
     usage(&escaped(&format!("{option} {file}: {}{hint}", e.detail)))
 }

@@ -65,7 +65,7 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). `daemon-secret`, `daemon.db` and `daemon.json` (its address, for clients) are those of `downhaul daemon`.",
+         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). The files `daemon-secret`, `daemon.db` (the queue) and `daemon.json` (the address for clients) belong to `downhaul daemon`.",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
@@ -175,8 +175,8 @@ pub(crate) fn resolve(
     };
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
-    // There is at least one connection for each file that is downloaded at the same time, unless these
-    // connections would use more than a quarter of the file descriptors.
+    // If the user set the number of files at once, there is at least one connection for each of these files,
+    // unless the connections would use more than a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
     settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
@@ -395,7 +395,8 @@ pub(crate) fn temporary_folder() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Returns a folder that a variable names. The specification says that relative paths must be ignored.
+/// Returns a folder that a variable names. The XDG Base Directory Specification says that relative paths must
+/// be ignored.
 pub(crate) fn folder(variable: &str) -> Option<PathBuf> {
     env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

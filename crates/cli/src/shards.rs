@@ -101,7 +101,8 @@ impl Shards {
         if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;
         }
-        // Meanwhile, a run with other shards may have ended.
+        // In the meantime, a run with another list or another number of shards may have marked a shard as
+        // done.
         let marked = self.is_done(&args.output.folder).and_then(|is_done| match is_done {
             true => Ok(()),
             false => self.write_done(&args.output.folder),
@@ -247,8 +248,9 @@ struct Array {
 }
 
 impl Array {
-    /// Returns the shard of this task. The ids of a whole array count from its first one. A part of an array
-    /// that is submitted again states neither the first id nor the number of tasks of the whole array.
+    /// Returns the shard of this task. The shards of a whole array are counted from its first id. A part of
+    /// an array that is submitted again states neither the first id nor the number of tasks of the whole
+    /// array.
     fn shard(&self, of: Option<u64>) -> Result<(u64, u64), String> {
         let Array { id, first, last, step, tasks } = *self;
         let is_whole = first <= 1 && last.saturating_sub(first) / step + 1 == tasks;

@@ -1,15 +1,15 @@
 //! Files that other tools left unfinished: the beginning of a file, or a file with a control file that says
 //! which ranges are complete.
 //!
-//! Invariant: no file with bytes of such a file is finished before the end of its last complete range was
-//! compared with the server's bytes.
+//! Invariant: no file with bytes of an unfinished file is finished before the end of the last complete range
+//! of the unfinished file was compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
 /// The number of bytes at the end of an unfinished file that are usually fetched again and compared. An
 /// interrupted write is assumed to damage at most this many bytes. Two different files rarely have the same
-/// 64 KiB, unless all of these bytes are equal (see [`Adopted::compare_from`]).
+/// 64 KiB, unless all of these bytes have the same value (see [`Adopted::compare_from`]).
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// An unfinished file of another tool.
@@ -55,8 +55,8 @@ impl Adopted {
 
     /// Makes the compared range begin at `offset`, if it does not begin earlier already. It never begins
     /// before the last range. `offset` is the start of the last block of at most [`OVERLAP`] bytes in which
-    /// two bytes differ, or the start of the last range. The blocks after `offset` show nothing, because
-    /// blocks of equal bytes are in many files.
+    /// two bytes differ, or the start of the last range. The blocks after this block show nothing, because
+    /// many files have blocks of equal bytes.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }

@@ -4,8 +4,8 @@
 //! passwords and tokens are not compared, because they change from day to day. The facts of a request that
 //! choose the content are compared ([`Variant`]).
 //!
-//! Invariant: if the job expects a size or a digest, and the archive has another one, the file was not
-//! fetched before. Of a URL, this file gives an archive only a keyed hash, so that no secret in the URL is
+//! Invariant: if the job expects a size or a digest, and the archive has another one, the file does not count
+//! as fetched before. Of a URL, this file gives an archive only a keyed hash, so that no secret in the URL is
 //! stored.
 
 use crate::digest::{Algorithm, Digest};

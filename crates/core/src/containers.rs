@@ -193,7 +193,7 @@ impl Numbers {
         self.step
     }
 
-    /// Returns true if a number is one of these.
+    /// Returns true if `number` is one of these numbers.
     pub fn has(self, number: u64) -> bool {
         number % self.step == self.first
     }

@@ -1,5 +1,5 @@
-//! Lists the options of curl, with their translations. A pasted command of curl and a configuration file of
-//! curl that is used as a list are read with this table.
+//! Lists the options of curl, with their translations. This table is used to read a pasted curl command, and
+//! to read a curl configuration file that is given as a list.
 
 /// The translation of an option.
 #[derive(Clone, Copy)]
@@ -108,7 +108,7 @@ pub const TABLE: &[Row] = &[
     (None, &["url-query"], true, To::UrlQuery),
     (Some('e'), &["referer"], true, To::Referer),
     (Some('C'), &["continue-at"], true, To::Continue),
-    // downhaul has an option for most of these, often under another name.
+    // downhaul has an option for most of the following options, often under another name.
     (Some('u'), &["user"], true, To::User),
     (None, &["oauth2-bearer"], true, To::Option("bearer")),
     (Some('A'), &["user-agent"], true, To::Option("user-agent")),

@@ -65,7 +65,7 @@ impl MadeFrom {
     }
 }
 
-/// What the bytes of a complete file must satisfy, as far as it is known.
+/// The known requirements for the bytes of a complete file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demands {
     /// The digests of the whole file.
@@ -88,14 +88,14 @@ pub struct Original {
     /// Its modification time when it was complete. With `None` it is not known, so the bytes must be compared
     /// with the digests again.
     pub modified: Option<SystemTime>,
-    /// The digests that were computed of its bytes. An archive may be wrong about its files, so this is empty
-    /// for them.
+    /// The digests that were computed from its bytes. There are none for a file that is known only from an
+    /// archive (`--archive`), because the archive may be wrong about the file.
     pub digests: Arc<[Digest]>,
 }
 
 impl Original {
-    /// Returns those of these digests that were not computed of the bytes of this file. The file may have
-    /// other ones.
+    /// Returns those of these digests that are not in [`Original::digests`]. They may belong to other bytes,
+    /// or may not have been computed for this file.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }

@@ -40,7 +40,7 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
 }
 
 /// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. For SHA-2, this is the name in RFC 9530. Names are compared in their [`bare`] form.
+/// shown. For SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -54,9 +54,9 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
 ];
 
-/// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of these
-/// algorithms is refused or reported, unless another digest of the same file can be verified. If such a
-/// digest were ignored silently, a wrong file could be accepted.
+/// Algorithms that occur in lists and URLs but are not supported. Their names are in the [`bare`] form. A
+/// digest of one of these algorithms is refused or reported, unless another digest of the same file can be
+/// verified. If such a digest were ignored silently, a wrong file could be accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",
@@ -283,9 +283,8 @@ impl fmt::Display for Expected {
 ///
 /// Returns the strongest match, or `None` if nothing was expected.
 ///
-/// # Errors
-/// Returns the first expected digest that does not match, and the computed one. The computed one is `None` if
-/// that algorithm was not computed.
+/// # Errors Returns the first expected digest that does not match, and the computed one. The computed one is
+/// `None` if no digest of that algorithm was computed.
 pub fn verdict<'e>(
     expected: &'e [Expected],
     computed: &[Digest],

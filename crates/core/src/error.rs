@@ -10,7 +10,7 @@
 //! - what the same command would do in another run ([`NextRun`]);
 //! - which code programs see ([`ErrorKind::code`]).
 //!
-//! Explanations and hints for users are in the command line. `docs/errors.md` is generated from this list.
+//! Explanations and hints for users are in the CLI crate. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub enum Scope {
 /// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// Nothing, because it may have been an accident, or because the source is not the cause.
+    /// Nothing, because the failure may have been an accident, or because the source is not the cause.
     Silent,
     /// The host refuses on purpose: it accepts no more connections, or it does not send the file.
     Refuses,
@@ -68,7 +68,7 @@ pub enum SourceVerdict {
 pub enum WrittenBytes {
     /// The written bytes stay valid.
     Keep,
-    /// The written bytes are discarded, because they may not belong to the bytes that follow.
+    /// The written bytes are discarded, because they may be wrong or belong to another version.
     Discard,
 }
 
@@ -337,7 +337,7 @@ pub struct Error {
 }
 
 /// A pause that a host needs. It does not count as a retry. The number of pauses is limited, except for
-/// [`Why::Shared`]. Further failures cost retries.
+/// [`Why::Shared`]. When no pause is left, a failure costs a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// The length of the pause, from the moment of the failure.

@@ -3,7 +3,7 @@
 //!
 //! [`State`] is computed from the events. A screen that started late or missed events can copy it. Events may
 //! contain text from a server. The screen and the log escape it before they show it. Events contain no
-//! secrets of URLs, headers and logins.
+//! secrets of URLs, headers or logins.
 //!
 //! This file is long because it is the list of all events and their fields.
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The reason in the event of a file that was left to another run.
 const LEFT: &str = "another run is working on this file";
 
-/// The reason for a job that another job of the run does.
+/// The reason in the event of a job whose file another job of the run downloads.
 const SAME: &str = "is given twice, with the same URL: it is fetched once";
 
 /// The version of the JSON form. Fields may be added within a version, never removed or changed.
@@ -119,13 +119,13 @@ pub enum EventKind {
         #[serde(default)]
         bytes: u64,
     },
-    /// An attempt failed, and another one follows, or the job waits for another run that is working on the
+    /// An attempt failed and another one follows, or the job waits for another run that is working on the
     /// file.
     #[non_exhaustive]
     Retrying {
         /// The failure.
         error: Failure,
-        /// The number of this retry, from 1 after each progress. It is 0 if the retry does not count.
+        /// The number of this retry since the last progress, from 1. It is 0 if the retry does not count.
         attempt: u32,
         /// The number of retries that are allowed.
         of: u32,
@@ -151,14 +151,15 @@ pub enum EventKind {
         /// The number of retries that are left.
         left: u32,
     },
-    /// A digest matched.
+    /// A digest or a signature matched.
     #[non_exhaustive]
     Verified {
         /// The name of the algorithm: `sha-256`.
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
-        /// The place where the expected digest was found, such as `X-Checksum-SHA256`, or the signature.
+        /// The place where the expected digest was found, such as `X-Checksum-SHA256`. For a signature, it
+        /// says who signed the file.
         source: String,
     },
     /// The file is complete and has its final name.
@@ -193,9 +194,9 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded. One of these was the reason: the existing file of this name is kept, an
-    /// earlier run downloaded it (`--archive`), it was made from another file (`--dedup`), another job of
-    /// this run downloads it, or another run is working on it (`--if-locked skip`).
+    /// The file was not downloaded, for one of these reasons: the existing file of this name is kept, an
+    /// earlier run downloaded the file (`--archive`), the file was made from another one (`--dedup`), another
+    /// job of this run downloads the file, or another run is working on the file (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
         /// The path of the existing file, of the file of the earlier run, of the file that was made, or of
@@ -223,15 +224,15 @@ pub enum EventKind {
         error: Failure,
         /// The number of retries that were used since the last progress.
         retries: u32,
-        /// True if the retries were used up while the user was present. No new file starts then, and the run
-        /// ends when the files in progress have ended.
+        /// True if the file used up its retries in a run that asks the user (`--on-error ask`). No new file
+        /// starts then, and the run ends when the files in progress have ended.
         exhausted: bool,
         /// The unknown keys of a JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The run would download this file. Only a preview (`downhaul plan`) has events of this kind. The job
-    /// ends with it.
+    /// The run would do `step` with this file. Only a preview (`downhaul plan`) has events of this kind. The
+    /// job ends with this event.
     #[non_exhaustive]
     Planned {
         /// What would be done with the file.
@@ -278,7 +279,7 @@ pub enum EventKind {
         /// The number of bytes that were received for the finished files in this run.
         #[serde(default)]
         fetched: u64,
-        /// The number of files that would be downloaded, in a preview.
+        /// The number of jobs that ended with `planned`, in a preview.
         #[serde(default, skip_serializing_if = "is_zero")]
         planned: u64,
         /// The duration of the run in seconds.
@@ -365,7 +366,8 @@ impl EventKind {
         matches!(self, EventKind::Skipped { reason, .. } if reason == SAME)
     }
 
-    /// Returns true if a job ended with this event, and its complete file is at its path.
+    /// Returns true if a job ended with this event, and its file is complete. With `--archive`, the file may
+    /// have left its path since an earlier run downloaded it.
     pub fn is_complete(&self) -> bool {
         self.has_nothing_left() && !self.is_of_other_job()
     }
@@ -393,7 +395,7 @@ impl EventKind {
         EventKind::Plan { forecast }
     }
 
-    /// Returns the event for a file that would be downloaded.
+    /// Returns the event for a file of a preview.
     pub fn planned(file: PlannedFile) -> Self {
         let PlannedFile { step, url, path, may_be_renamed, size, kept, digests } = file;
         let (size, size_from) = size.unzip();
@@ -414,7 +416,7 @@ pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
     digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
 }
 
-/// A file that would be downloaded.
+/// A file of a preview for which the run would do something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedFile {
     /// What would be done.
@@ -498,8 +500,8 @@ pub struct Progress {
     /// The number of connections that are open or being opened for the file.
     #[serde(default)]
     pub connections: usize,
-    /// The byte ranges that are on the disk, in order. They are renewed when bytes are written, but at most
-    /// twice a second until the file is whole. Lines of JSON do not have them.
+    /// The byte ranges that are on the disk, in order. They are updated when bytes are written, but at most
+    /// twice a second until the file is complete. Lines of JSON do not have them.
     #[serde(skip)]
     pub ranges: Vec<Range<u64>>,
 }
@@ -514,7 +516,8 @@ pub enum Phase {
     Connecting,
     /// Bytes arrive.
     Receiving,
-    /// Waiting before the next attempt, because the host asked for a pause, or for another run.
+    /// Waiting: before the next attempt, during a pause that the host needs, or for another run that is
+    /// working on the file.
     Waiting,
     /// Waiting for the answer of the user.
     Asking,
@@ -540,7 +543,7 @@ pub struct State {
     pub skipped: u64,
     /// The number of files that failed.
     pub failed: u64,
-    /// The number of files that would be downloaded, in a preview.
+    /// The number of jobs that ended with `planned`, in a preview.
     pub planned: u64,
     /// The number of bytes of the finished files.
     pub bytes: u64,

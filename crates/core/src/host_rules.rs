@@ -16,8 +16,8 @@ use url::Url;
 /// - `example.org` means that host with the usual port of the scheme.
 /// - `example.org:8443` means that host with this port.
 /// - `*.example.org` means all names below `example.org`, but not `example.org` itself. Names below a public
-///   suffix of ICANN, such as `com` or `co.uk`, have many owners, so `*.com` is refused. A name that is not
-///   in the Public Suffix List, such as `lan`, is accepted.
+///   suffix of ICANN, such as `com` or `co.uk`, have many owners, so `*.com` is refused. `*.lan` is accepted,
+///   because `lan` is not in the Public Suffix List.
 /// - `https://` or `http://` before any of these restricts the pattern to that scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
@@ -136,7 +136,8 @@ impl HostOptions {
 /// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used.
 /// Headers are taken from all of these rules ([`HostRules::headers`]). A name without `*.` is more specific
 /// than a name with it. Otherwise a longer name is more specific than a shorter one. If the lengths are equal
-/// too, a pattern with a port or a scheme is more specific than one without.
+/// too, a pattern with a port is more specific than one without a port. Then a pattern with a scheme is more
+/// specific than one without a scheme.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 

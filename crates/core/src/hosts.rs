@@ -16,8 +16,8 @@ use url::Url;
 /// and replaced.
 const VERSION: u32 = 2;
 
-/// The highest number of hosts that are remembered. The oldest ones are removed first, and those without
-/// limits before those with limits.
+/// The highest number of hosts that are remembered. If there are more, the oldest host without limits is
+/// removed, or the oldest of all hosts if each has limits.
 const MOST: usize = 500;
 
 /// The longest text that is read and written, in bytes. A longer text was not written by downhaul.
@@ -236,7 +236,7 @@ mod tests {
         Learned { connections: Some(2), requests: Some(4.5), ..Learned::default() }
     }
 
-    /// Returns a run that found this number of connections with this goodput, and HTTP/2.
+    /// Returns the result of a run that found this number of connections with this goodput, and HTTP/2.
     fn best(number: usize, goodput: f64) -> Learned {
         let best = Some(Level { number, goodput: Some(goodput), far: true });
         Learned { best, http: Some(Spoke::Http2), ..Learned::default() }

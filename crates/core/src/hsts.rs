@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// The highest number of hosts that are remembered. A list of URLs may have a million hosts. If there are so
-/// many, no further host is remembered until the time of another one has passed.
+/// The highest number of hosts that are remembered. A list of URLs may have a million hosts. When this many
+/// hosts are remembered, no further host is added until the `max-age` of one of them has passed.
 const HOSTS_MOST: usize = 4096;
 
 /// The hosts that asked for https in this run. Times are since the start of the run.

@@ -32,8 +32,9 @@ pub use url::{Position, Url};
 pub struct Job {
     /// The URLs of the file, at least one. If there are several, they are mirrors. If the size and a strong
     /// digest of the file (or digests of its chunks) are known, the mirrors are used together, unless the
-    /// bytes are written in order to a pipe or a program. Otherwise a mirror is used only after the mirrors
-    /// before it have failed. The file then starts again, because the mirrors may have different bytes.
+    /// bytes are written to an output that takes them only in order, such as a pipe. Otherwise a mirror is
+    /// used only after the mirrors before it have failed. The file then starts again, because the mirrors may
+    /// have different bytes.
     pub urls: Vec<Url>,
     /// The author of the URLs. This decides which URLs get the headers and logins in the settings.
     pub named_by: NamedBy,
@@ -65,10 +66,10 @@ pub struct Job {
     /// lists and signatures beside the file.
     pub headers: Headers,
     /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to the URLs of
-    /// the job that the user gave ([`Job::is_given`]). A document may have the other URLs.
+    /// the job that the user gave ([`Job::is_given`]). The other URLs may come from a document.
     pub user_headers: Headers,
-    /// The origins (`https://host:8443`) of URLs of the job that the user gave, if `named_by` says that a
-    /// document has the others.
+    /// The origins (`https://host:8443`) of URLs of the job that the user gave, if `named_by` says that the
+    /// other URLs come from a document.
     pub given_origins: BTreeSet<String>,
     /// The name of a host whose login a line of a list requests: a section for hosts, or an entry of the
     /// netrc file. The program adds the login to `headers`. A session does not read this field.
@@ -77,7 +78,7 @@ pub struct Job {
     /// other origins.
     pub sends: Option<Sends>,
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
-    /// with these bytes. If the settings require a digest from a list or a signature, the job fails.
+    /// with these bytes. If the settings require a signature or a digest, the job fails.
     pub range: Option<ByteRange>,
     /// The network of the session that is used for the requests. 0 is the network in the settings of the
     /// session.
@@ -174,10 +175,10 @@ impl Job {
         self.with_destination(Destination::Path(path.into()))
     }
 
-    /// Writes the file in order to this writer, whose calls may block. The writer is dropped at the end. The
-    /// engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. Written bytes cannot be
-    /// taken back, so if the file has to start again, the job fails with `output.started`. A writer that
-    /// blocks forever also keeps its thread forever, even if the session stops.
+    /// Writes the bytes of the file, in order, to this writer, whose calls may block. The writer is dropped
+    /// at the end. The engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. Written
+    /// bytes cannot be taken back, so if the file has to start again, the job fails with `output.started`. A
+    /// writer that blocks forever also keeps its thread forever, even if the session stops.
     #[must_use]
     pub fn to_writer(self, writer: impl JobWriter + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
@@ -264,7 +265,7 @@ impl Job {
         self
     }
 
-    /// Uses a network that was added to the session, instead of that of its settings.
+    /// Uses a network that was added to the session, instead of the network in the settings of the session.
     #[must_use]
     pub fn with_network(mut self, network: u32) -> Self {
         self.network = network;
@@ -368,8 +369,8 @@ pub enum NamedBy {
     /// A document that someone else may have written: a list in a form such as Metalink
     /// ([`Form::is_document`](crate::list::form::Form::is_document)), or any list that was fetched. The
     /// headers and credentials of the user are sent only to origins that the user also named
-    /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)). Those that the user gave
-    /// for a host by name are also sent to this host.
+    /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)). Headers and credentials
+    /// that the user gave for a host by name are also sent to this host.
     Document,
 }
 

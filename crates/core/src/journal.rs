@@ -22,7 +22,8 @@ const FORMAT: &[u8] = b"downhaul journal 3\n";
 /// The beginning of the first line in every format.
 const ANY_FORMAT: &[u8] = b"downhaul journal ";
 
-/// The longest entry in bytes. An entry is little more than a URL, and servers accept no URL of 64 KiB.
+/// The longest entry in bytes. An entry is little more than a URL, and servers accept no URL of 64 KiB, so
+/// four times this length is enough.
 const LONGEST_ENTRY: usize = 256 * 1024;
 
 /// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
@@ -146,7 +147,8 @@ pub fn is_journal(bytes: &[u8]) -> bool {
 /// The highest number of bytes that [`read_start`] needs.
 pub const START_MOST: usize = LONGEST_ENTRY + 64;
 
-/// Returns the CRC of two adjacent ranges.
+/// Returns the CRC of two adjacent ranges together. `before` and `after` are the CRCs of the two ranges, and
+/// `after_bytes` is the length of the second one.
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }

@@ -9,14 +9,16 @@
 //!
 //! - [`list`] reads lists of URLs, Metalink documents and checksum lists. A [`job`] is one file to download,
 //!   and [`settings`] are the options of the whole run.
-//! - [`name`] turns remote text into file names. [`listed_names`] finds names that occur once in a list.
+//! - [`name`] turns remote text into file names. [`listed_names`] finds names that only one file of a list
+//!   has.
 //! - [`remote`] is what a source says about a file. [`head`] and [`http_response`] read it from HTTP.
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
 //!   [`preview`] has what `downhaul plan` needs in addition.
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
-//! - [`journal`] is the record from which a later run resumes. [`identity`] decides if a file that exists
-//!   already is the wanted one. [`adopt`] decides which bytes of a file another tool has written.
+//! - [`journal`] lists the written bytes of a partial file, so that a later run can resume it. [`identity`]
+//!   decides if a file that exists already is the wanted one. [`adopt`] decides which bytes of a file another
+//!   tool has written.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] says what options of curl mean.
@@ -29,7 +31,7 @@
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.
-//! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`archive`] decides
+//! - [`event`] has the events of a session, and [`lock_file`] lists the files of a run. [`archive`] decides
 //!   which files were fetched by earlier runs, and [`dedup`] which files have the same bytes. [`containers`]
 //!   decides about tars and WARCs that have the files of a run. [`warc`] makes the texts of WARC records, and
 //!   a [`transcript`] has the requests and responses of a file. [`show`] escapes text and hides secrets in

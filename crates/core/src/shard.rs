@@ -1,7 +1,8 @@
 //! Divides the jobs of a list among several runs, such as the tasks of a cluster (`--shard K/N`).
 //!
-//! Invariant: every job belongs to exactly one of the N shards. A job always belongs to the same shard, on
-//! every machine and in every version of downhaul, and also if lines are appended to the list.
+//! Invariant: every job belongs to exactly one of the N shards. While N and `--shard-by` stay the same, a job
+//! stays in its shard, on every machine and in every version of downhaul. Lines that are appended to the list
+//! do not move a job to another shard.
 
 use crate::job::{Destination, Job};
 
@@ -46,7 +47,7 @@ impl Shard {
         self.number
     }
 
-    /// Returns the number of all shards.
+    /// Returns how many shards there are.
     pub fn of(&self) -> u64 {
         self.of
     }
@@ -57,7 +58,7 @@ impl Shard {
     }
 
     /// Returns true if a job belongs to this shard. `position` is the number of jobs before it in the list.
-    /// `job` is `None` for a line that has a mistake, whose position decides.
+    /// `job` is `None` for a line that has a mistake. The position of such a line decides.
     pub fn has(&self, position: u64, job: Option<&Job>) -> bool {
         let value = match (self.by, job) {
             (ShardBy::Line, _) | (_, None) => position,
@@ -72,7 +73,7 @@ impl Shard {
 }
 
 /// A digest of all jobs of a list. It differs if a URL, a name, a header, a size or a digest in the list
-/// differs, or if their order does.
+/// differs, or if the order of the jobs differs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 
@@ -104,8 +105,8 @@ impl ListDigest {
     }
 }
 
-/// Returns a hash of the first URL of a job, and of its name. A long secret in the URL cannot be read from
-/// it, but a short one could be guessed.
+/// Returns a hash of the first URL of a job, and of its name. A long secret in the URL cannot be found out
+/// from the hash, but a short secret could be guessed.
 fn hash_of(job: &Job) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(job.urls.first().map_or("", |url| url.as_str()).as_bytes()).update(b"\n");

@@ -11,10 +11,10 @@ use url::Url;
 /// The text that replaces a secret value.
 pub const HIDDEN: &str = "***";
 
-/// Further names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`].
-/// Names are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`),
-/// CloudFront (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have
-/// such parameters, and so do links of file hosts and login pages.
+/// Names of parameters whose values are secrets, although the names contain none of the [`SECRET_WORDS`].
+/// Case, `-`, `_` and `.` make no difference when names are compared. The signed URLs of Azure (`sig`, `se`,
+/// `st`), CloudFront (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare
+/// have such parameters, and so do links of file hosts and login pages.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -41,7 +41,8 @@ const SECRET_NAMES: &[&str] = &[
     "googleaccessid",
 ];
 
-/// If the name of a parameter contains one of these words, its value is a secret.
+/// If the name of a parameter contains one of these words after all [`HARMLESS_WORDS`] were removed from the
+/// name, the value of the parameter is a secret.
 const SECRET_WORDS: &[&str] = &[
     "auth",
     "token",
@@ -73,12 +74,12 @@ const HARMLESS_WORDS: &[&str] = &[
 ];
 
 /// A URL within a URL is read if it is percent-encoded fewer than this many times. A text that is encoded
-/// this often or more counts as a secret. The link of a mail filter, which contains the link of another
-/// filter, is encoded twice or three times.
+/// this often or more counts as a secret. Links in use stay below this number: the link of a mail filter that
+/// contains the link of another filter is encoded two or three times.
 const ENCODED_MOST: usize = 5;
 
-/// This many URLs within a URL are read. If there are more, the text counts as a secret, since a server could
-/// otherwise slow the program down.
+/// At most this many URLs within a URL are read. A text with more URLs counts as a secret. Without this
+/// limit, a server could slow the program down.
 const NESTED_MOST: usize = 16;
 
 /// If a path of more than this many bytes contains a URL with secrets, the whole path is hidden. Links in use
@@ -88,13 +89,14 @@ const PATH_READ_MOST: usize = 8 * 1024;
 /// The characters between the parameters of a query. HTML 4.01, section B.2.2, recommends `;`.
 const SEPARATORS: [char; 2] = ['&', ';'];
 
-/// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
-/// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
+/// A sequence of at least this many letters and digits that looks random is treated as a secret. 128 bits are
+/// 32 hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
 /// shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
 /// Returns a URL without its secrets: userinfo, fragment, the values of secret parameters in the query and in
-/// the path (`;token=...`), and URLs with secrets within this URL. The names of parameters stay.
+/// the path (`;token=...`), and those URLs within this URL that have secrets. The names of parameters stay,
+/// except in a part that is hidden as a whole.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     let has_parameters = url.path().contains(';');
@@ -118,8 +120,8 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// Returns the URL in a text that a user or a client gave, without its secrets. If nothing is hidden, this is
-/// the text. A text that is not a URL is shown as by [`not_a_url`].
+/// Returns the URL in a text that a user or a client gave, without its secrets. If nothing is hidden, returns
+/// the text unchanged. For a text that is not a URL, returns the result of [`not_a_url`].
 pub fn given(text: &str) -> Cow<'_, str> {
     match parse_given(text) {
         Ok((url, _)) if hides(&url) || url.fragment().is_some() => self::url(&url).into(),
@@ -148,7 +150,7 @@ pub fn verified(proven: &str) -> &str {
 /// removed, even if little text remains.
 pub fn not_a_url(text: &str) -> String {
     let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
-    // A password may have any character, so all text before the last `@` may be part of one.
+    // A password may have any character, so all text before the last `@` may be part of a password.
     let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
     let scheme = scheme.rsplit('@').next().unwrap_or_default();
     // A text without a scheme may be a setting, such as `password=...`.
@@ -164,17 +166,18 @@ fn shorten(text: &str, most: usize) -> String {
     }
 }
 
-/// Hides a path from the first URL with secrets on, as in the paths of some archives and proxies
-/// (`/fetch/https://user:password@host/`).
+/// Hides the end of a path, beginning at the first URL with secrets. The paths of some archives and proxies
+/// contain such URLs (`/fetch/https://user:password@host/`).
 fn path_without_urls(path: &str) -> String {
     if path.len() > PATH_READ_MOST {
         return format!("/{HIDDEN}");
     }
     let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
-    // The shortest beginning of the path that contains a URL with secrets, and so the first one.
+    // `number` belongs to the shortest beginning of the path that contains a URL with secrets. No earlier URL
+    // has secrets.
     let number = ends.partition_point(|&end| !holds_a_url_with_secrets(&path[..end]));
     let path = ends.get(number).map_or(path, |&end| &path[..end]);
-    // The slashes before this URL are followed by a text that contains it. The later slashes are not.
+    // The text after a slash before this URL contains the URL. The text after a later slash does not.
     let before = ends[..number].partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
     let start = before.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
     format!("{}{HIDDEN}", path_without_secrets(&path[..start]))
@@ -201,11 +204,12 @@ fn query_without_secrets(query: &str) -> String {
         // The `=` may belong to a URL that the pair contains.
         Some((key, _)) if holds_a_url_with_secrets(key) => Some(HIDDEN.to_string()),
         Some((key, value)) if is_secret(key, value) => Some(format!("{key}={HIDDEN}")),
-        // A query without a key may be a token or a URL.
+        // A pair may also be a token or a URL that has no name.
         _ if is_token(pair) || holds_a_url_with_secrets(pair) => Some(HIDDEN.to_string()),
         _ => None,
     };
-    // A secret may contain `;`, so a pair is looked at as a whole first, and ends with its first secret.
+    // A secret may contain `;`, so a pair is first looked at as a whole. If the pair as a whole is not
+    // hidden, its parts are looked at, and the text of the pair after the first secret is left out.
     let parts = |pair: &str| {
         let mut shown = Vec::new();
         for part in pair.split(';') {
@@ -255,7 +259,7 @@ fn is_secret_name(name: &str) -> bool {
 /// Returns true if a text contains a URL with secrets: `?next=https://user:password@host/`. The URL may be
 /// percent-encoded several times, since it may have passed through several redirects.
 fn holds_a_url_with_secrets(text: &str) -> bool {
-    // Nearly all paths have neither, and the paths of each request are checked several times.
+    // Nearly all paths have neither `%` nor `//`, and the paths of each request are checked several times.
     let mut before = 0;
     let may_hold = |byte| byte == b'%' || (std::mem::replace(&mut before, byte), byte) == (b'/', b'/');
     if !text.bytes().any(may_hold) {
@@ -289,7 +293,8 @@ fn scheme_start(text: &str, at: usize) -> usize {
     before.len() - before.chars().rev().take_while(is_part).count()
 }
 
-/// Returns true if a text is a URL with secrets. It may have no scheme. URLs within it are not read.
+/// Returns true if a text is a URL with secrets. The URL may have no scheme. URLs within this URL are not
+/// read.
 fn is_url_with_secrets(text: &str) -> bool {
     let with_scheme = if text.starts_with("//") { format!("https:{text}") } else { text.to_string() };
     Url::parse(&with_scheme).is_ok_and(|url| {
@@ -304,8 +309,9 @@ fn is_url_with_secrets(text: &str) -> bool {
     })
 }
 
-/// Returns true if a value looks random: a UUID, a sequence of at least [`RANDOM_RUN`] letters and digits of
-/// mixed kinds, or a sequence of at least 40 letters.
+/// Returns true if a value looks random. It looks random if it is a UUID, or if it contains a sequence of at
+/// least 40 letters, or a sequence of at least [`RANDOM_RUN`] letters and digits. Such a sequence must have
+/// at least two letters and two digits, or at least three letters in upper case and three in lower case.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     let uuid = decoded.len() == 36

@@ -1,12 +1,13 @@
 //! Decides what to do if a host says that it gets too many requests: *pause*, use *fewer* connections, or
 //! *fail*.
 //!
-//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. All
-//! signs of "too many requests" are known here: the statuses 425, 429 and 503, `Retry-After` with any
+//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. This
+//! file treats these as signs of too many requests: the statuses 425, 429 and 503, `Retry-After` with any
 //! failure, quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count
 //! connections.
 //!
-//! Invariant: a pause that is longer than [`LONGEST_PAUSE`] is a failure.
+//! Invariant: [`decide`] returns no pause that is longer than [`LONGEST_PAUSE`]. If a host names a longer
+//! wait, the decision is to fail.
 
 use crate::error::ErrorKind;
 use crate::http_response;
@@ -19,7 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// the number would be more than thirty years.
 const EPOCH_FROM: u64 = 1_000_000_000;
 
-/// An `X-RateLimit-Reset` of at least this number is a time in milliseconds since 1970.
+/// An `X-RateLimit-Reset` of at least this number is a time in milliseconds since 1970. In seconds, the
+/// number would be more than thirty thousand years.
 const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 
 /// The waits that a response asks for.
@@ -39,7 +41,7 @@ pub enum Decision {
     /// Use fewer connections or send fewer requests, because their number is the likely cause and the host
     /// named no time. This costs no retry either.
     Fewer,
-    /// The failure counts as one of this kind.
+    /// The failure counts as a failure of this kind.
     Fail(ErrorKind),
 }
 
@@ -88,7 +90,8 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// Returns the time until a quota is renewed, if it is used up. These headers are read: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
-/// `X-` before the names. That form is older than the drafts, and its reset value is either a wait or a time.
+/// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. That form is older than the drafts, and its reset
+/// value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     // Most responses have no such header, and then none of the names is looked up.
     headers.keys().find(|name| name.as_str().as_bytes().windows(4).any(|part| part == b"rate"))?;
@@ -118,7 +121,7 @@ fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     since_1970.saturating_sub(passed)
 }
 
-/// Returns the longest reset time of the quotas that are used up.
+/// Returns the longest of the waits for quotas that are used up.
 fn of_list(value: &[u8]) -> Option<Duration> {
     let number = |item: Option<&BareItem>| item.and_then(BareItem::as_integer).map(i64::from);
     let seconds = |wait: i64| Duration::from_secs(u64::try_from(wait).unwrap_or_default());

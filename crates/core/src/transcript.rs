@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of the headers of a request that are written, also if the user set them. All other headers are
+/// The names of those headers of a request that are written, even if the user set them. All other headers are
 /// left out, because they may be secret.
 const KEPT: [&str; 11] = [
     "host",
@@ -47,7 +47,7 @@ pub struct Exchange {
     pub protocol: &'static str,
     /// The head of the request, with its empty line.
     pub request: Vec<u8>,
-    /// True if the request had a body. It is left out, because it may be secret.
+    /// True if the request had a body. The body is left out, because it may be secret.
     pub had_body: bool,
     /// The head of the response as it arrived, with its empty line.
     pub response: Vec<u8>,

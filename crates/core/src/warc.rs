@@ -35,8 +35,8 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// Changes the head of a response into that of a response with the whole file, which has this size. The
-/// status 206 becomes 200. Headers about the transfer coding are left out. Of a 206, those about the range
-/// are left out too. If the size is not known, the length stays as the server stated it.
+/// status 206 becomes 200. Headers about the transfer coding are left out. In the head of a 206, headers
+/// about the range are left out too. If the size is not known, the length stays as the server stated it.
 pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).
@@ -47,7 +47,7 @@ pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     whole.extend_from_slice(b"\r\n");
     let (mut is_kept, mut has_length) = (true, false);
     for line in lines.take_while(|line| !line.is_empty()) {
-        // A line that begins with a space continues the one before (RFC 9112, section 5.2).
+        // A line that begins with a space or a tab continues the line before it (RFC 9112, section 5.2).
         if !line.starts_with(b" ") && !line.starts_with(b"\t") {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
             let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -122,7 +122,7 @@ mod tests {
         // Empty lines before a response are ignored.
         let head = b"\r\nHTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4/10\r\n\r\n";
         assert_eq!(whole_head(head, Some(10)), b"HTTP/1.1 200 OK\r\n\r\n");
-        // Nothing is known about a body that was not read to its end.
+        // If a body was not read to its end, its size is not known.
         let head = b"HTTP/1.1 302 Found\r\nContent-Length: 17\r\n\r\n";
         assert_eq!(whole_head(head, None), head);
     }

@@ -1,8 +1,8 @@
 //! [`Daemon`]: the queue of downloads with the session of the library that runs them.
 //!
 //! One task reads the events of the session and begins the next downloads. Calls of clients change the
-//! [`State`] under a lock, on other threads than the transfers. So no transfer waits for a client, and no
-//! client waits for a transfer.
+//! [`State`] under a lock. If the transfers have a runtime of their own ([`Daemon::start`]), no transfer
+//! waits for a client, and no client waits for a transfer.
 //!
 //! Invariant: the lock is not held during a wait, except for the disk: the store, the folders of a download,
 //! and a complete Metalink document.
@@ -26,10 +26,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, broadcast};
 
-/// The time between two measurements of the progress. Clients ask once a second.
+/// The time between two measurements of the progress. Clients ask once a second, so there is a new
+/// measurement for each answer.
 const MEASURED_EVERY: Duration = Duration::from_millis(500);
 
-/// A client that reads no notices misses the oldest ones after this many.
+/// The highest number of notices that are kept for a client that has not read them yet. If there are more,
+/// the client misses the oldest ones.
 const NOTICES: usize = 1024;
 
 /// After a request to stop, the daemon waits this long for the active downloads, so that the whole program
@@ -44,7 +46,7 @@ pub struct Config {
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,
-    /// The path of the database. Without one, the queue is in memory.
+    /// The path of the database. Without a path, the queue is in memory.
     pub store: Option<PathBuf>,
     /// Options of aria2 that are set from the start.
     pub options: Options,
@@ -160,7 +162,7 @@ impl Daemon {
         self.0.stop.notify_one();
     }
 
-    /// Waits until the daemon was stopped, and then until its files are closed, for 3.5 seconds at most.
+    /// Waits until the daemon is stopped. Then waits until its files are closed, but for at most 3.5 seconds.
     pub async fn wait(&self) {
         self.0.stop.notified().await;
         self.0.session.stop();
@@ -200,7 +202,7 @@ impl Daemon {
     }
 
     /// Begins downloads whenever more of them may be active, until the session is closed. This waits while
-    /// the session takes no jobs, and the session may be waiting for a reader of its events then.
+    /// the session takes no jobs. The session may take none until its events have been read.
     async fn begin(&self) {
         loop {
             let (next, effects) = self.state().next(now());

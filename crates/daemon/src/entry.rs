@@ -61,8 +61,8 @@ impl State {
     }
 }
 
-/// What a download was before a client changed its URLs, its headers or its name. Its partial file may still
-/// exist, and is not the one that is continued now.
+/// What a download was before a client changed its URLs, its headers or its name. The partial file of that
+/// time may still exist. It is not the partial file that is continued now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// The path of the file.
@@ -84,8 +84,8 @@ pub struct Entry {
     pub rank: i64,
     /// The URLs of the file. Several URLs are mirrors. They may have secrets; see [`Entry::shown_uris`].
     pub uris: Vec<String>,
-    /// The options that clients have set for this download, and those that they had set for the daemon when
-    /// it was added. They have precedence over the options with which the daemon was started.
+    /// The options that clients have set for this download, and those that clients had set for the daemon
+    /// when the download was added. Both have precedence over the options with which the daemon was started.
     pub options: Options,
     /// What a list or a document says about the file.
     pub facts: Option<Arc<Facts>>,
@@ -184,7 +184,7 @@ impl Entry {
     }
 
     /// Reads what [`Entry::to_json`] returned. Returns `None` if the state is not known, or if the facts
-    /// cannot be read: without the digests in them, a wrong file would be called complete.
+    /// cannot be read: without the digests in them, a wrong file could be called complete.
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
         let error = value["error"]

@@ -14,7 +14,7 @@ pub struct Fault {
     pub is_missing: bool,
 }
 
-/// The code of every fault of a method. aria2 uses no other one.
+/// The code of every fault of a method. aria2 uses no other code for such faults.
 const REFUSED: i32 = 1;
 
 /// The code of a call whose form is wrong (JSON-RPC 2.0, section 5.1).
@@ -37,7 +37,7 @@ impl Fault {
         Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) }
     }
 
-    /// Returns the fault of a call that is not an object with a method.
+    /// Returns the fault of a call whose form is wrong. For example, the call has no method.
     pub fn invalid_request() -> Fault {
         Fault { code: INVALID_REQUEST, ..Fault::refused("Invalid Request.") }
     }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
 //! [`Folders::everywhere`].) A client may be a web page or another user, so all symbolic links in a path are
-//! followed before it is compared. A program with the rights of the user could still replace a folder by a
-//! link at the wrong moment, but such a program can write anywhere without the daemon too.
+//! followed before the path is compared. A program with the rights of the user could still replace a folder
+//! by a link at the wrong moment, but such a program can write anywhere without the daemon too.
 
 use crate::fault::Fault;
 use std::io;
@@ -33,7 +33,7 @@ impl Folders {
     }
 
     /// Returns folders for a user at a terminal: downloads may be saved everywhere, under names as they are
-    /// given. All paths must be absolute.
+    /// given. `default` and the folders that downloads name must be absolute paths.
     pub fn everywhere(default: &Path) -> Folders {
         Folders { allowed: vec![default.to_path_buf()], all: true }
     }
@@ -48,11 +48,12 @@ impl Folders {
         self.allowed.first().map_or(Path::new("."), PathBuf::as_path)
     }
 
-    /// Returns the folder that a client names. A relative one is below the default folder, unless downloads
-    /// may be saved everywhere.
+    /// Returns the folder that a client names. A relative path is below the default folder. If downloads may
+    /// be saved everywhere, the path is returned as it is, or the default folder if the path is empty.
     ///
     /// # Errors
     /// Returns a fault if the folder is not below one of these folders, has `..` in it, or cannot be read.
+    /// There is no fault if downloads may be saved everywhere.
     pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
         let text = text.as_ref();
         if self.all {

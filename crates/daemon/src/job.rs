@@ -38,7 +38,7 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
         folders.allow(parent)?;
     }
     job = match (&entry.path, options.get("out")) {
-        // The name was chosen before. Its partial file is continued.
+        // An earlier job of this download chose the name. The partial file of this name is continued.
         (Some(path), _) => job.to_path(path),
         (None, Some(out)) if folders.are_all() => {
             // As in aria2, a name that begins with a slash is below the folder too.
@@ -56,7 +56,8 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
         job = facts.apply(job)?;
     }
     if entry.path.is_some() && !matches!(job.if_exists, Some(IfExists::Overwrite | IfExists::Update)) {
-        // What is there may be this file, even if the list says that an existing file is kept.
+        // An existing file of this name may be the file of this download. So it is checked, even if the list
+        // says that existing files are kept.
         job = job.with_if_exists(IfExists::Check);
     }
     if let Some(checksum) = options.get("checksum") {
@@ -72,8 +73,8 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     with_headers(job, options)
 }
 
-/// Checks the options of the daemon, as far as that is possible without a download. They are checked with an
-/// invented one.
+/// Checks the options of the daemon, as far as that is possible without a real download. An invented download
+/// is used for the check.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.

@@ -1,7 +1,8 @@
 //! The daemon of downhaul. If its queue of downloads is in a database, the queue survives a kill at any
 //! moment. Clients of aria2 can use the daemon, and so can clients of its own interface.
 //!
-//! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold it;
+//! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold the
+//!   queue;
 //! - [`session_file`] reads and writes queues as aria2 does;
 //! - [`aria2`] has the methods of aria2, with their JSON and XML forms;
 //! - [`web`] receives the calls, and refuses those that must not be answered.

@@ -73,8 +73,8 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
 /// Returns the proxy for URLs of a scheme. Without an option, it is `usual`.
 ///
 /// # Errors
-/// Returns a fault that names the option that cannot be used. It has no part of the URL, which may have a
-/// password.
+/// Returns a fault that names the option that cannot be used. The fault has no part of the URL, because the
+/// URL may have a password.
 pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Option<Proxy>, Fault> {
     let own = format!("{scheme}-proxy");
     let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));

@@ -1,8 +1,8 @@
 //! [`Queue`]: all downloads in their order.
 //!
 //! There are three sequences: the queued downloads (waiting and paused ones), the active ones, and those that
-//! are over. Each is sorted by rank. Ranks have gaps, so that a download that moves seldom changes another
-//! one. A sequence is a list, so a position is found by a binary search.
+//! are over. Each is sorted by rank. Ranks have gaps, so that the move of a download seldom changes the ranks
+//! of other downloads. A sequence is a sorted list, so a position is found by a binary search.
 //!
 //! Invariant: every entry is in exactly one sequence, that of its state. No function here saves anything or
 //! starts downloads.
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The distance between the ranks of two downloads that were added one after the other. Twenty downloads can
-/// then move to the same place before all ranks must be assigned again.
+/// then move to the same place before all queued downloads must get new ranks.
 const STEP: i64 = 1 << 20;
 
 /// Fewer downloads than this are replaced one by one. Otherwise, all sequences are sorted again.
@@ -25,7 +25,7 @@ const FEW: usize = 64;
 pub enum Place {
     /// This position, counted from the front.
     FromFront(i64),
-    /// This many positions towards the end. A negative number moves it towards the front.
+    /// This many positions towards the end. A negative number moves the download towards the front.
     FromHere(i64),
     /// This many positions after the last one. 0 is the last position, and -1 is the one before it.
     FromEnd(i64),

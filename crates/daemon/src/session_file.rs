@@ -19,7 +19,7 @@ const FACTS: &str = "downhaul-facts";
 /// Reads a list. Also returns the lines with options that aria2 does not have.
 ///
 /// # Errors
-/// Returns which line has a value that is not allowed.
+/// Returns which option has a value that is not allowed.
 pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     let (mut items, mut unknown): (Vec<Item>, Vec<String>) = (Vec::new(), Vec::new());
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -49,8 +49,9 @@ pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     Ok((items, unknown))
 }
 
-/// Returns the text of the session file: the downloads that are not over, and those that failed. The options
-/// `save-not-found` and `force-save` change which downloads that are over it has.
+/// Returns the text of the session file: the downloads that are not over, and those that failed. With
+/// `save-not-found=false`, a download is left out if the server did not have the file. With
+/// `force-save=true`, a complete or removed download is included.
 pub fn text(state: &State) -> String {
     let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(state, entry));
     let open = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|which| state.queue().iter(which));
@@ -70,14 +71,15 @@ fn is_saved(state: &State, entry: &Entry) -> bool {
 const NOT_FOUND: u8 = 3;
 
 fn lines(state: &State, entry: &Entry) -> String {
-    // A line end in a URL would begin an option.
+    // The text after a line end in a URL could be read as an option.
     let one_line = |uri: &String| uri.chars().filter(|c| !c.is_control()).collect::<String>() + "\t";
     let mut text: String = entry.uris.iter().map(one_line).collect();
     text += &format!("\n gid={}\n", entry.gid);
     if entry.state == EntryState::Paused {
         text += " pause=true\n";
     }
-    // The options of the start are not those of the download, except for the folder, where its file is.
+    // Options with which the daemon was started are not written, except for the folder, because the file of
+    // the download is in it.
     let folder = state.options_of(entry).only(&["dir"]);
     for (name, value) in entry.options.above(&folder).iter() {
         match value {
@@ -87,7 +89,7 @@ fn lines(state: &State, entry: &Entry) -> String {
             _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),
         }
     }
-    // JSON has no line ends.
+    // This form of JSON has no line ends.
     text.extend(entry.facts.as_ref().map(|facts| format!(" {FACTS}={}\n", facts.to_json())));
     text
 }

@@ -51,7 +51,7 @@ pub enum Notice {
     Error,
     /// It was added or resumed, or it changed in another way: its place, its options, its URLs.
     Changed,
-    /// It was removed, and is not known any more.
+    /// It is not known any more: a client removed it, or it was among the oldest results.
     Gone,
 }
 
@@ -107,8 +107,8 @@ pub struct State {
 
 impl State {
     /// Returns the state that is in a store. `given` are the options with which the daemon was started.
-    /// Except for `dir`, they have precedence over options that clients have set in earlier runs. They are
-    /// not stored.
+    /// Except for `dir`, they have precedence over options that clients have set in earlier runs. The options
+    /// in `given` are not stored.
     ///
     /// # Errors
     /// Returns the error of the database.
@@ -251,7 +251,7 @@ impl State {
         Entry { completed, total, ..entry.clone() }
     }
 
-    /// Saves the end of a download, and forgets the oldest results. Returns the effects of that.
+    /// Saves the end of a download, and forgets the oldest results. Returns the effects of forgetting them.
     fn end(&mut self, entry: Entry) -> Result<Vec<Effect>, Fault> {
         let gid = entry.gid;
         self.save(vec![Entry { rank: self.queue.last(Sequence::Over), ..entry }])?;
@@ -266,7 +266,7 @@ impl State {
         self.after_end(gid)
     }
 
-    /// Forgets the oldest results after the end of a download. Returns the effects of that.
+    /// Forgets the oldest results after the end of a download. Returns the effects of forgetting them.
     fn after_end(&mut self, gid: Gid) -> Vec<Effect> {
         self.live.remove(&gid);
         self.ended += 1;

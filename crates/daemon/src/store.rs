@@ -5,8 +5,8 @@
 //! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the last changes, but
 //! never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
 //!
-//! Invariant: only one process uses a store at a time. A change is in the store before its client gets an
-//! answer.
+//! Invariant: only one process uses a store at a time. A change is in the store before the client that asked
+//! for the change gets an answer.
 
 use crate::entry::Entry;
 use crate::gid::Gid;
@@ -84,7 +84,7 @@ impl Store {
         connection.execute_batch("COMMIT;")
     }
 
-    /// Calls a function for each download, in the order of their ranks. A row that this version does not
+    /// Calls a function for each download, in the order of the ranks. A row that this version does not
     /// understand is left out.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! URLs of downloads, as clients send them and as they are shown.
 //!
-//! Invariant: a URL that is shown has no secret: no login, and no value of a parameter that looks like one.
+//! Invariant: a URL that is shown has no secret: no login, and no value of a parameter that looks like a
+//! secret.
 
 use crate::fault::Fault;
 use downhaul_engine::core::job::parse_given;
@@ -29,9 +30,9 @@ fn one(uri: &str) -> Result<String, Fault> {
     Ok(uri.into())
 }
 
-/// Returns the URLs that a client means. Clients see the known URLs without their secrets, so such a text
-/// stands for the complete URL. A text that equals a known URL stands for that one. No two texts stand for
-/// the same known URL.
+/// Returns the URLs that a client means. Clients see the known URLs without their secrets, so a text that
+/// equals a URL as it is shown stands for the complete URL. A text that equals a complete known URL stands
+/// for that URL. No two texts stand for the same known URL.
 pub fn meant(mut uris: Vec<String>, known: &[String]) -> Vec<String> {
     let mut left: Vec<&String> = known.iter().collect();
     let mut others = Vec::new();

@@ -1,5 +1,5 @@
 //! Collects digests, signatures and mirrors from checksum lists and Metalink documents: given ones, and those
-//! beside the files. A file is refused if something is missing that the options require.
+//! that are beside files or named by servers. A file is refused if something required is missing.
 //!
 //! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
 //! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.
@@ -204,7 +204,7 @@ impl ChecksumDiscovery {
 
     /// Returns the file that a Metalink document describes. `at` is the URL of the document, which the
     /// response `remote` names. If the document describes several files, returns the file whose name is in
-    /// the response or at the end of its URL.
+    /// the response or at the end of the URL of the response.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;

@@ -5,11 +5,12 @@
 //! writes neither bytes nor files, except that it reads what earlier runs learned about hosts when it starts.
 //! Workers and blocking tasks read and write, and send reports to the director.
 //!
-//! Invariant: each job is in the queue, or lent, or running, or over. No job becomes active while as many
-//! jobs are active as `settings.parallel` says, or as are chosen automatically. Running jobs that are not
-//! active are paused, or they wait: for an answer of the user, for the end of a pause that a host asked for,
-//! or for another run that works on the file. [`Connections`] counts the connections, to each host and in
-//! all. A file without a connection gets a connection before another file gets an additional one.
+//! Invariant: each job is in the queue, or lent, or running, or over. A job becomes active only while fewer
+//! jobs are active than `settings.parallel` says. If that setting is `None`, the number is chosen
+//! automatically. Running jobs that are not active are paused, or they wait: for an answer of the user, for
+//! the end of a pause that a host asked for, or for another run that works on the file. [`Connections`]
+//! counts the connections, to each host and in all. A file without a connection gets a connection before
+//! another file gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
 //! lends small files to other threads, and [`ending`] ends files and the session. [`control`] carries out
@@ -69,20 +70,21 @@ pub(crate) use verifying::{about, promises_data, publishing};
 /// list is read.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
-/// If more hosts than this are known, a host is forgotten when its last connection ends. So many hosts take a
-/// few hundred KiB.
+/// If more hosts than this are known, a host is forgotten when its last connection ends. This many hosts take
+/// a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// The highest number of reports that the director takes before it checks all files in progress again.
+/// The highest number of reports that the director takes before it checks again which files may start or
+/// continue.
 const REPORTS_AT_ONCE: usize = 64;
 
-/// The time between two checks of a slow reader of all events.
+/// The time between two checks whether a slow reader of all events has caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The reason why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    /// The pause that its host asked for is over, or the file that another run worked on is looked at again.
+    /// The pause that the host asked for is over, or the file that another run worked on is looked at again.
     Waited,
     /// The user chose to retry the file.
     Answered,
@@ -113,7 +115,7 @@ pub(crate) struct Director {
     running: BTreeMap<JobId, Running>,
     /// Jobs that were removed with [`Remove::Discard`] while their partial files were being opened.
     discarded: BTreeSet<JobId>,
-    /// Idle files that may continue as soon as the limit allows it.
+    /// Idle files that may continue as soon as the number of active files allows it.
     ready: VecDeque<(JobId, Ready)>,
     reports: mpsc::UnboundedSender<(JobId, Report)>,
     /// The receivers of the reports, and of the results of lent jobs.

@@ -2,10 +2,11 @@
 //! OUTPUT.
 //!
 //! Prints wall seconds, processor seconds, peak memory in bytes, voluntary and involuntary context switches,
-//! and how the command ended: 0, another exit status, `killed`, or `cut` after SECONDS. This is a separate,
-//! small program because a process inherits the peak memory of the process that forked it. Here that is 2
-//! MiB. A script that started the command itself would use more memory than most tools. The command ends when
-//! this program ends, and this program ends when its parent ends.
+//! and how the command ended: with its exit status, with `killed` if a signal ended it, or with `cut` if this
+//! program killed it after SECONDS. A process inherits the peak memory of the process that forked it. So this
+//! is a separate, small program, whose peak memory is 2 MiB. A script that started the command itself would
+//! use more memory than most tools. The command ends when this program ends, and this program ends when its
+//! parent ends.
 
 use std::fs::File;
 use std::io;

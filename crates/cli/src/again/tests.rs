@@ -1,4 +1,4 @@
-//! Tests that the command that continues is equal to the given one, and has no secrets.
+//! Tests that the command that resumes is equal to the given one, and has no secrets.
 
 use super::*;
 use crate::args::{Args, Header};

@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest wait for another run that is writing. A run writes for some milliseconds once a second.
+/// The longest wait for other runs that are writing. Each run writes for some milliseconds once a second, so
+/// a minute is enough for many runs.
 const BUSY: Duration = Duration::from_secs(60);
 
 /// The version of the tables (`PRAGMA user_version`).

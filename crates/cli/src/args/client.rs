@@ -21,13 +21,13 @@ pub enum ClientCommand {
     List(List),
     /// Pause downloads of a running daemon
     Pause(Chosen),
-    /// Resume paused downloads of a running daemon, and try a failed one again that you name
+    /// Resume paused downloads of a running daemon, and retry failed ones that you name
     Resume(Chosen),
     /// Remove downloads from a running daemon
     ///
     /// A download that is over is removed from the history.
     Remove(Remove),
-    /// Move a waiting download to another position of the queue
+    /// Move a waiting download to another position in the queue
     Move(Move),
     /// Print what happens to the downloads of a running daemon
     ///
@@ -194,7 +194,7 @@ pub struct Remove {
     pub address: Address,
 }
 
-/// A position of the queue.
+/// A position in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     /// This position, from 1 on.

@@ -17,7 +17,7 @@ pub enum Command {
         /// Look for the files in this folder [default: that of the list]
         #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         output: Option<PathBuf>,
-        /// Show only files that are wrong, missing or cannot be read
+        /// Show only files that are wrong, are missing or cannot be read
         #[arg(short, long)]
         quiet: bool,
     },

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 pub enum Deadline {
     /// A time after the start of the run.
     After(Duration),
-    /// A time of day: the next one after the start of the run.
+    /// A time of day. The deadline is the next such time after the start of the run.
     Daily(Time),
     /// A point in time.
     At(SystemTime),
@@ -60,7 +60,7 @@ impl Deadline {
         }
     }
 
-    /// Returns true if a value is a point in time. It will be over when the same command runs again.
+    /// Returns true if a value is a point in time, which may be over when the same command runs again.
     pub(crate) fn is_point_in_time(text: &str) -> bool {
         matches!(Deadline::read(text), Ok(Deadline::At(_)))
     }

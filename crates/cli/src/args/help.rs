@@ -7,7 +7,8 @@ use clap::{Arg, Command, Subcommand};
 /// The width of the column that has the names of the options.
 const NAMES: usize = 23;
 
-/// Commands that the short help leaves out, because few people need them and a line is short.
+/// Commands that the short help leaves out. Few people need them, and the list of the commands must fit into
+/// one line.
 const LEFT_OUT: [&str; 2] = ["help", "completions"];
 
 /// Returns the short help. It shows the options that `hide_short_help` does not hide.

@@ -8,7 +8,8 @@ use crate::words;
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Returns the message about arguments that clap could not read, or the help that the user requested.
+/// Returns the message about arguments that clap could not read, or the help or the version if the user
+/// requested it.
 pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     hide_secret(command, &mut error);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -26,9 +27,10 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 }
 
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
-/// value that looks like a URL is hidden for every option, because it may contain a login or a token. An
-/// example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if the option
-/// takes no value, and if the argument should be a word but has blanks, like a pasted command of curl.
+/// value that contains `://` or `@` is hidden for every option, because it may be a URL with a login or a
+/// token. An example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if
+/// the option takes no value, and if the argument is not an option and has blanks, like a pasted command of
+/// curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
@@ -48,8 +50,8 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
 }
 
 /// Returns the message about an unknown option. The message of clap is not used, because it suggests the
-/// option with the most similar name, which may do the opposite. This message suggests an option only if a
-/// typing error is likely.
+/// option with the most similar name, which may do the opposite. This message says what to do instead of an
+/// option of another tool. It suggests an option with a similar name only if a typing error is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let named = option.split('=').next().unwrap_or(option);
     // The text may be the value of the option before it, such as a private key in PEM form.

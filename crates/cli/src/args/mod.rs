@@ -251,7 +251,8 @@ impl Args {
         Ok(args)
     }
 
-    /// Leaves out `--dedup` of the configuration for a plan, which cannot say what it does, and adds a note.
+    /// If the command is a plan and `--dedup` is on, turns it off and adds a note. A plan cannot say what
+    /// `--dedup` would do. This must be called only if the option is not on the command line.
     fn plan_without_dedup(&mut self) {
         if let Some(Command::Plan(plan)) = &mut self.command
             && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
@@ -282,7 +283,7 @@ impl Args {
         Args { urls, output, lists, existing, options, ..self.clone() }
     }
 
-    /// Returns the options of the plan, if nothing is downloaded.
+    /// Returns the arguments of `downhaul plan`, if that is the command.
     pub fn plan(&self) -> Option<&Planning> {
         match &self.command {
             Some(Command::Plan(plan)) => Some(plan),
@@ -308,15 +309,15 @@ fn usage(why: String) -> NoArgs {
     NoArgs::Usage(format!("error: {why}\n{MORE_INFORMATION}"))
 }
 
-/// The command line, with the configuration as the layer below it.
+/// The arguments, after the settings of the configuration were added to the command line.
 struct Layered {
     config: Config,
     report: String,
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses it. The settings become words, which are put before the words
-/// of the command line.
+/// Reads the configuration, if the command uses it. The settings become words. They are inserted before the
+/// arguments of the user, so that the arguments of the user have precedence.
 fn layered(
     command: &mut clap::Command,
     matches: ArgMatches,

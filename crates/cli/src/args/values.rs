@@ -45,7 +45,7 @@ pub(in crate::args) fn pins(text: &str) -> Result<Pins, String> {
 }
 
 /// Reads the URL of `--referer`. In wget, `-e` can set a proxy, so the error for such a value names
-/// The value of `--proxy`.
+/// `--proxy`.
 pub(in crate::args) fn referer(text: &str) -> Result<String, String> {
     Headers::referer(text).map_err(|why| match text.contains("_proxy=") {
         true => format!("{why}. For a proxy, use --proxy URL"),

@@ -1,5 +1,5 @@
 //! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`. An option of the
-//! command line wins over the same option of the file.
+//! command line has precedence over the same option of the file.
 //!
 //! The rules are those of `getopt_long`, as aria2 uses it: options and URLs in any order, `--opt=V` and
 //! `--opt V`, unique beginnings of names, `-x16` and `-x 16`. An option with a boolean value takes the value
@@ -265,8 +265,9 @@ fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, 
     Ok(warnings)
 }
 
-/// Returns the path of the configuration file that is read by default. If both files exist, this is the one
-/// at the older path.
+/// Returns the path of the configuration file that is read by default. This is `~/.aria2/aria2.conf`, the
+/// older path, if that file exists. Otherwise it is `aria2/aria2.conf` in `$XDG_CONFIG_HOME` or in
+/// `~/.config`.
 fn default_file() -> Option<PathBuf> {
     let home = settings::home();
     let older = home.as_ref().map(|home| home.join(".aria2/aria2.conf")).filter(|path| path.exists());

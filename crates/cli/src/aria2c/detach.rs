@@ -1,14 +1,15 @@
-//! `-D`: the program starts itself again in the background, and ends.
+//! `-D`: the program starts a second process of itself in the background, and then the first process ends.
 
 use super::NAME;
 use crate::{platform, printer};
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-/// The first argument of the program in the background. aria2 has no such option.
+/// The first argument of the process in the background. aria2 has no such option.
 const MARK: &str = "--started-in-background";
 
-/// Returns the arguments without the mark, and true if the mark was there. The program then has no terminal.
+/// Returns the arguments without the mark, and true if the mark was there. If it was, this process leaves its
+/// terminal.
 pub(super) fn marked(words: &[OsString]) -> (&[OsString], bool) {
     match words.split_first() {
         Some((first, rest)) if first == MARK => {
@@ -19,7 +20,7 @@ pub(super) fn marked(words: &[OsString]) -> (&[OsString], bool) {
     }
 }
 
-/// Starts the program in the background, and returns the exit status.
+/// Starts the process in the background, and returns the exit status of this process.
 pub(super) fn start(words: &[String]) -> u8 {
     let started = std::env::current_exe().and_then(|program| {
         let mut command = Command::new(program);

@@ -31,7 +31,8 @@ impl Hooks {
         }
     }
 
-    /// Starts the program for a notice, if there is one, and does not wait for its end.
+    /// Starts the program for a notice, if the options name one, and does not wait for the end of the
+    /// program.
     pub(super) fn on(&self, notice: Notice, entry: &Entry, screen: &mut Screen) {
         let program = match notice {
             Notice::Start => &self.start,

@@ -1,4 +1,5 @@
-//! The files to download: the URLs and Metalink files of the command line, or those of a list.
+//! The files to download: those of `--metalink-file`, or else those of `--input-file`, or else those of the
+//! URLs and Metalink files of the command line.
 
 use super::arguments::{Arguments, Refused};
 use crate::input;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// The endings of Metalink files (RFC 5854, section 3, and the older form).
 const METALINKS: [&str; 2] = ["meta4", "metalink"];
 
-/// Returns the files, and warnings about them.
+/// Returns the files, and warnings about unknown options in the list.
 ///
 /// # Errors
 /// Returns which list cannot be used.

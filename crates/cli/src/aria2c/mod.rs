@@ -7,7 +7,7 @@
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
 //! Invariant: exit statuses (`man aria2c`, EXIT STATUS), and all lines that programs read, are those of aria2
-//! 1.36. Only the version is 1.37.0. Some clients require at least 1.34.0.
+//! 1.36. Only the version that the program reports is 1.37.0. Some clients require at least 1.34.0.
 
 mod arguments;
 mod detach;

@@ -83,7 +83,8 @@ fn secured(options: &Options) -> Result<tls::Server, Refused> {
         .map_err(|e| Refused::value(format!("--rpc-secure: {}: {}", words::path(Path::new(&e.at)), e.detail)))
 }
 
-/// Returns the path of the database: beside the session file, or else in the folder for state, by port.
+/// Returns the path of the database: beside the session file, or else in the folder for state, with the port
+/// in its name.
 pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
     if let Some(session) = options.get("save-session") {
         return Ok(format!("{session}.db").into());

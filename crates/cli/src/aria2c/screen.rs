@@ -19,7 +19,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// The names of the levels, with their colours (ECMA-48, SGR), from the lowest to the highest.
+/// The levels of messages, from the lowest to the highest: the name in `--console-log-level`, the name in
+/// messages, and the colour (ECMA-48, SGR).
 const LEVELS: [(&str, &str, &str); 5] = [
     ("debug", "DEBUG", "1;37"),
     ("info", "INFO", "1;36"),
@@ -28,10 +29,10 @@ const LEVELS: [(&str, &str, &str); 5] = [
     ("error", "ERROR", "1;31"),
 ];
 
-/// The most active downloads that the line with the progress shows.
+/// The most active downloads that the line with the progress shows, as in aria2.
 const SHOWN: usize = 5;
 
-/// The width of the tables.
+/// The width of the tables, as in aria2.
 const WIDTH: usize = 79;
 
 /// The line above the columns of the table of results.
@@ -146,7 +147,7 @@ impl Screen {
         }
     }
 
-    /// Prints that a download ended without being complete.
+    /// Prints that a download is not complete. It has failed, or the run ends.
     pub(super) fn unfinished(&mut self, entry: &Entry) {
         self.notice(&format!("Download GID#{} not complete: {}", entry.gid, path(entry)));
     }
@@ -304,7 +305,7 @@ fn abbreviated(bytes: u64) -> String {
         (whole, rest) = (whole / 1024, whole % 1024);
         unit += 1;
     }
-    // From this number on, aria2 uses the next unit, because the text is then shorter.
+    // 922 is the first number above nine tenths of 1024. From 922 on, aria2 uses the next unit.
     if whole >= 922 && unit + 1 < UNITS.len() {
         (whole, rest) = (0, whole);
         unit += 1;

@@ -1,8 +1,8 @@
 //! Runs the queue: adds the files, prints their progress, and ends when they are over. With `--enable-rpc`,
 //! it serves clients until it is stopped.
 //!
-//! Invariant: the exit status is that of aria2: the one of the last failure, or 7 if a download is
-//! unfinished.
+//! Invariant: the exit status is that of aria2: the status of the last failure. If there was no failure, it
+//! is 7 if a download is unfinished, and 0 otherwise.
 
 use super::arguments::{Arguments, Refused};
 use super::hooks::Hooks;
@@ -234,7 +234,8 @@ impl Run<'_> {
         server
     }
 
-    /// Runs until all downloads are over, or until the run is stopped. Returns false if it must end at once.
+    /// Runs until all downloads are over, or until the run is stopped. Returns false if the run must end at
+    /// once, because of a second signal.
     async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
@@ -296,7 +297,7 @@ impl Run<'_> {
         state.queue().len(Sequence::Active) == 0 && state.queue().len(Sequence::Queued) == 0
     }
 
-    /// Returns true if `--stop` or `--stop-with-process` end the run.
+    /// Returns true if `--stop` or `--stop-with-process` ends the run now.
     fn has_to_stop(&self, start: Instant) -> bool {
         let after = self.options.number("stop");
         let process = self.options.get("stop-with-process").and_then(|number| number.parse().ok());

@@ -12,7 +12,7 @@ use downhaul_engine::core::settings::{Resume, Settings};
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Options of aria2 whose value is that of an option of downhaul.
+/// Options of aria2, each with the option of downhaul that takes the same value.
 const SAME: [(&str, &str); 7] = [
     ("timeout", "--timeout"),
     ("connect-timeout", "--connect-timeout"),
@@ -23,7 +23,8 @@ const SAME: [(&str, &str); 7] = [
     ("interface", "--interface"),
 ];
 
-/// Options of aria2 that, with this value, have the effect of these words of downhaul.
+/// Options of aria2, each with a value, and with the words of downhaul that have the same effect as this
+/// value.
 const SWITCHES: [(&str, &str, &[&str]); 4] = [
     ("check-certificate", "false", &["--insecure"]),
     ("disable-ipv6", "true", &["--ipv4"]),

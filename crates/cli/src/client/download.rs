@@ -6,9 +6,9 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). Another
-/// server can send any text, so the text is escaped for the terminal where it is read (`proof` where it is
-/// shown).
+/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). A server
+/// that is not a daemon can send any text. So texts are escaped for the terminal when they are read, and
+/// `proof` when it is shown.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
     #[serde(deserialize_with = "identifier")]
@@ -85,7 +85,7 @@ fn identifier<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     }
 }
 
-/// Returns the number of digits that tell these identifiers apart.
+/// Returns the number of digits that tell these identifiers apart, which is at least [`DIGITS`].
 pub(super) fn digits<'a>(ids: impl Iterator<Item = &'a str>) -> usize {
     let mut ids: Vec<&str> = ids.collect();
     ids.sort_unstable();

@@ -1,7 +1,7 @@
 //! Finds the daemon, its secret and its certificate.
 //!
-//! Invariant: a secret that no option and no variable names is sent only to a daemon that was started on this
-//! machine.
+//! Invariant: a secret that comes neither from an option nor from a variable is sent only to a daemon that
+//! was started on this machine.
 
 use super::listener;
 use crate::args::client::Address;
@@ -27,8 +27,8 @@ pub(super) struct Found {
     pub(super) secret: Option<Secret>,
     /// The file with the certificates that the user trusts.
     pub(super) cacert: Option<PathBuf>,
-    /// The file with the certificate of a daemon that was started on this machine. Without both files, the
-    /// certificates that the machine trusts are used.
+    /// The file with the certificate of a daemon that was started on this machine. If neither this file nor
+    /// `cacert` is known, the certificates that the machine trusts are used.
     pub(super) certificate: Option<PathBuf>,
     /// Where the secret comes from, for messages.
     pub(super) secret_from: String,
@@ -90,8 +90,9 @@ fn is_same(known: &Url, url: &Url) -> bool {
         && (known.host_str() == url.host_str() || is_here(known) && url.host_str() == Some("localhost"))
 }
 
-/// Returns false if it is certain that no daemon of this user answers at the URL of a notice. A process can
-/// have the number of a daemon that was killed. Over TLS, the certificate decides.
+/// Returns false if the URL of a notice does not lead to a program of this user or of the system, as far as
+/// this can be found out. A notice is not enough, because another process can have the number of a daemon
+/// that was killed. Over TLS, the certificate decides, so the result is true.
 fn may_be_ours(url: &Url) -> bool {
     let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
     !can_tell || listener::is_ours(url.port_or_known_default())

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The longest time to open a connection.
+/// The longest time to open a connection, which is that of `--connect-timeout` by default.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest time for the answer to a request. The answer to a wrong secret takes a second, and the answers
@@ -33,7 +33,7 @@ const NO_ANSWER: &str = "no answer within a minute";
 /// every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The longest answer, in bytes. The longest list has 10,000 downloads.
+/// The longest answer, in bytes. The longest list has 10,000 downloads, so there are 26 KiB for each.
 const ANSWER_MOST: usize = 256 << 20;
 
 /// The longest event, in bytes. An event about progress has all active downloads.
@@ -41,7 +41,8 @@ const EVENT_MOST: usize = 64 << 20;
 
 /// Why a call failed.
 pub(super) enum Failed {
-    /// The daemon cannot be reached, refused the secret, or is another program. No further call can succeed.
+    /// The daemon cannot be reached or refused the secret, or the server is not a daemon. No further call can
+    /// succeed.
     Lost(String),
     /// There is no such download.
     Missing(String),

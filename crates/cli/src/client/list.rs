@@ -12,7 +12,8 @@ use http::Method;
 use serde_json::Value;
 use std::fmt::Write;
 
-/// The columns before the name. On a narrow terminal, the last ones are left out first.
+/// The columns between the identifier and the name. On a narrow terminal, columns are left out, beginning
+/// with the last one.
 const COLUMNS: [(&str, Cell); 5] = [
     ("state", |download| match (download.state.as_str(), download.position) {
         (state @ ("waiting" | "paused"), Some(position)) => format!("{state} {}", position + 1),
@@ -30,7 +31,8 @@ const COLUMNS: [(&str, Cell); 5] = [
 /// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
-/// The number of columns that names get at least, as long as another column can be left out.
+/// The smallest width of the names, in columns of the terminal, as long as a column of the table can be left
+/// out.
 const NAME: usize = 20;
 
 /// Lists the downloads.
@@ -59,7 +61,7 @@ pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     Ok(Exit::Success)
 }
 
-/// Returns the downloads to show, and the number of all that match. An answer has a part of them.
+/// Returns the downloads to show, and the number of all that match. One answer may have only some of them.
 async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed> {
     let mut found = Vec::new();
     loop {
@@ -82,7 +84,7 @@ fn path(list: &List, offset: usize) -> String {
     if let Some(search) = &list.search {
         query.append_pair("search", search);
     }
-    // The interface has the words of the option.
+    // The interface uses the same words as the option.
     if let Some(sequence) = list.only.and_then(|only| only.to_possible_value()) {
         query.append_pair("sequence", sequence.get_name());
     }
@@ -135,7 +137,7 @@ fn table(downloads: &[Download], columns: Option<usize>) -> String {
     text
 }
 
-/// Returns the name, and the code of a failure.
+/// Returns the name and, if the download failed, the code of the error.
 fn name(download: &Download) -> String {
     match &download.error {
         Some(error) if download.state == "error" => format!("{} ({})", download.shown_name(), error.code),

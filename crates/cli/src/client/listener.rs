@@ -8,10 +8,10 @@ use std::fs;
 /// The state of a socket that listens.
 const LISTENS: &str = "0A";
 
-/// The user of the system.
+/// The number of the user `root`.
 const ROOT: u32 = 0;
 
-/// Returns true if only programs of this user or of the system listen on this port.
+/// Returns true if only programs of this user or of `root` listen on this port.
 pub(super) fn is_ours(port: Option<u16>) -> bool {
     let (Some(port), Some(user)) = (port, user()) else { return false };
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Prints events. With identifiers, returns when these downloads are over.
 ///
 /// # Errors
-/// Returns an error if there is no such download, or if the daemon ends.
+/// Returns an error if a given identifier belongs to no download, or if the daemon ends.
 pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
     // The events are asked for first, so that no end is missed between the two requests.
     let mut events = daemon.events().await?;
@@ -75,7 +75,7 @@ async fn look(daemon: &Http, id: &str) -> Result<Download, Failed> {
     Ok(download::read(daemon.call(Method::GET, &path(id), None).await?)?)
 }
 
-/// Returns true if the download is complete, and `None` if it has not ended.
+/// Returns true if the download is complete, false if it ended otherwise, and `None` if it has not ended.
 fn success(download: &Download) -> Option<bool> {
     download.is_over().then(|| download.state == "complete")
 }

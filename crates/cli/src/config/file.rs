@@ -1,7 +1,8 @@
 //! Reads a configuration file into sections with keys, values and their line numbers. Other files decide what
 //! the keys mean.
 //!
-//! Invariant: an error is one line that names the file, and the line that has the mistake. It shows no value.
+//! Invariant: an error is one line, which names the file and, for a mistake in the file, the number of the
+//! line. It shows no value.
 
 use crate::given;
 use crate::platform;
@@ -57,7 +58,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// A value. Numbers are kept as they are written.
+/// A value. Numbers are kept as text, without underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),

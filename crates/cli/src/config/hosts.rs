@@ -19,8 +19,8 @@ use downhaul_engine::core::show;
 /// A key that a section can have.
 struct Key {
     name: &'static str,
-    /// True if the key applies to the host even if the command line has the same option, because that option
-    /// applies to the given URLs only.
+    /// True if the key is in force even if the command line or the environment sets the same option. Such an
+    /// option has an effect only at the hosts of the given URLs.
     is_added: bool,
     /// Takes the value from the options, and puts it into the options of the section.
     set: fn(&mut HostOptions, &Options) -> Result<(), String>,

@@ -1,5 +1,6 @@
-//! Decides which options are keys of the configuration. A key is the long name of an option. Options that
-//! make sense for one command only are not keys. A new option becomes a key without a change in this file.
+//! Decides which options are keys of the configuration. A key is the long name of an option. `NO_KEYS` has
+//! the options that are not keys, such as those that make sense for one command only. A new option becomes a
+//! key without a change in this file.
 
 use super::hosts;
 use crate::words;
@@ -38,7 +39,7 @@ pub struct Key {
     pub default: String,
     /// True if `default` is a value that the key can have.
     pub is_value: bool,
-    /// The effect of the key, which is the first sentence of the help.
+    /// The effect of the key, which is the short help of the option.
     pub meaning: String,
     /// True if a section `[host."NAME"]` can have the key.
     pub is_of_hosts: bool,
@@ -118,7 +119,7 @@ pub(super) fn default(arg: &Arg) -> String {
     after.and_then(|text| text.split_once(']')).map(|(default, _)| default.to_string()).unwrap_or_default()
 }
 
-/// Returns true if the option can be given several times. Its key then has a list.
+/// Returns true if each use of the option adds a value. The value of its key is then a list.
 pub(super) fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }

@@ -48,10 +48,10 @@ pub(crate) struct Config {
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The path that the configuration is read from. At the default path, there may be no file. It is `None`
-    /// with `--config none`, and if the user has no folder for configurations.
+    /// The path that the configuration is read from. At the default path, there may be no file. The path is
+    /// `None` with `--config none`, and if the user has no folder for configurations.
     file: Option<PathBuf>,
-    /// The files that values of keys name in the form `@FILE`.
+    /// The files that values of keys name in the form `@FILE` or `Name: @FILE`.
     named_files: Vec<PathBuf>,
 }
 
@@ -127,8 +127,9 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
-    /// Returns the names of the options that the two configurations set differently. If the shown values of
-    /// sections for hosts differ, the result has an entry for all of them.
+    /// Returns the names of the options that the two configurations set differently. If the sections for
+    /// hosts differ in a key, in a shown value or in a place, the result has one more entry, which stands for
+    /// all sections.
     pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
         let value = |config: &Config, name: &str| {
             config.settings.iter().find(|one| one.name == name).map(|one| one.meaning.clone())
@@ -145,8 +146,8 @@ impl Config {
     }
 
     /// Returns the name of an option for the beginning of a message about its value. If the option is on the
-    /// command line or has its default value, this is the option itself, such as `--user`. Otherwise it is
-    /// the environment variable that sets the option, or the place and the name of the key.
+    /// command line or has its default value, the result is the option itself, such as `--user`. Otherwise
+    /// the result is the environment variable that sets the option, or the place and the name of the key.
     pub(crate) fn called(&self, option: &str) -> String {
         let name = option.trim_start_matches('-');
         match self.settings.iter().find(|setting| setting.name == name).map(|setting| &setting.origin) {
@@ -162,7 +163,7 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// Returns the files that values of keys name in the form `@FILE`.
+    /// Returns the files that values of keys name in the form `@FILE` or `Name: @FILE`.
     pub(crate) fn named_files(&self) -> impl Iterator<Item = &Path> {
         self.named_files.iter().map(PathBuf::as_path)
     }
@@ -313,7 +314,7 @@ fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
     is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-/// Returns the long names of the options that cannot be given together with this one.
+/// Returns the long names of the options that cannot be given together with the option `name`.
 fn excluded_by(command: &Command, name: &str) -> Vec<String> {
     let Some(this) = command.get_arguments().find(|arg| keys::long(arg) == name) else { return Vec::new() };
     let excludes = |arg: &Arg, other: &Arg| command.get_arg_conflicts_with(arg).contains(&other);

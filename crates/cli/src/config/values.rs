@@ -121,7 +121,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     let is_counted = matches!(arg.get_action(), ArgAction::Count);
     let times = match value {
         Value::Flag(flag) => usize::from(*flag),
-        // Only a few levels have an effect, so a number above 9 is a mistake.
+        // Only the lowest levels have an effect, so a number with two digits is a mistake.
         Value::Number(number) if is_counted => number
             .parse::<u8>()
             .ok()

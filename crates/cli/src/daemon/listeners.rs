@@ -20,7 +20,7 @@ impl Listeners {
     /// Takes the sockets that systemd passed, or else listens on the address of the arguments.
     ///
     /// # Errors
-    /// Returns why that is not possible, in words for the user.
+    /// Returns why the daemon cannot listen, or must not listen, in words for the user.
     pub(super) async fn open(daemon: &args::Daemon) -> Result<Listeners, String> {
         let tls = match (&daemon.tls_cert, &daemon.tls_key) {
             (Some(certificate), Some(key)) => {

@@ -215,8 +215,8 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
         .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
 }
 
-/// Returns the settings of the downloads. A daemon asks no questions. It retries instead, unless failed files
-/// are to be skipped.
+/// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. It retries
+/// instead, unless failed files are to be skipped.
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     let on_error = match settings.on_error {
@@ -226,7 +226,7 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that have the effect of the arguments.
+/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`.
 fn options_of(args: &Args) -> Result<Options, String> {
     let mut options = Options::default();
     let work = &args.options.work;

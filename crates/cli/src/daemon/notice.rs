@@ -1,5 +1,5 @@
-//! The file `daemon.json` in the folder for state. A daemon writes its address into it, so that the commands
-//! for a running daemon find the daemon.
+//! The file `daemon.json` in the folder for state. A daemon writes its address into this file, so that the
+//! commands for a running daemon find the daemon.
 //!
 //! Invariant: only the user may read the file, and it has no secret in it.
 
@@ -25,7 +25,8 @@ pub(crate) struct Notice {
     pub(crate) secret_file: Option<PathBuf>,
     /// The file with the certificate of the daemon, if it speaks TLS.
     pub(crate) certificate: Option<PathBuf>,
-    /// The identifier of the process. With it, the text is different after each start.
+    /// The identifier of the daemon's process. It shows if the daemon still runs, and it distinguishes this
+    /// notice from the notice of another daemon.
     process: u32,
 }
 

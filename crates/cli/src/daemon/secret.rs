@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is, who may read it, and how the first start makes it.
 //!
 //! Invariant: the secret is never on the command line and is never printed. A file that other users can read,
-//! or that belongs to another user, is not used.
+//! or that belongs to another user than root, is not used.
 
 use super::in_state_folder;
 use crate::args;

@@ -15,7 +15,7 @@ use downhaul_engine::core::show::escaped;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The key of each line, and its value. They show that this file wrote the line.
+/// A key that each line has, and its value. The two show that this module wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The line of one job. It is a comment if the job is an error.
@@ -25,7 +25,7 @@ pub(crate) struct Line {
     pub(super) lost_name: Option<String>,
 }
 
-/// Returns true if a line is one of a list that this file wrote.
+/// Returns true if this module wrote the line.
 pub(crate) fn is_line(text: &str) -> bool {
     let (key, value) = LISTED_BY;
     let line: Option<Map<String, Value>> = serde_json::from_str(text).ok();
@@ -70,7 +70,7 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
     if !job.headers.0.is_empty() {
         keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
-    // A column of a table may have the name of an option without being one.
+    // A column of a table may have the name of an option by chance. A list would read it as the option.
     for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }

@@ -1,8 +1,8 @@
 //! [`Sequence`]: recognises the jobs of a list when the list is read again.
 //!
-//! Invariant: a list is recognised only if its jobs have the same URLs, names and digests in the same order.
-//! By chance, one of 2^64 other lists is recognised, or one of 256 if it is shorter and differs only at its
-//! end.
+//! Invariant: a list is recognised only if its jobs have the same URLs, given names and digests in the same
+//! order. By chance, one of 2^64 other lists is recognised too. If the other list is shorter and only its
+//! last job differs, the chance is one in 256.
 
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Job, Url};

@@ -23,7 +23,7 @@ pub(super) struct Translation {
 /// Translates the words of a command, without the name `curl`.
 ///
 /// # Errors
-/// Returns the options that cannot be translated, in words for the user.
+/// Returns why the command cannot be translated, in words for the user.
 pub(super) fn translate(split: Split) -> Result<Translation, String> {
     let mut reader = Reader::default();
     let mut words = split.words.into_iter();
@@ -67,8 +67,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the text after the command. A second command of curl is refused, because its files would not be
-    /// downloaded.
+    /// Reads the text after the command. A second command of curl is refused, except after a `|`, because its
+    /// files would not be downloaded.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
@@ -354,8 +354,8 @@ fn authority(url: &str) -> &str {
     after.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Returns a URL with its scheme. curl guesses a scheme from the name of the host, which is http for most
-/// hosts.
+/// Returns a URL with its scheme. Like curl, guesses a missing scheme from the name of the host: ftp if the
+/// name begins with `ftp.`, and http otherwise.
 fn with_scheme(url: &str) -> String {
     let is_ftp = url.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("ftp."));
     match url.find(['/', '?', '#']) {
@@ -370,8 +370,8 @@ fn without_login(url: &str) -> String {
     url.replacen(authority, host, 1)
 }
 
-/// Returns the value, unless it begins with `@`. Such a value is an ordinary one in curl, but names a file in
-/// downhaul.
+/// Returns the value. A value that begins with `@` is an error, because it names a file in downhaul, but not
+/// in curl.
 fn literal(name: &str, value: String) -> Result<String, String> {
     if value.starts_with('@') { Err(begins_with_at(name)) } else { Ok(value) }
 }

@@ -116,7 +116,7 @@ fn translate(text: &str) -> Result<Translation, String> {
 /// command or a redirection.
 ///
 /// # Errors
-/// Returns the text that only a shell can replace, or the quote that is not closed.
+/// Returns what is wrong, such as text that only a shell can replace, or a quote that is not closed.
 pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
     let split = shell::split(text)?;
     Ok(Some(split.words).filter(|_| split.into.is_none() && !split.redirects && split.rest.is_none()))
@@ -128,7 +128,8 @@ fn read() -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the command on standard input is not UTF-8".into())
 }
 
-/// Returns the words of a command line without the first occurrence of each of the `taken` words.
+/// Returns the words of a command line without the first occurrence of each of the `taken` words. The name of
+/// the program is always kept.
 fn without(words: &[OsString], taken: &[&str]) -> Vec<OsString> {
     let mut words = words.to_vec();
     for one in taken {

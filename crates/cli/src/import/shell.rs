@@ -1,9 +1,9 @@
 //! Splits a pasted command into words, by the rules of the shell for which it was written: a POSIX shell, cmd
 //! of Windows, or PowerShell.
 //!
-//! Invariant: for a POSIX shell and PowerShell, a variable and a command in the text are errors, because only
-//! a shell can replace them. Other text that a shell replaces, such as `~`, `*` and `%NAME%` of cmd, is used
-//! as it is.
+//! Invariant: for a POSIX shell and PowerShell, a variable is an error, and so is a command whose output the
+//! shell would insert. Only a shell can replace them. Other text that a shell replaces, such as `~`, `*` and
+//! `%NAME%` of cmd, is used as it is.
 
 /// The words of a command, and the text after them.
 #[derive(Debug, PartialEq, Eq, Default)]
@@ -50,7 +50,7 @@ fn without_carets(text: &str) -> Result<(String, Option<String>), String> {
                     "it contains {c}, and only a shell can redirect. Use -o for the name of the file"
                 ));
             }
-            // A line that is not continued ends the command.
+            // A line that is not continued ends the command, unless the next line begins with an option.
             '\n' if !is_quoted && !rest.trim().is_empty() && !rest.trim_start().starts_with('-') => {
                 return Ok((out, Some(rest.trim().into())));
             }
@@ -115,7 +115,8 @@ fn of_windows(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits by the rules of a POSIX shell, or by those of PowerShell if the escape character is a backquote.
+/// Splits a command by the rules of a POSIX shell, or by those of PowerShell if the escape character is a
+/// backquote.
 struct Posix<'t> {
     text: &'t str,
     rest: &'t str,
@@ -150,7 +151,7 @@ impl Posix<'_> {
                     self.split.rest = Some(format!("{c}{}", self.rest.trim_end()));
                     break;
                 }
-                // A line that is not continued ends the command.
+                // A line that is not continued ends the command, unless the next line begins with an option.
                 '\n' if !self.rest.trim().is_empty() && !self.rest.trim_start().starts_with('-') => {
                     self.split.rest = Some(self.rest.trim().into());
                     break;

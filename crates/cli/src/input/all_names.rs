@@ -1,8 +1,8 @@
 //! [`AllNames`]: the names of all jobs of long lists, as hashes. Finds the names that several jobs have, and
 //! the jobs whose names may clash.
 //!
-//! Invariant: the memory in use is limited, apart from the keys of the names that several jobs have. Above a
-//! few MiB, the keys are in a temporary file, if one can be written.
+//! Invariant: if a temporary file can be written, at most a few MiB of keys are in memory, apart from the
+//! keys of the names that several jobs have. Otherwise, all keys are in memory.
 
 use super::clashes::{download_hash, folders, given_name};
 use super::sorter::{Pair, Sorter};
@@ -27,7 +27,7 @@ const UNIQUE: u64 = 0;
 pub(super) struct AllNames {
     /// The keys of the names, each with a hash of the download if the user gave the name.
     keys: Sorter,
-    /// The number of files.
+    /// The number of names of files that were added.
     files: u64,
     /// The folder of the name that was added last.
     last_folder: String,
@@ -35,7 +35,8 @@ pub(super) struct AllNames {
     naming: Naming,
 }
 
-/// The keys of the names that clash, unless their jobs download the same file. They are in ascending order.
+/// The keys of the names that may clash, in ascending order. Such a name is given to different downloads, or
+/// it is both a given name and the name of a folder.
 pub(super) struct Suspects(Vec<u64>);
 
 impl AllNames {
@@ -101,7 +102,7 @@ impl AllNames {
 }
 
 impl Suspects {
-    /// Returns true if no names clash.
+    /// Returns true if there are no such names.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

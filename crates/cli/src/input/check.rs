@@ -3,8 +3,8 @@
 //!
 //! Invariant: if one of the first [`FIRST`] lines has a mistake, the run is refused before any file is
 //! requested, unless lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file
-//! of a document. The rest of long lists is checked during the run ([`Rest`]), if nothing must be known
-//! before. Clashes of names in long lists are found after all lists were read.
+//! of a document. The rest of long lists is checked during the run ([`Rest`]), unless the run must know all
+//! jobs before it begins. Clashes of names in long lists are found after all lists were read.
 
 use super::HAS_NO_URL;
 use super::all_names::{AllNames, Suspects};
@@ -70,7 +70,7 @@ pub(super) fn all(
         replaced: HashSet::new(),
         names: (bytes >= LONG).then(|| AllNames::new(folders, naming.clone())),
         suspects: None,
-        // The keys are for all hosts of the user's URLs, also where a document names these hosts.
+        // The pinned keys apply to all hosts of the user's URLs, even where a document names these hosts.
         needs_all: args.options.http.pinned_pubkey.is_some(),
         passed: Vec::new(),
         naming,
@@ -101,7 +101,7 @@ fn opened(lists: Vec<List>, survey: &mut Survey) -> Result<(Vec<Reading>, u64), 
         let one = list.open().map_err(|e| unreadable(&list, &e))?;
         let bytes = one.bytes;
         let jobs = one.jobs().map_err(|e| unreadable(&list, &e))?;
-        // A document is read into the memory as a whole, so it is never that long.
+        // A document is read into memory as a whole, so it never counts as a long list.
         all += if jobs.of_a_document { 0 } else { bytes };
         readings.push(Reading::new(readings.len() + 1, list, jobs, bytes <= SHORT));
     }
@@ -123,10 +123,10 @@ pub(super) struct Checks {
     replaced: HashSet<(usize, u64)>,
     /// The names of all jobs of long lists, until all lists were read.
     names: Option<AllNames>,
-    /// The names in long lists that may clash, after that.
+    /// The names in long lists that may clash. They are known after all lists were read.
     suspects: Option<Suspects>,
-    /// True if all jobs must be known before the run: because keys are pinned, or because a line of a lock
-    /// file was read, which a later line may replace.
+    /// True if no further jobs may be passed to the session before all lists were checked. The reason is that
+    /// keys are pinned, or that a line of a lock file was read, which a later line may replace.
     pub(super) needs_all: bool,
     /// For each list, the last line whose job may have been passed to the session.
     pub(super) passed: Vec<u64>,
@@ -135,8 +135,8 @@ pub(super) struct Checks {
 
 impl Checks {
     /// Returns true if the jobs that were read can be downloaded before the others are checked. If jobs of
-    /// documents may get headers, all origins of the user must be known. Of the shards, it must be known if
-    /// they are done.
+    /// documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
+    /// known, because they show if an earlier run completed the shard.
     fn may_end_later(&self, pass: &Pass) -> bool {
         self.names.is_some()
             && self.survey.shards.is_none()
@@ -184,7 +184,8 @@ impl Checks {
         }
         let checked = match &job {
             Ok(job) if list.jobs.of_a_document => {
-                // Without these names, the run would forget the name of another file too early.
+                // Another file of the run may have the same name. If the name was not added here, the run
+                // would forget it too early.
                 if let Some(names) = &mut self.names {
                     names.add_of_a_document(job);
                 }
@@ -287,8 +288,8 @@ impl Checks {
         }
     }
 
-    /// Adds the names of a long list that may clash. The list is read once more, because only now it is known
-    /// which these are.
+    /// Adds the names of a long list that may clash. The list is read once more, because these names are
+    /// known only now.
     fn add_suspects(
         &mut self,
         number: usize,
@@ -311,8 +312,8 @@ impl Checks {
     }
 
     /// Returns the job as it is checked. In a list that is divided into shards, the name from the URL counts
-    /// as given: another run may have the job with the same name, so that no run could give one of them a
-    /// number.
+    /// as given. Otherwise, two runs could each have a job with this name, and neither run could give one of
+    /// the two files a number.
     fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
         let is_alone = self.survey.shards.is_none() || job.destination != Destination::Server;
         match (!is_alone).then(|| self.naming.name_for(job, None)).flatten() {
@@ -327,8 +328,9 @@ impl Checks {
         last.is_some_and(|last| place.line <= *last)
     }
 
-    /// Adds the name of a job. A line of a lock file replaces an earlier one of the same name, unless it has
-    /// no strong digest, or unless the file of the earlier one may already be downloaded.
+    /// Adds the name of a job. A line of a lock file replaces an earlier line of the same list and name. If
+    /// the later line has no strong digest, it is left out instead. Otherwise, if the file of the earlier
+    /// line may already be downloaded, the lines clash.
     ///
     /// # Errors
     /// Returns a clash with an earlier line or argument, in words for the user.

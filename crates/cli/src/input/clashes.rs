@@ -28,8 +28,8 @@ pub(super) struct Place {
 /// probability of that is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
-    /// The names, each with the place of its job and a hash of what it downloads. The hash is 0 for the names
-    /// of side files and for jobs with headers.
+    /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for the
+    /// names of side files and for jobs with headers.
     seen: HashMap<u64, (Place, u64)>,
     /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, Place>,

@@ -233,7 +233,7 @@ fn values(inside: &str) -> Result<Set, &'static str> {
     let (first, last) = range.split_once('-').ok_or(BAD)?;
     let count = |from: u64, to: u64| -> Result<u64, &'static str> {
         let span = to.checked_sub(from).ok_or(BAD)?;
-        // As in curl, a step must lead to another value.
+        // As in curl, a step must not be longer than the range, except that a step of 1 is always allowed.
         if step > span.max(1) {
             return Err(BAD);
         }

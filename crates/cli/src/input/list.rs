@@ -82,8 +82,8 @@ impl List {
         }
     }
 
-    /// Returns the list that was fetched from a URL. The name in a URL may be wrong, so only the content
-    /// decides about its form. Relative paths begin at the URL.
+    /// Returns the list that was fetched from a URL. The name in a URL may be wrong, so it does not decide
+    /// which form the list has. Relative paths begin at the URL.
     pub(crate) fn fetched(url: Url, text: Arc<[u8]>, options: &Lists) -> List {
         List {
             facts: Arc::new(Facts { url: Some(url.clone()), ..facts(options, String::new()) }),
@@ -142,7 +142,7 @@ impl List {
         self.facts.without_url.load(Ordering::Relaxed)
     }
 
-    /// Sets the number of rows without a URL to an earlier one, because the list is read again.
+    /// Sets the number of rows without a URL to an earlier value, because the list is read again.
     pub(super) fn forget_without_url(&self, number: u64) {
         self.facts.without_url.store(number, Ordering::Relaxed);
     }
@@ -205,7 +205,8 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was packed, its content may be much longer.
+/// The content of a list that was fetched. If the list was packed, its content may be much longer than what
+/// was fetched, so the length is limited.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.
@@ -227,7 +228,7 @@ impl Read for Limited {
 pub struct Opened {
     list: List,
     text: Box<dyn Read + Send>,
-    /// The content instead of `text`.
+    /// The content of a Parquet file, which is read instead of `text`.
     #[cfg(feature = "parquet")]
     parquet: Option<Parquet>,
     /// The length of the content, which is only estimated for a packed list and a Parquet file.
@@ -288,12 +289,12 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Returns no jobs yet. The fields `all`, `of_a_document` and `warns` are set by the caller.
+    /// Returns a value without jobs. The caller sets the fields `all`, `of_a_document` and `warns`.
     pub(super) fn new(skips: bool, shard: Option<Shard>) -> Jobs {
         Jobs { of_a_document: false, skips, warns: false, all: Box::new(iter::empty()), shard, position: 0 }
     }
 
-    /// Returns the next job of all shards.
+    /// Returns the next job of any shard.
     fn next_of_all(&mut self) -> Option<AtLine> {
         let Jobs { skips, warns, .. } = *self;
         self.all.find(|(_, job)| match job {
@@ -354,7 +355,7 @@ impl fmt::Display for List {
     }
 }
 
-/// Gives a job the number of its line, and the name that a template makes.
+/// Gives a job the number of its line, and the name that a template makes, if there is a template.
 pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
     let job = job.and_then(|mut job| {
         job.line = number;

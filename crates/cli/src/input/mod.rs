@@ -68,7 +68,7 @@ pub enum Part {
 }
 
 impl Input {
-    /// Returns the number of jobs, if it is known before the run.
+    /// Returns the number of jobs, if it is known already.
     pub(crate) fn count(&self) -> Option<u64> {
         self.parts.iter().map(Part::count).try_fold(0_u64, |all, count| Some(all.saturating_add(count?)))
     }
@@ -89,7 +89,7 @@ impl Input {
 }
 
 impl Part {
-    /// Returns the number of jobs, if it is known before the run.
+    /// Returns the number of jobs, if it is known already.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Part::Arguments(arguments) => Some(arguments.count()),

@@ -24,15 +24,15 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
     Ok(beginning == PARQUET)
 }
 
-/// Returns the content of a list, and true if it was packed. From a pipe, this function waits for the first
-/// bytes, which show if the list is packed, and reads no more than is there.
+/// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the first
+/// bytes, which show if the list is packed.
 ///
 /// # Errors
 /// Returns an error if the list cannot be read.
 pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();
-    // No line with a URL is as short as this.
+    // A line with a URL is longer than these four bytes, so no job waits for them.
     list.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut beginning)?;
     if beginning == PARQUET {
         let why = "a Parquet file must be on the disk, because it is read from its end. Save it first";

@@ -79,7 +79,8 @@ struct Column {
     at: usize,
     /// The level of a value that is not null.
     most: i16,
-    /// False for bytes that may be an image or the like. They are read only if they have a meaning.
+    /// False for bytes that may be an image or the like. Such a column is read only if its name has a
+    /// meaning.
     is_plain: bool,
 }
 
@@ -178,7 +179,7 @@ fn read_column(reader: &mut ColumnReader, most: i16, number: usize) -> Result<Ve
         ColumnReader::FixedLenByteArrayColumnReader(reader) => {
             values(reader, most, number, |value| text(value.data()))
         }
-        // An old form of times.
+        // This is an old form of times, which is not read.
         ColumnReader::Int96ColumnReader(reader) => values(reader, most, number, |_| Value::Null),
     }
 }

@@ -115,8 +115,8 @@ impl Rest {
     }
 }
 
-/// Returns how far the lists were read, because the jobs so far may be passed to the session. From then on,
-/// no later line replaces one of them.
+/// Notes that the jobs so far may be passed to the session, and returns how far the lists were read. From
+/// then on, no later line replaces the line of one of these jobs.
 fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
     checks.passed = pass.lists.iter().map(|list| list.line).collect();
     of_lists(pass)

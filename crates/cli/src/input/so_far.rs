@@ -80,7 +80,8 @@ impl SoFar {
         }
     }
 
-    /// Ends the search for further mistakes, if there is one already. A signal asks for this.
+    /// Notes that a signal stopped the run. After that, the search for mistakes ends as soon as one was
+    /// found.
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::Relaxed);
     }
@@ -113,8 +114,8 @@ impl SoFar {
         self.state().lists.get(list).filter(|of_list| of_list.is_read).map(OfList::count)
     }
 
-    /// Waits until the job at this position of a list may be passed. Returns the number of jobs of the list
-    /// that may be passed now, or `None` if no more may be passed.
+    /// Waits until the job at this position of a list may be passed. Returns how many jobs from the beginning
+    /// of the list may be passed now, or `None` if no more may be passed.
     fn limit(&self, list: usize, position: u64) -> Option<u64> {
         self.wait(|state| {
             let before: u64 = state.lists[..list].iter().map(|of_list| of_list.jobs).sum();
@@ -170,7 +171,7 @@ pub(super) struct CheckedJobs {
     list: usize,
     /// The number of jobs that were read.
     position: u64,
-    /// The number of jobs that may be passed.
+    /// The number of jobs from the beginning of the list that may be passed.
     limit: u64,
     replaced: Option<Arc<HashSet<u64>>>,
 }

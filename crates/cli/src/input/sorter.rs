@@ -16,7 +16,8 @@ pub(super) type Pair = (u64, u64);
 /// The bytes of a pair in the file.
 const PAIR: usize = 16;
 
-/// The most pairs in memory, which take 2 MiB. Fewer pairs are sorted without a file.
+/// The number of pairs that are collected in memory before they are written to the file. They take 2 MiB.
+/// Fewer pairs are sorted without a file.
 const IN_MEMORY: usize = 128 * 1024;
 
 /// The bytes that are written at a time.
@@ -69,7 +70,8 @@ impl Sorter {
         self.last.dedup_by(|one, other| one == other && (self.is_once)(one));
     }
 
-    /// Moves the pairs that were added last to the file.
+    /// Sorts the pairs that were added last, and moves them to the file. If the file cannot be written, they
+    /// stay in memory.
     fn end_part(&mut self) {
         self.sort();
         let part = match self.write() {
@@ -169,7 +171,7 @@ impl Iterator for Sorted {
 
 /// Reads a part.
 struct Reader {
-    /// Where the pairs in the file begin that were not read yet, and how many they are.
+    /// Where in the file the pairs begin that were not read yet, and the number of these pairs.
     in_file: (u64, usize),
     at_once: usize,
     read: std::vec::IntoIter<Pair>,

@@ -264,7 +264,7 @@ fn corrected_command(word: &str) -> Option<String> {
 /// The names of standard output.
 const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-/// Paths of files that a shell opened for the command: `>(command)`.
+/// The beginnings of the paths of files that a shell opened for the program, as it does for `>(command)`.
 const OPENED: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
 /// Returns true if the path of `-o` is a name of standard output.

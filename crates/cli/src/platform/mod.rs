@@ -55,7 +55,8 @@ pub(crate) enum Signal {
     Continue,
 }
 
-/// The number of attempts to open a file that other runs replace. A run replaces the file once, at its end.
+/// The number of attempts to open a file that other runs replace. A run replaces the file only once, at its
+/// end, so a few attempts are usually enough.
 const REPLACED_MOST: usize = 100;
 
 /// The mode of a file that only its owner may read.

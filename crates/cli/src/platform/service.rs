@@ -1,5 +1,5 @@
-//! What a service needs of the system: messages to the service manager, and the sockets that it passes. Only
-//! Unix has such a manager.
+//! What a service needs from the system: messages to the service manager, and the sockets that it passes.
+//! Only Unix has such a manager.
 
 use std::io;
 use std::net::TcpListener;

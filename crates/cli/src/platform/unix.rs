@@ -76,7 +76,7 @@ impl Terminal {
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
-            // When single keys are read, Ctrl-D does not end the input.
+            // When single keys are read, Ctrl-D does not end the input. It is then read as the byte 4.
             Ok(0) => Key::End,
             Ok(_) if byte[0] == 4 => Key::End,
             Ok(_) => Key::Char(char::from(byte[0])),

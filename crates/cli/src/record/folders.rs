@@ -24,16 +24,16 @@ impl Folders {
         &self.output
     }
 
-    /// Returns the name of a file below the output folder. `named` is the name that was given, or the path of
-    /// the file.
+    /// Returns the name of a file relative to the output folder. `named` is the name that was given, or the
+    /// path of the file.
     pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
         let path = Path::new(&entry.path);
-        // The archive has absolute paths.
+        // A path that comes from the archive (`--archive`) is absolute.
         let name_in = |output| self.containers.as_ref().and_then(|names| names.file_at(path, output));
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {
-            // The name of a member may differ from that of its file.
+            // If a name was given, the lock file has that name. It may differ from the name in the container.
             (Some(member), _) => {
                 let named = if named.is_empty() { member } else { Path::new(named) };
                 named.strip_prefix(&self.output).unwrap_or(named)

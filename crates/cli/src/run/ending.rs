@@ -63,7 +63,7 @@ impl Early {
         Early(over)
     }
 
-    /// Does nothing at later signals, because the run handles them.
+    /// Notes that the downloads begin. Later signals have no effect here, because the run handles them.
     pub(super) fn end(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -105,10 +105,10 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
     text
 }
 
-/// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, it
-/// waits at most for `limit` after the last signal. While it waits, Ctrl-C ends the program immediately,
-/// unless it is the first signal after a mistake in a list was found. SIGTERM or SIGHUP ends the program
-/// immediately if it is not the first signal.
+/// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, this
+/// function waits at most for `limit` after the last signal. Meanwhile, Ctrl-C ends the program immediately,
+/// unless the run was stopped by a mistake in a list and this is the first signal. SIGTERM or SIGHUP ends the
+/// program immediately if it is not the first signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,

@@ -19,8 +19,8 @@ const LONGEST_BAR: usize = 40;
 /// With fewer columns than this, no bars are drawn. Name, per cent and speed are more important.
 const NARROW: usize = 60;
 
-/// A name is not cut to fewer columns than this, unless there is no space at all. Shorter names would not
-/// tell files apart.
+/// A name is not cut to fewer columns than this, unless the screen has no space for that. Shorter names would
+/// not tell files apart.
 const SHORTEST_NAME: usize = 12;
 
 /// The columns of the widest number of bytes, `9.99 MiB`. With a fixed width, numbers do not move while they
@@ -91,7 +91,7 @@ impl Bars {
     }
 
     /// Returns how many columns names may take. If the screen is narrow, names are shortened first. If that
-    /// is not enough, there are no bars, and after that, fewer numbers.
+    /// is not enough, the bars are left out, and then some of the numbers.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -245,8 +245,9 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of all files, which is the sum of the speeds in the bars. If some of these speeds
-    /// are unknown, for example with many small files, the result is the average over the last seconds.
+    /// Returns the speed of all files, which is the sum of the speeds in the bars. If no file receives bytes,
+    /// or if some of these speeds are unknown (as with many small files), the result is the average over the
+    /// last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

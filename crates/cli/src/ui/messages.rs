@@ -76,7 +76,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Returns the reason for a failure. The reason includes the place of the failure (a URL or a path),
-    /// unless this is the file's own URL or name, or the text already contains it.
+    /// unless the place is the file's own URL or name, or the message already contains the place.
     pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
         match self.known.get(&job) {
             Some(known) => reason(known, error),

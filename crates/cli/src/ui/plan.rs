@@ -87,14 +87,14 @@ struct Counts {
     left_out: u64,
 }
 
-/// The table, as far as the events have told.
+/// The table, with what is known from the events so far.
 struct Table {
     look: Look,
     /// The text that was not printed yet.
     text: String,
     /// The names of the jobs that have not ended.
     names: HashMap<JobId, String>,
-    /// The rows that are shown, and wait for earlier ones.
+    /// The rows that are shown, but wait for earlier rows.
     rows: BTreeMap<JobId, Row>,
     failures: Vec<Row>,
     /// True if the line above the table was printed.

@@ -63,8 +63,8 @@ pub(crate) fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(width(text))) + text
 }
 
-/// Divides a text into lines of at most `columns` columns. If `columns` is less than two, a line may have
-/// two. Lines end between words where that is possible.
+/// Divides a text into lines of at most `columns` columns. If `columns` is less than two, a line may take two
+/// columns. Lines end between words where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;

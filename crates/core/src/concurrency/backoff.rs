@@ -41,9 +41,9 @@ impl Backoff {
         self.failures > 1
     }
 
-    /// Returns the wait after the last failure. It is 0.1 s after the first failure, doubles with each
-    /// further one in a row, and is at most 12.8 s. The first eight waits add up to 25 s, because a host that
-    /// counts requests by the minute may accept none for about 20 s.
+    /// Returns the wait after the last failure. The first wait is 0.1 s, each further wait in a row is twice
+    /// as long, and the longest one is 12.8 s. The first eight waits add up to about 25 s, because a host
+    /// that counts requests by the minute may accept none for about 20 s.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.waits.min(8))
     }

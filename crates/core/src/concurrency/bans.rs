@@ -12,8 +12,8 @@
 //!
 //! Invariant: a confirmed limit is never raised or removed. A limit that is not confirmed is removed only if
 //! this run found it more than a minute ago and no ban lasts. The confirmed limit before it then applies
-//! again, if there was one. A limit is not confirmed if the host banned the client only once, and closed
-//! connections but never refused one.
+//! again, if there was one. A limit is confirmed if an earlier run found it, if the host had banned the
+//! client in this run before, or if the host refused a connection and did not only close connections.
 
 use crate::error::ErrorKind;
 use crate::throttle;
@@ -179,8 +179,8 @@ impl Bans {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit for later runs. It is a confirmed limit that this run found, or an older one that as
-    /// many connections of this run have reached without a ban.
+    /// Returns the limit for later runs. It is a confirmed limit that this run found, or a limit of an
+    /// earlier run, if that many connections of this run received bytes at one time without a ban.
     pub(super) fn learned(&self) -> Option<usize> {
         let is_found = |limit: &Limit| limit.since > Duration::ZERO || self.most_flowing >= limit.most;
         self.limit.filter(|limit| limit.confirmed && is_found(limit)).map(|limit| limit.most)

@@ -91,6 +91,7 @@ pub enum StepReason {
     TryFewer,
     /// The host refused more connections, or banned the client, so the ceiling is below the target.
     Refused,
-    /// With more connections, the goodput was less than half. The target does not change in this step.
+    /// With more connections, the goodput was less than half of the goodput with fewer connections. The
+    /// target does not change in this step.
     Collapse,
 }

@@ -1,8 +1,8 @@
 //! The controller: its inputs, its output and its limits. Its decisions are in [`super::phase`].
 //!
 //! Invariant: the target is at least 1 and at most the ceiling. A window is measured only while at least as
-//! many connections are open as the target says. If surplus connections can be stopped, it must be exactly as
-//! many.
+//! many connections are open as the target says. If surplus connections can be stopped, exactly as many must
+//! be open as the target says.
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
@@ -22,7 +22,7 @@ pub const AUTO_MOST: usize = 64;
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
-/// first connection would need half a second or more until its slow start is over. The time has two round
+/// first connection would need half a second or more until its slow start is over. This time has two round
 /// trips or more, since the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
@@ -48,7 +48,7 @@ const STEPS_MOST: usize = 64;
 /// stop a connection.
 #[derive(Debug)]
 pub struct Controller {
-    /// The highest target, according to the user, to refusals and to collapses.
+    /// The highest target that the user, refusals and collapses allow.
     ceiling: usize,
     /// The number of connections above which the host bans the client, if it is known. The target is not
     /// above this number either.
@@ -57,7 +57,8 @@ pub struct Controller {
     /// set a number.
     limited: bool,
     pub(super) target: usize,
-    /// As long as the target is lower than this, it doubles without a measurement.
+    /// In the first phase, the target doubles without a measurement while it is lower than this number. The
+    /// number is 0 in a controller of connections.
     quickly_to: usize,
     /// The number of files that arrived since the target was last doubled.
     arrived: usize,
@@ -317,8 +318,10 @@ impl Controller {
         self.steps.push(Step { at, from: self.target, to, goodput, why });
     }
 
-    /// Raises the first target when the latency of the host is known: for a host that is far away, and to the
-    /// number that an earlier run found to be the best.
+    /// Chooses the first target when the latency of the host is known. For a host that is far away, this is
+    /// [`FAR_TARGET`]. If the response of such a host begins soon, the slow start of the first connection is
+    /// watched first, and the target stays if this connection fills the line. If an earlier run found a
+    /// higher number to be the best, that number becomes the first target at once.
     fn set_first_target(&mut self, now: Duration, latency: Duration) {
         if std::mem::replace(&mut self.usage.latency_known, true) {
             return;
@@ -362,8 +365,8 @@ impl Controller {
         }
     }
 
-    /// Raises the target to the number of files, so that each file has one connection. The user decides how
-    /// many files there are at once.
+    /// Raises the target to the number of files, so that each file has one connection. This controller does
+    /// not decide how many files there are at once.
     fn grant_each_file_one(&mut self, now: Duration) {
         if self.usage.files <= self.target {
             return;

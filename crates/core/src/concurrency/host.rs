@@ -1,7 +1,7 @@
 //! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
 //! it in a second ([`RequestRate`]), and the number of connections above which it bans the client ([`Bans`]).
 //!
-//! Invariant: the lowest of these limits applies.
+//! Invariant: if several of these limits apply, the strictest one decides.
 
 use super::bans::Bans;
 use super::controller::AUTO_MOST;
@@ -37,7 +37,7 @@ pub struct Host {
     most: usize,
     /// True if a limit of the user affected the goodput, so that the best target is not known.
     is_slowed: bool,
-    /// The HTTP version of the last list over https, as an earlier run found it.
+    /// The HTTP version of the last list of small files over https, as an earlier run stored it.
     known_http: Option<Spoke>,
     /// The HTTP version of the small files of this run. It is HTTP/2 if one of them came over HTTP/2, because
     /// the first ones may come over HTTP/1.1.
@@ -45,8 +45,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Returns a host that starts with what is `known`. `most` is the highest number of connections that the
-    /// user allows.
+    /// Returns a host that starts with the limits and numbers in `known`. `most` is the highest number of
+    /// connections that the user allows.
     pub fn new(most: usize, known: Learned) -> Self {
         let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
         let controller = Controller::new(most);
@@ -91,8 +91,8 @@ impl Host {
         self.http.filter(|&http| http == Spoke::Http2 || self.known_http == Some(Spoke::Http2))
     }
 
-    /// Returns true if a small file of this run came over HTTP/2. If no small file of this run has arrived
-    /// yet, returns true if those of an earlier run came over HTTP/2.
+    /// Returns true if a small file of this run came over HTTP/2. If no HTTP version is known from this run,
+    /// returns true if the small files of an earlier run came over HTTP/2.
     pub fn is_known_for_http2(&self) -> bool {
         self.http.or(self.known_http) == Some(Spoke::Http2)
     }
@@ -135,9 +135,9 @@ impl Host {
         self.bans.on_first_bytes(opened);
     }
 
-    /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was opened
-    /// before, and is used for further files. `http` is the HTTP version, if downhaul chose it. It is `None`
-    /// if the user chose the version, or if the URL is not https.
+    /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was open
+    /// before the request, and may be used for further files. `http` is the HTTP version, if downhaul chose
+    /// it. It is `None` if the user chose the version, or if the URL is not https.
     pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
         self.http = if self.http == Some(Spoke::Http2) { self.http } else { http };
         self.requests.on_served(done);
@@ -191,8 +191,8 @@ impl Host {
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the highest number of connections that the host accepts now. Removes a limit that may have
-    /// been an accident first.
+    /// Returns the highest number of connections that the host accepts now. Before that, this function
+    /// removes a limit that may have been an accident.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_tolerated(now, self.bans.limit());

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// differs by a fifth to a third. On lines of different kinds, it differs by more.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
-/// If two levels with the same number differ only in their goodput, by at most this share of the first one,
-/// the second one is not stored. Without this rule, each run would write `hosts.json`.
+/// If two levels differ only in their goodput, and by at most this share of the first goodput, the second
+/// level is not stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
 /// The limits of a host, and the numbers that were best. A later run starts with them.

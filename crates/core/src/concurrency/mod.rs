@@ -13,11 +13,11 @@
 //! The controller has a **target**: the number of connections that there should be now. While that many
 //! connections are open, it measures their **goodput**: the bytes that all of them together receive in a
 //! second. A measurement is used if it is long enough for the distance of the host (`window.rs`). Most
-//! decisions also need that TCP's slow start is over. The controller is always in one of six phases
+//! decisions also wait until TCP's slow start is over. The controller is always in one of six phases
 //! (`phase.rs`):
 //!
-//! - `SlowStart`: the first connection to a host that is far away is in TCP's slow start. If it fills the
-//!   line alone, `Hold` follows. Otherwise the target becomes 8, and `Ramp` follows.
+//! - `SlowStart`: the first connection to a host that is far away is in TCP's slow start. If this connection
+//!   fills the line alone, `Hold` follows. Otherwise the target becomes 8, and `Ramp` follows.
 //! - `Ramp`: the first target is measured. Then more connections are tried, usually twice as many.
 //! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least 5 % of the ideal
 //!   gain. Then even more connections are tried, or `Hold` follows at the ceiling. If the goodput grew by
@@ -31,24 +31,28 @@
 //!
 //! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
 //! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
-//! as many. At a far host, this also follows each successful step up to a target below 8.
+//! as many. At a far host, while the target is below 8, the next step after a successful one also tries four
+//! times as many.
 //!
 //! The first connection to a far host is watched, because its slow start fills a line without loss in about a
-//! third of a second. If further connections took over a part of its response, it would be closed, and they
-//! would need many round trips to become as fast. The round trip that TCP measures tells whether the line is
-//! full (`queue.rs`). Only Linux tells it; on other systems, 8 connections start a tenth of a second after
-//! the first bytes. If the first byte needed 150 ms or more, 8 connections start at once.
+//! third of a second. If further connections took over a part of its response, the first connection would be
+//! closed, and the further ones would need many round trips to become as fast. The round trip that TCP
+//! measures shows if the line is full (`queue.rs`). Only Linux reports this round trip to programs. On other
+//! systems, 8 connections start a tenth of a second after the first bytes. If the first byte needed 150 ms or
+//! more, 8 connections start at once.
 //!
-//! Steps down follow each other without a hold in two cases, in which fewer connections were never measured:
-//! a far host started with 8 connections, or the target started at a number of an earlier run, and the line
-//! has changed since. These steps follow after a `Recheck` too. If the first step down lost goodput and more
-//! connections were never tried, they are tried next.
+//! Steps down follow each other without a hold in two cases. In the first case, a far host started with 8
+//! connections. In the second case, the target started at a number of an earlier run, and the first
+//! measurement did not confirm this number. In both cases, smaller targets were not measured yet. These steps
+//! follow after a `Recheck` too. If the first step down lost goodput and more connections were never tried,
+//! more connections are tried next.
 //!
 //! The time from a request to its response shows if packets wait in a queue before the line (`queue.rs`). If
 //! they do, the line is full. The first trial of a far host that started with 8 connections is then a trial
 //! of fewer. If no packets wait, the line has room. The first trial of a far host is then one of four times
-//! as many connections. While the holds are shorter than 5 s, no fewer connections are tried, because new
-//! connections would need many round trips to become as fast as the closed ones.
+//! as many connections. If the line has room when a hold ends, and the next hold is shorter than 5 s, that
+//! hold follows instead of a trial of fewer connections. Such a trial closes connections, and new ones would
+//! need many round trips to become as fast as the closed ones.
 //!
 //! # What an earlier run found
 //!
@@ -86,7 +90,7 @@ pub use controller::{AUTO_MOST, Controller};
 pub use host::{Host, Lost};
 pub use learned::{Learned, Level, Spoke};
 
-/// The controller of the number of files counts a finished file as its size plus this many bytes, and so does
-/// the speed that is stored for many files. A common network transfers about this many bytes in the time of a
-/// request. So small files count for more than their size.
+/// The controller of the number of files counts a finished file as its size plus this many bytes. The goodput
+/// that is stored for many files is counted in the same way. A common network transfers about this many bytes
+/// in the time that a request takes. So small files count for more than their size.
 pub const FILE_COUNTS: u64 = 16 * 1024;

@@ -25,8 +25,8 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 const NEARLY_IDEAL: f64 = 0.8;
 
 /// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
-/// usual difference between two windows at the same target. A lower share would match [`WORTH_IT`] better,
-/// but then each step down could lose a tenth of the goodput.
+/// usual difference between two windows at the same target. With a share of 0.9, each step down could lose a
+/// tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
 /// A trial of fewer connections ends at once if the connections have less than this share of the earlier
@@ -56,8 +56,8 @@ pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration:
 /// the target, so the next trial is less urgent.
 const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
 
-/// While the holds are shorter than this, no fewer connections are tried if the line has room. A trial would
-/// close connections, and new ones need many round trips to become as fast.
+/// If the line has room and the next hold is shorter than this, that hold follows instead of a trial of fewer
+/// connections. The trial would close connections, and new ones need many round trips to become as fast.
 const LONG_HOLD: Duration = Duration::from_secs(5);
 
 /// Slow start is observed in windows of this many round trips, but of at least [`SLOW_START_SHORTEST`]. With
@@ -154,9 +154,9 @@ impl Controller {
     }
 
     /// Watches the first connection to a far host, until its slow start is over. If packets then wait before
-    /// the line, this connection alone fills the line, and more are tried after a hold.
-    /// Otherwise packets were lost, or the connection has a limit of its own, or the round trip is not
-    /// measured here. Several connections then start at once.
+    /// the line, this connection alone fills the line, and more are tried after a hold. Otherwise packets
+    /// were lost, or the connection has a limit of its own, or this system does not measure the round trip.
+    /// Several connections then start at once.
     pub(super) fn watch_slow_start(&mut self, now: Duration) {
         let Phase::SlowStart { since, bytes, goodput: before } = self.phase else { return };
         let (time, round_trip) = (now.saturating_sub(since), self.queue.shortest_round_trip());

@@ -14,25 +14,26 @@ use std::time::Duration;
 /// too often, and the simulated downloads over these lines are slower.
 const LONGER: f64 = 0.5;
 
-/// Servers themselves need some milliseconds more for some responses. A full queue has 20 ms or more on most
-/// lines.
+/// Servers themselves need some milliseconds more for some responses. On most lines, a full queue delays
+/// packets by 20 ms or more.
 const LONGER_BY: Duration = Duration::from_millis(20);
 
 /// The weight of the newest response in [`Queue::waiting`].
 const NEWEST: f64 = 0.5;
 
-/// The line is full if the waiting share of the recent responses is above the first number, and it has room
-/// if this share is below the second number. So one response that waited shows a full line, and four
+/// The line is full if the share of the recent responses that waited is above the first number. The line has
+/// room if this share is below the second number. So one response that waited shows a full line, and four
 /// responses in a row that did not wait always show that there is room.
 const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
 /// Packets wait in the queue if the recent round trips are longer than the shortest one by this share of it,
-/// and by [`GROWN_BY`]. TCP measures round trips without the time that a server needs, so less is needed than
-/// for responses. A connection that fills a line of 40 ms needs a tenth of a second more until they are
-/// longer by a tenth (measured on the emulated line).
+/// and by [`GROWN_BY`]. TCP measures round trips without the time that a server needs, so this share is
+/// smaller than [`LONGER`]. After a connection has filled a line with a round trip of 40 ms, a tenth of a
+/// second passes until its round trips are longer by a tenth (measured on the emulated line).
 const GROWN: f64 = 0.1;
 
-/// The round trip of TCP is measured in milliseconds, and a scheduler delays single packets by some.
+/// TCP measures round trips with a resolution of about a millisecond, and a scheduler delays single packets
+/// by some milliseconds.
 const GROWN_BY: Duration = Duration::from_millis(5);
 
 /// The number of recent round trips of which the shortest one is used. While a server pauses between bytes,
@@ -98,7 +99,7 @@ impl Queue {
 mod tests {
     use super::*;
 
-    /// Returns what the queue looks like after responses that took this many milliseconds.
+    /// Returns if the line is full, and if it has room, after responses that took this many milliseconds.
     fn after(times: &[u64]) -> (bool, bool) {
         let mut queue = Queue::default();
         times.iter().for_each(|&time| queue.on_response(Duration::from_millis(time)));

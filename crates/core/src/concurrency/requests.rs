@@ -2,13 +2,13 @@
 //! it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
-//! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which
-//! the host served files recently, or to half of the present limit if that is lower. If a file is refused
-//! again while the host serves more files than it refuses, the fault is probably with this file, so the
-//! rate stays. Each file that the host serves raises the rate a little. If the host serves files at the
-//! full rate, all increases within a second together add one request a second. A rate below one request a
-//! second at most doubles with each file. If several refusals in a row lowered the rate, each file doubles
-//! it, up to the rate that the first of them left, since the host was probably not available for a while.
+//! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
+//! host served files recently, or to half of the present limit if that is lower. If a file is refused again
+//! while the host serves more files than it refuses, the fault is probably with this file, so the rate stays.
+//! Each file that the host serves raises the rate a little. If the host serves files at the full rate, all
+//! increases within a second together add one request a second. A rate below one request a second doubles
+//! with each file. If several refusals in a row lowered the rate, each file doubles it, up to the rate that
+//! the first of these refusals had set, since the host was probably not available for a while.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -39,16 +39,18 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// The time before which no further file is requested. Requests for files that have begun do not wait.
+    /// The time before which no further file is requested. Further requests for a file that has begun do not
+    /// wait.
     next: Duration,
-    /// The rate up to which each served file doubles the limit: the limit after the first refusal since the
-    /// host last served a file.
+    /// The rate up to which each served file doubles the limit. It is the limit that was set by the first
+    /// refusal after the host had last served a file.
     doubles: f64,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
-    /// How many files the host has served since the rate was last lowered, or since the start of the run.
+    /// The number of usable responses since the rate was last lowered, or since the start of the run.
     served: u32,
-    /// How many requests of this time it has refused.
+    /// The number of refused requests that were sent since the rate was last lowered, or since the start of
+    /// the run.
     refused: u32,
     /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
@@ -213,8 +215,8 @@ mod tests {
         assert!(asked <= 11, "{asked}");
     }
 
-    /// Returns the rate after nine seconds in which a file is requested once a second and always refused. In
-    /// each second, the host serves another file if it `serves`.
+    /// Returns the rate after nine seconds in which a file is requested once a second and always refused. If
+    /// `serves` is true, the host also serves another file in each second.
     fn after_refusals(serves: bool) -> f64 {
         let mut requests = RequestRate::default();
         requests.on_bytes(Duration::ZERO);

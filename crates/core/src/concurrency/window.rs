@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-/// A window has at least this length, unless [`SHORTEST`] or [`RAMP_LATENCIES`] applies. It is three times
-/// the deepest queue that is common on a near line (100 ms). A shorter window would measure the queue.
+/// A window has at least this length, unless [`SHORTEST`] or [`RAMP_LATENCIES`] applies. On a near line, a
+/// queue commonly delays packets by up to 100 ms, and this length is three times as much. A shorter window
+/// would measure changes of the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
 /// A window is also at least this many times as long as a request needs for its first byte.

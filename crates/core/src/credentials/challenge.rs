@@ -36,9 +36,9 @@ pub enum Schemes {
     /// The strongest scheme that the server offers.
     #[default]
     Any,
-    /// Basic only. It is sent to the server that the user gave without waiting for a challenge.
+    /// Basic only. The login is sent to the server that the user gave, without a challenge.
     Basic,
-    /// Digest only, so that no password is sent.
+    /// Digest only, so that the password itself is not sent.
     Digest,
 }
 

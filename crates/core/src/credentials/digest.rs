@@ -71,14 +71,14 @@ pub struct Authorized<'a> {
     pub target: &'a str,
     /// The number of times that the nonce was used, including this request.
     pub count: u32,
-    /// A random text that the client chose. It is the same for all requests with one nonce (section 3.4.2 for
-    /// `-sess`).
+    /// A random text that the client chose. It is the same for all requests with one nonce, as the algorithms
+    /// with `-sess` require (section 3.4.2).
     pub cnonce: &'a str,
 }
 
 impl DigestChallenge {
-    /// Reads the parameters of a challenge. Returns `None` if `realm` or `nonce` is missing, or if
-    /// `algorithm` or `qop` has no known value.
+    /// Reads the parameters of a challenge. Returns `None` if `realm` or `nonce` is missing, or if the value
+    /// of `algorithm` or `qop` is unknown.
     pub(super) fn of<'p>(parameter: &dyn Fn(&str) -> Option<&'p str>) -> Option<DigestChallenge> {
         let name = parameter("algorithm");
         let upper = name.unwrap_or("MD5").to_ascii_uppercase();

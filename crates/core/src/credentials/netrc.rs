@@ -50,7 +50,7 @@ impl Netrc {
     /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. With a
     /// `user`, the entry must have this user name. `is_given` is true if the person who runs the program gave
     /// this host. The entry `default` is used only for such a host. Without this rule, a redirect could send
-    /// this login to any host in the world.
+    /// the login of `default` to any host in the world.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {

@@ -1,7 +1,7 @@
 //! Reads the digests that a server states in its headers, strictly.
 //!
-//! Invariant: each digest that is returned belongs either to the whole file or to exactly this body, as
-//! stated. A digest that is malformed, has an unknown algorithm, contradicts another one of the same header,
+//! Invariant: each returned digest belongs either to the whole file or to exactly this body, as its header
+//! states. A digest that is malformed, has an unknown algorithm, contradicts another one of the same header,
 //! or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the file.
 
 use crate::digest::{Algorithm, Digest, Expected};
@@ -150,7 +150,7 @@ fn structured(text: &str) -> Option<Vec<Member>> {
         return Some(members(&dictionary));
     }
     // A byte sequence contains no comma. Members of other types (strings, inner lists) may contain commas,
-    // but the parts of such members are not byte sequences.
+    // but a server has no reason to write a byte sequence between these commas.
     let one = |text: &str| parse(text).map_or_else(|| vec![(shown(text), None)], |one| members(&one));
     Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).flat_map(one).collect())
 }

@@ -40,7 +40,7 @@ fn word(text: &str) -> Option<(String, &str)> {
         }
         _ => return None,
     };
-    // A language may follow the encoding (RFC 2231, section 5).
+    // A language may follow the charset (RFC 2231, section 5).
     let label = charset.split('*').next().unwrap_or_default();
     let (decoded, malformed) = Encoding::for_label(label.as_bytes())?.decode_with_bom_removal(&bytes);
     (!malformed).then(|| (decoded.into_owned(), rest))

@@ -18,9 +18,9 @@ pub struct ExistingFile {
     pub modified: Option<SystemTime>,
     /// The record that is attached to the file, if there is one.
     pub record: Option<Record>,
-    /// The records of hard links to the same bytes (`--dedup hardlink`), each with true if it is for a file
-    /// of this name. Files in several folders may have one name. If there is no record for this name, the
-    /// attached record is for it.
+    /// The records of hard links to the same bytes (`--dedup hardlink`). The first value is true if the
+    /// record is for a file of this name. Files in several folders may have the same name. If there is no
+    /// record for this name, the attached record is used.
     pub further: Vec<(bool, Record)>,
 }
 
@@ -35,7 +35,7 @@ pub enum Recognised<'r> {
     /// The file was downloaded from another URL, or by another request.
     OtherUrl,
     /// The file has no record, its record was made with another key, the file was changed later, or the
-    /// record of this job is that of another name of the same bytes.
+    /// record that fits this job belongs to another name of the same bytes.
     Unknown,
 }
 

@@ -98,7 +98,7 @@ pub struct Hashes {
 pub enum Relation {
     /// The URLs are equal.
     Same,
-    /// The URLs are equal except for their signature, or another visitor asks.
+    /// The URLs are equal except for their signature, or the requests come from different visitors.
     SignedDifferently,
     /// The URLs differ.
     Different,
@@ -172,8 +172,8 @@ impl Origin {
 
     /// Returns true if bytes from the origin `from` may belong to a file from this origin. The URLs of both
     /// origins must be equal except for the signature, and the same facts must choose the content. If their
-    /// hashes have different keys, the URLs without secrets must be equal, and no such facts may choose the
-    /// content of either, because they cannot be compared.
+    /// hashes have different keys, the URLs without secrets must be equal, and no facts besides the URL may
+    /// choose the content of either origin, because such facts cannot be compared.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
             Relation::Same | Relation::SignedDifferently => true,
@@ -189,7 +189,8 @@ impl Origin {
     }
 
     /// Returns a short text for the name of a partial file, for use if another file has the usual name. The
-    /// text is the same in every run. If the request has a variant, it is the same only with the same key.
+    /// text is the same in every run. If facts besides the URL choose the content, the text is the same only
+    /// with the same key.
     pub fn tag(self) -> String {
         let [a, b, c, d, ..] = if self.has_variant { self.hashes.file } else { self.shown };
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
@@ -204,7 +205,7 @@ pub fn file_hash(url: &Url, variant: &Variant, key: &Key) -> [u8; 16] {
     let _ = file.set_password(None);
     let mut hasher = key.hasher();
     hasher.update(file.as_str().as_bytes());
-    // A URL has no blank, so different facts never have the same text.
+    // A URL has no blank, so the URL and the facts cannot be confused.
     hasher.update(b" ").update(variant.content.as_deref().unwrap_or_default().as_bytes());
     let mut hash = [0; 16];
     hasher.finalize_xof().fill(&mut hash);

@@ -68,9 +68,10 @@ const FORMAT: u8 = 2;
 /// The format of a list of [`Further`]. Until format 2, the list had records without the names.
 const FURTHER_FORMAT: u8 = 3;
 
-/// The longest entity tag that is recorded, in bytes. Servers of static files use tags of 15 to 40 bytes.
-/// With most of these, a record fits into the inode of its file, where about 60 bytes are free (ext4 with
-/// inodes of 256 bytes). Longer records need a block of their own.
+/// The longest entity tag that is recorded, in bytes. It is about three times as long as the longest common
+/// tags, since servers of static files use tags of 15 to 40 bytes. With most of these tags, a record fits
+/// into the inode of its file, where about 60 bytes are free (ext4 with inodes of 256 bytes). Longer records
+/// need a block of their own.
 const LONGEST_TAG: usize = 128;
 
 impl Record {

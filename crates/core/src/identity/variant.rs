@@ -13,8 +13,9 @@ use url::Url;
 /// The facts about the request of a job, besides its URL, as keyed hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// A hash of the facts that choose the content: the server, the method, the body, the range, the headers
-    /// and the name of the login. Requests with different hashes may get different files.
+    /// A hash of the facts that choose the content: the server, the method, the body, the range, the user
+    /// name of the login, and the headers that do not show who asks. Requests with different hashes may get
+    /// different files.
     pub(super) content: Option<String>,
     /// A hash of the facts that show who asks, such as tokens, the cookies of `--cookie`, and the headers
     /// `Authorization` and `User-Agent`. They may change from day to day, so only the server can say if
@@ -25,7 +26,7 @@ pub struct Variant {
 impl Variant {
     /// Returns the variant of the request that a job sends to this URL. A redirect may lead to any host in
     /// [`Settings::headers_for`], so all of these headers count. Rules for hosts to which only a redirect
-    /// leads do not count, since their headers are not known before the request.
+    /// leads do not count, since these hosts are not known before the request.
     pub fn of(settings: &Settings, job: &Job, url: &Url) -> Variant {
         let (mut content, mut visitor) = (Facts::new(&settings.key), Facts::new(&settings.key));
         add_server(&mut content, settings, url);
@@ -49,8 +50,8 @@ impl Variant {
     }
 }
 
-/// Adds the server, if an option may choose another one than the URL names. The same URL may then mean
-/// another file.
+/// Adds the server, if an option may choose another server than the one in the URL. The same URL may then
+/// mean another file.
 fn add_server(content: &mut Facts, settings: &Settings, url: &Url) {
     if let Some(path) = &settings.unix_socket {
         return content.add("socket", path.as_os_str().as_encoded_bytes());
@@ -110,7 +111,7 @@ fn add_login(content: &mut Facts, visitor: &mut Facts, settings: &Settings, url:
     }
 }
 
-/// Returns true if a header shows who asks. Its name is in lower case.
+/// Returns true if a header shows who asks. `name` is in lower case.
 fn is_of_visitor(name: &str, value: &Secret) -> bool {
     match name {
         // These headers choose the content, whatever their values look like (RFC 9110, sections 7.2, 8.3 and

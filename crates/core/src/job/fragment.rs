@@ -1,8 +1,9 @@
 //! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
 //!
-//! Invariant: a part of a fragment that has the name of an algorithm (of more than two letters) before `=` or
-//! `:`, or before `-` and a text that is no word, is a digest or an error. Other parts are used if they are
-//! valid digests, and are ignored otherwise. Forty digits alone cause a note.
+//! Invariant: a part of a fragment is a digest or an error if it begins with the name of an algorithm (of
+//! more than two letters), followed by `=` or `:`, or by `-` and a text that looks like a digest. Any other
+//! part is used if it is a valid digest, and is ignored otherwise. Forty hexadecimal digits alone cause a
+//! note.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;

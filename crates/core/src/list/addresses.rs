@@ -43,7 +43,7 @@ impl Addresses {
         Addresses { replacements: replacements.into(), base }
     }
 
-    /// Returns these rules with this base, if they have none.
+    /// Returns these rules with this base, if they have no base yet.
     #[must_use]
     pub(super) fn or_base(&self, base: Option<&Url>) -> Addresses {
         Addresses { base: self.base.as_ref().or(base).cloned(), ..self.clone() }

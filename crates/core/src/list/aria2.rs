@@ -4,8 +4,8 @@
 //! Most options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
 //! A note names each of the other options once.
 //!
-//! Invariant: no job loses one of its options, such as its checksum. If a line that may have an option cannot
-//! be read, the job is a mistake.
+//! Invariant: no job silently loses an option that downhaul can use, such as its checksum. If a line that may
+//! have an option cannot be read, the job is a mistake.
 
 use super::addresses::Addresses;
 use super::text::Lines;
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Otherwise the job would be downloaded without the digest that the list has for it.
+    /// If the job were not an error, it would be downloaded without the digest that the list has for it.
     #[test]
     fn a_job_one_of_whose_options_cannot_be_read_is_an_error() {
         let checksum = format!("\n  checksum=sha-256={}\nhttp://h/b\n  out=b\n", "ab".repeat(32));

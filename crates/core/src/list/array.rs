@@ -11,8 +11,8 @@ use crate::job::Job;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
-/// Returns true if a text begins with an array of objects or strings. A line may begin with `[` too, if it is
-/// a URL without a scheme whose host is an IPv6 address.
+/// Returns true if a text begins with an array of objects or strings, or with an empty array. A line may
+/// begin with `[` too, if it is a URL without a scheme whose host is an IPv6 address.
 pub fn begins(beginning: &str) -> bool {
     let inside = beginning.trim_start().strip_prefix('[').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['{', '"', ']']))
@@ -98,7 +98,7 @@ impl<R: BufRead> Array<R> {
         Ok(self.text.fill_buf()?.first().copied())
     }
 
-    /// Consumes the byte that was seen last.
+    /// Consumes the byte that `peek` returned.
     fn take(&mut self) {
         let is_line_end = self.text.fill_buf().is_ok_and(|some| some.first() == Some(&b'\n'));
         self.line += u64::from(is_line_end);

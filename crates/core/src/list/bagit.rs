@@ -8,8 +8,8 @@ use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
 use std::io::Read;
 
-/// Returns true if the first line of a text that is not blank has the form of `fetch.txt`. The files in it
-/// are always below `data/` (RFC 8493, section 2.2.3).
+/// Returns true if the first line that is not blank has the form of a line in `fetch.txt`. The files in a
+/// `fetch.txt` are always below `data/` (RFC 8493, section 2.2.3).
 pub fn begins(beginning: &str) -> bool {
     let first = beginning.lines().find(|line| !line.trim().is_empty());
     first.and_then(parts).is_some_and(|(_, length, name)| {
@@ -46,7 +46,7 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     }
     let (url, length, name) = parts(line).ok_or_else(|| bad("the form is URL LENGTH FILENAME"))?;
     let mut job = addresses.job(url)?;
-    // Someone else wrote the bag.
+    // Someone else may have written the bag.
     job.named_by = NamedBy::Document;
     if length != "-" {
         job.size = Some(length.parse().map_err(|_| bad("the length must be a number or -"))?);

@@ -2,8 +2,9 @@
 //!
 //! `forms` reads the forms of a line. `print_md` reads entries that span several lines.
 //!
-//! Invariant: an entry is one digest of one file. A line that cannot be read as part of an entry is counted
-//! and skipped. The memory in use is a small multiple of the size of the text.
+//! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Each other line that
+//! is not part of an entry is counted and skipped. The memory in use is a small multiple of the size of the
+//! text.
 
 mod forms;
 mod print_md;
@@ -48,9 +49,9 @@ pub enum Named {
 }
 
 impl Checksums {
-    /// Reads a list. `name` is the file name of the list. If a line does not name its algorithm, and digests
-    /// of several algorithms have this length, the name of the list decides: the digests in `B2SUMS` and
-    /// `B3SUMS` are as long as SHA-2 digests.
+    /// Reads a list. `name` is the file name of the list. If a line does not name its algorithm, and several
+    /// algorithms have digests of the same length, the name of the list decides. For example, the digests in
+    /// `B2SUMS` and `B3SUMS` are as long as SHA-2 digests.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -68,7 +69,8 @@ impl Checksums {
     }
 
     /// Returns the number of lines that could not be read, such as the lines of a signature around the list,
-    /// and lines with digests of unknown algorithms. An entry that spans several lines counts once.
+    /// and lines with digests of unknown algorithms. An unreadable entry that spans several lines counts
+    /// once.
     pub fn unread(&self) -> usize {
         self.unread
     }

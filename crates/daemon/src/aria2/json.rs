@@ -1,5 +1,6 @@
 //! Calls and answers in JSON (JSON-RPC 2.0). As in aria2, the version of the protocol in a call is not
-//! checked, and other members of a call are ignored, because many clients send wrong values there.
+//! checked, because many clients send a wrong version. Of a call, only the members `id`, `method` and
+//! `params` are read.
 
 use super::methods::Caller;
 use crate::facts;

@@ -84,7 +84,7 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        // After a wrong token, no other token of the same request is compared, since the answer to a request
+        // After a wrong token, no other token of the same request is accepted, since the answer to a request
         // is delayed only once.
         if !is_right || self.refused {
             self.refused = true;

@@ -4,7 +4,7 @@
 //! - [`json`] and [`xml`] are the two forms of calls and answers.
 //!
 //! Where the manual and the program aria2 1.36 differ, this interface does what the program does. Clients
-//! compare the texts of its faults.
+//! compare the texts of the faults.
 
 pub mod json;
 pub mod methods;

@@ -1,7 +1,7 @@
 //! Describes downloads with the fields of `aria2.tellStatus`. All numbers are texts. Sizes are in bytes.
 //!
-//! The byte ranges that are on the disk are known only while a download is active. While none is known,
-//! `bitfield` shows as many pieces as there are bytes, beginning with the first one.
+//! The byte ranges that are on the disk are known only while a download is active. While no range is known,
+//! `bitfield` shows the bytes on the disk as if they were the beginning of the file.
 
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::{Current, State};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::iter;
 use std::ops::Range;
 
-/// Returns the fields of a download, or only those with these names.
+/// Returns the fields of a download whose names are in `keys`. If `keys` is empty, returns all fields.
 pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     let Current { completed, total, speed, connections } = state.current(entry);
     let total = total.unwrap_or_default();
@@ -58,7 +58,7 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     Value::Object(fields)
 }
 
-/// Returns the files of a download, as `aria2.getFiles` does. There is one.
+/// Returns the files of a download, as `aria2.getFiles` does. A download has exactly one file.
 pub fn files(state: &State, entry: &Entry) -> Value {
     let Current { completed, total, .. } = state.current(entry);
     json!([{
@@ -71,8 +71,8 @@ pub fn files(state: &State, entry: &Entry) -> Value {
     }])
 }
 
-/// The most pieces of a file. aria2 has no such limit. Without it, the bit field of a very large file would
-/// be very long.
+/// The most pieces of a file. aria2 has no such limit. Without a limit, the bit field of a very large file
+/// would be very long. With this limit, a bit field has at most 16,384 digits.
 const PIECES_MOST: u64 = 1 << 16;
 
 /// Returns the length of a piece. It is the length in the options, or a multiple of it if there would be too
@@ -104,8 +104,8 @@ fn whole_pieces(range: &Range<u64>, piece: u64, total: u64) -> Range<u64> {
     range.start.div_ceil(piece)..end
 }
 
-/// Returns the pieces as bits in hexadecimal digits, the first piece in the highest bit. The last byte is
-/// filled with zeros.
+/// Returns the pieces as bits in hexadecimal digits, the first piece in the highest bit. Bits of the last
+/// byte that stand for no piece are zero.
 fn bitfield(pieces: &[Range<u64>], all: u64) -> String {
     let mut bytes = vec![0_u8; usize::try_from(all.div_ceil(8)).unwrap_or_default()];
     for piece in pieces.iter().cloned().flatten() {

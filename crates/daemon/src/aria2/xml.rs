@@ -1,8 +1,8 @@
 //! Calls and answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
 //!
-//! A value becomes the same value as in JSON. Only what clients of aria2 send is read: texts, numbers,
-//! booleans, base64, lists and structures. Any other value is read as a text. Every text in an answer is
-//! marked as `<string>`, because some clients need it.
+//! A value becomes the same value as in JSON. Texts, numbers, booleans, base64, lists and structures are
+//! read, because clients of aria2 send them. A value of another type is read as a text. Every text in an
+//! answer is marked as `<string>`, because some clients need it.
 
 use super::methods::Caller;
 use crate::fault::Fault;
@@ -12,7 +12,7 @@ use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// The deepest nesting of elements.
+/// The deepest nesting of elements that is read.
 const DEEPEST: usize = 128;
 
 /// Answers a call. Faults are answers too, so the HTTP status is always 200.
@@ -140,7 +140,7 @@ impl Element {
                 });
                 Value::Object(members.collect::<Map<_, _>>())
             }
-            // The methods read base64 themselves, as they do in JSON. Line ends have no meaning in it.
+            // The methods read base64 themselves, as they do in JSON. Line ends in base64 have no meaning.
             "base64" => typed.text.split_whitespace().collect::<String>().into(),
             _ => typed.text.as_str().into(),
         }

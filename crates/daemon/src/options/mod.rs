@@ -12,14 +12,15 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The longest value of an option in bytes. The longest ones are sets of headers; servers accept heads of
-/// 8 to 64 KiB.
+/// The longest value of an option in bytes. The longest ones are sets of headers. Servers accept heads of at
+/// most 8 to 64 KiB, so all sets that are of use are shorter than this limit.
 const LONGEST_VALUE: usize = 256 << 10;
 
 /// The options of the daemon that downhaul uses.
 const USED: [&str; 3] = ["max-concurrent-downloads", "max-overall-download-limit", "max-download-result"];
 
-/// Options that were set, in the order of their names. Most downloads have very few, so they are in a list.
+/// Options that were set, in the order of their names. Most downloads have very few options, so the options
+/// are in a list.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(Vec<(&'static str, Box<str>)>);
 
@@ -46,8 +47,8 @@ impl Options {
     /// are left out. Bad values of options of the daemon that downhaul does not use are left out too.
     ///
     /// # Errors
-    /// Returns a fault that names the first other option with a bad value. Also fails if the value is not an
-    /// object.
+    /// Returns a fault that names the first option whose bad value is not left out. Also fails if the value
+    /// is not an object.
     pub fn from_client(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, name| scope == Scope::Download || USED.contains(&name))
     }
@@ -94,7 +95,7 @@ impl Options {
         self.0.binary_search_by(|(other, _)| (*other).cmp(name))
     }
 
-    /// Sets an option, or adds a line to one that may occur several times.
+    /// Sets an option, or adds a line to an option that may occur several times.
     ///
     /// # Errors
     /// Returns a fault that names the option, if the value is not allowed.
@@ -143,8 +144,8 @@ impl Options {
     }
 
     /// Returns these options, and the options of `below` that are not set here. If these options have another
-    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone. The
-    /// password of another user is left out too.
+    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone. If these
+    /// options have another user, the password in `below` is left out too.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
         let is_replaced = |proxy: &str| {
@@ -172,8 +173,9 @@ impl Options {
         self.filtered(|name| !other.is_set(name))
     }
 
-    /// Returns these options without the URLs that equal the shown form of the URL in `before`. A client that
-    /// sends back such a URL, which has no secrets, does not change it.
+    /// Returns these options without each option whose value is a URL that equals the shown form of the URL
+    /// in `before`. The shown form has no secrets. A client that sends it back does not want to change the
+    /// URL.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {
@@ -215,9 +217,9 @@ impl Options {
         options
     }
 
-    /// Returns what a client expects to see: every option with a value or a default. `all` adds the other
-    /// options to those of downloads. URLs have no secrets, and passwords are left out. Headers are shown as
-    /// they were set.
+    /// Returns what a client expects to see: the options with a value or a default. If `all` is false, only
+    /// options of downloads are returned. URLs have no secrets. `gid`, `pause`, `rpc-secret` and the
+    /// passwords of logins are left out. Headers are shown as they were set.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)

@@ -13,7 +13,7 @@ use std::path::Path;
 pub fn create_private(path: &Path) -> io::Result<()> {
     // Without this flag, opening a device may wait.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    // A pipe that no program reads can be opened only for both reading and writing.
+    // A pipe that no program reads can be opened for writing only if it is opened for reading too.
     let file =
         OpenOptions::new().create(true).read(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;

@@ -35,8 +35,8 @@ pub struct Edit {
 /// Options of an [`Item`] that say how it is added. The download does not keep them.
 const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
-/// The most former URLs, headers and names of a download that are remembered. A client may change them
-/// without end.
+/// The most former URLs, headers and names of a download that are remembered. A client may change them any
+/// number of times.
 const FORMER_MOST: usize = 16;
 
 impl State {
@@ -75,7 +75,8 @@ impl State {
         Ok((gids, effects))
     }
 
-    /// Returns the entry of a new download. `new` are the identifiers that are added with it.
+    /// Returns the entry of a new download. `new` are the identifiers of the other downloads that are added
+    /// together with it.
     pub(super) fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> Result<Entry, Fault> {
         let own = item.options.of_downloads();
         let is_free = |gid: &Gid| self.queue.get(*gid).is_none() && !new.contains(gid);
@@ -104,7 +105,8 @@ impl State {
     }
 
     /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// the URLs without their secrets only. If they stand for different URLs, they are not replaced.
+    /// only the URLs without their secrets. If the downloads that are over and are shown with these URLs all
+    /// have the same complete URLs, returns the complete URLs. Otherwise returns `uris`.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;
@@ -205,7 +207,7 @@ impl State {
     }
 
     /// Changes a download that is not over, in all fields or in none. If the URLs of an active download
-    /// change, or an option other than its limit, the download is stopped and begins again.
+    /// change, or an option other than its rate limit, the download is stopped and begins again.
     ///
     /// # Errors
     /// Returns a fault that says which change is not possible.
@@ -262,13 +264,13 @@ impl State {
         let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
         after.options.extend(change);
         if !self.has_same_name(before, after) {
-            // The name was chosen with the old options.
+            // The old name came from the old options, so a new name must be chosen.
             (after.path, after.total, after.completed) = (None, None, 0);
         }
         Ok(())
     }
 
-    /// Remembers what a download was, if its partial file may not be the one of the new job.
+    /// Remembers what a download was, if the new job may use another partial file.
     fn remember(&self, before: &Entry, after: &mut Entry, job: &Job) {
         let Some(path) = before.path.clone() else { return };
         let old = job::of(before, &self.options_of(before), &self.folders);
@@ -290,7 +292,7 @@ impl State {
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
-        // An active download goes to the front of the queue.
+        // An active download that becomes a queued one goes to the front of the queue.
         let here = if before.state.is_queued() { self.queue.position(before) } else { Some(0) };
         let at = match place {
             Some(place) if before.state.is_queued() => self.queue.target(gid, place).ok_or_else(missing)?,

@@ -63,8 +63,8 @@ impl Globals {
         }
     }
 
-    /// Returns the options after the daemon read its configuration again. They have precedence over those
-    /// that clients have set, as the options of a start do.
+    /// Returns the options after the daemon read its configuration again. Options in the configuration have
+    /// precedence over those that clients have set, as the options of a start have.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
         let set = self.set.outside(change);
         Globals {

@@ -15,7 +15,7 @@ use downhaul_engine::{Job, Settings};
 use std::io;
 use std::path::PathBuf;
 
-/// The files of a removed download that must be deleted.
+/// The files of a download that must be deleted.
 #[derive(Debug, PartialEq)]
 pub struct Deletion {
     job: Job,
@@ -81,7 +81,7 @@ impl State {
         let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
         effects.extend(self.deletions_of_former(&entry));
         if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| run.gid == gid) {
-            // Its files are deleted when the job has ended.
+            // The files of the download are deleted when the job has ended.
             (run.is_stopping, run.discards) = (true, true);
             effects.push(Effect::Discard(*job));
         } else if let Some(beginning) = self.beginning.as_mut().filter(|one| one.made.gid == gid) {
@@ -92,7 +92,8 @@ impl State {
         Ok(((), effects))
     }
 
-    /// Returns the effect that deletes the files of a removed download, if its path is known and allowed.
+    /// Returns the effect that deletes the files of a download. Returns `None` if the path is not known or
+    /// not allowed, or if the download cannot become a job.
     pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
         let path =
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
@@ -101,7 +102,8 @@ impl State {
     }
 
     /// Returns the effects that delete the partial files that a download had before clients changed it. A
-    /// file that a job is writing, or that another download may continue, is kept.
+    /// file is kept if another download that is not complete has the same path, because that download may
+    /// write or continue the file.
     pub(super) fn deletions_of_former(&self, entry: &Entry) -> Vec<Effect> {
         if entry.former.is_empty() {
             return Vec::new();

@@ -123,8 +123,8 @@ impl State {
         let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
-            // A client has changed the URLs or the options since, such as the digest. What the old job did is
-            // no proof, so the next run checks the file.
+            // A client has changed the URLs or the options since the job was made. For instance, the digest
+            // is another one. What the old job did is no proof, so the next run checks the file.
             _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
             // The next run of a download that was just paused continues the same partial file. A download
             // that has got another name begins with a new file.

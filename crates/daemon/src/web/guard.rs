@@ -1,8 +1,8 @@
 //! Decides by the headers of a request if it may be answered at all.
 //!
-//! Every web page can send requests to this machine. A browser says for which page it sends one, in `Origin`
-//! and in `Sec-Fetch-Site`. An attacker can make the name of a web page lead to this machine (DNS rebinding).
-//! Then `Host` has that name.
+//! Every web page can send requests to this machine. A browser says in `Origin` and in `Sec-Fetch-Site` for
+//! which page it sends a request. An attacker can make the host name of a web page lead to this machine (DNS
+//! rebinding). Then `Host` has that name.
 //!
 //! Invariant: a request that these headers show to come from a page of someone else is refused.
 
@@ -14,7 +14,8 @@ use url::Url;
 /// The schemes of pages that browser extensions have.
 const EXTENSIONS: [&str; 2] = ["chrome-extension", "moz-extension"];
 
-/// The hosts and origins from which requests may come, in addition to those that are always allowed.
+/// The host names and the origins of pages that a request may state, in addition to those that are always
+/// allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// The names under which clients reach the daemon, without ports.
@@ -39,7 +40,7 @@ pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
     }
     match origin {
         Some(origin) if !is_allowed_origin(allowed, origin, host) => {
-            Err("Pages of this origin may not use the daemon. --allow-origin allows one.")
+            Err("Pages of this origin may not use the daemon. --allow-origin allows an origin.")
         }
         None if site == Some("cross-site") => Err("Pages of other sites may not use the daemon."),
         _ => Ok(()),

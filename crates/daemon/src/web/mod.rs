@@ -58,7 +58,7 @@ pub struct Web {
     pub daemon: Daemon,
     /// The token that calls need.
     pub token: Arc<Token>,
-    /// The hosts and origins from which requests may come.
+    /// The host names and the origins of pages that a request may state.
     pub allowed: Arc<Allowed>,
     /// The log of the daemon.
     pub log: Log,

@@ -45,7 +45,7 @@ pub struct Server {
 }
 
 /// The place that a connection takes in the server. WebSockets outlive the request that opened them, so they
-/// keep it too.
+/// keep the place too.
 #[derive(Clone)]
 pub(super) struct Connection {
     _place: Arc<OwnedSemaphorePermit>,
@@ -87,8 +87,8 @@ impl Server {
         }
     }
 
-    /// Ends all connections. It waits until the requests that have arrived are answered, for a second at
-    /// most.
+    /// Ends all connections. Waits until the requests that have arrived are answered, but for at most a
+    /// second.
     pub async fn finish(&self) {
         self.is_closing.send_replace(true);
         // All places are free when all connections have ended.
@@ -120,7 +120,7 @@ async fn requests(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
         .with_upgrades();
     let mut served = std::pin::pin!(served);
-    // A client that closes the connection in the middle is no error of the daemon.
+    // A client that closes the connection in the middle of a request is no error of the daemon.
     tokio::select! {
         _ = served.as_mut() => return,
         () = connection.closing() => served.as_mut().graceful_shutdown(),

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Runs until the client or the server closes the connection. `stranger` is the place of a client that has
-/// not shown the secret yet. It is free again when the client has shown it.
+/// not shown the secret yet. The place becomes free when the client has shown the secret.
 pub(super) async fn run(
     web: Web,
     mut socket: WebSocket,

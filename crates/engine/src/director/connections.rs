@@ -123,7 +123,8 @@ impl Connections {
         self.proxies.extend(proxy.map(ToString::to_string));
     }
 
-    /// Returns what later runs need, and the memory for it. `files` is the best number of files at once.
+    /// Returns what this run learned for later runs, and the memory that stores it. `files` is the best
+    /// number of files at once.
     pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
         let mut learned = std::mem::take(&mut self.learned);
         // If several hosts sent the files together, the number says nothing about one of them.
@@ -178,7 +179,7 @@ impl Director {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        // A file of higher priority without a connection comes first.
+        // A file of this host with a higher priority that could not open another connection comes first.
         let outranks = |one: &Running| {
             one.priority > running.priority && one.wants_more && host_of(&one.spec, one.plan.source()) == host
         };

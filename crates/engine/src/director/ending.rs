@@ -30,7 +30,7 @@ pub struct Summary {
     pub planned: u64,
     /// The number of skipped files that were left to another run, and may be incomplete.
     pub left: u64,
-    /// The number of files that failed. It includes the next two numbers.
+    /// The number of files that failed. It includes `resumable` and `stopped`.
     pub failed: u64,
     /// The number of failed files that the next run can resume.
     pub resumable: u64,
@@ -128,7 +128,8 @@ impl Director {
         self.count_progress(bytes);
     }
 
-    /// Tells the controller of the number of files at once that a file of this size has ended.
+    /// Tells the controller that a file of this size has ended. The controller decides the number of files at
+    /// once.
     pub(super) fn count_progress(&mut self, bytes: u64) {
         let Some(files) = &mut self.files else { return };
         let before = files.target();

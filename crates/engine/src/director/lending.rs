@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
-/// No job is lent before this many jobs wait. For fewer files, the threads would save less than a
+/// The threads start only when this many jobs wait. For fewer files, the threads would save less than a
 /// millisecond.
 const QUEUED_LEAST: usize = 8;
 
@@ -62,7 +62,7 @@ pub(super) struct Lending {
     is_off: bool,
     /// The time until which the first jobs wait for others. It is `None` before the first job.
     gathers_until: Option<Duration>,
-    /// The time of the next check if a disk makes the threads wait.
+    /// The time of the next check whether a disk makes the threads wait.
     watched: Duration,
 }
 
@@ -122,8 +122,9 @@ impl Lending {
 }
 
 impl Director {
-    /// Returns the time until which no job starts, because more jobs may arrive at once. Without this, the
-    /// first jobs of a list would start in the usual way, and open connections that the others cannot use.
+    /// Returns the time until which no job starts, because more jobs may arrive very soon. Without this wait,
+    /// the first jobs of a list would start in the usual way, and open connections that the others cannot
+    /// use.
     pub(super) fn gathers_until(&mut self, more_jobs: bool) -> Option<Duration> {
         let now = self.clock.now();
         let few = self.queue.waiting() < QUEUED_LEAST && !self.queue.is_empty();
@@ -260,7 +261,7 @@ impl Director {
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
-        // Files that have a response and no connection come first.
+        // Running files of this host that need a connection and have none come first.
         let host = &self.lending.host;
         let starves = |one: &&Running| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host

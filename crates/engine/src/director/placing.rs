@@ -1,5 +1,5 @@
-//! Chooses the name of a file, and opens and starts its partial file. This code runs on threads that may wait
-//! for the disk.
+//! Chooses the name of a file, and opens and starts its partial file. In this file, only tasks on threads
+//! that may block use the disk.
 //!
 //! Invariant: this code writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
@@ -35,7 +35,7 @@ use std::time::Duration;
 pub(super) struct Placement {
     pub(super) path: PathBuf,
     pub(super) place: Place,
-    /// The partial file, unless the file is not downloaded.
+    /// The partial file. It is `None` if the file is not downloaded.
     pub(super) part: Option<Arc<dyn Part>>,
     /// A note for the user that the name was changed.
     pub(super) renamed: Option<String>,
@@ -100,7 +100,7 @@ impl Director {
         if !preliminary || !self.seeks_facts {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
-        // If there is no file at the path, no list is needed to compare it.
+        // If there is no file at the path, no list is needed, because there is nothing to compare.
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
@@ -114,8 +114,8 @@ impl Director {
         });
     }
 
-    /// Chooses the path of a file, and opens its partial file. Begins it, if there are no bytes to continue
-    /// and `begin` is given.
+    /// Chooses the path of a file, and opens its partial file. Begins the partial file, if there are no bytes
+    /// to continue and `begin` is given.
     //
     // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
@@ -133,7 +133,8 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // No response is here yet, so there is a partial file, or another run had one.
+        // If there is neither a response nor `begin`, a partial file was at the path, or another run worked
+        // on the file.
         let opens_old = remote.is_none() && begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
@@ -167,8 +168,8 @@ impl Director {
                         let wanted =
                             Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                         let chosen = places.choose(&wanted)?;
-                        // Another run may have saved the file since the folder was read. For a large file, it
-                        // is worth a look.
+                        // Another run may have saved the file since the folder was read. For a large file,
+                        // this is checked.
                         let (path, place) = match has_journal && places.has_appeared(&chosen.0, &identity)? {
                             true => places.choose(&wanted)?,
                             false => chosen,
@@ -251,9 +252,9 @@ impl Director {
         });
     }
 
-    /// Runs work on the disk that needs the facts about the file from lists and signatures. Without a
-    /// response, only the facts that are known before any request are used. If the facts are final
-    /// (`is_final`), they are also passed to the plan, once.
+    /// Runs work on the disk that needs the facts about the file from lists and signatures. If there is no
+    /// response, only the facts that need no response are used. If the facts are final (`is_final`), they are
+    /// also passed to the plan, once.
     pub(super) fn block_knowing(
         &self,
         id: JobId,
@@ -308,8 +309,8 @@ fn begin_part(
     let journal = begin.journal.as_ref().map(journal::begin);
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // The space for a file without a journal is not checked: the file is small, or it is repaired and has
-    // most of its bytes, or it is an output in order.
+    // In a download, the space for a file without a journal is not checked: the file is small, or it is
+    // repaired and has most of its bytes, or it is an output in order.
     if let Some(size) = size.filter(|_| journal.is_some() || space.counts_all()) {
         space.reserve(job, part, size, disk, path)?;
     }
@@ -334,7 +335,7 @@ fn write_whole(
 }
 
 /// Returns the bytes of a partial file that can be kept. If there is a journal, it is rewritten here, with as
-/// few records as possible.
+/// few entries as possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),

@@ -35,8 +35,8 @@ pub(super) struct Previewed {
     pub(super) url: Option<String>,
 }
 
-/// Returns the settings of a session. A preview without requests needs neither lists nor signatures that are
-/// fetched, so it cannot require them.
+/// Returns the settings of a session. A preview without requests cannot fetch lists and signatures, so it
+/// does not require them.
 pub(crate) fn settings(mut settings: Settings) -> Settings {
     if settings.preview == Some(Preview::Offline) {
         settings.checksums = settings.checksums.filter(|list| !matches!(list, ChecksumList::Url(_)));
@@ -53,8 +53,8 @@ impl Director {
         self.settings.preview.is_some()
     }
 
-    /// Carries out an action of a plan in a preview, if a preview does it in another way. Returns all other
-    /// actions.
+    /// Carries out an action of a plan in a preview, if a preview does it in another way than a download.
+    /// Returns all other actions.
     pub(super) fn preview(&mut self, id: JobId, action: Action) -> Option<Action> {
         let Some(preview) = self.settings.preview else { return Some(action) };
         let running = self.running.get_mut(&id)?;

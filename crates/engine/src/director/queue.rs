@@ -1,7 +1,7 @@
 //! Keeps the jobs that have not started. Decides if further jobs are accepted, and if a job may start.
 //!
-//! Invariant: each job is in the queue once, and it is either waiting or paused. A closed queue is empty and
-//! stays empty.
+//! Invariant: a job is in the queue at most once, and there it is either waiting or paused. A closed queue is
+//! empty and stays empty.
 
 use super::QUEUE_AHEAD;
 use super::control::Control;

@@ -191,8 +191,8 @@ impl Running {
         }
     }
 
-    /// Records the path that was chosen before any request. The server may still give the file another name,
-    /// unless the file is continued or skipped.
+    /// Records a path that was chosen, if it is final. It is not final if the server may still give the file
+    /// another name, or must be asked about the existing file.
     pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
         let is_settled = self.spec.destination != Destination::Server
             || matches!(place, Place::Taken(_) | Place::Free { left: true, .. });

@@ -65,7 +65,7 @@ impl Director {
     fn reserve(&mut self, id: JobId, mut spec: Box<Job>) {
         let reserved = self.places.reserve(id, &spec);
         // The name of a file that was fetched before stays reserved, so that the names of the other files do
-        // not depend on which of them were.
+        // not depend on which files were fetched before.
         if let Some(done) = spec.done.take() {
             self.reporter.tell(Some(id), EventKind::skipped(done).with_extra(&spec.extra));
             self.places.over(id);
@@ -128,8 +128,8 @@ impl Director {
         }
     }
 
-    /// Starts a job. `first` is its first source with [`Running::first`], if the first request was sent
-    /// already.
+    /// Starts a job. If the first request was sent already, `first` has the first source and the value for
+    /// [`Running::first`].
     pub(super) fn start(&mut self, id: JobId, spec: Job, first: Option<(Arc<dyn Source>, First)>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
         let meter = self.reporter.meter(id, name);
@@ -190,7 +190,7 @@ impl Director {
     }
 
     /// Returns the most connections for a file, if the user set a number for the file, for its host or for
-    /// all files.
+    /// all files. A file whose request is not a plain GET gets one connection.
     pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
         if spec.sends.is_some() {
             return Some(1);

@@ -1,8 +1,9 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: checks of claims and of chunks, and discards, have the number of the state of the partial file.
-//! The result has the same number, and the plan ignores a result about an earlier state.
+//! Invariant: each check of claims or of a chunk, and each discard, has the number of the state of the
+//! partial file. The result of the check or discard has the same number, and the plan ignores a result about
+//! an earlier state.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};
@@ -53,8 +54,7 @@ impl Director {
         {
             return;
         }
-        // A verifier that lacks one of the algorithms is replaced. The new verifier reads the file back from
-        // the start.
+        // A verifier with other algorithms is replaced. The new verifier reads the file back from the start.
         let prefix = running.plan.prefix();
         let Some(file) = running.file_mut() else { return };
         if file.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
@@ -172,8 +172,8 @@ impl Director {
     }
 }
 
-/// Makes a downloaded file from another one that has the same bytes, so that they are on the disk only once.
-/// If that is not possible, the downloaded file is used.
+/// Makes a downloaded file from another file that has the same bytes, so that these bytes are on the disk
+/// only once. If that is not possible, the downloaded file is used.
 fn made_from(
     duplicates: &Duplicates,
     path: &Path,

@@ -1,6 +1,6 @@
 //! Keeps partial files on real disks: `NAME.part` or `NAME.TAG.part` is beside `NAME`, is locked while it is
-//! written, and is renamed when it is complete. Unless the file is small or repaired, its journal is beside
-//! it.
+//! written, and is renamed when it is complete. Unless the file is small or repaired, a journal is beside its
+//! partial file.
 //!
 //! Invariant: the lock on the partial file also covers its journal. A download changes neither before it has
 //! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
@@ -211,8 +211,8 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job, and true if they have the usual names. If the target had no files when
-/// its folder was read, this reads nothing from the disk.
+/// Returns the side files of a job (its partial file and its journals), and true if they have the usual
+/// names. If the target had no files when its folder was read, this reads nothing from the disk.
 fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     match (how.fresh, how.small) {
         (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
@@ -289,12 +289,13 @@ fn has_bytes(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Returns the first record of a journal, which identifies the file, if it can be read.
+/// Returns the first entry of a journal, which identifies the file, if it can be read.
 fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&first_bytes(journal)?)
 }
 
-/// Returns the bytes of a journal that have its first record, if it can be read.
+/// Returns the bytes at the start of a journal, which contain its first entry. Returns `None` if the journal
+/// cannot be read.
 fn first_bytes(journal: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = platform::open_existing(journal).ok()?;

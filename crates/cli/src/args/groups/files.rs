@@ -62,7 +62,7 @@ pub struct Output {
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
     /// (the number of the line), the name of a digest that the list states, and any column or other key of
     /// the list. path[-2:] means the last two folders, :.2 the first two characters, and :05 zeros before a
-    /// number. Names that a list gives are name in the template.
+    /// number. If a list gives a name for a file, the value of the field name is that name.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 
@@ -87,8 +87,8 @@ pub struct Output {
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, redirects, and a description in JSON with what the list says
-    /// about the file. Each file is verified before. A relative path is below the folder of -d. A WARC gets
-    /// its name when it is complete.
+    /// about the file. Each file is verified before it is added. A relative path is below the folder of -d. A
+    /// WARC gets its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 
@@ -125,7 +125,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Returns the names and the bounds of the containers into which the files are put, if they are.
+    /// Returns the names and the bounds of the containers, if the files are put into containers.
     pub fn containers(&self) -> Option<(&ContainerNames, Bounds)> {
         let tars = Bounds { size: self.tar_size, count: self.tar_count };
         let warcs = Bounds { size: self.warc_size, count: self.warc_count };

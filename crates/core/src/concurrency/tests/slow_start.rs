@@ -5,8 +5,9 @@ use crate::concurrency::{Controller, Observation};
 use std::time::Duration;
 
 /// Runs the first connection to a host with a round trip of 40 ms through its slow start. After `ends` round
-/// trips, the goodput no longer grows. `took` is the round trip in milliseconds that TCP then measures.
-/// Returns the targets of the first 1.2 seconds.
+/// trips, the goodput no longer grows. `took` is the round trip in milliseconds that TCP then measures. It is
+/// `None` on systems that do not report the round trip. Returns the targets of the first 1.2 seconds, without
+/// the first target.
 fn after_slow_start(ends: i32, took: Option<u64>) -> Vec<usize> {
     let mut controller = Controller::new(64);
     for step in 0..30 {
@@ -32,7 +33,8 @@ fn a_far_host_keeps_one_connection_that_fills_the_line() {
 
 #[test]
 fn a_far_host_gets_several_connections_after_slow_start_if_the_line_has_room() {
-    // The connection has a limit of its own, or packets were lost. Other systems do not tell the round trip.
+    // In the first two cases, the connection has a limit of its own, or packets were lost. In the last case,
+    // the system does not report the round trip.
     for took in [Some(40), Some(44), None] {
         assert_eq!(after_slow_start(4, took).first(), Some(&8), "{took:?}");
     }

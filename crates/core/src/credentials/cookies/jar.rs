@@ -12,7 +12,7 @@ const OF_DOMAIN_MOST: usize = 180;
 const MOST: usize = 3300;
 
 /// The highest number of cookies that are sent with one request, and the highest number of bytes that they
-/// have together. curl has the same limits. Servers refuse longer headers.
+/// have together. curl has the same limits. Many servers refuse longer headers.
 const SENT_MOST: usize = 150;
 const SENT_BYTES_MOST: usize = 8190;
 
@@ -23,7 +23,8 @@ pub struct Jar(Vec<Cookie>);
 impl Jar {
     /// Adds a cookie, unless its name and value together have more than 4,096 bytes. The new cookie replaces
     /// an older one with the same name, hosts and path. If the new cookie has expired already, the older one
-    /// is only removed. If there are too many cookies, the oldest one is removed.
+    /// is only removed. If the domain of the cookie, or the whole store, has too many cookies, its oldest one
+    /// is removed.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::{Host, Url};
 
-/// Seconds since 1970, as in `Max-Age` and in cookie files.
+/// A time in seconds since 1970, as in cookie files.
 pub type Time = u64;
 
 /// The highest number of bytes that the name and the value of a cookie may have together (RFC 6265bis,

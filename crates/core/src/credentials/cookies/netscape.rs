@@ -1,5 +1,5 @@
-//! Cookie files in the Netscape format, which curl, wget and browsers' extensions write: one cookie a line,
-//! in seven fields that tabs separate.
+//! Cookie files in the Netscape format, which curl, wget and browser extensions write: one cookie a line, in
+//! seven fields that tabs separate.
 //!
 //! Invariant: an error names a line and contains none of its text.
 

@@ -13,8 +13,8 @@
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
 
-/// Reads a line that is certainly a complete entry. Returns `None` if the line may be the first one of an
-/// entry with several lines.
+/// Reads a line that is certainly a complete entry. Returns `None` for all other lines, such as a line that
+/// may be the first one of an entry with several lines.
 pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(rest) => (rest, true),
@@ -77,8 +77,8 @@ fn behind(rest: &str) -> &str {
     rest.strip_prefix([' ', '*']).unwrap_or(rest)
 }
 
-/// Reads `SHA256 (NAME) = HEX`. openssl writes this form without blanks, and for standard input also without
-/// an algorithm.
+/// Reads `SHA256 (NAME) = HEX`. openssl writes no blanks around `(NAME)`. For standard input, some versions
+/// of openssl leave out the algorithm.
 fn bsd<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     let (tag, rest) = line.split_once('(')?;
     let (name, digest) = rest.rsplit_once(')')?;

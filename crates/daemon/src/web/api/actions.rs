@@ -23,8 +23,10 @@ use std::io::Read;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// The most downloads in one answer, and their number if the client states none.
+/// The most downloads in one answer.
 const SHOWN_MOST: usize = 10_000;
+
+/// The most downloads in one answer if the client states no number.
 const SHOWN: usize = 100;
 
 /// Which downloads are shown.
@@ -32,7 +34,7 @@ const SHOWN: usize = 100;
 pub struct Wanted {
     /// `active`, `queued` (waiting and paused) or `over`. Without it, all are shown, in this order.
     sequence: Option<String>,
-    /// Only downloads whose name or URL contains this text, in upper or lower case.
+    /// Only downloads whose name or URL contains this text. Upper and lower case make no difference.
     search: Option<String>,
     /// The number of matching downloads that are skipped.
     #[serde(default)]
@@ -59,7 +61,7 @@ pub struct New {
     /// Options, with the names of aria2: `out`, `dir`, `header`, `checksum` and so on.
     #[serde(default)]
     options: Value,
-    /// Its position in the queue, from 0. Without a position, the download goes to the end.
+    /// The position of the download in the queue, from 0. Without a position, the download goes to the end.
     position: Option<u32>,
     /// True if the download waits until it is resumed.
     #[serde(default)]
@@ -187,8 +189,8 @@ pub async fn add(
     Ok((StatusCode::CREATED, show_one(&web, gid)?))
 }
 
-/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list. It
-/// is not compressed.
+/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list,
+/// which must not be compressed.
 #[utoipa::path(
     post,
     path = "/lists",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 /// A download.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Download {
-    /// The identifier: 16 hexadecimal digits. The interface of aria2 has the same.
+    /// The identifier: 16 hexadecimal digits. The interface of aria2 uses the same identifier.
     pub id: String,
     /// `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
     pub state: &'static str,

@@ -1,8 +1,8 @@
 //! The interface of downhaul itself: REST with JSON, and events. It has what the interface of aria2 lacks:
 //! stable codes of failures, how a file was verified, and lists in any form.
 //!
-//! `GET /api/v1/openapi.json` describes it (OpenAPI 3.1). If the daemon has a secret, every request except
-//! for this description needs the header `Authorization: Bearer SECRET`.
+//! `GET /api/v1/openapi.json` describes the interface (OpenAPI 3.1). If the daemon has a secret, every
+//! request except for this description needs the header `Authorization: Bearer SECRET`.
 //!
 //! Invariant: the URLs in answers have no secrets.
 
@@ -29,7 +29,8 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "downhaul daemon",
-        description = "Every request needs the header `Authorization: Bearer SECRET`."
+        description = "If the daemon has a secret, every request except for this description needs the header \
+                       `Authorization: Bearer SECRET`."
     ),
     paths(
         actions::list,

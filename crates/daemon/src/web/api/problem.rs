@@ -1,4 +1,4 @@
-//! [`Problem`]: why a request was refused, and extractors that refuse with one.
+//! [`Problem`]: why a request was refused, and extractors that refuse a request with a `Problem`.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use crate::fault::Fault;
 /// A request that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// A stable code, such as `request.refused`. The documentation of the daemon lists them.
+    /// A stable code, such as `request.refused`. The documentation of the daemon lists all codes.
     code: &'static str,
     /// The reason in words for the user.
     message: String,

@@ -116,8 +116,8 @@ pub(super) fn ending(form: Form) -> Vec<u8> {
     }
 }
 
-/// Finds the whole files of a container of this length. The bytes of the files are not read. `hash` is the
-/// function for [`Found`].
+/// Finds the whole files of a container of this length. The bytes of the files are not read. `hash` computes
+/// the hashes in [`Found`].
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -175,9 +175,9 @@ pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Re
     Ok(hashers.finish().first() == Some(strong))
 }
 
-/// Returns true if downhaul wrote this unfinished container, or if the container has only zeros. After a
-/// power failure, any blocks of a file may be zeros. So if a container begins with zeros, a later header can
-/// still show that downhaul wrote it.
+/// Returns true if downhaul wrote this unfinished container, or if the container is empty or has only zeros.
+/// After a power failure, any blocks of a file may be zeros. So if a container begins with zeros, a later
+/// header can still show that downhaul wrote it.
 ///
 /// # Errors
 /// Returns the error of the system.

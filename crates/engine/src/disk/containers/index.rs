@@ -47,7 +47,8 @@ impl Index {
         Err(Error::new(ErrorKind::NameTaken, folder.to_string_lossy(), why))
     }
 
-    /// Adds files of the container with this number. The caller has checked that there is room for it.
+    /// Adds files of the container with this number. The caller has checked that there is room for the
+    /// container.
     pub(super) fn add(&mut self, number: u64, files: impl IntoIterator<Item = Found>) {
         if self.containers.last() != Some(&number) {
             self.containers.push(number);

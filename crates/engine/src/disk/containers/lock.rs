@@ -1,8 +1,8 @@
 //! The locks of the runs that write one set of containers.
 //!
-//! All runs that write a set at once must have the same number of shards, and each shard has one run. A run
-//! without `--shard` is the only shard of its set. So a run holds two locks: it shares the lock of the set
-//! with the other shards, and it alone holds the lock of its shard.
+//! All runs that write a set at the same time must have the same number of shards, and each shard has one
+//! run. A run without `--shard` is the only shard of its set. So a run holds two locks: it shares the lock of
+//! the set with the other shards, and it alone holds the lock of its shard.
 //!
 //! Invariant: while a run shares the lock of the set, the locked file states its number of shards. The file
 //! is written only under an exclusive lock, which a run holds only at its start and at its end.
@@ -23,7 +23,8 @@ const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
 /// The time between two attempts while another run starts or ends, and the highest number of such attempts if
 /// this run does not wait for other runs. A run that starts with another number of shards first completes the
-/// unfinished containers of earlier runs, which may take minutes, and hours if they are very large.
+/// unfinished containers of earlier runs, which may take minutes. The highest number of attempts takes ten
+/// minutes.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const STEPS_MOST: u32 = 12_000;
 
@@ -48,7 +49,7 @@ enum Attempt {
 
 impl SetLock {
     /// Locks a set for a run with these numbers. `state` is the folder of the locks, and `shown` names the
-    /// set in messages. If earlier runs had another number of shards, or if their number is not known,
+    /// set in messages. If earlier runs had another number of shards, or if that number is not known,
     /// `settle` is called while no other run writes the set.
     ///
     /// # Errors

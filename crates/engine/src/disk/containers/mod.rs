@@ -133,7 +133,7 @@ impl Containers {
     }
 }
 
-/// Returns true if there are no partial files. Removes empty folders for them.
+/// Returns true if there are no partial files. Removes empty folders that were for partial files.
 fn is_tidy(state: &Path) -> bool {
     remove_empty(&parts(state));
     !parts(state).exists()
@@ -221,8 +221,8 @@ impl Disk for Containers {
         self.name(target).and_then(add).is_ok()
     }
 
-    /// Removes the partial files of a file that is in a container. They stay there if a run is killed after
-    /// the file was added and before its partial files were removed.
+    /// Removes the partial files of a file that is in a container. Partial files are left over if a run was
+    /// killed after the file was added and before its partial files were removed.
     fn tidy(&self, target: &Path) {
         let staged = self.staged(target);
         let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
@@ -315,8 +315,9 @@ impl Part for ContainedPart {
         self.part.digests()
     }
 
-    /// Copies the file to the end of a container, and removes the partial file. Before that, the container is
-    /// forced to the disk, if [`Publishing::sync`] demands that for a file with or without a journal.
+    /// Copies the file to the end of a container, and removes the partial file. Before the partial file is
+    /// removed, the container is forced to the disk if [`Publishing::sync`] is `Always`, or if it is `Auto`
+    /// and the partial file has a journal.
     fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
         let has_journal = self.has_journal.load(Ordering::Relaxed);
         let is_forced = how.sync == Sync::Always || (how.sync == Sync::Auto && has_journal);

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a container gets its final name only when it is complete. Before that, it is a file with the
 //! ending `.part`, which the run that writes it has locked. If a file cannot be added completely, its bytes
-//! are removed again. A run that finds such a container keeps the files before the first one that does not
-//! match its digest. The list of the files is read from the containers themselves, so no other file can
+//! are removed again. A run that finds an unfinished container keeps the files before the first file that is
+//! damaged or not whole. The list of the files is read from the containers themselves, so no other file can
 //! contradict them.
 
 use super::form::{self, Found, New, Stored, changed_at};
@@ -196,7 +196,7 @@ impl ContainerSet {
     /// # Errors
     /// Returns `file.exists` if a file with this name is in a container already, `name.taken` if its name in
     /// the tars or all numbers of containers are in use, `file.locked` if other runs have all numbers, or the
-    /// error of the system. After another error than `file.exists`, the file is in no container, except if
+    /// error of the system. After any error other than `file.exists`, the file is in no container, except if
     /// only forcing it to the disk has failed.
     pub(super) fn add(
         &self,

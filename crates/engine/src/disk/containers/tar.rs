@@ -184,8 +184,8 @@ fn no_sample() -> io::Error {
     no_container(Form::Tar)
 }
 
-/// Finds the whole samples of a tar of this length. Only headers and descriptions are read. `hash` is the
-/// function for [`Found`].
+/// Finds the whole samples of a tar of this length. Only headers and descriptions are read. `hash` computes
+/// the hashes in [`Found`].
 ///
 /// # Errors
 /// Returns the error of the system.

@@ -26,10 +26,12 @@ use std::sync::Arc;
 /// The first bytes of each member: the header of gzip with an extra field and the time 0.
 const MAGIC: [u8; 8] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0];
 
-/// The beginning of the extra field (its name and the length of its value), its offset, and the offset of its
-/// value. The value is the length of the member.
+/// The beginning of the extra field: its name, and the length of its value. The value is the length of the
+/// member.
 const FIELD: [u8; 4] = [b'd', b'h', 8, 0];
+/// The offset of the extra field in a member.
 const FIELD_AT: usize = 12;
+/// The offset of the value of the extra field in a member.
 const LENGTH_AT: usize = FIELD_AT + FIELD.len();
 
 /// The length of the header of a member.
@@ -144,8 +146,8 @@ pub(super) fn open(warc: Arc<File>, stored: &Stored) -> io::Result<Box<dyn Read>
     Ok(Box::new(reader.take(stored.size)))
 }
 
-/// Finds the whole files of a WARC of this length. Only headers and descriptions are read. `hash` is the
-/// function for [`Found`].
+/// Finds the whole files of a WARC of this length. Only headers and descriptions are read. `hash` computes
+/// the hashes in [`Found`].
 ///
 /// # Errors
 /// Returns the error of the system.

@@ -24,9 +24,9 @@ use std::sync::{Mutex, PoisonError};
 /// The extended attribute with the records of all jobs whose files are hard links to the same bytes.
 pub(super) const FURTHER: &str = "user.downhaul.further";
 
-/// The longest value of this attribute, in bytes. With it, the attributes of a file fit into one block of
-/// ext4. These are some 40 records. After that, a file gets bytes of its own, because a later run would not
-/// recognise a further link.
+/// The longest value of this attribute, in bytes. With this limit, the attributes of a file fit into one
+/// block of ext4. The value has room for some 40 records. If there is no more room, a file gets bytes of its
+/// own, because a later run would not recognise a further link.
 const FURTHER_MOST: usize = 2000;
 
 /// One record is added at a time, because all records of a file are in one attribute.
@@ -92,7 +92,8 @@ fn hard_link(
         return Ok(Duplicated::NotMade);
     }
     if fs::hard_link(&original.path, new).is_err() {
-        // Another disk, a file system without hard links, too many links, or a file of another user.
+        // This fails if the original is on another disk, belongs to another user or has too many links, or if
+        // the file system has no hard links.
         return Ok(Duplicated::Unable);
     }
     // Another program may have changed the file meanwhile, or may have put another one in its place.

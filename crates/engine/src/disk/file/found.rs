@@ -112,7 +112,7 @@ impl PartFile {
         Ok(true)
     }
 
-    /// Returns true if there is a file at `target` that has the same bytes as this one.
+    /// Returns true if there is a file at `target` that has the same bytes as this partial file.
     pub(super) fn is_same(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(other) = open_if_there(target)? else { return Ok(false) };
         let length = other.metadata().map_err(|e| failure(&e, target))?.len();
@@ -214,9 +214,9 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
     if one == other { None } else { one.iter().zip(other).position(|(one, other)| one != other) }
 }
 
-/// Returns the offset of the last block in the last range that contains two different bytes, or the start of
-/// that range. Blocks of equal bytes prove nothing, since many files end with the same empty space (disk
-/// images, for example).
+/// Returns the offset of the last block that contains two different bytes. Only blocks of the last range are
+/// examined. If none of them contains two different bytes, returns the start of that range. Blocks of equal
+/// bytes prove nothing, since many files end with the same empty space (disk images, for example).
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);

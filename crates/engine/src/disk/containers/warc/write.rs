@@ -15,12 +15,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-/// A record is compressed only if compression makes its beginning as small as this percentage of its length.
-/// Pictures, videos and archives are compressed already.
+/// A record is compressed only if the compressed form of its beginning has at most this percentage of the
+/// length of the beginning. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
 /// The number of bytes at the beginning of a record that are compressed to decide this. The headers of the
-/// record count, because they are longer than a tiny file.
+/// record are part of its beginning, because they can be longer than the file, and can be compressed.
 const BEGINNING: usize = 64 * 1024;
 
 /// The number of bytes that the headers of two records need at most, without the URLs in them.
@@ -53,7 +53,7 @@ impl Records<'_> {
         bytes.saturating_add(bytes / 1024).saturating_add(HEADERS_MOST * pairs)
     }
 
-    /// Returns the URL of the file if it has no transcript.
+    /// Returns the URL for the record of a file that has no transcript.
     fn resource_url(&self) -> &str {
         self.entry.final_url.as_ref().unwrap_or(&self.entry.url)
     }
