@@ -296,7 +296,9 @@ impl Places {
                 let why = "so downhaul does not know which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
-            _ => Ok(None),
+            Ok(None) => Ok(None),
+            Err(error) if is_other_content(error.kind) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
