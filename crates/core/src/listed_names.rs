@@ -9,32 +9,35 @@ use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The filter has this many bits for each name. With sixteen, one name in four hundred seems to be in the
-/// filter although it is not.
+/// The filter has this many bits for each name. With sixteen bits, one in four hundred other names seems to
+/// be in the filter.
 const BITS_OF_A_NAME: u64 = 16;
 
-/// The most bits of the filter. They take 8 MiB. With ten million names, one in twenty-five other names seems
-/// to be in the filter.
+/// The highest number of bits of the filter. They take 8 MiB. With ten million names, one in twenty-five
+/// other names seems to be in the filter.
 const BITS_MOST: u64 = 1 << 26;
 
-/// The bits in a word of the filter.
+/// The number of bits in a word of the filter.
 const IN_A_WORD: u64 = 64;
 
-/// The bits that each name sets. With more, the filter would be too full at ten million names.
+/// The number of bits that each name sets. At ten million names, the filter makes the fewest mistakes with
+/// four or five.
 const SET_BY_A_NAME: u64 = 4;
 
-/// The lowest bits of a key. They are 0, so that the users of a key can keep something there.
+/// The lowest bits of a key. They are 0, so that the callers can store other data in them.
 pub const UNUSED: u64 = 3;
 
 /// Returns the key of a path. Two paths have the same key if they are equal, or if one is a numbered form or
-/// a side file of the other. By chance, two of ten million paths have the same key in one of 90,000 lists.
+/// a side file without a tag of the other. Two other paths may have the same key by chance. That happens in
+/// one of 90,000 lists with ten million paths.
 pub fn key(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     same_file_key(&base(path)).hash(&mut hasher);
     hasher.finish() & !UNUSED
 }
 
-/// The names of a list. A name is one that a job has before its first response.
+/// The names of the files in a list. The name of a file is the one that its job has before the first
+/// response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
     /// The keys of the names that several files have, in ascending order.
@@ -45,14 +48,15 @@ pub struct ListedNames {
 }
 
 impl ListedNames {
-    /// Returns no names, with room for this many. The files get their names by `naming`.
+    /// Returns an empty set with room for this many names. The files get their names by `naming`.
     pub fn with_room_for(names: u64, naming: Naming) -> ListedNames {
         let bits = names.saturating_mul(BITS_OF_A_NAME).clamp(IN_A_WORD, BITS_MOST);
         let words = usize::try_from(bits / IN_A_WORD).unwrap_or_default().max(1);
         ListedNames { repeated: Vec::new(), filter: vec![0; words], naming }
     }
 
-    /// Adds the key of a name. Each key is added once, in ascending order.
+    /// Adds the key of a name. The caller adds each key once, in ascending order. `is_repeated` is true if
+    /// several files have the key.
     pub fn add(&mut self, key: u64, is_repeated: bool) {
         if is_repeated {
             self.repeated.push(key);
@@ -62,7 +66,8 @@ impl ListedNames {
         }
     }
 
-    /// Returns true if no other job of the list can have the path of this job. The job must be in the list.
+    /// Returns true if it is certain that no other job of the list can have the path of this job. The job
+    /// must be in the list.
     pub fn is_only(&self, job: &Job) -> bool {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
@@ -83,7 +88,8 @@ impl ListedNames {
         self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }
 
-    /// Returns the bits of a key in the filter. Each is a word and a bit within it.
+    /// Returns the bits of a key in the filter: for each bit, the index of its word, and the word in which
+    /// only this bit is set.
     fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
         // The first half of the key is the place of the first bit, and the second half is the distance to the
         // next one.
@@ -96,7 +102,7 @@ impl ListedNames {
     }
 }
 
-/// Returns a path without numbers and without the endings of side files.
+/// Returns a path without the numbers of alternative names (` (1)`) and without the endings of side files.
 fn base(path: &str) -> Cow<'_, str> {
     if !path.contains(PART) && !path.contains(" (") {
         return path.into();

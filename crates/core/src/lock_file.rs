@@ -2,9 +2,9 @@
 //! file that was skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
 //! facts ([`csv`]).
 //!
-//! A line with a digest is also a line of a list of jobs, so a later run downloads the same files or fails.
-//! If several lines are about one file, the last one counts, unless it knows less
-//! ([`Line::adds_nothing_to`]).
+//! The line of a file that did not fail is also a line of a list of jobs. If it has a digest, a later run
+//! downloads the same file or fails. If several lines are about one file, the last one counts, unless it adds
+//! nothing to an earlier one ([`Line::adds_nothing_to`]).
 //!
 //! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
 //! lists hides the values of keys such as `password`.
@@ -82,8 +82,8 @@ pub struct Entry {
     /// The time from the first request to the end, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The number of tries in this run: the first one, and all retries that count, also those before
-    /// progress. It is 0 for a file that was skipped.
+    /// The number of tries in this run: the first one, and each one that used up a retry. Progress makes the
+    /// retries available again, but does not reset this number. It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.
@@ -98,9 +98,22 @@ pub struct Entry {
     pub digests: Map<String, Value>,
 }
 
-/// The keys of a line that describe a run, and not the file. A list that is read ignores them.
-const OF_A_RUN: [&str; 10] =
-    ["date", "status", "path", "error", "http_status", "fetched", "seconds", "tries", "record", "extra"];
+/// The keys of a line that are about the run and not about the file, and `record` and `extra`. When a line is
+/// read as a job, they are removed, and the keys within `extra` become keys of the line.
+const OF_A_RUN: [&str; 12] = [
+    "date",
+    "status",
+    "path",
+    "error",
+    "http_status",
+    "fetched",
+    "seconds",
+    "tries",
+    "final_url",
+    "validator",
+    "record",
+    "extra",
+];
 
 impl Entry {
     /// Returns the line, without a line end.
@@ -120,7 +133,8 @@ impl Entry {
         (entry.is_recorded() || entry.has_strong_digest()).then_some(entry)
     }
 
-    /// Returns true if the line has what every line of a lock file has, and other lists lack.
+    /// Returns true if the line has the keys that this version writes into every line of a lock file, and
+    /// that other lists lack.
     fn is_recorded(&self) -> bool {
         self.status.is_some() && self.tries.is_some()
     }
@@ -230,6 +244,8 @@ mod tests {
             let job = list::line(line.as_bytes()).expect("a line").expect("a job");
             assert_eq!((job.expected.len(), job.urls[0].as_str()), (1, "http://h/a?x=1"));
             assert_eq!((job.is_recorded, job.extra.get("id")), (entry.is_recorded(), entry.extra.get("id")));
+            let repeats = job.extra.contains_key("validator");
+            assert!(!repeats || !job.is_recorded, "facts about the earlier download are not copied");
             for weak in [line.replace("sha256", "md5"), line.replace("ab", "zz"), "{}".into(), String::new()]
             {
                 assert_eq!(Entry::from_json(&weak), None, "{weak}");

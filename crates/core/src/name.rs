@@ -61,12 +61,14 @@ impl SafeName {
         SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
     }
 
-    /// Returns the last path segment of a URL, percent-decoded once, if it is usable as a name.
+    /// Returns a safe form of the last path segment of a URL, percent-decoded once, or `None` if nothing
+    /// usable is left.
     pub fn of_last_segment(url: &Url) -> Option<SafeName> {
         SafeName::from_server(&last_segment(url))
     }
 
-    /// Returns a segment of the path of `url`, percent-decoded once, if it is usable as a name.
+    /// Returns a safe form of a segment of the path of `url`, percent-decoded once, or `None` if nothing
+    /// usable is left.
     fn from_segment(url: &Url, segment: &str) -> Option<SafeName> {
         SafeName::from_server(&text::segment(url, segment))
     }
@@ -119,7 +121,8 @@ impl SafeName {
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
-        // The name of a publisher is made safe, so `C:x` does not begin with a drive.
+        // A name such as `C:x` is accepted on Windows too, because its colon is replaced later
+        // ([`SafeName::for_windows`]).
         let SafeName { path, .. } = SafeName::relative(text, false)?;
         let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
         let safe = parts.ok_or("a part of it has no usable characters")?.join("/");
@@ -213,8 +216,9 @@ pub fn forms(listed: &str) -> Vec<String> {
     forms
 }
 
-/// Returns why Windows does not accept a path, or gives one of its names another meaning, as part of a
-/// sentence. Devices (`\\.\NAME`) are refused too. The path may have a drive or a server at its beginning.
+/// Returns the reason why Windows does not accept a path, or why Windows gives a name in the path another
+/// meaning. The reason is part of a sentence. Devices (`\\.\NAME`) are refused too. The path may have a drive
+/// or a server at its beginning.
 pub fn refused_by_windows(path: &str) -> Option<String> {
     let path = path.replace('\\', "/");
     if path.starts_with("//./") {
@@ -241,8 +245,9 @@ pub enum NumberForm {
 }
 
 impl NumberForm {
-    /// Splits the name of a file where the number is put. If the text after the last dot is more than half of
-    /// the longest name, a number may not fit before it, and is put at the end.
+    /// Splits the name of a file where the number is put. If the last dot and the text after it are longer
+    /// than half of [`LONGEST`], a number may not fit before that dot. The number of the form `Dot` is put at
+    /// the end then.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),

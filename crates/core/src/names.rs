@@ -1,8 +1,8 @@
-//! Where connections to a host really lead: `--resolve`, `--connect-to`, `--interface` and `--doh`, by the
-//! rules of curl.
+//! The options that change how a host is reached: `--resolve`, `--connect-to`, `--interface` and `--doh`.
+//! They follow the rules of curl.
 //!
-//! Invariant: these options change only where a connection leads. Certificates, headers and credentials still
-//! belong to the host in the URL.
+//! Invariant: these options change only the addresses between which a connection is opened. Certificates,
+//! headers and credentials still belong to the host in the URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -157,7 +157,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     Some((&text[..colon], &text[colon + 1..]))
 }
 
-/// Returns the form of a host that URLs have, without brackets.
+/// Returns a host in the form that it has in URLs, without brackets.
 fn normal(host: &str) -> Option<String> {
     Host::parse(host).ok().map(|host| plain(&host))
 }

@@ -13,7 +13,8 @@ use crate::settings::{Settings, Verify};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most hosts for which a preview keeps separate sums. The files of all others are added up.
+/// The highest number of hosts for which a preview keeps separate sums. The files of all other hosts are
+/// added up.
 const HOSTS_MOST: usize = 1_000;
 
 /// If the files of a host have this average size or more, its speed for large files is used.
@@ -22,8 +23,9 @@ const LARGE: u64 = 1024 * 1024;
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// A request for the facts of a file, if the list does not state its size or a required digest, or if the
-    /// server may name the file. Existing files are also compared with the server's files.
+    /// A request for the facts of a file, if the list does not state its size, if it lacks a strong digest
+    /// that `--verify require` needs, or if the server may name the file. Existing files are also compared
+    /// with the server's files.
     Ask,
     /// No requests.
     Offline,
@@ -90,8 +92,8 @@ pub struct Forecast {
     pub kept: u64,
     /// The number of free bytes on the disk of the output folder, if that is known.
     pub free: Option<u64>,
-    /// About how many seconds the run would take, at the last known speeds. It is `None` if a size or a speed
-    /// is not known.
+    /// The estimated duration of the run in seconds, at the last known speeds. It is `None` if a size or a
+    /// speed is not known.
     pub seconds: Option<f64>,
     /// The hosts, by origin.
     pub hosts: BTreeMap<String, HostForecast>,
@@ -107,7 +109,7 @@ pub struct HostForecast {
     pub bytes: u64,
     /// The number of files whose size is not known.
     pub unknown: u64,
-    /// About how many seconds the files of this host would take, at the last known speed. It is `None` if a
+    /// The estimated time for the files of this host in seconds, at the last known speed. It is `None` if a
     /// size or the speed is not known.
     pub seconds: Option<f64>,
 }

@@ -61,7 +61,7 @@ const PROTOCOLS: [(&str, Protocol); 6] = [
     ("socks", Protocol::Socks5h),
 ];
 
-/// The port of proxies whose URL has no port, as in curl. Proxies over https have a port of their own.
+/// The port of proxies whose URL has no port, as in curl. For proxies over https, it is [`PORT_HTTPS`].
 const PORT: u16 = 1080;
 const PORT_HTTPS: u16 = 443;
 
@@ -107,7 +107,7 @@ impl Proxy {
                 Protocol::Socks4a if user.contains(&0) => return Err("its user name contains a NUL".into()),
                 Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
                     return Err(
-                        "SOCKS5 needs a user name, and at most 255 bytes of it and of the password".into()
+                        "SOCKS5 needs a user name; user name and password have at most 255 bytes each".into(),
                     );
                 }
                 Protocol::Http | Protocol::Https if user.contains(&b':') => {

@@ -60,7 +60,7 @@ pub struct Remote {
     /// The parts of the response that were ignored. The event `started` reports those of the first accepted
     /// response.
     pub dropped: Vec<String>,
-    /// The messages by which the response was received, if they are kept
+    /// The transcript of the response, if transcripts are kept
     /// ([`crate::settings::Settings::keeps_transcripts`]).
     pub transcript: Option<Arc<Transcript>>,
 }

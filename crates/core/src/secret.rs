@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Returns a secret with this text. The text cannot be printed from then on.
+    /// Returns a secret with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }

@@ -54,7 +54,8 @@ pub struct Settings {
     pub attributes: Attributes,
     /// The key for the hashes of URLs in extended attributes and in journals.
     pub key: Key,
-    /// The number of files at once, at least 1. With `None`, it is chosen automatically.
+    /// The highest number of files that are downloaded at once, at least 1. With `None`, it is chosen
+    /// automatically.
     pub parallel: Option<usize>,
     /// The limit for all files together, in bytes a second. `None` means no limit.
     pub limit_rate: Option<u64>,
@@ -66,7 +67,7 @@ pub struct Settings {
     /// The highest number of connections to one host over all files, at least 1.
     pub max_per_host: usize,
     /// The highest number of connections in total, at least 1. Each connection takes a file descriptor. The
-    /// memory for all of them is limited.
+    /// memory for all connections together is limited.
     pub max_connections: usize,
     /// The handling of partial files of an earlier run.
     pub resume: Resume,
@@ -84,7 +85,7 @@ pub struct Settings {
     pub signed_by: Option<Keys>,
     /// Also uses the mirrors that a server names for its file.
     pub mirrors: bool,
-    /// True if the downloaded files are recorded in a lock file. Each of these files then needs a digest.
+    /// True if a lock file gets a line about each downloaded file. Each of these files then needs a digest.
     pub record: bool,
     /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
     /// again.
@@ -113,8 +114,7 @@ pub struct Settings {
     /// Decodes content that a server compressed although the request did not allow compression. Otherwise the
     /// content is saved as sent.
     pub decode: bool,
-    /// Keeps the messages by which each file is received, for a disk that stores them
-    /// ([`crate::transcript`]).
+    /// Keeps the transcript of each file, for a disk that stores transcripts ([`crate::transcript`]).
     pub keeps_transcripts: bool,
     /// Headers (name, value) that are sent to the origin of each given URL and to no other.
     pub headers: Headers,
@@ -122,7 +122,8 @@ pub struct Settings {
     /// of these origins, the headers are sent to this URL too.
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for certain hosts, also if a redirect or a document leads
-    /// there. They are sent over https, and over http only if the user gave an http URL.
+    /// there. They are sent over https, and over http only if the URL of the job is an http URL that the user
+    /// gave.
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`] have precedence over these options.
     pub for_hosts: HostRules,
@@ -157,8 +158,8 @@ pub struct Settings {
     pub preview: Option<Preview>,
     /// The addresses of a host that connections may use.
     pub family: Family,
-    /// The file in which runs store what they learned about hosts: their limits, and the numbers with which
-    /// later runs start. With `None`, nothing is stored or used.
+    /// The file in which runs store what they learned about hosts: their limits, and the numbers of
+    /// connections with which later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
@@ -404,12 +405,13 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failed file (`--on-error`). With each of them, a file continues by itself after a
-/// failure that may pass if 64 KiB of new bytes arrived since the last one, and it pauses if its host needs a
-/// pause.
+/// The reaction to a failed file (`--on-error`). With each of these values, a file continues by itself after
+/// a failure that may pass, if 64 KiB of new bytes arrived since the last failure. A file also pauses by
+/// itself if its host needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user after each failure that may be retried. The file waits, and other files continue.
+    /// Asks the user after each failure that may be retried, while retries are left. The file waits, and
+    /// other files continue.
     Ask,
     /// Retries without asking after failures that may pass, and waits longer each time. After other failures,
     /// gives this file up.

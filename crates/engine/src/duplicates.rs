@@ -1,9 +1,8 @@
-//! Makes files from others that have the same digest (`--dedup`), instead of a download or after it.
+//! Makes files from other files that have the same digest (`--dedup`), instead of a download or after it.
 //!
 //! Invariant: a file is made only from one that is complete, that is below the output folder, and that did
-//! not change since its digest was computed. If the file was not downloaded, it must also have everything
-//! that is expected of it: its size, and all its digests. With other demands, such as a signature, it is
-//! downloaded.
+//! not change since its digest was computed. If the new file is made instead of a download, it must also have
+//! the expected size and all expected digests. A file with other demands, such as a signature, is downloaded.
 
 use crate::director::{promises_data, publishing};
 use crate::disk::{Disk, Duplicated, Duplicating, Publishing};
@@ -44,7 +43,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) is_data: bool,
     pub(crate) identity: &'a Identity,
     pub(crate) publishing: Publishing,
-    /// The file of an earlier run that has one of the digests, as its archive says.
+    /// A file of an earlier run. According to the archive that lists it, the file has one of the digests.
     pub(crate) archived: Option<&'a Kept>,
     /// True if the file was not downloaded, so that a copy saves the download.
     pub(crate) may_copy: bool,
@@ -65,7 +64,7 @@ impl Duplicates {
         self.dedup != Dedup::Off
     }
 
-    /// Adds a complete file. The digests were computed of its bytes. Blocks the thread.
+    /// Adds a complete file. The digests were computed from its bytes. Blocks the thread.
     pub(crate) fn add(&self, path: &Path, digests: &[Digest]) {
         if !self.is_on() || !self.is_inside(path) {
             return;
@@ -84,7 +83,8 @@ impl Duplicates {
         }
     }
 
-    /// Makes a file from another one, if there is one with the same digest. Blocks the thread.
+    /// Makes a file from another file with the same digest. Returns `None` if there is no such file, or if
+    /// the file cannot be made from it. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -117,8 +117,8 @@ impl Duplicates {
         Ok(Some((MadeFrom::new(method, original.path.to_string_lossy()), original)))
     }
 
-    /// Returns true if the original may have everything that is expected of the file. Digests that were not
-    /// computed of it are compared later.
+    /// Returns true if the original may have everything that is expected of the file. Expected digests that
+    /// were not computed from the bytes of the original are compared later.
     fn may_be(&self, wish: &Wish<'_>, original: &Original) -> bool {
         let is_other = |digest: &Digest| {
             let mut known = original.digests.iter();
@@ -136,8 +136,9 @@ impl Duplicates {
         read.is_ok() && content::look(&beginning) == Look::Other
     }
 
-    /// Makes the file of a job that is not downloaded yet, if its digest is known and another file has it.
-    /// Then the file counts as kept. Blocks the thread.
+    /// Makes the file of a job from another file instead of downloading it, if a digest of the file is known
+    /// and the other file has the same digest. The new file then counts as kept. Otherwise returns `place`
+    /// unchanged. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -176,7 +177,7 @@ impl Duplicates {
             may_copy: true,
         };
         let Some((made_from, original)) = self.make(&wish)? else { return Ok(place) };
-        // The digests that were not computed of the original were compared now.
+        // The digests that were not known for the original have just been compared with its bytes.
         let digests = distinct(original.digests.iter().cloned().chain(digests));
         self.add(path, &digests);
         Ok(Place::Taken(Kept {
@@ -188,13 +189,14 @@ impl Duplicates {
         }))
     }
 
-    /// Returns a note for the user, if some files have bytes of their own.
+    /// Returns a note for the user, if some files have bytes of their own because the file system could not
+    /// share blocks.
     pub(crate) fn note(&self) -> Option<String> {
         let what = "--dedup reflink: the file system does not share blocks, so some equal files have bytes of their own";
         self.is_unable.load(Ordering::Relaxed).then(|| what.into())
     }
 
-    /// Returns true if a file is below the output folder, also after links are followed.
+    /// Returns true if a file is below the output folder when all symbolic links are followed.
     fn is_inside(&self, path: &Path) -> bool {
         let real = |path: &Path| std::fs::canonicalize(path).ok();
         real(path).zip(real(&self.folder)).is_some_and(|(path, folder)| path.starts_with(folder))

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 /// The number of files that are explained. They fit on a screen.
 const FILES_MOST: usize = 16;
 
-/// If a file waited for the disk or for the hasher during more than this fraction (1/4) of the time in which
-/// its bytes arrived, this was its limit.
+/// If the connections of a file waited for the disk during more than this fraction (1/4) of the time in which
+/// bytes arrived, the disk was the limit of the file. The same holds for the hasher.
 const SHARE: u32 = 4;
 
 /// If connections wait for the disk or for a limit of the rate during more than this fraction (1/2) of their
 /// time, the connections deliver more than the disk can write or the limit allows. If only the delay of the
 /// disk is long, the connections wait less. For example, a slow connection writes ten times a second, and
-/// each write takes 30 ms on a remote disk.
+/// each write takes 30 ms on a remote disk. Such a connection waits during 30 % of its time.
 const FULL_SHARE: u32 = 2;
 
 /// Shorter waits are not given as the limit of a file. They may be the time in which other files were served.
@@ -32,7 +32,7 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
-    /// The changes of the number of files at once, oldest first, if downhaul chose it.
+    /// The changes of the number of files at once, oldest first, if downhaul chose this number.
     pub at_once: Vec<Step>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
@@ -67,7 +67,7 @@ pub struct Spent {
     pub connect: Duration,
     /// The TLS handshake.
     pub tls: Duration,
-    /// From the request to the head of the response, redirects included.
+    /// From the request to the head of the response, including redirects.
     pub first_byte: Duration,
     /// Waiting for a limit of the rate, while bytes arrived.
     pub limit: Duration,
@@ -88,10 +88,10 @@ pub struct Spent {
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
     Rate,
-    /// The time without a request was longer than all other stages together. In this time, the file waited
-    /// for the host or for its turn, or bytes on the disk were read.
+    /// The time without a request was longer than a second, and longer than all stages together. In this
+    /// time, the file waited for the host or for its turn, or bytes on the disk were read.
     Waits,
-    /// The time before the first byte was longer than the time after it.
+    /// The time before the first byte was longer than the time in which bytes arrived.
     FirstByte,
     /// The disk.
     Disk,

@@ -1,5 +1,5 @@
-//! Fetches small texts, such as checksum lists and signatures, into memory, through the same sources as
-//! files.
+//! Fetches small texts, such as checksum lists and signatures, into memory. It uses the same [`Sources`] as
+//! the downloads of files.
 //!
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
@@ -16,11 +16,12 @@ use url::Url;
 /// The highest number of pauses that are not counted as retries. Files have the same limit.
 const PAUSES: u32 = 10;
 
-/// The wait before a retry, if the host states none.
+/// The wait before a retry, if the host states none. The user may set a longer one
+/// ([`Settings::retry_wait`]).
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Returns the text at a URL, or `None` if the server says that there is none. If the fragment of the URL has
-/// a digest, the text must match it.
+/// Returns the text at a URL. Returns `None` if the server says that there is none (404, 410), or forbids
+/// access (403). If the fragment of the URL has a digest, the text must match it.
 ///
 /// # Errors
 /// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest
@@ -73,10 +74,10 @@ impl Patience {
     /// Returns how long to wait before the request is sent again.
     ///
     /// # Errors
-    /// Returns this error, if the request is not sent again.
+    /// Returns `error`, if the request is not sent again.
     pub(crate) fn wait(&mut self, error: Error) -> Result<Duration, Error> {
         let wait = error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2)).max(self.retry_wait);
-        // A pause that the host requires is not counted as a retry.
+        // The first [`PAUSES`] pauses that the host requires are not counted as retries.
         if error.pause.is_some() && self.pauses > 0 {
             self.pauses -= 1;
             Ok(wait)

@@ -1,7 +1,7 @@
 //! Computes several digests of the same bytes, each with the fastest crate for it.
 //!
-//! Invariant: all digests are computed from the same bytes, in the same order. Several digests are computed
-//! on several threads, so that they do not slow down a fast download.
+//! Invariant: all digests are computed from the same bytes, in the same order. Several digests of many bytes
+//! are computed on several threads, so that they do not slow down a fast download.
 
 use aws_lc_rs::digest::{self as sha, Context};
 use blake2::{Blake2b512, Digest as _};

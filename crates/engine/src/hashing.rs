@@ -6,8 +6,8 @@
 //! slows down the transfer, and the memory stays small. Bytes that arrive out of order are read back from the
 //! disk later.
 //!
-//! Invariant: every byte is hashed once, in order, and not before it was written. At most one thread takes
-//! the bytes of a file, and [`Hashers`] may use further ones.
+//! Invariant: every byte is hashed once, in order, and not before it was written. At most one thread at a
+//! time takes the bytes of a file, and [`Hashers`] may use further threads.
 
 use crate::clock;
 use crate::disk::Part;
@@ -27,7 +27,8 @@ use tokio::time::Instant;
 /// The number of bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
 
-/// If workers wait for the hasher during more than this fraction (1/8) of the time, hashing limits the speed.
+/// If the waits of all workers for the hasher add up to more than this fraction (1/8) of the time, hashing
+/// limits the speed.
 const WAITING_SHARE: u32 = 8;
 
 /// If more than this many written bytes were not passed to the hasher yet, no further connection is added. At
@@ -54,7 +55,8 @@ impl Batch {
 pub(crate) struct Feed(Arc<Shared>);
 
 impl Feed {
-    /// Passes a batch to the hasher if it is the next one in order. Does not wait.
+    /// Passes a batch to the hasher if the batch has the next byte to hash. Otherwise drops the batch. Does
+    /// not wait.
     pub(crate) fn give(&self, batch: Batch) {
         let end = batch.end();
         let mut state = self.0.state();
@@ -106,8 +108,8 @@ impl Verifier {
         self.feed.0.wake(state);
     }
 
-    /// Returns true if hashing limits the speed, because workers wait for it, or because much of the written
-    /// prefix is not hashed yet. In this case, more connections would not be faster.
+    /// Returns true if hashing limits the speed, because workers wait for the hasher, or because much of the
+    /// written prefix was not passed to the hasher yet. In this case, more connections would not be faster.
     pub(crate) fn is_behind(&self) -> bool {
         let waited = Duration::from_micros(self.feed.0.waited.load(Ordering::Relaxed));
         let state = self.feed.0.state();
@@ -327,7 +329,7 @@ mod tests {
         for number in [0, 1, 3, 2, 4] {
             verifier.feed().give(batch(number, b'm', &room));
         }
-        // The batch 3 came too early, so it is read back, and the batch 4 as well.
+        // Batch 3 came too early, so its bytes are read back. After this gap, batch 4 came too early as well.
         verifier.written(LENGTH * 4);
         let digests = verifier.finish(LENGTH * 5).await.expect("digests");
         let memory = vec![b'm'; LENGTH as usize * 3];

@@ -41,13 +41,13 @@ impl Memory {
         Memory { path: Some(path.into()), hosts, wrong }
     }
 
-    /// Returns what a run starts with at this origin.
+    /// Returns what earlier runs learned about this origin.
     pub(crate) fn known(&self, origin: &str) -> Learned {
         self.hosts.known(origin, clock::wall())
     }
 
-    /// Writes what the run learned, if that is new. Returns a note for the user, if there is one. Blocks the
-    /// thread.
+    /// Writes what the run learned, if that is new or if the file could not be read. Returns a note for the
+    /// user, if there is one. Blocks the thread.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
         let is_new =
             self.wrong.is_some() || (!learned.is_empty() && after(&self.hosts, learned) != self.hosts);
@@ -68,7 +68,7 @@ fn read(path: &Path) -> Result<Hosts, String> {
     }
 }
 
-/// Returns what is known after a run that learned this.
+/// Returns `hosts` with what a run learned.
 fn after(hosts: &Hosts, learned: &[(String, Learned)]) -> Hosts {
     let mut hosts = hosts.clone();
     for (origin, learned) in learned {
@@ -99,7 +99,8 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     crate::disk::file::rename(&new, path)
 }
 
-/// Returns the options for a file. On Unix, only its owner may read a new one.
+/// Returns the options for opening a file for writing. On Unix, only the owner may use a file that is created
+/// with them.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);

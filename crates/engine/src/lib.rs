@@ -26,7 +26,7 @@
 //! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a
 //! running job, which a screen can read at any time. With [`OnError::Ask`], a failure that may be retried
 //! becomes a question, unless the job can continue without an answer or has no retries left. A program
-//! answers it with [`Session::answer`]. Other jobs continue in the meantime.
+//! answers a question with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) {
@@ -125,10 +125,10 @@
 //!   and of files at once.
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
 //!
-//! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
-//! `downhaul`), whose field `id` is the number of the [`JobId`]. Requests for checksum lists and signatures
-//! have no span. URLs are shown without secrets, and values of headers are not shown. Without a subscriber,
-//! nothing is formatted.
+//! Retries and pauses have the level INFO, and all other events have DEBUG. Each event of a job is in its
+//! span `job` (target `downhaul`), whose field `id` is the number of the [`JobId`]. Requests for checksum
+//! lists and signatures have no span. URLs are shown without secrets, and values of headers are not shown.
+//! Without a subscriber, nothing is formatted.
 //!
 //! ```
 //! use tracing::span::{Attributes, Id, Record};
@@ -241,8 +241,8 @@ pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(),
 }
 
 /// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.
-/// Returns false if the file cannot be read, or is not a regular file, because that could be read only once.
-/// Blocks the thread.
+/// Returns false if the file cannot be read. Also returns false if it is not a regular file, because a pipe,
+/// for example, can be read only once. Blocks the thread.
 pub fn needs_password(file: &Path) -> bool {
     source::http::tls::identity::needs_password(file)
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Network {
     pub(crate) settings: Arc<Settings>,
     pub(crate) sources: Arc<Sources>,
-    /// Checksum lists and signatures are fetched in the same way as the files.
+    /// Fetches checksum lists and signatures in the same way as the files.
     pub(crate) checksums: Arc<ChecksumDiscovery>,
 }
 
@@ -28,7 +28,7 @@ impl Network {
 /// The networks of a session.
 pub(crate) struct Networks {
     own: Network,
-    /// Those that were added. The first one has the number 1.
+    /// The networks that were added. The first of these has the number 1.
     added: RwLock<Vec<Network>>,
 }
 

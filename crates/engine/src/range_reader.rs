@@ -1,4 +1,4 @@
-//! Reads ranges of one remote file into memory, through the same sources as files.
+//! Reads ranges of one remote file into memory. It uses the same [`Sources`] as the downloads of files.
 //!
 //! Invariant: all bytes that a [`RangeReader`] returns belong to one version of the file. Without a
 //! validator, a file is accepted only if the first response has all of it. Its bytes are then kept in memory.
@@ -38,9 +38,9 @@ impl RangeReader {
     /// # Errors
     /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
     /// does not state the size, sends no ranges, or sends no validator that shows which ranges belong
-    /// together. A file of which the first response has all bytes needs neither. Returns `url.invalid`
-    /// if the fragment of the URL has a digest or cannot be understood, and an error of the settings as
-    /// [`Session::start`](crate::Session::start) does.
+    /// together. A file of which the first response has all bytes needs neither ranges nor a validator.
+    /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error of
+    /// the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         let mut plain = url.clone();
         if !fragment::take_digests(&mut plain).is_ok_and(|digests| digests.is_empty()) {
@@ -114,7 +114,8 @@ impl RangeReader {
         }
     }
 
-    /// Appends bytes of the response to one request. After an error, the bytes that arrived are right.
+    /// Sends one request for bytes from `from` to `end`, and appends the bytes of the response. After an
+    /// error, the bytes that were appended before it are valid.
     async fn read_some(&self, from: u64, end: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
         let changed = |mut error: Error| {
             if error.kind == ErrorKind::HttpRangePast {
@@ -132,8 +133,8 @@ impl RangeReader {
     }
 }
 
-/// Requests the first bytes of a file. Returns the facts about the file, its size, and these bytes or the
-/// first ones of them.
+/// Requests the first bytes of a file. Returns the facts about the file, its size, and as many of these bytes
+/// as the response has.
 async fn first(
     source: &Arc<dyn Source>,
     settings: &Settings,
@@ -176,7 +177,7 @@ async fn first(
 /// Appends `wanted` bytes of a body, after its first `skip` bytes.
 ///
 /// # Errors
-/// Returns an error if the body ends early, breaks, or if nothing arrives for the time of `timeout`.
+/// Returns an error if the body ends early or breaks, or if nothing arrives for the time of `timeout`.
 async fn receive(
     mut body: Body,
     remote: &Remote,
@@ -213,7 +214,8 @@ mod tests {
     use futures_util::stream;
     use std::sync::Mutex;
 
-    /// A file without a validator. A response has at most this many bytes. Each request changes the file.
+    /// A file without a validator. The first field is the highest number of bytes of a response. Each request
+    /// changes the file.
     struct Changing(u64, Mutex<u8>);
 
     impl Source for Changing {

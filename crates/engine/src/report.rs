@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 /// If a lossless reader has more unread events than this, no new file starts. This is also the size of the
-/// buffer of a lossy reader. At about 1 KiB for each event, these are about 4 MiB.
+/// buffer of a lossy reader. At about 1 KiB for each event, the events in a full buffer take about 4 MiB.
 const BUFFER: usize = 4096;
 
 /// The director writes events to the reporter, and readers receive them from it.
@@ -331,8 +331,8 @@ pub(crate) fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The state behind these locks is consistent between any two statements, so a panic elsewhere does not
-/// damage it.
+/// Locks a mutex. A poisoned lock can be used, because the state that it protects is consistent between any
+/// two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

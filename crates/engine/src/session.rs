@@ -41,7 +41,8 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// A job with its identifier, or the error of a job that failed before it began.
+/// The identifier of a job, with the job. For a job that failed before it began, its error takes the place of
+/// the job.
 pub(crate) type Added = (JobId, Result<Box<Job>, Error>);
 
 /// Sets the parts of a session before it starts. See [`Session::builder`].
@@ -86,7 +87,7 @@ impl Builder {
     /// Panics outside of a tokio runtime. The session needs one with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
         let Builder { mut settings, sources, disk, seed } = self;
-        // Otherwise a name such as `C:x` could lead out of the output folder.
+        // Without this, a name such as `C:x` could lead out of the output folder on Windows.
         settings.naming.windows |= cfg!(windows);
         let sources = match sources {
             Some(sources) => sources,
@@ -157,9 +158,9 @@ impl Session {
         Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::random() }
     }
 
-    /// Adds a network, and returns its number for [`Job::with_network`]. The requests of such jobs use the
-    /// proxies, the timeouts, the number of retries and all settings for connections of these settings.
-    /// A network has its own connections, and stays until it is replaced or the session ends.
+    /// Adds a network, and returns its number for [`Job::with_network`]. From these settings, jobs with this
+    /// number use the proxies, the timeouts, the number of retries and all options for connections. A network
+    /// has its own connections, and stays until it is replaced or the session ends.
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does.
@@ -168,8 +169,8 @@ impl Session {
         Ok(self.networks.add(settings, sources))
     }
 
-    /// Replaces a network that was added, and closes its connections. Its jobs must have ended, because
-    /// another job would go on with the new settings. An unknown number changes nothing.
+    /// Replaces a network that was added, and closes its connections. All its jobs must have ended, because
+    /// an unfinished job would continue with the new settings. An unknown number changes nothing.
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does. Then the network stays as it is.
@@ -197,9 +198,9 @@ impl Session {
     }
 
     /// Adds jobs, or errors of jobs that failed before they began. With many small files, this is faster than
-    /// to add the jobs one by one. Waits while the queue is full. Returns the identifiers of the jobs that
-    /// were added. If the session accepts no more jobs, the last of them were not added, and have no
-    /// identifier.
+    /// adding the jobs one by one. Waits while the queue is full. Returns the identifiers of the jobs that
+    /// were added. If the session stops accepting jobs in the meantime, the remaining jobs are not added and
+    /// have no identifier.
     pub async fn add_all(&self, jobs: Vec<Result<Job, Error>>) -> Vec<JobId> {
         let mut ids = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter();

@@ -80,7 +80,7 @@ impl ShortCalls {
         None
     }
 
-    /// Checks that the thread makes progress, until no calls are left.
+    /// Starts another thread whenever the current one makes no progress. Ends when no calls are left.
     async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {

@@ -1,6 +1,6 @@
 //! Verifies signatures of files and texts with the given keys, in all supported formats.
 //!
-//! Invariant: a signature that is not accepted has the error code `signature.wrong`, in every format.
+//! Invariant: the error for a signature that is not accepted has the code `signature.wrong`, in every format.
 
 mod minisign;
 #[cfg_attr(not(feature = "openpgp"), path = "signed/no_openpgp.rs")]
@@ -20,7 +20,7 @@ pub(crate) enum Trusted {
     OpenPgp(openpgp::Certificates),
 }
 
-/// A signature by one of these keys. The signed content is verified later.
+/// A signature by one of the given keys. The signed content is verified later.
 pub(crate) enum Signature {
     Minisign(Key, signature::Signature),
     OpenPgp(Box<openpgp::Signature>),
@@ -46,7 +46,7 @@ impl Trusted {
         !matches!(self, Trusted::Minisign(_))
     }
 
-    /// Reads the signature file at `at`.
+    /// Reads a signature file. `text` is its content, and `at` is its path or URL.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason.
@@ -62,8 +62,8 @@ impl Trusted {
 
     /// Returns the signed content of the text `name` and the name of the key, or `None` if there is no
     /// signature. `beside` contains the path or URL of the signature file, and the content of that file. If
-    /// the text or the signature file contains both the content and its signature, the content from that file
-    /// is returned.
+    /// the text or the signature file contains both signed content and its signature, this content is
+    /// returned.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason.
@@ -96,7 +96,7 @@ impl Trusted {
 
 impl Signature {
     /// Returns the name of the key, and the algorithm of the digest that must be computed for a signed file,
-    /// if there is one.
+    /// if a digest is needed.
     pub(crate) fn description(&self) -> Signed {
         match self {
             Signature::Minisign(key, _) => Signed { by: key.to_string(), digest: Some(minisign::SIGNED) },

@@ -1,7 +1,7 @@
-//! [`Columns`]: decides which column of a table has which fact (`--columns`).
+//! [`Columns`]: decides what each column of a table stands for (`--columns`).
 //!
-//! Invariant: a column is an option of the jobs only if the user said so. A table may have a column with the
-//! name of an option by chance.
+//! Invariant: a column sets an option of the jobs only if the user named this column. A table may have a
+//! column with the name of an option by chance.
 
 use super::option_keys;
 use super::{bare, jsonl};
@@ -10,9 +10,9 @@ pub(super) const URL: &str = "url";
 pub(super) const OUT: &str = "out";
 pub(super) const SIZE: &str = "size";
 
-/// The keys, each with the names of columns (see [`form`]) that stand for it. Of the names of a key, the
-/// first one in this list that the table has is used. A column with another of these names is read like any
-/// other column.
+/// The keys, each with the names of columns (see [`form`]) that stand for it. If a table has columns with
+/// several of these names, the name that comes first in this list stands for the key. The columns with the
+/// other names are read like any other column.
 const NAMES: &[(&str, &[&str])] = &[
     (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),
@@ -27,9 +27,9 @@ pub struct Columns(Vec<(String, String)>);
 /// What a column of a table is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
-    /// The key of a JSON line. It is empty for a column that is not read.
+    /// The key of a JSON line that the column stands for. It is empty for a column that is not read.
     pub(super) key: String,
-    /// True if the column is an option of the jobs.
+    /// True if the column sets an option of the jobs.
     pub(super) is_option: bool,
 }
 
@@ -120,7 +120,7 @@ fn next_column(text: &str) -> Result<(String, Option<&str>), String> {
     }
 }
 
-/// Returns the key that a name of a column stands for.
+/// Returns the key that a name of a column stands for, if it is one of [`NAMES`].
 fn key_of(name: &str) -> Option<&'static str> {
     let form = form(name);
     NAMES.iter().find(|(_, forms)| forms.contains(&form.as_str())).map(|(key, _)| *key)

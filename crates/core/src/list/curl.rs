@@ -3,7 +3,8 @@
 //!
 //! curl sends the headers of a section with each request of the section, and gives the first name to the
 //! first URL. So a section is read as a whole. `next` ends a section. A note names the options that are
-//! ignored. An option that would change which file is downloaded, or through which servers, is a mistake.
+//! ignored. An option that is not supported is a mistake if it may change which file is downloaded, or
+//! through which servers.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -17,8 +18,8 @@ use crate::rate;
 /// it may have 600,000 of them.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text begins as such a file does: its first line is no URL, and one of its lines has the
-/// option `url`.
+/// Returns true if a text seems to be the beginning of such a file. Its first line, apart from comments and
+/// blank lines, must not be a URL, and one of its lines must have the option `url` with a URL.
 pub fn begins(beginning: &str) -> bool {
     let lines = || beginning.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let is_url = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
@@ -26,8 +27,8 @@ pub fn begins(beginning: &str) -> bool {
     lines().next().is_some_and(|first| !is_url(first)) && lines().any(has_url)
 }
 
-/// Returns the names and the values of the options in a line. A line has one option, or several options of
-/// one letter without values before it, such as `-sSo NAME`.
+/// Returns the names and the values of the options in a line. A line has one option. Options of one letter
+/// that have no value may come before it, as in `-sSo NAME`.
 fn options(line: &str) -> Vec<(String, String)> {
     let line = line.trim();
     let dashes = line.bytes().take_while(|byte| *byte == b'-').count();
@@ -42,7 +43,7 @@ fn options(line: &str) -> Vec<(String, String)> {
     (!name.is_empty()).then(|| (name.into(), value_after(after))).into_iter().collect()
 }
 
-/// Returns the options in a word of letters. Only the last one may have a value.
+/// Returns the options in a word in which each letter is an option. Only the last option may have a value.
 fn letters(text: &str) -> Vec<(String, String)> {
     let mut options = Vec::new();
     for (at, letter) in text.char_indices().take_while(|(_, letter)| !letter.is_whitespace()) {
@@ -62,7 +63,7 @@ fn value_after(rest: &str) -> String {
     value(rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
 }
 
-/// Returns a value without its quotation marks. A value without them ends at the first blank.
+/// Returns a value without its quotation marks. A value that has no quotation marks ends at the first blank.
 fn value(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         return text.split_whitespace().next().unwrap_or_default().into();
@@ -129,7 +130,7 @@ struct Section {
     mistake: Option<Error>,
 }
 
-/// Returns the jobs of a file, each with the number of the line of its URL.
+/// Returns the jobs of a configuration file, each with the number of the line of its URL.
 ///
 /// # Errors
 /// Returns `list.line` if the text is not UTF-8.
@@ -161,7 +162,7 @@ pub fn jobs(text: &[u8], addresses: &Addresses) -> Result<Vec<AtLine>, Error> {
 }
 
 impl Section {
-    /// Adds an option in the line of this number.
+    /// Adds an option that is in the line `number`.
     fn add(&mut self, number: u64, name: &str, value: String) {
         let header = |header: Result<(String, String), String>, headers: &mut Headers| {
             header.map(|(name, value)| headers.add(name, value)).map_err(bad)
@@ -204,7 +205,7 @@ impl Section {
         }
     }
 
-    /// Adds an option that is not read.
+    /// Records an option that is not read, if it needs a note or is a mistake.
     fn add_unread(&mut self, number: u64, name: &str) {
         match use_of(name) {
             Use::Silent => {}

@@ -68,8 +68,8 @@ pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Er
     }
 }
 
-/// Returns the jobs of a data resource (Data Package, version 2). Its data may be divided into several files,
-/// and only the data of a single file has the digest and the size of the resource.
+/// Returns the jobs of a data resource (Data Package, version 2). Its data may be divided into several files.
+/// The digest and the size of the resource are used only if it has a single file.
 fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<Job, Error>> {
     let named = |error: Error| Error { detail: format!("resource {number}: {}", error.detail), ..error };
     let wrong = |why: &str| Err(named(Error::new(ErrorKind::ListFile, "", why)));
@@ -90,8 +90,8 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
         if is_single {
             job.size = resource.get("bytes").and_then(Value::as_u64);
             if let Some(hash) = resource.get("hash").and_then(Value::as_str) {
-                // In the standard, a hash without an algorithm is an MD5. The length of a longer one tells
-                // its algorithm.
+                // In the standard, a hash without an algorithm is an MD5. If it has more digits than an MD5,
+                // their number tells the algorithm.
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
@@ -104,7 +104,7 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
     paths.iter().map(one).collect()
 }
 
-/// Returns the job of an entity, if the entity is a file (RO-Crate 1.1, section "Data Entities").
+/// Returns the job of an entity, if the entity is a file on the web (RO-Crate 1.1, section "Data Entities").
 fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     let keys = entity.as_object()?;
     let types = keys.get("@type")?;
@@ -115,7 +115,7 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }
     let text = |key: &str| keys.get(key).and_then(Value::as_str);
     let id = text("@id")?;
-    // A part of the crate itself is no file on the web.
+    // An identifier that begins with `#` names something within the crate, which is no file on the web.
     if id.starts_with('#') {
         return None;
     }
@@ -144,8 +144,8 @@ fn first_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns a job for an absolute URL, or for a path that is relative to the document, which is also the name
-/// of the file ([`named`]).
+/// Returns a job for an absolute URL, or for a path that is relative to the document. Such a path is also the
+/// name of the file ([`named`]).
 fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
     let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {

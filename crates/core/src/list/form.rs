@@ -1,7 +1,7 @@
 //! Recognises the form of a list by its content and its name, and reads its jobs.
 //!
-//! Invariant: a list in the form of lines is recognised as soon as its first line was read (apart from
-//! comments and blank lines), so that a pipe is read as its lines arrive.
+//! Invariant: a list in the form of lines is recognised as soon as the first line that is neither blank nor a
+//! comment was read. So a pipe is read as its lines arrive.
 
 use super::addresses::Addresses;
 use super::columns::Columns;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use url::Url;
 
-/// The form of a list is recognised by at most this many bytes at its beginning. Comments may come before the
-/// root element of a Metalink document.
+/// The form of a list is recognised by at most this many bytes at its beginning. Comments of several KiB,
+/// such as a licence, may come before the root element of a Metalink document.
 pub const BEGINNING: usize = 8 * 1024;
 
 /// The form of a list.
@@ -47,7 +47,7 @@ pub enum Stated {
     Lines,
     /// JSON lines, or an array.
     Json,
-    /// A table. Its first row shows the separator. If it does not, the separator is a comma.
+    /// A table. If its first row does not show the separator, the separator is a comma.
     Csv,
     /// A table with tabs.
     Tsv,
@@ -94,7 +94,8 @@ pub struct Facts {
     pub columns: Columns,
     /// The rules for the addresses in the list.
     pub addresses: Addresses,
-    /// The URL of a list that was fetched. Relative paths in a document begin there.
+    /// The URL of a list that was fetched. Relative paths in a data package or an RO-Crate are relative to
+    /// it, unless the user gave another base.
     pub url: Option<Url>,
     /// The number of rows of a table that were left out because they have no URL. Reading adds to it.
     pub without_url: Arc<AtomicU64>,
@@ -127,7 +128,8 @@ impl Facts {
             (_, "tsv" | "tab") => return Form::Table(separator(b'\t')),
             _ => {}
         }
-        // If the user named columns, the list is a table, unless it begins as XML or JSON does.
+        // If the user named columns, the list is a table, unless it begins as a Metalink document, a JSON
+        // array, a data package or an RO-Crate does.
         let table = table::separator(&text, &self.columns);
         let named = Some(b',').filter(|_| self.columns != Columns::default());
         match table.or(named) {
@@ -158,7 +160,7 @@ impl Form {
             Some(first) if first.starts_with('[') => {
                 text.split_once('[').is_some_and(|(_, inside)| !inside.trim().is_empty())
             }
-            // The keys of a document may follow in other lines.
+            // The keys of a document may follow in later lines.
             Some(first) if first.trim_end() == "{" => described::begins(&text),
             Some(first) => first.ends_with(['\n', '\r']),
         };

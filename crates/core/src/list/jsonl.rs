@@ -2,8 +2,8 @@
 //! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
 //! the keys with headers, and `option_keys` those with options.
 //!
-//! Invariant: a key with a text that seems to be a digest is used, is an error, or becomes a note. It is
-//! ignored without a note only if the job has a strong digest.
+//! Invariant: if the name of a key seems to mean a digest and its value is a text, the value is used, is an
+//! error, or becomes a note. It is ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys};
@@ -16,12 +16,12 @@ use crate::show::{self, HIDDEN};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Keys whose value is a digest of any algorithm. The value names the algorithm, except for the digits of a
-/// `checksum`.
+/// Keys whose value is a digest of any algorithm, or an object or an array with such digests. A text names
+/// the algorithm. Only the text of `checksum` may have digits alone. Their number tells the algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
-/// Keys whose value has several digests: an object with a key for each algorithm, as PyPI writes it, or an
-/// array.
+/// Keys whose value may have several digests. The value is an object with a key for each algorithm, as PyPI
+/// writes it, or an array. A value that is a text is a single digest.
 const SEVERAL: [&str; 3] = ["checksums", "digests", "hashes"];
 
 /// Keys for the algorithm in an object that describes one digest.
@@ -126,8 +126,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file, of which downhaul cannot use one. If there is a strong digest,
-    // no note is needed.
+    // PyPI states three digests of each file, and downhaul does not support one of the three. If there is a
+    // strong digest, no note is needed.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }
@@ -286,7 +286,7 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
         None if bare == "checksum" => {
             Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?
         }
-        // Without an algorithm, forty digits may be the hash of a commit.
+        // The value must name its algorithm, because forty digits alone may be the hash of a commit.
         None => pair(name, text)?,
     };
     Ok(Some(digest))

@@ -1,5 +1,5 @@
-//! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. The lists of wget, and those of aria2
-//! without options, have this form, without names.
+//! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. The lists of wget, and lists of aria2
+//! that have no options, have this form without names.
 
 use super::addresses::Addresses;
 use crate::error::{Error, ErrorKind};

@@ -26,7 +26,7 @@ use format::{Element, Root};
 use quick_xml::events::BytesStart;
 use xml::{Document, Token, attribute, bad};
 
-/// The highest number of files in a document. Real documents have far fewer. A longer set can be given as a
+/// The highest number of files in a document. Real documents have far fewer. More files can be given as a
 /// list of lines.
 const MOST_FILES: u64 = 50_000;
 

@@ -31,10 +31,11 @@ use crate::name::SafeName;
 use addresses::Addresses;
 use std::io;
 
-/// The number of a line, and the job or the error in this line.
+/// The number of a line, and the job or the error in this line. The number is 0 if a job or an error has no
+/// line of its own.
 pub type AtLine = (u64, Result<Job, Error>);
 
-/// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
+/// The line that conda writes before the URLs of an explicit list. Each URL has its digest in the fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
 /// Reads one line of a list. Returns `None` for blank lines, comments, `@EXPLICIT`, and lines of a lock file
@@ -122,7 +123,8 @@ mod tests {
         assert_eq!(name("http://h/a\thttps://m/a\tname"), "name");
         assert_eq!(name("http://h/a\thttps://m/a name two"), "name two");
         assert_eq!(job("http://h/a,b").urls[0].path(), "/a,b");
-        // A URL without a scheme gets https. A name that looks like a host is still a name.
+        // A URL without a scheme gets https, or http on this machine. A name that looks like a host is still
+        // a name.
         let assumed = job("example.com/a\tdata.io/x");
         assert_eq!((assumed.urls[0].as_str(), assumed.assumed_https), ("https://example.com/a", true));
         assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");

@@ -78,7 +78,7 @@ pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
 }
 
 /// Returns a job whose URLs come from a list that someone else may have written. Such a list cannot decide
-/// that files are replaced or accepted unseen, and it gets no logins of the user.
+/// that existing files are replaced, or are kept without a check. It cannot choose a login of the user.
 ///
 /// # Errors
 /// Returns `list.line` if the list requests a login.

@@ -24,7 +24,8 @@ pub(super) struct Rows<R> {
     over: bool,
 }
 
-/// The number of the line in which a row begins, and its cells. It is 0 for an error that ends the table.
+/// The number of the line in which a row begins, and the cells of the row. The number is 0 for an error that
+/// ends the table.
 pub(super) type Row = (u64, Result<Vec<String>, Error>);
 
 /// The place of the next byte.
@@ -34,8 +35,11 @@ enum Place {
     InCell,
     /// The value is the line in which the quotation begins.
     InQuotation(u64),
-    /// The last byte was a quotation mark within a quotation.
+    /// The last byte was a quotation mark within a quotation. The value is the line in which the quotation
+    /// begins.
     AfterMark(u64),
+    /// The quotation of the cell has ended, and at least one further byte was read.
+    AfterQuotation,
 }
 
 /// A row that is being read.
@@ -113,15 +117,15 @@ impl<R: BufRead> Rows<R> {
                 cells.cell.clear();
                 Place::InQuotation(self.line)
             }
-            (Place::CellBegins | Place::InCell | Place::AfterMark(_), byte) if byte == self.separator => {
+            (place, byte) if byte == self.separator && !matches!(place, Place::InQuotation(_)) => {
                 cells.end_cell();
                 Place::CellBegins
             }
-            (Place::AfterMark(begun), byte) => {
+            (Place::AfterMark(_) | Place::AfterQuotation, byte) => {
                 if !byte.is_ascii_whitespace() {
                     cells.mistake = Some("text follows the end of a quotation");
                 }
-                Place::AfterMark(begun)
+                Place::AfterQuotation
             }
             (place, byte) => {
                 cells.cell.push(byte);
@@ -223,6 +227,9 @@ mod tests {
         for mark in [b"".as_slice(), b" ", MARK, b" \xef\xbb\xbf\xef\xbb\xbf "] {
             assert_eq!(cells(mark), Some(vec!["a,b".into(), "c".into()]), "{mark:?}");
         }
+        let after = b"\"a\" \"b\",c\nd,e\n";
+        let (_, row) = Rows::new(&after[..], b',').next().expect("a row");
+        assert!(row.is_err(), "a second quotation in a cell is a mistake: {row:?}");
         for part in [b"\xef\xbb".as_slice(), b"\xbf", b"\xef\xef\xbb\xbf"] {
             assert_eq!(cells(part), None, "{part:?}");
         }

@@ -45,8 +45,8 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
         let has_url = columns.of(&row).0.iter().any(|column| column.key == URL);
         (has_url && row.iter().all(|cell| is_name(cell))).then_some((row.len(), *separator))
     };
-    // The separator that gives the most cells is used. If the row has only one cell, every separator gives
-    // the same result.
+    // The separator that gives the most cells is used. Of several that give equally many, the last one in the
+    // list is used. So a comma in the only column of a table does not separate cells.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
@@ -79,7 +79,7 @@ impl Header {
     /// Reads the names of the columns.
     ///
     /// # Errors
-    /// Returns which column is lacking or is there twice, in words for the user.
+    /// Returns what is wrong with the names, in words for the user.
     pub fn read(names: &[String], facts: &Facts) -> Result<Header, String> {
         if !names.iter().all(|name| is_name(name)) {
             return Err("the first row of a table must have the names of its columns".into());
@@ -125,7 +125,8 @@ impl Header {
         Some(jsonl::job_with(keys, options, &self.addresses))
     }
 
-    /// Returns the jobs of a row, one for each of its URLs. A row without content has none.
+    /// Returns the jobs of a row, one for each of its URLs. Comments, rows without a URL, and rows of a lock
+    /// file about a job that failed have none.
     fn jobs(&self, row: &[String]) -> Result<Vec<Result<Job, Error>>, Error> {
         if is_comment(row) || row.iter().all(String::is_empty) {
             return Ok(Vec::new());
@@ -140,7 +141,7 @@ impl Header {
         let cells = || self.columns.iter().zip(row).filter(|(column, _)| !column.key.is_empty());
         let url = cells().find(|(column, _)| column.key == URL).map_or("", |(_, cell)| cell);
         if url.is_empty() {
-            // In reports, the files of such a row do not exist (yet).
+            // In some reports, a row without a URL is about files that do not exist yet.
             self.without_url.fetch_add(1, Ordering::Relaxed);
             return Ok(Vec::new());
         }
@@ -421,7 +422,7 @@ mod tests {
         let facts = |text| Facts { columns: Columns::read(text).expect("columns"), ..Facts::default() };
         let error = Table::new("a,url\n1,2".as_bytes(), b',', &facts("url=c")).err().expect("no column");
         assert!(error.to_string().contains("no column `c`. The columns are: a, url"), "{error}");
-        // Of two digests, one would be lost.
+        // Two columns may not stand for the same key, because one of the two digests would be lost.
         let error = Table::new("url,MD5,md5 (hex),x\n".as_bytes(), b',', &Facts::default());
         assert!(error.is_ok(), "they have different keys");
         let error = Table::new("url,md5,MD5 \n".as_bytes(), b',', &facts("md5=MD5"));

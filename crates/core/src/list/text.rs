@@ -73,7 +73,7 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-/// Returns the lines of a text, without their ends.
+/// The lines of a text, without their ends.
 ///
 /// A line longer than [`LONGEST_LINE`] is skipped, and an error of the kind `InvalidData` is returned for it.
 /// Any other error ends the text.
@@ -211,7 +211,7 @@ fn add_unit(high: &mut Option<u16>, unit: u16, into: &mut Vec<u8>) {
     }
 }
 
-/// A text that ends too early.
+/// A reader that fails as if its text ended too early.
 #[cfg(test)]
 pub(super) struct Cut;
 

@@ -55,8 +55,9 @@ pub(super) fn for_windows(component: &str) -> String {
     fitted(if is_device(&name) { format!("{INSTEAD}{name}") } else { name }, component)
 }
 
-/// Returns why Windows does not accept a component, or gives it another meaning, as part of a sentence. For a
-/// component of at most [`LONGEST`] bytes, returns `None` exactly if [`for_windows`] does not change it.
+/// Returns the reason why Windows does not accept a component, or why Windows gives the component another
+/// meaning. The reason is part of a sentence. For a component of at most [`LONGEST`] bytes, returns `None`
+/// exactly if [`for_windows`] does not change it.
 pub(super) fn refused_by_windows(component: &str) -> Option<String> {
     if let Some(c) = component.chars().find(|c| NOT_ON_WINDOWS.contains(c)) {
         return Some(format!("Windows does not allow `{c}` in a name"));

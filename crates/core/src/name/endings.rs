@@ -1,8 +1,8 @@
 //! Finds the extension of a name. Numbers are put before the extension (`x (1).nii.gz`), and long names are
 //! cut before it.
 
-/// The longest extension in bytes. Longer text after a dot is not an extension. `.appimage.zsync` has 15
-/// bytes.
+/// The longest extension in bytes, with its dots. Longer text after a dot is not an extension. A long one is
+/// `.bedgraph.lzma.minisig`, which has 22 bytes.
 const LONGEST: usize = 24;
 
 /// Endings of compressed files. If an ending of [`COMPRESSED`] comes before one of these, both together are
@@ -38,7 +38,7 @@ pub(crate) fn split_extension(file: &str) -> (&str, &str) {
     }
 }
 
-/// Splits a name at its last dot, if an extension may follow it.
+/// Splits a name at its last dot, if the text after the dot may be an extension.
 fn split_last(file: &str) -> Option<(&str, &str)> {
     let (stem, last) = file.rsplit_once('.')?;
     let extension = 1..LONGEST;

@@ -36,8 +36,8 @@ pub enum NameSource {
     Auto,
     /// The name comes from the URL that was given. The server cannot change it.
     Url,
-    /// The name comes from the server's Content-Disposition, or else from the URL of the response. If both
-    /// have no name, it is `index.html`.
+    /// The name comes from the server's Content-Disposition, or else from the URL of the response. If neither
+    /// of them has a name, the name is `index.html`.
     Server,
 }
 
@@ -84,7 +84,8 @@ impl Naming {
     }
 
     /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
-    /// the template makes of it.
+    /// the template makes of it. Otherwise, the template is only tried, because the name of the file is not
+    /// certain yet.
     ///
     /// # Errors
     /// Returns `name.unsafe` if the job lacks something that the template needs.

@@ -169,7 +169,7 @@ impl Field {
             ("column", Some(index)) => {
                 key(index).map(Field::Column).ok_or_else(|| "`column[]` has no name".into())
             }
-            (_, Some(_)) => Err(format!("`{name}` has no parts; only path, query and column have")),
+            (_, Some(_)) => Err(format!("`{name}` has no parts; only path, query and column have parts")),
             ("", None) => Err("a field has no name".into()),
             ("scheme", None) => Ok(Field::Scheme),
             ("host", None) => Ok(Field::Host),

@@ -279,7 +279,7 @@ proptest! {
             if front { format!("{end}{padding}") } else { format!("{padding}{end}") }
         };
         let (one, other) = (long(&one), long(&other));
-        // Two names that differ only in dots at the beginning can have the same safe form.
+        // Two names that differ only in dots at the beginning are not compared.
         let distinct = one.trim_start_matches('.') != other.trim_start_matches('.');
         prop_assert!(!distinct || server(&one) != server(&other));
     }

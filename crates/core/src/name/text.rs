@@ -22,7 +22,8 @@ pub(crate) fn unescaped(text: &str) -> String {
 }
 
 /// Returns bytes as text. They are read as UTF-8 if they are valid UTF-8. Otherwise their encoding is
-/// guessed, as browsers guess it for old pages. The country of the host in `url` is used as a hint.
+/// guessed, as browsers guess it for old pages. The last label of the host in `url` is used as a hint,
+/// because it may be the code of a country.
 pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_string();

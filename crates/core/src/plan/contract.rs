@@ -23,7 +23,7 @@ pub type WorkerId = u32;
 pub enum Action {
     /// Check if the wanted name is free, before any byte is requested. The answer is `Looked`.
     Look {
-        /// The facts about the server's file, if `Ask` requested them to compare the existing file with it.
+        /// The facts about the server's file, if an `Ask` requested them.
         remote: Option<Box<Remote>>,
     },
     /// Start a worker that requests only the facts about the file from a source, and no bytes. The answer is
@@ -74,14 +74,14 @@ pub enum Action {
     Accept {
         /// The worker.
         worker: WorkerId,
-        /// Bytes to leave out at the beginning of the body.
+        /// The number of bytes to leave out at the beginning of the body.
         skip: u64,
         /// The offset in the file of the first byte that is written.
         at: u64,
         /// The end of the worker's segment, if known. Bytes beyond it are not written.
         end: Option<u64>,
     },
-    /// End the worker's segment here. Another worker fetches the rest.
+    /// End the worker's segment at `end`. The worker writes no more bytes beyond this offset.
     Cut {
         /// The worker.
         worker: WorkerId,
@@ -147,11 +147,11 @@ pub enum Input {
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
-    /// The result of `Place`, with the partial file that was found.
+    /// The result of `Place`, and the content of the partial file, if it may be kept.
     Placed(Result<Place, Error>, Option<Leftover>),
     /// The result of `Begin`.
     Begun(Result<(), Error>),
-    /// A worker has received a response, and waits until the response is accepted.
+    /// A worker has received a response, and waits for `Accept` or `Drop`.
     Opened {
         /// The worker.
         worker: WorkerId,
@@ -299,7 +299,7 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// The file was not downloaded, because it is not needed ([`Kept`]).
+    /// The file was not downloaded, because that was not necessary ([`Kept`]).
     Skipped,
     /// The file was left to another run that is working on it.
     Left,
@@ -323,11 +323,11 @@ pub struct Rules {
     pub origins: Vec<Origin>,
     /// True if the plan checks the path before any request.
     pub look_first: bool,
-    /// The number of retries after failures.
+    /// The number of retries after failures. Progress makes all of them available again.
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if the request must not be sent to another source, unless the first one did nothing with it.
+    /// True if the request must not be sent to another source, unless the first source did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -338,7 +338,7 @@ pub struct Rules {
     pub max_time: Option<Duration>,
     /// The required verification.
     pub verify: Verify,
-    /// True if the file is recorded in a lock file. A lock file needs a digest.
+    /// True if a lock file gets a line about the file. The line needs a digest.
     pub record: bool,
     /// Digests that the file must have. The plan adds the digests that the server states.
     pub expected: Vec<Expected>,
@@ -362,7 +362,7 @@ pub struct Sizes {
     /// The smallest wanted length of a segment. If the window is kept in memory, many connections may have
     /// shorter segments.
     pub segment_least: u64,
-    /// A segment is usually split only if this many bytes are taken from it.
+    /// A segment is usually split only if at least this many bytes are taken from it.
     pub split_least: u64,
     /// Files below this size are fetched over one connection at a time.
     pub single_below: u64,

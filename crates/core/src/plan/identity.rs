@@ -4,9 +4,9 @@
 //! keeps a partial file to adopt, and the number of times that the file changed.
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
-//! digest shows if they belong to this version. Bytes of another tool are joined if the end of its file is
-//! equal to the server's bytes. A journal identifies the version for a later run only if ranges of the file
-//! can be requested.
+//! digest can show whether they belong to this version. Bytes of another tool are joined if the end of its
+//! file is equal to the server's bytes. A journal identifies the version for a later run only if ranges of
+//! the file can be requested.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -46,7 +46,8 @@ pub(super) struct Joining<'p> {
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
     /// The first accepted response of this run. If the file started again, this is the response with which it
-    /// started again.
+    /// started again. If the download continues from an earlier run, the facts in the journal take the place
+    /// of the first response.
     first: Option<FirstResponse>,
     /// The response with which the file began before it started again, if its size is still useful for
     /// comparison.
@@ -59,7 +60,7 @@ pub(super) struct Identity {
     changes: u32,
     /// True if bytes were joined without a validator. Only a digest can then show if they belong together.
     joined_unproven: bool,
-    /// Header lines of the last response that could not be read. The event `started` reports those of the
+    /// Header lines that could not be read in the last response. The event `started` reports the lines of the
     /// first accepted response.
     unread: Vec<String>,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
@@ -93,8 +94,9 @@ impl Identity {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
 
-    /// Returns true if further bytes may be joined to the written ones, because a validator or a digest will
-    /// show if all these bytes belong together. `digest_tells` is true if a digest will show this.
+    /// Returns true if further bytes may be joined to the written ones. This requires that ranges of the file
+    /// can be requested, that the file did not change too often, and that a validator or a digest will show
+    /// if all these bytes belong together. `digest_tells` is true if a digest will show this.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
             let shown = file.start.validator != Validator::Unknown || digest_tells;
@@ -112,8 +114,8 @@ impl Identity {
         self.changes += 1;
     }
 
-    /// Returns the messages of the first response of this run that was accepted since the file last started,
-    /// if they are kept.
+    /// Returns the transcript of the first response of this run that was accepted since the file last
+    /// started, if transcripts are kept.
     pub(super) fn transcript(&self) -> Option<Arc<Transcript>> {
         self.remote.as_ref()?.transcript.clone()
     }
@@ -176,15 +178,16 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets the known facts about the file, because the file starts again. An unfinished file of another
-    /// tool is still compared later.
+    /// Forgets the known facts about the file, because the file starts again. Later responses are still
+    /// compared with the first one. An unfinished file of another tool is still compared with the server's
+    /// file.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
         self.joined_unproven = false;
     }
 
-    /// Checks that a response is of the same kind as the first one.
+    /// Checks that a response can be a version of the same file as the first response.
     ///
     /// # Errors
     /// Returns `remote.other` if the response is not a version of the file.
@@ -210,10 +213,10 @@ impl Identity {
         }
     }
 
-    /// Validates a response with the whole file to a request for a range. The response must not be a web
+    /// Validates a response with the whole file, if a range was requested. The response must not be a web
     /// page, must not be shorter than the `present` bytes on the disk, and must not belong to another version
-    /// of the file. After an error, the whole file is requested. The response to that request shows the new
-    /// state of the file.
+    /// of the file. If the job fails with this error, its next request is for the whole file. The response to
+    /// that request shows the new state of the file.
     ///
     /// # Errors
     /// Returns `remote.changed` if the response is not valid.

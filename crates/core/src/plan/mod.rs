@@ -91,7 +91,7 @@ pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
 };
 
-// A reader of ranges compares its responses by the same rules as a plan.
+// The reader of ranges in the engine (`range_reader.rs`) validates its responses by the same rules as a plan.
 #[doc(hidden)]
 pub use validate::{Segment, range as validate_range, start_of};
 
@@ -345,8 +345,8 @@ impl Plan {
         Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the messages of the first response of this run that was accepted since the file last started,
-    /// if they are kept.
+    /// Returns the transcript of the first response of this run that was accepted since the file last
+    /// started, if transcripts are kept.
     pub fn transcript(&self) -> Option<Arc<Transcript>> {
         self.identity.transcript()
     }
@@ -370,7 +370,8 @@ impl Plan {
     }
 
     /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from that URL,
-    /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
+    /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets, or
+    /// if another source sent the written bytes.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
         let same = self.sources.origin(source)?.may_resume(start.origin?);
@@ -429,7 +430,7 @@ impl Plan {
         self.state == State::Transferring && self.paused.is_none() && self.transfer.takes_more(terms)
     }
 
-    /// Returns the number of valid bytes on the disk, including bytes that are still being read back.
+    /// Returns the number of bytes on the disk that are valid or are still being read back.
     pub fn bytes(&self) -> u64 {
         self.transfer.present()
     }
@@ -500,8 +501,8 @@ impl Plan {
         self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)
     }
 
-    /// Waits before the file that another run is working on is looked at again. Only the first wait is
-    /// reported.
+    /// Waits because another run is working on the file. After the wait, the job looks at the file again.
+    /// Only the first wait is reported.
     fn wait_for_lock(&mut self, now: Duration, error: &Error, wait: Duration) {
         if !self.was_locked {
             self.was_locked = true;

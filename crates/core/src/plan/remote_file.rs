@@ -29,7 +29,7 @@ pub(super) struct RemoteFile {
     pub(super) announced: bool,
     /// The URL that sent the first accepted response of this run since the file last started.
     pub(super) answered: Option<Url>,
-    /// The messages of that response, if they are kept.
+    /// The transcript of that response, if transcripts are kept.
     pub(super) transcript: Option<Arc<Transcript>>,
 }
 

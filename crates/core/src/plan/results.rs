@@ -45,8 +45,9 @@ impl Plan {
         }
     }
 
-    /// Requests that the next chunk is read back. If the job is transferring, every byte is written and every
-    /// chunk is verified, requests the digests of the whole file instead, and returns true.
+    /// Requests that the next chunk is read back, if one can be verified. Returns true if the digests of the
+    /// whole file are requested instead. That is done if the job is transferring, every byte is written, and
+    /// every chunk is verified.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
         // Bytes of an earlier run are verified as soon as they have matched the journal.
@@ -65,7 +66,8 @@ impl Plan {
         true
     }
 
-    /// Continues after a chunk was read back. `good` is true if its digest matched.
+    /// Continues after a chunk was read back. `good` is true if its digest matched, or the error if the chunk
+    /// could not be read.
     pub(super) fn chunk_verified(&mut self, now: Duration, chunk: Range<u64>, good: Result<bool, Error>) {
         if !self.verification.chunk_read(&chunk, good == Ok(true)) {
             return;
@@ -144,7 +146,8 @@ impl Plan {
     }
 
     /// Decides what follows a wrong digest of the whole file. If bytes of several mirrors may be mixed, some
-    /// of the bytes are fetched again from other mirrors, until all were suspected.
+    /// of the bytes are fetched again from other mirrors, until each mirror that sent bytes was suspected
+    /// once.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,

@@ -23,8 +23,8 @@ const SLOW: f64 = 8.0;
 /// The reason why a source is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
-    /// The source failed too often, is much slower than another one, or has another file. It is used again
-    /// after a failure of the job, or if no other source is left.
+    /// The source failed too often, is much slower than another one, refuses the file, or seems to have
+    /// another file. It is used again after a failure of the job, or if no other source is left.
     Dropped,
     /// The source sent wrong bytes.
     SentWrongBytes,

@@ -72,7 +72,7 @@ fn steps_within(plan: &mut Plan, now: Duration, room: Allowance) -> Vec<Action> 
     panic!("the plan returns no wait: {plan:?}");
 }
 
-/// Returns a plan whose first worker has written `bytes` of 100,000.
+/// Returns a plan whose first worker has written `bytes` of 100,000 bytes.
 fn half_done(etag: &str, bytes: u64) -> Plan {
     half_done_with(rules(), etag, bytes)
 }

@@ -3,7 +3,7 @@
 /// The longest head of such an answer, in bytes. Without a limit, a proxy could fill the memory.
 pub const HEAD_MOST: usize = 64 * 1024;
 
-/// The highest number of characters of a reason that are kept. It is shown in one line.
+/// The highest number of characters of a reason that are kept. The reason is shown in one line.
 const REASON_MOST: usize = 200;
 
 /// The answer of a proxy.
@@ -24,7 +24,7 @@ impl Answer {
     }
 }
 
-/// Reads a head. The empty line at its end is included.
+/// Reads the head of an answer. `head` includes the empty line at its end.
 ///
 /// # Errors
 /// Returns what is wrong with the head, in words for the user.

@@ -30,8 +30,8 @@ pub(crate) struct InOrder {
 }
 
 struct State {
-    /// The output, or `None` once all bytes were written. A pipe is then closed, so that its reader receives
-    /// the end.
+    /// The output, or `None` once all bytes were written. A pipe is then closed, so that its reader learns
+    /// that no more bytes follow.
     out: Option<Box<dyn JobWriter>>,
     generation: Generation,
     /// The number of bytes that were written, without those of a buffer whose write failed.
@@ -59,7 +59,8 @@ impl InOrder {
     /// Opens a path that is not a regular file. Waits until a pipe has a reader, or until the run is over.
     ///
     /// # Errors
-    /// Returns `file.is_device` for a block device, and otherwise the error of the system.
+    /// Returns `file.is_device` for a block device, `output.closed` if the run is over before a pipe has a
+    /// reader, and otherwise the error of the system.
     pub(crate) fn open(path: &Path, is_over: impl Fn() -> bool) -> Result<Self, Error> {
         let name = path.to_string_lossy().into_owned();
         let fail = |e: io::Error| super::failure(&e, path);
@@ -255,7 +256,7 @@ impl Part for InOrder {
             let why = format!("{left} of {} bytes were written", how.size);
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
-        // Dropping the output closes a pipe, so that its reader receives the end.
+        // Dropping the output closes a pipe, so that its reader learns that no more bytes follow.
         self.state().out.take().map_or(Ok(()), |mut out| out.finish()).map_err(|e| self.failure(&e))
     }
 

@@ -1,10 +1,10 @@
 //! Defines the interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one
 //! unfinished file.
 //!
-//! The calls may block. Except for a few short ones, the engine makes them on blocking threads, and not on
-//! the threads for the network. Only the threads for small files do both. Tars and WARCs (`containers/`) and
-//! the simulated disk of the testkit implement these traits too. Standard output and pipes (`in_order.rs`)
-//! implement [`Part`].
+//! The calls may block. The engine makes them on blocking threads, and not on the threads for the network.
+//! There are two exceptions: a few short calls, and all calls of the threads for small files, which use both
+//! the network and the disk. Tars and WARCs (`containers/`) and the simulated disk of the testkit implement
+//! these traits too. Standard output and pipes (`in_order.rs`) implement [`Part`].
 //!
 //! Invariant: a final name appears only through [`Part::publish`], [`Disk::save`] and [`Disk::duplicate`].
 //! Until then, an older file of that name is unchanged.
@@ -23,7 +23,7 @@ mod platform;
 
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
-// The program renames files of its own.
+// The program calls this function to rename its own files.
 #[doc(hidden)]
 pub use platform::patiently;
 
@@ -108,13 +108,13 @@ pub trait Disk: Send + std::marker::Sync {
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Saves a complete small file under its final name, which must be free. Returns false if that is not
-    /// possible. Then there is no new file, though its folder may have been made, and [`Disk::open_part`]
-    /// finds the reason.
+    /// possible. Then there is no new file, though its folder may have been made. The caller then uses
+    /// [`Disk::open_part`], which returns the error if there is one.
     fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
         save_as_part(self, target, identity, data, how)
     }
 
-    /// Makes a file from another one that has the same bytes, under its final name.
+    /// Makes the file `target` from an existing file that has the same bytes.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -193,7 +193,8 @@ pub struct Opening<'a> {
     pub resume: Resume,
     /// The identity of the job.
     pub identity: &'a Identity,
-    /// True if the target had no files when the folder was read. An empty partial file is then not examined.
+    /// True if there was neither the target nor a partial file of it when the folder was read. An empty
+    /// partial file is then not examined.
     pub fresh: bool,
     /// True if the file gets no journal. Then nothing shows that downhaul made the partial file.
     pub small: bool,
@@ -213,8 +214,9 @@ pub struct Publishing {
     /// it.
     pub accepts_same: bool,
     /// True if an existing file is replaced only by a file that continues it. Such a file has all bytes of
-    /// the existing file, or all bytes that its control file marks as complete. Otherwise publishing fails,
-    /// usually with `resume.damaged`.
+    /// the existing file. If another tool left a control file beside the existing file, only the bytes that
+    /// the control file marks as complete are compared. Publishing a file that does not continue the existing
+    /// one fails, usually with `resume.damaged`.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,
@@ -224,7 +226,7 @@ pub struct Publishing {
     pub attach: Option<Attach>,
     /// What a lock file says about the file, without its name and path, if the disk stores that.
     pub about: Option<Box<Entry>>,
-    /// The messages by which the file was received, if they are kept.
+    /// The requests and responses by which the file was received, if they are kept.
     pub transcript: Option<Arc<Transcript>>,
 }
 
@@ -279,16 +281,17 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
     /// that were written before are not changed. Returns true if all of `data` was written and none of it had
-    /// been written before. An output in order always returns true. `end` is the end of the writer's segment.
-    /// Bytes beyond it are not written to a file. The value 0 means that the writer was dropped and must not
-    /// write any more.
+    /// been written before. An output that is written in order always returns true. `end` is the end of the
+    /// writer's segment. Bytes beyond it are not written to a file. The value 0 means that the writer was
+    /// dropped and must not write any more.
     ///
     /// # Errors
-    /// Returns `disk.failed` (`output.started` for output in order) if the writer was dropped, or if the file
-    /// has started again or has its final name. An output in order also returns `output.started` after a
-    /// write that failed, and `output.closed` or `output.binary`. Returns `resume.damaged` if the bytes
-    /// differ from those at the end of an adopted file. Otherwise returns the error of the system. Any part
-    /// of `data` may have been written then.
+    /// Returns `disk.failed` if the writer was dropped, or if the file was started again or has its final
+    /// name. An output that is written in order returns `output.started` in these cases, and also after a
+    /// write that failed. It returns `output.closed` if its reader is gone, and `output.binary` if binary
+    /// data would be written to a terminal. Returns `resume.damaged` if the bytes differ from those at the
+    /// end of an adopted file. Otherwise returns the error of the system. Any part of `data` may have been
+    /// written then.
     fn write_at(
         &self,
         generation: Generation,
@@ -300,14 +303,14 @@ pub trait Part: Send + std::marker::Sync {
     /// Adds entries to the journal, if there is one.
     ///
     /// # Errors
-    /// Returns an error if the file has started again or has its final name, or the error of the system.
+    /// Returns an error if the file was started again or has its final name, or the error of the system.
     fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error>;
 
     /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot
     /// be taken back.
     ///
     /// # Errors
-    /// Returns an error if the file has started again or has its final name.
+    /// Returns an error if the file was started again or has its final name.
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error>;
 
     /// Replaces the journal in one step.
@@ -337,10 +340,10 @@ pub trait Part: Send + std::marker::Sync {
     /// Gives the file its final name, in one step.
     ///
     /// # Errors
-    /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` if it is not
-    /// continued ([`Publishing::continues`]), `disk.failed` if another program changed the partial file,
-    /// `output.started` if an output in order has other than [`Publishing::size`] bytes, or an error of the
-    /// system.
+    /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` if the new file does
+    /// not continue the existing one ([`Publishing::continues`]), and `disk.failed` if another program
+    /// changed the partial file. An output that is written in order returns `output.started` if the number of
+    /// its bytes is not [`Publishing::size`]. Otherwise returns the error of the system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes the file and its journal, as far as possible.
@@ -369,7 +372,7 @@ impl Read for ReadBack {
     }
 }
 
-/// An object at a path that is not a regular file.
+/// The kinds of objects that can be at a path instead of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoFile {
     /// A folder.

@@ -18,7 +18,8 @@ use winapi_util::file::{Information, information};
 const IN_USE: [i32; 3] = [5, 32, 33];
 
 /// A program that looks at new files (a virus scanner, an indexer) may have a file open for a moment. The
-/// pauses before further attempts are 1, 2, 4, ... milliseconds, so this many take a second.
+/// pauses before further attempts are 1, 2, 4, ... milliseconds. With this many attempts, the pauses take
+/// about a second together.
 const ATTEMPTS: u32 = 11;
 
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: a link itself is opened, and not its target.
@@ -32,7 +33,8 @@ pub(super) fn refused(path: &Path) -> Option<String> {
     refused_by_windows(&path.to_string_lossy())
 }
 
-/// Calls a function again while another program has a file open for a moment.
+/// Calls a function. If it fails because another program has a file open, calls it again after a pause, up to
+/// `ATTEMPTS` times in total.
 pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let is_in_use = |e: &io::Error| e.raw_os_error().is_some_and(|code| IN_USE.contains(&code));
     for attempt in 0..ATTEMPTS - 1 {
@@ -95,7 +97,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Returns true if a path may lead to a disk, which may contain a file system. Of the paths that begin with
-/// `\\.\`, only pipes and `NUL` certainly do not.
+/// `\\.\`, only those of pipes and of `NUL` certainly lead to no disk.
 pub(super) fn is_block_device(path: &Path) -> bool {
     let path = path.to_string_lossy().to_lowercase();
     path.strip_prefix(r"\\.\").is_some_and(|name| name != "nul" && !name.starts_with(r"pipe\"))
@@ -141,7 +143,8 @@ pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
 
 /// Returns true if the path leads to this open file.
 pub(super) fn is_at(ours: &File, _meta: &Metadata, path: &Path) -> io::Result<bool> {
-    // No access is needed to read the number of a file, so a lock of another program does not matter.
+    // The numbers that identify a file can be read without any access right, so this works even if another
+    // program has locked the file.
     let mut options = OpenOptions::new();
     let there = match options.access_mode(0).custom_flags(OPEN_LINK | OPEN_FOLDER).open(path) {
         Ok(there) => information(&there)?,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an existing file counts as the wanted one only because of a given digest or signature, a record
 //! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is
-//! kept in any case, unless it does not match a given digest or signature.
+//! kept, unless it does not match a given digest or signature.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -23,7 +23,8 @@ use std::time::SystemTime;
 
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
-    /// to a request must decide.
+    /// to a request must decide. With [`Resume::Adopt`], the existing file is continued. It is replaced when
+    /// the new file is complete.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -57,7 +58,6 @@ impl Places {
             None => {}
         }
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
-            // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, &there, wanted)?,
             (_, IfExists::Overwrite | IfExists::Rename) => None,
@@ -162,10 +162,10 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if it matches a given digest or if the server's file is the same. Returns
-    /// `None` if the file must be fetched, because the existing file is different, or because nothing shows
-    /// that both are the same. An equal size alone is not enough. Without a response, the server may have to
-    /// be asked.
+    /// Keeps the existing file if it matches a given digest or signature, or if the server's file is the
+    /// same. Returns `None` if the file must be fetched, because the existing file is different, or because
+    /// nothing shows that both are the same. An equal size alone is not enough. Without a response, the
+    /// server may have to be asked.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
@@ -203,7 +203,7 @@ impl Places {
             _ => None,
         };
         // The request contained the recorded validator. A server that ignores conditions states the same
-        // validator again.
+        // validator again if its file is the same.
         let same_version = match there.file.recognise(&wanted.identity.origins) {
             identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
                 Some(record.validator == remote.validator)
@@ -218,18 +218,19 @@ impl Places {
         let same =
             same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));
         self.is_no_page(path, wanted)?;
-        Ok(match self.verify(path, wanted, &remote.digests) {
-            Ok(verified) if same || verified.is_some() => {
-                up_to_date(verified.map(|verified| verified.digests).unwrap_or_default())
-            }
-            _ => None,
-        })
+        let verified = match self.verify(path, wanted, &remote.digests) {
+            Err(error) if is_other_content(error.kind) => return Ok(None),
+            other => other?,
+        };
+        let is_kept = same || verified.is_some();
+        let digests = verified.map(|verified| verified.digests).unwrap_or_default();
+        Ok(up_to_date(digests).filter(|_| is_kept))
     }
 
-    /// Returns why a file stays that was downloaded on the day of its record.
+    /// Returns the reason for keeping a file that was downloaded on the day of its record.
     fn as_downloaded(&self, record: &identity::Record) -> String {
         let day = record.day();
-        // A file in a container is not replaced, so there is no such option for it.
+        // A file in a container is not replaced, so `--if-exists update` is not advised for it.
         let advice = if self.disk.stores_entries() { "" } else { " (--if-exists update asks the server)" };
         format!("already exists, as downloaded on {day}{advice}")
     }
@@ -249,7 +250,7 @@ impl Places {
                 "the files of several URLs may have this name, and nothing shows which of them this file is",
             );
         }
-        // Two visitors often get different files of one size.
+        // Two visitors often get different files of the same size.
         let identity::Recognised::SignedDifferently(record) = self.known(there, wanted.identity) else {
             return None;
         };
@@ -284,11 +285,13 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if its digests match. If they do not match, returns `None`: the wrong chunks
-    /// are fetched again, or the whole file if there are no chunk hashes.
+    /// Keeps the existing file if its digests and its signature match. Returns `None` if they do not match,
+    /// if the file cannot be read, or if only chunk hashes are known. The wrong chunks are then fetched
+    /// again, or the whole file if there are no chunk hashes.
     ///
     /// # Errors
-    /// Returns `digest.missing` if neither a digest nor chunk hashes are known.
+    /// Returns `digest.missing` if there are no chunk hashes, and no digest is known or nothing is verified
+    /// in this run.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
@@ -373,7 +376,7 @@ fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
     stays_verified(path, there, reason, Vec::new())
 }
 
-/// Keeps a file of which these digests are known.
+/// Keeps a file. `digests` are those of its digests that are known.
 fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
     let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
     Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })

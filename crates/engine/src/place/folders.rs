@@ -57,8 +57,8 @@ impl Folders {
         Folders { disk, numbers, hasher: RandomState::new(), seen, occupied }
     }
 
-    /// Returns true if it is known that neither a path nor its partial file existed. This reads nothing from
-    /// the disk.
+    /// Returns true if it is known that there was neither a file nor a partial file at this path when its
+    /// folder was read, and that no other run uses the path. This reads nothing from the disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let occupied = self.occupied();
         if !occupied.is_empty() && occupied.contains(&self.hasher.hash_one(path)) {
@@ -123,8 +123,8 @@ impl Folders {
         if let Some(seen) = self.seen().get(folder.as_os_str()) {
             return seen.clone();
         }
-        // The lock is not held while the disk is read, because other threads that use it must not wait for
-        // the disk.
+        // The lock is not held while the disk is read, because other threads that use the lock must not wait
+        // for the disk.
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {

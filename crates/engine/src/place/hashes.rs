@@ -1,9 +1,10 @@
 //! Keeps a number for each of very many hashes, in little more memory than the hashes and numbers take.
 //!
-//! Invariant: the entries of a shard are sorted by hash, and no hash has two entries.
+//! Invariant: the entries of a shard are sorted by hash, and no hash has two entries. In this file, a shard
+//! is one of the vectors among which the entries are divided.
 
 /// The number of shards, a power of two. On average, a new entry moves half of the entries of its shard. With
-/// ten million entries, these are 20 KiB, which takes less than a microsecond.
+/// ten million entries, this half has 20 KiB, and moving it takes less than a microsecond.
 const SHARDS: usize = 4096;
 
 /// When a shard is full, it grows by this fraction (1/8). A hash map doubles instead, and needs the old and
@@ -78,7 +79,7 @@ mod tests {
         fn the_hashes_behave_like_a_hash_map(changes in prop::collection::vec((0..20_u64, 0..4_u64, any::<u64>()), 0..200)) {
             let (mut hashes, mut expected) = (Hashes::default(), HashMap::new());
             for (high, low, number) in changes {
-                // Most of these hashes share few shards. One of five is removed.
+                // All of these hashes are in four shards. About one of five changes removes a hash.
                 let hash = high << 60 | high << 20 | low;
                 if number % 5 == 0 {
                     hashes.remove(hash);

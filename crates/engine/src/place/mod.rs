@@ -3,9 +3,9 @@
 //!
 //! The name from a list or URL is reserved when the job is queued, in the order of the input ([`taken`]). If
 //! the server gives another name, that name is chosen when the response arrives ([`Places::choose`]). If
-//! several files have the same name, each path belongs to one URL, in this run and in later ones
-//! ([`Settings::releases_names`] has the exception). [`existing`] decides if an existing file is the wanted
-//! one.
+//! several files have the same name, each path belongs to one URL, in this run and in later ones. With
+//! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
+//! existing file is the wanted one.
 //!
 //! Invariant: the content of existing files is not changed here. If a file is complete, what a killed run
 //! left of it is deleted ([`Disk::tidy`]).
@@ -34,7 +34,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, ReservedPaths, numbered};
 
-/// The number of a signed file that one job of the run downloads, and of one that several jobs download.
+/// The numbers in `Places::signed`: `ONE` for a file that one job of the run downloads, and `SEVERAL` for a
+/// file that several jobs download.
 const ONE: u64 = 1;
 const SEVERAL: u64 = 2;
 
@@ -119,7 +120,8 @@ impl Places {
         path.is_none_or(|path| self.folders.has_read(&path) && !self.folders.is_free(&path, identity))
     }
 
-    /// Returns true if there was no file and no partial file at this path when its folder was read.
+    /// Returns true if it is known that there was neither a file nor a partial file at this path when its
+    /// folder was read, and that no other run uses the path.
     pub(crate) fn was_free(&self, path: &Path, identity: &Identity) -> bool {
         self.folders.is_free(path, identity)
     }
@@ -149,8 +151,8 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended. Its paths stay reserved, unless no other job of the list can have them,
-    /// or [`Settings::releases_names`] is true.
+    /// Records that a job has ended. If [`Settings::releases_names`] is true, its paths are free again.
+    /// Otherwise they stay reserved, except for the first path if no other job of the list can have it.
     pub(crate) fn over(&self, job: JobId) {
         match self.settings.releases_names {
             true => self.taken.release(job),
@@ -178,7 +180,7 @@ impl Places {
     }
 
     /// Returns the path that was reserved for a job, if the job still gets this path, if the path is known to
-    /// be free, and if there is no note about it for the user. Reads nothing from the disk.
+    /// be free, and if there is no note about its name for the user. Reads nothing from the disk.
     pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
         let Wanted { job, spec, remote, identity, .. } = wanted;
         let reserved = self.taken.of(*job)?;

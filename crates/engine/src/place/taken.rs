@@ -33,8 +33,8 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file.
     Same,
-    /// Another job has the path, or the path is reserved otherwise, and the name may not change or all its
-    /// numbered forms are in use.
+    /// Another job has the path, or the path is reserved for something else, such as the log. No numbered
+    /// name is possible, because the name may not change, or because all its numbered forms are in use.
     Taken,
 }
 
@@ -51,12 +51,13 @@ pub(super) struct ReservedPaths {
 
 #[derive(Default)]
 struct Names {
-    /// For the hash of each reserved path, the hash of the download that it was reserved for when the job was
-    /// queued. It is 0 for other paths.
+    /// A number for the hash of each reserved path. If the path was reserved when a job was queued, the
+    /// number is the hash of the job's download. For other paths, the number is 0.
     taken: Hashes,
-    /// The hashes of downloads that got a number, with the hash of their path without the number.
+    /// A pair for each download whose name got a number: the hash of its path without the number, and the
+    /// hash of the download.
     numbered: HashSet<(u64, u64)>,
-    /// For each path that was requested more than once, the number that is tried next.
+    /// For the hash of each path that got numbers, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
     /// queued.
@@ -139,7 +140,8 @@ impl ReservedPaths {
         self.names().forgotten.insert(job);
     }
 
-    /// Forgets a job that has ended. Its paths stay reserved, unless they are forgotten.
+    /// Forgets a job that has ended. Its paths stay reserved, except for the first path if
+    /// [`ReservedPaths::forget_at_end`] was called.
     pub(super) fn over(&self, job: JobId) {
         let mut names = self.names();
         let paths = names.by.remove(&job);
@@ -164,8 +166,8 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns true if neither this path nor the path of one of its side files is reserved, and if it is not
-    /// the path of a side file of a reserved one. `key` is the key of the path.
+    /// Returns true if neither this path nor the path of one of its side files is reserved, and if this path
+    /// is not that of a side file of a reserved path. `key` is the key of the path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
@@ -229,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn path_of(taken: &ReservedPaths, job: JobId) -> String {
-        // Windows puts a backslash before a number.
+        // On Windows, a path whose name got a number has a backslash before the name.
         taken.of(job).expect("a path").to_string_lossy().replace('\\', "/")
     }
 

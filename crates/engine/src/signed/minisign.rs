@@ -25,8 +25,8 @@ pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error>
     Ok(signature)
 }
 
-/// Verifies a signature of these bytes, such as a checksum list. `at` is the place of the signature. Both
-/// forms of signatures are accepted: those of the bytes themselves, and those of their digest.
+/// Verifies a signature of these bytes, such as a checksum list. `at` is the path or URL that an error shows.
+/// Both forms of signatures are accepted: those of the bytes themselves, and those of their digest.
 ///
 /// # Errors
 /// Returns `signature.wrong`, with the reason.
@@ -39,8 +39,9 @@ pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str
     check_file(key, signature, &hashers.finish(), at)
 }
 
-/// Verifies a signature of the file that has these digests. `at` is the place of the signature. A signature
-/// of the content itself (minisign's old form) is refused, because the whole file would have to be in memory.
+/// Verifies a signature of the file that has these digests. `at` is the path or URL that an error shows. A
+/// signature of the content itself (minisign's old form) is refused, because the whole file would have to be
+/// in memory.
 ///
 /// # Errors
 /// Returns `signature.wrong`, with the reason.

@@ -1,5 +1,5 @@
-//! Replaces `openpgp.rs` in builds without OpenPGP, where OpenPGP keys are refused. Invariant: no key is ever
-//! read, so no other function of this file is ever called.
+//! Replaces `openpgp.rs` in builds without OpenPGP, where OpenPGP keys are refused. Invariant:
+//! [`Certificates::read`] always fails, so no other function of this file is ever called.
 
 use downhaul_core::error::Error;
 use std::io::Read;

@@ -57,7 +57,7 @@ const RSA_LEAST: u16 = 2048;
 /// time zone.
 const AHEAD: u32 = 86_400;
 
-/// The bytes of a file that are read at a time.
+/// The number of bytes of a file that are read at a time.
 const READ: usize = 256 * 1024;
 
 /// The certificates of the given file, one for each primary key. Signatures by their keys are accepted.

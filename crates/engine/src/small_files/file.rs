@@ -30,7 +30,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The size in bytes up to which a file is small. On common networks such a file arrives in a few round
-/// trips, before another connection could help, and to write it takes less than a tenth of a millisecond.
+/// trips, before another connection could help, and writing the file takes less than a tenth of a
+/// millisecond.
 pub(crate) const SMALL: u64 = 256 * 1024;
 
 /// A body that has not arrived after this time is not that of an ordinary small file.
@@ -40,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// but a source may send empty ones without end.
 const BUFFERS_MOST: usize = 1024;
 
-/// The plan may open one connection, and gets no other.
+/// The plan may open one connection, and no further ones.
 const ONE: [Allowance; 1] =
     [Allowance { most: 1, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO }];
 
@@ -294,8 +295,8 @@ mod tests {
     use crate::report::Reporter;
 
     /// Reads a body of 6 bytes that sends these buffers, and then the last one again and again if it
-    /// `repeats`. Returns true if the body was complete, with the number of buffers that were read and that
-    /// are left.
+    /// `repeats`. Returns true if the body was complete, with the number of buffers that were read and the
+    /// number of those that are left.
     async fn came(buffers: &[&'static str], repeats: bool) -> (bool, usize, usize) {
         let last = if repeats { buffers.last() } else { None };
         let rest = last.into_iter().cycle().take(2 * BUFFERS_MOST);

@@ -1,4 +1,4 @@
-//! Downloads ordinary small files on a thread of its own, each from the request to the final name.
+//! Downloads ordinary small files on a separate thread, each from the request to the final name.
 //!
 //! Most of the time of a small file would be spent on waking other threads: the director, a worker, and the
 //! thread for the disk. Here one thread does all of it ([`file`]). The director lends jobs to this thread and
@@ -42,11 +42,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
-/// A thread that uses the disk for one file for longer than this waits for the disk. Saving a small file
-/// takes about 50 microseconds on a local disk, and some milliseconds on a network disk.
+/// A thread that uses the disk for one file for longer than this counts as waiting for the disk. Saving a
+/// small file takes about 50 microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
-/// The highest number of threads. If so many of them wait for disks, the next files wait.
+/// The highest number of threads. If all of them wait for disks, the next files wait.
 const THREADS_MOST: usize = 8;
 
 /// The highest number of jobs that are lent and have not begun. With this many, the director is needed only
@@ -125,7 +125,7 @@ pub(crate) struct Tools {
 /// The threads. They end when this value is dropped.
 pub(crate) struct SmallFiles {
     shared: Arc<Shared>,
-    /// The number of [`Thread::saves`] of the thread that took jobs at the last check.
+    /// The value of [`Thread::saves`] at the last check, for the thread that took jobs then.
     seen: u64,
 }
 
@@ -153,7 +153,7 @@ struct State {
     closed: bool,
 }
 
-/// What others see of a thread.
+/// The state of a thread that other threads read and change.
 #[derive(Default)]
 struct Thread {
     /// Wakes the thread.
@@ -193,8 +193,8 @@ impl SmallFiles {
         has_started
     }
 
-    /// If the present thread waits for the disk, a thread that does not wait any more takes the further jobs,
-    /// or else a new one. The director calls this every [`STUCK`] while jobs are lent.
+    /// If the thread that takes jobs waits for the disk, another thread takes the further jobs: one that no
+    /// longer waits, or else a new one. The director calls this every [`STUCK`] while jobs are lent.
     pub(crate) fn watch(&mut self) {
         let mut state = self.shared.state();
         let Some(thread) = state.threads.last() else { return };
@@ -293,7 +293,7 @@ impl State {
 }
 
 impl Shared {
-    /// Runs one thread until the director has ended.
+    /// Runs one thread until [`SmallFiles`] is dropped.
     async fn run(self: Arc<Self>, thread: Arc<Thread>) {
         let mut at_work = FuturesUnordered::new();
         let mut tick = tokio::time::interval(RESULTS_AFTER);

@@ -85,7 +85,7 @@ pub trait Source: Send + Sync {
 
     /// Returns the last round trip of the connections to the server of the last response, as TCP measured it
     /// while bytes arrived. It is `None` if the system or the protocol does not tell it. A round trip that is
-    /// longer than the shortest one shows that the line is full.
+    /// longer than the shortest one shows that packets wait in queues of the network.
     fn round_trip(&self) -> Option<Duration> {
         None
     }

@@ -1,6 +1,6 @@
 //! Finds the protocol for a URL by the scheme of the URL.
 //!
-//! Invariant: a scheme has at most one factory. If no factory is for a scheme, the source of such a URL fails
+//! Invariant: a scheme has at most one factory. If a scheme has no factory, the source for such a URL fails
 //! with `url.scheme`.
 
 use super::http::Client;

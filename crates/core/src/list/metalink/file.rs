@@ -1,7 +1,7 @@
 //! Makes a job from one file in a Metalink document.
 //!
-//! The user usually did not write the document, so elements of a file that cannot be used are left out with a
-//! note. A file is an error only if it has no usable name or URL.
+//! The user usually did not write the document, so unusable elements of a file are left out, most of them
+//! with a note. A file is an error only if its name is unusable or it has no usable URL.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
 //! The memory in use for a file is limited.
@@ -14,7 +14,7 @@ use crate::name::SafeName;
 use std::collections::BTreeSet;
 use url::Url;
 
-/// The highest number of URLs of a file. The largest sets of mirrors have some hundreds.
+/// The highest number of URLs of a file. The largest sets of mirrors have a few hundred URLs.
 pub const MOST_URLS: usize = 1000;
 
 /// The highest number of digests of a file. It is several times the number of algorithms.
@@ -23,7 +23,7 @@ const MOST_DIGESTS: usize = 64;
 /// The highest number of notes about a file. A user would not read more notes.
 const MOST_NOTES: usize = 8;
 
-/// The longest name in bytes, with its folders. Systems do not accept longer paths.
+/// The longest name in bytes, with its folders. Linux does not accept longer paths.
 const LONGEST_NAME: usize = 4096;
 
 /// The place where the digests were found, in words for the user.
@@ -105,8 +105,8 @@ impl File {
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.note(format!("it has more than {MOST_URLS} URLs; the others were left out"));
             }
-            // A URL of another protocol, or a text that is not a URL, is left out. Other mirrors are used
-            // instead.
+            // A URL of another protocol, or a text that is not a URL, is left out. The other mirrors are
+            // used.
             Leaf::Url(rank) => self.add_url(*rank, text),
         }
     }
@@ -138,8 +138,8 @@ impl File {
         self.urls.push((rank, url));
     }
 
-    /// Starts a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, because
-    /// older documents have no other hashes.
+    /// Starts a set of chunk hashes. The set is used only if the length of its chunks is stated and its
+    /// algorithm is strong or SHA-1. SHA-1 is accepted because older documents have no other chunk hashes.
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
         let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);

@@ -1,7 +1,7 @@
 //! Gives the meaning of each element in the two versions of the format, by its name and its place.
 //!
-//! Invariant: an element is used only if it has the namespace of the root and is in a place that its version
-//! allows.
+//! Invariant: an element is used only if it has the namespace of the root and is in a place that the version
+//! of the document allows.
 
 use super::xml::{attribute, bad};
 use crate::error::Error;

@@ -10,7 +10,8 @@ use quick_xml::reader::Reader;
 use std::borrow::Cow;
 use std::io::Cursor;
 
-/// The longest document that is read, in bytes. A file with a hundred mirrors needs some 10 KiB.
+/// The longest document that is read, in bytes. A file with a hundred mirrors needs about 10 KiB, so a
+/// document may have 1,600 such files.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// A document that is being read.
@@ -117,8 +118,8 @@ pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<Str
     Ok(None)
 }
 
-/// Returns the character that `&NAME;` stands for. Other entities would need a definition, and definitions
-/// are refused.
+/// Returns the character that a reference such as `&amp;` or `&#10;` stands for. Entities that XML itself
+/// does not define would need a definition, and definitions are refused.
 fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
     if let Some(character) = reference.resolve_char_ref().map_err(broken)? {
         return Ok(character);

@@ -18,8 +18,8 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// The time after which a file that another run is working on is looked at again. This takes a few system
-/// calls.
+/// The time after which a file that another run is working on is looked at again. Each look takes only a few
+/// system calls.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// The reaction to a failure of the job, unless the dropped mirrors are used again
@@ -144,9 +144,10 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides if the dropped mirrors are used again, because the last usable mirror can never deliver the
-    /// missing bytes and no connection of the job works any more. The other mirrors may have been dropped too
-    /// soon. This costs a retry. Returns the wait before the retry, or `None` if the job has failed.
+    /// Decides if the dropped mirrors are used again, since they may have been dropped too soon. The caller
+    /// needs this decision when the last usable mirror can never deliver the missing bytes and no connection
+    /// of the job works any more. To use the mirrors again costs a retry. Returns the wait before the retry,
+    /// or `None` if the job has failed.
     pub(super) fn decide_on_last_mirror(&mut self, last: usize, sources: &mut Sources) -> Option<Duration> {
         (self.left() > 0 && sources.revive_others(last)).then(|| self.spend())
     }

@@ -14,8 +14,8 @@ const PAUSES: u32 = 10;
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, since a `Retry-After` may be 0. For [`Why::Shared`], it doubles with each pause, up to
-/// the second number.
+/// The first value is the shortest wait, since a `Retry-After` may be 0. For [`Why::Shared`], the shortest
+/// wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.

@@ -7,7 +7,7 @@ use crate::job::ChunkHashes;
 use crate::journal::{Claim, Start};
 use crate::retry::PROGRESS;
 
-/// The length of a chunk. A broken connection that delivered a chunk is progress.
+/// The length of a chunk. Any chunk has enough bytes to count as progress.
 const CHUNK: u64 = 4 * PROGRESS;
 
 /// Returns rules for a file of `count` chunks, each with a digest.

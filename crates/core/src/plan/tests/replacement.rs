@@ -60,8 +60,8 @@ fn a_silent_worker_that_delivers_again_before_the_other_response_stays() {
 
 #[test]
 fn a_silent_worker_stays_if_the_request_of_its_replacement_fails() {
-    // If the silent worker shows that the network may have failed, a broken connection does not show that the
-    // host refuses further connections.
+    // The silent worker shows that the network may have failed. So a connection that fails now does not show
+    // that the host refuses further connections.
     for (kind, refused) in [(ErrorKind::HttpBusy, true), (ErrorKind::ConnectTimeout, false)] {
         let (mut plan, _) = replacing();
         plan.on(NOW * 3, Input::Ended { worker: 2, result: Err(Error::new(kind, "", "")) });

@@ -31,7 +31,7 @@ pub(in crate::plan) struct Assignment {
     /// The offset of the first byte that was requested.
     pub(in crate::plan) from: u64,
     /// The offset of the first byte of the segment that is not written. If this worker was a hedge, the other
-    /// worker may have written some of the bytes before it.
+    /// worker may have written some of the bytes before this offset.
     pub(in crate::plan) at: u64,
     /// The offset after the last byte of the segment, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
@@ -90,13 +90,15 @@ impl Assignment {
         })
     }
 
-    /// Returns the number of bytes that the worker has delivered.
+    /// Returns the number of requested bytes that have arrived. If this worker was a hedge, the other worker
+    /// may have delivered some of them.
     pub(in crate::plan) fn delivered(&self) -> u64 {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if the segment ended before the requested end, or if no end was requested, and the worker
-    /// delivered fewer than `least` bytes. Some servers send a file in small parts.
+    /// Returns true if three things hold: a range was requested, its segment ended before the requested end
+    /// (or no end was requested), and the worker delivered fewer than `least` bytes. Some servers send a file
+    /// in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least
@@ -178,9 +180,9 @@ impl Assignment {
         self.receiving && self.silence(now) <= SPAN * 5
     }
 
-    /// Returns true if the worker has received for so long that its rate would be known, unless it is very
-    /// low. Before its first bytes, returns false: a host that bans clients for a further connection is
-    /// recognised only after bytes have arrived.
+    /// Returns true if the worker has received bytes for more than two [`SPAN`]s. If its rate is still not
+    /// known then, the rate is very low. Before its first bytes, returns false: a host that bans clients for
+    /// a further connection is recognised only after bytes have arrived.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && self.delivered() > 0 && now.saturating_sub(self.speed.since) > SPAN * 2
     }

@@ -3,8 +3,8 @@
 //! After a refusal, the limit is the number of connections that work, and no more connections are tried for a
 //! while. After the third refusal in a row, no more connections are tried for the rest of the file.
 //!
-//! Invariant: the number of refused requests does not depend on the size of the file, unless a refused number
-//! of connections works later.
+//! Invariant: the number of refused requests does not depend on the size of the file, unless a number of
+//! connections that was refused works later.
 
 use crate::plan::WorkerId;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(in crate::plan) struct Growth {
     /// The newest worker at the last refusal. Requests of this and older workers were sent before the
     /// refusal.
     newest: WorkerId,
-    /// The time before which no further connection is opened.
+    /// The time before which no connection beyond the limit is opened.
     opens: Duration,
 }
 

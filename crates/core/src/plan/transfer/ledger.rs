@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
-/// the typical rate before, or 0 for the first measurement.
+/// the typical rate before this measurement, or 0 for the first measurement.
 pub fn typical_rate(before: f64, rate: f64) -> f64 {
     if before == 0.0 { rate } else { 0.8 * before + 0.2 * rate }
 }
@@ -42,14 +42,14 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) hedged: u64,
     /// True if a response to a request for a range had a digest of its own.
     pub(super) digested: bool,
-    /// The shortest time so far from a request to its response, over all sources. If a connection was made
-    /// for the request, this time is included.
+    /// The shortest time so far from a request to its response, over all sources. If a connection was opened
+    /// for the request, the time to connect is included.
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// The time for which a worker may be silent if another one could fetch its segment, if it is longer than
-    /// [`SILENCE`]. It is four times the wait for the last response, and doubles with each worker that is
-    /// dropped because it was silent.
+    /// The time for which a worker may be silent if another worker could fetch its segment. It counts only if
+    /// it is longer than [`SILENCE`]. It is four times the wait for the last response, and doubles with each
+    /// worker that is dropped because it was silent.
     pub(super) patience: Duration,
     /// The number of workers that were started to replace a silent worker ([`super::replacement`]).
     pub(super) replacements: u32,
@@ -184,7 +184,7 @@ impl SegmentLedger {
         others
     }
 
-    /// Forgets the bytes on the disk.
+    /// Forgets the bytes on the disk and the size of the file.
     pub(super) fn clear(&mut self) {
         self.written = RangeSet::new();
         self.claimed = RangeSet::new();

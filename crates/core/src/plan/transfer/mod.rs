@@ -38,7 +38,7 @@ use std::time::Duration;
 pub(super) struct Transfer {
     ledger: SegmentLedger,
     sizes: Sizes,
-    /// The wanted number of connections for the file. With `None`, it is chosen automatically.
+    /// The highest number of connections for the file. With `None`, it is chosen automatically.
     connections: Option<usize>,
     /// The newest worker.
     newest: WorkerId,
@@ -50,14 +50,14 @@ pub(super) struct Transfer {
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
-    /// The number of starts of the partial file. Reports with an earlier number are ignored.
+    /// The number of the state of the partial file (see `plan`). Reports with a lower number are ignored.
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
     /// The written bytes that were on the disk before this run, from an earlier run or another tool. They do
-    /// not count as progress of this run. Bytes that are found to be wrong are removed.
+    /// not count as progress of this run. Bytes that are found to be wrong are removed from this set.
     left: RangeSet,
 }
 
@@ -229,7 +229,7 @@ impl Transfer {
         actions.extend(others.into_iter().map(|worker| Action::Drop { worker }));
     }
 
-    /// Forgets all bytes. Reports about these bytes are ignored from now on.
+    /// Forgets all bytes and the size. Reports about these bytes are ignored from now on.
     pub(super) fn forget(&mut self) {
         self.ledger.clear();
         (self.open_ended, self.sized_by_end, self.left) = (false, false, RangeSet::new());
@@ -299,7 +299,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. A segment without a known end was the end of the file.
+    /// Records that a worker finished its segment. If its end was not known, the file ends there.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,

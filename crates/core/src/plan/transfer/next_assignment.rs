@@ -17,8 +17,8 @@ use std::time::Duration;
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
 /// The shortest and the longest time for which the length of a segment is chosen, in seconds. With shorter
-/// segments, more time is lost between requests than is gained. With longer segments, hashing would have to
-/// wait for the first missing segment.
+/// segments, too much time is lost between requests. With longer segments, hashing would have to wait too
+/// long for the first missing segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
 /// The number of segments in the window for each connection. One of these segments is being fetched, and the
@@ -29,8 +29,8 @@ const SEGMENTS_AHEAD: u64 = 4;
 /// At most the size of the file divided by this number may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
-/// The last part of a segment is not split if it will be complete in less than this many seconds. The last
-/// report may be so old that the bytes have arrived already.
+/// The last part of a segment is not split if it will be complete in less than two round trips and this many
+/// seconds. The last report may be so old that the bytes have arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
 /// What one more worker can do.

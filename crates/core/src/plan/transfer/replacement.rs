@@ -57,7 +57,8 @@ impl SegmentLedger {
         primary.is_some_and(|primary| self.is_silent(primary, now))
     }
 
-    /// Returns true if some workers of the source have a response, and all of these are silent.
+    /// Returns true if at least one worker of the source has a response, and all workers of the source that
+    /// have one are silent.
     pub(super) fn is_source_silent(&self, source: usize, now: Duration) -> bool {
         let mut receiving = self.assignments.iter().filter(|one| one.source == source && one.receiving);
         receiving.clone().next().is_some() && receiving.all(|one| self.is_silent(one, now))

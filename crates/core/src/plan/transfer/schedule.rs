@@ -70,8 +70,8 @@ impl Transfer {
         if self.stop_surplus(now, allowances, actions) {
             return None;
         }
-        // A silent worker sends no reports, so the plan would not be asked again. With this time it is asked
-        // again, also before any speed is known.
+        // A silent worker sends no reports. At the time `later`, the driver asks the plan again without a
+        // report. This is also needed before any speed is known.
         let mut later = (active > 0 && self.takes_more(terms)).then_some(now + LOOK_AROUND);
         let silent = self.ledger.replacement(now, &self.sizes);
         for source in self.asked(terms) {

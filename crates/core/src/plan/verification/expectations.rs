@@ -1,8 +1,9 @@
-//! The expected digests and signatures of a file. This file also checks that these digests satisfy
+//! [`Expectations`]: the expected digests and signatures of a file. It also checks that these digests satisfy
 //! `--verify`.
 //!
-//! Invariant: all digests that are used, from the user, from lists and from servers, are kept here. Digests
-//! from servers are removed only if the file starts again. With `--verify off`, no digests are kept.
+//! Invariant: all digests of the whole file that are used, from the user, from lists and from servers, are
+//! kept here. Digests from servers are removed only if the file starts again. With `--verify off`, no digests
+//! are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -18,7 +19,7 @@ const RECORDED: Algorithm = Algorithm::Sha256;
 #[derive(Debug)]
 pub(super) struct Expectations {
     verify: Verify,
-    /// True if the file is recorded in a lock file. A lock file needs a digest.
+    /// True if a lock file gets a line about the file. The line needs a digest.
     record: bool,
     /// Digests from the user and from lists. These digests apply to every version of the file.
     given: Vec<Expected>,
@@ -78,7 +79,7 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers, because the file starts again.
+    /// Removes the digests from servers and the kind of content, because the file starts again.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;

@@ -258,7 +258,8 @@ impl Verification {
     }
 
     /// Returns the mirrors that sent wrong bytes for a chunk before it was right, and a message about these
-    /// mirrors. `sent_by` is the source that sent the right bytes, if it is known.
+    /// mirrors. `sent_by` is the source that sent the right bytes, if it is known. If it is not known, no
+    /// mirror is returned.
     pub(super) fn blame_for(&mut self, chunk: &Range<u64>, sent_by: Option<usize>) -> (Vec<usize>, String) {
         let wrong = self.chunks.as_mut().map(|chunks| chunks.take_wrong(chunk)).unwrap_or_default();
         let guilty = wrong.into_iter().filter(|&one| sent_by.is_some_and(|by| by != one)).collect();

@@ -13,7 +13,7 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
     current: Option<usize>,
-    /// True if a right digest will prove that this mirror sent wrong bytes: no other bytes are being
+    /// True if a matching digest will prove that this mirror sent wrong bytes: no other bytes are being
     /// replaced, and the user or a list gave the digest.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
@@ -35,7 +35,7 @@ impl Suspects {
     }
 
     /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
-    /// mirrors. `alone` is true if a right digest will prove that this mirror sent wrong bytes. Returns
+    /// mirrors. `alone` is true if a matching digest will prove that this mirror sent wrong bytes. Returns
     /// `None` if each of these mirrors was suspected already, or if no other mirror is left that could send
     /// the bytes.
     pub(super) fn suspect_next(

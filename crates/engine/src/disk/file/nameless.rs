@@ -1,5 +1,5 @@
 //! Saves a small file in one step. The file has no name while it is written, so no other program sees it, and
-//! nothing of it remains if the run is interrupted.
+//! nothing of it remains if the run is interrupted before the file gets its name.
 //!
 //! Invariant: the file gets its name only after all its bytes were written. An existing file is not replaced.
 
@@ -41,8 +41,8 @@ pub(super) fn save(target: &Path, data: &[Bytes], how: &Publishing) -> io::Resul
     Ok(())
 }
 
-/// Returns true if every file system with extended attributes stores this time exactly. Some store whole
-/// seconds of 32 bits only.
+/// Returns true if every file system with extended attributes stores this time exactly. Some of them store
+/// only whole seconds, as numbers of 32 bits.
 fn is_stored_exactly(at: SystemTime) -> bool {
     let since = at.duration_since(SystemTime::UNIX_EPOCH);
     since.is_ok_and(|since| since.subsec_nanos() == 0 && i32::try_from(since.as_secs()).is_ok())

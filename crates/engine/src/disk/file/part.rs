@@ -1,8 +1,8 @@
 //! Writes the bytes and the journal of a locked partial file, and publishes or removes the partial file.
 //!
-//! Invariant: in each generation, only the first write of a byte is used, unless the byte was discarded in
-//! between ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its final
-//! name or was removed. The path is renamed or removed only if it still leads to the locked file.
+//! Invariant: in each generation, a byte that was written is not written again, unless it was discarded in
+//! the meantime ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its
+//! final name or was removed. The path is renamed or removed only if it still leads to the locked file.
 
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
@@ -25,7 +25,7 @@ use std::time::SystemTime;
 use tracing::debug;
 
 /// Each time this many bytes were written to a file with a journal, the system is requested to write them to
-/// the disk. Forcing the file to the disk at the end is then quick.
+/// the disk. Forcing the file to the disk at the end is then quick, because few bytes are left to write.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) journal: Option<File>,
     /// True if the journal may have a claim.
     pub(super) claims: bool,
-    /// True if there is no journal at its path.
+    /// True if it is known that there is no file at the path of the journal.
     pub(super) no_journal: bool,
     /// A range that contains all bytes for which no write to the disk was requested yet, and the number of
     /// these bytes.
@@ -339,10 +339,10 @@ impl Part for PartFile {
     }
 }
 
-/// Stores the record by which later runs recognise the file in an extended attribute. If the disk has no
-/// extended attributes, later runs send a request to the server instead. The size and the modification time
-/// are read from the disk, unless they are `known` as the disk stores them. The disk may store the time with
-/// less precision.
+/// Stores a record in an extended attribute of the file, and the URL in another one if it is given. Later
+/// runs recognise the file by the record. If the disk has no extended attributes, later runs send a request
+/// to the server instead. `known` has the size and the modification time as the disk stores them. If it is
+/// `None`, they are read from the disk, because the disk may store the time with less precision.
 pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)>) {
     let read = || {
         let meta = file.metadata().ok()?;
@@ -357,7 +357,7 @@ pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)
     }
 }
 
-/// A partial file whose journal has no claims cannot be resumed, so it is removed.
+/// A partial file is removed if it has no journal, or a journal without claims, because it cannot be resumed.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();

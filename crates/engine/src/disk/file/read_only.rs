@@ -48,7 +48,7 @@ impl Disk for ReadOnlyFiles {
         let near = existing_folder(folder_of(target))?;
         let part = open_unlocked(&side.part, target)?;
         let opens = how.resume == Resume::Repair || (how.resume == Resume::Adopt && part.is_none());
-        // The download begins with a copy of this file.
+        // If this file exists, the download begins with a copy of it.
         let original = if opens { open_if_there(target)? } else { None };
         let is_copy = original.is_some();
         let Some(file) = original.or(part) else {
@@ -77,7 +77,7 @@ impl Disk for ReadOnlyFiles {
     }
 }
 
-/// A partial file of which only the existing bytes are read.
+/// A partial file in a preview. Its existing bytes can be read. Nothing is written to it.
 pub(crate) struct ReadOnlyPart {
     part: Option<PartFile>,
     /// The folder of the file, or the nearest one that exists.
@@ -154,7 +154,8 @@ fn existing_folder(folder: &Path) -> Result<PathBuf, Error> {
     Ok(".".into())
 }
 
-/// Opens a partial file for reading, if there is one.
+/// Opens a partial file for reading. Returns `None` if there is none, or if a download would not use it,
+/// because it has further names (hard links).
 ///
 /// # Errors
 /// Returns `file.locked` if another run is working on the file, and otherwise why a download could not use
@@ -174,7 +175,7 @@ fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
         return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
     }
     platform::check_writable(path).map_err(|e| failure(&e, path))?;
-    // A download replaces a hard link to another file by a new file.
+    // If the path is a hard link to another file, a download removes the link and makes a new file.
     Ok(Some(file).filter(|file| !platform::has_other_names(file, &meta)))
 }
 

@@ -61,7 +61,7 @@ fn a_partial_file_with_a_journal_is_kept_and_found_again() {
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
-    // A write for the partial file as it was before it was started again fails.
+    // The partial file is started again. A write for the earlier generation then fails.
     let again = part.begin(Beginning { journal: Some(b"downhaul journal 1,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
     part.append_to_journal(again - 1, b"old").expect_err("too late");
@@ -92,13 +92,13 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     drop(part);
     let (part, found) = open(&target);
     assert!(found.is_some());
-    // A folder is in the way of the new journal.
+    // A folder has the name of the new journal.
     fs::create_dir(folder.path().join("name.part.journal.new")).expect("a folder");
     part.rewrite_journal(b"downhaul journal 1,").expect_err("it cannot be replaced");
     drop(part);
     assert_eq!(open(&target).1, Some(Found::Journal(b"downhaul journal 0,entry,".to_vec())));
     fs::remove_dir(folder.path().join("name.part.journal.new")).expect("a folder");
-    // Another journal replaces the one that was opened to read it.
+    // A new journal can replace a journal that is open for reading.
     let part = open(&target).0;
     part.rewrite_journal(b"downhaul journal 1,").expect("replaces");
     drop(part);

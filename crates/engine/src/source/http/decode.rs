@@ -52,8 +52,8 @@ enum Coding {
     Zstd,
 }
 
-/// Decodes the body of a whole file. A response without a coding, or with an unknown one, is returned
-/// unchanged.
+/// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown one, or
+/// more than [`CODINGS_MOST`].
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -79,7 +79,8 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     Ok(Opened { remote, body: decoded(body, codings, expected, at) })
 }
 
-/// Reads a Content-Encoding. Returns `None` if a coding is unknown, or if there is nothing to decode.
+/// Reads a Content-Encoding. Returns `None` if a coding is unknown, if there are too many, or if there is
+/// nothing to decode.
 fn read(text: &str) -> Option<Vec<Coding>> {
     let coding = |name: &str| match name.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => Some(Coding::Gzip),

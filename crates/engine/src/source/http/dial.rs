@@ -1,5 +1,5 @@
-//! Connects to a host: tries all its addresses, of both families in turn, and uses the first connection that
-//! works (RFC 8305).
+//! Connects to a host: tries its addresses, IPv4 and IPv6 in turn, and uses the first connection that works
+//! (RFC 8305).
 
 use super::doh::Doh;
 use super::names::Names;
@@ -28,12 +28,12 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The highest number of addresses whose failures are remembered. Each attempt to use a further address may
-/// fail first.
+/// The highest number of addresses that are remembered as failed. Further addresses that fail are not tried
+/// last the next time.
 const FAILED_MOST: usize = 1024;
 
-/// The highest number of hosts for which the kind of their address (public or private) is remembered. A list
-/// may have a million hosts.
+/// The highest number of hosts that are remembered with the kind of the address (public or private) at which
+/// they were reached. A list may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
 /// Resolves names and connects.
@@ -138,9 +138,9 @@ impl Dialer {
         self.connect_to(to, self.resolve(to).await?).await
     }
 
-    /// Connects to `to`. Connections for the `host` of a URL lead to this host and port. If private addresses
-    /// are refused, they are not used if `is_guarded` is true, or if `host` itself was reached at a public
-    /// address before.
+    /// Connects to `to`, the host and port to which the requests for the `host` of a URL are sent. If the
+    /// settings refuse private addresses, these are not used when `is_guarded` is true, or when `host` itself
+    /// was reached at a public address before.
     ///
     /// # Errors
     /// Returns `redirect.private`, or the errors of [`Dialer::connect`].
@@ -312,7 +312,7 @@ fn error_of(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
     Error::new(kind, at, each.join("; "))
 }
 
-/// Returns the text of an error without "(os error 111)".
+/// Returns the text of an error without a last part such as " (os error 111)".
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()

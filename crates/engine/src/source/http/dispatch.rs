@@ -104,7 +104,7 @@ impl Dispatcher {
         Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends an HTTP request. `request` is the request to the source for which it is sent.
+    /// Sends `http_request`, which was made from `request`, the request to the source.
     ///
     /// # Errors
     /// Returns an error if there is no response.
@@ -145,7 +145,8 @@ impl Dispatcher {
         let over_http1 = |request| self.http1.send(route, url, request, patience);
         match self.settings.http_version {
             HttpVersion::One => return over_http1(http_request).await,
-            // After a failure of HTTP/2, a request is sent again over HTTP/1.1.
+            // After a failure of HTTP/2, a request is sent again over HTTP/1.1. So only requests with a safe
+            // method use HTTP/2.
             HttpVersion::Auto if url.scheme() != "https" || !http_request.method().is_safe() => {
                 return over_http1(http_request).await;
             }
@@ -262,10 +263,10 @@ impl Dispatcher {
         }
         if let Some(shared) = &*current {
             match shared.clone().now_or_never() {
-                // The HTTP/2 connection is still being opened. If the file is only assumed to be small, the
-                // origin has already served files over HTTP/1.1, and such a connection is faster than
-                // waiting. Otherwise there may be no connection yet, and opening one for HTTP/1.1 is not
-                // faster.
+                // The HTTP/2 connection is still being opened. If the file is assumed to be small only
+                // because the last files of the origin were, the origin has already served files over
+                // HTTP/1.1, and using such a connection is faster than waiting. Otherwise there may be no
+                // HTTP/1.1 connection yet, and opening one is not faster.
                 None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = http2_only || connection.streams() < STREAMS_MOST;
@@ -306,8 +307,8 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Makes room for one more connection. Returns false if there are too many connections, and none of them
-    /// was idle for long enough.
+    /// Makes room for one more HTTP/2 connection. Returns false if there are too many of them, and none was
+    /// idle for long enough.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
@@ -332,7 +333,7 @@ impl Dispatcher {
         if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
-        // If HTTP/2 failed on one runtime, no runtime uses it.
+        // If HTTP/2 failed for this route on one runtime, no runtime uses it for this route.
         let same = origins.iter().find(|((other, _), _)| other == route);
         let unusable = same.map(|(_, origin)| origin.unusable.clone()).unwrap_or_default();
         let new = || Arc::new(Origin { unusable, ..Origin::default() });

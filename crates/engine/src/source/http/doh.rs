@@ -108,7 +108,8 @@ impl Doh {
     }
 
     async fn ask(&self, query: Query) -> Result<Vec<IpAddr>, String> {
-        // With the ID 0, equal questions have equal URLs, which caches can serve (RFC 8484, section 4.1).
+        // With the ID 0, equal questions have equal URLs, so that caches can answer them (RFC 8484, section
+        // 4.1).
         let mut message = Message::new(0, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
         message.add_query(query.clone());

@@ -103,8 +103,9 @@ impl HttpFile {
     }
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
-    /// for GET only, and some send no size. In these cases, the first byte is requested. If the response does
-    /// not say what the whole file is, the head of the response to a GET is used, and the body is not read.
+    /// for GET only, and some send no size. In these cases, the first byte is requested. If the response to
+    /// this request does not say what the whole file is, the head of the response to a GET for the whole file
+    /// is used, and its body is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -122,16 +123,16 @@ impl HttpFile {
     }
 
     /// Follows redirects from `url` until a response has the file. An error is returned together with true if
-    /// it came after a redirect, except the error for too many redirects.
+    /// a redirect was followed before it. The error for too many redirects is returned with false.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // A URL that a document or a server named must not lead to a private address. It is not known where
-        // the document came from. If earlier redirects led to `start`, its host must not be at a private
-        // address either, unless the given host is known to be private.
+        // A URL that a document or a server named must not lead to a private address, because a document may
+        // come from anywhere. If earlier redirects led to `start`, its host must not be at a private address
+        // either, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let was_redirected = start.host() != self.given.url.host() && !given_is_private;
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
@@ -181,7 +182,7 @@ impl HttpFile {
         }
     }
 
-    /// Returns the error for too many redirects, of which this many were followed.
+    /// Returns the error for too many redirects, of which `hops` were followed.
     fn loop_error(&self, hops: u32) -> Error {
         let detail = format!("{hops} were followed");
         Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail)
@@ -325,7 +326,8 @@ fn of_first_byte(mut opened: Opened) -> Option<Opened> {
     Some(opened)
 }
 
-/// Returns true if an error may concern only the requested range. An empty file has no first byte.
+/// Returns true if an error may concern only the requested range. For example, an empty file has no first
+/// byte.
 fn is_about_ranges(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -360,10 +362,10 @@ enum Answer {
     Opened(Box<Opened>),
     Redirect {
         next: Url,
-        /// The facts about the file in the redirect.
+        /// The facts that the redirect states about the file.
         linked: Option<Linked>,
         status: u16,
-        /// The messages, if they are kept.
+        /// The request and the response, if they are kept.
         exchange: Option<Box<Exchange>>,
     },
 }

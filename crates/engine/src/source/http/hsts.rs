@@ -1,4 +1,4 @@
-//! Remembers the hosts that are reached over https only (RFC 6797), for all requests of a
+//! Remembers the hosts that must be reached over https (RFC 6797), for all requests of a
 //! [`Client`](super::Client).
 
 use crate::clock::Clock;

@@ -2,7 +2,7 @@
 //! request after the other.
 //!
 //! Invariant: a connection in the pool is idle, and its last response was read to the end. A connection is
-//! used only on the runtime that drives it, because each request would wake another thread on any other.
+//! used only on the runtime that drives it. On another runtime, each request would wake another thread.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;

@@ -48,8 +48,8 @@ const HEAD_MOST: u32 = 64 * 1024;
 /// satellite takes 0.6 s, and packets may wait for seconds in queues of the network.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
-/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller window would slow down a network of some
-/// kB/s.
+/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A much smaller window would slow down even a
+/// network of some kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 
 /// The longest silence of HTTP/2 before HTTP/1.1 is used. A server needs less time for a small file, and it
@@ -213,8 +213,8 @@ impl Connection {
             ));
         }
         // A connection may break between two files, for example because the server was restarted. The request
-        // is then sent again, as after an idle HTTP/1.1 connection that the server closes while a request is
-        // sent.
+        // is then sent again. The same is done over HTTP/1.1 if the server closes an idle connection while a
+        // request is sent.
         let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
         if cause.is_canceled() || cause.is_closed() || broke {
             return SendError::Closed(error);
@@ -306,14 +306,14 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let http2_only = settings.http_version == HttpVersion::Two;
-    // Small files need only a part of the connection's window. If only HTTP/2 is allowed, large files use it
-    // too, so the window of a stream is larger.
+    // Small files need only a part of the connection's window. If only HTTP/2 is allowed, large files use
+    // HTTP/2 too, so the window of a stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
     // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
     // has at most the bytes of one second, but not less than [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
     // With PINGs at this interval, a dead connection is detected within the same time as a connection that
-    // stalls, unless [`PING_LEAST`] is longer.
+    // stalls, unless [`PING_LEAST`] makes the interval longer.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -1,9 +1,10 @@
 //! Limits how many files log in to a server at the same time.
 //!
-//! If redirects lead to the server, the other files wait, and then begin their requests again, since
-//! the server usually sends a cookie for all of them. So does a file that began before the last login
-//! ended, since it was redirected without that cookie. A file begins again at most once, so that a
-//! login without a cookie costs only one more redirect ([`Gates::enter`]).
+//! If redirects lead to the server, one file at a time logs in there. The other files wait, and then begin
+//! their requests again, since the server usually sends a cookie that all files can use. A file that began
+//! before the last login ended also begins again, since it was redirected without that cookie. A file begins
+//! again at most once, so that a login without a cookie costs each file only one more redirect
+//! ([`Gates::enter`]).
 //!
 //! A login that the server has not accepted yet is in one request at a time, so that the refusals of a wrong
 //! login are counted before it is sent again ([`Gates::hold`]).
@@ -21,7 +22,7 @@ use url::Url;
 /// there are more servers, the files of the further servers do not wait for each other.
 const SERVERS_MOST: usize = 256;
 
-/// The gate of a server, with the time when the last file has left it.
+/// The gate of a server, with the time when the last file left it.
 type Gate = tokio::sync::Mutex<Option<Instant>>;
 
 /// The servers at which files log in.
@@ -53,8 +54,8 @@ impl Drop for Visitor {
 }
 
 impl Gates {
-    /// Waits until the file may log in. Returns true if another file has logged in since this one began, so
-    /// that this one must begin again.
+    /// Waits until the file may log in. Returns true if the file must begin its requests again, because
+    /// another file has logged in since this one began. It returns true at most once for each file.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.begins_again || visitor.inside.is_some() {
             return false;

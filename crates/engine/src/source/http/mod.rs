@@ -3,10 +3,10 @@
 //! A request passes through several files. [`file`] leads it to the response that has the file.
 //! [`retry_after`] checks if the host asked for a pause. [`exchange`] adds the secrets, and answers
 //! challenges. [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next
-//! URL. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
-//! proxies and [`tls`] for certificates. A [`route`] says which connection a URL needs. [`request`] writes
-//! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes
-//! them.
+//! URL. [`transport`] opens new connections, with [`dial`] for TCP, [`names`] and [`doh`] for the addresses
+//! of hosts, [`proxy`] for proxies and [`tls`] for certificates. A [`route`] says which connection a URL
+//! needs. [`request`] writes headers, [`response_head`] repairs heads of responses, [`body`] reads bodies,
+//! and [`decode`] decodes them.
 //!
 //! Invariant: every secret on a request to a server comes from [`crate::credentials`], which decides where a
 //! secret may be sent. The login of a proxy is sent only to this proxy ([`proxy`]). The URLs in this folder

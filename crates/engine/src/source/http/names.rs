@@ -1,5 +1,5 @@
-//! Looks up the addresses of a host at most once a minute, for all connections to this host. If none of them
-//! works, they are looked up again.
+//! Looks up the addresses of a host, and keeps them for a minute for all connections to this host. If no
+//! address works, the host is looked up again.
 //!
 //! Invariant: look-ups of different hosts never wait for each other. The memory is limited, because at most
 //! [`NAMES_MOST`] names are kept.

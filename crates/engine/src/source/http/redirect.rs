@@ -15,7 +15,7 @@ pub(super) fn is_redirect(status: u16) -> bool {
 
 /// Returns the target of a `Location`, which may be relative to `from`.
 pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &Hsts) -> Result<Url, Error> {
-    // Some servers send raw UTF-8 or Latin-1 in this header. Each such byte is percent-encoded.
+    // Some servers send raw UTF-8 or Latin-1 in this header. Each byte beyond ASCII is percent-encoded.
     let text: String = location
         .iter()
         .map(|&byte| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") })

@@ -95,7 +95,8 @@ pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpReques
     *request.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
     *request.version_mut() = Version::HTTP_2;
     // `i` (incremental) requests that the server sends all files at the same time instead of one after the
-    // other (RFC 9218, section 4.2). One after the other, a stream that waits long would look stalled.
+    // other (RFC 9218, section 4.2). If the files came one after the other, a stream that waits for a long
+    // time would look stalled.
     request.headers_mut().insert("priority", HeaderValue::from_static("i"));
     Ok(request)
 }

@@ -37,7 +37,8 @@ pub(super) struct HeadState {
 }
 
 impl HeadState {
-    /// Returns the state of a new connection. `keeps_heads` is true if [`HeadState::take_head`] is called.
+    /// Returns the state of a new connection. `keeps_heads` is true if [`HeadState::take_head`] must return
+    /// heads.
     pub(super) fn new(keeps_heads: bool) -> HeadState {
         HeadState { kept: keeps_heads.then(Mutex::default), ..HeadState::default() }
     }
@@ -132,7 +133,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads more bytes of a head into `buf`, and moves them to the bytes so far.
+    /// Reads more bytes of a head into `buf`, and moves them to the end of the bytes that arrived before.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -271,7 +272,8 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// Returns the bytes that hyper gets, if these portions arrive one by one.
+    /// Returns the bytes that hyper gets if these portions arrive one by one, and the lines that were
+    /// dropped.
     async fn given(pieces: &[&[u8]], longest: usize) -> (Result<Vec<u8>, String>, Vec<String>) {
         let (mut server, client) = tokio::io::duplex(1 << 20);
         let head_state = Arc::new(HeadState::default());

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use url::{Host, Position, Url};
 
-/// The path of a request to its server.
+/// The server of a request, the proxy on the way to the server, and the rules for the connection.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     /// The origin of the server, even if a proxy forwards the requests. Some proxies, such as tinyproxy, read

@@ -72,7 +72,7 @@ pub(crate) fn of_key(certificate: &Path) -> Result<ClientConfig, Error> {
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
-    /// The servers that `--cacert` or `--insecure` trusts. It is `None` without these options.
+    /// The servers that are trusted because of `--cacert` or `--insecure`, or `None` without these options.
     given: Option<Trusted>,
     pinned: Vec<[u8; 32]>,
     insecure: bool,

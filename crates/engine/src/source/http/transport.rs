@@ -1,4 +1,5 @@
-//! Opens connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
+//! Opens connections before any request is sent on them: TCP or a Unix socket, the tunnel of a proxy, and TLS
+//! for https.
 //!
 //! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this file. Invariant:
 //! there is one TLS configuration for each way to trust a server and each set of HTTP versions. The
@@ -150,7 +151,7 @@ impl Connector {
         }
     }
 
-    /// Adds to an error of a request the TLS setting that may be its cause.
+    /// Explains the error of a request by the TLS setting that may be the cause.
     pub(super) fn explained(&self, route: &Route, mut error: Error) -> Error {
         match route.gateway() {
             // The handshake was with the proxy, which gets no client certificate.
@@ -300,7 +301,8 @@ impl Connector {
 }
 
 impl Transport {
-    /// Returns the address at the other end, if it is a TCP connection.
+    /// Returns the address at the other end of the TCP connection. Returns `None` for a Unix socket, and for
+    /// a connection that goes through TLS to a proxy.
     pub(super) fn peer(&self) -> Option<IpAddr> {
         let socket = match self {
             Transport::Plain(socket) => socket,

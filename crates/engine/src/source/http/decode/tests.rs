@@ -115,8 +115,8 @@ async fn truncated_and_damaged_coded_bodies_are_errors() {
     assert_eq!(decode_all("gzip", &broken).await, Err(ErrorKind::ContentCoding), "its checksum is wrong");
 }
 
-/// The first bits state a window of 30 bits, as the large windows of brotli have. An empty last meta-block
-/// follows.
+/// The first bits state a window of 30 bits, which is allowed only as a "large window" of brotli. An empty
+/// last meta-block follows.
 #[tokio::test]
 async fn a_large_window_of_brotli_is_refused() {
     assert_eq!(decode_all("br", &[0x11, 0xde]).await, Err(ErrorKind::ContentCoding));

@@ -22,7 +22,7 @@ use url::Url;
 /// they forward, the header is that of the server.
 const PROXY_PROGRAMS: [&str; 3] = ["tinyproxy", "squid", "privoxy"];
 
-/// The reason in responses that squid writes itself, such as `ERR_DNS_FAIL 0`.
+/// The header in which squid gives the reason for a response that it writes itself, such as `ERR_DNS_FAIL 0`.
 const SQUID_ERROR: &str = "x-squid-error";
 
 /// Sends a request through a proxy. A response with status 407 comes from the proxy.

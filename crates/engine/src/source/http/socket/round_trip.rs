@@ -1,4 +1,4 @@
-//! Reads the round trip that TCP measures while bytes arrive. If packets wait in a queue before the line, the
+//! Reads the round trip that TCP measures while bytes arrive. If packets wait in queues of the network, the
 //! round trip becomes longer.
 //!
 //! Only Linux tells the round trip to programs that receive. On other systems nothing is measured.
@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// The time between two readings of one connection. Workers report their progress ten times a second, so
-/// there is a new reading for each report. A reading takes about a microsecond.
+/// The shortest time between two readings of one connection. Workers report their progress ten times a
+/// second, so there is a new reading for each report. A reading takes about a microsecond.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// The highest number of servers whose round trip is kept. The round trips of further servers are not

@@ -171,7 +171,7 @@ fn is_called(server: &ServerName<'_>, name: &str) -> bool {
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads a certificate. Returns `None` if one of its fields (RFC 5280, section 4.1) cannot be read.
+    /// Reads a certificate. Returns `None` if its structure (RFC 5280, section 4.1) cannot be read.
     fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut whole = Der(Der(der).expect(SEQUENCE)?);
         let mut fields = Der(whole.expect(SEQUENCE)?);

@@ -55,7 +55,8 @@ pub(super) fn decrypt(text: &str, password: &Secret) -> Result<PrivateKeyDer<'st
     let der = BASE64_STANDARD.decode(base64).map_err(|_| Undecrypted::Unsupported)?;
     let encrypted = Encrypted::read(&der).ok_or(Undecrypted::Unsupported)?;
     let key = encrypted.decrypt(password.expose().as_bytes()).ok_or(Undecrypted::WrongPassword)?;
-    // A wrong password can leave bytes that end as a key does, with a probability of about 1 in 256.
+    // With a wrong password, the padding is right by chance in about 1 of 256 cases. The bytes are then not a
+    // key.
     PrivateKeyDer::try_from(key).map_err(|_| Undecrypted::WrongPassword)
 }
 

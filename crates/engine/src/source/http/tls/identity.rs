@@ -37,7 +37,7 @@ pub(super) fn read(
 }
 
 /// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
-/// `password` decrypts the key. Returns also the names in the certificate and the authority that issued it.
+/// `password` decrypts the key. Also returns the names in the certificate and the authority that issued it.
 ///
 /// # Errors
 /// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message

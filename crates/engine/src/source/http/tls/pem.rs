@@ -7,11 +7,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file with certificates or a key, in bytes. The certificates of all public authorities have
-/// about 200 KiB.
+/// The longest file with certificates or a key, in bytes. The certificates of all public authorities together
+/// have about 200 KiB, so a file above this limit is probably something else.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
-/// Other labels that OpenSSL reads as certificates. A trusted certificate is followed by rules for its use.
+/// Other labels that OpenSSL reads as certificates. In a block with the label `TRUSTED CERTIFICATE`, rules
+/// for its use follow the certificate.
 const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
 
 /// Returns the text of a file without byte order marks. Editors and PowerShell write such a mark at the
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn certificates_are_read_in_every_form() {
-        // An element of DER, and the same with more data after it.
+        // An element of DER, and the same element with more data after it.
         let [plain, trusted] = ["MAMCAQE=", "MAMCAQEwAA=="];
         let block =
             |label: &str, base64: &str| format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n");

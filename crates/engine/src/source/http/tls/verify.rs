@@ -120,7 +120,8 @@ impl std::error::Error for Refused {}
 impl std::error::Error for NotPinned {}
 
 impl ServerCertVerifier for Verifier {
-    /// The errors about certificates that can be read contain [`Facts`].
+    /// If the certificate can be read, the error for a certificate that is not trusted contains [`Facts`].
+    /// The error [`NotPinned`] does not.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
