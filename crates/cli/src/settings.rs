@@ -41,8 +41,9 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",
-        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` names one. `downhaul add`, `list` and the \
-         other commands for a running daemon send it.",
+        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` or `--no-secret` is \
+         given. `downhaul add`, `list` and the other commands for a running daemon send this secret, unless they are \
+         given `--secret-file`.",
     ),
     (
         "DOWNHAUL_DAEMON",
@@ -52,7 +53,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),
     (
         "LC_ALL, LC_CTYPE, LANG",
-        "The first of them that is set states the encoding of the terminal. If it is not UTF-8, or if none is set, bars are drawn in ASCII.",
+        "The first of these variables that is set states the encoding of the terminal. If this encoding is not UTF-8, \
+         or if none of the variables is set, bars are drawn in ASCII.",
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
@@ -61,11 +63,16 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
          `HTTP_PROXY` is ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
-    ("SSL_CERT_FILE, SSL_CERT_DIR", "They name trusted certificates, which replace those of the system."),
+    (
+        "SSL_CERT_FILE, SSL_CERT_DIR",
+        "They name trusted certificates, which replace those of the system. On Windows and macOS, they are not used.",
+    ),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
-        "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has what runs learned about hosts (see `--no-learn`). The files `daemon-secret`, `daemon.db` (the queue) and `daemon.json` (the address for clients) belong to `downhaul daemon`.",
+        "Data for later runs is in the folder for state. This is the folder `downhaul` in `$XDG_STATE_HOME`, or else \
+         in `$HOME/.local/state` (macOS: `$HOME/Library/Application Support`). The file `hosts.json` in it has what \
+         earlier runs learned about hosts (see `--no-learn`). The files `daemon-secret` (the secret), `daemon.db` \
+         (the queue) and `daemon.json` (the address, for clients) belong to `downhaul daemon`.",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
@@ -77,7 +84,7 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
         "NETRC",
         "It names the netrc file, unless `--netrc` does. The default is `.netrc` in the home folder (Windows: `_netrc`).",
     ),
-    ("TZ", "It sets the time zone of the log."),
+    ("TZ", "It sets the time zone of the log, and of a time of `--deadline` that states no zone."),
 ];
 
 /// Settings of the output.

@@ -85,7 +85,7 @@ pub enum ShardBy {
     Job,
     /// Divide by the position in the list, so that each shard gets one line in turn
     Line,
-    /// Divide by the host of the first URL, so that one run downloads all files of a host
+    /// Divide by the host of the first URL of each file, so that one run downloads all files of a host
     Host,
 }
 

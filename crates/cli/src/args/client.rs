@@ -12,12 +12,12 @@ pub enum ClientCommand {
     /// Add downloads to the queue of a running daemon
     ///
     /// Each URL is one file, unless --mirrors says otherwise. The output has a line for each new download,
-    /// with its identifier. Other commands accept the first digits of an identifier, if no other download
-    /// has them.
+    /// with its identifier. Other commands accept the first digits of an identifier, if no other identifier
+    /// begins with them.
     Add(Box<Add>),
     /// List the downloads of a running daemon
     ///
-    /// The number after waiting or paused is the position in the queue.
+    /// In the output, the number after waiting or paused is the position in the queue.
     List(List),
     /// Pause downloads of a running daemon
     Pause(Chosen),
@@ -60,7 +60,7 @@ pub struct Address {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
-    /// Trust the certificates in FILE [default: that of the daemon on this machine, or the system's]
+    /// Trust the certificates in FILE [default: that of the daemon on this machine, or those of the system]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub cacert: Option<PathBuf>,
 }
@@ -256,7 +256,7 @@ pub struct Watch {
 #[derive(Debug, Clone, Group)]
 #[command(max_term_width = 100)]
 pub struct Logs {
-    /// Go on with new lines until Ctrl-C
+    /// Continue to print new lines until Ctrl-C
     #[arg(short = 'f', long)]
     pub follow: bool,
 

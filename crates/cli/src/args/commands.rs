@@ -119,7 +119,7 @@ pub struct Daemon {
     /// Save files into this folder
     ///
     /// Clients can also choose folders below it. If this option is repeated, they can choose folders below
-    /// any of these, and the first one is the default. Nothing is saved elsewhere.
+    /// any of these folders, and the first one is the default. Nothing is saved elsewhere.
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folders: Vec<PathBuf>,
 
@@ -131,12 +131,12 @@ pub struct Daemon {
 
     /// Read the secret of the clients from FILE [default: daemon-secret in the folder for state]
     ///
-    /// If the file does not exist, it is written with a new secret, and only you can read it. The
-    /// environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
+    /// If the file does not exist, it is written with a new secret, and only you can read it. Without this
+    /// option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
-    /// Answer clients without a secret, only on a loopback address
+    /// Require no secret from clients (only on a loopback address)
     #[arg(long, conflicts_with = "secret_file", help_heading = "Daemon")]
     pub no_secret: bool,
 

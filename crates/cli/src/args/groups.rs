@@ -58,8 +58,9 @@ pub struct Work {
 
     /// Start no more files after this time (90m, 06:30, 2026-11-28T06:30)
     ///
-    /// TIME is a time after the start, a time of day, or a date and time. The files that were started are
-    /// still completed. If other files remain, the exit status is 75, and the same command downloads them.
+    /// TIME is a duration from the start of the run, a time of day, or a date and time. The files that were
+    /// started are still completed. If other files remain, the exit status is 75, and the same command
+    /// downloads them.
     #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
     pub deadline: Option<Deadline>,
 
@@ -137,7 +138,7 @@ pub struct Ending {
     /// End at most this long after SIGTERM or SIGHUP (25, 2m)
     ///
     /// After the signal, no new file is requested, and the received bytes are saved for the next run. The
-    /// exit status is 75. Usually, this takes less than a second.
+    /// exit status is 75. Usually, the run ends in less than a second.
     #[arg(long, value_name = "SECS", default_value = "25", value_parser = values::time, hide_short_help = true)]
     pub grace: Duration,
 
@@ -147,8 +148,8 @@ pub struct Ending {
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// By default, the run then stops in the same way as after SIGTERM. The exit status is 0 if all files are
-    /// complete, and otherwise that of a run with unfinished files, which is 1 in most cases.
+    /// Without this option, the run then stops in the same way as after SIGTERM. The exit status is 0 if all
+    /// files are complete, and otherwise that of a run with unfinished files, which is 1 in most cases.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }

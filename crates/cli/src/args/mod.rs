@@ -78,8 +78,8 @@ pub struct Args {
     /// URLs to download
     ///
     /// Each argument can contain several URLs, separated by commas. If there are exactly two arguments and
-    /// the second one is not a URL, it contains the names of the files, separated by commas. If it can be
-    /// both, write https:// before a URL, or ./ before a name.
+    /// the second one is not a URL, it contains the names of the files, separated by commas. If the second
+    /// argument could be both, write https:// before a URL, or ./ before a name.
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 

@@ -28,7 +28,7 @@ fn check(name: &str, wanted: &str) {
 fn errors() {
     let mut text = String::from(
         "# Errors\n\nGenerated from `crates/core/src/error.rs`. The codes are stable, so scripts may rely on \
-         them.\n\n*Retried* says if downhaul tries again: `yes` (up to `--retries` times, unless `--on-error` says\n\
+         them.\n\n*Retried* says if downhaul usually tries again: `yes` (up to `--retries` times, unless `--on-error` says\n\
          otherwise), `if you choose to` (only if you choose to retry when downhaul asks), or `no` (never).\n\
          *Status* is the exit status that the failure leads to (see [exit.md](exit.md)). If a run is stopped,\n\
          the status depends on what stopped it. It is 1 if the run ends because the retries of another file\n\

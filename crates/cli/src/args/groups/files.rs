@@ -23,7 +23,7 @@ pub struct Output {
 
     /// Save a single URL as NAME, or write to stdout with -
     ///
-    /// NAME may be any path. A relative path is below the folder of -d. If it is a pipe or a device, the
+    /// NAME may be any path. A relative path is below the folder of -d. If NAME is a pipe or a device, the
     /// bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
@@ -60,18 +60,19 @@ pub struct Output {
     /// Make the names of files from a template, such as {host}/{path[-2:]}/{sha256:.2}/{name}
     ///
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
-    /// (the number of the line), the name of a digest that the list states, and any column or other key of
-    /// the list. path[-2:] means the last two folders, :.2 the first two characters, and :05 zeros before a
-    /// number. If a list gives a name for a file, the value of the field name is that name.
+    /// (the number of the line), the name of an algorithm such as sha256 (the digest that the list states),
+    /// and any column or other key of the list. path[-2:] means the last two folders, :.2 means the first two
+    /// characters, and :05 puts zeros before a number. If the list gives a name, the field name has this
+    /// name.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 
     /// Put the files into tars of this name, such as data-{shard:05}.tar
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
-    /// WebDataset: in addition to each file, they have a member whose name ends in .json. It has the URL, the
-    /// digests and what the list says about the file. A relative path is below the folder of -d. A tar gets
-    /// its name when it is complete.
+    /// WebDataset: for each file, they also have a member whose name ends in .json, with the URL, the digests
+    /// and what the list says about the file. A relative path is below the folder of -d. A tar gets its name
+    /// when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
@@ -87,8 +88,8 @@ pub struct Output {
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, redirects, and a description in JSON with what the list says
-    /// about the file. Each file is verified before it is added. A relative path is below the folder of -d. A
-    /// WARC gets its name when it is complete.
+    /// about the file. Each file is verified before it is put into a WARC. A relative path is below the
+    /// folder of -d. A WARC gets its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 
@@ -181,8 +182,8 @@ pub struct Lists {
     /// Download only shard K of N of the list
     ///
     /// N runs, each with a different K from 1 to N, download the whole list. With auto, K and N come from the
-    /// variables of Slurm or torchrun. With auto/N, K comes from those of Kubernetes or Slurm. A shard that
-    /// is done is not downloaded again.
+    /// variables of Slurm or torchrun. With auto/N, K comes from the variables of Kubernetes, Slurm or
+    /// torchrun. A shard that is done is not downloaded again.
     #[arg(long, value_name = "K/N", value_parser = values::shard, hide_short_help = true)]
     pub shard: Option<ShardOption>,
 

@@ -23,8 +23,8 @@ pub struct Http {
     /// Send this header to HOST only, for example after a redirect
     ///
     /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
-    /// redirect, or a document such as a Metalink file or a fetched list leads to HOST. Over http, it is sent
-    /// only if the URL of the file is an http URL that you gave.
+    /// redirect, or a document such as a Metalink file or a fetched list leads to HOST. Over http, the header
+    /// is sent only to http URLs that you gave and to their redirects.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
@@ -44,10 +44,10 @@ pub struct Http {
 
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
-    /// The file has logins for hosts. A login is sent only to its host, and only if this host requires a
-    /// login. It is also sent if only a redirect, or a document such as a Metalink file or a fetched list,
-    /// leads to this host. Over http, it is sent only if the URL of the download is an http URL that you
-    /// gave. The entry default is used for the given URLs only.
+    /// The file has logins for hosts. A login is sent only to its host, and (without --auth basic) only if
+    /// this host requires a login. It is enough that a redirect, or a document such as a Metalink file or a
+    /// fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave and to
+    /// their redirects. The entry default is used only for the origins of the given URLs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
