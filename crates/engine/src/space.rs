@@ -1,9 +1,10 @@
 //! Adds up the space that the unfinished files still need. So a disk that is too small for all of them is
 //! detected before it is full.
 //!
-//! Invariant: [`Space`] keeps no file open. A file may be opened after its job has ended. If [`Space`] kept
-//! it open, it would stay locked, and no later job could continue it. Its lock is held only for a moment, and
-//! never while a disk is read. So a disk that does not answer stops only the jobs whose files are on it.
+//! Invariant: [`Space`] keeps no file open. If a disk is slow, a file may be opened after its job has ended.
+//! If [`Space`] kept such a file open, the file would stay locked, and no later job could continue it. The
+//! mutex of [`Space`] is locked only for a moment, and never while a disk is read. So a disk that does not
+//! answer stops only the jobs whose files are on this disk.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
@@ -18,7 +19,7 @@ struct Growing {
     part: Weak<dyn Part>,
     /// The final size of the file.
     size: u64,
-    /// The bytes that the file needed when it was counted.
+    /// The bytes that the file still needed when it was counted.
     needed: u64,
     /// The identifier of its disk.
     device: u64,
@@ -32,7 +33,7 @@ pub(crate) struct Space {
 
 #[derive(Default)]
 struct Files {
-    /// The unfinished files with a journal whose size is known, and in a preview also small files.
+    /// The unfinished files that have a journal and a known size. In a preview, small files are included.
     growing: BTreeMap<JobId, Growing>,
     /// The bytes that the files of a preview need on each disk. A preview writes nothing, so the free space
     /// does not show them.
@@ -64,7 +65,8 @@ impl Space {
         path: &Path,
     ) -> Result<(), Error> {
         let (device, needed) = (part.device(), still(&**part, size));
-        // No disk is read while the files are locked, because a disk that hangs would stop all others.
+        // No disk is read while the files are locked. Otherwise, a disk that hangs would stop the jobs on all
+        // other disks.
         let others = self.others(job, device);
         let measured =
             others.iter().filter_map(|(id, other)| Some((id, still(&*other.part.upgrade()?, other.size))));
@@ -99,7 +101,7 @@ impl Space {
         self.files().growing.remove(&job);
     }
 
-    /// Keeps counting the bytes that a file of a preview needs.
+    /// Keeps counting the bytes that a file of a preview needs, after its job has ended.
     pub(crate) fn plan(&self, job: JobId) {
         let mut all = self.files();
         if let Some(Growing { needed, device, .. }) = all.growing.remove(&job) {
@@ -126,7 +128,7 @@ mod tests {
     use downhaul_core::identity::Identity;
     use std::io::Read;
 
-    /// A disk that answers only while the space is not locked.
+    /// A disk that panics if its free space is read while the space is locked.
     struct Answers<'s>(&'s Space, Option<u64>);
 
     impl Disk for Answers<'_> {

@@ -1,5 +1,6 @@
-//! TLS for the daemon and its clients. Certificates and keys are read in the same way as for downloads, and
-//! the same certificates are trusted (`source/http/tls.rs`).
+//! TLS for the daemon and its clients. Certificates and keys are read in the same way as for downloads
+//! (`source/http/tls.rs`). [`Client::new`] trusts the same certificates as downloads do, and
+//! [`Client::of_key`] trusts only one key.
 
 use crate::source::http::tls::{self, Tls, Trust, failure, identity};
 use downhaul_core::error::{Error, ErrorKind};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// The protocol that both sides speak over TLS (RFC 7301).
+/// The name in ALPN (RFC 7301) of the protocol that both sides speak over TLS.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// A client of servers that speak HTTP/1.1 over TLS.
@@ -48,7 +49,7 @@ impl Client {
         Client(Arc::new(config))
     }
 
-    /// Begins TLS on a connection to this host. An IPv6 address has no brackets.
+    /// Begins TLS on a connection to this host. If `host` is an IPv6 address, it has no brackets.
     ///
     /// # Errors
     /// Returns why that failed, such as that the certificate is not trusted.

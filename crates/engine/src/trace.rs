@@ -20,8 +20,8 @@ pub(crate) const CONCURRENCY: &str = "downhaul::concurrency";
 /// Partial files, journals, slow writes, and forcing bytes to the disk.
 pub(crate) const DISK: &str = "downhaul::disk";
 
-/// A write that takes longer than this is reported. A write has about a megabyte at most, which takes a disk
-/// some ten milliseconds. So a write that takes longer than this had to wait.
+/// A write that takes longer than this time is reported. A write has at most about a megabyte, and a disk
+/// needs about ten milliseconds for a megabyte. So a write that takes ten times as long had to wait.
 pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
 
 /// Returns the span of a job. All events of the job are in this span.
@@ -30,7 +30,7 @@ pub(crate) fn job(id: JobId) -> Span {
     tracing::info_span!(target: "downhaul", "job", id = id.get())
 }
 
-/// Reports a retry.
+/// Reports this event if it is a retry.
 pub(crate) fn retrying(event: &EventKind) {
     if let EventKind::Retrying { error, attempt, wait, from, .. } = event {
         let (code, reason, at) = (&error.code, &error.message, &error.at);

@@ -1,15 +1,16 @@
-//! Runs one connection. A worker opens its source, waits until the director accepts the response, reads the
-//! body, passes the bytes to the [`writer`], and reports the progress.
+//! Carries out one request of a plan. A worker opens its source, waits until the director accepts the
+//! response, reads the body, passes the bytes to the [`writer`], and reports the progress.
 //!
-//! Workers pass all bytes from the network to the disk and the hasher. The director receives only their
-//! number. There is one exception. A small file that arrived together with the head of its response
-//! ([`Whole`]) is written when its partial file is opened.
+//! Workers pass all bytes from the network to the disk and the hasher. The director receives no bytes, but
+//! only the offset up to which a worker has written. There is one exception. A small file that arrived
+//! together with the head of its response ([`Whole`]) is written when its partial file is opened.
 //!
 //! Invariant: a worker writes no byte before the director sends [`Go`], and reports no byte before it was
-//! written. If the response has a digest of its own, nothing is reported or recorded in the journal before
-//! the whole body has arrived and matches the digest. The director may move the end of the segment closer at
-//! any time. At most five batches of a worker are in memory: one is filled, two wait to be written or are
-//! being written, and two wait to be hashed or are being hashed.
+//! written. If the worker verifies the digest of a range (`Content-Digest`), nothing is reported or recorded
+//! in the journal before the whole range has arrived and matches the digest, unless the output cannot take
+//! bytes back. The director may move the end of the segment closer at any time. At most five batches of a
+//! worker are in memory. One of them is filled. The others wait to be written or hashed, or are being written
+//! or hashed. At most two of them wait to be written or are being written.
 
 mod watch;
 mod write_queue;
@@ -42,7 +43,8 @@ use writer::{QUICK, Writer};
 const TICK: Duration = Duration::from_millis(100);
 
 /// The number of times that the worker lets other tasks run before it waits for the rest of a small file. The
-/// task that reads the connection needs one turn to pass on the bytes that arrived with the head.
+/// task that reads the connection needs one turn to pass on the bytes that arrived with the head. The two
+/// other turns are a reserve.
 const TURNS: u32 = 3;
 
 /// All bytes of a small file, if they arrived together with the head of its response. They are written when
@@ -81,7 +83,7 @@ pub(crate) struct Worker {
     /// The place where the worker stores all bytes of a small file, if they arrived together with the head of
     /// the response.
     pub(crate) whole: Whole,
-    /// The number of workers.
+    /// The number of connections of the session. It decides how large a batch may become.
     pub(crate) workers: Arc<AtomicUsize>,
 }
 
@@ -89,7 +91,8 @@ pub(crate) struct Worker {
 pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
-    /// Runs until the body ends or something fails. The worker passes its results to `report`.
+    /// Runs until the body ends, the segment is complete, or something fails. The worker passes its results
+    /// to `report`.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = self.work(&report).await;
@@ -131,8 +134,8 @@ impl Worker {
     }
 }
 
-/// Reads the part of a small file that has already arrived, without waiting. Returns the body as if nothing
-/// had been read. If all bytes of the file had arrived, they are returned too.
+/// Reads the part of a small file that has already arrived, and does not wait for the network. Returns the
+/// body as if nothing had been read. If all bytes of the file had arrived, this function returns them too.
 async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
     let (mut came, mut there, mut turns) = (Vec::new(), 0, 0);
     while there < length && turns < TURNS {
@@ -176,8 +179,8 @@ async fn receive(
             bytes = next_bytes(&mut body) => match bytes {
                 Some(Ok(mut bytes)) => {
                     watch.arrived(bytes.len());
-                    // The digest is compared before the last bytes are written, so that a complete segment is
-                    // always right.
+                    // A digest of the response is compared before the last bytes are written. So if there is
+                    // such a digest, the bytes of a complete segment match it.
                     chunk.as_mut().map_or(Ok(()), |chunk| chunk.update(&bytes))?;
                     let since = clock::instant();
                     while !bytes.is_empty() && !writer.is_full() {
@@ -189,8 +192,10 @@ async fn receive(
                         if writer.take(some) {
                             writer.flush(report).await?;
                         }
-                        // With a rate limit, there are always bytes to read, so the branch below is not
-                        // reached. The write is not waited for, since the limit would then not be reached.
+                        // If the rate limit is lower than the rate of the server, there are always bytes to
+                        // read, and the branch of the tick below is not reached. Here, the worker does not
+                        // wait until the bytes are written, because the download would then be slower than
+                        // the limit.
                         if is_limited && tick.tick().now_or_never().is_some() {
                             writer.flush(report).await?;
                         }
@@ -225,7 +230,7 @@ mod tests {
     type Came = Result<&'static str, ()>;
 
     /// Returns the result of `at_once` for a body that sends these items, and then the last item again and
-    /// again. The body may be read ten times.
+    /// again. The body may be read at most nine times.
     async fn taken(length: u64, sends: Vec<Came>) -> (Vec<Came>, Option<String>) {
         let mut left = 10;
         let mut sends = sends.into_iter().peekable();

@@ -1,6 +1,7 @@
 //! The classes of a session and of a job, as the package uses them.
 //!
-//! Invariant: each call that uses the session first checks that it is in the process that started it.
+//! Invariant: each call that uses the session first checks that it runs in the process that started the
+//! session.
 
 use crate::jobs::{self, Given};
 use crate::options::Options;
@@ -51,7 +52,7 @@ impl Core {
         py.detach(|| Live::start(options)).map(|live| Core(Arc::new(live)))
     }
 
-    /// Adds jobs. A job that cannot be understood fails like any other.
+    /// Adds jobs. An item that cannot be understood becomes a job that fails.
     fn add_all(&self, jobs: Vec<Given>) -> PyResult<()> {
         self.0.check()?;
         jobs.into_iter().try_for_each(|given| self.0.add(jobs::job(given), |_| ()).map(drop))
@@ -69,7 +70,7 @@ impl Core {
         Ok(JobHandle { live: self.0.clone(), number, slot })
     }
 
-    /// Returns the rows of all jobs that have not ended.
+    /// Returns the rows of all jobs that end from now on.
     fn rows(&self) -> PyResult<Rows> {
         self.0.check()?;
         Ok(Rows::new(self.0.clone()))
@@ -88,7 +89,7 @@ impl Core {
         Ok(())
     }
 
-    /// Ends the session soon. Does nothing in a forked process.
+    /// Stops the session, and does not wait for its end. Does nothing in a forked process.
     fn stop(&self) {
         if !self.0.is_elsewhere() {
             self.0.close();

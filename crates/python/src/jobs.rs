@@ -1,4 +1,4 @@
-//! Makes jobs of what Python passes: a URL, or the text of a JSON line with the keys of a list.
+//! Makes jobs from what Python passes: a URL, or a JSON line with the same keys as in a list.
 
 use crate::options;
 use downhaul_engine::core::list;
@@ -6,12 +6,12 @@ use downhaul_engine::{Error, ErrorKind, Job};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
-/// One item of an input.
+/// An item that Python passes.
 #[derive(FromPyObject)]
 pub(crate) enum Given {
     /// A URL as a person writes it.
     Url(String),
-    /// A text with options.
+    /// A URL or a JSON line, with options.
     Line(Line),
 }
 
@@ -52,7 +52,7 @@ fn with_options(line: Line) -> Result<Job, Error> {
         true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("it has no URL".into()))?,
         false => Job::given(&line.text)?,
     };
-    // This is the name of a login in the configuration of the program.
+    // This field names a login that only the program looks up. A session does not read the field.
     if job.login_of.is_some() {
         return Err(wrong(
             "`credentials` is for the program only; a netrc file has logins for Python too".into(),

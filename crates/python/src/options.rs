@@ -1,4 +1,4 @@
-//! Makes the settings of a session of the options that Python passes.
+//! Makes the settings of a session from the options that Python passes.
 //!
 //! Invariant: an option that Python does not pass has the default of the library.
 
@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options of a session. Python has read the environment, the units, the netrc file, and a checksum list
-/// that is a local file.
+/// The options of a session. Python has already read the environment, the netrc file, and a checksum list
+/// that is a local file, and has converted values with units into numbers.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Options {
@@ -210,7 +210,7 @@ fn choice<T: Copy>(name: &str, text: &Option<String>, values: &[(&str, T)]) -> R
 /// Reads the value of `if_exists`.
 ///
 /// # Errors
-/// Returns the values that there are.
+/// Returns a message with the possible values.
 pub(crate) fn if_exists(text: &str) -> Result<IfExists, String> {
     const NAMES: &str =
         "if_exists must be \"check\", \"skip\", \"overwrite\", \"rename\", \"update\" or \"error\"";

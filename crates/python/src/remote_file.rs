@@ -79,7 +79,7 @@ impl Fetch {
 /// The result of a task.
 struct Pending<T> {
     process: Process,
-    /// `None` only while it is dropped.
+    /// `None` only while this object is dropped.
     task: Mutex<Option<Task<T>>>,
 }
 
@@ -109,7 +109,8 @@ impl<T: Send + 'static> Pending<T> {
     }
 }
 
-/// A forked process leaks the task, because a thread of the parent may have been changing it.
+/// A forked process leaks the task, because a thread of the parent may have been changing the task at the
+/// moment of the fork.
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
         let task = self.task.get_mut().map_or(None, |task| task.take());

@@ -127,7 +127,8 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
-/// A forked process leaks the queue, because a thread of the parent may have been changing it.
+/// A forked process leaks the queue, because a thread of the parent may have been changing the queue at the
+/// moment of the fork.
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
         if self.live.is_elsewhere() {

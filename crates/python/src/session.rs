@@ -1,9 +1,10 @@
 //! A session of the library with its own threads, for Python.
 //!
 //! Each session has threads of its own (`threads.rs`). Threads for all sessions would not work in a process
-//! that was forked, because these threads are only in the parent. An object that a forked process got from
-//! its parent refuses every call that uses the session, and is leaked when it is dropped: the threads that
-//! could end the session are not there, and one of them may have held a lock.
+//! that was forked, because these threads are only in the parent. In a forked process, an object of the
+//! parent raises an exception for each call that uses the session, except for `stop` and `wait`, which do
+//! nothing. The object is leaked when it is dropped, because the threads that could end the session are not
+//! in the forked process, and one of them may have held a lock.
 //!
 //! Adding a job never waits. A task passes the jobs to the session in the order of their numbers, as fast as
 //! the session accepts them.
@@ -77,7 +78,7 @@ pub(crate) struct Live {
     is_broken: Arc<AtomicBool>,
 }
 
-/// The way of jobs into the session.
+/// The queue through which jobs get into the session.
 struct Feed {
     /// The number of jobs that were added.
     added: u64,
@@ -207,7 +208,8 @@ async fn watch(mut events: Events, watched: Arc<Watched>) {
     }
 }
 
-/// Locks a mutex, also after a panic, since a panic leaves nothing half done behind these locks.
+/// Locks a mutex, even if a thread panicked while it held the lock. The data behind these locks is consistent
+/// even then.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

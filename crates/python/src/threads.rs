@@ -17,11 +17,11 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Starts threads. There are few, as in the program: one thread receives more than a GB/s over TLS, and
-    /// on two cores, one was faster than two. The disk and the hashing have threads of their own.
+    /// Starts threads. As in the program, there are few threads: one thread receives more than a GB/s over
+    /// TLS, and on two cores, one was faster than two. The disk and the hashing have threads of their own.
     ///
     /// # Errors
-    /// Returns an exception if the system starts no threads.
+    /// Returns an exception if the system cannot start the threads.
     pub(crate) fn start() -> PyResult<Threads> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let number = (cores / 4).clamp(1, 4);
@@ -61,7 +61,7 @@ impl Process {
         std::process::id() != self.0
     }
 
-    /// Checks that an object of this process is not used in another one. `what` is the object.
+    /// Checks that an object of this process is not used in another process. `what` names the object.
     ///
     /// # Errors
     /// Returns an exception in a forked process.

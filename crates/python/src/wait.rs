@@ -18,7 +18,7 @@ pub(crate) fn until<T: Send>(
     timeout: Option<Duration>,
     mut step: impl FnMut(Duration) -> Option<T> + Send,
 ) -> PyResult<Option<T>> {
-    // A time that the clock cannot represent is as good as no limit.
+    // A timeout that the clock cannot represent counts as no timeout.
     let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = end.map_or(EVERY, |end| end.saturating_duration_since(Instant::now()).min(EVERY));

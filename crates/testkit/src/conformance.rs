@@ -38,8 +38,8 @@ impl Abilities {
 }
 
 /// Checks a source of a file that has this content and does not change. This function requests the whole
-/// file, and only the facts about the file. It requests ranges inside the file, at its end and beyond its
-/// end, and several ranges at once. It also drops responses before their end.
+/// file, and, in other requests, only the facts about the file. It requests ranges inside the file, at its
+/// end and beyond its end, and several ranges at once. It also drops responses before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -58,8 +58,9 @@ pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) ->
     check_beyond_the_end(source, content.len() as u64).await
 }
 
-/// Checks a source whose file gets the content `after` when `change` is called. The response with the new
-/// bytes must have a new validator, and a range of the new bytes must have the same new validator.
+/// Checks a source whose file gets the content `after` when `change` is called. If the server states
+/// validators, the response with the new bytes must have a new validator, and each range of the new bytes
+/// must have the same new validator. A request with the old validator must not get the response `Unchanged`.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -158,8 +159,8 @@ fn check_facts(remote: &Remote, size: u64, able: Abilities) -> Result<(), Broken
     }
 }
 
-/// Checks that a request for only the facts gets the same facts as a request for the file. Also checks that a
-/// condition with another validator does not lead to `Unchanged`.
+/// Checks that a request for only the facts gets a response about the whole file, with the same size as the
+/// response with the file. Also checks that a condition with another validator does not lead to `Unchanged`.
 async fn check_facts_alone(source: &dyn Source, whole: &Remote, able: Abilities) -> Result<(), Broken> {
     let facts = open(source, Request::about(Conditions::default())).await?.remote;
     equal("the span of a response with only the facts", &facts.span, &Span::Whole)?;
@@ -216,7 +217,7 @@ async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Brok
     }
 }
 
-/// Checks that dropped requests and bodies do not change the source.
+/// Checks that the source still answers after requests and bodies were dropped.
 async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     drop(poll_immediate(source.open(Request::EVERYTHING)).await);
     let opened = open(source, Request::EVERYTHING).await?;
@@ -227,8 +228,8 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. A file
-/// of at most 3 bytes has none.
+/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. For a
+/// file of at most 3 bytes, there are no ranges.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),

@@ -49,8 +49,8 @@ struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
     journal: PathBuf,
-    /// The generation, and true if the part has a journal. A part without a journal is deleted when it is
-    /// dropped.
+    /// The generation, and true if the partial file has a journal. A partial file without a journal is
+    /// deleted when this object is dropped.
     state: Mutex<(Generation, bool)>,
 }
 
@@ -70,7 +70,7 @@ impl FakeFile {
     }
 
     fn after_power_cut(mut self, rng: &mut Rng) -> FakeFile {
-        // A power cut may lose any of the writes.
+        // The writes may reach the disk in any order, and a power cut may lose any of them.
         rng.shuffle(&mut self.pending);
         let cruelty = if rng.bool() { rng.u8(0..3) } else { rng.u8(0..100) };
         for (offset, bytes) in std::mem::take(&mut self.pending) {

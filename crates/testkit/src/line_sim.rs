@@ -1,6 +1,6 @@
 //! A simulated line to one host. It is used to test how the number of connections is decided.
 //!
-//! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments,
+//! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 packets,
 //! then CUBIC), and all connections share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes
 //! are lost, by chance or because the queue is full, windows become smaller. [`race`] fetches a file over
 //! this line in segments, as the plan assigns them. The number of connections is fixed, or
@@ -17,8 +17,8 @@ mod tcp;
 use downhaul_core::concurrency::{Level, Step};
 use race::Race;
 
-/// The longest race (one download over the line), in simulated seconds. After that time, the choice that has
-/// more bytes is the faster one.
+/// The longest race (one download over the line), in simulated seconds. A race stops after this time, and its
+/// goodput is then that of the bytes that have arrived.
 const LONGEST: f64 = 120.0;
 
 /// A line, and how the host at its end treats connections.
@@ -45,8 +45,8 @@ pub enum Host {
     Slows(usize),
     /// The host refuses more connections than this.
     Refuses(usize),
-    /// Half of the connections, chosen by chance, get at most a fiftieth of the line. The other half get at
-    /// most a quarter.
+    /// Chance decides for each connection if it gets at most a fiftieth or at most a quarter of the line.
+    /// Both are equally likely.
     Lottery,
     /// This many other downloads use the line all the time.
     Shared(usize),
@@ -61,14 +61,15 @@ pub enum Choice {
     Fixed(usize),
     /// The number that the controller decides.
     Auto,
-    /// The number that the controller decides. It starts at the number that an earlier run found.
+    /// The number that the controller decides. The controller starts at the number that an earlier run found.
     From(Level),
 }
 
 /// The result of a race.
 #[derive(Debug, Clone)]
 pub struct Raced {
-    /// The average goodput in bytes a second, from the first handshake to the last byte.
+    /// The average goodput in bytes a second, from the first handshake to the last byte, or to the end of the
+    /// longest race.
     pub goodput: f64,
     /// The average number of connections in use.
     pub connections: f64,

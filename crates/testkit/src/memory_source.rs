@@ -9,7 +9,7 @@ use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// The length of the chunks of a body, in bytes.
+/// The length of the buffers of a body, in bytes. The last one may be shorter.
 const CHUNK: usize = 16 * 1024;
 
 /// A file in memory. Clones are the same file.

@@ -1,5 +1,5 @@
 //! Simulated servers for one file that misbehave at random, without sockets and without real time. [`World`]
-//! decides, from a seed, the response to each request, makes the rules of the job, and judges the result.
+//! decides the response to each request from a seed, makes the rules of the job, and checks the result.
 //! [`crate::plan_sim`] runs only the plan in such a world, step by step. [`SimSource`] is a [`Source`], so
 //! that the whole engine can run in the same worlds with tokio's paused clock.
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 use url::Url;
 
 /// Every simulated file is smaller than this, except in [`World::large`]. The limit is so high that the bytes
-/// that arrive can make all retries available again several times.
+/// that arrive can make all retries available again up to six times (after each 64 KiB).
 const LARGEST: u64 = 400_000;
 
 /// Most files are smaller than this, so that a test can simulate many of them.
@@ -52,7 +52,7 @@ pub struct World {
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
-    /// `Some` if responses with the whole file have a digest of it. It is true if this digest is right.
+    /// `Some` if responses with the whole file state a digest, and `Some(true)` if this digest is right.
     pub(crate) digest: Option<bool>,
     /// True if ranges have digests of their own.
     digests_ranges: bool,
@@ -65,7 +65,7 @@ pub struct World {
     several: bool,
     /// The source that sometimes sends a wrong byte.
     wrong_source: Option<usize>,
-    /// True if most requests for a range get a page or an error message instead of the file.
+    /// True if most requests for a range of a file above 1,000 bytes get a page or an error message.
     sends_pages: bool,
 }
 
@@ -292,8 +292,8 @@ impl World {
         Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
-    /// Changes a byte from time to time, if the digest of the range can detect it. If the sent range is
-    /// longer than requested, the digest cannot detect a change.
+    /// Changes a byte from time to time, if the digest of the range can detect it. If the sent range ends
+    /// after the requested one, the client does not read to its end, so the digest cannot detect a change.
     fn spoil(&mut self, request: Request, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
         let asked = request.to.is_none_or(|to| range.end <= to);
@@ -342,7 +342,7 @@ impl World {
         error
     }
 
-    /// Checks published bytes. They are exactly one version of the file, and no wrong digest was accepted.
+    /// Checks that published bytes are one version of the file, and that no wrong digest was accepted.
     ///
     /// # Errors
     /// Returns what is wrong with the bytes.

@@ -21,7 +21,7 @@ use url::Url;
 /// loop.
 const ACTIONS_MOST: usize = 200;
 
-/// A source of choices that is made from bytes. After the last byte, it returns zeros.
+/// Makes choices from bytes. After the last byte, it uses zeros.
 struct Choices<'b>(&'b [u8]);
 
 impl Choices<'_> {
@@ -70,7 +70,7 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
                     workers += 1;
                 }
                 // A dropped connection is closed, and lowers the surplus. A connection whose segment was cut
-                // still counts.
+                // still counts as surplus.
                 Action::Drop { .. } => room.surplus = room.surplus.saturating_sub(1),
                 _ => {}
             }
@@ -214,8 +214,8 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-/// Returns any description of a file, including contradictory ones. Sources of other protocols may return
-/// such descriptions.
+/// Returns arbitrary facts about a file, including contradictory ones. Sources of other protocols may return
+/// such facts.
 fn remote(choices: &mut Choices) -> Remote {
     let url = Url::parse("http://h/f").expect("a URL");
     let mut remote = match choices.byte() % 16 {

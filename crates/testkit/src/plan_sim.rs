@@ -22,7 +22,7 @@ use std::time::Duration;
 /// How a simulated download ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// The outcome of the last plan. It is `Skipped` if the download has not ended after eight runs.
+    /// The outcome of the last plan. It is also `Skipped` if the download has not ended after eight runs.
     pub outcome: Outcome,
     /// The published bytes.
     pub published: Option<Vec<u8>>,
@@ -40,7 +40,7 @@ pub struct Seen {
     pub connections: usize,
     /// Segments that were shortened for another worker.
     pub cuts: usize,
-    /// Workers that continued after a break, or continued the partial file of an earlier run.
+    /// Transfers that continued after a break, and partial files of earlier runs that were continued.
     pub resumed: usize,
     /// Runs that were killed.
     pub kills: usize,
@@ -83,7 +83,7 @@ struct Sim {
     now: Duration,
     connections: Vec<Connection>,
     most_connections: usize,
-    /// The controller of the host. All runs of a process share it.
+    /// The controller of the host. All runs of a simulation share it.
     controller: Controller,
     /// True if the job states the number of connections.
     named: bool,

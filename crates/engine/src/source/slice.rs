@@ -60,9 +60,9 @@ impl Slice {
     /// Changes the facts about the whole file into those about the part.
     ///
     /// # Errors
-    /// Returns `http.no_ranges` if the source sends the whole file and the part is not the whole file,
-    /// `http.range_beyond` if the file ends before the part begins, and `http.range_wrong` if the response
-    /// begins before the part.
+    /// Returns `http.no_ranges` if the source sends the whole file, unless the part is known to be the whole
+    /// file. Returns `http.range_beyond` if the part begins at or after the end of the file, and
+    /// `http.range_wrong` if the response begins before the part.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
@@ -95,7 +95,7 @@ impl Slice {
         remote.range_digests.clear();
         remote.stated_size = None;
         remote.links = Links::default();
-        // The messages have the offsets and the size of the whole file.
+        // The HTTP messages in the transcript have the offsets and the size of the whole file.
         remote.transcript = None;
         Ok(remote)
     }

@@ -1,7 +1,7 @@
 //! Runs the writes of one worker one after the other, on a thread that may block.
 //!
-//! Invariant: at most one thread runs the writes of a worker. It ends when no write is left, and is started
-//! again for the next one.
+//! Invariant: at most one thread runs the writes of a worker. The thread ends when no write is left, and the
+//! next write starts another one.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Write = Box<dyn FnOnce() + Send>;
 
-/// The writes of a worker that wait. The worker limits their number.
+/// The writes of a worker that have not begun. The worker limits the number of these writes.
 #[derive(Default)]
 pub(super) struct WriteQueue(Mutex<State>);
 

@@ -23,12 +23,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{Span, debug};
 
-/// When this many bytes are collected, they are written. With this size there are few writes, and each is
-/// worth the switch to another thread.
+/// A batch is written when it has this many bytes, or earlier if there are many workers. It takes a few
+/// hundred microseconds to copy this many bytes into the page cache, and about ten microseconds to switch to
+/// the thread that writes. So the switches cost little.
 const BATCH_MOST: usize = 1024 * 1024;
 
-/// The memory for the batches of up to 1,200 workers together. The read buffers of connections take up to
-/// 16 MiB more (`source/http/transport.rs`).
+/// The approximate limit of the memory for the batches of all workers together. More than about 1,200 workers
+/// need more, because a batch may always have 8 KiB. The read buffers of connections take up to 16 MiB more
+/// (`source/http/transport.rs`).
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
 /// The number of batches of one worker that may wait to be written, or are being written. With two, the
@@ -36,11 +38,12 @@ const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 /// cores, 1 GiB on loopback takes 0.66 s then, and 0.70 s with one. More than two were not faster.
 const WRITING: usize = 2;
 
-/// The number of batches of one worker that may wait to be hashed, or are being hashed. So a short delay of
-/// the network does not stop the hasher, and a short delay of the hasher does not stop the network.
+/// The number of batches of one worker that may wait to be hashed, or are being hashed, while [`WRITING`]
+/// others wait to be written, or are being written. So a short delay of the network does not stop the hasher,
+/// and a short delay of the hasher does not stop the network.
 const HASHING: usize = 2;
 
-/// The number of batches of one worker that may be in memory at once. The last one is being filled.
+/// The number of batches of one worker that may be in memory at once. One of these batches is being filled.
 const BATCHES_EACH: usize = WRITING + HASHING + 1;
 
 /// Returns the size of a batch in bytes for this number of workers.
@@ -49,7 +52,7 @@ fn batch_bytes(workers: usize) -> usize {
 }
 
 /// When this many buffers are collected, they are written. This limits the memory for bodies that arrive in
-/// tiny buffers.
+/// tiny buffers. Buffers of more than 1 KiB reach [`BATCH_MOST`] first.
 const BATCH_BUFFERS: usize = 1024;
 
 /// Writes of up to this many bytes are quick: they take microseconds, since they only copy memory into the
@@ -79,14 +82,14 @@ pub(super) struct Writer {
     in_hand: usize,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    /// The offset of the batch.
+    /// The offset in the file of the first byte of the batch.
     at: u64,
     queue: Arc<WriteQueue>,
     /// The batches that are not known to be written yet, in the order in which they are written.
     writing: VecDeque<oneshot::Receiver<Result<Wrote, Error>>>,
     /// The number of further batches that may be written or hashed.
     room: Arc<Semaphore>,
-    /// True if a batch became full since the last tick.
+    /// True if a batch was passed on since the last tick.
     is_flowing: bool,
     /// The entries for the journal, if they are kept until the whole response is verified. Until then,
     /// nothing is reported.
@@ -139,7 +142,7 @@ impl Writer {
         self.batch_bytes >= most || self.batch.len() >= BATCH_BUFFERS
     }
 
-    /// Waits until this many bytes may be accepted.
+    /// Waits until the rate limits allow this many bytes.
     pub(super) async fn wait_for(&self, limits: &Limits, bytes: usize) {
         let since = clock::instant();
         limits.wait(bytes).await;
@@ -307,8 +310,8 @@ impl Writer {
     /// Discards the bytes, because the response is incomplete or wrong.
     ///
     /// # Errors
-    /// Returns `output.started` if the digest of a chunk shows that its bytes are wrong, and they were
-    /// already passed on to the output. Returns errors of the disk, too.
+    /// Returns `output.started` if the digest of a chunk shows that its bytes are wrong, and some of them
+    /// were already passed on to the output. Returns errors of the disk, too.
     pub(super) async fn take_back(
         &mut self,
         why: Option<&Error>,
@@ -354,7 +357,7 @@ async fn on_the_disk<T: Send + 'static>(
     done.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
 }
 
-/// A worker may be dropped at any time. Its bytes then no longer count as received.
+/// A worker may be dropped at any time. The bytes that it has not reported then no longer count as received.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.meter.gave(self.in_hand);

@@ -1,6 +1,6 @@
 //! One file that is fetched over the line: its connections, and their segments.
 //!
-//! Invariant: each byte is free, requested over one connection, or has arrived.
+//! Invariant: each byte is free (not requested yet), or is requested over one connection, or has arrived.
 
 use super::tcp::{QUEUE, Tcp};
 use super::{Choice, Host, Line};
@@ -18,8 +18,9 @@ const REPORT_EVERY: f64 = 0.1;
 /// The largest batch of a worker, in bytes.
 const BATCH_MOST: f64 = 1024.0 * 1024.0;
 
-/// The memory for the batches of all workers together, in bytes.
-const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
+/// The memory for the batches that are being filled, of all connections together, in bytes. The engine has
+/// 48 MiB for five batches of each connection, of which one is being filled.
+const BATCHES_TOGETHER: f64 = 48.0 / 5.0 * 1024.0 * 1024.0;
 
 /// The sizes that the plan uses for files on a disk.
 const SIZES: Sizes = Sizes::FILE;
@@ -59,7 +60,8 @@ pub(super) struct Connection {
     tcp: Tcp,
     /// The time of its request.
     requested: f64,
-    /// The round trip at the time of its request, which is the time until its response.
+    /// The round trip at the time of its request. The controller gets it as the time from the request to the
+    /// response.
     round_trip: f64,
     /// The time of its first byte.
     starts: f64,
@@ -120,8 +122,8 @@ impl Race {
                 // The length of a segment is known only when the rate of a connection is known.
                 _ if self.typical == 0.0 || self.now < self.not_before => 0,
                 Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
-                // The first response shows if the host serves ranges. Until then, only one connection
-                // requests a range.
+                // The first response on a further connection shows if the host serves ranges. Until then, a
+                // connection is opened only if no other one waits for its response.
                 _ if !self.ranges_work && self.connections.len() > receiving => 0,
                 Choice::Auto | Choice::From(_) => {
                     let allowance = self.controller.allowance(AUTO_MOST, false);
@@ -138,7 +140,7 @@ impl Race {
     }
 
     /// Stops the slowest connections if there are more than the target, in the same way as a plan. A
-    /// connection that is about to end its segment counts as stopped.
+    /// connection whose segment ends within `WORTH_SPLITTING` seconds counts as stopped.
     pub(super) fn stop_surplus(&mut self) {
         let surplus = if self.is_fixed() { 0 } else { self.controller.allowance(AUTO_MOST, false).surplus };
         let ends =
@@ -153,7 +155,7 @@ impl Race {
                 return;
             };
             if connection.begun {
-                // Bytes that are already sent still arrive.
+                // The connection keeps the bytes that arrive within `WORTH_SPLITTING` seconds.
                 self.free += connection.left - soon(connection);
                 connection.left = soon(connection);
                 continue;

@@ -6,29 +6,29 @@ use fastrand::Rng;
 /// The bytes that a packet carries over Ethernet.
 const SEGMENT: f64 = 1460.0;
 
-/// The first congestion window (RFC 6928), in segments.
+/// The first congestion window (RFC 6928), in packets.
 const FIRST_WINDOW: f64 = 10.0;
 
-/// The largest receive window that Linux gives on its own (`tcp_rmem`), in segments.
+/// The largest receive window that Linux gives by default (`tcp_rmem`), in packets.
 const RECEIVE_WINDOW: f64 = 6.0 * 1024.0 * 1024.0 / SEGMENT;
 
 /// CUBIC's constants C and beta (RFC 9438). C decides how fast a window grows. A loss multiplies a window by
 /// beta.
 const CUBIC: (f64, f64) = (0.4, 0.7);
 
-/// The shortest timeout in seconds. If a window is too small for three duplicate acknowledgements, a loss is
-/// noticed only by a timeout.
+/// The shortest timeout in seconds, as in Linux. If a window is too small for three duplicate
+/// acknowledgements, a loss is noticed only by a timeout.
 const TIMEOUT: f64 = 0.2;
 
 /// The length of the queue before the line, in seconds. The line needs this time to carry a full queue.
 pub(super) const QUEUE: f64 = 0.1;
 
-/// The congestion control of one connection. Windows are in segments.
+/// The congestion control of one connection. Windows are in packets.
 pub(super) struct Tcp {
     window: f64,
     /// The window at which slow start ends.
     threshold: f64,
-    /// The window at the last loss.
+    /// The window to which CUBIC grows back after the last loss.
     before: f64,
     /// The time of the last loss.
     lost_at: f64,

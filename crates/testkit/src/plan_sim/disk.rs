@@ -142,12 +142,12 @@ impl Sim {
             self.disk[wrong] ^= 1;
         }
         // Only a response with the whole file states digests of the whole file, and this run may get no such
-        // response. A partial file that is shorter than the compared range is not adopted.
+        // response. A partial file that is not longer than the compared range is not adopted.
         self.world.digest = None;
         self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
     }
 
-    /// Damages the files in ways that may happen between two runs.
+    /// Damages the files in a way that may happen between two runs, or leaves them as they are.
     pub(super) fn damage(&mut self) {
         self.adopted = None;
         let rng = &mut self.world.rng;

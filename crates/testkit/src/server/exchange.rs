@@ -1,5 +1,5 @@
-//! One request, and functions with which scripts answer it. These functions send correct responses with a
-//! test file or a range of it, or parts of such responses.
+//! One request, and functions with which scripts answer it. Most of these functions send a correct response
+//! with a test file or a range of it, or a part of such a response.
 
 use super::sins::quotas::Counted;
 use super::{Request, Wire};

@@ -34,8 +34,8 @@ pub(super) const SINS: &[&str] = &[
     "h2_drops",
 ];
 
-/// The highest number of streams of a connection at once. Clients request more, so that some streams must
-/// wait.
+/// The highest number of streams of a connection at once. The number is low, so that some streams of a client
+/// must wait.
 const STREAMS: u32 = 6;
 
 /// Returns true if the client uses HTTP/2. The first bytes of the client, or the protocols in its TLS

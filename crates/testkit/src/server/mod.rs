@@ -65,7 +65,7 @@ pub struct Request {
     pub method: String,
     /// The path and the query. In a request to a proxy, this is the whole URL.
     pub target: String,
-    /// Header names in lower case, in order.
+    /// The headers in order. Their names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The body. It is always empty over HTTP/2.
     pub body: Vec<u8>,

@@ -15,9 +15,10 @@ use std::sync::Mutex;
 /// - `cut=N`: the last N bytes are missing, although the body ends as announced;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///
-/// These keys change how it is sent:
+/// These keys change how the file is sent:
 /// - `digest=VALUE`: the response has this Repr-Digest, a digest of the coded bytes;
-/// - `parts=1`: ranges of the coded bytes are served, with the ETag `tag=VALUE`;
+/// - `parts=1`: ranges of the coded bytes are served;
+/// - `tag=VALUE`: the ETag of the responses, instead of `"coded"`;
 /// - `part_says=TEXT`: the Content-Encoding of ranges;
 /// - `break=1`: the first response ends after half of the body.
 pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
@@ -106,8 +107,8 @@ pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
 fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (n, block) in bytes.chunks(1 << 16).enumerate() {
-        // Bits: not the last block, four nibbles with the length minus one, uncompressed. The first block
-        // comes after the size of the window: 16 bits.
+        // The bits, from the lowest one: not the last block (0), a length of four nibbles (00), the length
+        // minus one, and uncompressed (1). Before the first block, a bit 0 states a window of 16 bits.
         let head = ((block.len() as u32 - 1) << 3) | (1 << 19);
         let head = if n == 0 { head << 1 } else { head };
         out.extend(&head.to_le_bytes()[..3]);

@@ -55,9 +55,9 @@ pub(super) fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
     x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\rContent-Length: 1\r\nContent-Length: {size}\r\n\r\n"))
 }
 
-/// Sends the text of `?head=TEXT` as the head, and then the file. The text must have no line end after its
-/// last line. Each character is sent as one byte. The connection stays open, so that a client waits if it
-/// does not find the end of the body.
+/// Sends the text of `?head=TEXT` as the head, and then the file. The text must end with a line end. The
+/// empty line at the end of the head is added. Each character is sent as one byte. The connection stays open,
+/// so that a client waits if it does not find the end of the body.
 pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
     let head = x.request.query("head").unwrap_or_default();
     let bytes: Vec<u8> = head.chars().map(|one| u8::try_from(u32::from(one)).unwrap_or(b'?')).collect();

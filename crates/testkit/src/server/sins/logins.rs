@@ -49,9 +49,9 @@ impl Wanted {
 
 /// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes, in the order in which
 /// they are offered. With `&one=1`, one header has all schemes. `&user=me&password=hush&realm=R&qop=auth` are
-/// the required values. `&uses=N` is how often a nonce may be used, and `&userhash=1` hides the user name.
-/// With `&latin1=1`, the realm is sent in ISO-8859-1, and the challenge has no `charset`. `&next=1` announces
-/// the next nonce, and `&domain=/a` names the protection space.
+/// the required values. `&uses=N` is how often a nonce may be used, and with `&userhash=1`, clients must send
+/// a hash of the user name. With `&latin1=1`, the realm is sent in ISO-8859-1, and a challenge of Digest has
+/// no `charset`. `&next=1` announces the next nonce, and `&domain=/a` names the protection space.
 pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     let wanted = Wanted::of(x);
     let given = x.request.header("authorization").map(String::from);

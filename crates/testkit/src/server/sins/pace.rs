@@ -64,7 +64,7 @@ pub(super) fn pause_in_first_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends `?rate=N` bytes a second. With `?chunked=1`, no length is sent.
+/// Sends `?rate=N` bytes a second. With `?chunked=1`, the whole file is sent without a length.
 pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     let rate: usize = x.request.query("rate").and_then(|rate| rate.parse().ok()).unwrap_or(100_000);
     let chunked = x.request.query("chunked").is_some();

@@ -1,4 +1,5 @@
-//! Scripts that answer a request for a range with no range, with the whole file, or with other bytes.
+//! Scripts that answer requests in unusual ways that concern ranges, such as with the whole file or with
+//! other bytes than the requested ones.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -92,10 +93,10 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
 }
 
-/// Answers the first request correctly, at a limited rate. A request for a range gets something else: `?how=`
-/// is `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON), `ignored` (everything), or a
-/// status. With `?break=N` the first response ends after half of the body, the next N responses are wrong,
-/// and later ones are correct.
+/// Answers a request without a range correctly, at a limited rate. A request for a range gets something else:
+/// `?how=` is `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON), `ignored` (everything),
+/// or a status. With `?break=N` the first response ends after half of the body, the next N responses are
+/// wrong, and later ones are correct.
 pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
         return x.respond("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);

@@ -139,7 +139,8 @@ pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers HEAD as if the file were empty. Programs do this if they count the bytes that they send.
+/// Answers HEAD as if the file were empty. Some programs do this, because they count the bytes of the body
+/// that they send.
 pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "HEAD" => x.respond("200 OK", &[], b""),
