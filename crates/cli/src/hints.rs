@@ -79,11 +79,11 @@ const ADVICE: &[(&str, &str)] = &[
     ("digest.mismatch", "Either the file on the server or the digest is wrong. Nothing was saved."),
     (
         "digest.missing",
-        "Give a digest with --checksum or --checksum-file. --verify auto accepts files without one.",
+        "Give a digest with --checksum or --checksum-file. A download with --verify auto accepts files without one.",
     ),
     (
         "digest.unlisted",
-        "Give a list with --checksum-file, or a digest with --checksum. --verify auto accepts files without one.",
+        "Give a list with --checksum-file, or a digest with --checksum. A download with --verify auto accepts files without one.",
     ),
     ("digest.part", "The file on the server or its digest is wrong. Try another mirror."),
     ("digest.list", "Check the URL of --checksum-file."),

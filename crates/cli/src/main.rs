@@ -1,5 +1,5 @@
-//! The `downhaul` program. All of its code is in the library, so that the demo and the tests can call it.
-//! Only the allocator is chosen here.
+//! The `downhaul` program. All of its code is in the library of this crate, so that the demo and the tests
+//! can call it. Only the allocator is chosen here.
 
 use libmimalloc_sys::{_mi_option_last, mi_option_set, mi_option_t, mi_option_use_numa_nodes};
 
@@ -8,9 +8,9 @@ use libmimalloc_sys::{_mi_option_last, mi_option_set, mi_option_t, mi_option_use
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The option that says for how many milliseconds mimalloc keeps freed memory. `libmimalloc_sys` names only
-/// the next one. The number of all options shows that `mimalloc.h` has the same list as when this was
-/// written.
+/// The option that says for how many milliseconds mimalloc keeps freed memory. `libmimalloc_sys` has no
+/// constant for this option, but one for the option after it. The number of all options is checked below: if
+/// it is unchanged, `mimalloc.h` has the same list as when this was written.
 const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 const _: () = assert!(_mi_option_last == 47);
 

@@ -37,7 +37,7 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_LOG",
         "It names the log, unless `--log` does. With `none`, no log is written. If the configuration does not name a log \
-         either, the log is `download_log.txt`, but with `-o -` there is no log.",
+         either, the log is `download_log.txt`, or there is none with `-o -`.",
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",

@@ -129,25 +129,25 @@ pub struct Daemon {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6800", help_heading = "Daemon")]
     pub listen: SocketAddr,
 
-    /// Read the secret of the clients from FILE [default: daemon-secret in the folder for state]
+    /// Read the secret of the clients from FILE [default: ~/.local/state/downhaul/daemon-secret]
     ///
     /// If the file does not exist, it is written with a new secret, and only you can read it. Without this
     /// option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
-    /// Require no secret from clients (only on a loopback address)
+    /// Require no secret from clients (allowed only if the daemon listens on a loopback address)
     #[arg(long, conflicts_with = "secret_file", help_heading = "Daemon")]
     pub no_secret: bool,
 
-    /// Keep the queue in FILE [default: daemon.db in the folder for state]
+    /// Keep the queue in FILE [default: ~/.local/state/downhaul/daemon.db]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub queue: Option<PathBuf>,
 
-    /// Also accept requests for this host name (can be repeated)
+    /// Also accept requests whose Host header has this name (can be repeated)
     ///
-    /// Requests for an address or localhost are always accepted. Other names are refused, because a web page
-    /// could make its own name lead to this machine.
+    /// Without this option, the Host header must have an IP address or localhost. Other names are refused,
+    /// because the owner of a web site could make its name resolve to this machine (DNS rebinding).
     #[arg(long, value_name = "NAME", help_heading = "Daemon")]
     pub allow_host: Vec<String>,
 

@@ -19,8 +19,8 @@ pub struct ExistingFile {
     /// The record that is attached to the file, if there is one.
     pub record: Option<Record>,
     /// The records of hard links to the same bytes (`--dedup hardlink`). The first value is true if the
-    /// record is for a file of this name. Files in several folders may have the same name. If there is no
-    /// record for this name, the attached record is used.
+    /// record is for a file with the name of this one. Several records may be, because files in several
+    /// folders may have the same name. If none is, the attached record is used.
     pub further: Vec<(bool, Record)>,
 }
 
@@ -29,13 +29,13 @@ pub struct ExistingFile {
 pub enum Recognised<'r> {
     /// The file was downloaded by the same request for a URL of this job, and has not changed since.
     Ours(&'r Record),
-    /// The file was downloaded from a URL of this job that had another signature, or by another visitor. Only
-    /// the server can say if this is the same file.
+    /// The file was downloaded from a URL of this job that had other signing parameters (a signed URL), or by
+    /// a request with another login, token or cookie. Only the server can say if this is the same file.
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL, or by another request.
     OtherUrl,
-    /// The file has no record, its record was made with another key, the file was changed later, or the
-    /// record that fits this job belongs to another name of the same bytes.
+    /// The file has no record, the hashes in its record were made with another key, the file was changed
+    /// later, or the record that fits this job belongs to another name of the same bytes.
     Unknown,
 }
 

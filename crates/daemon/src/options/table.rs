@@ -19,7 +19,7 @@ pub enum Scope {
     Download,
     /// The daemon.
     Daemon,
-    /// Nothing that a client may change: files, programs that are run, and the safety of the daemon. The
+    /// Something that clients must not change: files, programs that are run, or the safety of the daemon. A
     /// value that a client sends is ignored.
     Ignored,
 }

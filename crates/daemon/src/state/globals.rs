@@ -2,7 +2,8 @@
 //!
 //! Invariant: options with which the daemon was started have precedence over those that clients have set in
 //! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed. Options
-//! of the start are never stored. A value that a client sets in this run replaces that of the start.
+//! of the start are never stored. A value that a client sets in this run replaces that of the start, until
+//! the configuration is read again and has another value for this option.
 
 use crate::folders::Folders;
 use crate::options::Options;
@@ -13,8 +14,8 @@ pub(super) struct Globals {
     given: Options,
     /// The options that clients have set, and that are in force in this run.
     set: Options,
-    /// The options that clients have set in earlier runs, and that this start has replaced. They are still
-    /// stored.
+    /// The options that clients have set, and that are not in force, because an option of the start or of the
+    /// configuration has replaced them, or because the folder is no longer allowed. They are still stored.
     replaced: Options,
     /// All options that are in force in this run.
     all: Options,
