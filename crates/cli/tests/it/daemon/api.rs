@@ -7,7 +7,6 @@ use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 #[test]
 fn a_download_is_added_changed_and_removed_with_its_file() {
@@ -253,9 +252,9 @@ fn downloads_end_while_the_library_accepts_no_further_ones() {
     assert_eq!(daemon.api("POST", "/lists", &hosts.collect::<String>()).0, 201);
     let begun = || busy.iter().filter(|host| !host.requests().is_empty()).count();
     assert!(poll(SOON, || (begun() >= 64).then_some(())).is_some(), "{}", begun());
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     assert_eq!(daemon.api("POST", "/lists", &others.collect::<String>()).0, 201);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
     daemon.wait_for(&gid, "complete");
 }
