@@ -288,8 +288,9 @@ pub(crate) fn resolve(
         .chain(&args.options.http.save_cookies)
         .cloned()
         .collect();
-    let is_file = |list: &&PathBuf| list.as_os_str() != "-";
-    settings.lists = args.output.input.iter().filter(is_file).cloned().collect();
+    // Standard input may be a file that a download could replace.
+    let path = |list: &PathBuf| if list.as_os_str() == "-" { "/dev/stdin".into() } else { list.clone() };
+    settings.lists = args.output.input.iter().map(path).collect();
     Ok((settings, output))
 }
 

@@ -155,14 +155,15 @@ impl Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
         }
-        // If the limit of connections is found again within a day, and the host refused no requests, the
-        // date stays. With a new date each time, a host that is used every hour would never get one more
-        // connection. If the run only reached a higher rate of requests, it found no limit, and the date
-        // stays in any case.
-        let keeps_date = |at: &u64| match learned.connections {
-            _ if learned.refused => false,
-            None => true,
-            found => age(*at, now) <= FRESH && self.connections == found,
+        // A date of at most a day stays, unless another limit of connections was found. With a new date each
+        // time, a host that is used every hour would never get one more connection. An older date stays if
+        // the run found no limit: it may only have reached a higher rate of requests.
+        let keeps_date = |at: &u64| {
+            let is_fresh = age(*at, now) <= FRESH;
+            match learned.connections {
+                None => is_fresh || !learned.refused,
+                found => is_fresh && self.connections == found,
+            }
         };
         let rounded = |rate: f64| (rate * 100.0).round() / 100.0;
         Entry {
@@ -280,6 +281,18 @@ mod tests {
         }
         assert_eq!(hosts.known(HOST, at(29.0)).requests, Some(33.5));
         assert_eq!(Hosts::read(&hosts.text(), at(31.0)), Ok(Hosts::default()));
+    }
+
+    #[test]
+    fn refused_requests_do_not_keep_a_host_from_getting_one_more_connection() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, both_limits(), at(0.0));
+        for hour in 1..30 {
+            let now = at(f64::from(hour) / 24.0);
+            let known = hosts.known(HOST, now).connections;
+            assert_eq!(known, Some(if hour == 25 { 3 } else { 2 }), "hour {hour}");
+            hosts.learn(HOST, Learned { requests: Some(4.5), refused: true, ..Learned::default() }, now);
+        }
     }
 
     #[test]

@@ -226,6 +226,7 @@ mod tests {
             out: "d/a b".into(),
             size: Some(5),
             validator: Some("\"e\"".into()),
+            final_url: Some("http://m/a".into()),
             date: 1_795_333_200_123,
             digests: [("sha256".to_string(), Value::from("ab".repeat(32)))].into_iter().collect(),
             ..Entry::default()
@@ -244,7 +245,7 @@ mod tests {
             let job = list::line(line.as_bytes()).expect("a line").expect("a job");
             assert_eq!((job.expected.len(), job.urls[0].as_str()), (1, "http://h/a?x=1"));
             assert_eq!((job.is_recorded, job.extra.get("id")), (entry.is_recorded(), entry.extra.get("id")));
-            let repeats = job.extra.contains_key("validator");
+            let repeats = ["validator", "final_url"].iter().any(|key| job.extra.contains_key(*key));
             assert!(!repeats || !job.is_recorded, "facts about the earlier download are not copied");
             for weak in [line.replace("sha256", "md5"), line.replace("ab", "zz"), "{}".into(), String::new()]
             {

@@ -41,6 +41,15 @@ fn no_download_replaces_a_list_of_the_run() {
         assert!(out.stderr.contains("it is a list of this run"), "{args:?}: {}", out.stderr);
         assert_eq!(place.file("signed.txt"), Some(signed.clone().into_bytes()), "{args:?}");
     }
+    // Other systems do not say which file standard input is.
+    if cfg!(target_os = "linux") {
+        let piped = fs::File::open(place.path().join("list.txt")).expect("opens");
+        let out =
+            place.command(&["-i", "-", "--if-exists", "overwrite"]).stdin(piped).output().expect("runs");
+        let says = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(says.contains("it is a list of this run"), "{says}");
+        assert_eq!(place.file("list.txt"), Some(list.clone().into_bytes()));
+    }
     // A list that is up to date may name its own URL.
     let own = format!("{}\n", server.url("well_behaved/1000/own.txt"));
     place.write("own.txt", &own);

@@ -21,7 +21,8 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
-    /// True if the file had to pause before, and no byte of it has arrived since.
+    /// True if the request for this file before was refused by a host that served other files, and no byte of
+    /// the file has arrived since.
     pub again: bool,
     /// The time when the connection failed. It may be earlier than the time when the failure is recorded.
     pub at: Duration,

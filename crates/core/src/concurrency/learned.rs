@@ -1,6 +1,6 @@
 //! What a run learned about a host: its limits, and the numbers with which later runs start.
 //!
-//! Invariant: these values are stored, so they have only numbers and fixed words, and no path and no name.
+//! Invariant: these values may be stored, so they have only numbers and fixed words, and no path and no name.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ const CONFIRMED: (f64, f64) = (0.7, 1.5);
 /// level is not stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
-/// The limits of a host, and the numbers that were best. A later run starts with them.
+/// The limits of a host, and the numbers that were best. A later run starts with them, except for `refused`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
     /// The highest number of connections that the host accepts.

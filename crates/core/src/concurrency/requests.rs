@@ -5,10 +5,10 @@
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
 //! host served files recently, or to half of the present limit if that is lower. If a file is refused again
 //! while the host serves more files than it refuses, the fault is probably with this file, so the rate stays.
-//! Each file that the host serves raises the rate a little. If the host serves files at the full rate, all
-//! increases within a second together add one request a second. A rate below one request a second doubles
-//! with each file. If several refusals in a row lowered the rate, each file doubles it, up to the rate that
-//! the first of these refusals had set, since the host was probably not available for a while.
+//! Usually, each file that the host serves raises the rate a little. If the host serves files at the full
+//! rate, all increases within a second together add one request a second. A rate below one request a second
+//! doubles with each file. If several refusals in a row lowered the rate, each file doubles it, up to the
+//! rate that the first of these refusals had set, since the host was probably not available for a while.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -124,8 +124,8 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
-    /// Records that a file that was requested at `sent` was refused. `again` is true if the file had to pause
-    /// before, and no byte of it has arrived since. Returns how long the file waits.
+    /// Records that a file that was requested at `sent` was refused. `again` is true if its request before
+    /// was refused in the same way, and no byte of it has arrived since. Returns how long the file waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;

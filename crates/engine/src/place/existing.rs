@@ -103,7 +103,8 @@ impl Places {
     /// # Errors
     /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
     /// Returns `digest.*` or `signature.wrong` if a required digest is missing, or if the file does not match
-    /// what was given. Returns `content.*` if the file is a web page or a pointer in place of data.
+    /// what was given. Returns `content.*` if the file is a web page or a pointer in place of data. Returns
+    /// the error of the disk if the file cannot be read.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify(path, wanted, &[])?;
@@ -166,6 +167,9 @@ impl Places {
     /// same. Returns `None` if the file must be fetched, because the existing file is different, or because
     /// nothing shows that both are the same. An equal size alone is not enough. Without a response, the
     /// server may have to be asked.
+    ///
+    /// # Errors
+    /// Returns the error of the disk if the file cannot be read.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
@@ -286,12 +290,12 @@ impl Places {
     }
 
     /// Keeps the existing file if its digests and its signature match. Returns `None` if they do not match,
-    /// if the file cannot be read, or if only chunk hashes are known. The wrong chunks are then fetched
-    /// again, or the whole file if there are no chunk hashes.
+    /// or if only chunk hashes are known. The wrong chunks are then fetched again, or the whole file if there
+    /// are no chunk hashes.
     ///
     /// # Errors
     /// Returns `digest.missing` if there are no chunk hashes, and no digest is known or nothing is verified
-    /// in this run.
+    /// in this run. Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),

@@ -191,8 +191,7 @@ impl RetryPolicy {
         self.budget.all()
     }
 
-    /// Returns true if the last pause was one for [`Why::Shared`], and no byte has arrived since. `received`
-    /// is the number of bytes so far.
+    /// See [`Pauses::is_refused_again`].
     pub(super) fn is_refused_again(&self, received: u64) -> bool {
         self.pauses.is_refused_again(received)
     }

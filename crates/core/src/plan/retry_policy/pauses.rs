@@ -22,7 +22,7 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     count: u32,
-    /// The reason of the last pause.
+    /// The reason of the last pause after a request that was sent.
     why: Option<Why>,
     since: Duration,
     /// The number of bytes that had been received at the time `since`.
@@ -30,8 +30,8 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// Returns true if the last pause was one for [`Why::Shared`], and no byte has arrived since. `received`
-    /// is the number of bytes so far.
+    /// Returns true if the last request that was sent led to a pause for [`Why::Shared`], and no byte has
+    /// arrived since. `received` is the number of bytes so far.
     pub(super) fn is_refused_again(&self, received: u64) -> bool {
         self.why == Some(Why::Shared) && received <= self.received
     }
@@ -52,7 +52,9 @@ impl Pauses {
             Why::Asked | Why::Known | Why::Banned => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
-        self.why = Some(pause.why);
+        if pause.why != Why::Known {
+            self.why = Some(pause.why);
+        }
         Some(pause.wait.max(least))
     }
 }
@@ -77,9 +79,13 @@ mod tests {
     #[test]
     fn only_refusals_of_a_host_that_serves_other_files_count_as_refused_again() {
         let mut pauses = Pauses::default();
-        for (why, received, again) in
-            [(Why::Banned, 5, false), (Why::Shared, 5, true), (Why::Known, 5, false), (Why::Shared, 6, true)]
-        {
+        for (why, received, again) in [
+            (Why::Banned, 5, false),
+            (Why::Shared, 5, true),
+            (Why::Known, 5, true),
+            (Why::Asked, 5, false),
+            (Why::Shared, 6, true),
+        ] {
             pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received);
             assert_eq!(
                 (pauses.is_refused_again(received), pauses.is_refused_again(received + 1)),
