@@ -320,3 +320,76 @@ fn bytes_of_two_accept_headers_of_a_host_rule_are_never_joined() {
     assert!(requests.iter().all(|one| one.header("range").is_none()), "the file starts again");
     assert!(place.file("f.part").is_some(), "the partial file of the other header stays");
 }
+
+#[test]
+fn an_existing_file_without_the_required_size_or_chunks_does_not_count_as_complete() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let right = content("f", SIZE);
+    place.write("bag/fetch.txt", format!("{url} {SIZE} data/f\n"));
+    let half = usize::try_from(SIZE / 2).expect("a small number");
+    let pieces: String = right.chunks(half).map(|chunk| format!("<hash>{}</hash>", sha256(chunk))).collect();
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"data/f\">\
+         <pieces length=\"{half}\" type=\"sha-256\">{pieces}</pieces><url>{url}</url></file></metalink>"
+    );
+    place.write("f.meta4", metalink);
+    let mut damaged = right.clone();
+    damaged[7] ^= 1;
+    for (list, wrong) in [("bag/fetch.txt", right[1..].to_vec()), ("f.meta4", damaged)] {
+        for if_exists in ["check", "skip", "update", "check"] {
+            let is_right = place.file("bag/data/f").as_deref() == Some(&right[..]);
+            if !is_right {
+                place.write("bag/data/f", &wrong);
+            }
+            let out = place.run(&["-i", list, "-d", "bag", "--if-exists", if_exists]);
+            let expected = if is_right || if_exists == "update" { 0 } else { 3 };
+            assert_eq!(out.status, expected, "{list} {if_exists}: {}", out.stderr);
+        }
+        assert_eq!(place.file("bag/data/f"), Some(right.clone()), "update replaces the wrong file");
+        fs::remove_file(place.path().join("bag/data/f")).expect("removes");
+    }
+}
+
+#[test]
+fn a_file_of_another_url_with_the_name_from_the_server_is_replaced_or_refused_if_that_was_chosen() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = |day: u64| server.url(&format!("named/{day}/export?disposition=attachment;filename=r.csv"));
+    assert_eq!(place.run(&[&url(1000)]).status, 0);
+    for (day, if_exists, status, size) in [
+        (1001, "error", 1, 1000),
+        (1002, "skip", 0, 1000),
+        (1003, "overwrite", 0, 1003),
+        (1004, "update", 0, 1004),
+    ] {
+        let out = place.run(&[&url(day), "--if-exists", if_exists]);
+        assert_eq!(out.status, status, "{if_exists}: {}", out.stderr);
+        let there = place.file("r.csv").map(|bytes| bytes.len());
+        assert_eq!(there, Some(size), "{if_exists}: {}", out.stderr);
+        assert_eq!(place.file("r (1).csv"), None, "{if_exists}");
+    }
+    assert_eq!(place.run(&[&url(1005)]).status, 0);
+    assert_eq!(place.file("r (1).csv").map(|bytes| bytes.len()), Some(1005), "the new file gets a number");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_repair_of_a_whole_file_is_resumed() {
+    use crate::common::{finish, send};
+    const LARGE: u64 = 4_000_000;
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{LARGE}/file?rate=2000000"));
+    let right = content("file", LARGE);
+    place.write("list", format!("{url}#sha256={}\n", sha256(&right)));
+    place.write("file", vec![0; 1000]);
+    let first = place.start(&["repair", "list", "-x1"]);
+    place.wait_for_bytes("file.part", 1_500_000);
+    send(rustix::process::Signal::INT, &first);
+    let out = finish(first);
+    assert!(out.stderr.contains("Run the same command to resume"), "{}", out.stderr);
+    let out = place.run(&["repair", "list", "-x1"]);
+    place.assert_exact(&out, "file", &right);
+    let requests = server.requests();
+    let from = requests.last().and_then(|request| request.header("range").map(String::from));
+    assert!(from.is_some_and(|from| from != "bytes=0-"), "the received bytes are not requested again");
+}

@@ -180,6 +180,26 @@ fn a_run_that_waits_continues_the_file_if_the_other_run_is_killed() {
 }
 
 #[test]
+fn a_run_waits_for_a_file_whose_name_comes_from_the_server() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("named/{SIZE}/dl?disposition=attachment;filename=srv.csv"));
+    for is_killed in [false, true] {
+        let first = place.start(&[&url, "-d", "s", "-x1", "--limit-rate", "2M"]);
+        place.wait_for_bytes("s/srv.csv.part", 500_000);
+        let second = place.start(&[&url, "-d", "s", "--if-locked", "wait"]);
+        std::thread::sleep(Duration::from_millis(500));
+        if is_killed {
+            send(Signal::KILL, &first);
+        }
+        let first = finish(first);
+        place.assert_exact(&finish(second), "s/srv.csv", &content("dl", SIZE));
+        let saved: Vec<String> = place.files().into_iter().filter(|name| name.starts_with("s/")).collect();
+        assert_eq!(saved, ["s/srv.csv"], "{}", first.stderr);
+        std::fs::remove_file(place.path().join("s/srv.csv")).expect("removes");
+    }
+}
+
+#[test]
 fn a_run_leaves_the_file_of_another_run_alone() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));

@@ -102,7 +102,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{self, EventKind, Failure, Kept};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::lock_file::{self, Entry, Status};
-use crate::remote::Validator;
+use crate::remote::{Remote, Validator};
 use crate::show;
 use crate::transcript::Transcript;
 use identity::{Identity, Joining};
@@ -174,6 +174,9 @@ pub struct Plan {
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,
+    /// The response that the name of the file may come from, if the job waits when another run is working on
+    /// the file.
+    named_by: Option<Box<Remote>>,
     /// True if another run was working on the file, and this was reported.
     was_locked: bool,
     /// The time since which the job is paused.
@@ -195,6 +198,7 @@ impl Plan {
             asking: None,
             path: None,
             resumes: false,
+            named_by: None,
             was_locked: false,
             paused: None,
             stopped: false,
@@ -516,7 +520,7 @@ impl Plan {
     /// has the partial file locked, the job waits again.
     fn try_lock(&mut self) {
         self.state = State::Placing(None);
-        self.actions.push_back(Action::Place { remote: None, begin: None });
+        self.actions.push_back(Action::Place { remote: self.named_by.clone(), begin: None });
     }
 
     /// Returns the time since the first request, in seconds.

@@ -222,6 +222,7 @@ impl Plan {
             let begin = Begin { journal: self.identity.journal(self.transfer.size()), keep };
             self.state = State::Placing(Some(worker));
             let remote = Some(Box::new(remote.clone()));
+            self.named_by = remote.clone().filter(|_| self.retry.waits_for_locks());
             self.actions.push_back(Action::Place { remote, begin: Some(begin) });
         }
     }

@@ -133,9 +133,8 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // If there is neither a response nor `begin`, a partial file was at the path, or another run worked
-        // on the file.
-        let opens_old = remote.is_none() && begin.is_none();
+        // Without `begin`, a partial file was at the path, or another run worked on the file.
+        let opens_old = begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
         let reports = self.reports.clone();

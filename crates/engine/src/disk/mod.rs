@@ -10,6 +10,7 @@
 //! Until then, an older file of that name is unchanged.
 
 pub(crate) mod containers;
+mod digests;
 mod duplicating;
 mod failure;
 pub(crate) mod file;
@@ -21,13 +22,13 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
+pub(crate) use digests::{digests, has_chunks};
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
 // The program calls this function to rename its own files.
 #[doc(hidden)]
 pub use platform::patiently;
 
-use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::dedup::Original;
@@ -139,24 +140,6 @@ pub trait Disk: Send + std::marker::Sync {
     /// # Errors
     /// Returns the error of the system.
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error>;
-}
-
-/// Computes digests of a finished file.
-///
-/// # Errors
-/// Returns the error of the system.
-pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
-    let mut file = disk.open(path)?;
-    let mut hashers = Hashers::new(algorithms);
-    let mut buffer = vec![0; READ];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hashers.finish()),
-            Ok(n) => hashers.update(&[&buffer[..n]]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(failure(&e, path)),
-        }
-    }
 }
 
 /// Saves a complete small file as a partial file that gets its final name at once. See [`Disk::save`].

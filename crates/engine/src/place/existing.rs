@@ -4,12 +4,12 @@
 //! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is
 //! kept, unless it does not match a given digest or signature.
 
+use super::matching::has_strong;
 use super::{Places, Wanted};
-use crate::checksum_discovery::Known;
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
 use downhaul_core::content::{self, Look};
-use downhaul_core::digest::{self, Digest, Expected};
+use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
 use downhaul_core::identity::{self, Compared, Conditions};
@@ -63,7 +63,7 @@ impl Places {
             (_, IfExists::Overwrite | IfExists::Rename) => None,
             (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
             (_, IfExists::Skip) => {
-                let stays = self.verify(&path, wanted, &[])?.map_or_else(
+                let stays = self.verify_given(&path, &there, wanted)?.map_or_else(
                     || stays(&path, &there, "already exists"),
                     |verified| verified.stays(&path, &there, "already exists"),
                 );
@@ -107,7 +107,7 @@ impl Places {
     /// the error of the disk if the file cannot be read.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
-        let verified = self.verify(path, wanted, &[])?;
+        let verified = self.verify_given(path, there, wanted)?;
         let lacks_digest = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
         if let Some(verified) = verified.filter(|_| !lacks_digest) {
             return Ok(verified.stays(path, there, "already exists"));
@@ -143,7 +143,7 @@ impl Places {
             Compared::Unknown if remote.digests.is_empty() => exists(
                 "the server does not say how large its file is, so the two files cannot be compared".into(),
             ),
-            compared => match self.verify(path, wanted, &remote.digests) {
+            compared => match self.verify(path, there, wanted, &remote.digests) {
                 Ok(Some(verified)) => Ok(verified.stays(path, there, "already exists")),
                 Ok(None) => match compared {
                     Compared::Same(what) => match self.why_another(path, there, wanted, remote) {
@@ -171,7 +171,7 @@ impl Places {
     /// # Errors
     /// Returns the error of the disk if the file cannot be read.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        match self.verify(path, wanted, &[]) {
+        match self.verify_given(path, there, wanted) {
             Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
             // The existing file does not match, but the server may have a newer file that matches the given
             // digest.
@@ -222,7 +222,7 @@ impl Places {
         let same =
             same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));
         self.is_no_page(path, wanted)?;
-        let verified = match self.verify(path, wanted, &remote.digests) {
+        let verified = match self.verify(path, there, wanted, &remote.digests) {
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
@@ -297,7 +297,7 @@ impl Places {
     /// Returns `digest.missing` if there are no chunk hashes, and no digest is known or nothing is verified
     /// in this run. Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        match self.verify(path, wanted, &[]) {
+        match self.verify(path, there, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so downhaul does not know which part of the file is wrong";
@@ -308,67 +308,6 @@ impl Places {
             Err(error) => Err(error),
         }
     }
-
-    /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
-    /// with its signature. Returns `None` if there was nothing to compare, or if nothing is verified in this
-    /// run.
-    fn verify(
-        &self,
-        path: &Path,
-        wanted: &Wanted<'_>,
-        stated: &[Expected],
-    ) -> Result<Option<Verified>, Error> {
-        if self.settings.verify == Verify::Off {
-            return Ok(None);
-        }
-        let Known { findings, signature, .. } = wanted.known;
-        let expected = [&wanted.spec.expected, &findings.expected, stated].concat();
-        let algorithms = expected.iter().map(|one| one.digest.algorithm);
-        let algorithms =
-            digest::distinct(algorithms.chain(findings.signed.as_ref().and_then(|signed| signed.digest)));
-        let shown = path.to_string_lossy();
-        let computed = match algorithms.is_empty() {
-            true => Vec::new(),
-            false => disk::digests(&*self.disk, path, &algorithms)?,
-        };
-        let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
-            let detail = format!("{} {}", identity::IS_NOT_WHAT, one.from);
-            Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
-        })?;
-        match signature {
-            Some(signature) => {
-                signature.check_file(&computed, || self.disk.open(path), &shown)?;
-                let by = format!("signed by {}", signature.description().by);
-                Ok(Some(Verified { by, digests: computed }))
-            }
-            None => {
-                let by = strongest.map(ToString::to_string);
-                Ok(by.map(|by| Verified { by, digests: computed }))
-            }
-        }
-    }
-}
-
-/// An existing file that matches its digests or its signature.
-struct Verified {
-    /// What was compared, in words for the user.
-    by: String,
-    digests: Vec<Digest>,
-}
-
-impl Verified {
-    /// Keeps the file. `reason` is followed by what was compared.
-    fn stays(self, path: &Path, there: &Standing, reason: &str) -> Place {
-        stays_verified(path, there, &format!("{reason}, {}", self.by), self.digests)
-    }
-}
-
-/// Returns true if a strong digest or a signature of the file is known: one that was given, listed, or
-/// `stated` by the server.
-fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
-    let about = &wanted.known.findings;
-    let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
-    about.signed.is_some() || expected.any(|one| one.digest.algorithm.is_strong())
 }
 
 /// Returns true if a failure says that a file has other bytes than expected.
@@ -381,7 +320,7 @@ fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
 }
 
 /// Keeps a file. `digests` are those of its digests that are known.
-fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
+pub(super) fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
     let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
     Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })
 }

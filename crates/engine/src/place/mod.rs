@@ -13,6 +13,7 @@
 mod existing;
 mod folders;
 mod hashes;
+mod matching;
 mod taken;
 
 pub(crate) use taken::Reserved;
@@ -226,9 +227,13 @@ impl Places {
                     let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
-                let known = self.known(&there, wanted.identity);
                 let may_be_taken = there.keeps_its_name() || self.may_be_forgotten(path);
-                Ok((fails || !may_be_taken) && known != identity::Recognised::OtherUrl)
+                // With `check`, and if several files of the run may have this name, the new file gets a
+                // number. Otherwise the user has said what happens to the existing file.
+                let is_decided =
+                    self.settings.if_exists_of(spec) != IfExists::Check && !self.taken.has_several();
+                let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;
+                Ok((fails || !may_be_taken) && (is_decided || !is_others))
             }),
         }
     }

@@ -98,6 +98,11 @@ impl RetryPolicy {
         }
     }
 
+    /// Returns true if the job waits while another run is working on its file.
+    pub(super) fn waits_for_locks(&self) -> bool {
+        self.if_locked == IfLocked::Wait
+    }
+
     /// Decides what follows a failure of the whole job, and counts the retry if it costs one.
     pub(super) fn decide(
         &mut self,

@@ -32,9 +32,6 @@ impl PartFile {
         if resume == Resume::Forget {
             return Ok(None);
         }
-        if resume == Resume::Repair {
-            return self.copy(target).map(|length| length.map(Found::Whole));
-        }
         let path = &self.journal;
         let read = || {
             let file = platform::open_existing(path)?;
@@ -57,7 +54,11 @@ impl PartFile {
             }
         }
         drop(state);
-        if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
+        match resume {
+            Resume::Adopt => self.adopt(target),
+            Resume::Repair => self.copy(target).map(|length| length.map(Found::Whole)),
+            _ => Ok(None),
+        }
     }
 
     /// Copies the file that another tool left under the final name. The original is not changed until the new

@@ -1,0 +1,115 @@
+//! Compares an existing file with everything that is known about the wanted one: the required size, digests,
+//! the signature, and the hashes of its chunks.
+//!
+//! Invariant: a file that does not match is an error here, whatever `--if-exists` says. Only the caller decides
+//! what happens to it.
+
+use super::existing::stays_verified;
+use super::{Places, Wanted};
+use crate::checksum_discovery::Known;
+use crate::disk::{self, Standing};
+use downhaul_core::digest::{self, Digest, Expected};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::identity;
+use downhaul_core::plan::Place;
+use downhaul_core::settings::Verify;
+use std::path::Path;
+
+impl Places {
+    /// Compares an existing file with everything that is known before a response: the required size, digests,
+    /// the signature, or else the hashes of its chunks. Returns `None` if there was nothing to compare except
+    /// the size, or if nothing is verified in this run.
+    ///
+    /// # Errors
+    /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk if
+    /// the file cannot be read.
+    pub(super) fn verify_given(
+        &self,
+        path: &Path,
+        there: &Standing,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<Verified>, Error> {
+        match (self.verify(path, there, wanted, &[])?, &wanted.spec.chunks) {
+            (None, Some(chunks)) if self.settings.verify != Verify::Off => {
+                let file = self.disk.open(path)?;
+                match disk::has_chunks(file, there.file.size, chunks).map_err(|e| disk::failure(&e, path))? {
+                    true => Ok(Some(Verified { by: "the hashes of its chunks".into(), digests: Vec::new() })),
+                    false => {
+                        let detail = format!("{} {}", identity::IS_NOT_WHAT, chunks.from);
+                        Err(Error::new(ErrorKind::DigestMismatch, path.to_string_lossy(), detail))
+                    }
+                }
+            }
+            (verified, _) => Ok(verified),
+        }
+    }
+
+    /// Compares an existing file with the required size, with all digests that were given, listed, or `stated`
+    /// by the server, and with its signature. Returns `None` if there was nothing to compare except the size,
+    /// or if nothing is verified in this run.
+    pub(super) fn verify(
+        &self,
+        path: &Path,
+        there: &Standing,
+        wanted: &Wanted<'_>,
+        stated: &[Expected],
+    ) -> Result<Option<Verified>, Error> {
+        if self.settings.verify == Verify::Off {
+            return Ok(None);
+        }
+        let shown = path.to_string_lossy();
+        if let Some(required) = wanted.spec.size.filter(|&size| size != there.file.size) {
+            let detail = format!("the existing file has {} bytes, and must have {required}", there.file.size);
+            return Err(Error::new(ErrorKind::DigestMismatch, shown, detail));
+        }
+        let Known { findings, signature, .. } = wanted.known;
+        let expected = [&wanted.spec.expected, &findings.expected, stated].concat();
+        let algorithms = expected.iter().map(|one| one.digest.algorithm);
+        let algorithms =
+            digest::distinct(algorithms.chain(findings.signed.as_ref().and_then(|signed| signed.digest)));
+        let computed = match algorithms.is_empty() {
+            true => Vec::new(),
+            false => disk::digests(&*self.disk, path, &algorithms)?,
+        };
+        let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
+            let detail = format!("{} {}", identity::IS_NOT_WHAT, one.from);
+            Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
+        })?;
+        match signature {
+            Some(signature) => {
+                signature.check_file(&computed, || self.disk.open(path), &shown)?;
+                let by = format!("signed by {}", signature.description().by);
+                Ok(Some(Verified { by, digests: computed }))
+            }
+            None => {
+                let by = strongest.map(ToString::to_string);
+                Ok(by.map(|by| Verified { by, digests: computed }))
+            }
+        }
+    }
+}
+
+/// An existing file that matches its digests or its signature.
+pub(super) struct Verified {
+    /// What was compared, in words for the user.
+    by: String,
+    pub(super) digests: Vec<Digest>,
+}
+
+impl Verified {
+    /// Keeps the file. `reason` is followed by what was compared.
+    pub(super) fn stays(self, path: &Path, there: &Standing, reason: &str) -> Place {
+        stays_verified(path, there, &format!("{reason}, {}", self.by), self.digests)
+    }
+}
+
+/// Returns true if a strong digest, a signature or strong hashes of the chunks of the file are known: they
+/// were given, listed, or `stated` by the server.
+pub(super) fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
+    let about = &wanted.known.findings;
+    let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
+    let mut chunks = wanted.spec.chunks.iter();
+    about.signed.is_some()
+        || expected.any(|one| one.digest.algorithm.is_strong())
+        || chunks.any(|chunks| chunks.algorithm.is_strong())
+}
