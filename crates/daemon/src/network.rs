@@ -11,7 +11,7 @@ use downhaul_engine::{Session, Settings};
 use std::time::Duration;
 
 /// The highest number of networks ([`Session::add_network`]) that the session has at once. Each has
-/// connections and certificates of its own.
+/// its own connections, and its own copy of the certificates in memory.
 const MOST: usize = 64;
 
 /// The names of the options that decide how servers are reached.

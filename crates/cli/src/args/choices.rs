@@ -102,18 +102,19 @@ impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
 /// The value of `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// Use the server's name, or else that of the URL after redirects, or else that of the given URL
+    /// Use the file name that the server sends, or else the one at the end of the URL after redirects, or
+    /// else the one at the end of the given URL
     Auto,
     /// Use the name at the end of the given URL
     Url,
-    /// Use the server's name, or else that of the URL after redirects
+    /// Use the file name that the server sends, or else the one at the end of the URL after redirects
     Server,
 }
 
 /// The value of `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Force files of 1 MiB or more, or of unknown size, to the disk
+    /// Force files of 1 MiB or more, or of unknown size, to the disk, except for files that are repaired
     Auto,
     /// Force all files to the disk
     Always,

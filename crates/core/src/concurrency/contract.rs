@@ -26,7 +26,8 @@ pub enum Observation {
     Progress {
         /// The number of bytes.
         bytes: u64,
-        /// The shortest time so far from a request of the file to its response, with the time to connect.
+        /// The shortest time so far from a request of the file to its response, including the time to
+        /// connect.
         latency: Duration,
     },
     /// A response arrived.

@@ -16,8 +16,8 @@ use std::time::Duration;
 /// line.
 pub const AUTO_MOST: usize = 64;
 
-/// A host is far away if its first byte needs at least this time, with the time to connect. A file then gets
-/// [`FAR_TARGET`] connections as soon as the host has shown that it serves ranges, unless one connection
+/// A host is far away if its first byte takes at least this time, including the time to connect. A file then
+/// gets [`FAR_TARGET`] connections as soon as the host has shown that it serves ranges, unless one connection
 /// fills the line. At such a distance, every lost packet slows a connection down for seconds.
 const FAR: Duration = Duration::from_millis(10);
 

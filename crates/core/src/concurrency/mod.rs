@@ -8,7 +8,7 @@
 //! # How the controller decides
 //!
 //! The *line* is the network between this machine and the host. A host is *far away* if the first byte of a
-//! response needs at least 10 ms, with the time to connect.
+//! response takes at least 10 ms, including the time to connect.
 //!
 //! The controller has a **target**: the number of connections that there should be now. While that many
 //! connections are open, it measures their **goodput**: the bytes that all of them together receive in a

@@ -1,8 +1,8 @@
 //! Compares an existing file with everything that is known about the wanted one: the required size, digests,
 //! the signature, and the hashes of its chunks.
 //!
-//! Invariant: a file that does not match is an error here, whatever `--if-exists` says. Only the caller decides
-//! what happens to it.
+//! Invariant: a file that does not match is an error here, whatever `--if-exists` says. Only the caller
+//! decides what happens to it.
 
 use super::existing::stays_verified;
 use super::{Places, Wanted};
@@ -21,8 +21,8 @@ impl Places {
     /// the size, or if nothing is verified in this run.
     ///
     /// # Errors
-    /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk if
-    /// the file cannot be read.
+    /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk
+    /// if the file cannot be read.
     pub(super) fn verify_given(
         &self,
         path: &Path,
@@ -44,9 +44,9 @@ impl Places {
         }
     }
 
-    /// Compares an existing file with the required size, with all digests that were given, listed, or `stated`
-    /// by the server, and with its signature. Returns `None` if there was nothing to compare except the size,
-    /// or if nothing is verified in this run.
+    /// Compares an existing file with the required size, with all digests that were given, listed, or
+    /// `stated` by the server, and with its signature. Returns `None` if there was nothing to compare except
+    /// the size, or if nothing is verified in this run.
     pub(super) fn verify(
         &self,
         path: &Path,

@@ -246,7 +246,7 @@ impl Transfer {
         (self.ledger.claimed.prefix(), self.ledger.present())
     }
 
-    /// Continues a file that exists already. Its bytes in `ranges` are treated as written.
+    /// Continues a file that is adopted or repaired. Its bytes in `ranges` are treated as written.
     pub(super) fn adopt(&mut self, size: Option<u64>, ranges: impl Iterator<Item = Range<u64>>) {
         self.ledger.size = size;
         ranges.for_each(|range| self.keep(range));
