@@ -19,8 +19,8 @@ const REPORT_EVERY: f64 = 0.1;
 const BATCH_MOST: f64 = 1024.0 * 1024.0;
 
 /// The memory for the batches that are being filled, of all connections together, in bytes. The engine has
-/// 48 MiB for five batches of each connection, of which one is being filled.
-const BATCHES_TOGETHER: f64 = 48.0 / 5.0 * 1024.0 * 1024.0;
+/// 9.6 MiB: 48 MiB for five batches of each connection, of which one is being filled.
+const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 
 /// The sizes that the plan uses for files on a disk.
 const SIZES: Sizes = Sizes::FILE;
