@@ -25,7 +25,7 @@ pub struct RangeReader {
     /// The facts of the first response. Those of all other responses are compared with them.
     known: Start,
     size: u64,
-    /// The whole file, if it has no validator.
+    /// The whole file, if it has no validator, or if only the end of the response showed its size.
     whole: Option<Vec<u8>>,
     /// The retries and pauses that each range may use.
     patience: Patience,
@@ -38,7 +38,7 @@ impl RangeReader {
     /// # Errors
     /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
     /// does not state the size, sends no ranges, or sends no validator that shows which ranges belong
-    /// together. A file of which the first response has all bytes needs neither ranges nor a validator.
+    /// together. A file of which the first response has all bytes needs none of these.
     /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error of
     /// the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
@@ -63,7 +63,8 @@ impl RangeReader {
             let error = match first(&source, settings, url, most).await {
                 Ok((known, size, bytes)) => {
                     let (patience, timeout) = (Patience::new(settings), settings.timeout);
-                    let whole = (known.validator == Validator::Unknown).then(|| bytes.clone());
+                    let is_kept = known.validator == Validator::Unknown || known.size.is_none();
+                    let whole = is_kept.then(|| bytes.clone());
                     let reader = RangeReader { source, known, size, whole, patience, timeout };
                     return reader.completed(bytes, most).await;
                 }
@@ -154,7 +155,16 @@ async fn first(
         return refuse(ErrorKind::HttpEncoding, coding);
     }
     let Some(size) = remote.size else {
-        return refuse(ErrorKind::HttpNoRanges, "it does not say how long the file is");
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let whole = if remote.is_whole() {
+            receive_whole(body, &remote, most, settings.timeout).await?
+        } else {
+            None
+        };
+        return match whole {
+            Some(bytes) => Ok((known, bytes.len() as u64, bytes)),
+            None => refuse(ErrorKind::HttpNoRanges, "it does not say how long the file is"),
+        };
     };
     let wanted = size.min(most);
     let Segment { skip, end } = match &remote.span {
@@ -172,6 +182,29 @@ async fn first(
     let mut bytes = Vec::new();
     receive(body, &remote, skip, wanted, settings.timeout, &mut bytes).await?;
     Ok((known, size, bytes))
+}
+
+/// Returns all bytes of a body whose length is not stated, or `None` if it has more than `most`.
+///
+/// # Errors
+/// Returns an error if the body breaks, or if nothing arrives for the time of `timeout`.
+async fn receive_whole(
+    mut body: Body,
+    remote: &Remote,
+    most: usize,
+    timeout: Duration,
+) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    loop {
+        match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
+            Err(_) => return Err(Error::new(ErrorKind::NetSilent, show::url(&remote.url), "")),
+            Ok(None) => return Ok(Some(bytes)),
+            Ok(Some(part)) => bytes.extend_from_slice(&part?),
+        }
+        if bytes.len() > most {
+            return Ok(None);
+        }
+    }
 }
 
 /// Appends `wanted` bytes of a body, after its first `skip` bytes.

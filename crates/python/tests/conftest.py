@@ -57,6 +57,20 @@ class Handler(BaseHTTPRequestHandler):
         """The file, without ranges."""
         self.answer(200, body, ETag='"a"')
 
+    def chunked(self, body: bytes) -> None:
+        """The file, whose length is not stated."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+
+    def until_close(self, body: bytes) -> None:
+        """The file, which ends with the connection."""
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
     def without_validator(self, body: bytes) -> None:
         self.fine(body, ETag="")
 
@@ -104,6 +118,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def missing(self, _: bytes) -> None:
         self.answer(404, b"not here")
+
+    def missing_once(self, body: bytes) -> None:
+        self.server.requests[self.path] += 1
+        if self.server.requests[self.path] == 1:
+            self.missing(body)
+        else:
+            self.fine(body)
 
     def busy_once(self, body: bytes) -> None:
         if self.server.requests[self.path] == 0:

@@ -219,3 +219,13 @@ except KeyboardInterrupt:
     url = server.url("slow/9000000/a.bin")
     child = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=30)
     assert child.stdout == "caught\n" and time.monotonic() - begin < 5, child
+
+
+@pytest.mark.parametrize("kind", ["chunked", "until-close"])
+def test_a_small_file_needs_no_stated_length(server: Server, kind: str) -> None:
+    with downhaul.open(server.url(f"{kind}/1000/a.bin")) as file:
+        assert file.size == 1000 and file.read() == content("a.bin", 1000)
+        file.seek(5)
+        assert file.read(3) == content("a.bin", 1000)[5:8]
+    with pytest.raises(downhaul.DownloadError, match="http.no_ranges"):
+        downhaul.open(server.url(f"{kind}/300000/a.bin"))

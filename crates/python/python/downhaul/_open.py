@@ -182,8 +182,8 @@ def open(url: str, **options: Unpack[OpenOptions]) -> RemoteFile:
 
     Ranges of the file are fetched ahead of the place that is read. All of them belong to one
     version of the file: if it changes on the server, a read raises a `DownloadError` with the code
-    ``remote.changed``. A file of more than 256 KiB needs a server that sends ranges, and an ETag or
-    a date of the last change.
+    ``remote.changed``. A file of more than 256 KiB needs a server that states the size and sends
+    ranges, and an ETag or a date of the last change.
 
     Raises `DownloadError` if the file cannot be opened.
     """
