@@ -1,7 +1,7 @@
 //! Makes jobs from what Python passes: a URL, or a JSON line with the same keys as in a list.
 
 use crate::options;
-use downhaul_engine::core::list;
+use downhaul_engine::core::{list, show};
 use downhaul_engine::{Error, ErrorKind, Job};
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -20,6 +20,12 @@ pub(crate) enum Given {
 #[pyo3(from_item_all)]
 pub(crate) struct Line {
     text: String,
+    /// True if the text is a URL that cannot be written as UTF-8. The text then has other characters.
+    #[pyo3(default)]
+    is_not_utf8: bool,
+    /// Why Python cannot read the item. The job then fails like a line with a mistake.
+    #[pyo3(default)]
+    mistake: Option<String>,
     /// The path of the file, absolute or below the folder of the session.
     #[pyo3(default)]
     path: Option<PathBuf>,
@@ -48,6 +54,13 @@ pub(crate) fn job(given: Given) -> Result<Job, Error> {
 
 fn with_options(line: Line) -> Result<Job, Error> {
     let wrong = |why| Error::new(ErrorKind::ListLine, "", why);
+    if line.is_not_utf8 {
+        let why = "it has characters that cannot be written as UTF-8";
+        return Err(Error::new(ErrorKind::UrlInvalid, show::escaped(&show::given(&line.text)), why));
+    }
+    if let Some(mistake) = line.mistake {
+        return Err(wrong(mistake));
+    }
     let mut job = match line.text.starts_with('{') {
         true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("it has no URL".into()))?,
         false => Job::given(&line.text)?,

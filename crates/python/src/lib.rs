@@ -36,10 +36,19 @@ fn shown_url(url: &str) -> String {
     show::escaped(&show::given(url)).into_owned()
 }
 
+/// Returns the number of bytes of the digest under a key of a JSON line. It is 0 if the key does not tell the
+/// number, and None if the key is not for digests.
+#[pyfunction]
+fn digest_size(key: &str) -> Option<usize> {
+    downhaul_engine::core::list::digest_size(key)
+}
+
 #[pymodule]
 mod _downhaul {
     #[pymodule_export]
     use crate::classes::{Core, JobHandle};
+    #[pymodule_export]
+    use crate::digest_size;
     #[pymodule_export]
     use crate::remote_file::{Fetch, RemoteFile};
     #[pymodule_export]

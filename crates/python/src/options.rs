@@ -79,9 +79,15 @@ pub(crate) struct Options {
     user: Option<(String, String)>,
     #[pyo3(default)]
     bearer: Option<String>,
+    /// True if a later job may have the path and the URL of a job that has ended.
+    #[pyo3(default)]
+    releases_names: Option<bool>,
     /// The text of a netrc file, its path, and true if its mistakes are errors.
     #[pyo3(default)]
     netrc: Option<(String, String, bool)>,
+    /// The proxy for all URLs, which must be usable. The proxies of the environment are in other fields.
+    #[pyo3(default)]
+    proxy: Option<String>,
     #[pyo3(default)]
     proxy_http: Option<String>,
     #[pyo3(default)]
@@ -161,7 +167,14 @@ pub(crate) fn settings(options: Options) -> Result<Settings, String> {
     settings.user = options.user.map(|(user, password)| Login { user, password: Secret::new(password) });
     settings.bearer = options.bearer.map(Secret::new);
     settings.netrc = options.netrc.map(netrc).transpose()?;
-    settings.proxies = proxies(&options.proxy_http, &options.proxy_https, &options.no_proxy);
+    if let Some(proxy) = &options.proxy {
+        Proxy::parse(proxy).map_err(|why| format!("proxy: {why}"))?;
+    }
+    let (http, https) = match &options.proxy {
+        Some(_) => (&options.proxy, &options.proxy),
+        None => (&options.proxy_http, &options.proxy_https),
+    };
+    settings.proxies = proxies(http, https, &options.no_proxy);
     settings.cacert = options.cacert;
     settings.client_certificate = options.cert;
     settings.client_key = options.key;
@@ -173,6 +186,7 @@ pub(crate) fn settings(options: Options) -> Result<Settings, String> {
     settings.hosts = options.hosts;
     set(&mut settings.key, options.hash_key.map(Key::new));
     set(&mut settings.single, options.single);
+    set(&mut settings.releases_names, options.releases_names);
     Ok(settings)
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server
+from conftest import Server, wait_for
 
 import downhaul
 from downhaul import _progress
@@ -125,3 +126,18 @@ def test_few_updates_cost_little(server: Server, tmp_path: Path) -> None:
     begin = time.monotonic()
     list(downhaul.download(server.urls(300, 10), tmp_path, progress=count))
     assert calls <= (time.monotonic() - begin) / _progress.EVERY + 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_a_traceback_begins_below_the_bar(server: Server, tmp_path: Path) -> None:
+    code = "import sys, downhaul\nlist(downhaul.download(sys.argv[1], sys.argv[2], progress=True))"
+    command = [sys.executable, "-c", code, server.url("slow/30000000/a.bin"), str(tmp_path)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for((tmp_path / "a.bin.part").exists)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+    finally:
+        child.kill()
+    assert "file" in err and "\nTraceback" in err, err

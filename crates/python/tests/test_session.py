@@ -139,3 +139,37 @@ def test_very_many_files_are_added_without_a_reader(server: Server, tmp_path: Pa
         rows = session.files()
         jobs = [session.add({"url": server.url("fine/1/a"), "out": f"{n}"}) for n in range(3000)]
     assert all(job.done for job in jobs) and len(list(rows)) == 3000
+
+
+def test_a_url_can_be_added_again_after_its_file_failed(server: Server, tmp_path: Path) -> None:
+    url = server.url("missing-once/1000/a.bin")
+    with downhaul.Session(tmp_path, retries=0) as session:
+        with pytest.raises(downhaul.DownloadError, match="http.not_found"):
+            session.add(url).result()
+        row = session.add(url).result()
+        assert row.ok and row.path == tmp_path / "a.bin"
+    assert (tmp_path / "a.bin").read_bytes() == content("a.bin", 1000)
+
+
+def test_a_url_can_be_added_again_after_it_was_removed(server: Server, tmp_path: Path) -> None:
+    url = server.url("slow/100000/a.bin")
+    with downhaul.Session(tmp_path) as session:
+        job = session.add(url)
+        job.remove()
+        assert not job.wait().ok
+        assert session.add(url).result().ok and (tmp_path / "a.bin").exists()
+
+
+def test_a_path_can_be_used_again_after_its_file_was_deleted(server: Server, tmp_path: Path) -> None:
+    url, path = server.url("fine/1000/a.bin"), tmp_path / "b"
+    with downhaul.Session(tmp_path) as session:
+        assert session.add(url, path=path).result().ok
+        path.unlink()
+        assert session.add(url, path=path).result().ok and path.exists()
+
+
+def test_a_url_that_is_added_twice_at_once_has_a_file_for_each(server: Server, tmp_path: Path) -> None:
+    url = server.url("slow/60000/a.bin")
+    with downhaul.Session(tmp_path) as session:
+        rows = [job.result() for job in [session.add(url), session.add(url)]]
+    assert all(row.ok and row.path and row.path.exists() for row in rows), rows

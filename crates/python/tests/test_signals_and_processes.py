@@ -130,3 +130,20 @@ print("read", next(events)["seq"] > 0)
     child = run(code, server.url("slow/30000000/a.bin"), tmp_path)
     out, _ = child.communicate(timeout=20)
     assert child.returncode == 0 and out.strip() == "read True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_says_nothing_of_the_downloads_of_its_parent(server: Server, tmp_path: Path) -> None:
+    code = """
+import gc, os, sys, downhaul
+rows = downhaul.download(sys.argv[1], sys.argv[2])
+child = os.fork()
+if child == 0:
+    del rows
+    gc.collect()
+    os._exit(0)
+os.waitpid(child, 0)
+print([row.ok for row in rows])
+"""
+    out, err = run(code, server.url("slow/40000/a.bin"), tmp_path).communicate(timeout=20)
+    assert out.strip() == "[True]" and "nothing read its rows" not in err, out + err

@@ -263,6 +263,17 @@ pub(super) fn is_readable_digest(name: &str) -> bool {
         || ANY_ALGORITHM.contains(&bare.as_str())
 }
 
+/// Returns the size of the digest of a key, as [`super::digest_size`] says.
+pub(super) fn digest_size(name: &str) -> Option<usize> {
+    let bare = bare(name);
+    if let Some(algorithm) = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))) {
+        return Some(algorithm.size());
+    }
+    let names_algorithm = ANY_ALGORITHM.contains(&bare.as_str()) || SEVERAL.contains(&bare.as_str());
+    let uncheckable = Algorithm::is_uncheckable(name) || Algorithm::is_uncheckable(within(&bare));
+    (names_algorithm || uncheckable).then_some(0)
+}
+
 /// Returns the digest in the value of a key, or `None` if the key is not for digests or has no value.
 fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
     let bare = bare(name);

@@ -94,6 +94,12 @@ fn unread(e: io::Error) -> Error {
     Error::new(kind, "", e.to_string())
 }
 
+/// Returns the number of bytes of the digest that a key of a JSON line has. It is 0 if the value names its
+/// algorithm, has several digests, or has a digest that is not supported. Returns `None` for any other key.
+pub fn digest_size(key: &str) -> Option<usize> {
+    jsonl::digest_size(key)
+}
+
 /// Returns the name of a key in a form that is the same for `user_agent`, `user-agent` and `userAgent`.
 fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()

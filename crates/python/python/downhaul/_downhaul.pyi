@@ -5,6 +5,7 @@ from typing import Any, Literal, TypedDict, final
 
 __version__: str
 
+def digest_size(key: str) -> int | None: ...
 def shown_url(url: str) -> str: ...
 
 class Row(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections import deque
@@ -45,7 +46,7 @@ class _Run:
         self,
         jobs: Iterator[_input.Given],
         total: int | None,
-        to: StrPath,
+        to: StrPath | None,
         progress: _progress.ProgressOption,
         options: Options,
     ) -> None:
@@ -53,6 +54,7 @@ class _Run:
         # A checksum list without names belongs to the only file of a run.
         settings["single"] = total == 1
         self.core = Core(settings)
+        self._folder: str = settings["to"]
         self.rows = self.core.rows()
         self.meter = _progress.meter(progress, total)
         self.total = total
@@ -62,6 +64,12 @@ class _Run:
         self._added = 0
         self._open: dict[int, _input.Given] = {}
         self._is_closed = False
+        self._process = os.getpid()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True in a process that was forked. The download continues in the parent."""
+        return self._process != os.getpid()
 
     @property
     def room(self) -> int:
@@ -69,32 +77,23 @@ class _Run:
         return _AHEAD - len(self._open)
 
     def feed(self) -> None:
-        """Adds files, as far as there is room, and for a short time."""
+        """Adds files, as far as there is room, and for a short time. Each is added before the next item is
+        read, because the input may need a long time for that."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT
-        batch: list[_input.Given] = []
         for given in islice(self._jobs, self.room):
-            batch.append(given)
+            self.add(given)
             if time.monotonic() >= until:
-                break
-        else:
-            # The input may have ended exactly where the room did. Then the next call adds nothing.
-            if len(batch) < self.room:
-                self._add(batch)
-                self.close_input()
                 return
-        self._add(batch)
+        # The input may have ended exactly where the room did. Then the next call adds nothing.
+        if self.room:
+            self.close_input()
 
     def add(self, given: _input.Given) -> None:
-        self._add([given])
-
-    def _add(self, batch: list[_input.Given]) -> None:
-        if batch:
-            self.core.add_all([one.core for one in batch])
-        for one in batch:
-            self._added += 1
-            self._open[self._added] = one
+        self.core.add_all([given.core])
+        self._added += 1
+        self._open[self._added] = given
 
     def close_input(self) -> None:
         """Ends the session when the files that were added have ended."""
@@ -112,7 +111,7 @@ class _Run:
         for row in rows:
             given = self._open.pop(row["number"], None)
             url, item = (None, None) if given is None else (given.url, given.item)
-            self.ready.append(file(row, url, item))
+            self.ready.append(file(row, self._folder, url, item))
         if self.meter and self.meter.is_due:
             self.meter.update(self.core.totals())
 
@@ -131,6 +130,9 @@ class _Run:
 
     def stop(self) -> None:
         """Stops the session. A later run continues its partial files."""
+        if self.meter:
+            self.meter.leave()
+            self.meter = None
         self.core.stop()
         self.ready.clear()
         self._is_closed = True
@@ -186,7 +188,6 @@ class Downloads(Iterator[File]):
         if run is not None:
             run.stop()
             run.core.wait(_STOP)
-            run.meter = None
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +201,8 @@ class Downloads(Iterator[File]):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_run", None) is None:
+        run = getattr(self, "_run", None)
+        if run is None or run.is_elsewhere:
             return
         if not self._is_read:
             warnings.warn(
@@ -294,7 +296,6 @@ class AsyncDownloads(AsyncIterator[File]):
         until = time.monotonic() + _STOP
         while not run.core.wait(0) and time.monotonic() < until:
             await asyncio.sleep(0.005)
-        run.meter = None
         self._thread.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
@@ -310,7 +311,7 @@ class AsyncDownloads(AsyncIterator[File]):
 
     def __del__(self) -> None:
         run = getattr(self, "_run", None)
-        if run is not None:
+        if run is not None and not run.is_elsewhere:
             run.stop()
             self._thread.shutdown(wait=False)
 
@@ -320,7 +321,7 @@ class AsyncDownloads(AsyncIterator[File]):
 
 def download(
     urls: _input.Input,
-    to: StrPath = ".",
+    to: StrPath | None = ".",
     *,
     progress: _progress.ProgressOption = None,
     raise_on_error: bool = False,
@@ -345,7 +346,7 @@ def download(
 
 def adownload(
     urls: AsyncInput,
-    to: StrPath = ".",
+    to: StrPath | None = ".",
     *,
     progress: _progress.ProgressOption = None,
     raise_on_error: bool = False,

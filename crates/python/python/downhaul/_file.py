@@ -102,9 +102,9 @@ class File:
         return f"<File {self.status}: {str(self.path)!r}{size}, {note}>"
 
 
-def file(row: Row, url: str | None = None, item: Any = None) -> File:
-    """Returns the row for a person. `url` is the URL as it was given."""
-    path = None if row["path"] is None else Path(row["path"])
+def file(row: Row, folder: str, url: str | None = None, item: Any = None) -> File:
+    """Returns the row for a person. `folder` is that of the download, and `url` is the URL as it was given."""
+    path = None if row["path"] is None else Path(folder, row["path"])
     size = row["bytes"]
     if size is None and path is not None and row["is_complete"]:
         try:

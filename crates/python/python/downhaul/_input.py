@@ -6,9 +6,15 @@ A table of pandas, polars or pyarrow is recognised by its methods, so none of th
 from __future__ import annotations
 
 import json
-import math
+import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from numbers import Number
+from pathlib import PurePath
 from typing import Any, NamedTuple, Protocol, Union, cast
+
+from . import _downhaul
 
 
 class _Pandas(Protocol):
@@ -42,7 +48,8 @@ class Given(NamedTuple):
     url: str
     """The URL as it was given."""
     core: str | dict[str, Any]
-    """What the library takes: a URL, or a JSON line (`text`) with options."""
+    """What the library takes: a URL, or a JSON line (`text`) with options. An item that cannot be understood has
+    the reason (`mistake`)."""
 
 
 # Names of columns that stand for a key, as in the lists of the program. Of several, the first one is used.
@@ -56,19 +63,34 @@ _COLUMNS = {
 # if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
-# The keys whose value may be a list or a dictionary. Other such values are data of the caller.
-_NESTED = frozenset(
-    "url urls headers header http_headers checksum checksums digest digests hash hashes integrity".split()
-)
+# The other keys of a JSON line with a meaning, apart from those for digests.
+_MEANT = frozenset("url urls out size headers header httpheaders referer referrer useragent namedby".split())
+
+# The types of bytes.
+_BYTES = (bytes, bytearray, memoryview)
+
+# The keys whose value is a number, or a text with a number.
+_NUMBERS = frozenset("size connections limitrate ratelimit priority".split())
+
+_digest_size = lru_cache(1024)(_downhaul.digest_size)
+
+
+class _Mistake(ValueError):
+    """A value under a key with a meaning that cannot be understood."""
 
 
 def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Given]:
     """Yields a job for each item of the input."""
     if isinstance(given, (str, Mapping)):
         return map(job, (given,))
+    if isinstance(given, _BYTES):
+        raise TypeError(f"urls must be a URL, or URLs, dictionaries or a table, and not {type(given).__name__}")
     rows = _rows(given)
     if rows is None:
         return map(job, cast("Iterable[Any]", given))
+    for key in columns or {}:
+        if not _has_meaning(key):
+            raise ValueError(f"columns has the key {key!r}, which downhaul does not know")
     return _of_table(rows, columns or {})
 
 
@@ -87,52 +109,157 @@ def count(given: Any) -> int | None:
 def job(item: Any) -> Given:
     """Returns the job for one item. An item that cannot be understood has a job that fails."""
     if isinstance(item, str):
-        return Given(item, item, _clean(item))
+        return Given(item, item, _of_url(item))
     scalar = getattr(item, "as_py", None)  # of pyarrow
     if scalar is not None:
         return job(scalar())
     if not isinstance(item, Mapping):
         # This may be a URL object of another package. An empty cell has no URL.
         url = "" if _is_none(item) else str(item)
-        return Given(item, url, _clean(url))
+        return Given(item, url, _of_url(url))
     return _given(item, item)
 
 
 def _given(item: Any, keys: Mapping[str, Any]) -> Given:
     """Returns the job for an item with these keys of a JSON line."""
-    line = {name: value for name, value in keys.items() if _is_of_line(name, value)}
-    url = line.get("url") or line.get("urls") or ""
-    first = url if isinstance(url, str) else next(iter(url), "")
-    core: dict[str, Any] = {"text": _encode(line)}
-    size = keys.get("size")
-    # The size of a table may be a text, or a number with a fraction because another row has none.
-    if isinstance(size, (int, float)) and 0 <= size < 2**63:
-        core["size"] = int(size)
-    elif isinstance(size, str) and size.isascii() and size.isdigit():
-        core["size"] = int(size)
-    return Given(item, str(first), core)
+    url = ""
+    try:
+        line: dict[str, Any] = {}
+        for name, given in keys.items():
+            value = _value(name, given)
+            if value is not None:
+                line[name] = value
+        first = line.get("url") or line.get("urls") or ""
+        url = str(first if isinstance(first, str) else next(iter(first), ""))
+        if not _is_utf8(url):
+            return Given(item, url, _of_url(url))
+        return Given(item, url, {"text": _encode(line)})
+    except (TypeError, ValueError) as error:
+        why = error if isinstance(error, _Mistake) else f"it has a value that is not of JSON: {error}"
+        return Given(item, url or str(keys.get("url") or ""), {"text": "", "mistake": _clean(str(why))})
 
 
-def _is_of_line(name: Any, value: Any) -> bool:
-    """Returns true for what the library may read: a text, some lists and dictionaries, and options."""
-    if name == "size" or not isinstance(name, str):
-        return False
+def _value(name: Any, value: Any) -> Any:
+    """Returns what the line of an item has under a key. None means that the line has no such key.
+
+    Raises `_Mistake` if the key has a meaning and the value cannot be understood.
+    """
+    if isinstance(value, str) and isinstance(name, str):
+        return value
+    if not isinstance(name, str) or _is_none(value):
+        return None
+    if not _has_meaning(name):
+        # Texts are copied to the events. All else is data of the caller, which the row has in its item.
+        return None
+    scalar = getattr(value, "as_py", None)  # of pyarrow
+    if scalar is not None:
+        return _value(name, scalar())
+    form = _form(name)
+    size = _digest_size(name)
+    if size is not None:
+        return _digest(name, value, size)
+    if form == "url":
+        return _url(name, value)
+    if form == "urls" and not isinstance(value, (*_BYTES, Mapping)):
+        return [_url(name, one) for one in value]
+    if form in ("out", "dir"):
+        return _path(name, value)
+    if form in _NUMBERS:
+        return _integer(name, value)
+    return value
+
+
+def _digest(name: str, value: Any, size: int) -> Any:
+    """Returns a digest as hexadecimal digits, or several digests."""
+    if isinstance(value, _BYTES):
+        digest = bytes(value)
+        if size and len(digest) == size:
+            return digest.hex()
+        if digest.isascii() and len(digest) != size:
+            return digest.decode("ascii")
+        raise _Mistake(f"`{name}` must be {size or 'a text, or the right number of'} bytes, or hexadecimal digits")
+    if isinstance(value, Number):
+        raise _Mistake(
+            f"`{name}` must be a text, because a number has no leading zeros: read the column as text (dtype=str)"
+        )
+    if isinstance(value, Mapping):
+        # The library reads all that JSON has.
+        return {
+            key: _digest(str(key), one, _digest_size(str(key)) or 0) if isinstance(one, _BYTES) else one
+            for key, one in value.items()
+        }
     if isinstance(value, str):
-        return True
-    return (name in _NESTED or (_form(name) in _OPTIONS and isinstance(value, int))) and not _is_none(value)
+        return value
+    return [_digest(name, one, size) for one in value]
+
+
+def _url(name: str, value: Any) -> str:
+    if isinstance(value, (*_BYTES, Number, Mapping, list, tuple)):
+        raise _Mistake(f"`{name}` must be a text")
+    # This may be a URL object of another package.
+    return str(value)
+
+
+def _path(name: str, value: Any) -> str:
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(path, str):
+        return path
+    if isinstance(path, bool) or not hasattr(path, "__index__"):
+        raise _Mistake(f"`{name}` must be a text or a path")
+    return str(operator.index(path))
+
+
+def _integer(name: str, value: Any) -> int | None:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        # A table has numbers with a fraction in a column where another row has none.
+        if hasattr(value, "is_integer") and value.is_integer():
+            value = int(value)
+        return operator.index(value)
+    except TypeError:
+        if _form(name) == "size":  # A wrong size changes nothing.
+            return None
+        raise _Mistake(f"`{name}` must be a whole number, or a text with one") from None
+
+
+@lru_cache(1024)
+def _has_meaning(name: str) -> bool:
+    """Returns true if a key of a JSON line has a meaning for downhaul."""
+    form = _form(name)
+    return form in _MEANT or form in _OPTIONS or _digest_size(name) is not None
 
 
 def _plain(value: Any) -> Any:
     """Returns what is to be written for a value that JSON does not have, such as an array of numpy."""
+    if isinstance(value, _BYTES):
+        raise _Mistake("it has bytes where a text is needed")
     return dict(value) if isinstance(value, Mapping) else list(value)
 
 
 _encode = json.JSONEncoder(default=_plain).encode
 
 
-def _clean(url: str) -> str:
+def _of_url(url: str) -> str | dict[str, Any]:
+    """Returns the job of a URL. One that cannot be written as UTF-8 has a job that fails."""
+    return url if _is_utf8(url) else {"text": _clean(url), "is_not_utf8": True}
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _clean(text: str) -> str:
     """Returns a text that is UTF-8, which the library needs."""
-    return url if url.isascii() else url.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _rows(given: Any) -> Iterator[dict[str, Any]] | None:
@@ -160,7 +287,9 @@ def _of_table(rows: Iterator[dict[str, Any]], columns: Mapping[str, str]) -> Ite
     keys: dict[str, str] | None = None
     for row in rows:
         keys = _keys(row, columns) if keys is None else keys
-        yield _given(row, {key: row[column] for key, column in keys.items()})
+        cells = ((key, row[column]) for key, column in keys.items())
+        # An empty cell is ignored, as in the tables of the program.
+        yield _given(row, {key: cell for key, cell in cells if not (isinstance(cell, str) and not cell)})
 
 
 def _keys(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
@@ -189,8 +318,6 @@ def _form(name: str) -> str:
 
 def _is_none(value: Any) -> bool:
     """Returns true for a cell without a value: None, NaN, and NA of pandas."""
-    if value is None:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    if isinstance(value, float):
-        return math.isnan(value)
-    return type(value).__name__ in ("NAType", "NaTType")
+    return isinstance(value, Number) and bool(value != value)

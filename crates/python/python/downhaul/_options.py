@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -90,13 +91,14 @@ _NUMBERS = ("connections", "max_per_host", "max_connections", "retries", "max_re
 _SIZES = ("limit_rate", "min_speed")
 _TIMES = ("timeout", "connect_timeout", "max_time")
 _PATHS = ("cacert", "cert", "key")
+_SWITCHES = ("resume", "mtime", "xattr", "accept_html", "mirrors", "decode", "insecure", "private")
 
 # A session may have this many connections in all, or `parallel` if that is more, as far as the limit of open
 # files allows it. The program does the same.
 _CONNECTIONS = 64
 
 
-def core_options(to: StrPath, options: Options | OpenOptions) -> dict[str, Any]:
+def core_options(to: StrPath | None, options: Options | OpenOptions) -> dict[str, Any]:
     """Returns the options as the library takes them.
 
     An option that is None has its default. Raises TypeError for an unknown option, ValueError or TypeError
@@ -111,7 +113,9 @@ def core_options(to: StrPath, options: Options | OpenOptions) -> dict[str, Any]:
     core: dict[str, Any] = {}
     for name, value in given.items():
         core[_NAMES.get(name, name)] = _value(name, value)
-    core["to"] = os.fspath(to)
+    if "key" in core and "cert" not in core:
+        raise ValueError("key needs cert, the file with the certificate of this key")
+    core["to"] = _absolute("to", "." if to is None else to)
     core["parallel"] = None if parallel == "auto" else _number("parallel", parallel)
     if "max_connections" not in core:
         most = max(_CONNECTIONS, core["parallel"] or 0)
@@ -150,26 +154,73 @@ def _value(name: str, value: Any) -> Any:
         return parse_size(value, name)
     if name in _TIMES:
         return _seconds(name, value)
-    if name in _PATHS or name == "path":
-        return os.fspath(value)
+    if name in _PATHS:
+        return _absolute(name, value)
+    if name == "path":
+        # A relative path is below the folder of the session.
+        return _path(name, value)
+    if name in _SWITCHES:
+        return _checked(name, value, bool, "True or False")
     if name == "retry_on":
-        return [int(status) for status in value]
+        statuses = [] if isinstance(value, str) else [operator.index(status) for status in value]
+        if isinstance(value, str) or not all(100 <= status <= 599 for status in statuses):
+            raise ValueError("retry_on must be HTTP statuses from 100 to 599, such as [404]")
+        return statuses
     if name == "folders":
         return str(value)
     if name == "headers":
-        return list(value.items()) if isinstance(value, Mapping) else [(k, v) for k, v in value]
+        return _headers(value)
     if name == "cookies":
-        return value if isinstance(value, str) else "; ".join(f"{k}={v}" for k, v in value.items())
+        if isinstance(value, Mapping):
+            value = "; ".join(f"{key}={_line(name, one)}" for key, one in value.items())
+        return _line(name, value)
     if name == "user":
-        user, password = value
-        return user, password
+        if isinstance(value, str) or len(value) != 2:
+            raise TypeError('user must be a tuple of a name and a password, such as ("NAME", "PASSWORD")')
+        return _line(name, value[0]), _line(name, value[1])
+    if name in ("bearer", "user_agent"):
+        return _line(name, value)
     if name == "checksum_file":
         return _checksum_file(value)
     if name == "size":
         return _within(name, value, 0, 2**63)
     if name == "priority":
         return _within(name, value, -(2**31), 2**31)
+    return _checked(name, value, str, "a text")
+
+
+def _checked(name: str, value: Any, kind: type, needs: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {needs}, and not {type(value).__name__}")
     return value
+
+
+def _line(name: str, value: Any) -> str:
+    """Returns a text that is sent in a header, without a line end at its end, as files have it."""
+    text = str(_checked(name, value, str, "a text")).rstrip("\r\n")
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError(f"{name} must not have control characters")
+    return text
+
+
+def _headers(value: Any) -> list[tuple[str, str]]:
+    needs = 'headers must be a dictionary of texts, such as {"NAME": "VALUE"}, or pairs of texts'
+    if isinstance(value, (str, bytes)):
+        raise TypeError(needs)
+    pairs = list(value.items() if isinstance(value, Mapping) else value)
+    if not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs):
+        raise TypeError(needs)
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _path(name: str, value: Any) -> str:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return str(_checked(name, path, str, "a text or a path"))
+
+
+def _absolute(name: str, value: Any) -> str:
+    """Returns an absolute path, so that a later change of the working folder does not matter."""
+    return str(Path(_path(name, value)).absolute())
 
 
 def _number(name: str, value: Any) -> int:
@@ -177,14 +228,21 @@ def _number(name: str, value: Any) -> int:
 
 
 def _within(name: str, value: Any, least: int, end: int) -> int:
-    number = int(value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        also = ' or "auto"' if name == "parallel" else ""
+        raise TypeError(f"{name} must be a whole number{also}, and not {type(value).__name__}") from None
     if not least <= number < end:
         raise ValueError(f"{name} must not be {value}")
     return number
 
 
 def _seconds(name: str, value: Any) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    try:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number of seconds or a timedelta") from None
     if not seconds > 0:
         raise ValueError(f"{name} must be more than 0 seconds")
     return seconds
@@ -197,18 +255,19 @@ def parse_size(value: Any, name: str = "the size") -> int:
         if match is None:
             raise ValueError(f'{name} must be a number of bytes, or a text such as "2M"')
         size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
-    else:
+    elif isinstance(value, (int, float)) or hasattr(value, "__index__"):
         size = int(value)
+    else:
+        raise TypeError(f'{name} must be a number of bytes, or a text such as "2M"')
     if size < 1:
         raise ValueError(f"{name} must be at least 1 byte; None is no limit")
     return size
 
 
 def _checksum_file(value: Any) -> tuple[str, bytes | None]:
-    text = os.fspath(value)
-    if "://" in text:
-        return text, None
-    path = Path(text)
+    if isinstance(value, str) and "://" in value:
+        return value, None
+    path = Path(_absolute("checksum_file", value))
     return path.name, path.read_bytes()
 
 
@@ -219,7 +278,7 @@ def _proxies(proxy: Any, core: Mapping[str, Any]) -> dict[str, str]:
     if not proxy:
         return {}
     except_hosts = core.get("no_proxy") or environment.no_proxy() or ""
-    return {"proxy_http": proxy, "proxy_https": proxy, "no_proxy": except_hosts}
+    return {"proxy": _checked("proxy", proxy, str, "a text"), "no_proxy": except_hosts}
 
 
 def _netrc(netrc: Any) -> tuple[str, str, bool] | None:

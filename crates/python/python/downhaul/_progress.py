@@ -116,12 +116,16 @@ class Meter:
         if isinstance(self._show, Bar):
             self._show.hide()
 
+    def leave(self) -> None:
+        """Leaves the bar where it is, so that other lines begin below it."""
+        if isinstance(self._show, Bar):
+            self._show.close()
+
     def close(self, totals: Totals) -> None:
         """Shows the last state, with the speed over the whole time."""
         now = time.monotonic()
         self._tell(totals, now, totals["bytes"] / max(now - self._start, 1e-3))
-        if isinstance(self._show, Bar):
-            self._show.close()
+        self.leave()
 
 
 def meter(option: ProgressOption, total: int | None) -> Meter | None:

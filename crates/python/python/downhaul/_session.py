@@ -61,8 +61,9 @@ class FileProgress:
 class Job:
     """One file of a session."""
 
-    def __init__(self, handle: JobHandle, given: _input.Given) -> None:
+    def __init__(self, handle: JobHandle, given: _input.Given, folder: str) -> None:
         self._handle = handle
+        self._folder = folder
         self._given = given
         self._file: File | None = None
 
@@ -96,7 +97,7 @@ class Job:
         if self._file is None:
             row = self._handle.row(_not_negative(timeout))
             if row is not None:
-                self._file = file(row, self._given.url, self._given.item)
+                self._file = file(row, self._folder, self._given.url, self._given.item)
         return self._file
 
     def pause(self) -> None:
@@ -135,9 +136,12 @@ class Session:
             print(job.result().path)
     """
 
-    def __init__(self, to: StrPath = ".", **options: Unpack[Options]) -> None:
-        self._core = Core(core_options(to, options))
-        self._to = to
+    def __init__(self, to: StrPath | None = ".", **options: Unpack[Options]) -> None:
+        settings = core_options(to, options)
+        # Files are added for a long time, so a URL or a path may come again after its file has ended.
+        settings["releases_names"] = True
+        self._core = Core(settings)
+        self._to: str = settings["to"]
         self._limit_rate = options.get("limit_rate")
 
     def add(self, item: _input.Item, **options: Unpack[JobOptions]) -> Job:
@@ -152,14 +156,14 @@ class Session:
         given = _input.job(item)
         core: dict[str, Any] = {"text": given.core} if isinstance(given.core, str) else given.core
         core.update(core_job_options({k: v for k, v in options.items() if v is not None}))
-        return Job(self._core.add(core), given)
+        return Job(self._core.add(core), given, self._to)
 
     def files(self) -> Iterator[File]:
         """Returns an iterator over the rows of the files that end from now on.
 
         It ends when the session does: when all files have ended after `close` or `finish`, or after `stop`.
         """
-        return self._each(self._core.rows().next, file)
+        return self._each(self._core.rows().next, lambda row: file(row, self._to))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Returns an iterator over the events from now on, as docs/events.md describes them.
@@ -248,9 +252,9 @@ class Session:
         try:
             now = self.summary
         except RuntimeError:  # In a process that was forked.
-            return f"<Session to {str(self._to)!r}>"
+            return f"<Session to {self._to!r}>"
         ended = now.finished + now.skipped + now.failed
-        return f"<Session to {str(self._to)!r}: {ended} of {now.files} files, {units(now.bytes)}>"
+        return f"<Session to {self._to!r}: {ended} of {now.files} files, {units(now.bytes)}>"
 
 
 def _rate(limit_rate: Size | None) -> int | None:
