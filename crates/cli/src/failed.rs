@@ -194,7 +194,8 @@ pub(crate) struct List {
 struct Written {
     /// True if the whole input was read.
     is_whole: bool,
-    lost_names: Vec<String>,
+    /// What a list cannot contain, in words for the user.
+    lost: Vec<String>,
     /// The lists that were changed during the run.
     changed: Vec<String>,
 }
@@ -258,11 +259,10 @@ impl List {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
-        let warning =
-            |name| format!("--failed {shown}: the name {name} of -o is missing, as a list cannot contain it");
+        let warning = |lost| format!("--failed {shown}: {lost}");
         let cut = || format!("--failed {shown} lacks files, because the end of the input was not read");
-        let lost_names = written.lost_names.into_iter().map(warning);
-        Ok(lost_names.chain((!written.is_whole).then(cut)).collect())
+        let lost = written.lost.into_iter().map(warning);
+        Ok(lost.chain((!written.is_whole).then(cut)).collect())
     }
 }
 
@@ -304,7 +304,7 @@ fn write_lines(
             }
         };
         all.is_whole &= written.is_whole;
-        all.lost_names.extend(written.lost_names);
+        all.lost.extend(written.lost);
         all.changed.extend(written.changed);
     }
     if !all.is_whole {
@@ -390,7 +390,7 @@ fn write_again(
 
 impl Written {
     fn write(&mut self, line: Line, to: &mut dyn Write) -> io::Result<()> {
-        self.lost_names.extend(line.lost_name);
+        self.lost.extend(line.lost);
         to.write_all(line.text.as_bytes())?;
         to.write_all(b"\n")
     }

@@ -1,17 +1,19 @@
 //! The lines of the list of `--failed`.
 //!
-//! Invariant: `-i` reads a line as the job that it was written for, except for the parts that a line cannot
-//! contain: chunk hashes, the size that a document states, and some names of `-o`. An error becomes a
-//! comment.
+//! Invariant: `-i` reads a line as the job that it was written for. In particular, the file must then have
+//! the same digests, size and chunk hashes. Only some names of `-o` are left out, because a list cannot
+//! contain them. An error, and a job whose requirements do not fit into a line, becomes a comment.
 
 use super::COMMENT;
+use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Destination, Job};
-use downhaul_engine::core::list::option_keys;
+use downhaul_engine::core::list::text::LONGEST_LINE;
+use downhaul_engine::core::list::{option_keys, required_keys};
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::Settings;
-use downhaul_engine::core::show::escaped;
+use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -21,8 +23,8 @@ const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 /// The line of one job. It is a comment if the job is an error.
 pub(crate) struct Line {
     pub(super) text: String,
-    /// The name given with `-o`, if a list cannot contain it.
-    pub(super) lost_name: Option<String>,
+    /// What the line lacks because a list cannot contain it, in words for the user.
+    pub(super) lost: Option<String>,
 }
 
 /// Returns true if this module wrote the line.
@@ -36,12 +38,46 @@ pub(crate) fn is_line(text: &str) -> bool {
 pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
     match job {
         Ok(job) => line_of(job, settings),
-        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost_name: None },
+        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost: None },
     }
 }
 
-/// Returns the line of a job. Chunk hashes and the size are left out, because a line cannot contain them.
+/// Returns the line of a job. A file may have so many chunk hashes that they do not fit into a line. They are
+/// then left out if the file has another strong digest.
 fn line_of(job: &Job, settings: &Settings) -> Line {
+    let why = if has_contrary_digests(job) {
+        "it has two different digests of one algorithm"
+    } else {
+        let mut line = whole_line_of(job, settings);
+        let has_strong = job.expected.iter().any(|one| one.digest.algorithm.is_strong());
+        if line.text.len() > LONGEST_LINE && has_strong {
+            let mut fewer = job.clone();
+            fewer.chunks = None;
+            line = whole_line_of(&fewer, settings);
+        }
+        if line.text.len() <= LONGEST_LINE {
+            return line;
+        }
+        "its line would be too long"
+    };
+    let url = job.urls.first().map(show::url).unwrap_or_default();
+    let lost = format!("the file of {url} is missing, because {why}");
+    Line { text: format!("{COMMENT}{}", escaped(&lost)), lost: Some(lost) }
+}
+
+/// Returns true if a job has two different digests of one algorithm. A document may state them. No file has
+/// both, and a list cannot contain both.
+fn has_contrary_digests(job: &Job) -> bool {
+    let all = &job.expected;
+    all.iter().any(|one| {
+        let is_contrary =
+            |other: &&Expected| one.digest.algorithm == other.digest.algorithm && one.digest != other.digest;
+        all.iter().any(|other| is_contrary(&other))
+    })
+}
+
+/// Returns the line of a job with all its requirements.
+fn whole_line_of(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
     keys.insert(LISTED_BY.0.into(), LISTED_BY.1.into());
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
@@ -60,6 +96,7 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
         keys.insert("out".into(), name.as_str().into());
     }
     keys.extend(options(job));
+    keys.extend(required_keys::of(job));
     if !job.urls.iter().all(|url| job.is_given(settings, url)) {
         keys.insert("named_by".into(), "document".into());
     }
@@ -74,7 +111,8 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
     for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    Line { text: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
+    let lost_name = |name| format!("the name {name} of -o is missing, as a list cannot contain it");
+    Line { text: Value::Object(keys).to_string(), lost: name.and_then(Result::err).map(lost_name) }
 }
 
 /// Returns the keys for the options of a job.
@@ -96,4 +134,116 @@ fn options(job: &Job) -> Map<String, Value> {
 fn name_of_path(path: &Path) -> Result<String, String> {
     let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
     name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::core::job::ChunkHashes;
+    use downhaul_engine::core::list;
+    use downhaul_engine::core::list::form::{Facts, Stated};
+    use proptest::prelude::*;
+
+    /// Returns the jobs of a list in this form.
+    fn jobs(form: &str, text: &str) -> Vec<Job> {
+        let facts = Facts { form: Stated::from_name(form), ..Facts::default() };
+        let jobs = facts.form(text.as_bytes()).jobs(text.as_bytes(), &facts).expect("a list");
+        jobs.map(|(_, job)| job.unwrap_or_else(|e| panic!("{form}: {e}: {text}"))).collect()
+    }
+
+    /// Returns the job without the facts that are only for messages, and with its digests in a fixed order.
+    fn comparable(mut job: Job) -> Job {
+        (job.notes, job.line, job.assumed_https) = (Vec::new(), 0, false);
+        if let Destination::Name(name) = &job.destination {
+            // The name of a document may have been changed to be safe, and remembers how it was before.
+            job.destination = Destination::Name(SafeName::from_person(name.as_str()).expect("a name"));
+        }
+        job.expected.iter_mut().for_each(|one| one.from = "the list".into());
+        job.expected.sort_by_key(|one| one.digest.algorithm.name());
+        job.chunks = job.chunks.map(|chunks| ChunkHashes { from: "the list".into(), ..chunks });
+        job.extra.remove(LISTED_BY.0);
+        job
+    }
+
+    /// Returns one list in each form, with all that the form can say about a file. The fields of `of` are a
+    /// name, a size, a SHA-256, a SHA-1 and a small number.
+    fn lists(of: &(String, u64, String, String, u64)) -> Vec<(&'static str, String)> {
+        let (name, size, sha256, sha1, n) = of;
+        let json = format!(
+            r#"{{"urls":["http://h/a?x=1","http://m/a"],"out":"{name}","dir":"d","sha256":"{sha256}","sha1":"{sha1}","required_size":{size},"size":{size},"headers":["X-A: {n}"],"connections":{n},"limit_rate":"{n}k","if_exists":"skip","priority":-{n},"credentials":"h.example","id":{n}}}"#
+        );
+        let pieces = format!("<pieces length=\"{n}\" type=\"sha-1\"><hash>{sha1}</hash></pieces>");
+        let only = format!("<file name=\"x/{name}\"><size>{size}</size>{pieces}<url>http://h/a</url></file>");
+        let both = format!(
+            "<file name=\"{name}\"><hash type=\"sha-256\">{sha256}</hash>{pieces}<url>http://h/b</url><url>http://m/b</url></file>"
+        );
+        vec![
+            ("lines", format!("http://h/a#sha256={sha256}\thttp://m/a\t{name}\nhttp://h/b\n{json}\n")),
+            ("json", format!("[{json}, \"http://h/b\"]")),
+            (
+                "csv",
+                format!("url,out,size,sha1,id,required_size\nhttp://h/a,{name},{size},{sha1},{n},{size}\n"),
+            ),
+            (
+                "aria2",
+                format!(
+                    "http://h/a\thttp://m/a\n out={name}\n dir=d\n split={n}000\n checksum=sha-256={sha256}\n max-download-limit={n}k\n header=X-A: {n}\n"
+                ),
+            ),
+            ("curl", format!("url = \"http://h/a\"\noutput = \"{name}\"\nheader = \"X-A: {n}\"\n")),
+            ("bagit", format!("http://h/a {size} data/{name}\nhttp://h/b - data/b\n")),
+            (
+                "datapackage",
+                format!(
+                    "{{\n\"resources\": [{{\"path\": \"http://h/a\", \"bytes\": {size}, \"hash\": \"sha256:{sha256}\"}}]}}"
+                ),
+            ),
+            (
+                "metalink",
+                format!(
+                    "<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">{only}{both}</metalink>"
+                ),
+            ),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_read_as_the_job_that_it_was_written_for(
+            name in "[a-z][a-z ]{0,8}[a-z]", size: u64, sha256 in "[0-9a-f]{64}", sha1 in "[0-9a-f]{40}", n in 1_u64..200
+        ) {
+            for (form, text) in lists(&(name, size, sha256, sha1, n)) {
+                let jobs = jobs(form, &text);
+                prop_assert!(!jobs.is_empty());
+                for job in jobs {
+                    let Line { text, lost } = line(&Ok(job.clone()), &Settings::default());
+                    prop_assert_eq!(lost, None);
+                    let again = list::line(text.as_bytes()).expect(&text).expect(&text);
+                    let (job, again) = (comparable(job), comparable(again));
+                    prop_assert!(job == again, "{}: {:?} and {:?} of {}", form, job, again, text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_no_line_can_contain_becomes_a_comment_and_never_a_weaker_job() {
+        let document = |inside: &str| {
+            format!(
+                "<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"a\">{inside}<url>http://h/a</url></file></metalink>"
+            )
+        };
+        let line_of =
+            |inside: &str| line(&Ok(jobs("metalink", &document(inside)).remove(0)), &Settings::default());
+        let hash = |byte: &str| format!("<hash type=\"sha-256\">{}</hash>", byte.repeat(32));
+        let many = format!("<hash>{}</hash>", "ab".repeat(20)).repeat(30_000);
+        let many = format!("<pieces length=\"1\" type=\"sha-1\">{many}</pieces>");
+        for inside in [hash("ab") + &hash("cd"), many.clone()] {
+            let Line { text, lost } = line_of(&inside);
+            assert!(text.starts_with(COMMENT) && lost.is_some(), "{lost:?}");
+        }
+        // The digest of the whole file is enough.
+        let Line { text, lost } = line_of(&(hash("ab") + &many));
+        assert_eq!((lost, list::line(text.as_bytes()).expect("a line").expect("a job").chunks), (None, None));
+    }
 }

@@ -1,8 +1,8 @@
 //! [`Sequence`]: recognises the jobs of a list when the list is read again.
 //!
-//! Invariant: a list is recognised only if its jobs have the same URLs, given names and digests in the same
-//! order. By chance, one of 2^64 other lists is recognised too. If the other list is shorter and only its
-//! last job differs, the chance is one in 256.
+//! Invariant: a list is recognised only if its jobs have the same URLs, given names, sizes and digests in
+//! the same order. By chance, one of 2^64 other lists is recognised too. If the other list is shorter and
+//! only its last job differs, the chance is one in 256.
 
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Job, Url};
@@ -35,13 +35,17 @@ impl Sequence {
     }
 }
 
-/// Returns a hash of the URLs, the given name and the digests of a job, or of an error.
+/// Returns a hash of the URLs, the given name, the size and the digests of a job, or of an error.
 pub(crate) fn hash_of(job: &Result<Job, Error>) -> u64 {
     match job {
         Ok(job) => {
             let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
             let digests: Vec<&[u8]> = job.expected.iter().map(|one| &one.digest.bytes[..]).collect();
-            hash(&(urls, job.destination.given_name(), digests))
+            let chunks = job.chunks.as_ref();
+            let size = (job.size, chunks.map(|one| one.length));
+            let pieces: Vec<&[u8]> =
+                chunks.iter().flat_map(|one| &one.digests).map(|one| &one.bytes[..]).collect();
+            hash(&(urls, job.destination.given_name(), digests, size, pieces))
         }
         Err(error) => hash(&error.to_string()),
     }

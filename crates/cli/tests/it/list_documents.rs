@@ -115,3 +115,42 @@ fn a_document_that_is_cut_off_is_never_complete() {
         }
     }
 }
+
+/// A document says which size or which chunks a file must have. The list of `--failed` says the same, also
+/// for files that were not started.
+#[test]
+fn the_list_of_failed_files_keeps_the_required_size_and_the_chunk_hashes() {
+    let server = Server::start();
+    let url = put(&server, "a");
+    let wrong = SIZE + 2;
+    let metalink = |inside: &str| {
+        format!(
+            "<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"a\">{inside}<url>{url}</url></file></metalink>"
+        )
+    };
+    let pieces =
+        format!("<pieces length=\"{SIZE}\" type=\"sha-256\"><hash>{}</hash></pieces>", "0".repeat(64));
+    for (name, list, key) in [
+        ("fetch.txt", format!("{url} {wrong} data/a\n"), "required_size"),
+        (
+            "datapackage.json",
+            format!("{{\n\"resources\": [{{\"path\": \"{url}\", \"bytes\": {wrong}}}]}}"),
+            "required_size",
+        ),
+        ("set.meta4", metalink(&format!("<size>{wrong}</size>")), "required_size"),
+        ("set.meta4", metalink(&pieces), "chunk_hashes"),
+    ] {
+        for deadline in [&[][..], &["--deadline", "2020-01-01T00:00:00Z"]] {
+            let place = Place::new();
+            place.write(name, &list);
+            let args = ["-i", name, "-d", "out", "--retries", "0", "--failed", "rest"];
+            let out = place.run(&[&args[..], deadline].concat());
+            assert_ne!(out.status, 0, "{name}: {}", out.stderr);
+            let rest = String::from_utf8(place.file("rest").expect("a list")).expect("UTF-8");
+            assert!(rest.contains(key), "{name}: {rest}");
+            let out = place.run(&["-i", "rest", "-d", "out", "--retries", "0"]);
+            assert_eq!(out.status, 3, "{name}: {}", out.stderr);
+            assert!(!place.files().iter().any(|file| file.ends_with("/a")), "{name}: {:?}", place.files());
+        }
+    }
+}

@@ -94,7 +94,7 @@ impl<R: Read> Entries<R> {
             "user-agent" => add_header(job, "User-Agent", Ok(value.into())),
             // For one server, aria2 opens at most as many connections as the smaller of these two numbers.
             "split" | "max-connection-per-server" => number(value).map(|most| {
-                let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+                let most = usize::try_from(most.clamp(1, option_keys::CONNECTIONS_MOST)).unwrap_or(1);
                 job.connections = Some(job.connections.map_or(most, |other| other.min(most)));
             }),
             "max-download-limit" => {

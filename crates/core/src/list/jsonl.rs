@@ -1,12 +1,13 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
-//! the keys with headers, and `option_keys` those with options.
+//! the keys with headers, `option_keys` those with options, and `required_keys` the required size and the
+//! chunk hashes.
 //!
 //! Invariant: if the name of a key seems to mean a digest and its value is a text, the value is used, is an
 //! error, or becomes a note. It is ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
-use super::{bad, bare, header_keys, option_keys};
+use super::{bad, bare, header_keys, option_keys, required_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy, has_scheme};
@@ -103,6 +104,7 @@ pub(super) fn job_with(
         job = option_keys::of_a_document(job)?;
     }
     header_keys::take(&mut keys, &mut job)?;
+    required_keys::take(&mut keys, &mut job)?;
     take_digests(&mut keys, &mut job, "the list")?;
     keys.iter_mut().for_each(|(name, value)| hide(name, value));
     job.extra = keys;

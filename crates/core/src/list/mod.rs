@@ -21,6 +21,7 @@ mod jsonl;
 mod lines;
 pub mod metalink;
 pub mod option_keys;
+pub mod required_keys;
 mod rows;
 pub mod table;
 pub mod text;

@@ -9,7 +9,7 @@ use crate::rate;
 use serde_json::{Map, Value};
 
 /// The highest number of connections for one file, as for `--connections`.
-const CONNECTIONS_MOST: u64 = 256;
+pub(super) const CONNECTIONS_MOST: u64 = 256;
 
 /// The keys, each in the form that [`bare`] returns.
 const NAMES: [&str; 7] =
