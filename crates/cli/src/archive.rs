@@ -152,10 +152,15 @@ impl Finder {
 
     /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, a file that
     /// was found by its digest and not by its URL does not end the job: the file of the job is made from it.
+    /// A job that writes to standard output or to a pipe is not looked up, because its reader needs the bytes
+    /// in each run. Its file is not added either, because no file stays.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.
     pub(crate) fn look(&self, job: &mut Job) -> Result<Looked, String> {
+        if job.destination.is_in_order() {
+            return Ok(Looked::nothing());
+        }
         let keys = archive::url_keys(&self.settings, job);
         let found = self.archive.find(&keys, job);
         match found.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))? {

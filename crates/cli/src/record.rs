@@ -99,6 +99,8 @@ pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
 struct Running {
     /// The URL that was given.
     url: String,
+    /// The name that was given. It is empty if the server or the URL gives the name.
+    name: String,
     /// The name that was given, or the path of the file.
     path: String,
     /// The URL that answered.
@@ -243,8 +245,9 @@ impl Record {
         let Some(job) = event.job else { return };
         match &event.kind {
             EventKind::Queued { url, name, .. } => {
-                let (path, answered) = (name.clone().unwrap_or_default(), url.clone());
-                let running = Running { url: url.clone(), path, answered, validator: None, retries: 0 };
+                let name = name.clone().unwrap_or_default();
+                let (url, path, answered) = (url.clone(), name.clone(), url.clone());
+                let running = Running { url, name, path, answered, validator: None, retries: 0 };
                 self.running.insert(job, running);
             }
             EventKind::Started { url, validator, path, .. } => {
@@ -282,7 +285,7 @@ impl Record {
 
     /// Returns the line of a job that has ended.
     fn entry(&self, running: Running, event: &Event) -> Option<Entry> {
-        let Running { url, path: named, answered, validator, retries } = running;
+        let Running { url, name, path: named, answered, validator, retries } = running;
         let entry = Entry { date: event.at, ..Entry::default() };
         let entry = match &event.kind {
             EventKind::Finished { path, bytes, fetched, seconds, digests, extra, .. } => Entry {
@@ -317,7 +320,7 @@ impl Record {
             },
             _ => return None,
         };
-        let out = self.folders.name_of(&entry, &named);
+        let out = self.folders.name_of(&entry, &name, &named);
         Some(Entry { final_url: Some(answered).filter(|answered| *answered != url), url, out, ..entry })
     }
 

@@ -2,7 +2,7 @@
 
 use downhaul_engine::core::containers::ContainerNames;
 use downhaul_engine::core::lock_file::{Entry, Status};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The folders to which the names in a lock file are relative.
 pub(super) struct Folders {
@@ -24,9 +24,9 @@ impl Folders {
         &self.output
     }
 
-    /// Returns the name of a file relative to the output folder. `named` is the name that was given, or the
-    /// path of the file.
-    pub(super) fn name_of(&self, entry: &Entry, named: &str) -> String {
+    /// Returns the name of a file relative to the output folder. `given` is the name that the user or a list
+    /// gave, or empty. `named` is that name, or the path of the file.
+    pub(super) fn name_of(&self, entry: &Entry, given: &str, named: &str) -> String {
         let path = Path::new(&entry.path);
         // A path that comes from the archive (`--archive`) is absolute.
         let name_in = |output| self.containers.as_ref().and_then(|names| names.file_at(path, output));
@@ -39,9 +39,17 @@ impl Folders {
                 named.strip_prefix(&self.output).unwrap_or(named)
             }
             (None, Some(Status::Failed)) => below().unwrap_or(path),
+            // The archive may have the file under another name or in another folder.
+            (None, Some(Status::Skipped)) if is_below(given) => Path::new(given),
             // With -o, the file may be outside the output folder.
             (None, _) => below().or(path.file_name().map(Path::new)).unwrap_or(path),
         };
         name.to_string_lossy().into_owned()
     }
+}
+
+/// Returns true if a name that was given is below the output folder.
+fn is_below(given: &str) -> bool {
+    let mut parts = Path::new(given).components();
+    !given.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
 }

@@ -68,6 +68,64 @@ fn a_file_that_was_there_already_enters_the_archive_if_it_was_compared() {
     }
 }
 
+/// The lock file has the names that the list gives in this run, also for files that the archive has under
+/// other names.
+#[test]
+fn a_lock_file_names_the_files_of_the_archive_as_the_list_does() {
+    let (server, place) = (Server::start(), Place::new());
+    let (a, b) = (server.put("/d/a", "first"), server.put("/d/b", "second"));
+    place.write("list", format!("{a} x/a.bin\n{b} y/a.bin\n"));
+    assert_eq!(place.run(&["-i", "list", "-d", "o", "--archive", "done.db"]).status, 0);
+    std::fs::rename(place.path().join("o"), place.path().join("moved")).expect("moved");
+    for lock in ["r.lock", "r.csv"] {
+        let out = place.run(&["-i", "list", "-d", "p", "--archive", "done.db", "--record", lock]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let text = String::from_utf8(place.file(lock).expect("a lock file")).expect("UTF-8");
+        assert!(text.contains("x/a.bin") && text.contains("y/a.bin"), "{text}");
+        let out = place.run(&["-i", lock, "-d", lock.trim_start_matches("r.")]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    for folder in ["lock", "csv"] {
+        assert_eq!(place.file(&format!("{folder}/x/a.bin")).as_deref(), Some(&b"first"[..]));
+        assert_eq!(place.file(&format!("{folder}/y/a.bin")).as_deref(), Some(&b"second"[..]));
+    }
+    // The names of this run count, even if the file is still in the output folder under its old name.
+    place.write("renamed", format!("{a} z/new.bin\n"));
+    let out = place.run(&["-i", "renamed", "-d", "moved", "--archive", "done.db", "--record", "z.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let text = String::from_utf8(place.file("z.lock").expect("a lock file")).expect("UTF-8");
+    assert!(text.contains(r#""out":"z/new.bin""#), "{text}");
+}
+
+/// The reader of standard output needs the bytes in each run, and no file stays.
+#[cfg(unix)]
+#[test]
+fn the_archive_has_no_part_in_a_download_to_standard_output_or_to_a_pipe() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/a", file());
+    place.write("config.toml", "archive = \"done.db\"\n");
+    let given = ["--archive", "done.db"];
+    let configured = ["--config", "config.toml"];
+    for option in [given, given, configured] {
+        let out = place.run(&[&[&*url, "-o", "-"], &option[..]].concat());
+        assert_eq!((out.status, out.stdout == file()), (0, true), "{}", out.stderr);
+    }
+    let pipe = place.make_pipe("pipe");
+    for _ in 0..2 {
+        let run = place.start(&[&[&*url, "-o", "pipe"], &given[..]].concat());
+        let read = std::fs::read(&pipe).expect("the bytes");
+        let out = finish(run);
+        assert_eq!((out.status, read == file()), (0, true), "{}", out.stderr);
+    }
+    let to_file = [&[&*url, "-d", "x"], &given[..]].concat();
+    place.assert_exact(&place.run(&to_file), "x/a", &file());
+    // A file that the archive has is still sent to standard output.
+    let out = place.run(&[&[&*url, "-o", "-"], &given[..]].concat());
+    assert_eq!((out.status, out.stdout == file()), (0, true), "{}", out.stderr);
+    std::fs::remove_file(place.path().join("x/a")).expect("removed");
+    assert_eq!((place.run(&to_file).status, place.file("x/a")), (0, None));
+}
+
 #[test]
 fn a_failed_file_does_not_enter_the_archive() {
     let (server, place) = (Server::start(), Place::new());
