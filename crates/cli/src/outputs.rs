@@ -76,8 +76,9 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     let inputs = inputs(args);
     for (index, (kind, path)) in outputs.iter().enumerate() {
         let shown = words::path(path);
-        let is_replaced = kind.is_ours.is_some();
-        if is_replaced && platform::is_link_of_another_user(path) {
+        // Without an option, a link of another user is no error: the run then writes no log.
+        let is_named = kind.is_ours.is_some() || options.reporting.log.is_some();
+        if is_named && platform::is_link_of_another_user(path) {
             return Err(format!("{} {shown}: it is a link that another user made", kind.option));
         }
         let others = outputs.iter().take(index).map(|(other, path)| (other.option, path.to_path_buf()));
@@ -105,6 +106,25 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that the files which are written at the end of the run can be written. Without this check, the user
+/// would learn only after the downloads that a folder does not exist. Creates the folder of a file in the
+/// output folder, which may not exist yet.
+///
+/// # Errors
+/// Returns why a file cannot be written, in words for the user.
+pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
+    let failed = args.options.failure.failed.as_deref().map(|path| (FAILED.option, path));
+    let cookies = args.options.http.save_cookies.as_deref().map(|path| (COOKIES.option, path));
+    for (option, path) in failed.into_iter().chain(cookies) {
+        let folder = path.parent().filter(|folder| folder.starts_with(&args.output.folder));
+        let created = folder.map_or(Ok(()), fs::create_dir_all);
+        created
+            .and_then(|()| platform::check_replace(path))
+            .map_err(|e| format!("{option} {} cannot be written: {e}", words::path(path)))?;
+    }
+    Ok(())
 }
 
 /// Returns the files that the run reads, each with the option that names it. The certificates in a folder are

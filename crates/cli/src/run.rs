@@ -318,6 +318,7 @@ fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Arc
     if args.plan().is_some() {
         return Ok((None, (archive::to_read(args, settings).map_err(unusable)?, None)));
     }
+    outputs::check_folders(args).map_err(unusable)?;
     let record = Record::of(args).map_err(unusable)?;
     Ok((record, archive::of(args, settings).map_err(unusable)?.unzip()))
 }

@@ -86,11 +86,7 @@ pub(crate) fn replace_with(
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return write_to(&File::options().write(true).open(path)?, write);
     }
-    // A link whose target does not exist is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{:016x}.tmp", random_number()));
-    let new = PathBuf::from(new);
+    let (path, new) = place_of_new(path);
     let file = create_new(&new, mode);
     let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));
     written.and_then(|()| rename(&new, &path)).inspect_err(|e| {
@@ -99,6 +95,32 @@ pub(crate) fn replace_with(
             let _ = fs::remove_file(&new);
         }
     })
+}
+
+/// Returns the path of a file after links, and a free path beside it, for its new content.
+fn place_of_new(path: &Path) -> (PathBuf, PathBuf) {
+    // A link whose target does not exist is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{:016x}.tmp", random_number()));
+    (path, PathBuf::from(new))
+}
+
+/// Checks that [`replace_with`] can write a file, by creating an empty file beside it for a moment. A pipe or
+/// a device is not opened.
+///
+/// # Errors
+/// Returns why the file cannot be written.
+pub(crate) fn check_replace(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Ok(());
+    }
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let (_, new) = place_of_new(path);
+    create_new(&new, FOR_THE_OWNER)?;
+    fs::remove_file(&new)
 }
 
 /// Opens a file that only this run may write, to read it and to add to it. Creates it if it does not exist.

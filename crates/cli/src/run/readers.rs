@@ -75,7 +75,11 @@ pub(super) fn start_outputs(
     let runtime = tokio::runtime::Handle::current();
     let mut outputs = Vec::new();
     if let Some(path) = output.log.as_ref().filter(|_| args.plan().is_none()) {
-        match Log::open(path) {
+        let opened = match args.options.reporting.log {
+            Some(_) => Log::open(path).map_err(|e| e.to_string()),
+            None => Log::open_default(path),
+        };
+        match opened {
             Ok(log) => {
                 let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
                 let path = path.clone();

@@ -6,15 +6,19 @@
 
 use super::units;
 use super::{AT_ONCE, EventReader, Next};
+use crate::platform;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::{self, escaped};
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
+
+/// The beginning of each line. A `0` stands for any digit.
+const BEGINNING: &[u8] = b"0000-00-00 00:00:00,000 - ";
 
 /// An open log.
 pub(crate) struct Log {
@@ -31,6 +35,21 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Opens the log under its default name. A file that has this name by chance is not changed.
+    ///
+    /// # Errors
+    /// Returns why no log is written, in words for the user.
+    pub(crate) fn open_default(path: &Path) -> Result<Log, String> {
+        if platform::is_link_of_another_user(path) {
+            return Err("it is a link that another user made".into());
+        }
+        match is_empty_or_log(path) {
+            Ok(true) => Log::open(path).map_err(|e| e.to_string()),
+            Ok(false) => Err("it exists, and it is not a log of downhaul. Use --log FILE".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
     /// Opens a log for appending, and creates it if necessary.
     ///
     /// # Errors
@@ -173,4 +192,15 @@ impl Log {
 fn why(error: &Failure) -> String {
     let at = if error.at.is_empty() { String::new() } else { format!(" ({})", escaped(&error.at)) };
     format!("[{}] {}{at}", error.code, escaped(&error.message))
+}
+
+/// Returns true if there is no such regular file, if it is empty, or if it begins as a log does.
+fn is_empty_or_log(path: &Path) -> io::Result<bool> {
+    if !fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return Ok(true);
+    }
+    let mut beginning = Vec::new();
+    File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    let is_digit = |byte: &u8| if byte.is_ascii_digit() { b'0' } else { *byte };
+    Ok(beginning.iter().map(is_digit).eq(BEGINNING.iter().copied()))
 }

@@ -92,6 +92,62 @@ fn an_output_replaces_an_older_file_of_its_kind() {
 }
 
 #[test]
+fn a_file_that_is_written_at_the_end_is_checked_before_the_downloads() {
+    for option in ["--failed", "--save-cookies"] {
+        let (server, place) = (Server::start(), Place::new());
+        let url = server.url("well_behaved/9/f");
+        let out = place.run(&[&url, option, "no/such/list"]);
+        let says = format!("{option} no/such/list cannot be written: ");
+        assert!(out.status == 5 && out.stderr.contains(&says), "{}", out.stderr);
+        assert_eq!((place.file("f"), server.requests().len()), (None, 0));
+        let out = place.run(&["plan", &url, option, "no/such/list"]);
+        assert_eq!(out.status, 0, "a plan writes no file: {}", out.stderr);
+        // The output folder is created.
+        let place = Place::new();
+        let out = place.run(&[&url, "-d", "out", option, "out/list"]);
+        place.assert_exact(&out, "out/f", &content("f", 9));
+        assert_eq!(place.files(), ["out/f", "out/list"]);
+    }
+}
+
+/// A file may be called `download_log.txt` by chance, such as one that a server named.
+#[test]
+fn the_default_log_is_not_appended_to_a_file_that_is_no_log() {
+    let server = Server::start();
+    let url = server.url("well_behaved/9/f");
+    let place = Place::new();
+    let name = "download_log.txt";
+    for old in [&b"\x7fELF\0"[..], b"2026-11-22 notes", b"2026-11-22 07:32:10"] {
+        place.write(name, old);
+        let out = place.run(&[&url, "--if-exists", "overwrite"]);
+        place.assert_exact(&out, "f", &content("f", 9));
+        assert!(out.stderr.contains("no log is written: download_log.txt: it exists, and it is not a log"));
+        assert_eq!(place.file(name).as_deref(), Some(old));
+        // The user may want to append to it.
+        assert_eq!(place.run(&[&url, "--log", name]).status, 0);
+        assert!(place.file(name).is_some_and(|text| text.len() > old.len() && text.starts_with(old)));
+    }
+    place.write(name, "");
+    for runs in 1..3 {
+        let out = place.run(&[&url, "--if-exists", "overwrite"]);
+        assert!(out.status == 0 && !out.stderr.contains("no log is written"), "{}", out.stderr);
+        assert_eq!(place.log().matches(" - finished").count(), runs, "{}", place.log());
+    }
+    // A link that another user made may be a trap.
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(place.path().join("target"), &link).expect("a link");
+    if std::os::unix::fs::lchown(&link, Some(65534), None).is_err() {
+        return note("only root can give a link to another user");
+    }
+    let out = place.run(&[&url, "--log", "link"]);
+    assert!(out.status == 2 && out.stderr.contains("a link that another user made"), "{}", out.stderr);
+    std::fs::rename(&link, place.path().join(name)).expect("renamed");
+    let out = place.run(&[&url, "--if-exists", "overwrite"]);
+    assert!(out.status == 0 && out.stderr.contains("a link that another user made"), "{}", out.stderr);
+    assert_eq!(place.file("target"), None);
+}
+
+#[test]
 fn a_log_is_not_appended_to_a_file_that_an_option_or_a_variable_names() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");
