@@ -174,11 +174,19 @@ pub fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
     digests.iter().filter_map(digest).collect()
 }
 
+/// The keys that every line and row of a lock file has, besides the URL.
+const IN_ALL: [&str; 3] = ["status", "tries", "date"];
+
+/// Returns true if these are the columns of a table that is a lock file.
+pub(crate) fn is_table(columns: &[&str]) -> bool {
+    IN_ALL.iter().all(|key| columns.contains(key))
+}
+
 /// Takes the keys of a lock file out of the keys of a line or row of a list, so that only the facts about the
 /// file stay. Returns the status if the line is one of a lock file.
 pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     let status = Status::from_name(keys.get("status")?.as_str()?)?;
-    if !keys.contains_key("tries") || !keys.contains_key("date") {
+    if !IN_ALL.iter().all(|key| keys.contains_key(*key)) {
         return None;
     }
     let extra = keys.remove("extra");

@@ -169,3 +169,43 @@ fn a_lock_file_without_the_files_that_were_there_already_is_a_warning() {
     let out = place.run(&["-i", "list", "--record", "new.lock"]);
     assert!(out.status == 0 && out.stderr.contains("2 files were skipped"), "{}", out.stderr);
 }
+
+/// The rest of a cut row may have the digest or the name of its file.
+#[test]
+fn a_table_that_was_cut_within_a_row_is_refused() {
+    let (server, place) = (Server::start(), Place::new());
+    let (a, b) = (server.url("well_behaved/9/a"), server.url("well_behaved/9/b"));
+    assert_eq!(place.run(&[&a, &b, "--record", "set.csv"]).status, 0);
+    let whole = String::from_utf8(place.file("set.csv").expect("a table")).expect("UTF-8");
+    let row = whole.trim_end().rfind('\n').expect("rows") + 1;
+    for cut in [whole.find(&b).expect("the URL") + b.len(), whole.len() - 4, row + 20, row + 3] {
+        place.write("cut.csv", &whole[..cut]);
+        for more in [&[][..], &["--skip-bad-lines"]] {
+            let out = place.run(&[&["-i", "cut.csv", "-d", "cut"], more].concat());
+            assert_eq!(out.status, if more.is_empty() { 2 } else { out.status }, "{}", out.stderr);
+            assert_ne!(out.status, 0, "{}", out.stderr);
+            assert!(out.stderr.contains("line 3: the table ends within a row"), "{}", out.stderr);
+        }
+    }
+    // An editor may remove the last line end.
+    place.write("edited.csv", whole.trim_end_matches('\n'));
+    assert_eq!(place.run(&["-i", "edited.csv", "-d", "edited"]).status, 0);
+    // Other tables may have short rows.
+    place.write("list.csv", format!("url,note\n{a}"));
+    assert_eq!(place.run(&["-i", "list.csv", "-d", "list"]).status, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_table_keeps_the_blanks_around_a_name() {
+    let (server, place) = (Server::start(), Place::new());
+    for name in [" lead.txt", "trail.txt ", " both "] {
+        let args = ["-o", name, "--record", "set.csv", "-d", "first"];
+        assert_eq!(place.run(&[&[&*server.url("well_behaved/9/a")], &args[..]].concat()).status, 0);
+    }
+    let out = place.run(&["-i", "set.csv", "-d", "second"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    for name in [" lead.txt", "trail.txt ", " both "] {
+        assert_eq!(place.file(&format!("second/{name}")), Some(content("a", 9)), "{:?}", place.files());
+    }
+}

@@ -22,6 +22,11 @@ pub(super) struct Rows<R> {
     /// True if the last byte was CR. An LF that follows belongs to the same line end.
     after_cr: bool,
     over: bool,
+    /// True if the text ended without a line end after the last row.
+    lacks_line_end: bool,
+    /// True if blanks around the text of a cell belong to the cell, as RFC 4180 says. In other tables, such
+    /// blanks often have no meaning.
+    keeps_blanks: bool,
 }
 
 /// The number of the line in which a row begins, and the cells of the row. The number is 0 for an error that
@@ -53,7 +58,18 @@ struct Cells {
 
 impl<R: BufRead> Rows<R> {
     pub(super) fn new(text: R, separator: u8) -> Rows<R> {
-        Rows { text, separator, line: 1, after_cr: false, over: false }
+        let (line, after_cr, over) = (1, false, false);
+        Rows { text, separator, line, after_cr, over, lacks_line_end: false, keeps_blanks: false }
+    }
+
+    /// Returns true if the text ended without a line end after the last row, so that the row may be cut.
+    pub(super) fn lacks_line_end(&self) -> bool {
+        self.lacks_line_end
+    }
+
+    /// Keeps the blanks around the texts of the cells that follow.
+    pub(super) fn keep_blanks(&mut self) {
+        self.keeps_blanks = true;
     }
 
     /// Reads the next row that is not blank.
@@ -71,6 +87,7 @@ impl<R: BufRead> Rows<R> {
             if is_end && !matches!(place, Place::InQuotation(_)) {
                 cells.end_cell();
                 if !cells.is_blank() {
+                    self.lacks_line_end = byte.is_none();
                     return Ok(Some((first, cells)));
                 }
                 if byte.is_none() {
@@ -169,15 +186,16 @@ impl Cells {
         matches!(&self.done[..], [only] if only.iter().all(u8::is_ascii_whitespace))
     }
 
-    /// Returns the cells as texts without blanks around them.
-    fn texts(self, separator: u8) -> Result<Vec<String>, Error> {
+    /// Returns the cells as texts, without blanks around them unless these are kept.
+    fn texts(self, separator: u8, keeps_blanks: bool) -> Result<Vec<String>, Error> {
         let bad = |why: &str| Error::new(ErrorKind::ListLine, "", why);
         if let Some(why) = self.mistake {
             return Err(bad(why));
         }
         let text = |cell: Vec<u8>| {
             let text = String::from_utf8(cell).map_err(|_| bad("it is not UTF-8"))?;
-            let text = text.trim_start_matches('\u{feff}').trim();
+            let text = text.trim_start_matches('\u{feff}');
+            let text = if keeps_blanks { text } else { text.trim() };
             let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             Ok(match inside.filter(|_| separator == b'\t') {
                 Some(inside) => inside.replace("\"\"", "\""),
@@ -198,7 +216,7 @@ impl<R: BufRead> Iterator for Rows<R> {
         match self.read() {
             Ok(row) => {
                 self.over = row.is_none();
-                row.map(|(line, cells)| (line, cells.texts(self.separator)))
+                row.map(|(line, cells)| (line, cells.texts(self.separator, self.keeps_blanks)))
             }
             Err(error) => {
                 self.over = true;
@@ -209,7 +227,7 @@ impl<R: BufRead> Iterator for Rows<R> {
 }
 
 /// Returns the error that ends a table.
-fn unreadable(line: u64, why: String) -> Error {
+pub(super) fn unreadable(line: u64, why: String) -> Error {
     Error::new(ErrorKind::ListUnreadable, "", format!("line {line}: {why}"))
 }
 

@@ -6,15 +6,17 @@
 //! for each job. The reports of the European Nucleotide Archive have this form.
 //!
 //! Invariant: every row with content gives jobs or a mistake, or it has no URL and is counted. Exceptions are
-//! comments, and rows of a lock file about a job that failed.
+//! comments, and rows of a lock file about a job that failed. If a lock file ends within a row, this is a
+//! mistake, because the rest of the row may have a digest.
 
 use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
 use super::form::Facts;
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use super::{AtLine, bad, jsonl};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::lock_file;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -70,6 +72,8 @@ fn is_name(cell: &str) -> bool {
 #[derive(Debug)]
 pub struct Header {
     columns: Vec<Column>,
+    /// True if the table is a lock file.
+    is_recorded: bool,
     addresses: Addresses,
     /// The number of rows without a URL, which are left out.
     without_url: Arc<AtomicU64>,
@@ -102,7 +106,9 @@ impl Header {
             ));
         }
         let (addresses, without_url) = (facts.addresses.clone(), facts.without_url.clone());
-        Ok(Header { columns, addresses, without_url })
+        let keys: Vec<&str> = columns.iter().map(|column| column.key.as_str()).collect();
+        let is_recorded = lock_file::is_table(&keys);
+        Ok(Header { columns, is_recorded, addresses, without_url })
     }
 
     /// Returns true if a column has a meaning, so that its values are not only copied.
@@ -206,6 +212,9 @@ impl<R: BufRead> Table<R> {
             }
         };
         let header = Header::read(&names, facts).map_err(|why| unusable(line, why))?;
+        if header.is_recorded {
+            rows.keep_blanks();
+        }
         Ok(Table { rows, header, waiting: VecDeque::new() })
     }
 }
@@ -216,6 +225,11 @@ impl<R: BufRead> Iterator for Table<R> {
     fn next(&mut self) -> Option<AtLine> {
         while self.waiting.is_empty() {
             let (line, row) = self.rows.next()?;
+            let is_short = |row: &Vec<String>| row.len() < self.header.columns.len() && !is_comment(row);
+            let is_cut = self.header.is_recorded && self.rows.lacks_line_end();
+            if is_cut && row.as_ref().is_ok_and(is_short) {
+                return Some((0, Err(rows::unreadable(line, "the table ends within a row".into()))));
+            }
             match row.and_then(|row| self.header.jobs(&row)) {
                 Ok(jobs) => self.waiting.extend(jobs.into_iter().map(|job| (line, job))),
                 Err(error) => self.waiting.push_back((line, Err(error))),
