@@ -104,8 +104,9 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = Path::new(&new);
     // A file that an earlier run left is replaced.
     let _ = std::fs::remove_file(new);
-    crate::platform::create_private(new)?;
-    std::fs::OpenOptions::new().append(true).open(new)?.write_all(text.as_bytes())?;
+    let mut file = crate::platform::create_private(new)?;
+    crate::platform::make_private(&file)?;
+    file.write_all(text.as_bytes())?;
     std::fs::rename(new, path)
 }
 

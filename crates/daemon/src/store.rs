@@ -11,7 +11,9 @@
 use crate::entry::Entry;
 use crate::gid::Gid;
 use crate::options::Options;
+use crate::platform;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The number by which the database is recognised (`PRAGMA application_id`): the letters `dhdq`.
@@ -19,6 +21,16 @@ const APPLICATION: u32 = 0x6468_6471;
 
 /// The version of the tables (`PRAGMA user_version`).
 const VERSION: u32 = 1;
+
+/// The length of the header of a SQLite file, and the places of two numbers in it
+/// (<https://sqlite.org/fileformat2.html#the_database_header>).
+const HEADER: u64 = 100;
+const AT_VERSION: usize = 60;
+const AT_APPLICATION: usize = 68;
+
+/// Why a file is refused.
+const OTHER: &str = "it is not a database of downhaul's daemon";
+const NEWER: &str = "a newer downhaul wrote it";
 
 const TABLES: &str = "
     CREATE TABLE downloads (
@@ -31,19 +43,36 @@ const TABLES: &str = "
 const SESSION: &str = "session";
 const OPTIONS: &str = "options";
 
+/// Returns the number at a place of a header, with the most significant byte first.
+fn number_at(header: &[u8], at: usize) -> Option<u32> {
+    header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
 /// The database.
 pub struct Store(Connection);
 
 impl Store {
-    /// Opens the database. It is created if it does not exist.
+    /// Opens the database. It is created if it does not exist. A file of another program is not changed.
     ///
     /// # Errors
     /// Returns why the database cannot be used, in words for the user.
     pub fn open(path: &Path) -> Result<Store, String> {
-        let connection = crate::platform::create_private(path)
-            .map_err(|e| e.to_string())
-            .and_then(|()| Connection::open(path).map_err(|e| e.to_string()))?;
-        Store::of(connection)
+        let text = |e: io::Error| e.to_string();
+        let file = platform::create_private(path).map_err(text)?;
+        let mut header = Vec::new();
+        (&file).take(HEADER).read_to_end(&mut header).map_err(text)?;
+        match number_at(&header, AT_APPLICATION) {
+            _ if header.is_empty() => {}
+            Some(APPLICATION) if number_at(&header, AT_VERSION).is_some_and(|version| version > VERSION) => {
+                return Err(NEWER.into());
+            }
+            Some(APPLICATION) => {}
+            _ => return Err(OTHER.into()),
+        }
+        platform::make_private(&file).map_err(text)?;
+        // SQLite's locks would be lost if this file were closed while SQLite uses the database.
+        drop(file);
+        Store::of(Connection::open(path).map_err(|e| e.to_string())?)
     }
 
     /// Returns a store whose downloads are forgotten at the end.
@@ -57,31 +86,29 @@ impl Store {
     fn of(connection: Connection) -> Result<Store, String> {
         Store::prepare(&connection).map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy) => "another daemon is using it".into(),
-            Some(rusqlite::ErrorCode::NotADatabase) => "it is not a database of downhaul's daemon".into(),
+            Some(rusqlite::ErrorCode::NotADatabase) => OTHER.into(),
             _ => e.to_string(),
         })?;
         let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
         match (number("application_id"), number("user_version")) {
             (Ok(APPLICATION), Ok(VERSION)) => Ok(Store(connection)),
-            (Ok(APPLICATION), Ok(version)) if version > VERSION => Err("a newer downhaul wrote it".into()),
-            (Ok(_), Ok(_)) => Err("it is not a database of downhaul's daemon".into()),
+            (Ok(APPLICATION), Ok(version)) if version > VERSION => Err(NEWER.into()),
+            (Ok(_), Ok(_)) => Err(OTHER.into()),
             (Err(e), _) | (_, Err(e)) => Err(e.to_string()),
         }
     }
 
     fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         // With the exclusive mode, a second process gets an error.
-        connection.execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
-        )?;
-        connection.execute_batch("BEGIN IMMEDIATE;")?;
+        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE;")?;
         let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
             connection.execute_batch(TABLES)?;
             connection.pragma_update(None, "application_id", APPLICATION)?;
             connection.pragma_update(None, "user_version", VERSION)?;
         }
-        connection.execute_batch("COMMIT;")
+        // The write-ahead log begins after the commit, so the file itself has the number of the application.
+        connection.execute_batch("COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
     }
 
     /// Calls a function for each download, in the order of the ranks. A row that this version does not
@@ -241,5 +268,13 @@ mod tests {
         std::fs::write(&path, [b'x'; 4096]).expect("written");
         assert!(Store::open(&path).is_err());
         assert_eq!(std::fs::read(&path).expect("readable"), [b'x'; 4096]);
+        // A database of another program has a different number, or none.
+        let path = folder.path().join("database");
+        let other = Connection::open(&path).expect("a database");
+        other.execute_batch("CREATE TABLE own (a); INSERT INTO own VALUES (1);").expect("written");
+        drop(other);
+        let before = std::fs::read(&path).expect("readable");
+        assert_eq!(Store::open(&path).err().as_deref(), Some(OTHER));
+        assert_eq!(std::fs::read(&path).expect("readable"), before);
     }
 }

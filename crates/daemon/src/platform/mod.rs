@@ -6,6 +6,6 @@ mod other;
 mod unix;
 
 #[cfg(not(unix))]
-pub use other::create_private;
+pub use other::{create_private, make_private, number_of};
 #[cfg(unix)]
-pub use unix::create_private;
+pub use unix::{create_private, make_private, number_of};

@@ -140,6 +140,22 @@ fn the_order_and_the_options_are_the_same_after_a_restart() {
 }
 
 #[test]
+fn a_queue_that_belongs_to_another_program_is_refused_and_not_changed() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let path = place.write("mine.db", content("mine", 5000));
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("ours");
+    let out = place.run(&["daemon", "-d", "files", "--listen", "127.0.0.1:0", "--queue", "mine.db"]);
+    assert!(
+        out.status != 0 && out.stderr.contains("it is not a database of downhaul's daemon"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o644);
+    assert_eq!(place.file("mine.db"), Some(content("mine", 5000)));
+}
+
+#[test]
 fn a_second_daemon_with_the_same_queue_does_not_start() {
     let place = Place::new();
     let _first = Daemon::start(&place);
