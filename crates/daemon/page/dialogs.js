@@ -185,7 +185,8 @@ at("apply").addEventListener("click", () =>
 at("delete").addEventListener("click", () =>
   change(async () => {
     if (!confirm("Remove this download, and delete its file?")) return;
-    await api.call("DELETE", `/downloads/${open}?files=true`);
+    const stays = await api.call("DELETE", `/downloads/${open}?files=true`);
+    if (stays) alert(stays.message);
     at("details").close();
   }),
 );

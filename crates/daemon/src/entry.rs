@@ -7,11 +7,13 @@ use crate::codes;
 use crate::facts::Facts;
 use crate::gid::Gid;
 use crate::options::Options;
+use crate::platform;
 use downhaul_engine::core::show;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The state of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,38 @@ pub struct Former {
     pub options: Options,
 }
 
+/// What the disk says about the file that a download saved. Another file at the same path is told from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// The size in bytes.
+    size: u64,
+    /// The date of the last change, in seconds and nanoseconds since the Unix epoch.
+    modified: (u64, u32),
+    /// The number that the disk gives to the file. It is 0 if the system has no such numbers.
+    number: u64,
+}
+
+impl Saved {
+    /// Returns what the disk says about the file at a path, or `None` if there is none.
+    pub fn of(path: &Path) -> Option<Saved> {
+        let there = std::fs::symlink_metadata(path).ok()?;
+        let since = there.modified().ok().and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default();
+        let modified = (since.as_secs(), since.subsec_nanos());
+        Some(Saved { size: there.len(), modified, number: platform::number_of(&there) })
+    }
+
+    fn to_json(self) -> Value {
+        json!([self.size, self.modified.0, self.modified.1, self.number])
+    }
+
+    fn from_json(value: &Value) -> Option<Saved> {
+        let number = |at: usize| value[at].as_u64();
+        let modified = (number(1)?, number(2)?.try_into().ok()?);
+        Some(Saved { size: number(0)?, modified, number: number(3)? })
+    }
+}
+
 /// A download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -110,6 +144,8 @@ pub struct Entry {
     pub following: Option<Gid>,
     /// What the download was before. The newest one is the last.
     pub former: Vec<Former>,
+    /// The finished file. It is `None` if the download has not saved one.
+    pub saved: Option<Saved>,
 }
 
 impl Former {
@@ -144,6 +180,7 @@ impl Entry {
             followed_by: Vec::new(),
             following: None,
             former: Vec::new(),
+            saved: None,
         }
     }
 
@@ -180,6 +217,7 @@ impl Entry {
             "followed_by": gids(&self.followed_by),
             "following": self.following.map(|gid| gid.to_string()),
             "former": self.former.iter().map(Former::to_json).collect::<Vec<_>>(),
+            "saved": self.saved.map(Saved::to_json),
         })
     }
 
@@ -213,6 +251,7 @@ impl Entry {
             followed_by: texts(&value["followed_by"]).filter_map(Gid::read).collect(),
             following: text("following").and_then(|gid| Gid::read(&gid)),
             former: value["former"].as_array().into_iter().flatten().filter_map(Former::from_json).collect(),
+            saved: Saved::from_json(&value["saved"]),
         })
     }
 }
@@ -242,6 +281,7 @@ mod tests {
         entry.times.1 = Some(13);
         let (path, uris, options) = ("/d/b.bin".into(), vec!["http://h/b".into()], entry.options.clone());
         entry.former = vec![Former { path, uris, options }];
+        entry.saved = Some(Saved { size: 5, modified: (6, 7), number: u64::MAX });
         let again = Entry::from_json(entry.gid, entry.state.name(), entry.rank, &entry.to_json());
         assert_eq!(again.as_ref(), Some(&entry));
         assert_eq!(Entry::from_json(Gid::new(7), "other", 0, &Value::Null), None);

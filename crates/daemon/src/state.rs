@@ -20,7 +20,7 @@ pub use changes::Edit;
 pub use removal::Deletion;
 pub(crate) use runs::ACTIVE_MOST;
 
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Saved};
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
@@ -210,6 +210,7 @@ impl State {
         path: PathBuf,
         bytes: Option<u64>,
         proven: &str,
+        saved: Option<Saved>,
         now: u64,
     ) -> Vec<Effect> {
         let total = bytes.or(entry.total);
@@ -223,6 +224,7 @@ impl State {
             error: None,
             times: (entry.times.0, Some(now)),
             former: Vec::new(),
+            saved,
             ..entry.clone()
         };
         let left = self.deletions_of_former(entry);

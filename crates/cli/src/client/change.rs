@@ -43,7 +43,8 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
     .map(drop)
 }
 
-/// Removes downloads. If the daemon refuses to remove one of them, the others are still removed.
+/// Removes downloads, and says which files stay. If the daemon refuses to remove one of them, the others are
+/// still removed.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or if it refuses `--over`.
@@ -56,6 +57,9 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
     for id in &remove.ids {
         let query = if remove.files { "?files=true" } else { "" };
         let done = daemon.call(Method::DELETE, &format!("{}{query}", path(id)), None).await;
+        if let Some(message) = done.as_ref().ok().and_then(|answer| answer["message"].as_str()) {
+            run::warn(&format!("{}: {}", show::escaped(id), show::escaped(message)));
+        }
         note(id, done.map(drop), &mut exit)?;
     }
     Ok(exit)

@@ -1,11 +1,12 @@
 //! Removes downloads, with or without their files.
 //!
 //! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
-//! and it is below an allowed folder. A partial file that a download had before a change is also deleted when
-//! the download is complete.
+//! and it is below an allowed folder. A finished file is deleted only if it is still the one that the
+//! download left. A partial file that a download had before a change is also deleted when the download is
+//! complete.
 
 use super::{Changed, Effect, Notice, State};
-use crate::entry::{self, Entry, Former};
+use crate::entry::{self, Entry, Former, Saved};
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::job;
@@ -14,6 +15,7 @@ use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::{Job, Settings};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The files of a download that must be deleted.
 #[derive(Debug, PartialEq)]
@@ -63,12 +65,14 @@ impl State {
     }
 
     /// Removes a download with its partial file, and with its file if that is complete. Leaves no result.
+    /// Returns why the file stays, if it is not the one that the download saved.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
-    pub fn remove_with_files(&mut self, gid: Gid) -> Changed<()> {
+    pub fn remove_with_files(&mut self, gid: Gid) -> Changed<Option<String>> {
         let entry = self.known(gid)?.clone();
-        let is_whole = entry.state == entry::State::Complete;
+        let stays = self.why_it_stays(&entry);
+        let is_whole = entry.state == entry::State::Complete && stays.is_none();
         let deletion = self.deletion(&entry, entry.path.clone(), is_whole);
         if entry.path.is_some() && deletion.is_none() {
             let why = "The files of the download cannot be deleted, because they are in a folder that the daemon \
@@ -89,7 +93,29 @@ impl State {
         } else {
             effects.extend(deletion);
         }
-        Ok(((), effects))
+        Ok((stays, effects))
+    }
+
+    /// Returns why the file at the path of a complete download stays when the download is removed with its
+    /// files. Returns `None` if the download saved this file, or if there is no file.
+    fn why_it_stays(&self, entry: &Entry) -> Option<String> {
+        let path = entry.path.as_ref().filter(|_| entry.state == entry::State::Complete)?;
+        let there = Saved::of(path)?;
+        let is_newer = |other: &&Arc<Entry>| {
+            other.state == entry::State::Complete
+                && other.gid != entry.gid
+                && other.path == entry.path
+                && other.times.1 >= entry.times.1
+        };
+        let why = match &entry.saved {
+            None => "the download did not save it",
+            Some(saved) if *saved != there => "it was changed or replaced after the download saved it",
+            Some(_) if self.queue.iter(Sequence::Over).any(|other| is_newer(&other)) => {
+                "it belongs to a newer download"
+            }
+            Some(_) => return None,
+        };
+        Some(format!("The file {} was not deleted: {why}.", path.display()))
     }
 
     /// Returns the effect that deletes the files of a download. Returns `None` if the path is not known or

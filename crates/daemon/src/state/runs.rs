@@ -4,7 +4,7 @@
 
 use super::changes::begins_again;
 use super::{Effect, Notice, State};
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Saved};
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::job;
@@ -13,12 +13,15 @@ use crate::network;
 use crate::options::Options;
 use crate::queue::Sequence;
 use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The code of the failure of a download whose URL or options cannot be used.
 const REFUSED: &str = "url.invalid";
+
+/// What a person can do if there is a file that the download must not replace.
+const AWAY: &str = ". Move that file away, then resume the download.";
 
 /// The most downloads that are active at once, whatever a client asks for. Each has its own plan in memory,
 /// and all of them share the connections of the session.
@@ -139,19 +142,24 @@ impl State {
             }
             // A download that was just paused may still become complete.
             EventKind::Finished { path, bytes, proven, .. } if !entry.state.is_over() => {
-                self.complete(&entry, path.into(), Some(*bytes), proven, now)
+                let saved = Saved::of(Path::new(path));
+                self.complete(&entry, path.into(), Some(*bytes), proven, saved, now)
             }
             EventKind::Skipped { path, bytes, reason, .. }
                 if event.kind.has_nothing_left() && !entry.state.is_over() =>
             {
-                self.complete(&entry, path.into(), *bytes, reason, now)
+                // The file is that of this download only if an earlier job of the download chose its name.
+                // That job saved it, and the daemon was killed before it knew that.
+                let saved = made.path.as_ref().and_then(|path| Saved::of(path));
+                self.complete(&entry, path.into(), *bytes, reason, saved, now)
             }
             EventKind::Skipped { reason, .. } if !is_stopping => {
                 self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
                 let entry = Entry { http_status: error.http_status, ..(*entry).clone() };
-                self.fail(&entry, (error.code.clone(), error.message.clone()), now)
+                let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
+                self.fail(&entry, (error.code.clone(), format!("{}{advice}", error.message)), now)
             }
             _ => Vec::new(),
         }

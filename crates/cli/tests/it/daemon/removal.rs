@@ -83,6 +83,87 @@ fn files_in_a_folder_that_is_no_longer_allowed_are_not_said_to_be_deleted() {
 }
 
 #[test]
+fn a_file_that_appears_during_a_download_stays_and_the_download_goes_on_without_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let daemon = Daemon::start(&place);
+    let gid = daemon.add(&server.url("capped/3000000/a.bin?rate=1500000"), json!({ "split": "1" }));
+    place.wait_for_bytes("files/a.bin.part", 500_000);
+    place.write("files/a.bin", "mine");
+    let fails = || {
+        let failed = daemon.wait_for(&gid, "error");
+        let why = failed["errorMessage"].as_str().unwrap_or_default();
+        assert!(why.contains("Move that file away, then resume the download."), "{failed}");
+        assert_eq!(place.file("files/a.bin"), Some(b"mine".to_vec()));
+    };
+    let resume = || assert_eq!(daemon.api("POST", &format!("/downloads/{gid}/retry"), "").0, 200);
+    fails();
+    resume();
+    fails();
+    std::fs::remove_file(place.path().join("files/a.bin")).expect("removed");
+    let requests = server.requests().len();
+    resume();
+    daemon.wait_for(&gid, "complete");
+    assert_eq!(place.files(), ["files/a.bin"]);
+    assert_eq!(place.file("files/a.bin"), Some(content("a.bin", 3_000_000)));
+    let sent = server.requests().split_off(requests);
+    assert!(sent.iter().all(|one| one.header("range").is_some()), "the bytes on the disk were fetched again");
+}
+
+#[test]
+fn only_the_file_that_a_download_saved_is_deleted_with_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let daemon = Daemon::start(&place);
+    let complete = |name: &str, bytes: &str, options: serde_json::Value| {
+        let gid = daemon.add(&server.put(&format!("/{name}"), content(bytes, 3000)), options);
+        daemon.wait_for(&gid, "complete");
+        gid
+    };
+    let removed = |gid: &str| daemon.api("DELETE", &format!("/downloads/{gid}?files=true"), "");
+    let stays = |gid: &str, name: &str, why: &str, bytes: &[u8]| {
+        let (status, answer) = removed(gid);
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(
+            status == 200 && message.contains(name) && message.contains(why),
+            "{status} {answer} {:?}",
+            place.files()
+        );
+        assert!(place.file(name).is_some_and(|there| there == bytes), "{name} is another file");
+    };
+    // The user moved the first file away, and another download got the name.
+    let first = complete("a", "a", json!({}));
+    place.write("files/moved", place.file("files/a").expect("the first file"));
+    std::fs::remove_file(place.path().join("files/a")).expect("removed");
+    let second = complete("a", "b", json!({}));
+    stays(&first, "files/a", "it was changed or replaced", &content("b", 3000));
+    assert_eq!((removed(&second).0, place.file("files/a")), (204, None));
+    // A newer download replaced the file, or kept it because it is the same.
+    let first = complete("c", "c", json!({}));
+    complete("c", "d", json!({ "allow-overwrite": "true" }));
+    stays(&first, "files/c", "it was changed or replaced", &content("d", 3000));
+    let first = complete("e", "e", json!({}));
+    complete("e", "e", json!({ "continue": "true" }));
+    stays(&first, "files/e", "it belongs to a newer download", &content("e", 3000));
+    // The user edited the file, or wrote a new one of the same size.
+    for bytes in [content("g", 3001), content("g", 3000)] {
+        let gid = complete("f", "f", json!({ "allow-overwrite": "true" }));
+        place.write("files/f", &bytes);
+        stays(&gid, "files/f", "it was changed or replaced", &bytes);
+    }
+    // The commands say it too.
+    let gid = complete("h", "h", json!({}));
+    place.write("files/h", "mine");
+    let out = place.run(&["remove", "--files", &gid]);
+    assert!(out.status == 0 && out.stderr.contains("was not deleted"), "{} {}", out.status, out.stderr);
+    assert_eq!(place.file("files/h"), Some(b"mine".to_vec()));
+    // A daemon that is started again still knows its files.
+    let gid = complete("i", "i", json!({}));
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.api("DELETE", &format!("/downloads/{gid}?files=true"), "").0, 204);
+    assert_eq!(place.file("files/i"), None);
+}
+
+#[test]
 fn a_download_that_is_removed_at_its_end_leaves_no_file() {
     let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(3));
     let daemon = Daemon::start(&place);

@@ -14,6 +14,7 @@ use crate::queue::{Place, Sequence};
 use crate::state::{Edit, State as DaemonState};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use downhaul_engine::core::list::form;
 use downhaul_engine::core::list::text::Text;
 use http::StatusCode;
@@ -86,9 +87,17 @@ pub struct Change {
 /// What happens to the file of a download that is removed.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
-    /// True if the partial file and the complete file are removed too.
+    /// True if the partial file and the complete file are removed too. A complete file stays if it is not the
+    /// one that the download saved.
     #[serde(default)]
     files: bool,
+}
+
+/// A complete file that was not deleted together with its download.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stays {
+    /// Which file stays and why, in words for the user.
+    message: String,
 }
 
 /// How a list is read and added.
@@ -283,25 +292,30 @@ pub async fn change(
 }
 
 /// Removes a download. If the download is over, its result is removed. An active download leaves a result,
-/// unless its files are removed too.
+/// unless its files are removed too. The status is 200 if the complete file stays, because it is not the one
+/// that the download saved.
 #[utoipa::path(
     delete,
     path = "/downloads/{id}",
     params(("id" = String, Path), Removal),
-    responses((status = 204), (status = 404, body = Problem))
+    responses((status = 200, body = Stays), (status = 204), (status = 404, body = Problem))
 )]
 pub async fn remove(
     State(web): State<Web>,
     Path(id): Path<String>,
     Query(removal): Query<Removal>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let gid = find(&web, &id)?;
-    web.daemon.change(|state| match state.known(gid)?.state.is_over() {
+    let nothing = |((), effects)| (None, effects);
+    let stays = web.daemon.change(|state| match state.known(gid)?.state.is_over() {
         _ if removal.files => state.remove_with_files(gid),
-        true => state.forget(&[gid]),
-        false => state.remove(gid, now()),
+        true => state.forget(&[gid]).map(nothing),
+        false => state.remove(gid, now()).map(nothing),
     })?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(match stays {
+        Some(message) => Json(Stays { message }).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Tries a download again that failed or was removed. It goes to the end of the queue.
