@@ -11,6 +11,7 @@ use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
+use crate::job;
 use crate::network::Networks;
 use crate::options::Options;
 use crate::session_file;
@@ -90,6 +91,7 @@ impl Daemon {
         let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
         settings.naming.numbers = NumberForm::Dot;
+        settings.connections.get_or_insert(job::most_connections(&Options::default()));
         let settings = settings
             .with_output(folders.default())
             .with_releases_names(true)

@@ -19,6 +19,9 @@ use std::path::PathBuf;
 /// nothing. With the last one, a URL of aria2 stands for several URLs.
 const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 
+/// The options that limit the number of connections of a file. The lower one counts.
+const LIMITS: [&str; 2] = ["split", "max-connection-per-server"];
+
 /// Returns the job of a download. `options` are all its options.
 ///
 /// # Errors
@@ -132,13 +135,16 @@ fn if_exists(options: &Options) -> IfExists {
     }
 }
 
-/// Returns the highest number of connections. A value that equals the default sets no limit, because clients
-/// send all defaults back. Without a limit, the library finds the best number.
+/// Returns the highest number of connections of a file, if an option sets it. Otherwise, that of the daemon
+/// applies ([`most_connections`]).
 fn connections(options: &Options) -> Option<usize> {
-    let number =
-        |name: &str| Some(options.number(name)).filter(|number| *number != Options::default().number(name));
-    let limits = [number("split"), number("max-connection-per-server")];
-    limits.into_iter().flatten().min().and_then(|most| usize::try_from(most).ok())
+    LIMITS.iter().any(|name| options.get(name).is_some()).then(|| most_connections(options))
+}
+
+/// Returns the highest number of connections that these options or their defaults allow.
+pub fn most_connections(options: &Options) -> usize {
+    let most = LIMITS.iter().map(|name| options.number(name)).min().unwrap_or_default();
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// Adds the headers of the client. They are not sent to servers that only a document names.
@@ -205,9 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn defaults_leave_the_number_of_connections_to_the_library() {
+    fn options_that_are_set_limit_the_number_of_connections() {
         let of = |options: &[(&str, &str)]| job(options).expect("a job").connections;
-        assert_eq!(of(&[("split", "16"), ("max-connection-per-server", "16")]), None);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("split", "16"), ("max-connection-per-server", "16")]), Some(16));
+        assert_eq!(of(&[("split", "64")]), Some(16));
         assert_eq!(of(&[("split", "5"), ("max-connection-per-server", "1")]), Some(1));
     }
 

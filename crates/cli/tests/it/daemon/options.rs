@@ -19,6 +19,26 @@ fn any_number_of_downloads_with_other_time_limits_can_follow_each_other() {
 }
 
 #[test]
+fn the_number_of_connections_of_a_file_has_a_limit() {
+    // At this rate, more connections would be faster, and a run without a limit opens them.
+    let most_open = |start: &[&str], options: serde_json::Value| {
+        let (server, place) = (Server::start(), Place::new());
+        let daemon = Daemon::start_with(&place, start);
+        let gid = daemon.add(&server.url("capped/60000000/a?rate=500000"), options);
+        daemon.wait_for(&gid, "complete");
+        server.most_open()
+    };
+    let sixteen = json!({ "split": "16", "max-connection-per-server": "16" });
+    // The server notices a moment later that a connection was closed in the middle of a response, and another
+    // one may be open by then.
+    for most in [most_open(&[], sixteen), most_open(&[], json!({}))] {
+        assert!((10..=32).contains(&most), "{most} connections");
+    }
+    let (own, started) = (most_open(&[], json!({ "split": "8" })), most_open(&["-x", "8"], json!({})));
+    assert!(own <= 16 && started <= 16, "{own} and {started} connections");
+}
+
+#[test]
 fn the_session_file_has_the_own_options_of_a_download_even_if_they_are_empty() {
     let place = Place::new();
     let daemon = Daemon::aria2c(&place, &["--http-user=me", "--http-passwd=startpw", "--all-proxy=p:1"]);
