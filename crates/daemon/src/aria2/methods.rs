@@ -260,12 +260,12 @@ impl<'a> Caller<'a> {
             return Err(Fault::refused(format!("fileIndex is out of range: {file}")));
         }
         let at = params.optional_number(4)?.map(|at| usize::try_from(at).unwrap_or_default());
-        // As in aria2, URLs that cannot be used are left out.
-        let added: Vec<String> =
-            added.into_iter().filter_map(|one| uri::checked(vec![one]).ok()?.pop()).collect();
         let counts = self.daemon.change(|state| {
             let mut uris = state.queue().get(gid).map(|entry| entry.uris.clone()).unwrap_or_default();
             let before = uris.len();
+            // As in aria2, URLs that cannot be used are left out.
+            let added = uri::meant(added, &uris).into_iter();
+            let added: Vec<String> = added.filter_map(|one| uri::checked(vec![one]).ok()?.pop()).collect();
             for removed in uri::meant(removed, &uris) {
                 if let Some(at) = uris.iter().position(|other| *other == removed) {
                     uris.remove(at);

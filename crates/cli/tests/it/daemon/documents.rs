@@ -209,6 +209,8 @@ fn no_answer_has_the_secrets_of_a_url() {
     // A client that sends back what it was shown means the same URL.
     let shown = daemon.done("aria2.getUris", json!([gid]))[0]["uri"].clone();
     assert_eq!(shown, format!("{}?token=***&x=1", server.url("1")));
+    assert_eq!(daemon.done("aria2.changeUri", json!([gid, 1, [shown], [shown]])), json!([1, 1]));
+    assert_eq!(daemon.done("aria2.getUris", json!([gid]))[0]["uri"], shown);
     assert_eq!(daemon.done("aria2.changeUri", json!([gid, 1, [], [two]])), json!([0, 1]));
     assert_eq!(daemon.done("aria2.changeUri", json!([gid, 1, [shown], []])), json!([1, 0]));
     assert!(daemon.refused("aria2.addUri", json!([[shown]])).contains("***"));
