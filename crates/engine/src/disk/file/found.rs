@@ -2,11 +2,12 @@
 //! the final name. A download copies the latter file.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
-//! journal only after their end was found equal to the server's bytes.
+//! journal only after their end was found equal to the server's bytes. The control file of aria2 is removed
+//! only when a complete file has replaced the file that it describes.
 
 use super::Files;
 use super::part::{PartFile, State};
-use super::{read_full, with};
+use super::{read_full, remove, with};
 use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
 use downhaul_core::adopt::{self, Adopted, OVERLAP};
@@ -16,7 +17,7 @@ use downhaul_core::settings::Resume;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most bytes of a journal that are read. A longer journal would belong to a file of many terabytes, so a
 /// longer file is probably not a journal.
@@ -239,7 +240,7 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
 /// # Errors
 /// Returns `resume.refused` if the control file is not reliable.
 fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
-    let control = with(target, ".aria2");
+    let control = control_file(target);
     let Some(file) = open_if_there(&control)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(LONGEST_CONTROL).read_to_end(&mut bytes).map_err(|e| failure(&e, &control))?;
@@ -251,6 +252,16 @@ fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>
         )
     };
     adopt::aria2(&bytes, length).map(Some).map_err(refuse)
+}
+
+/// Removes the control file of aria2, after a complete file has replaced the unfinished one that the control
+/// file describes.
+pub(super) fn remove_control_file(target: &Path) {
+    remove(&control_file(target));
+}
+
+fn control_file(target: &Path) -> PathBuf {
+    with(target, ".aria2")
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, Error> {

@@ -4,6 +4,7 @@
 //! the meantime ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its
 //! final name or was removed. The path is renamed or removed only if it still leads to the locked file.
 
+use super::found::remove_control_file;
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
@@ -286,7 +287,8 @@ impl Part for PartFile {
             // Another program may have appended bytes to the partial file of an earlier run.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
-        let replace = how.replace || (how.continues && self.continues(target, how.size)?);
+        let continued = how.continues && self.continues(target, how.size)?;
+        let replace = how.replace || continued;
         if let Some(modified) = how.modified {
             // If the disk cannot store the time, the file is published all the same.
             let _ = self.file.set_modified(modified);
@@ -313,6 +315,9 @@ impl Part for PartFile {
             Err(e) => return Err(failure(&e, target)),
         }
         debug!(target: DISK, path = %target.display(), "gave the file its name");
+        if continued {
+            remove_control_file(target);
+        }
         state.gone = true;
         platform::unlock(&self.file);
         if state.journal.take().is_some() {
