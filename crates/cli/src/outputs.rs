@@ -118,13 +118,19 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
     let failed = args.options.failure.failed.as_deref().map(|path| (FAILED.option, path));
     let cookies = args.options.http.save_cookies.as_deref().map(|path| (COOKIES.option, path));
     for (option, path) in failed.into_iter().chain(cookies) {
-        let folder = path.parent().filter(|folder| folder.starts_with(&args.output.folder));
-        let created = folder.map_or(Ok(()), fs::create_dir_all);
-        created
+        create_folder(path, &args.output.folder)
             .and_then(|()| platform::check_replace(path))
             .map_err(|e| format!("{option} {} cannot be written: {e}", words::path(path)))?;
     }
     Ok(())
+}
+
+/// Creates the folder of a file if it is in the output folder, which may not exist yet.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
+    path.parent().filter(|folder| folder.starts_with(output)).map_or(Ok(()), fs::create_dir_all)
 }
 
 /// Returns the files that the run reads, each with the option that names it. The certificates in a folder are

@@ -152,10 +152,7 @@ impl Record {
 
     fn open(path: &Path, folders: Folders, is_input: bool) -> io::Result<Record> {
         let form = Form::of(path);
-        // The output folder may not exist yet.
-        if let Some(folder) = path.parent().filter(|folder| folder.starts_with(folders.output())) {
-            fs::create_dir_all(folder)?;
-        }
+        outputs::create_folder(path, folders.output())?;
         let mut target = platform::open_to_append(path)?;
         let length = mend(&mut target, form)?;
         let had_lines = length > 0;

@@ -501,8 +501,8 @@ pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
     /// wanted file. Otherwise fail.
     Check,
-    /// Keep the file and do not download, even if it is another file. If a digest was given that the file
-    /// does not have, fail.
+    /// Keep the file and do not download, even if it is another file. If a digest, a size or chunk hashes
+    /// were given that the file does not have, fail.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,

@@ -114,7 +114,7 @@ pub enum Names {
 /// The value of `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Force files of 1 MiB or more, or of unknown size, to the disk, except for files that are repaired
+    /// Force files of 1 MiB or more, or of unknown size, to the disk
     Auto,
     /// Force all files to the disk
     Always,

@@ -198,7 +198,8 @@ fn cookie_files_that_cannot_be_used() {
     // The folder of the file does not exist.
     let out = place.run(&[&url, "-o", "g", "--save-cookies", "no/where"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("the cookies could not be saved into no/where"), "{}", out.stderr);
+    assert!(out.stderr.contains("--save-cookies no/where cannot be written"), "{}", out.stderr);
+    assert_eq!(place.file("g"), None, "this is found before the download");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -3,7 +3,7 @@
 //!
 //! Invariant: such a key is used or is an error, unless its value is `null`. It is never copied to events.
 
-use super::bad;
+use super::{bad, bare};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::job::{ChunkHashes, Job};
@@ -32,11 +32,11 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
         Value::String(text) => text.trim().parse().ok(),
         value => value.as_u64(),
     };
-    if let Some(size) = keys.remove(SIZE).filter(|size| !size.is_null()) {
+    if let Some(size) = remove(keys, SIZE).filter(|size| !size.is_null()) {
         let needs = || bad(format!("`{SIZE}` must be a number of bytes"));
         job.size = Some(number(&size).ok_or_else(needs)?);
     }
-    if let Some(chunks) = keys.remove(CHUNKS).filter(|chunks| !chunks.is_null()) {
+    if let Some(chunks) = remove(keys, CHUNKS).filter(|chunks| !chunks.is_null()) {
         let read = match &chunks {
             Value::String(text) => serde_json::from_str(text).ok().as_ref().and_then(chunk_hashes),
             chunks => chunk_hashes(chunks),
@@ -48,6 +48,16 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
         job.chunks = Some(read.ok_or_else(needs)?);
     }
     Ok(())
+}
+
+/// Returns true if a key is one of these keys. As for other keys of a line, case, `-` and `_` do not matter.
+pub(super) fn is_key(key: &str) -> bool {
+    [SIZE, CHUNKS].iter().any(|own| bare(key) == bare(own))
+}
+
+fn remove(keys: &mut Map<String, Value>, own: &str) -> Option<Value> {
+    let key = keys.keys().find(|key| bare(key) == bare(own)).cloned()?;
+    keys.remove(&key)
 }
 
 /// Reads chunk hashes. As in a Metalink file, the algorithm must be strong or SHA-1.
@@ -71,7 +81,7 @@ mod tests {
     fn a_requirement_that_cannot_be_read_is_an_error() {
         let sha1 = "ab".repeat(20);
         let read = |keys: &str| line(format!(r#"{{"url":"http://h/a",{keys}}}"#).as_bytes());
-        let good = format!(r#""required_size":12,"chunk_hashes":{{"length":4,"sha1":["{sha1}"]}}"#);
+        let good = format!(r#""required-size":12,"chunkHashes":{{"length":4,"sha1":["{sha1}"]}}"#);
         let job = read(&good).expect("a line").expect("a job");
         assert_eq!((job.size, job.chunks.map(|one| one.digests.len())), (Some(12), Some(1)));
         assert!(job.extra.is_empty());

@@ -13,7 +13,7 @@ use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
 use super::form::Facts;
 use super::rows::{self, Rows};
-use super::{AtLine, bad, jsonl};
+use super::{AtLine, bad, jsonl, required_keys};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::lock_file;
@@ -241,7 +241,7 @@ impl<R: BufRead> Iterator for Table<R> {
 
 /// Returns true if a key has a meaning of its own, so that its value is not only copied.
 fn is_read(key: &str) -> bool {
-    matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key)
+    matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key) || required_keys::is_key(key)
 }
 
 /// Returns the values of a cell. A separator at its end is ignored.

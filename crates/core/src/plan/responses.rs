@@ -12,7 +12,7 @@ use super::{Action, Begin, Leftover, Place, Plan, State, WorkerId};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
 use crate::journal::Start;
-use crate::remote::{Remote, Span, Validator};
+use crate::remote::{Links, Remote, Span, Validator};
 use crate::show;
 use std::time::Duration;
 
@@ -221,8 +221,10 @@ impl Plan {
         } else {
             let begin = Begin { journal: self.identity.journal(self.transfer.size()), keep };
             self.state = State::Placing(Some(worker));
+            // The links of the response were followed already.
+            let named_by = || Box::new(Remote { links: Links::default(), ..remote.clone() });
+            self.named_by = self.retry.waits_for_locks().then(named_by);
             let remote = Some(Box::new(remote.clone()));
-            self.named_by = remote.clone().filter(|_| self.retry.waits_for_locks());
             self.actions.push_back(Action::Place { remote, begin: Some(begin) });
         }
     }

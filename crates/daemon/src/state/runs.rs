@@ -148,10 +148,8 @@ impl State {
             EventKind::Skipped { path, bytes, reason, .. }
                 if event.kind.has_nothing_left() && !entry.state.is_over() =>
             {
-                // The file is that of this download only if an earlier job of the download chose its name.
-                // That job saved it, and the daemon was killed before it knew that.
-                let saved = made.path.as_ref().and_then(|path| Saved::of(path));
-                self.complete(&entry, path.into(), *bytes, reason, saved, now)
+                // Nothing shows who saved this file.
+                self.complete(&entry, path.into(), *bytes, reason, None, now)
             }
             EventKind::Skipped { reason, .. } if !is_stopping => {
                 self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)

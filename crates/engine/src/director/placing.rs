@@ -228,7 +228,8 @@ impl Director {
                     _ => 0,
                 };
                 let renamed = settings.naming.name_for(&spec, remote.as_ref()).and_then(|name| name.note());
-                // A file that is repaired has no journal: after an interruption, the repair begins again.
+                // A file whose chunks are repaired has no journal: after an interruption, the repair begins
+                // again.
                 let journaled =
                     has_journal || matches!(left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
                 let is_free = matches!(place, Place::Free { .. }) && !spec.destination.is_in_order();

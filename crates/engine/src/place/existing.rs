@@ -1,8 +1,8 @@
 //! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: an existing file counts as the wanted one only because of a given digest or signature, a record
-//! in an extended attribute, or a comparison with the file on the server. With `skip`, an existing file is
-//! kept, unless it does not match a given digest or signature.
+//! Invariant: an existing file counts as the wanted one only because of a given digest, signature or chunk
+//! hashes, a record in an extended attribute, or a comparison with the file on the server. With `skip`, an
+//! existing file is kept, unless it does not match a given digest, signature, size or chunk hashes.
 
 use super::matching::has_strong;
 use super::{Places, Wanted};
@@ -294,8 +294,8 @@ impl Places {
     /// are no chunk hashes.
     ///
     /// # Errors
-    /// Returns `digest.missing` if there are no chunk hashes, and no digest is known or nothing is verified
-    /// in this run. Returns the error of the disk if the file cannot be read.
+    /// Returns `digest.missing` if the required size is not wrong, there are no chunk hashes, and no digest
+    /// is known or nothing is verified in this run. Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, there, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),

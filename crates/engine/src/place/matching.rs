@@ -17,8 +17,8 @@ use std::path::Path;
 
 impl Places {
     /// Compares an existing file with everything that is known before a response: the required size, digests,
-    /// the signature, or else the hashes of its chunks. Returns `None` if there was nothing to compare except
-    /// the size, or if nothing is verified in this run.
+    /// the signature, and, if nothing of this is strong, the hashes of its chunks. Returns `None` if there
+    /// was nothing to compare except the size, or if nothing is verified in this run.
     ///
     /// # Errors
     /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk
@@ -29,18 +29,24 @@ impl Places {
         there: &Standing,
         wanted: &Wanted<'_>,
     ) -> Result<Option<Verified>, Error> {
-        match (self.verify(path, there, wanted, &[])?, &wanted.spec.chunks) {
-            (None, Some(chunks)) if self.settings.verify != Verify::Off => {
-                let file = self.disk.open(path)?;
-                match disk::has_chunks(file, there.file.size, chunks).map_err(|e| disk::failure(&e, path))? {
-                    true => Ok(Some(Verified { by: "the hashes of its chunks".into(), digests: Vec::new() })),
-                    false => {
-                        let detail = format!("{} {}", identity::IS_NOT_WHAT, chunks.from);
-                        Err(Error::new(ErrorKind::DigestMismatch, path.to_string_lossy(), detail))
-                    }
-                }
+        let verified = self.verify(path, there, wanted, &[])?;
+        let is_strong = |verified: &Verified| {
+            wanted.known.signature.is_some()
+                || verified.digests.iter().any(|digest| digest.algorithm.is_strong())
+        };
+        let Some(chunks) = wanted.spec.chunks.as_ref().filter(|_| self.settings.verify != Verify::Off) else {
+            return Ok(verified);
+        };
+        if verified.as_ref().is_some_and(is_strong) {
+            return Ok(verified);
+        }
+        let file = self.disk.open(path)?;
+        match disk::has_chunks(file, there.file.size, chunks).map_err(|e| disk::failure(&e, path))? {
+            true => Ok(Some(Verified { by: "the hashes of its chunks".into(), digests: Vec::new() })),
+            false => {
+                let detail = format!("{} {}", identity::IS_NOT_WHAT, chunks.from);
+                Err(Error::new(ErrorKind::DigestMismatch, path.to_string_lossy(), detail))
             }
-            (verified, _) => Ok(verified),
         }
     }
 

@@ -228,8 +228,9 @@ impl Places {
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let may_be_taken = there.keeps_its_name() || self.may_be_forgotten(path);
-                // With `check`, and if several files of the run may have this name, the new file gets a
-                // number. Otherwise the user has said what happens to the existing file.
+                // With `check`, the new file gets a number, and also if the run has or had several files,
+                // since they may have this name. Otherwise the user has said what happens to the existing
+                // file.
                 let is_decided =
                     self.settings.if_exists_of(spec) != IfExists::Check && !self.taken.has_several();
                 let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;

@@ -64,13 +64,15 @@ _COLUMNS = {
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
 # The other keys of a JSON line with a meaning, apart from those for digests.
-_MEANT = frozenset("url urls out size headers header httpheaders referer referrer useragent namedby".split())
+_MEANT = frozenset(
+    "url urls out size requiredsize chunkhashes headers header httpheaders referer referrer useragent namedby".split()
+)
 
 # The types of bytes.
 _BYTES = (bytes, bytearray, memoryview)
 
 # The keys whose value is a number, or a text with a number.
-_NUMBERS = frozenset("size connections limitrate ratelimit priority".split())
+_NUMBERS = frozenset("size requiredsize connections limitrate ratelimit priority".split())
 
 _digest_size = lru_cache(1024)(_downhaul.digest_size)
 
