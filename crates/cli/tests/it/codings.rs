@@ -158,9 +158,9 @@ fn ranges_of_a_coded_body_are_joined_under_one_strong_etag() {
     assert!(range.is_some_and(|range| !range.starts_with("bytes=0-")), "continued, not repeated");
     assert!(out.stderr.contains("warning: the server sent it compressed (br)"), "{}", out.stderr);
 
-    let place = Place::new();
+    let place = Place::in_memory();
     let before = server.requests().len();
-    let out = place.run(&[&large(&server, "parts=1"), "-o", "f.br", "-x", "4", "--limit-rate", "2M"]);
+    let out = place.run(&[&large(&server, "parts=1&rate=1000000"), "-o", "f.br", "-x", "4"]);
     place.assert_exact(&out, "f.br", &large_coded());
     assert!(server.requests().len() > before + 1, "several connections are used");
 }

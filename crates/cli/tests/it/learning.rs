@@ -57,7 +57,7 @@ fn plant(place: &Place, server: &Server, number: u64) {
 
 #[test]
 fn the_next_run_opens_the_best_number_of_connections_at_once() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     let out = get(&place, &server, "first", &[]);
     assert!(out.stderr.contains("1 -> 8,") && !out.stderr.contains(REMEMBERED), "{}", out.stderr);
     let best = number(&place, &server);
@@ -69,7 +69,7 @@ fn the_next_run_opens_the_best_number_of_connections_at_once() {
 
 #[test]
 fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     plant(&place, &server, 16);
     assert!(get(&place, &server, "used", &["--max-per-host", "12"]).stderr.contains("1 -> 12, this number"));
     let before = fs::read(place.hosts()).expect("a file");
@@ -82,7 +82,7 @@ fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
 
 #[test]
 fn no_learn_in_the_configuration_has_the_same_effect() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     plant(&place, &server, 16);
     place.write("c.toml", "no-learn = true\n");
     let out = get(&place, &server, "a", &["--config", "c.toml"]);
@@ -91,7 +91,7 @@ fn no_learn_in_the_configuration_has_the_same_effect() {
 
 #[test]
 fn a_refusal_has_precedence_over_what_an_earlier_run_found() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     plant(&place, &server, 16);
     let url = server.url(&format!("refuses_the_fifth/{SIZE}/f?rate=3000000&how=503"));
     let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
@@ -102,7 +102,7 @@ fn a_refusal_has_precedence_over_what_an_earlier_run_found() {
 
 #[test]
 fn the_file_has_the_origin_and_no_other_text() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     let with_login = url(&server, "first").replace("http://", "http://someone:word@");
     let out = place.run(&[&with_login, "-o", "first"]);
     place.assert_exact(&out, "first", &content("first", SIZE));
@@ -117,7 +117,7 @@ fn the_file_has_the_origin_and_no_other_text() {
 
 #[test]
 fn two_runs_at_once_lose_nothing() {
-    let (one, other, place) = (Server::start(), Server::start(), Place::new());
+    let (one, other, place) = (Server::start(), Server::start(), Place::in_memory());
     let runs = [(&one, "one"), (&other, "other")];
     let runs = runs.map(|(server, name)| place.start(&[&url(server, name), "-o", name, "--log", "none"]));
     for run in runs {
@@ -129,7 +129,7 @@ fn two_runs_at_once_lose_nothing() {
 
 #[test]
 fn a_run_that_learns_nothing_new_writes_no_file() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     let small = server.url("well_behaved/1000/small");
     let out = place.run(&[&small]);
     place.assert_exact(&out, "small", &content("small", 1000));
@@ -144,7 +144,7 @@ fn a_run_that_learns_nothing_new_writes_no_file() {
 
 #[test]
 fn a_state_folder_that_cannot_be_written_is_a_note_and_no_failure() {
-    let (server, place) = (Server::start(), Place::new());
+    let (server, place) = (Server::start(), Place::in_memory());
     fs::write(place.state().join("downhaul"), "a file in place of the folder").expect("writes");
     let out = get(&place, &server, "f", &[]);
     assert!(out.stderr.contains("hosts.json"), "{}", out.stderr);
@@ -154,7 +154,7 @@ fn a_state_folder_that_cannot_be_written_is_a_note_and_no_failure() {
 
 #[test]
 fn a_list_of_small_files_from_a_host_with_http2_starts_with_one_connection() {
-    let (authority, place) = (Authority::default(), Place::new());
+    let (authority, place) = (Authority::default(), Place::in_memory());
     place.write("ca.pem", authority.pem());
     let server = Server::start_h2(Some(authority.config(Flaw::None)));
     let download = |folder: &str, more: &[&str]| {

@@ -47,6 +47,21 @@ impl Place {
         }
     }
 
+    /// Returns a place in memory, if the system has a folder for that. While a run waits for the disk, it
+    /// opens no further connections, and other tests use the disk at the same time. So a test that counts
+    /// connections uses such a place.
+    pub fn in_memory() -> Place {
+        let memory = Path::new("/dev/shm");
+        if !memory.is_dir() {
+            return Place::new();
+        }
+        undo_ignored_signals();
+        Place {
+            folder: tempfile::tempdir_in(memory).expect("a folder"),
+            state: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
     /// Returns a place on a disk with so many free bytes, or in memory. If there is none, this prints a note
     /// and returns `None`.
     #[cfg(unix)]

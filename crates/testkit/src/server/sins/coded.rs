@@ -20,6 +20,7 @@ use std::sync::Mutex;
 /// - `parts=1`: ranges of the coded bytes are served;
 /// - `tag=VALUE`: the ETag of the responses, instead of `"coded"`;
 /// - `part_says=TEXT`: the Content-Encoding of ranges;
+/// - `rate=N`: each connection sends at most N bytes a second;
 /// - `break=1`: the first response ends after half of the body.
 pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     let query = |key: &str| x.request.query(key);
@@ -45,7 +46,7 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
             x.wire.flush()?;
             return Ok(false);
         }
-        return x.respond("200 OK", &headers, &bytes);
+        return respond(x, "200 OK", &headers, &bytes);
     };
     let total = bytes.len() as u64;
     let last = last.unwrap_or(u64::MAX).min(total.saturating_sub(1));
@@ -58,7 +59,14 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     }
     headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
     let part = &bytes[first as usize..=last as usize];
-    x.respond("206 Partial Content", &borrowed(&headers), part)
+    respond(x, "206 Partial Content", &borrowed(&headers), part)
+}
+
+fn respond(x: &mut Exchange, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
+    let Some(rate) = x.number("rate") else { return x.respond(status, headers, body) };
+    let length = body.len().to_string();
+    x.head(status, &[&[("Content-Length", length.as_str())], headers].concat())?;
+    x.write_slowly(rate as f64, body)
 }
 
 /// Returns the file in these codings. The last result is kept, because several requests are for the same
