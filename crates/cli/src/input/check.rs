@@ -315,8 +315,10 @@ impl Checks {
     /// as given. Otherwise, two runs could each have a job with this name, and neither run could give one of
     /// the two files a number.
     fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
-        let is_alone = self.survey.shards.is_none() || job.destination != Destination::Server;
-        match (!is_alone).then(|| self.naming.name_for(job, None)).flatten() {
+        if self.survey.shards.is_none() || job.destination != Destination::Server {
+            return Cow::Borrowed(job);
+        }
+        match self.naming.name_for(job, None) {
             Some(name) => Cow::Owned(job.clone().with_destination(Destination::Name(name))),
             None => Cow::Borrowed(job),
         }

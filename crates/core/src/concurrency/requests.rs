@@ -44,7 +44,7 @@ pub(super) struct RequestRate {
     next: Duration,
     /// The rate up to which each served file doubles the limit. It is the limit that was set by the first
     /// refusal after the host had last served a file.
-    doubles: f64,
+    doubles_to: f64,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
     /// The number of usable responses since the rate was last lowered, or since the start of the run.
@@ -113,7 +113,7 @@ impl RequestRate {
         self.served = self.served.saturating_add(1);
         if let Some(rate) = &mut self.rate {
             let (slower, left) = (*rate, self.next.saturating_sub(now));
-            *rate += (self.doubles - slower).max(INCREASE / slower).min(slower);
+            *rate += (self.doubles_to - slower).max(INCREASE / slower).min(slower);
             self.next = now.min(self.next) + left.mul_f64(slower / *rate);
         }
     }
@@ -134,7 +134,7 @@ impl RequestRate {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = (self.rate.map_or(served, |rate| rate.min(served)) * DECREASE).max(SLOWEST);
             if self.served > 0 || self.lowered.is_none() {
-                self.doubles = rate;
+                self.doubles_to = rate;
             }
             self.rate = Some(rate);
             (self.lowered, self.served, self.refused) = (Some(now), 0, 0);

@@ -411,8 +411,8 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if a host that serves other files refused this one before (see [`Why::Shared`]), and no
-    /// byte of it has arrived since.
+    /// Returns true if a host that serves other files refused the last request for this one (see
+    /// [`Why::Shared`]), and no byte of it has arrived since.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
     pub fn is_refused_again(&self) -> bool {
