@@ -10,8 +10,8 @@
 //! so a script can take an empty list for a success. An error of a list becomes a comment. If FILE is also
 //! the input, it is replaced only by a list of all files that are not complete. A line says if a document
 //! named the URLs in it. So a later run with the list sends the user's secrets only to servers to which this
-//! run may send them. If a list was changed during the run, its files cannot be found in it again, and FILE
-//! has a comment instead of them.
+//! run may send them. If a list was changed during the run, its files cannot be found in it again. FILE then
+//! has a comment instead of them. If FILE is also the input, it stays as it is.
 
 mod line;
 mod sequence;

@@ -54,7 +54,7 @@ const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: 
 /// that a killed run leaves its rows. The index of a Parquet file is at its end, so a killed run would leave
 /// a file that cannot be read.
 const NO_PARQUET: &str = "a Parquet file can be read only when it is complete, so a run that is stopped would \
-                          leave no record. pyarrow makes one from a table, with pyarrow.csv.read_csv and \
+                          leave no lock file that can be read. pyarrow makes a Parquet file from a table, with pyarrow.csv.read_csv and \
                           pyarrow.parquet.write_table (see docs/bulk.md).";
 
 /// Checks the files that a run writes. `args` are the arguments as they were given: each `@FILE` is still the
@@ -186,7 +186,7 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// Returns true if there is no such regular file, if it is empty, or if it has the right kind.
-fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
+pub(crate) fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => is_ours(path),
         _ => Ok(true),

@@ -156,8 +156,9 @@ impl Entry {
             return self;
         }
         // A date of at most a day stays, unless another limit of connections was found. With a new date each
-        // time, a host that is used every hour would never get one more connection. An older date stays if
-        // the run found no limit: it may only have reached a higher rate of requests.
+        // time, a host that is used every hour would never get one more connection. An older date also stays
+        // if the run found no limit of connections and no file was refused: such a run has only raised the
+        // rate of requests.
         let keeps_date = |at: &u64| {
             let is_fresh = age(*at, now) <= FRESH;
             match learned.connections {
@@ -174,8 +175,9 @@ impl Entry {
         }
     }
 
-    /// Returns the numbers of the next start after a run that found those in `learned`. If they are about the
-    /// same as before, they keep their date for a day, so that not every run writes the file.
+    /// Returns the numbers with which the next run starts, after a run that found the numbers in `learned`.
+    /// If they are about the same as before, they keep their date for a day, so that not every run writes the
+    /// file.
     fn start_after(self, learned: Learned, now: SystemTime) -> Option<Start> {
         let old = self.start.unwrap_or_default();
         let level = |old: Option<Level>, new: Option<Level>| match (old, new) {

@@ -75,7 +75,8 @@ pub struct Former {
     pub options: Options,
 }
 
-/// What the disk says about the file that a download saved. Another file at the same path is told from it.
+/// What the disk says about the file that a download saved. It shows whether the file at
+/// the path is still the one that the download saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
     /// The size in bytes.

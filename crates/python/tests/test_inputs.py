@@ -159,6 +159,31 @@ def test_bytes_are_not_taken_as_a_list_of_urls() -> None:
         downhaul.download(b"http://h/x")  # type: ignore[arg-type]
 
 
+def test_columns_are_refused_without_a_table(server: Server, tmp_path: Path) -> None:
+    item = {"url": server.url("fine/1000/a.bin"), "sum": WRONG.hexdigest()}
+    with pytest.raises(ValueError, match="only for tables"):
+        downhaul.download([item], tmp_path, columns={"sha256": "sum"})
+    with pytest.raises(ValueError, match="only for tables"):
+        downhaul.download(item, tmp_path, columns={"sha256": "sum"})
+    assert not server.requests
+
+
+def test_a_column_may_have_several_urls(server: Server, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"links": [[server.url("fine/1000/a.bin")]]})
+    (row,) = downhaul.download(frame, tmp_path, columns={"urls": "links"})
+    assert row.ok
+
+
+def test_a_row_without_a_url_and_with_a_mistake_fails_alone(server: Server, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    url = server.url("fine/1000/a.bin")
+    items = [{"url": pandas.NA, "sha256": 5}, {"url": url}]
+    wrong, right = sorted(downhaul.download(items, tmp_path), key=lambda row: row.ok)
+    assert right.ok and wrong.error is not None and wrong.error.code == "list.line"
+
+
+
 def test_a_mistyped_key_of_columns_is_refused(server: Server, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"url": server.urls(1), "sum": ["00000000"]})

@@ -1,8 +1,9 @@
 //! The lines of the list of `--failed`.
 //!
 //! Invariant: `-i` reads a line as the job that it was written for. In particular, the file must then have
-//! the same digests, size and chunk hashes. Only some names of `-o` are left out, because a list cannot
-//! contain them. An error, and a job whose requirements do not fit into a line, becomes a comment.
+//! the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list cannot
+//! contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error, and a job
+//! whose requirements do not fit into a line, becomes a comment.
 
 use super::COMMENT;
 use downhaul_engine::core::digest::Expected;
@@ -20,7 +21,7 @@ use std::path::Path;
 /// A key that each line has, and its value. The two show that this module wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
-/// The line of one job. It is a comment if the job is an error.
+/// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
     pub(super) text: String,
     /// What the line lacks because a list cannot contain it, in words for the user.

@@ -43,9 +43,9 @@ pub(crate) fn hash_of(job: &Result<Job, Error>) -> u64 {
             let digests: Vec<&[u8]> = job.expected.iter().map(|one| &one.digest.bytes[..]).collect();
             let chunks = job.chunks.as_ref();
             let size = (job.size, chunks.map(|one| one.length));
-            let pieces: Vec<&[u8]> =
+            let chunk_digests: Vec<&[u8]> =
                 chunks.iter().flat_map(|one| &one.digests).map(|one| &one.bytes[..]).collect();
-            hash(&(urls, job.destination.given_name(), digests, size, pieces))
+            hash(&(urls, job.destination.given_name(), digests, size, chunk_digests))
         }
         Err(error) => hash(&error.to_string()),
     }

@@ -6,13 +6,14 @@
 
 use super::units;
 use super::{AT_ONCE, EventReader, Next};
+use crate::outputs;
 use crate::platform;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::{self, escaped};
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +44,7 @@ impl Log {
         if platform::is_link_of_another_user(path) {
             return Err("it is a link that another user made".into());
         }
-        match is_empty_or_log(path) {
+        match outputs::is_empty_or_ours(path, is_log) {
             Ok(true) => Log::open(path).map_err(|e| e.to_string()),
             Ok(false) => Err("it exists, and it is not a log of downhaul. Use --log FILE".into()),
             Err(e) => Err(e.to_string()),
@@ -194,11 +195,8 @@ fn why(error: &Failure) -> String {
     format!("[{}] {}{at}", error.code, escaped(&error.message))
 }
 
-/// Returns true if there is no such regular file, if it is empty, or if it begins as a log does.
-fn is_empty_or_log(path: &Path) -> io::Result<bool> {
-    if !fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
-        return Ok(true);
-    }
+/// Returns true if a file begins as a log does.
+fn is_log(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
     let is_digit = |byte: &u8| if byte.is_ascii_digit() { b'0' } else { *byte };

@@ -88,7 +88,8 @@ impl RequestRate {
         self.next
     }
 
-    /// Returns true if the host had sent bytes at most [`SERVES`] before the time `at`.
+    /// Returns true if the host sent its first bytes at the time `at` or earlier, and its last bytes at most
+    /// [`SERVES`] before `at`, or later.
     pub(super) fn is_serving(&self, at: Duration) -> bool {
         let had_begun = self.first_bytes.is_some_and(|first| first <= at);
         had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)
@@ -124,8 +125,9 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
-    /// Records that a file that was requested at `sent` was refused. `again` is true if its request before
-    /// was refused in the same way, and no byte of it has arrived since. Returns how long the file waits.
+    /// Records that a file that was requested at `sent` was refused. `again` is true if the previous request
+    /// for this file was also refused in this way, and no byte of the file has arrived since. Returns how
+    /// long the file waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;

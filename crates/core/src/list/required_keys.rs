@@ -1,5 +1,5 @@
-//! Reads and writes the keys of a JSON line that say what the file in this line must be, besides its digests:
-//! `required_size` and `chunk_hashes`. The file of `--failed` has them.
+//! Reads and writes the keys of a JSON line that state what the file must match, except digests:
+//! `required_size` and `chunk_hashes`. The list of `--failed` uses them.
 //!
 //! Invariant: such a key is used or is an error, unless its value is `null`. It is never copied to events.
 
@@ -32,11 +32,11 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
         Value::String(text) => text.trim().parse().ok(),
         value => value.as_u64(),
     };
-    if let Some(size) = remove(keys, SIZE)?.filter(|size| !size.is_null()) {
+    if let Some(size) = remove(keys, SIZE).filter(|size| !size.is_null()) {
         let needs = || bad(format!("`{SIZE}` must be a number of bytes"));
         job.size = Some(number(&size).ok_or_else(needs)?);
     }
-    if let Some(chunks) = remove(keys, CHUNKS)?.filter(|chunks| !chunks.is_null()) {
+    if let Some(chunks) = remove(keys, CHUNKS).filter(|chunks| !chunks.is_null()) {
         let read = match &chunks {
             Value::String(text) => serde_json::from_str(text).ok().as_ref().and_then(chunk_hashes),
             chunks => chunk_hashes(chunks),
@@ -47,7 +47,10 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
         };
         job.chunks = Some(read.ok_or_else(needs)?);
     }
-    Ok(())
+    match keys.keys().find(|key| is_key(key)) {
+        Some(again) => Err(bad(format!("`{again}` is given twice"))),
+        None => Ok(()),
+    }
 }
 
 /// Returns true if a key is one of these keys. As for other keys of a line, case, `-` and `_` do not matter.
@@ -55,14 +58,9 @@ pub(super) fn is_key(key: &str) -> bool {
     [SIZE, CHUNKS].iter().any(|own| bare(key) == bare(own))
 }
 
-/// Takes the value of one of these keys out of a line. A line that has the key in two forms has a mistake.
-fn remove(keys: &mut Map<String, Value>, own: &str) -> Result<Option<Value>, Error> {
-    let mut forms: Vec<String> = keys.keys().filter(|key| bare(key) == bare(own)).cloned().collect();
-    let first = forms.pop();
-    match forms.is_empty() {
-        true => Ok(first.and_then(|key| keys.remove(&key))),
-        false => Err(bad(format!("`{own}` is given twice"))),
-    }
+fn remove(keys: &mut Map<String, Value>, own: &str) -> Option<Value> {
+    let key = keys.keys().find(|key| bare(key) == bare(own)).cloned()?;
+    keys.remove(&key)
 }
 
 /// Reads chunk hashes. As in a Metalink file, the algorithm must be strong or SHA-1.
@@ -93,6 +91,7 @@ mod tests {
         for bad in [
             r#""required_size":-1"#.into(),
             r#""required_size":1,"requiredSize":2"#.into(),
+            r#""required-size":null,"required_size":12"#.into(),
             r#""required_size":"big""#.into(),
             r#""chunk_hashes":5"#.into(),
             r#""chunk_hashes":{"length":4}"#.into(),

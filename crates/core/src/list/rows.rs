@@ -183,7 +183,8 @@ impl Cells {
     }
 
     fn is_blank(&self) -> bool {
-        matches!(&self.done[..], [only] if only.iter().all(u8::is_ascii_whitespace))
+        let is_empty = matches!(&self.done[..], [only] if only.iter().all(u8::is_ascii_whitespace));
+        is_empty && self.mistake.is_none()
     }
 
     /// Returns the cells as texts, without blanks around them unless these are kept.
@@ -248,6 +249,8 @@ mod tests {
         let after = b"\"a\" \"b\",c\nd,e\n";
         let (_, row) = Rows::new(&after[..], b',').next().expect("a row");
         assert!(row.is_err(), "a second quotation in a cell is a mistake: {row:?}");
+        let twice = b"\"\"http://h/a\"\"\n";
+        assert!(Rows::new(&twice[..], b',').next().expect("a row").1.is_err(), "no row is lost");
         for part in [b"\xef\xbb".as_slice(), b"\xbf", b"\xef\xef\xbb\xbf"] {
             assert_eq!(cells(part), None, "{part:?}");
         }

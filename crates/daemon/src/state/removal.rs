@@ -84,20 +84,25 @@ impl State {
         self.live.remove(&gid);
         let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
         effects.extend(self.deletions_of_former(&entry));
-        if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| run.gid == gid) {
+        let is_shared = entry.path.as_ref().is_some_and(|path| self.unfinished_paths(gid).contains(&path));
+        // The job of a download that was removed before may still be ending under the same identifier.
+        let added = entry.times.0;
+        let is_own = |made: &Entry| made.gid == gid && made.times.0 == added;
+        if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| is_own(&run.made)) {
             // The files of the download are deleted when the job has ended.
             (run.is_stopping, run.discards) = (true, true);
             effects.push(Effect::Discard(*job));
-        } else if let Some(beginning) = self.beginning.as_mut().filter(|one| one.made.gid == gid) {
+        } else if let Some(beginning) = self.beginning.as_mut().filter(|one| is_own(&one.made)) {
             beginning.discards = true;
-        } else {
+        } else if !is_shared {
             effects.extend(deletion);
         }
         Ok((stays, effects))
     }
 
     /// Returns why the file at the path of a complete download stays when the download is removed with its
-    /// files. Returns `None` if the download saved this file, or if there is no file.
+    /// files. Returns `None` if the download saved this file, if there is no file, or if the download is not
+    /// complete.
     fn why_it_stays(&self, entry: &Entry) -> Option<String> {
         let path = entry.path.as_ref().filter(|_| entry.state == entry::State::Complete)?;
         let there = Saved::of(path)?;
@@ -112,6 +117,9 @@ impl State {
             Some(saved) if *saved != there => "it was changed or replaced after the download saved it",
             Some(_) if self.queue.iter(Sequence::Over).any(|other| is_newer(&other)) => {
                 "it belongs to a newer download"
+            }
+            Some(_) if self.unfinished_paths(entry.gid).contains(&path) => {
+                "another download that is not complete has this path"
             }
             Some(_) => return None,
         };
@@ -134,15 +142,20 @@ impl State {
         if entry.former.is_empty() {
             return Vec::new();
         }
-        let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
-        let others = all.flat_map(|sequence| self.queue.iter(sequence));
-        let others = others.filter(|other| other.gid != entry.gid && other.state != entry::State::Complete);
-        let paths: Vec<&PathBuf> = others.filter_map(|other| other.path.as_ref()).collect();
+        let paths = self.unfinished_paths(entry.gid);
         let former = entry.former.iter().filter(|former| !paths.contains(&&former.path)).map(|former| {
             let Former { path, uris, options } = former.clone();
             Entry { path: Some(path), uris, options, ..entry.clone() }
         });
         former.filter_map(|former| self.deletion(&former, former.path.clone(), false)).collect()
+    }
+
+    /// Returns the paths of the downloads that are not complete, except that of one download.
+    fn unfinished_paths(&self, except: Gid) -> Vec<&PathBuf> {
+        let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
+        let others = all.flat_map(|sequence| self.queue.iter(sequence));
+        let others = others.filter(|other| other.gid != except && other.state != entry::State::Complete);
+        others.filter_map(|other| other.path.as_ref()).collect()
     }
 
     /// Forgets all downloads that are over.

@@ -1,8 +1,9 @@
 //! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: an existing file counts as the wanted one only because of a given digest, signature or chunk
-//! hashes, a record in an extended attribute, or a comparison with the file on the server. With `skip`, an
-//! existing file is kept, unless it does not match a given digest, signature, size or chunk hashes.
+//! Invariant: except with `skip`, an existing file counts as the wanted one only because of a given digest,
+//! signature or chunk hashes, a record in an extended attribute, or a comparison with the file on the server.
+//! With `skip`, an existing file is kept, unless files are verified in this run and it does not match a given
+//! digest, signature, size or chunk hashes.
 
 use super::matching::has_strong;
 use super::{Places, Wanted};
@@ -102,9 +103,9 @@ impl Places {
     ///
     /// # Errors
     /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
-    /// Returns `digest.*` or `signature.wrong` if a required digest is missing, or if the file does not match
-    /// what was given. Returns `content.*` if the file is a web page or a pointer in place of data. Returns
-    /// the error of the disk if the file cannot be read.
+    /// Returns `digest.missing` if a digest is required and none is known. Returns `digest.mismatch` or
+    /// `signature.wrong` if the file does not match. Returns `content.*` if the file is a web page or a
+    /// pointer in place of data. Returns the error of the disk if the file cannot be read.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify_given(path, there, wanted)?;
@@ -163,10 +164,10 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if it matches a given digest or signature, or if the server's file is the
-    /// same. Returns `None` if the file must be fetched, because the existing file is different, or because
-    /// nothing shows that both are the same. An equal size alone is not enough. Without a response, the
-    /// server may have to be asked.
+    /// Keeps the existing file if it matches a given digest, signature or chunk hashes, or if the server's
+    /// file is the same. Returns `None` if the file must be fetched, because the existing file is different,
+    /// or because nothing shows that both are the same. An equal size alone is not enough. If there is no
+    /// response yet, this may return [`Place::Ask`].
     ///
     /// # Errors
     /// Returns the error of the disk if the file cannot be read.
@@ -294,8 +295,9 @@ impl Places {
     /// are no chunk hashes.
     ///
     /// # Errors
-    /// Returns `digest.missing` if the required size is not wrong, there are no chunk hashes, and no digest
-    /// is known or nothing is verified in this run. Returns the error of the disk if the file cannot be read.
+    /// Returns `digest.missing` if no digest and no chunk hashes are known, and the size is not known to be
+    /// wrong. Also returns it if there are no chunk hashes and nothing is verified in this run. Returns the
+    /// error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, there, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),

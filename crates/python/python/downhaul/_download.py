@@ -86,7 +86,7 @@ class _Run:
             self.add(given)
             if time.monotonic() >= until:
                 return
-        # The input may have ended exactly where the room did. Then the next call adds nothing.
+        # If no room is left, this call cannot know if the input has ended. The next call finds out.
         if self.room:
             self.close_input()
 
@@ -337,7 +337,7 @@ def download(
     `to` is the folder. `progress` is True, False, None (a bar if a person is there), or a function
     that gets a `Progress`. The rows come in the order in which the files end.
 
-    Raises nothing for a file, unless `raise_on_error` is true: the row has the error. To stop
+    If a file fails, its row has the error. The error is raised only if `raise_on_error` is true. To stop
     early, leave the loop, or call `close()`. The same call continues the files later.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
@@ -356,6 +356,7 @@ def adownload(
     """Like `download`, for `async for`. The URLs may come from an asynchronous iterable. Any other iterable is
     read in another thread."""
     if isinstance(urls, AsyncIterable):
+        _input.refuse_columns(columns)
         return AsyncDownloads(_Run(iter(()), None, to, progress, options), urls, raise_on_error)
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return AsyncDownloads(run, None, raise_on_error)

@@ -83,17 +83,23 @@ class _Mistake(ValueError):
 
 def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Given]:
     """Yields a job for each item of the input."""
-    if isinstance(given, (str, Mapping)):
-        return map(job, (given,))
     if isinstance(given, _BYTES):
         raise TypeError(f"urls must be a URL, or URLs, dictionaries or a table, and not {type(given).__name__}")
-    rows = _rows(given)
+    is_one = isinstance(given, (str, Mapping))
+    rows = None if is_one else _rows(given)
     if rows is None:
-        return map(job, cast("Iterable[Any]", given))
+        refuse_columns(columns)
+        return map(job, (given,) if is_one else cast("Iterable[Any]", given))
     for key in columns or {}:
         if not _has_meaning(key):
             raise ValueError(f"columns has the key {key!r}, which downhaul does not know")
     return _of_table(rows, columns or {})
+
+
+def refuse_columns(columns: Mapping[str, str] | None) -> None:
+    """Raises `ValueError` if there are columns, because the input is no table."""
+    if columns:
+        raise ValueError("columns is only for tables")
 
 
 def count(given: Any) -> int | None:
@@ -138,7 +144,11 @@ def _given(item: Any, keys: Mapping[str, Any]) -> Given:
         return Given(item, url, {"text": _encode(line)})
     except (TypeError, ValueError) as error:
         why = error if isinstance(error, _Mistake) else f"it has a value that is not of JSON: {error}"
-        return Given(item, url or str(keys.get("url") or ""), {"text": "", "mistake": _clean(str(why))})
+        return Given(item, url or _shown(keys.get("url")), {"text": "", "mistake": _clean(str(why))})
+
+
+def _shown(url: Any) -> str:
+    return "" if _is_none(url) else str(url)
 
 
 def _value(name: Any, value: Any) -> Any:
@@ -302,11 +312,13 @@ def _keys(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
     keys, taken = dict(columns), set(columns.values())
     forms = {_form(name): name for name in reversed(row) if name not in taken}
     for key, names in _COLUMNS.items():
+        if key == "url" and "urls" in keys:
+            continue
         column = next((forms[name] for name in names if name in forms), None)
         if key not in keys and column is not None:
             keys[key] = column
             taken.add(column)
-    if "url" not in keys:
+    if "url" not in keys and "urls" not in keys:
         raise KeyError('the table has no column with URLs: name it with columns={"url": "NAME"}')
     for name in row:
         if name not in taken and name not in keys and _form(name) not in _OPTIONS:

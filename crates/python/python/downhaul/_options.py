@@ -196,7 +196,7 @@ def _checked(name: str, value: Any, kind: type, needs: str) -> Any:
 
 
 def _line(name: str, value: Any) -> str:
-    """Returns a text that is sent in a header, without a line end at its end, as files have it."""
+    """Returns a text that is sent in a header. Line ends at its end are removed, since files often have one."""
     text = str(_checked(name, value, str, "a text")).rstrip("\r\n")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError(f"{name} must not have control characters")

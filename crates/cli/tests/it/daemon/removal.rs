@@ -219,3 +219,30 @@ fn a_new_digest_counts_even_if_it_comes_at_the_end_of_the_download() {
         assert_eq!(daemon.wait_for(&gid, "error")["errorCode"], "32");
     }
 }
+
+#[test]
+fn the_partial_file_of_another_download_is_not_deleted() {
+    let (server, place) = (Server::start(), Place::new());
+    let daemon = Daemon::start(&place);
+    let url = server.url("capped/3000000/a.bin?rate=1000000");
+    let first = daemon.add(&url, json!({ "split": "1" }));
+    place.wait_for_bytes("files/a.bin.part", 500_000);
+    assert_eq!(daemon.api("DELETE", &format!("/downloads/{first}"), "").0, 204);
+    daemon.wait_for(&first, "removed");
+    let second = daemon.add(&url, json!({ "split": "1" }));
+    daemon.wait_for(&second, "active");
+    place.wait_for_bytes("files/a.bin.part", 1_000_000);
+    let paused = |paused: bool| {
+        let (path, change) = (format!("/downloads/{second}"), json!({ "paused": paused }));
+        assert_eq!(daemon.api("PATCH", &path, &change.to_string()).0, 200);
+    };
+    paused(true);
+    daemon.wait_for(&second, "paused");
+    let (status, answer) = daemon.api("DELETE", &format!("/downloads/{first}?files=true"), "");
+    assert_eq!(status, 204, "{answer}");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(place.file("files/a.bin.part").is_some(), "{:?}", place.files());
+    paused(false);
+    daemon.wait_for(&second, "complete");
+    assert_eq!(place.file("files/a.bin"), Some(content("a.bin", 3_000_000)));
+}
