@@ -4,7 +4,7 @@
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
-use crate::source::{GivenBy, Opened, Request, Sources, next_bytes};
+use crate::source::{GivenBy, Opened, Request, Sources, next_in_time};
 use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;
@@ -117,13 +117,8 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
         return fail(ErrorKind::HttpEncoding, "");
     }
     let mut text = Vec::new();
-    loop {
-        match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
-            Err(_) => return fail(ErrorKind::NetSilent, ""),
-            Ok(Some(Ok(bytes))) => text.extend_from_slice(&bytes),
-            Ok(Some(Err(error))) => return Err(error),
-            Ok(None) => break,
-        }
+    while let Some(bytes) = next_in_time(&mut body, &remote, timeout).await? {
+        text.extend_from_slice(&bytes);
         if text.len() > most {
             return fail(ErrorKind::HttpMalformed, "it is too long");
         }

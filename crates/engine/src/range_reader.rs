@@ -4,7 +4,7 @@
 //! validator, a file is accepted only if the first response has all of it. Its bytes are then kept in memory.
 
 use crate::fetch_text::Patience;
-use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator, next_bytes};
+use crate::source::{Body, GivenBy, Opened, Remote, Request, Source, Sources, Span, Validator, next_in_time};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::job::fragment;
 use downhaul_core::journal::Start;
@@ -195,16 +195,13 @@ async fn receive_whole(
     timeout: Duration,
 ) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = Vec::new();
-    loop {
-        match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
-            Err(_) => return Err(Error::new(ErrorKind::NetSilent, show::url(&remote.url), "")),
-            Ok(None) => return Ok(Some(bytes)),
-            Ok(Some(part)) => bytes.extend_from_slice(&part?),
-        }
+    while let Some(part) = next_in_time(&mut body, remote, timeout).await? {
+        bytes.extend_from_slice(&part);
         if bytes.len() > most {
             return Ok(None);
         }
     }
+    Ok(Some(bytes))
 }
 
 /// Appends `wanted` bytes of a body, after its first `skip` bytes.
@@ -219,13 +216,10 @@ async fn receive(
     timeout: Duration,
     to: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let fail = |kind| Err(Error::new(kind, show::url(&remote.url), ""));
     let mut left = wanted;
     while left > 0 {
-        let part = match tokio::time::timeout(timeout, next_bytes(&mut body)).await {
-            Err(_) => return fail(ErrorKind::NetSilent),
-            Ok(None) => return fail(ErrorKind::HttpTruncated),
-            Ok(Some(part)) => part?,
+        let Some(part) = next_in_time(&mut body, remote, timeout).await? else {
+            return Err(Error::new(ErrorKind::HttpTruncated, show::url(&remote.url), ""));
         };
         let skipped = skip.min(part.len() as u64);
         skip -= skipped;

@@ -212,7 +212,8 @@ impl Places {
         {
             return Ok(reserved);
         }
-        // With `--if-exists error`, the file must not get another name.
+        // With `--if-exists error`, an existing file fails the job, unless it is from another URL and the run
+        // has several files.
         let fails = self.settings.if_exists_of(spec) == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
             return Ok(own);

@@ -63,7 +63,7 @@ pub(crate) use responded::Responded;
 pub(crate) use slice::Slice;
 
 use bytes::Bytes;
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
@@ -184,6 +184,21 @@ pub(crate) async fn next_bytes<E>(
             Some(Ok(bytes)) if bytes.is_empty() => tokio::task::yield_now().await,
             next => return next,
         }
+    }
+}
+
+/// Returns the next bytes of a body, or `None` at its end.
+///
+/// # Errors
+/// Returns the error of the body, or `net.silent` if nothing arrives for the time of `timeout`.
+pub(crate) async fn next_in_time(
+    body: &mut Body,
+    remote: &Remote,
+    timeout: Duration,
+) -> Result<Option<Bytes>, Error> {
+    match tokio::time::timeout(timeout, next_bytes(body)).await {
+        Err(_) => Err(Error::new(ErrorKind::NetSilent, show::url(&remote.url), "")),
+        Ok(next) => next.transpose(),
     }
 }
 
