@@ -142,9 +142,20 @@ try {
   await row("missing.bin").getByRole("button", { name: "Remove" }).click();
   await row("missing.bin").waitFor({ state: "hidden" });
 
+  // An answer with the order of the queue that is older than the removal must not bring the download back.
   await tab("Waiting");
+  let [asked, answered] = [0, 0];
+  await page.route((url) => url.search.includes("sequence=queued"), async (route) => {
+    const response = await route.fetch();
+    if (++asked <= 2) await new Promise((resolve) => setTimeout(resolve, 1500));
+    await route.fulfill({ response });
+    answered++;
+  });
+  await row("b.bin").getByRole("button", { name: "Up" }).click();
+  await until("the page asks for the order", () => asked === 1);
   await row("a.bin").getByRole("button", { name: "Remove" }).click();
-  await until("a is removed", async () => (await order()) === "c.bin,b.bin");
+  await until("both answers arrived", () => answered === 2);
+  await until("a is removed, and b is first", async () => (await order()) === "b.bin,c.bin");
   await add("http://", { stays: true });
   await page.locator("#add [data-close]").click();
 

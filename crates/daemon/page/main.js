@@ -66,6 +66,7 @@ function drawSummary(summary) {
 
 /** @param {any} event */
 function apply(event) {
+  if (heldEvents) return void heldEvents.push(event);
   if (event.summary) drawSummary(event.summary);
   if (event.kind === "missed") return void load().catch(report);
   if (event.kind === "progress") {
@@ -90,21 +91,44 @@ function put(download) {
 }
 
 let reordering = 0;
+/** The request for the order that was sent last. The next one waits for its answer. */
+let lastOrder = Promise.resolve();
 /** Asks for the new order of the queue, once for many changes. */
 function reorder() {
   clearTimeout(reordering);
-  reordering = setTimeout(async () => {
-    try {
-      const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
-      for (const download of queued) downloads.set(download.id, download);
-      draw();
-    } catch (error) {
-      report(error);
-    }
-  }, 150);
+  reordering = setTimeout(() => (lastOrder = lastOrder.then(takeOrder)), 150);
 }
 
+/** Takes only the positions from the answer, because an event that arrived before the answer can be newer than it. */
+async function takeOrder() {
+  try {
+    const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
+    for (const { id, position } of queued) {
+      const known = downloads.get(id);
+      if (known && sequenceOf(known) === "queued") known.position = position;
+    }
+    draw();
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** The events that arrived while the downloads are loaded. They are applied after that. @type {any[]|null} */
+let heldEvents = null;
+
+/** Loads all downloads again. */
 async function load() {
+  heldEvents = [];
+  try {
+    await loadAll();
+  } finally {
+    const held = heldEvents ?? [];
+    heldEvents = null;
+    held.forEach(apply);
+  }
+}
+
+async function loadAll() {
   const loaded = [];
   for (const name of ["active", "queued", "over"]) {
     loaded.push(await api.call("GET", `/downloads?sequence=${name}&limit=${LOADED_MOST}`));
