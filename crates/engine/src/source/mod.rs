@@ -30,15 +30,14 @@
 //! **The body** is a stream of buffers of any size, in order. It must end with `None` if all announced bytes
 //! arrived, and with an error otherwise. After an error or `None`, the stream is not polled again.
 //!
-//! **Errors** have an [`ErrorKind`](downhaul_core::error::ErrorKind), which decides what the plan does after
-//! the error. Some codes begin with `http.` for historical reasons, but apply to every protocol. Before there
-//! is a connection, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks,
-//! use `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the
-//! file is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or
-//! `http.unauthorized`. If the server asks for fewer requests, use `http.busy`. If it also states how long to
-//! wait, set [`Error::pause`] to this time. If the server sends data that does not follow the protocol, use
-//! `http.malformed`. A source must not retry a failure that the plan can retry, because the plan counts the
-//! retries.
+//! **Errors** have an [`ErrorKind`], which decides what the plan does after the error. Some codes begin with
+//! `http.` for historical reasons, but apply to every protocol. Before there is a connection, use
+//! `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use `net.reset` or
+//! `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file is missing or
+//! that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`. If the server
+//! asks for fewer requests, use `http.busy`. If it also states how long to wait, set [`Error::pause`] to this
+//! time. If the server sends data that does not follow the protocol, use `http.malformed`. A source must not
+//! retry a failure that the plan can retry, because the plan counts the retries.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
 //! source must then close the connections of that request, and the next `open` must work as before.
