@@ -29,7 +29,9 @@ const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 pub struct Waits {
     /// The wait before the failed request may be sent again.
     pub again: Option<Duration>,
-    /// The wait before any further request to the host, even if this request succeeded.
+    /// The wait before any further request to the host, even if this request succeeded. It is longer than
+    /// [`LONGEST_PAUSE`] only if the host refused the request because of too many requests. A 503 with a long
+    /// wait may concern only one file.
     pub next: Option<Duration>,
 }
 
@@ -62,7 +64,9 @@ pub fn read_waits(status: u16, headers: &HeaderMap, now: SystemTime) -> Waits {
     // A 404 means that there is no such file, even if a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
     let again = http_response::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
-    Waits { again, next: again.or(used_up) }
+    let is_for_the_host = status == 429 || (refused && used_up.is_some());
+    let next = again.or(used_up).filter(|wait| is_for_the_host || *wait <= LONGEST_PAUSE);
+    Waits { again, next }
 }
 
 /// Decides what to do after a failure of this kind. `again` is the wait that the host named.
@@ -184,6 +188,22 @@ mod tests {
             (None, Some(5)),
             "a request whose response is 404 is not sent again"
         );
+    }
+
+    #[test]
+    fn a_long_wait_applies_to_the_whole_host_only_after_too_many_requests() {
+        let quota = ("x-ratelimit-remaining", "0");
+        for (status, pairs, next) in [
+            (429, vec![("retry-after", "3600")], Some(3600)),
+            (403, vec![quota, ("x-ratelimit-reset", "3600")], Some(3600)),
+            (403, vec![quota, ("retry-after", "3600"), ("x-ratelimit-reset", "3600")], Some(3600)),
+            (503, vec![("retry-after", "3600")], None),
+            (404, vec![("retry-after", "3600")], None),
+            (200, vec![quota, ("x-ratelimit-reset", "3600")], None),
+            (503, vec![("retry-after", "120")], Some(120)),
+        ] {
+            assert_eq!(read(status, &pairs).1, next, "{status} {pairs:?}");
+        }
     }
 
     #[test]

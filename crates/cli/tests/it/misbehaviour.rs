@@ -153,6 +153,29 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
 }
 
 #[test]
+fn a_host_that_asks_for_a_long_wait_after_too_many_requests_gets_no_more_of_them() {
+    let (server, place) = (Server::start(), Place::new());
+    let list: String =
+        (0..12).map(|n| server.url(&format!("busy_always/1000/{n}?status=429&after=3600")) + "\n").collect();
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "-j2"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let requests = server.requests().len();
+    assert!(requests <= 2, "{requests} requests, although two jobs run at once");
+    assert_eq!(out.stderr.matches("not before ").count(), 12, "{}", out.stderr);
+}
+
+#[test]
+fn a_long_wait_of_one_unavailable_file_does_not_delay_the_others() {
+    let (server, place) = (Server::start(), Place::new());
+    let later = server.url("busy_always/1000/later?status=503&after=3600");
+    place.write("list", format!("{later} later\n{} b\n", server.url("well_behaved/1000/b")));
+    let out = place.run(&["-i", "list", "-j1"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(std::fs::read(place.path().join("b")).expect("the other file").len(), 1000, "{}", out.stderr);
+}
+
+#[test]
 fn a_retry_after_applies_to_all_files_of_the_host_and_costs_no_retry() {
     let (busy, other) = (Server::start(), Server::start());
     let place = Place::new();

@@ -11,7 +11,6 @@ use crate::source::{Opened, Request, Source};
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
 use downhaul_core::remote::Span;
-use downhaul_core::retry::LONGEST_PAUSE;
 use downhaul_core::show;
 use downhaul_core::throttle::{self, Circumstances, Decision};
 use downhaul_core::transcript::{Exchange, Transcript};
@@ -209,16 +208,11 @@ impl HttpFile {
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
-        if let Some(wait) = client.pauses.remaining(host) {
-            let mut error =
-                Error::new(ErrorKind::HttpBusy, show::url(url), "the host asked all its files to wait");
-            error.pause = Some(Pause { wait, why: Why::Known });
-            return Err(error);
-        }
+        client.pauses.check(url)?;
         let (mut response, refused) = client.exchange(self.asking(url, request), is_guarded, request).await?;
         let status = response.status().as_u16();
         let said = throttle::read_waits(status, response.headers(), clock::wall());
-        if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
+        if let Some(wait) = said.next {
             client.pauses.pause(host, wait);
         }
         if redirect::is_redirect(status)

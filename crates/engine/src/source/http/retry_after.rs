@@ -2,27 +2,50 @@
 //! over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
-//! require a wait, some waits are forgotten.
+//! require a wait, some waits are forgotten. A wait of more than [`RECORDED_MOST`] is recorded as this time.
 
 use crate::clock;
 use crate::trace::RETRY;
+use downhaul_core::error::{Error, ErrorKind, Pause, Why};
+use downhaul_core::retry::LONGEST_PAUSE;
+use downhaul_core::show;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use url::Url;
 
 /// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If it has,
 /// the wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
+
+/// The longest wait that is recorded. Windows of rate limits are rarely longer than an hour. After this time,
+/// the response to one request shows if the host still refuses.
+const RECORDED_MOST: Duration = Duration::from_secs(3600);
 
 /// The time when the wait of each host ends.
 #[derive(Default)]
 pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
 
 impl Pauses {
+    /// Checks that a request for `url` may be sent to its host now.
+    ///
+    /// # Errors
+    /// Returns `http.busy` with the pause until the wait of the host is over. If this pause would be longer
+    /// than [`LONGEST_PAUSE`], returns `http.later`.
+    pub(super) fn check(&self, url: &Url) -> Result<(), Error> {
+        let Some(wait) = self.remaining(url.host_str().unwrap_or_default()) else { return Ok(()) };
+        let at = show::url(url);
+        if wait > LONGEST_PAUSE {
+            return Err(Error::new(ErrorKind::HttpLater, at, not_before(wait)));
+        }
+        let error = Error::new(ErrorKind::HttpBusy, at, "the host asked all its files to wait");
+        Err(error.with_pause(Pause { wait, why: Why::Known }))
+    }
+
     /// Returns the time that must pass before a request may be sent to the host, or `None` if a request may
     /// be sent now.
-    pub(super) fn remaining(&self, host: &str) -> Option<Duration> {
+    fn remaining(&self, host: &str) -> Option<Duration> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = hosts.get(host)?.checked_duration_since(clock::instant());
         left.filter(|left| !left.is_zero())
@@ -32,7 +55,7 @@ impl Pauses {
     pub(super) fn pause(&self, host: &str, wait: Duration) {
         tracing::info!(target: RETRY, host, ?wait, "the host asked for a pause");
         let now = clock::instant();
-        let until = now + wait;
+        let until = now + wait.min(RECORDED_MOST);
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.retain(|_, end| *end > now);
         if hosts.len() >= HOSTS_MOST && !hosts.contains_key(host) {
