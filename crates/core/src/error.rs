@@ -1,9 +1,9 @@
-//! Everything that can go wrong, as one flat list with stable codes.
+//! The list of all kinds of failures, with stable codes.
 //!
 //! The [`ErrorKind`] decides:
 //!
 //! - if a failure is retried ([`Retry`]), except for failures with [`Error::again`];
-//! - what has to be repaired ([`Blame`], which gives the exit status);
+//! - in which area the cause is ([`Blame`], which decides the exit status);
 //! - what the failure affects ([`Scope`]);
 //! - what the failure shows about its source ([`SourceVerdict`]);
 //! - what happens to written bytes ([`WrittenBytes`]);
@@ -109,7 +109,7 @@ macro_rules! kinds {
             /// Returns the area of failures of this kind.
             pub fn blame(self) -> Blame { match self { $(ErrorKind::$variant => Blame::$blame,)* } }
 
-            /// Returns what a failure of this kind affects.
+            /// Returns the part of a job that a failure of this kind affects.
             pub fn scope(self) -> Scope { match self { $(ErrorKind::$variant => Scope::$scope,)* } }
 
             /// Returns what a failure of this kind shows about its source.
@@ -331,8 +331,8 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
-    /// The HTTP status of the response, if it is the reason for the failure. It is reported, and decides
-    /// nothing.
+    /// The HTTP status of the response, if it is the reason for the failure. The status is reported, but no
+    /// decision depends on it.
     pub http_status: Option<u16>,
 }
 

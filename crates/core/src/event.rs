@@ -79,20 +79,20 @@ pub enum EventKind {
     /// fails immediately.
     #[non_exhaustive]
     Queued {
-        /// The URL of the file, without secrets. If there are several mirrors, it is the first one. If there
-        /// is no job, it is the place of the mistake.
+        /// The URL of the file, without secrets. If there are several mirrors, this is the first one. If an
+        /// entry of a list cannot become a job, this is the place of the mistake.
         url: String,
         /// True if the URL was given without a scheme, and https was assumed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         assumed_https: bool,
         /// The name that the user or a list gave the file, if any.
         name: Option<String>,
-        /// The unknown keys of a JSON line.
+        /// The keys of the job's JSON line that downhaul does not know.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The first usable response arrived, so the facts about the file are known. If the file starts again,
-    /// there is another event of this kind.
+    /// The first usable response arrived, so the facts about the file are known. If the download starts
+    /// again, there is another event of this kind.
     #[non_exhaustive]
     Started {
         /// The URL of the response, without secrets.
@@ -131,7 +131,7 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The offset of the first byte that will be requested. It is 0 if the file starts again.
+        /// The offset of the first byte that will be requested. It is 0 if the download starts again.
         from: u64,
     },
     /// One of several sources was dropped. It failed, is many times slower than another one, has a different
@@ -179,12 +179,12 @@ pub enum EventKind {
         /// The time since the first request, in seconds.
         seconds: f64,
         /// The method by which the file was verified, such as `sha-256 from X-Checksum-SHA256` or `signed by
-        /// KEY`. If it was not verified, this is `size only` or `end of transfer only`.
+        /// KEY`. If the file was not verified, this is `size only` or `end of transfer only`.
         proven: String,
         /// The digests that were computed, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
-        /// The file with the same bytes that this one was made from after the download (`--dedup`).
+        /// The file with the same bytes from which this file was made after the download (`--dedup`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<MadeFrom>,
         /// Notes about the file for the user.
@@ -210,7 +210,7 @@ pub enum EventKind {
         /// The digests of the file that are known, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
-        /// The file with the same digest that this one was made from instead of a download (`--dedup`).
+        /// The file with the same digest from which this file was made, instead of a download (`--dedup`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<MadeFrom>,
         /// The unknown keys of a JSON line, as in `queued`.
@@ -241,7 +241,7 @@ pub enum EventKind {
         url: String,
         /// The path that the file would have.
         path: String,
-        /// True if the server may give the file another name, because it was not asked.
+        /// True if the server may give the file another name, because no request was sent to the server.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         may_be_renamed: bool,
         /// The size of the file in bytes, if known.
@@ -256,7 +256,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// All files that the run would download, added up. A preview has this event once, before the summary.
+    /// The sums over all files that the run would download. A preview has this event once, before the
+    /// summary.
     #[non_exhaustive]
     Plan {
         /// The sums.
@@ -287,7 +288,7 @@ pub enum EventKind {
     },
 }
 
-/// Returns true if a field has its usual value, and need not be written.
+/// Returns true if a field has its usual value, and does not have to be written.
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -342,7 +343,7 @@ impl EventKind {
         self
     }
 
-    /// Adds the file that this one was made from, if a download has finished.
+    /// Adds the file from which this file was made, if the event is `finished`.
     #[must_use]
     pub fn with_made_from(mut self, other: Option<MadeFrom>) -> Self {
         if let EventKind::Finished { made_from, .. } = &mut self {
@@ -367,13 +368,13 @@ impl EventKind {
     }
 
     /// Returns true if a job ended with this event, and its file is complete. With `--archive`, the file may
-    /// have left its path since an earlier run downloaded it.
+    /// have been moved or deleted since an earlier run downloaded it.
     pub fn is_complete(&self) -> bool {
         self.has_nothing_left() && !self.is_of_other_job()
     }
 
     /// Returns true if a job ended with this event, and nothing is left to do for it: its file is complete,
-    /// or another job of the run downloads this file and reports how that ends.
+    /// or another job of the run downloads this file and reports the result.
     pub fn has_nothing_left(&self) -> bool {
         match self {
             EventKind::Finished { .. } => true,
@@ -440,13 +441,13 @@ pub struct PlannedFile {
 pub struct Kept {
     /// The path of the file.
     pub path: String,
-    /// The reason why it is skipped, such as `already exists`.
+    /// The reason why the file is skipped, such as `already exists`.
     pub reason: String,
-    /// Its size in bytes, if known.
+    /// The size of the file in bytes, if known.
     pub bytes: Option<u64>,
-    /// Its digests, as far as they are known.
+    /// The known digests of the file.
     pub digests: Vec<Digest>,
-    /// The file that it was made from in this run (`--dedup`).
+    /// The file from which this file was made in this run (`--dedup`).
     pub made_from: Option<MadeFrom>,
 }
 

@@ -38,7 +38,7 @@ pub enum Protocol {
     /// HTTP. Requests for `http` URLs are sent in absolute form. All other URLs go through a tunnel
     /// (CONNECT).
     Http,
-    /// HTTP inside TLS. The certificate of the proxy is checked in the same way as the certificate of a
+    /// HTTP inside TLS. The certificate of the proxy is verified in the same way as the certificate of a
     /// server.
     Https,
     /// SOCKS4a. The proxy resolves names.
@@ -146,7 +146,7 @@ pub struct Proxies {
     pub unusable: Vec<(String, String)>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
-    /// Rules for some hosts. A proxy in a rule replaces the proxies above.
+    /// Rules for some hosts. A proxy in a rule replaces the proxies in `http` and `https`.
     pub for_hosts: HostRules,
 }
 

@@ -1,7 +1,7 @@
 //! The time that the controller waits before the next connection, after connections have failed.
 //!
-//! Invariant: a wait always lasts its full time. A connection that works does not end the wait. It only makes
-//! the next wait short again.
+//! Invariant: a wait always lasts its full time. A connection that works does not end the present wait, but
+//! the next wait is then short again.
 
 use std::time::Duration;
 

@@ -194,7 +194,7 @@ impl Bans {
     }
 
     /// Removes a limit that may have been an accident ([`ACCIDENT`]). The confirmed limit before it applies
-    /// again. Returns true if there was an accident.
+    /// again. Returns true if a limit was removed.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         let Some(limit) = self.limit.filter(|limit| self.ban.is_none() && is_old(limit)) else {

@@ -21,8 +21,8 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
-    /// True if the request for this file before was refused by a host that served other files, and no byte of
-    /// the file has arrived since.
+    /// True if the host refused the previous request for this file while it served other files, and no byte
+    /// of the file has arrived since.
     pub again: bool,
     /// The time when the connection failed. It may be earlier than the time when the failure is recorded.
     pub at: Duration,
@@ -40,8 +40,8 @@ pub struct Host {
     is_slowed: bool,
     /// The HTTP version of the last list of small files over https, as an earlier run stored it.
     known_http: Option<Spoke>,
-    /// The HTTP version of the small files of this run. It is HTTP/2 if one of them came over HTTP/2, because
-    /// the first ones may come over HTTP/1.1.
+    /// The HTTP version of the small files of this run. It is HTTP/2 if at least one of these files came over
+    /// HTTP/2, because the first ones may come over HTTP/1.1.
     http: Option<Spoke>,
 }
 

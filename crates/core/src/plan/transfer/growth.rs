@@ -3,8 +3,8 @@
 //! After a refusal, the limit is the number of connections that work, and no more connections are tried for a
 //! while. After the third refusal in a row, no more connections are tried for the rest of the file.
 //!
-//! Invariant: the number of refused requests does not depend on the size of the file, unless a number of
-//! connections that was refused works later.
+//! Invariant: the number of refused requests does not depend on the size of the file. There is one exception:
+//! if more connections than the limit work later, more connections are tried again.
 
 use crate::plan::WorkerId;
 use std::time::Duration;

@@ -103,7 +103,7 @@ impl Chunks {
         self.verified.contains(&(0..size))
     }
 
-    /// Forgets everything except the digests, because the file starts again.
+    /// Forgets everything except the digests, because the download starts again.
     pub(super) fn forget(&mut self) {
         (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();

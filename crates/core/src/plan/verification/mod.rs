@@ -140,7 +140,7 @@ impl Verification {
         }
     }
 
-    /// Forgets which bytes are verified and which digests servers stated, because the file starts again.
+    /// Forgets which bytes are verified and which digests servers stated, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.expectations.forget();
         self.suspects.forget(sources);
@@ -180,7 +180,8 @@ impl Verification {
     }
 
     /// Returns true if bytes of several mirrors may be mixed, because the bytes will be verified with a
-    /// digest of the file or of its chunks. Equal sizes, tags and dates are not enough.
+    /// digest of the file or of its chunks. Equal sizes, ETags and dates do not show that the bytes are
+    /// equal.
     pub(super) fn allows_mixing(&self) -> bool {
         self.can_read_back() && self.tells_bytes_apart()
     }

@@ -8,7 +8,7 @@
 
 use crate::plan::sources::{Out, Sources};
 
-/// The mirrors that are suspected of wrong bytes.
+/// The mirrors that are suspected of sending wrong bytes.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
@@ -60,7 +60,7 @@ impl Suspects {
         self.current.take().filter(|_| self.alone)
     }
 
-    /// Forgets everything, because the file starts again.
+    /// Forgets everything, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.clear(sources);
         *self = Suspects::default();
