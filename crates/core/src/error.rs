@@ -55,7 +55,7 @@ pub enum Scope {
 /// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// Nothing, because the failure may have been an accident, or because the source is not the cause.
+    /// No conclusion, because the failure may have been an accident, or because the source is not the cause.
     Silent,
     /// The host refuses on purpose: it accepts no more connections, or it does not send the file.
     Refuses,
@@ -154,7 +154,7 @@ kinds! {
     ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep    May
         "the connection was refused";
     ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep    May
-        "no connection within --connect-timeout";
+        "no connection was made within --connect-timeout";
     ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep    May
         "the host cannot be reached";
     ProxyInvalid      "proxy.invalid"          Never  Request Connection Silent  Keep    Fails
@@ -307,8 +307,8 @@ impl fmt::Display for ErrorKind {
 
 /// One failure: its kind, its place, and the message of the system or the server.
 ///
-/// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
-/// They contain no secrets of URLs, because URLs are added through [`crate::show`].
+/// `at` and `detail` may contain text from a server. The screen and the log escape this text before they show
+/// it. `at` and `detail` contain no secrets of URLs, because URLs are added through [`crate::show`].
 ///
 /// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. The
 /// reason is that failures are cloned, compared and written as JSON, which is not possible with a boxed

@@ -59,8 +59,8 @@ impl SecureHosts {
             })
             .then(|| {
                 let mut secured = url.clone();
-                // A URL without a port gets the usual port of https instead of that of http. Any other port
-                // stays (RFC 6797, section 8.3).
+                // A URL without a port gets the usual port of https instead of the usual port of http. Any
+                // other port stays (RFC 6797, section 8.3).
                 let _ = secured.set_scheme("https");
                 secured
             })

@@ -1,4 +1,4 @@
-//! Proxies: how the user writes them, and which proxy a URL goes through.
+//! Reads the proxies that the user names, and chooses the proxy that a URL goes through.
 //!
 //! Invariant: the login of a proxy is only for this proxy. The text of a [`Proxy`] does not contain the
 //! login, and the login is sent only over connections to this proxy.

@@ -1,9 +1,9 @@
 //! The facts that a source states about a file, independent of the protocol: its size, its validator, its
 //! digests, and the bytes that follow.
 //!
-//! A source fills a [`Remote`] with the facts from its protocol. In the engine this is the HTTP source, and a
-//! user of the library can write other sources. [`crate::plan`] validates the `Remote` before a byte of the
-//! body is used. A `Remote` describes one response only. The server may be wrong, and its next response may
+//! A source fills a [`Remote`] with the facts from its protocol. The engine has the HTTP source, and a user
+//! of the library can write other sources. [`crate::plan`] validates the `Remote` before a byte of the body
+//! is used. A `Remote` describes one response only. The server may be wrong, and its next response may
 //! differ.
 
 use crate::digest::Expected;
@@ -33,7 +33,7 @@ pub struct Remote {
     pub validator: Validator,
     /// The time when the file last changed.
     pub modified: Option<SystemTime>,
-    /// The name that the source gives the file. Without one, the name comes from the URL.
+    /// The name that the source gives the file. Without such a name, the name comes from the URL.
     pub name: Option<SafeName>,
     /// The media type of the file, as the source states it.
     pub content_type: Option<String>,

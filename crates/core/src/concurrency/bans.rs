@@ -1,5 +1,5 @@
-//! Hosts that ban a client for too many connections. Such a host closes all connections of the client, and
-//! refuses new ones for a while.
+//! Recognises hosts that ban a client for too many connections, and limits the connections to them. Such a
+//! host closes all connections of the client, and refuses new ones for a while.
 //!
 //! A refusal or a broken connection counts as a ban if the number of connections had reached a new maximum at
 //! most ten seconds before, and if the failed file had received bytes. If the newest connection was the first

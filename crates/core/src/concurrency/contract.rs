@@ -80,7 +80,7 @@ pub enum StepReason {
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
-    /// As many files have arrived as were allowed at once.
+    /// As many files have arrived as were allowed at once, so twice as many are allowed now.
     Arrived,
     /// More connections are tried.
     TryMore,

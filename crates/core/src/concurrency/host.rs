@@ -72,7 +72,7 @@ impl Host {
         self.controller.steps()
     }
 
-    /// Returns what this run found, or `None` if it found nothing.
+    /// Returns the limits and numbers that this run found, or `None` if it found none.
     pub fn learned(&self) -> Option<Learned> {
         let (connections, requests) = (self.bans.learned(), self.requests.learned());
         let (best, http, refused) = (self.best(), self.http(), self.requests.was_lowered());

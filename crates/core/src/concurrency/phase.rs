@@ -48,8 +48,8 @@ const FROM_AFAR: usize = 4;
 /// are never tried again.
 const COLLAPSE: f64 = 2.0;
 
-/// The length of the first hold, and the greatest length. The length doubles with each hold, and is that of
-/// the first hold again when a better target was found or the goodput fell.
+/// The length of the first hold, and the greatest length. The length doubles with each hold. It returns to
+/// the length of the first hold when a better target was found or the goodput fell.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// The length of the first hold if the goodput is about the same as in an earlier run. Two runs then agree on
@@ -68,8 +68,8 @@ const SLOW_START_ROUND_TRIPS: f64 = 1.5;
 /// shorter window might have no reports.
 const SLOW_START_SHORTEST: Duration = Duration::from_millis(100);
 
-/// Slow start doubles the goodput in each round trip. It is over if the goodput of a window is less than this
-/// many times that of the window before.
+/// Slow start doubles the goodput in each round trip. Slow start is over if the goodput of a window is less
+/// than this many times the goodput of the window before.
 const SLOW_START_GROWTH: f64 = 1.5;
 
 /// The phases. The documentation of the module explains each phase.

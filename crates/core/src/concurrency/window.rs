@@ -10,7 +10,7 @@ use std::time::Duration;
 /// shorter window would mainly measure changes of the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
-/// A window is also at least this many times as long as a request needs for its first byte.
+/// A window is also at least this many times as long as the time from a request to its first byte.
 const LATENCIES: f64 = 1.5;
 
 /// A gain that is nearly ideal is already visible in a window of this length. In a shorter one, delays of the

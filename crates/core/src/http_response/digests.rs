@@ -1,8 +1,9 @@
 //! Reads the digests that a server states in its headers, strictly.
 //!
 //! Invariant: each returned digest belongs either to the whole file or to exactly this body, as its header
-//! states. A digest that is malformed, has an unknown algorithm, contradicts another one of the same header,
-//! or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the file.
+//! states. A digest that is malformed, has an unknown algorithm, contradicts another digest of the same
+//! header, or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the
+//! file.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
@@ -15,7 +16,7 @@ pub(super) struct Stated {
     pub(super) whole: Vec<Expected>,
     /// Digests of exactly the bytes of this body (206 only).
     pub(super) range: Vec<Expected>,
-    /// Digests that were not used and why, in words for the user.
+    /// Notes about digests that were not used, with the reasons, in words for the user.
     pub(super) notes: Vec<String>,
 }
 

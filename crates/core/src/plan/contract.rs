@@ -155,7 +155,7 @@ pub enum Input {
     Opened {
         /// The worker.
         worker: WorkerId,
-        /// The facts about the file from the source.
+        /// The facts that the source states about the file.
         remote: Box<Remote>,
     },
     /// All bytes of a worker's segment below `upto` are in the partial file.
@@ -177,7 +177,7 @@ pub enum Input {
     },
     /// A claim of the journal was compared with the disk.
     ClaimChecked {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
         /// The claim that was compared.
         claim: Claim,
@@ -186,23 +186,23 @@ pub enum Input {
     },
     /// All claims were compared and reported. Bytes without a claim that matched are fetched again.
     JournalChecked {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
     },
     /// The result of `VerifyChunk`.
     ChunkVerified {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
-        /// The chunk that the action had.
+        /// The chunk in the action that this input answers.
         chunk: Range<u64>,
         /// True if the digest matches, or the error if the chunk could not be read.
         good: Result<bool, Error>,
     },
     /// The result of `Discard`.
     Discarded {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
-        /// The ranges that the action had.
+        /// The ranges in the action that this input answers.
         ranges: Vec<Range<u64>>,
         /// `Ok` if the bytes were discarded, or else the error.
         result: Result<(), Error>,

@@ -234,9 +234,9 @@ impl Identity {
         Ok(())
     }
 
-    /// Validates a response with a range. Returns which of its bytes are used. If the range is compared with
-    /// the end of another tool's unfinished file, this function also returns what is then known about the
-    /// file.
+    /// Validates a response with a range. Returns the bytes of the response that are used. If the range is
+    /// compared with the end of another tool's unfinished file, this function also returns what is then known
+    /// about the file.
     ///
     /// # Errors
     /// Returns an error with the reason why no byte of the response may be written.

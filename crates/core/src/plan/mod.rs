@@ -46,7 +46,7 @@
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
 //!               |   ^    <-> Asking        the user decides
 //!               v   |
-//!        Placing, Beginning                the first response names the file, or starts it again
+//!        Placing, Beginning                the first response names the file, or the file is begun again
 //!          ^ Locked                        another run works on the file (--if-locked wait)
 //!               |
 //!           Verifying -> Publishing -> Over
@@ -172,7 +172,7 @@ pub struct Plan {
     /// The conditions for a request about a file that exists under the final name. The plan sends this
     /// request first. The conditions are not kept in a state, because the request may be retried.
     asking: Option<Conditions>,
-    /// The final path. It is set when a partial file is open.
+    /// The final path of the file. It is set as soon as the partial file is open.
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,
@@ -317,7 +317,7 @@ impl Plan {
         digest::distinct(self.verification.expected().iter().map(|one| one.digest.algorithm))
     }
 
-    /// Returns what the bytes of the file must satisfy, as far as it is known now.
+    /// Returns the conditions that the bytes of the file must satisfy, as far as they are known now.
     pub fn demands(&self) -> Demands {
         self.verification.demands()
     }
@@ -332,12 +332,13 @@ impl Plan {
         matches!(self.state, State::Locked { .. })
     }
 
-    /// Returns the index of the source that is used first.
+    /// Returns the index of the current source, which gets requests before the other sources.
     pub fn source(&self) -> usize {
         self.sources.current()
     }
 
-    /// Returns the identity of the job's file.
+    /// Returns the facts that identify the job's file: the origins of its sources, and if a strong digest is
+    /// known.
     pub fn identity(&self) -> JobIdentity {
         JobIdentity {
             origins: self.sources.origins(),
@@ -345,7 +346,7 @@ impl Plan {
         }
     }
 
-    /// Returns the origin of the file, and the validator that this origin stated.
+    /// Returns the origin from which the file is fetched, and the validator that this origin stated.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.validator.clone()))
@@ -358,7 +359,8 @@ impl Plan {
     }
 
     /// Returns what a lock file says about a file that was verified, or an empty entry before that. The
-    /// caller adds the URL that was given, the name, the time and the unknown keys.
+    /// caller adds the URL of the job, the name, the time, and the keys of the job's line that downhaul does
+    /// not know.
     pub fn entry(&self, now: Duration) -> Entry {
         let State::Publishing { digests, .. } = &self.state else { return Entry::default() };
         let start = self.identity.start();
@@ -551,7 +553,7 @@ impl Plan {
 
     fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
-        // A file that is being renamed will be complete in a moment.
+        // A file that is being renamed will be complete in a moment, so its job is not stopped.
         if !matches!(self.state, State::Publishing { .. } | State::Over) {
             self.drop_workers();
             self.give_up(&Error::new(why, self.path(), ""), false, false);

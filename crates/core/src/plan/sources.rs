@@ -44,8 +44,8 @@ struct Source {
     sends_ranges: bool,
     failures: u32,
     out: Option<Out>,
-    /// The average rate of a connection to this source, in bytes a second. The newest segment counts half. It
-    /// is 0 if no rate was measured.
+    /// The average rate of a connection to this source, in bytes a second. The newest segment has half of the
+    /// weight. It is 0 if no rate was measured.
     rate: f64,
     growth: Growth,
 }

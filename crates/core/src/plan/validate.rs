@@ -100,7 +100,8 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns the known facts about the file after a response that is compared with an adopted file.
+/// Returns the facts about the server's file from a response whose bytes are compared with the end of an
+/// adopted file.
 ///
 /// # Errors
 /// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file.

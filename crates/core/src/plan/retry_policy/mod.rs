@@ -220,9 +220,9 @@ impl RetryPolicy {
 
 /// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
 /// the request, if the bytes of suspected mirrors were replaced in vain, or if failures of this kind are
-/// never retried. A server that asks for a very long wait gets no further request, but another mirror may
-/// help. It is not tried if a later run can continue after the written bytes. If the next request can
-/// continue after the written bytes, another mirror is tried only when the job would otherwise give up.
+/// never retried. A server that asks for a very long wait gets no further request. Another mirror is then
+/// tried, unless a later run can continue after the written bytes. If the next request can continue after the
+/// written bytes, another mirror is tried only when the job would otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

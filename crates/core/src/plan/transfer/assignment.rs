@@ -96,7 +96,7 @@ impl Assignment {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if three things hold: a range was requested, its segment ended before the requested end
+    /// Returns true if three things hold: a range was requested, the segment ended before the requested end
     /// (or no end was requested), and the worker delivered fewer than `least` bytes. Some servers send a file
     /// in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
@@ -232,8 +232,8 @@ struct Speed {
     mark: Duration,
     /// The number of bytes that have arrived since the start of the span.
     bytes: u64,
-    /// The recent rate, in which the last span counts half. Before the end of the first span, it is the
-    /// typical rate.
+    /// The recent rate, in which the last span has half of the weight. Before the end of the first span, it
+    /// is the typical rate.
     rate: f64,
 }
 

@@ -262,8 +262,8 @@ impl SegmentLedger {
         assignment.set_whole_only(last, alone)
     }
 
-    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if it was the first to write each
-    /// of these bytes, and its segment was not cut meanwhile.
+    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if no other worker wrote any of
+    /// these bytes before, and the segment was not cut meanwhile.
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
         let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };

@@ -141,7 +141,7 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Sets whether the file gets no additional connection (`true`).
+    /// Forbids (`true`) or allows additional connections for the file.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
@@ -253,7 +253,7 @@ impl Transfer {
         ranges.for_each(|range| self.keep(range));
     }
 
-    /// Counts bytes that were on the disk before this run as written.
+    /// Treats bytes that were on the disk before this run as written bytes.
     fn keep(&mut self, range: Range<u64>) {
         self.left.insert(range.clone());
         self.ledger.written.insert(range);
@@ -274,7 +274,7 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that a worker's bytes below `upto` are written. Returns false if it has no assignment.
+    /// Records that a worker's bytes below `upto` are written. Returns false if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -299,7 +299,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If its end was not known, the file ends there.
+    /// Records that a worker finished its segment. If the segment had no known end, the file ends there.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,

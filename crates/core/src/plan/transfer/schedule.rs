@@ -99,7 +99,7 @@ impl Transfer {
         later
     }
 
-    /// Requests the whole file, or everything after the first written bytes, over the only connection.
+    /// Requests the whole file, or all bytes from the first missing byte on, over a single connection.
     fn request_the_rest(
         &mut self,
         now: Duration,

@@ -149,7 +149,7 @@ impl Verification {
         }
     }
 
-    /// Returns what the bytes of the file must satisfy.
+    /// Returns the conditions that the bytes of the file must satisfy.
     pub(super) fn demands(&self) -> Demands {
         Demands {
             expected: self.expectations.all().to_vec(),
