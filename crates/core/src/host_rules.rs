@@ -2,7 +2,7 @@
 //! used if several rules apply.
 //!
 //! Invariant: the headers and logins of a rule are sent only to hosts that match its pattern. They are sent
-//! over https, or over http if the pattern begins with `http://`.
+//! over https, and over http only if the pattern begins with `http://`.
 
 use crate::job::Headers;
 use crate::proxy::Proxy;

@@ -58,8 +58,8 @@ pub struct Remote {
     pub links: Links,
     /// Notes for the user, such as a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// The parts of the response that were ignored. The event `started` reports those of the first accepted
-    /// response.
+    /// The parts of the response that were ignored. The event `started` reports the ignored parts of the
+    /// first accepted response.
     pub dropped: Vec<String>,
     /// The transcript of the response, if transcripts are kept
     /// ([`crate::settings::Settings::keeps_transcripts`]).

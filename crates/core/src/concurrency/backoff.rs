@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-/// The wait before the next connection. It grows with each failure in a row, but failures during one wait
-/// count once.
+/// The wait before the next connection. It grows with each failure in a row, but all failures during the same
+/// wait count as one failure.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     /// The number of failures in a row.
     failures: u32,
-    /// The number of failures in a row, where failures during one wait count once. Connections that were
-    /// opened together are often refused together.
+    /// The number of failures in a row, where all failures during the same wait count as one failure.
+    /// Connections that were opened together are often refused together.
     waits: u32,
     /// The time when the wait ends.
     until: Duration,

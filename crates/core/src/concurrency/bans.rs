@@ -100,7 +100,7 @@ impl Bans {
     pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
             if self.most_flowing > 0 {
-                // Connections that are opened at the same time are one increase.
+                // Connections that are opened at the same time count as one increase.
                 let same = self.growth.filter(|growth| now == growth.at);
                 let flowed = same.map_or(self.most_flowing, |growth| growth.flowed);
                 self.growth = Some(Growth { at: now, flowed, further });

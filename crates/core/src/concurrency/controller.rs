@@ -153,10 +153,10 @@ impl Controller {
         }
     }
 
-    /// Starts at the level that an earlier run found. A controller of files does so at once. A controller of
-    /// connections waits for the first bytes, which show if the host is as far away as it was then. A number
-    /// that is not above the usual first target is not used: if it were wrong, the start would be slow, and
-    /// if it is right, the search finds it soon. Call this before all other functions.
+    /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
+    /// controller of connections waits for the first bytes, which show if the host is as far away as it was
+    /// then. A number that is not above the usual first target is not used: if it were wrong, the start would
+    /// be slow, and if it is right, the search finds it soon. Call this before all other functions.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -164,7 +164,7 @@ impl Controller {
         }
     }
 
-    /// Returns the best target so far: that of the last hold or of the last successful trial.
+    /// Returns the best target so far: the target of the last hold or of the last successful trial.
     pub fn best(&self) -> Option<Level> {
         self.best
     }

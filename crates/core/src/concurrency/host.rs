@@ -103,7 +103,7 @@ impl Host {
         self.is_slowed = true;
     }
 
-    /// Returns true if the host limits its connections or requests, as this run or an earlier one found out.
+    /// Returns true if the host limits its connections or requests, as this run or an earlier run found out.
     pub fn is_limited(&self) -> bool {
         self.bans.limit().is_some() || self.requests.is_limited()
     }

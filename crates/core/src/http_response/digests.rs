@@ -143,8 +143,8 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
 }
 
 /// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). Only malformed
-/// members are skipped. RFC 9651, section 4.2, discards the whole field because of one malformed member. But
-/// then a valid digest in the same field could not detect wrong bytes.
+/// members are skipped. RFC 9651, section 4.2, discards the whole field because of one malformed member. If
+/// downhaul did the same, a valid digest in the same field could not detect wrong bytes.
 fn structured(text: &str) -> Option<Vec<Member>> {
     let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
     if let Some(dictionary) = parse(text) {

@@ -306,8 +306,8 @@ impl Plan {
         }
     }
 
-    /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
-    /// `Verify` is returned. A later response or a later `Found` may add algorithms.
+    /// Returns the algorithms whose digests `Verify` needs. These algorithms are known when `Accept`,
+    /// `CheckJournal` or `Verify` is returned. A later response or a later `Found` may add algorithms.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
@@ -415,8 +415,8 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if a host that serves other files refused the last request for this one (see
-    /// [`Why::Shared`]), and no byte of this file has arrived since.
+    /// Returns true if a host that serves other files refused the last request for this file (see
+    /// [`Why::Shared`]), and no byte of the file has arrived since.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
     pub fn is_refused_again(&self) -> bool {

@@ -45,7 +45,7 @@ struct Source {
     failures: u32,
     out: Option<Out>,
     /// The average rate of a connection to this source, in bytes a second. The newest segment has half of the
-    /// weight. It is 0 if no rate was measured.
+    /// weight. The rate is 0 if none was measured.
     rate: f64,
     growth: Growth,
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// refusals may be accidents.
 const REFUSALS: u32 = 3;
 
-/// The wait after the first refusal. It doubles with each further refusal. It is long compared with a round
-/// trip, and short compared with the download of a file that needs several connections.
+/// The wait after the first refusal. The wait doubles with each further refusal. The first wait is long
+/// compared with a round trip, and short compared with the download of a file that needs several connections.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The results of requests for more connections. There is no limit until a source refuses a connection.

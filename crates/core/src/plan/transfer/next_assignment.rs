@@ -141,8 +141,8 @@ impl SegmentLedger {
     /// [`PROGRESS`] bytes and shares its segment with no other worker gets an earlier end. That end is a
     /// little beyond the offset that the worker has reached, so that bytes that are already sent are not
     /// lost. Any other worker is dropped. A worker that is about to end counts as stopped. A silent worker
-    /// and the probe that may replace it count as one. A worker whose segment is used only as a whole is
-    /// neither cut nor dropped.
+    /// and the probe that may replace it count as one worker. A worker whose segment is used only as a whole
+    /// is neither cut nor dropped.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };

@@ -77,7 +77,8 @@ impl Chunks {
         true
     }
 
-    /// Records that the source sent wrong bytes for this chunk. Returns all sources that did so.
+    /// Records that the source sent wrong bytes for this chunk. Returns all sources that sent wrong bytes for
+    /// it so far.
     pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
         let sources = self.wrong.entry(chunk.start).or_default();
         if !sources.contains(&source) {

@@ -27,7 +27,7 @@ pub(super) struct Expectations {
     all: Vec<Expected>,
     signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked,
-    /// for example because the name may be that of a web page.
+    /// for example because a file of this name may be a web page.
     look: Option<Look>,
     /// True if the job itself has a strong digest of the file, and not only a checksum list.
     own: bool,

@@ -48,7 +48,7 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// The method by which the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes, if one was found. These bytes were then replaced.
+        /// The mirror that sent wrong bytes, if such a mirror was found. Its bytes have been replaced.
         guilty: Option<usize>,
     },
     /// A digest does not match. The text says which digest.

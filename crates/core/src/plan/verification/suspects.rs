@@ -28,8 +28,8 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Records that bytes of an unknown source are replaced. This happens once. Returns true at the first
-    /// call.
+    /// Records that bytes of an unknown source are replaced, which is done only once. Returns true at the
+    /// first call, and false after that.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
