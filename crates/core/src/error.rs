@@ -1,9 +1,9 @@
-//! Everything that can go wrong, as one flat list with stable codes.
+//! The list of all kinds of failures, with stable codes.
 //!
 //! The [`ErrorKind`] decides:
 //!
 //! - if a failure is retried ([`Retry`]), except for failures with [`Error::again`];
-//! - what has to be repaired ([`Blame`], which gives the exit status);
+//! - in which area the cause is ([`Blame`], which decides the exit status);
 //! - what the failure affects ([`Scope`]);
 //! - what the failure shows about its source ([`SourceVerdict`]);
 //! - what happens to written bytes ([`WrittenBytes`]);
@@ -55,7 +55,7 @@ pub enum Scope {
 /// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// Nothing, because the failure may have been an accident, or because the source is not the cause.
+    /// No conclusion, because the failure may have been an accident, or because the source is not the cause.
     Silent,
     /// The host refuses on purpose: it accepts no more connections, or it does not send the file.
     Refuses,
@@ -109,7 +109,7 @@ macro_rules! kinds {
             /// Returns the area of failures of this kind.
             pub fn blame(self) -> Blame { match self { $(ErrorKind::$variant => Blame::$blame,)* } }
 
-            /// Returns what a failure of this kind affects.
+            /// Returns the part of a job that a failure of this kind affects.
             pub fn scope(self) -> Scope { match self { $(ErrorKind::$variant => Scope::$scope,)* } }
 
             /// Returns what a failure of this kind shows about its source.
@@ -154,7 +154,7 @@ kinds! {
     ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep    May
         "the connection was refused";
     ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep    May
-        "no connection within --connect-timeout";
+        "no connection was made within --connect-timeout";
     ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep    May
         "the host cannot be reached";
     ProxyInvalid      "proxy.invalid"          Never  Request Connection Silent  Keep    Fails
@@ -307,8 +307,8 @@ impl fmt::Display for ErrorKind {
 
 /// One failure: its kind, its place, and the message of the system or the server.
 ///
-/// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
-/// They contain no secrets of URLs, because URLs are added through [`crate::show`].
+/// `at` and `detail` may contain text from a server. The screen and the log escape this text before they show
+/// it. `at` and `detail` contain no secrets of URLs, because URLs are added through [`crate::show`].
 ///
 /// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. The
 /// reason is that failures are cloned, compared and written as JSON, which is not possible with a boxed
@@ -331,8 +331,8 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
-    /// The HTTP status of the response, if it is the reason for the failure. It is reported, and decides
-    /// nothing.
+    /// The HTTP status of the response, if it is the reason for the failure. The status is reported, but no
+    /// decision depends on it.
     pub http_status: Option<u16>,
 }
 

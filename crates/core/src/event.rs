@@ -1,9 +1,9 @@
-//! The public form of what a session reports: [`EventKind`]s, which are numbered and never lost, and
-//! [`Progress`], which readers ask for and may miss. `docs/events.md` describes the JSON form.
+//! The public form of the reports of a session: [`EventKind`]s, which are numbered and never lost, and
+//! [`Progress`], of which a reader may miss some. `docs/events.md` describes the JSON form.
 //!
-//! [`State`] is computed from the events. A screen that started late or missed events can copy it. Events may
-//! contain text from a server. The screen and the log escape it before they show it. Events contain no
-//! secrets of URLs, headers or logins.
+//! [`State`] is computed from the events. A screen that started late or missed events can copy the state.
+//! Events may contain text from a server. The screen and the log escape this text before they show it. Events
+//! contain no secrets of URLs, headers or logins.
 //!
 //! This file is long because it is the list of all events and their fields.
 
@@ -25,7 +25,7 @@ const LEFT: &str = "another run is working on this file";
 /// The reason in the event of a job whose file another job of the run downloads.
 const SAME: &str = "is given twice, with the same URL: it is fetched once";
 
-/// The version of the JSON form. Fields may be added within a version, never removed or changed.
+/// The version of the JSON form. Within a version, fields may be added, but no field is removed or changed.
 pub const VERSION: u8 = 1;
 
 /// Identifies a job of a session. Jobs are counted from 1 in the order in which they were added.
@@ -79,20 +79,20 @@ pub enum EventKind {
     /// fails immediately.
     #[non_exhaustive]
     Queued {
-        /// The URL of the file, without secrets. If there are several mirrors, it is the first one. If there
-        /// is no job, it is the place of the mistake.
+        /// The URL of the file, without secrets. If there are several mirrors, this is the first one. If an
+        /// entry of a list cannot become a job, this is the place of the mistake.
         url: String,
         /// True if the URL was given without a scheme, and https was assumed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         assumed_https: bool,
         /// The name that the user or a list gave the file, if any.
         name: Option<String>,
-        /// The unknown keys of a JSON line.
+        /// The keys of the job's JSON line that downhaul does not know.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The first usable response arrived, so the facts about the file are known. If the file starts again,
-    /// there is another event of this kind.
+    /// The first usable response arrived, so the facts about the file are known. If the download starts
+    /// again, there is another event of this kind.
     #[non_exhaustive]
     Started {
         /// The URL of the response, without secrets.
@@ -131,11 +131,11 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The offset of the first byte that will be requested. It is 0 if the file starts again.
+        /// The offset of the first byte that will be requested. It is 0 if the download starts again.
         from: u64,
     },
-    /// One of several sources was dropped. It failed, is many times slower than another one, has a different
-    /// file, or sent wrong bytes. A source that did not send wrong bytes may be used again later.
+    /// One of several sources was dropped. The source failed, is many times slower than another source, has a
+    /// different file, or sent wrong bytes. A source that did not send wrong bytes may be used again later.
     #[non_exhaustive]
     MirrorLeft {
         /// The URL of the source, without secrets.
@@ -158,8 +158,8 @@ pub enum EventKind {
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
-        /// The place where the expected digest was found, such as `X-Checksum-SHA256`. For a signature, it
-        /// says who signed the file.
+        /// The place where the expected digest was found, such as `X-Checksum-SHA256`. For a signature, this
+        /// text says who signed the file.
         source: String,
     },
     /// The file is complete and has its final name.
@@ -179,28 +179,30 @@ pub enum EventKind {
         /// The time since the first request, in seconds.
         seconds: f64,
         /// The method by which the file was verified, such as `sha-256 from X-Checksum-SHA256` or `signed by
-        /// KEY`. If it was not verified, this is `size only` or `end of transfer only`.
+        /// KEY`. If the file was not verified, this is `size only` or `end of transfer only`.
         proven: String,
         /// The digests that were computed, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
-        /// The file with the same bytes that this one was made from after the download (`--dedup`).
+        /// The file with the same bytes from which this file was made after the download (`--dedup`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<MadeFrom>,
         /// Notes about the file for the user.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
-        /// The unknown keys of a JSON line, as in `queued`.
+        /// The unknown keys of the job's JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
     /// The file was not downloaded, for one of these reasons: the existing file of this name is kept, an
-    /// earlier run downloaded the file (`--archive`), the file was made from another one (`--dedup`), another
-    /// job of this run downloads the file, or another run is working on the file (`--if-locked skip`).
+    /// earlier run downloaded the file (`--archive`), the file was made from another file (`--dedup`),
+    /// another job of this run downloads the file, or another run is working on the file (`--if-locked
+    /// skip`).
     #[non_exhaustive]
     Skipped {
         /// The path of the existing file, of the file of the earlier run, of the file that was made, or of
-        /// the file that another run is working on. If another job downloads the file, this is its name.
+        /// the file that another run is working on. If another job downloads the file, this is the name of
+        /// the file.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
@@ -210,10 +212,10 @@ pub enum EventKind {
         /// The digests of the file that are known, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
-        /// The file with the same digest that this one was made from instead of a download (`--dedup`).
+        /// The file with the same digest from which this file was made, instead of a download (`--dedup`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<MadeFrom>,
-        /// The unknown keys of a JSON line, as in `queued`.
+        /// The unknown keys of the job's JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -227,7 +229,7 @@ pub enum EventKind {
         /// True if the file used up its retries in a run that asks the user (`--on-error ask`). No new file
         /// starts then, and the run ends when the files in progress have ended.
         exhausted: bool,
-        /// The unknown keys of a JSON line, as in `queued`.
+        /// The unknown keys of the job's JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -235,28 +237,29 @@ pub enum EventKind {
     /// job ends with this event.
     #[non_exhaustive]
     Planned {
-        /// What would be done with the file.
+        /// The step that the run would take with the file.
         step: Step,
         /// The URL of the file, without secrets.
         url: String,
         /// The path that the file would have.
         path: String,
-        /// True if the server may give the file another name, because it was not asked.
+        /// True if the server may give the file another name, because no request was sent to the server.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         may_be_renamed: bool,
         /// The size of the file in bytes, if known.
         size: Option<u64>,
-        /// Where the size comes from, if it is known.
+        /// The place where the size was found, if the size is known.
         size_from: Option<SizeFrom>,
         /// The number of bytes that are on the disk already and would not be fetched again.
         kept: u64,
         /// The names of the algorithms of the digests that are known before the download: `sha-256`.
         digests: Vec<String>,
-        /// The unknown keys of a JSON line, as in `queued`.
+        /// The unknown keys of the job's JSON line, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// All files that the run would download, added up. A preview has this event once, before the summary.
+    /// The sums over all files that the run would download. A preview has this event once, before the
+    /// summary.
     #[non_exhaustive]
     Plan {
         /// The sums.
@@ -287,7 +290,7 @@ pub enum EventKind {
     },
 }
 
-/// Returns true if a field has its usual value, and need not be written.
+/// Returns true if the number is 0, so that its field is left out of the JSON form.
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -342,7 +345,7 @@ impl EventKind {
         self
     }
 
-    /// Adds the file that this one was made from, if a download has finished.
+    /// Adds the file from which this file was made, if the event is `finished`.
     #[must_use]
     pub fn with_made_from(mut self, other: Option<MadeFrom>) -> Self {
         if let EventKind::Finished { made_from, .. } = &mut self {
@@ -367,13 +370,13 @@ impl EventKind {
     }
 
     /// Returns true if a job ended with this event, and its file is complete. With `--archive`, the file may
-    /// have left its path since an earlier run downloaded it.
+    /// have been moved or deleted since an earlier run downloaded it.
     pub fn is_complete(&self) -> bool {
         self.has_nothing_left() && !self.is_of_other_job()
     }
 
     /// Returns true if a job ended with this event, and nothing is left to do for it: its file is complete,
-    /// or another job of the run downloads this file and reports how that ends.
+    /// or another job of the run downloads this file and reports the result.
     pub fn has_nothing_left(&self) -> bool {
         match self {
             EventKind::Finished { .. } => true,
@@ -416,10 +419,10 @@ pub(crate) fn by_name(digests: &[Digest]) -> BTreeMap<String, String> {
     digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect()
 }
 
-/// A file of a preview for which the run would do something.
+/// A file of a preview, with the step that the run would take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedFile {
-    /// What would be done.
+    /// The step that the run would take.
     pub step: Step,
     /// The URL of the file, without secrets.
     pub url: String,
@@ -427,7 +430,7 @@ pub struct PlannedFile {
     pub path: String,
     /// True if the server may give the file another name.
     pub may_be_renamed: bool,
-    /// The size in bytes and where it comes from, if it is known.
+    /// The size in bytes, and the place where it was found, if the size is known.
     pub size: Option<(u64, SizeFrom)>,
     /// The number of bytes that are on the disk already.
     pub kept: u64,
@@ -440,13 +443,13 @@ pub struct PlannedFile {
 pub struct Kept {
     /// The path of the file.
     pub path: String,
-    /// The reason why it is skipped, such as `already exists`.
+    /// The reason why the file is skipped, such as `already exists`.
     pub reason: String,
-    /// Its size in bytes, if known.
+    /// The size of the file in bytes, if known.
     pub bytes: Option<u64>,
-    /// Its digests, as far as they are known.
+    /// The known digests of the file.
     pub digests: Vec<Digest>,
-    /// The file that it was made from in this run (`--dedup`).
+    /// The file from which this file was made in this run (`--dedup`).
     pub made_from: Option<MadeFrom>,
 }
 
@@ -488,7 +491,7 @@ pub struct Progress {
     pub name: String,
     /// The current activity of the job.
     pub phase: Phase,
-    /// The number of valid bytes on the disk, and of received bytes that will be written next.
+    /// The number of valid bytes on the disk, plus the number of received bytes that will be written next.
     pub bytes: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
@@ -501,7 +504,7 @@ pub struct Progress {
     #[serde(default)]
     pub connections: usize,
     /// The byte ranges that are on the disk, in order. They are updated when bytes are written, but at most
-    /// twice a second until the file is complete. Lines of JSON do not have them.
+    /// twice a second until the file is complete. The lines of JSON do not contain the ranges.
     #[serde(skip)]
     pub ranges: Vec<Range<u64>>,
 }
@@ -512,14 +515,14 @@ pub struct Progress {
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Connecting, or waiting for the response.
+    /// The job opens connections, or waits for the response.
     Connecting,
     /// Bytes arrive.
     Receiving,
-    /// Waiting: before the next attempt, during a pause that the host needs, or for another run that is
+    /// The job waits: before the next attempt, during a pause that the host needs, or for another run that is
     /// working on the file.
     Waiting,
-    /// Waiting for the answer of the user.
+    /// The job waits for the answer of the user.
     Asking,
     /// The last bytes are hashed, and the file is moved to its final name.
     Finishing,

@@ -3,7 +3,7 @@
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
 //! lines is written again in the usual form, without the lines that cannot be read. So the strict library
-//! reads the head as it was understood here. `docs/leniency.md` lists all cases for users.
+//! understands the head in the same way as this file. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
 //! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
@@ -124,7 +124,7 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
 /// the changed head, in which the lines that cannot be read are missing.
 ///
 /// # Errors
-/// Returns why the response must be refused.
+/// Returns the reason why the response must be refused.
 pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
     if head.len() > BYTES_MOST {
         return Err(TOO_LONG);

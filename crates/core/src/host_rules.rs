@@ -1,8 +1,8 @@
-//! Options for some hosts only. This file decides which hosts a rule applies to, and which rule is used if
-//! several apply.
+//! Rules with options for some hosts only. This file decides which hosts a rule applies to, and which rule is
+//! used if several rules apply.
 //!
 //! Invariant: the headers and logins of a rule are sent only to hosts that match its pattern. They are sent
-//! over https, or over http if the pattern begins with `http://`.
+//! over https, and over http only if the pattern begins with `http://`.
 
 use crate::job::Headers;
 use crate::proxy::Proxy;
@@ -133,11 +133,11 @@ impl HostOptions {
     }
 }
 
-/// Rules for hosts. If several rules apply to one URL, the most specific one that has the option is used.
-/// Headers are taken from all of these rules ([`HostRules::headers`]). A name without `*.` is more specific
-/// than a name with it. Otherwise a longer name is more specific than a shorter one. If the lengths are equal
-/// too, a pattern with a port is more specific than one without a port. Then a pattern with a scheme is more
-/// specific than one without a scheme.
+/// Rules for hosts. If several rules apply to one URL, each option is taken from the most specific rule that
+/// has this option. Headers are taken from all of these rules ([`HostRules::headers`]). A name without `*.`
+/// is more specific than a name with it. Otherwise a longer name is more specific than a shorter one. If the
+/// lengths are equal too, a pattern with a port is more specific than one without a port. If there is no
+/// difference up to here, a pattern with a scheme is more specific than one without a scheme.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 

@@ -1,5 +1,5 @@
-//! What runs learned about hosts: their limits, and the numbers with which later runs start. All of this is
-//! stored in one small JSON text, `hosts.json`.
+//! Reads and writes the facts that runs learned about hosts: their limits, and the numbers with which later
+//! runs start. All of these facts are stored in one small JSON text, `hosts.json`.
 //!
 //! Invariant: the text contains origins (scheme, host, port), numbers and fixed words, and nothing else. It
 //! has no path, no user name and no secret, and its length is limited. A run starts with the stored limits.
@@ -29,7 +29,7 @@ const FRESH: Duration = Duration::from_secs(86_400);
 /// After this time the limits or the other numbers of an entry are removed, and a run has to find them again.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What is known about hosts, by origin.
+/// The known facts about hosts, by origin.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Hosts(BTreeMap<String, Entry>);
 
@@ -77,7 +77,7 @@ impl Hosts {
     /// Reads a text. Entries that are too old, are not valid, or have no valid origin are left out.
     ///
     /// # Errors
-    /// Returns why the text cannot be read, in words for the user.
+    /// Returns the reason why the text cannot be read, in words for the user.
     pub fn read(text: &[u8], now: SystemTime) -> Result<Hosts, &'static str> {
         if text.len() as u64 > LONGEST {
             return Err("it is too long");
@@ -91,7 +91,7 @@ impl Hosts {
         Ok(Hosts(kept.filter(|(_, entry)| *entry != Entry::default() && entry.is_valid()).collect()))
     }
 
-    /// Returns what a run starts with at this origin.
+    /// Returns the limits and numbers with which a run starts at this origin.
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
         let more = usize::from(entry.at.is_some_and(|at| age(at, now) > FRESH));
@@ -155,10 +155,10 @@ impl Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
         }
-        // A date of at most a day stays, unless another limit of connections was found. With a new date each
-        // time, a host that is used every hour would never get one more connection. An older date also stays
-        // if the run found no limit of connections and no file was refused: such a run has only raised the
-        // rate of requests.
+        // A date that is at most a day old stays, unless another limit of connections was found. With a new
+        // date each time, a host that is used every hour would never get one more connection. An older date
+        // also stays if the run found no limit of connections and no file was refused: such a run has only
+        // raised the rate of requests.
         let keeps_date = |at: &u64| {
             let is_fresh = age(*at, now) <= FRESH;
             match learned.connections {

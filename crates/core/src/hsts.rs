@@ -23,7 +23,7 @@ struct Policy {
 
 impl SecureHosts {
     /// Records a `Strict-Transport-Security` header of a response from this URL. The response must have come
-    /// over https with a certificate that was checked. A header that cannot be read is ignored. After a
+    /// over https with a certificate that was verified. A header that cannot be read is ignored. After a
     /// `max-age` of 0, the host is forgotten.
     pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
         let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
@@ -59,8 +59,8 @@ impl SecureHosts {
             })
             .then(|| {
                 let mut secured = url.clone();
-                // A URL without a port gets the usual port of https instead of that of http. Any other port
-                // stays (RFC 6797, section 8.3).
+                // A URL without a port gets the usual port of https instead of the usual port of http. Any
+                // other port stays (RFC 6797, section 8.3).
                 let _ = secured.set_scheme("https");
                 secured
             })
@@ -71,8 +71,8 @@ fn normal(host: &str) -> String {
     without_last_dot(host).to_ascii_lowercase()
 }
 
-/// Reads a header (RFC 6797, section 6.1). Returns its `max-age`, and true if it applies to the names below
-/// the host too. Returns `None` if it has no valid `max-age`, or has a directive twice.
+/// Reads a header (RFC 6797, section 6.1). Returns its `max-age`, and true if the header also applies to the
+/// names below the host. Returns `None` if the header has no valid `max-age`, or has a directive twice.
 fn read(header: &str) -> Option<(Duration, bool)> {
     let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
     for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {

@@ -22,7 +22,7 @@ use url::Url;
 
 /// A Last-Modified date is a strong validator if it is at least this much earlier than the Date of the
 /// response. The number is from RFC 7232, section 2.2.2. RFC 9110, section 8.8.2.2, requires only one second,
-/// but also that the two times can be compared.
+/// but also a reason to believe that the two times come from the same clock.
 const STRONG_AFTER: Duration = Duration::from_secs(60);
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
@@ -188,7 +188,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// Returns the length of the body that a head announces.
 ///
 /// # Errors
-/// Returns why the headers that state the end of the body cannot be used.
+/// Returns the reason why the headers that state the end of the body cannot be used.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     let values = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let codings = values(header::TRANSFER_ENCODING).filter(|one| !one.eq_ignore_ascii_case(b"identity"));

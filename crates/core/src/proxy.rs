@@ -1,4 +1,4 @@
-//! Proxies: how the user writes them, and which proxy a URL goes through.
+//! Reads the proxies that the user names, and chooses the proxy that a URL goes through.
 //!
 //! Invariant: the login of a proxy is only for this proxy. The text of a [`Proxy`] does not contain the
 //! login, and the login is sent only over connections to this proxy.
@@ -38,7 +38,7 @@ pub enum Protocol {
     /// HTTP. Requests for `http` URLs are sent in absolute form. All other URLs go through a tunnel
     /// (CONNECT).
     Http,
-    /// HTTP inside TLS. The certificate of the proxy is checked in the same way as the certificate of a
+    /// HTTP inside TLS. The certificate of the proxy is verified in the same way as the certificate of a
     /// server.
     Https,
     /// SOCKS4a. The proxy resolves names.
@@ -146,7 +146,7 @@ pub struct Proxies {
     pub unusable: Vec<(String, String)>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
-    /// Rules for some hosts. A proxy in a rule replaces the proxies above.
+    /// Rules for some hosts. A proxy in a rule replaces the proxies in `http` and `https`.
     pub for_hosts: HostRules,
 }
 

@@ -1,9 +1,10 @@
 //! The facts that a source states about a file, independent of the protocol: its size, its validator, its
 //! digests, and the bytes that follow.
 //!
-//! A source fills a [`Remote`] from its protocol. The source is HTTP in the engine, or one that a user of the
-//! library wrote. [`crate::plan`] validates the `Remote` before a byte of the body is used. A `Remote`
-//! describes one response only. The server may be wrong, and its next response may differ.
+//! A source fills a [`Remote`] with the facts from its protocol. The engine has the HTTP source, and a user
+//! of the library can write other sources. [`crate::plan`] validates the `Remote` before a byte of the body
+//! is used. A `Remote` describes one response only. The server may be wrong, and its next response may
+//! differ.
 
 use crate::digest::Expected;
 use crate::name::SafeName;
@@ -32,7 +33,7 @@ pub struct Remote {
     pub validator: Validator,
     /// The time when the file last changed.
     pub modified: Option<SystemTime>,
-    /// The name that the source gives the file. Without one, the name comes from the URL.
+    /// The name that the source gives the file. Without such a name, the name comes from the URL.
     pub name: Option<SafeName>,
     /// The media type of the file, as the source states it.
     pub content_type: Option<String>,
@@ -45,7 +46,7 @@ pub struct Remote {
     /// The time from the request to the response, without the time to connect. It is `None` if it was not
     /// measured.
     pub waited: Option<Duration>,
-    /// True if the connection is one that many requests share, such as one of HTTP/2.
+    /// True if many requests share the connection, as in HTTP/2.
     pub is_shared: bool,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
@@ -53,12 +54,12 @@ pub struct Remote {
     pub range_digests: Vec<Expected>,
     /// The size of the whole file, if something other than this response states it, such as a redirect.
     pub stated_size: Option<StatedSize>,
-    /// Other places where the same file is.
+    /// Other URLs of the same file, and the URL of a document about it.
     pub links: Links,
     /// Notes for the user, such as a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// The parts of the response that were ignored. The event `started` reports those of the first accepted
-    /// response.
+    /// The parts of the response that were ignored. The event `started` reports the ignored parts of the
+    /// first accepted response.
     pub dropped: Vec<String>,
     /// The transcript of the response, if transcripts are kept
     /// ([`crate::settings::Settings::keeps_transcripts`]).
@@ -99,7 +100,7 @@ pub struct StatedSize {
     pub from: String,
 }
 
-/// Other places of a file, as a source states them.
+/// Other URLs of a file, and of a document about it, as a source states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
     /// Other URLs of the same file. The best one comes first.
@@ -109,7 +110,7 @@ pub struct Links {
 }
 
 impl Remote {
-    /// Returns a response with the whole file. All other fields are unknown.
+    /// Returns a response with the whole file. All facts except the URL are unknown.
     pub fn whole(url: Url) -> Remote {
         Remote {
             url,
@@ -133,7 +134,8 @@ impl Remote {
         }
     }
 
-    /// Returns a response with these bytes of a file of size `size`, if known. More ranges can be requested.
+    /// Returns a response with these bytes of a file. `size` is the size of the whole file in bytes, if
+    /// known. Further ranges can be requested.
     pub fn range(url: Url, range: Range<u64>, size: Option<u64>) -> Remote {
         Remote { span: Span::Range(range), size, can_resume: true, ..Remote::whole(url) }
     }

@@ -1,4 +1,4 @@
-//! The limits of retries that several parts share.
+//! The limits of retries and pauses that several parts of the code use.
 
 use std::time::Duration;
 

@@ -112,7 +112,8 @@ fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     forms.max()
 }
 
-/// Returns the wait for a reset. A small number is a wait in seconds, and a large one is a time.
+/// Returns the wait for a reset. A small number is a wait in seconds, and a large number is a time since
+/// 1970.
 fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     let since_1970 = match reset {
         EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),

@@ -1,18 +1,18 @@
 //! The time that the controller waits before the next connection, after connections have failed.
 //!
-//! Invariant: a wait always lasts its full time. A connection that works does not end the wait. It only makes
-//! the next wait short again.
+//! Invariant: a wait always lasts its full time. A connection that works does not end the present wait, but
+//! the next wait is then short again.
 
 use std::time::Duration;
 
-/// The wait before the next connection. It grows with each failure in a row, but failures during one wait
-/// count once.
+/// The wait before the next connection. It grows with each failure in a row, but all failures during the same
+/// wait count as one failure.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     /// The number of failures in a row.
     failures: u32,
-    /// The number of failures in a row, where failures during one wait count once. Connections that were
-    /// opened together are often refused together.
+    /// The number of failures in a row, where all failures during the same wait count as one failure.
+    /// Connections that were opened together are often refused together.
     waits: u32,
     /// The time when the wait ends.
     until: Duration,

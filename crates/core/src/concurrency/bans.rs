@@ -1,5 +1,5 @@
-//! Hosts that ban a client for too many connections. Such a host closes all connections of the client, and
-//! refuses new ones for a while.
+//! Recognises hosts that ban a client for too many connections, and limits the connections to them. Such a
+//! host closes all connections of the client, and refuses new ones for a while.
 //!
 //! A refusal or a broken connection counts as a ban if the number of connections had reached a new maximum at
 //! most ten seconds before, and if the failed file had received bytes. If the newest connection was the first
@@ -100,7 +100,7 @@ impl Bans {
     pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
             if self.most_flowing > 0 {
-                // Connections that are opened at the same time are one increase.
+                // Connections that are opened at the same time count as one increase.
                 let same = self.growth.filter(|growth| now == growth.at);
                 let flowed = same.map_or(self.most_flowing, |growth| growth.flowed);
                 self.growth = Some(Growth { at: now, flowed, further });
@@ -194,7 +194,7 @@ impl Bans {
     }
 
     /// Removes a limit that may have been an accident ([`ACCIDENT`]). The confirmed limit before it applies
-    /// again. Returns true if there was an accident.
+    /// again. Returns true if a limit was removed.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         let Some(limit) = self.limit.filter(|limit| self.ban.is_none() && is_old(limit)) else {

@@ -11,7 +11,7 @@ pub struct Allowance {
     pub most: usize,
     /// The number of further connections that would help a file that has one already. It is at most `most`.
     pub worth: usize,
-    /// True if one connection may be opened instead of a silent one, even if `worth` is 0.
+    /// True if one connection may be opened to replace a silent one, even if `worth` is 0.
     pub replaces: bool,
     /// The number of connections to stop because there are too many.
     pub surplus: usize,
@@ -75,12 +75,12 @@ pub struct Step {
 /// The reason for a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepReason {
-    /// The host is far away, and one connection would need long to reach its full speed, or does not fill the
-    /// line.
+    /// The host is far away, and one connection would need a long time to reach its full speed, or does not
+    /// fill the line.
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
-    /// As many files have arrived as were allowed at once.
+    /// As many files have arrived as were allowed at once, so twice as many are allowed now.
     Arrived,
     /// More connections are tried.
     TryMore,

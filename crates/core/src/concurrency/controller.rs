@@ -22,8 +22,8 @@ pub const AUTO_MOST: usize = 64;
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
-/// first connection would need half a second or more until its slow start is over. This time has two round
-/// trips or more, since the connection is made first.
+/// first connection would need half a second or more until its slow start is over. This time includes at
+/// least two round trips, because the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
 /// The first target for a host that is far away, unless one connection alone fills the line. It is half of
@@ -31,9 +31,10 @@ const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 /// again and again, without a hold between the steps.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// Up to this many files at once, the number doubles each time that as many files have arrived as are allowed
-/// at once. A start with 4 files reaches it after 12 files, so only a few files fail if the host refuses
-/// them. People usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
+/// The number of files at once doubles, up to this number, each time that as many files have arrived as are
+/// allowed at once. A start with 4 files at once reaches this number after 12 files, so only a few files fail
+/// if the host refuses more. People usually set this number for aria2 (`-j16`), and curl uses 50 by default
+/// (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
 /// The number of steps that are kept for `--explain`. If there are more, steps in the middle are removed: the
@@ -152,10 +153,10 @@ impl Controller {
         }
     }
 
-    /// Starts at the level that an earlier run found. A controller of files does so at once. A controller of
-    /// connections waits for the first bytes, which show if the host is as far away as it was then. A number
-    /// that is not above the usual first target is not used: if it were wrong, the start would be slow, and
-    /// if it is right, the search finds it soon. Call this before all other functions.
+    /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
+    /// controller of connections waits for the first bytes, which show if the host is as far away as it was
+    /// then. A number that is not above the usual first target is not used: if it were wrong, the start would
+    /// be slow, and if it is right, the search finds it soon. Call this before all other functions.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -163,7 +164,7 @@ impl Controller {
         }
     }
 
-    /// Returns the best target so far: that of the last hold or of the last successful trial.
+    /// Returns the best target so far: the target of the last hold or of the last successful trial.
     pub fn best(&self) -> Option<Level> {
         self.best
     }
@@ -208,7 +209,7 @@ impl Controller {
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
     }
 
-    /// Records an observation of a plan, and changes the target if the observation is a reason to.
+    /// Records an observation of a plan, and changes the target if the observation is a reason for a change.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         match observation {
             Observation::Progress { bytes, latency } => self.on_progress(now, bytes, latency),
@@ -283,8 +284,8 @@ impl Controller {
         self.tolerated.map_or(self.ceiling, |most| most.min(self.ceiling))
     }
 
-    /// Makes the present target the ceiling, for a host that becomes slower with more connections. No trial
-    /// has more connections then.
+    /// Makes the present target the ceiling, for a host that becomes slower with more connections. After
+    /// that, no trial has more connections.
     pub(super) fn lower_ceiling_to_target(&mut self) {
         self.ceiling = self.target;
     }
@@ -356,7 +357,7 @@ impl Controller {
         }
     }
 
-    /// Records that the target is the best one so far. `settled` is true if no other one is tried for now.
+    /// Records that the target is the best one so far. `settled` is true if no other target is tried for now.
     /// With several files, nothing is recorded, because the number of files affects the comparison.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
         if self.usage.files < 2 {

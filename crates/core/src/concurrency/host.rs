@@ -21,8 +21,8 @@ pub struct Lost {
     pub last: bool,
     /// True if bytes of the file arrived in this run.
     pub flowed: bool,
-    /// True if the request for this file before was refused by a host that served other files, and no byte of
-    /// the file has arrived since.
+    /// True if the host refused the previous request for this file while it served other files, and no byte
+    /// of the file has arrived since.
     pub again: bool,
     /// The time when the connection failed. It may be earlier than the time when the failure is recorded.
     pub at: Duration,
@@ -40,8 +40,8 @@ pub struct Host {
     is_slowed: bool,
     /// The HTTP version of the last list of small files over https, as an earlier run stored it.
     known_http: Option<Spoke>,
-    /// The HTTP version of the small files of this run. It is HTTP/2 if one of them came over HTTP/2, because
-    /// the first ones may come over HTTP/1.1.
+    /// The HTTP version of the small files of this run. It is HTTP/2 if at least one of these files came over
+    /// HTTP/2, because the first ones may come over HTTP/1.1.
     http: Option<Spoke>,
 }
 
@@ -72,7 +72,7 @@ impl Host {
         self.controller.steps()
     }
 
-    /// Returns what this run found, or `None` if it found nothing.
+    /// Returns the limits and numbers that this run found, or `None` if it found none.
     pub fn learned(&self) -> Option<Learned> {
         let (connections, requests) = (self.bans.learned(), self.requests.learned());
         let (best, http, refused) = (self.best(), self.http(), self.requests.was_lowered());
@@ -103,7 +103,7 @@ impl Host {
         self.is_slowed = true;
     }
 
-    /// Returns true if the host limits its connections or requests, as this run or an earlier one found out.
+    /// Returns true if the host limits its connections or requests, as this run or an earlier run found out.
     pub fn is_limited(&self) -> bool {
         self.bans.limit().is_some() || self.requests.is_limited()
     }

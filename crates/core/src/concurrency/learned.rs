@@ -1,11 +1,12 @@
-//! What a run learned about a host: its limits, and the numbers with which later runs start.
+//! The facts that a run learned about a host: its limits, and the numbers with which later runs start.
 //!
 //! Invariant: these values may be stored, so they have only numbers and fixed words, and no path and no name.
 
 use serde::{Deserialize, Serialize};
 
-/// A goodput between these shares of the stored one confirms it. On a shared line, the goodput of two runs
-/// differs by a fifth to a third. On lines of different kinds, it differs by more.
+/// A measured goodput confirms the stored one if it is between these shares of the stored goodput. On a
+/// shared line, the goodput of two runs differs by a fifth to a third. On lines of different kinds, it
+/// differs by more.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
 /// If two levels differ only in their goodput, and by at most this share of the first goodput, the second
@@ -19,7 +20,7 @@ pub struct Learned {
     pub connections: Option<usize>,
     /// The highest number of files that the host serves in a second.
     pub requests: Option<f64>,
-    /// True if the host refused files in this run because it got too many requests. Not stored.
+    /// True if the host refused files in this run because it got too many requests. This field is not stored.
     pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
@@ -39,7 +40,7 @@ pub struct Level {
     /// all numbers, so that another number may be better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goodput: Option<f64>,
-    /// True if the host was far away. A number that was found near a host says nothing about a far one.
+    /// True if the host was far away. A number that was found for a near host says nothing about a far host.
     pub far: bool,
 }
 
@@ -65,7 +66,7 @@ impl Level {
         self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
     }
 
-    /// Returns true if the other level differs so little that it need not be stored.
+    /// Returns true if the other level differs so little that it does not have to be stored.
     pub(crate) fn is_similar(&self, other: &Level) -> bool {
         let is_near = match (self.goodput, other.goodput) {
             (Some(one), Some(other)) => (one - other).abs() <= one * SIMILAR,

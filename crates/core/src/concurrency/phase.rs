@@ -9,11 +9,11 @@ use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
-/// little less would gain about a tenth in total, but the first one is undone already. With a share of 0.07,
-/// 0.8 % fewer of the simulated lines come close to the best fixed number (within a tenth). With a share of
-/// 0.04, 0.8 % more of the lines get more than twice the connections that are enough. A share of one third
-/// would be more polite to other traffic on the same line, but a tenth fewer of the lines would come close to
-/// the best number.
+/// little less would gain about a tenth in total, but because of this limit, the first of them is undone.
+/// With a share of 0.07, 0.8 % fewer of the simulated lines come close to the best fixed number (within a
+/// tenth). With a share of 0.04, 0.8 % more of the lines get more than twice the connections that are enough.
+/// A share of one third would be more polite to other traffic on the same line, but a tenth fewer of the
+/// lines would come close to the best number.
 const WORTH_IT: f64 = 0.05;
 
 /// A gain of at least this share of the ideal one is accepted at once. A smaller one is accepted only when
@@ -37,9 +37,9 @@ const MUCH_WORSE: f64 = 0.7;
 /// that loses packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.9;
 
-/// If the first connections to a far host leave room on the line, this many times as many are tried next.
-/// Each connection then has a limit of its own, or it loses packets. Each doubling would take a second or
-/// more.
+/// If the first connections to a far host leave room on the line, this many times as many are tried next. The
+/// room shows that each connection has a limit of its own, or loses packets. Several doublings would take a
+/// second or more each.
 const FROM_AFAR: usize = 4;
 
 /// The smaller target is measured again after a trial. If its goodput is then more than this many times the
@@ -48,8 +48,8 @@ const FROM_AFAR: usize = 4;
 /// are never tried again.
 const COLLAPSE: f64 = 2.0;
 
-/// The length of the first hold, and the greatest length. The length doubles with each hold, and is that of
-/// the first hold again when a better target was found or the goodput fell.
+/// The length of the first hold, and the greatest length. The length doubles with each hold. It returns to
+/// the length of the first hold when a better target was found or the goodput fell.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// The length of the first hold if the goodput is about the same as in an earlier run. Two runs then agree on
@@ -64,11 +64,12 @@ const LONG_HOLD: Duration = Duration::from_secs(5);
 /// 2 round trips, 0.2 % fewer of the simulated lines come close to the best fixed number.
 const SLOW_START_ROUND_TRIPS: f64 = 1.5;
 
-/// Workers report their progress ten times a second, so a shorter window would have no reports.
+/// The length of the shortest window in slow start. Workers report their progress ten times a second, so a
+/// shorter window might have no reports.
 const SLOW_START_SHORTEST: Duration = Duration::from_millis(100);
 
-/// Slow start doubles the goodput in each round trip. It is over if the goodput of a window is less than this
-/// many times that of the window before.
+/// Slow start doubles the goodput in each round trip. Slow start is over if the goodput of a window is less
+/// than this many times the goodput of the window before.
 const SLOW_START_GROWTH: f64 = 1.5;
 
 /// The phases. The documentation of the module explains each phase.
@@ -154,9 +155,9 @@ impl Controller {
     }
 
     /// Watches the first connection to a far host, until its slow start is over. If packets then wait before
-    /// the line, this connection alone fills the line, and more are tried after a hold. Otherwise packets
-    /// were lost, or the connection has a limit of its own, or this system does not measure the round trip.
-    /// Several connections then start at once.
+    /// the line, this connection alone fills the line, and more connections are tried after a hold. Otherwise
+    /// packets were lost, or the connection has a limit of its own, or this system does not measure the round
+    /// trip. Several connections then start at once.
     pub(super) fn watch_slow_start(&mut self, now: Duration) {
         let Phase::SlowStart { since, bytes, goodput: before } = self.phase else { return };
         let (time, round_trip) = (now.saturating_sub(since), self.queue.shortest_round_trip());
@@ -233,7 +234,7 @@ impl Controller {
     ) {
         let enough = before * AS_GOOD;
         if goodput < before * MUCH_WORSE || (settled && goodput.max(previous) < enough) {
-            // If the first trials were of fewer connections, more were never tried.
+            // If the first trials tried fewer connections, more connections were never tried.
             let untried = std::mem::take(&mut self.steps_down) && !self.has_held;
             self.set_target(now, from, goodput, StepReason::Better);
             if untried && self.may_rise() {
@@ -261,8 +262,8 @@ impl Controller {
         }
     }
 
-    /// Tries another target if there is one to try. This function is called after the first measurement and
-    /// after a hold.
+    /// Tries another target, if another one can be tried. Otherwise, the target is kept for a while. This
+    /// function is called after the first measurement and after a hold.
     fn begin_trial(&mut self, now: Duration, goodput: f64) {
         let target = self.target;
         let fewer = self.next_trial == Direction::Fewer;
@@ -316,8 +317,8 @@ impl Controller {
     }
 }
 
-/// Returns the share of the ideal gain that `more` connections have over `fewer`. `their_goodput` is that of
-/// the fewer connections.
+/// Returns the share of the ideal gain that `more` connections have over `fewer`. `their_goodput` is the
+/// goodput of the fewer connections.
 fn gain(fewer: usize, their_goodput: f64, more: usize, goodput: f64) -> f64 {
     let ideal = more as f64 / fewer as f64 - 1.0;
     if their_goodput > 0.0 { (goodput / their_goodput - 1.0) / ideal } else { f64::from(goodput > 0.0) }

@@ -1,21 +1,22 @@
-//! Finds out if packets wait in a queue before the line. The line is then full, and more connections can only
-//! take a share from other downloads.
+//! Finds out if packets wait in a queue before the line. If they do, the line is full, and more connections
+//! can only take a share from other downloads.
 //!
 //! A response arrives a round trip after its request. If packets wait in a queue, a round trip takes longer.
-//! So the queue is visible in the time until a response.
+//! So the time from a request to its response shows if there is a queue.
 //!
 //! Invariant: the number of connections is not decided here.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A response waited in the queue if it took longer than the quickest one by this share of the quickest one,
-/// and by [`LONGER_BY`]. With a share of a quarter, lines that are shared with other downloads count as full
-/// too often, and the simulated downloads over these lines are slower.
+/// A response counts as one that waited in the queue if it took longer than the quickest response by more
+/// than this share of the quickest time, and by more than [`LONGER_BY`]. With a share of a quarter, lines
+/// that are shared with other downloads count as full too often, and the simulated downloads over these lines
+/// are slower.
 const LONGER: f64 = 0.5;
 
-/// Servers themselves need some milliseconds more for some responses. On most lines, a full queue delays
-/// packets by 20 ms or more.
+/// The shortest delay that counts as a wait in the queue. Servers themselves need some milliseconds more for
+/// some responses. On most lines, a full queue delays packets by 20 ms or more.
 const LONGER_BY: Duration = Duration::from_millis(20);
 
 /// The weight of the newest response in [`Queue::waiting`].
@@ -26,18 +27,19 @@ const NEWEST: f64 = 0.5;
 /// responses in a row that did not wait always show that there is room.
 const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
-/// Packets wait in the queue if the recent round trips are longer than the shortest one by this share of it,
-/// and by [`GROWN_BY`]. TCP measures round trips without the time that a server needs, so this share is
-/// smaller than [`LONGER`]. After a connection has filled a line with a round trip of 40 ms, a tenth of a
-/// second passes until its round trips are longer by a tenth (measured on the emulated line).
+/// Packets wait in the queue if the recent round trips are longer than the shortest round trip by more than
+/// this share of the shortest one, and by more than [`GROWN_BY`]. TCP measures round trips without the time
+/// that a server needs, so this share is smaller than [`LONGER`]. After a connection has filled a line with a
+/// round trip of 40 ms, a tenth of a second passes until its round trips are longer by a tenth (measured on
+/// an emulated line).
 const GROWN: f64 = 0.1;
 
-/// TCP measures round trips with a resolution of about a millisecond, and a scheduler delays single packets
-/// by some milliseconds.
+/// Smaller increases of the round trip are ignored. TCP measures round trips with a resolution of about a
+/// millisecond, and a scheduler delays single packets by some milliseconds.
 const GROWN_BY: Duration = Duration::from_millis(5);
 
 /// The number of recent round trips of which the shortest one is used. While a server pauses between bytes,
-/// single round trips seem longer, because the pause counts.
+/// single round trips seem longer, because they include the pause.
 const RECENT: usize = 3;
 
 /// The queue before the line to a host.

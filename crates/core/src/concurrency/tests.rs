@@ -236,7 +236,8 @@ fn a_level_of_a_near_host_is_not_used_for_a_far_one() {
     }
 }
 
-/// A number that is too low costs more time than one that is too high.
+/// A stored number below the usual first target is not used, because a number that is too low costs more time
+/// than a number that is too high.
 #[test]
 fn a_known_level_below_the_usual_first_target_changes_nothing() {
     for (milliseconds, number) in [(40, 8), (40, 3), (5, 1)] {

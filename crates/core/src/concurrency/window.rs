@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-/// A window has at least this length, unless [`SHORTEST`] or [`RAMP_LATENCIES`] applies. On a near line, a
-/// queue commonly delays packets by up to 100 ms, and this length is three times as much. A shorter window
-/// would measure changes of the queue.
+/// A window has at least this length, unless [`SHORTEST`] or [`RAMP_LATENCIES`] applies. On the line to a
+/// near host, a queue commonly delays packets by up to 100 ms, and this length is three times as much. A
+/// shorter window would mainly measure changes of the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
-/// A window is also at least this many times as long as a request needs for its first byte.
+/// A window is also at least this many times as long as the time from a request to its first byte.
 const LATENCIES: f64 = 1.5;
 
 /// A gain that is nearly ideal is already visible in a window of this length. In a shorter one, delays of the
@@ -18,16 +18,16 @@ const LATENCIES: f64 = 1.5;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Before the first hold, a window in the phases `Ramp` and `Recheck` lasts this many latencies, but at least
-/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. On a near line these round trips
-/// pass quickly, and a trial costs little.
+/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. If the host is near, these round
+/// trips pass quickly, and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a
 /// goodput does not show the effect of the number of connections.
 const STILL_GROWING: f64 = 1.15;
 
-/// After this many windows at one target, slow start is over, even on a long line. Any growth after that is
-/// congestion avoidance. On a long line, congestion avoidance takes minutes, and adding connections is
+/// After this many windows at one target, slow start is over, even on a long line. After that, growth comes
+/// from congestion avoidance. On a long line, congestion avoidance takes minutes, and adding connections is
 /// faster.
 const SLOW_START_WINDOWS: u32 = 3;
 
@@ -53,9 +53,9 @@ pub(super) struct MeasurementWindow {
 /// The result of a window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measurement {
-    /// Bytes a second.
+    /// The goodput in bytes a second.
     pub(super) goodput: f64,
-    /// Bytes a second in the window before, at the same target. It is 0 in the first window.
+    /// The goodput in the window before, at the same target, in bytes a second. It is 0 in the first window.
     pub(super) previous: f64,
     /// True if slow start is over.
     pub(super) settled: bool,
@@ -94,7 +94,8 @@ impl MeasurementWindow {
     ) -> Measurement {
         let previous = self.previous.unwrap_or(0.0);
         let settled = goodput <= previous * STILL_GROWING || self.windows_before >= SLOW_START_WINDOWS;
-        // Slow start doubles what a connection sends with each round trip, up to its share of the goodput.
+        // In slow start, the number of bytes that a connection receives doubles with each round trip, up to
+        // the connection's share of the goodput.
         let flights = goodput / target as f64 * latency.as_secs_f64() / FIRST_FLIGHT;
         let slow_start = latency.mul_f64(2.0 + flights.max(1.0).log2());
         let caught_up = now >= self.first + slow_start;

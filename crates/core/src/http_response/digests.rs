@@ -1,8 +1,9 @@
 //! Reads the digests that a server states in its headers, strictly.
 //!
 //! Invariant: each returned digest belongs either to the whole file or to exactly this body, as its header
-//! states. A digest that is malformed, has an unknown algorithm, contradicts another one of the same header,
-//! or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the file.
+//! states. A digest that is malformed, has an unknown algorithm, contradicts another digest of the same
+//! header, or is known to belong to other bytes becomes a note. Such a digest neither fails nor verifies the
+//! file.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
@@ -15,7 +16,7 @@ pub(super) struct Stated {
     pub(super) whole: Vec<Expected>,
     /// Digests of exactly the bytes of this body (206 only).
     pub(super) range: Vec<Expected>,
-    /// Digests that were not used and why, in words for the user.
+    /// Notes about digests that were not used, with the reasons, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
@@ -142,8 +143,8 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
 }
 
 /// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). Only malformed
-/// members are skipped. RFC 9651, section 4.2, discards the whole field because of one malformed member. But
-/// then a valid digest in the same field could not detect wrong bytes.
+/// members are skipped. RFC 9651, section 4.2, discards the whole field because of one malformed member. If
+/// downhaul did the same, a valid digest in the same field could not detect wrong bytes.
 fn structured(text: &str) -> Option<Vec<Member>> {
     let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
     if let Some(dictionary) = parse(text) {

@@ -26,7 +26,7 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = value;
     while !rest.is_empty() {
-        // The type has no `=`. Some servers leave it out: `filename=x; charset=y`.
+        // The type has no `=`. Some servers leave the type out: `filename=x; charset=y`.
         let Some(equals) = rest.iter().position(|&b| b == b'=' || b == b';') else { break };
         let name = String::from_utf8_lossy(rest[..equals].trim_ascii()).to_ascii_lowercase();
         let was_equals = rest[equals] == b'=';

@@ -1,8 +1,8 @@
 //! Reads `Link` headers (RFC 8288) as RFC 6249 uses them: the mirrors of a file, and a Metalink document
 //! about it.
 //!
-//! Invariant: a link with a wrong syntax is left out, and so is the rest of its header. A link whose URL
-//! cannot be used is left out alone. There are at most [`MOST`] mirrors.
+//! Invariant: a link with a wrong syntax is left out, and so is the rest of its header. If only the URL of a
+//! link cannot be used, only this link is left out. There are at most [`MOST`] mirrors.
 
 use crate::job;
 use crate::remote::Links;

@@ -46,13 +46,13 @@ pub enum Action {
         /// The beginning of the partial file, or `None` if it must not begin yet.
         begin: Option<Begin>,
     },
-    /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
-    /// true. The answer is `Begun`.
+    /// Begin the partial file. A plan may return this action several times. Written bytes are discarded,
+    /// unless `keep` is true. The answer is `Begun`.
     Begin(Begin),
     /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
         /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats it.
+        /// action repeats this number.
         number: u32,
         /// The claims to compare.
         claims: Vec<Claim>,
@@ -85,7 +85,7 @@ pub enum Action {
     Cut {
         /// The worker.
         worker: WorkerId,
-        /// The offset after its last byte.
+        /// The offset after the last byte of its segment.
         end: u64,
     },
     /// Stop the worker. Its later reports are ignored.
@@ -96,7 +96,7 @@ pub enum Action {
     /// Read this chunk back and compare its digest. The answer is `ChunkVerified`.
     VerifyChunk {
         /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats it.
+        /// action repeats this number.
         number: u32,
         /// The range of the chunk.
         chunk: Range<u64>,
@@ -106,12 +106,12 @@ pub enum Action {
     /// Discard these bytes, because they will be written again. The answer is `Discarded`.
     Discard {
         /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats it.
+        /// action repeats this number.
         number: u32,
         /// The ranges to discard.
         ranges: Vec<Range<u64>>,
     },
-    /// Finish the digests of the complete file. The answer is `Verified`.
+    /// Finish computing the digests of the complete file. The answer is `Verified`.
     Verify,
     /// Rename the partial file to its final name. The answer is `Published`.
     Publish,
@@ -139,11 +139,11 @@ pub struct Begin {
     pub keep: bool,
 }
 
-/// Something that happened.
+/// Something that happened, or a command to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the content that did not come from responses to requests for the file itself. The facts of
-    /// lists and signatures arrive before `Placed`, and others may arrive later.
+    /// Facts about the content that did not come from responses to requests for the file itself. Facts from
+    /// lists and signatures arrive before `Placed`. Other facts may arrive later.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -155,7 +155,7 @@ pub enum Input {
     Opened {
         /// The worker.
         worker: WorkerId,
-        /// The facts about the file from the source.
+        /// The facts that the source states about the file.
         remote: Box<Remote>,
     },
     /// All bytes of a worker's segment below `upto` are in the partial file.
@@ -177,7 +177,7 @@ pub enum Input {
     },
     /// A claim of the journal was compared with the disk.
     ClaimChecked {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
         /// The claim that was compared.
         claim: Claim,
@@ -186,23 +186,23 @@ pub enum Input {
     },
     /// All claims were compared and reported. Bytes without a claim that matched are fetched again.
     JournalChecked {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
     },
     /// The result of `VerifyChunk`.
     ChunkVerified {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
-        /// The chunk that the action had.
+        /// The chunk in the action that this input answers.
         chunk: Range<u64>,
         /// True if the digest matches, or the error if the chunk could not be read.
         good: Result<bool, Error>,
     },
     /// The result of `Discard`.
     Discarded {
-        /// The number that the action had.
+        /// The number in the action that this input answers.
         number: u32,
-        /// The ranges that the action had.
+        /// The ranges in the action that this input answers.
         ranges: Vec<Range<u64>>,
         /// `Ok` if the bytes were discarded, or else the error.
         result: Result<(), Error>,
@@ -217,7 +217,7 @@ pub enum Input {
     Answer(Answer),
     /// Changes the reaction to failures.
     OnError(OnError),
-    /// Pauses the job (`true`) or continues it.
+    /// Pauses the job (`true`), or lets it continue (`false`).
     Pause(bool),
     /// The run is being stopped.
     Stop,
@@ -236,7 +236,7 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the first bytes of the file show. It is `None` if the content is not checked.
+    /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
@@ -253,7 +253,7 @@ pub struct Signed {
     pub digest: Option<Algorithm>,
 }
 
-/// The place of a file.
+/// The decision where a file is saved, and if it is downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The file can be saved at this path.
@@ -265,11 +265,11 @@ pub enum Place {
     },
     /// A file exists at the path, and only the server can say if this file is the wanted one.
     Ask(Conditions),
-    /// The file is not downloaded, because it exists already or was made from another one.
+    /// The file is not downloaded, because it exists already or was made from another file.
     Taken(Kept),
 }
 
-/// The content of a partial file that was found.
+/// The content of a partial file, or of a file to repair, that exists before the download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
     /// The partial file of an earlier run, with its journal.
@@ -348,7 +348,7 @@ pub struct Rules {
     pub size: Option<u64>,
     /// Digests that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
-    /// The highest number of connections. With `None`, it is chosen automatically.
+    /// The highest number of connections. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
     /// The rules for dividing the file into segments.
     pub sizes: Sizes,
@@ -383,13 +383,13 @@ impl Sizes {
         segment_least: 1024 * 1024,
         // The benefit of a split is estimated in seconds. This limit only prevents tiny segments.
         split_least: 64 * 1024,
-        // This size gives a few segments for two connections. A smaller file is usually complete before the
-        // second connection reaches its full speed.
+        // A file of this size has a few segments for each of two connections. A smaller file is usually
+        // complete before the second connection reaches its full speed.
         single_below: 4 * 1024 * 1024,
         // A common line transfers this many bytes in about a second. To fetch fewer bytes again is cheaper
         // than to keep a journal.
         journal_from: Some(1024 * 1024),
-        // Hashing this many bytes takes less than 50 ms (SHA-256 at 1.8 GB/s).
+        // Hashing a whole window takes less than 50 ms (SHA-256 at 1.8 GB/s), so a late segment costs little.
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };

@@ -1,12 +1,13 @@
-//! Keeps track of which file is being fetched, and decides if bytes may be joined to the written ones.
+//! Keeps track of which version of a file is being fetched, and decides if new bytes may be joined to the
+//! written ones.
 //!
 //! [`Identity`] keeps the facts that the server stated about the file (validator, size, coding). It also
 //! keeps a partial file to adopt, and the number of times that the file changed.
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
-//! digest can show whether they belong to this version. Bytes of another tool are joined if the end of its
-//! file is equal to the server's bytes. A journal identifies the version for a later run only if ranges of
-//! the file can be requested.
+//! digest can show whether they belong to this version. Bytes of another tool's unfinished file are joined
+//! only if the end of that file is equal to the server's bytes. A journal identifies the version for a later
+//! run only if ranges of the file can be requested.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -24,7 +25,7 @@ use crate::show;
 use crate::transcript::Transcript;
 use std::sync::Arc;
 
-/// After this many changes, no bytes are joined any more: the file must arrive in one response.
+/// After this many changes of the server's file, no bytes are joined: the file must arrive in one response.
 const CHANGES_MOST: u32 = 2;
 
 /// The facts outside of [`Identity`] that decide if bytes may be joined.
@@ -45,20 +46,20 @@ pub(super) struct Joining<'p> {
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
-    /// The first accepted response of this run. If the file started again, this is the response with which it
-    /// started again. If the download continues from an earlier run, the facts in the journal take the place
-    /// of the first response.
+    /// The first accepted response of this run. If the download started again, this is the response with
+    /// which it started again. If the download continues from an earlier run, the facts in the journal take
+    /// the place of the first response.
     first: Option<FirstResponse>,
-    /// The response with which the file began before it started again, if its size is still useful for
-    /// comparison.
+    /// The response with which the download began before it started again. It is kept if its size is still
+    /// useful for comparison.
     before: Option<FirstResponse>,
     /// The unfinished file of another tool, until the comparison of its end with the server's file begins.
     adopting: Option<Adopted>,
-    /// The same file, while its end is being compared.
+    /// The unfinished file of another tool, while its end is being compared.
     comparing: Option<Adopted>,
     /// The number of changes of the file during the download.
     changes: u32,
-    /// True if bytes were joined without a validator. Only a digest can then show if they belong together.
+    /// True if bytes were joined without a validator. Then only a digest shows if all bytes belong together.
     joined_unproven: bool,
     /// Header lines that could not be read in the last response. The event `started` reports the lines of the
     /// first accepted response.
@@ -83,13 +84,12 @@ impl Identity {
         }
     }
 
-    /// Returns the known facts about the file on the server, after a response was accepted or a journal was
-    /// read.
+    /// Returns the known facts about the server's file, after a response was accepted or a journal was read.
     pub(super) fn start(&self) -> Option<&Start> {
         self.remote.as_ref().map(|file| &file.start)
     }
 
-    /// Returns true if the response with which the file began in this run says that the file is a web page.
+    /// Returns true if this run began the download with a response that says that it has a web page.
     pub(super) fn is_html(&self) -> bool {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
@@ -114,13 +114,13 @@ impl Identity {
         self.changes += 1;
     }
 
-    /// Returns the transcript of the first response of this run that was accepted since the file last
+    /// Returns the transcript of the first response of this run that was accepted since the download last
     /// started, if transcripts are kept.
     pub(super) fn transcript(&self) -> Option<Arc<Transcript>> {
         self.remote.as_ref()?.transcript.clone()
     }
 
-    /// Returns the first entry of the file's journal, if it has a journal.
+    /// Returns the first entry of the file's journal, or `None` if the file gets no journal.
     pub(super) fn journal(&self, size: Option<u64>) -> Option<Start> {
         let from = self.journal_from?;
         let file = self.remote.as_ref().filter(|_| size.is_none_or(|size| size >= from))?;
@@ -131,18 +131,18 @@ impl Identity {
         Some(Start { validator: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// Begins the version of the file that this response describes.
+    /// Begins a download of the version of the file that this response describes.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
     }
 
-    /// Continues the version of the file that is in the partial file of an earlier run.
+    /// Continues with the version of the file that is in the partial file of an earlier run.
     pub(super) fn continue_left(&mut self, start: Start) {
         self.first.get_or_insert(FirstResponse { html: None, size: start.size });
         self.remote = Some(RemoteFile::left(start));
     }
 
-    /// Continues an existing file that is repaired. It has no journal.
+    /// Continues with an existing file that is being repaired. This file has no journal.
     pub(super) fn continue_without_journal(&mut self, start: Start) {
         self.journal_from = None;
         self.continue_left(start);
@@ -163,8 +163,8 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Records the kind and size of a response, if it is the first one, or if the file starts with it
-    /// (`again`).
+    /// Records the size of a response, and if it is a web page. This is done for the first response of the
+    /// run, and for a response with which the download starts (`again`).
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -173,12 +173,12 @@ impl Identity {
         }
     }
 
-    /// Records the lines of a response that could not be read.
+    /// Records the header lines of a response that could not be read.
     pub(super) fn set_unread(&mut self, lines: Vec<String>) {
         self.unread = lines;
     }
 
-    /// Forgets the known facts about the file, because the file starts again. Later responses are still
+    /// Forgets the known facts about the file, because the download starts again. Later responses are still
     /// compared with the first one. An unfinished file of another tool is still compared with the server's
     /// file.
     pub(super) fn forget(&mut self) {
@@ -187,10 +187,10 @@ impl Identity {
         self.joined_unproven = false;
     }
 
-    /// Checks that a response can be a version of the same file as the first response.
+    /// Checks that a response may contain a version of the same file as the first response.
     ///
     /// # Errors
-    /// Returns `remote.other` if the response is not a version of the file.
+    /// Returns `remote.other` if the response does not contain a version of the file.
     pub(super) fn check_kind(&self, remote: &Remote) -> Result<(), Error> {
         if !self.first.is_some_and(|first| first.differs(remote)) {
             return Ok(());
@@ -200,12 +200,12 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Compares the size of the complete file with that of the response with which the file began before it
-    /// started again. Some responses do not state the size, so [`Identity::check_kind`] may have found
-    /// nothing.
+    /// Compares the size of the complete file with the size in the response with which the download began
+    /// before it started again. This check is needed because some responses do not state the size, so that
+    /// [`Identity::check_kind`] cannot compare it.
     ///
     /// # Errors
-    /// Returns `remote.other` if the response is not a version of the file.
+    /// Returns `remote.other` if the response does not contain a version of the file.
     pub(super) fn check_size_of_whole(&self, size: u64, path: &str) -> Result<(), Error> {
         match self.before.is_some_and(|before| before.dwarfs(size)) {
             true => Err(Error::new(ErrorKind::RemoteOther, path, format!("a response of {size} bytes"))),
@@ -213,13 +213,13 @@ impl Identity {
         }
     }
 
-    /// Validates a response with the whole file, if a range was requested. The response must not be a web
-    /// page, must not be shorter than the `present` bytes on the disk, and must not belong to another version
-    /// of the file. If the job fails with this error, its next request is for the whole file. The response to
-    /// that request shows the new state of the file.
+    /// Validates a response that contains the whole file although a range was requested. The response must
+    /// not be a web page, must not be shorter than the `present` bytes on the disk, and must not belong to
+    /// another version of the file. If the whole file was requested, this function accepts every response.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the response is not valid.
+    /// Returns `remote.changed` if the response is not valid. If the job fails with this error, its next
+    /// request is for the whole file. The response to that request shows the new state of the file.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,
@@ -234,12 +234,12 @@ impl Identity {
         Ok(())
     }
 
-    /// Validates a response with a range. Returns which of its bytes are used. If the range is compared with
-    /// the end of another tool's unfinished file, this function also returns what is then known about the
-    /// file.
+    /// Validates a response with a range. Returns the bytes of the response that are used. If the range is
+    /// compared with the end of another tool's unfinished file, this function also returns what is then known
+    /// about the file.
     ///
     /// # Errors
-    /// Returns why no byte of the response may be written.
+    /// Returns an error with the reason why no byte of the response may be written.
     pub(super) fn validate_range(
         &self,
         assignment: &Assignment,
@@ -390,7 +390,7 @@ impl Identity {
     }
 
     /// Returns the data of the event `started`: the URL, the validator, and the lines of the response head
-    /// that could not be read. Returns `None` after the first call since the file last started.
+    /// that could not be read. Later calls return `None`, until the download starts again.
     pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
         let file = self.remote.as_mut().filter(|file| !file.announced)?;
         file.announced = true;

@@ -9,12 +9,12 @@
 //! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
 //!    [`Action::Finish`]. Every action is returned once.
 //! 3. After [`Action::Wait`], wait until something happens, until an allowance changes, or until the time
-//!    comes that the action gives, if any. Pass what happened to [`Plan::on`], and return to step 2. You may
-//!    call `on` several times before the next call of `next`.
+//!    that the action states, if it states one. Pass what happened to [`Plan::on`], and return to step 2. You
+//!    may call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
-//! `now` is the time since any fixed moment, and must never decrease. `allowances` says how many connections
-//! may be opened to the host of each source, in the order of the sources.
+//! `now` is the time since a fixed moment that the driver chooses. It must never decrease. `allowances` says
+//! how many connections may be opened to the host of each source, in the order of the sources.
 //!
 //! # Which input answers which action
 //!
@@ -34,11 +34,11 @@
 //! | `Cut`, `Drop`, `Tell`, `Observe` | no input |
 //! | `Tell` with a question | `Answer`, when the user has decided |
 //!
-//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. A worker that is
-//! dropped need not answer. The partial file begins a new state each time that the file starts, starts again
-//! or is resumed. `CheckJournal`, `VerifyChunk`, `Discard` and their answers have the number of this state.
-//! Some inputs may come late, such as reports of a dropped worker or of an earlier state. The plan ignores
-//! late inputs, so the driver does not need to filter them.
+//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. A dropped worker
+//! does not have to answer. Each time the download starts, starts again or is resumed, a new state of the
+//! partial file begins, which has a number. `CheckJournal`, `VerifyChunk`, `Discard` and their answers have
+//! this number. Some inputs may arrive late, such as reports of a dropped worker or reports about an earlier
+//! state. The plan ignores late inputs, so the driver does not need to filter them.
 //!
 //! # The life of a job
 //!
@@ -46,7 +46,7 @@
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
 //!               |   ^    <-> Asking        the user decides
 //!               v   |
-//!        Placing, Beginning                the first response names the file, or starts it again
+//!        Placing, Beginning                the first response names the file, or the file is begun again
 //!          ^ Locked                        another run works on the file (--if-locked wait)
 //!               |
 //!           Verifying -> Publishing -> Over
@@ -57,7 +57,7 @@
 //! | owner | state | decides |
 //! |---|---|---|
 //! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
-//! | `identity` | validator, size, what is adopted or resumed | if bytes may be joined |
+//! | `identity` | validator, size, what is adopted or resumed | if new bytes may be joined to written ones |
 //! | `verification` | digests, chunk hashes, suspects | if bytes are right, and which mirror is wrong |
 //! | `retry_policy` | retries, pauses, answers | what follows a failure |
 //! | `sources` | what is known about each source | which source is used |
@@ -85,13 +85,15 @@ pub use contract::{
     Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
-// These items are public for the simulated line of the tests. It assigns segments in the same way as a plan.
+// These items are public because the tests simulate transfers over a line, in which segments are assigned in
+// the same way as by a plan.
 #[doc(hidden)]
 pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
 };
 
-// The reader of ranges in the engine (`range_reader.rs`) validates its responses by the same rules as a plan.
+// These items are public because the engine's reader of ranges (`range_reader.rs`) validates responses by the
+// same rules as a plan.
 #[doc(hidden)]
 pub use validate::{Segment, range as validate_range, start_of};
 
@@ -122,10 +124,10 @@ type Actions = VecDeque<Action>;
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Looking,
-    /// The partial file is being opened. The worker, if any, has a response that waits for the file.
+    /// The partial file is being opened. If there is a worker, its response waits until the file is open.
     Placing(Option<WorkerId>),
-    /// The partial file is being started for this worker's response, whose first `skip` bytes are not
-    /// written.
+    /// The partial file is being begun for the response of this worker. The first `skip` bytes of the
+    /// response will not be written.
     Beginning {
         worker: WorkerId,
         skip: u64,
@@ -135,15 +137,15 @@ enum State {
     /// The job waits until this time to send the next request.
     Waiting {
         until: Duration,
-        /// True if the host asked for the wait or needs it. Meanwhile, another job may run in place of this
-        /// one.
+        /// True if the host asked for the wait, or limits its clients. Meanwhile, another job may run in
+        /// place of this one.
         for_host: bool,
     },
     /// Another run is working on the file. The job looks at the file again at this time.
     Locked {
         until: Duration,
     },
-    /// The user has been asked about this failure since this time.
+    /// A question to the user about the failure `error` has been open since the time `since`.
     Asking {
         error: Error,
         since: Duration,
@@ -170,16 +172,16 @@ pub struct Plan {
     /// The conditions for a request about a file that exists under the final name. The plan sends this
     /// request first. The conditions are not kept in a state, because the request may be retried.
     asking: Option<Conditions>,
-    /// The final path. It is set when a partial file is open.
+    /// The final path of the file. It is set as soon as the partial file is open.
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,
-    /// The response that the name of the file may come from, if the job waits when another run is working on
-    /// the file.
+    /// The response that may give the file its name. It is kept only with `--if-locked wait`, because the
+    /// name may have to be chosen again after the wait.
     named_by: Option<Box<Remote>>,
     /// True if another run was working on the file, and this was reported.
     was_locked: bool,
-    /// The time since which the job is paused.
+    /// The time when the job was paused, if it is paused now.
     paused: Option<Duration>,
     stopped: bool,
 }
@@ -304,8 +306,8 @@ impl Plan {
         }
     }
 
-    /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
-    /// `Verify` is returned. A later response or a later `Found` may add algorithms.
+    /// Returns the algorithms whose digests `Verify` needs. These algorithms are known when `Accept`,
+    /// `CheckJournal` or `Verify` is returned. A later response or a later `Found` may add algorithms.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
@@ -315,7 +317,7 @@ impl Plan {
         digest::distinct(self.verification.expected().iter().map(|one| one.digest.algorithm))
     }
 
-    /// Returns what the bytes of the file must satisfy, as far as it is known now.
+    /// Returns the conditions that the bytes of the file must satisfy, as far as they are known now.
     pub fn demands(&self) -> Demands {
         self.verification.demands()
     }
@@ -330,12 +332,13 @@ impl Plan {
         matches!(self.state, State::Locked { .. })
     }
 
-    /// Returns the index of the source that is used first.
+    /// Returns the index of the current source, which gets requests before the other sources.
     pub fn source(&self) -> usize {
         self.sources.current()
     }
 
-    /// Returns the identity of the job's file.
+    /// Returns the facts that identify the job's file: the origins of its sources, and if a strong digest is
+    /// known.
     pub fn identity(&self) -> JobIdentity {
         JobIdentity {
             origins: self.sources.origins(),
@@ -343,20 +346,21 @@ impl Plan {
         }
     }
 
-    /// Returns the origin of the file, and the validator that this origin stated.
+    /// Returns the origin from which the file is fetched, and the validator that this origin stated.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the transcript of the first response of this run that was accepted since the file last
+    /// Returns the transcript of the first response of this run that was accepted since the download last
     /// started, if transcripts are kept.
     pub fn transcript(&self) -> Option<Arc<Transcript>> {
         self.identity.transcript()
     }
 
     /// Returns what a lock file says about a file that was verified, or an empty entry before that. The
-    /// caller adds the URL that was given, the name, the time and the unknown keys.
+    /// caller adds the URL of the job, the name, the time, and the keys of the job's line that downhaul does
+    /// not know.
     pub fn entry(&self, now: Duration) -> Entry {
         let State::Publishing { digests, .. } = &self.state else { return Entry::default() };
         let start = self.identity.start();
@@ -411,8 +415,8 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if a host that serves other files refused the last request for this one (see
-    /// [`Why::Shared`]), and no byte of it has arrived since.
+    /// Returns true if a host that serves other files refused the last request for this file (see
+    /// [`Why::Shared`]), and no byte of the file has arrived since.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
     pub fn is_refused_again(&self) -> bool {
@@ -464,7 +468,7 @@ impl Plan {
     /// Checks the states of the bytes, and that the parts of the plan agree with each other.
     ///
     /// # Errors
-    /// Returns a message with what is wrong and the whole plan.
+    /// Returns a message that states the broken rule and shows the whole plan.
     pub fn check(&self) -> Result<(), String> {
         let publishes = matches!(self.state, State::Verifying | State::Publishing { .. });
         let ledger = self.transfer.ledger();
@@ -516,8 +520,8 @@ impl Plan {
         self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
-    /// Opens the partial file without a request, or finds that the file exists by now. If another run still
-    /// has the partial file locked, the job waits again.
+    /// Tries to open the partial file again, without a request. The file may exist by now, or another run may
+    /// still have the partial file locked. In the second case, the job waits again.
     fn try_lock(&mut self) {
         self.state = State::Placing(None);
         self.actions.push_back(Action::Place { remote: self.named_by.clone(), begin: None });
@@ -549,7 +553,7 @@ impl Plan {
 
     fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
-        // A file that is being renamed will be complete in a moment.
+        // A file that is being renamed will be complete in a moment, so its job is not stopped.
         if !matches!(self.state, State::Publishing { .. } | State::Over) {
             self.drop_workers();
             self.give_up(&Error::new(why, self.path(), ""), false, false);

@@ -1,7 +1,7 @@
 //! The known facts about the file on the server: its present state, and the first response.
 //!
-//! Invariant: if a response cannot be a version of the file ([`FirstResponse::differs`]), it is never stored
-//! as the present state of the file.
+//! Invariant: if a response cannot contain a version of the file ([`FirstResponse::differs`]), it is never
+//! stored as the present state of the file.
 
 use crate::journal::Start;
 use crate::remote::{Remote, Validator};
@@ -9,9 +9,9 @@ use crate::transcript::Transcript;
 use std::sync::Arc;
 use url::Url;
 
-/// If a later response states a size below that of the first response divided by this number, downhaul takes
-/// it for something other than the file, such as an error message or a web page. The sizes of two versions of
-/// a file usually differ by less.
+/// If a later response states a size below that of the first response divided by this number, downhaul
+/// assumes that the response does not contain the file, but for example an error message or a web page. The
+/// sizes of two versions of a file usually differ by less.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it, according to the response or the journal with which the download started.
@@ -22,12 +22,12 @@ pub(super) struct RemoteFile {
     /// shows that they belong together.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
-    /// True if the response with which the file began says that the file is a web page. A journal does not
-    /// record this.
+    /// True if the response with which the download began says that the file is a web page. A journal does
+    /// not record this.
     pub(super) html: bool,
-    /// True if the event `started` was sent since the file last started.
+    /// True if the event `started` was sent since the download last started.
     pub(super) announced: bool,
-    /// The URL that sent the first accepted response of this run since the file last started.
+    /// The URL that sent the first accepted response of this run since the download last started.
     pub(super) answered: Option<Url>,
     /// The transcript of that response, if transcripts are kept.
     pub(super) transcript: Option<Arc<Transcript>>,
@@ -60,8 +60,8 @@ impl RemoteFile {
     }
 }
 
-/// The facts about the file in the first response. If the download continues from an earlier run, the journal
-/// states the size.
+/// The facts about the file in the first response. If the download continues from an earlier run, the size
+/// comes from the journal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
     /// True if the file is a web page. It is `None` if the response was in an earlier run, because a journal
@@ -76,21 +76,21 @@ impl FirstResponse {
         FirstResponse { html: Some(remote.is_html()), size: remote.size }
     }
 
-    /// Returns true if a later response cannot be a version of the same file.
+    /// Returns true if a later response cannot contain a version of the same file.
     pub(super) fn differs(&self, remote: &Remote) -> bool {
         let is_page = remote.is_html() && self.html == Some(false);
         is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
     }
 
     /// Returns true if the size in this response can be compared with the size in the later response
-    /// `remote`. If this response is from an earlier run, the file may have become small since then. The
-    /// sizes are then compared only if the later response has no validator, as error messages usually have
-    /// none.
+    /// `remote`. If this response is from an earlier run, the file on the server may really have become small
+    /// since then. In this case, the sizes are compared only if the later response has no validator, because
+    /// error messages usually have no validator.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }
 
-    /// Returns true if a file of this size cannot be a version of the same file.
+    /// Returns true if a file of this size is so small that it cannot be a version of the same file.
     pub(super) fn dwarfs(&self, size: u64) -> bool {
         self.size.is_some_and(|before| size < before / FAR_SMALLER)
     }

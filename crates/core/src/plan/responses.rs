@@ -1,10 +1,10 @@
-//! The plan's steps when the place of a file is known, and when a response arrives.
+//! The steps of the plan after the path of a file was chosen, and after a response has arrived.
 //!
 //! `impl Plan` is in three files, because it would be too long for one file. `mod.rs` receives inputs and
 //! returns actions. This file opens the partial file, and begins or continues it with a response.
-//! `results.rs` has the steps after bytes, digests and failures.
+//! `results.rs` has the steps after bytes were written, after digests were compared, and after failures.
 //!
-//! Invariant: no worker may write before its response was validated and the partial file is open.
+//! Invariant: no worker writes before its response is validated and the partial file is open.
 
 use super::transfer::Assignment;
 use super::validate::{Segment, start_of};
@@ -44,7 +44,8 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
-            // There is a response already, or the response to an ordinary request will decide.
+            // A response will show if the existing file is the wanted one. The response has arrived already,
+            // or an ordinary request follows.
             Ok(Place::Ask(_)) => {}
             Ok(Place::Taken(kept)) => {
                 self.drop_workers();
@@ -106,7 +107,7 @@ impl Plan {
     }
 
     /// Keeps the chunks of an existing file that match their digests. If no chunk hashes are known, or if
-    /// they do not fit the size, the file starts again.
+    /// they do not fit the size, the download starts from the beginning.
     fn repair(&mut self, length: u64) {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
@@ -127,7 +128,7 @@ impl Plan {
         match result {
             Ok(()) => self.accept(now, worker, skip),
             Err(error) => {
-                // The content of the partial file is not known now.
+                // After this error, the content of the partial file is not known.
                 self.drop_workers();
                 self.forget();
                 self.failed(now, error);
@@ -207,7 +208,7 @@ impl Plan {
         }
         self.forget();
         // The unfinished file of another tool is compared with the response, even if the response begins at
-        // 0.
+        // byte 0.
         let keep = self.identity.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
         self.resumes = false;
@@ -295,7 +296,7 @@ impl Plan {
         self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
 
-    /// Sends the event `started`, once each time that the file starts.
+    /// Sends the event `started`, once each time that the download starts.
     fn announce(&mut self) {
         if let Some((url, validator, notes)) = self.identity.announce() {
             let (path, size) = (self.path(), self.transfer.size());

@@ -1,7 +1,7 @@
-//! The plan's steps when bytes were written, digests were compared, or something failed.
+//! The steps of the plan after bytes were written, after digests were compared, and after failures.
 //!
-//! `impl Plan` is in three files; see `responses.rs`. Each function here gets a decision from the owner of a
-//! state, and carries it out.
+//! `impl Plan` is in three files; see `responses.rs`. Most functions here get a decision from one part of the
+//! plan, such as `verification`, and carry it out.
 //!
 //! Invariant: every failure of the job passes through `failed`, which makes one decision for it. There is one
 //! exception: after the last usable mirror failed, `other_mirrors_continue` may use the dropped mirrors
@@ -45,9 +45,9 @@ impl Plan {
         }
     }
 
-    /// Requests that the next chunk is read back, if one can be verified. Returns true if the digests of the
-    /// whole file are requested instead. That is done if the job is transferring, every byte is written, and
-    /// every chunk is verified.
+    /// Requests that the next chunk is read back, if a chunk can be verified now. Requests the digests of the
+    /// whole file instead, and returns true, if the job is transferring, every byte is written, and every
+    /// chunk is verified.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
         // Bytes of an earlier run are verified as soon as they have matched the journal.
@@ -310,7 +310,7 @@ impl Plan {
             FailureDecision::WaitForLock { wait } => self.wait_for_lock(now, &error, wait),
             FailureDecision::LeaveToOtherRun => self.leave_to_other_run(error.at),
             FailureDecision::NextMirror => {
-                // The mirror may have different bytes.
+                // The next mirror may have different bytes.
                 self.forget();
                 self.start_again(&error);
             }

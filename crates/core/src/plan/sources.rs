@@ -8,16 +8,16 @@ use super::transfer::Growth;
 use crate::identity::Origin;
 use crate::remote::Validator;
 
-/// The highest number of sources that send segments at once. Several sources keep the speed high if one
-/// of them is slow. The limit spares most mirrors of a long list any request.
+/// The highest number of sources that send segments at once. Several sources keep the speed high if one of
+/// them is slow. Because of the limit, most mirrors of a long list get no request.
 const AT_ONCE: usize = 4;
 
 /// A source is dropped after this many failures in a row, if its connections delivered no byte after the
-/// first of them. One failure may be an accident.
+/// first of these failures. A single failure may be an accident.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if the connections of another source are faster by this factor. If such a slow source
-/// stayed, it would still send its segments after all other segments are complete.
+/// A source is dropped if the connections of another source are faster by this factor. Otherwise, the
+/// segments of such a slow source would still be incomplete long after all other segments are complete.
 const SLOW: f64 = 8.0;
 
 /// The reason why a source is not used.
@@ -38,14 +38,14 @@ struct Source {
     origin: Origin,
     /// The URL of the last valid response of the source, after redirects and without secrets.
     url: String,
-    /// The validator in the first valid response of the source since the file last started. It is `None`
+    /// The validator in the first valid response of the source since the download last started. It is `None`
     /// before that.
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
     out: Option<Out>,
-    /// The average rate of a connection to this source, in bytes a second. The newest segment counts half. It
-    /// is 0 if no rate was measured.
+    /// The average rate of a connection to this source, in bytes a second. The newest segment has half of the
+    /// weight. The rate is 0 if none was measured.
     rate: f64,
     growth: Growth,
 }
@@ -188,7 +188,7 @@ impl Sources {
         let best = best.map(|one| self.all[one].rate).fold(0.0, f64::max);
         let Some(one) = self.all.get_mut(source) else { return false };
         one.failures = 0;
-        // A rate of 0 was not measured, because the segment arrived too fast.
+        // A rate of 0 means that the rate was not measured, because the segment arrived too fast.
         if rate > 0.0 {
             one.rate = if one.rate == 0.0 { rate } else { (one.rate + rate) / 2.0 };
         }
@@ -231,7 +231,7 @@ impl Sources {
         }
     }
 
-    /// Forgets the facts that the sources stated about the file, because the file starts again.
+    /// Forgets the facts that the sources stated about the file, because the download starts again.
     pub(super) fn forget(&mut self) {
         for one in &mut self.all {
             (one.validator, one.sends_ranges) = (None, false);
@@ -274,7 +274,7 @@ mod tests {
         let mut asked = vec![sources.current()];
         while sources.advance() {
             asked.push(sources.current());
-            // A source that is dropped or suspected is not used first any more.
+            // A source that is dropped or suspected does not stay the current one.
             sources.take_out(sources.current(), Out::Dropped);
             sources.revive();
         }

@@ -1,5 +1,5 @@
 //! Validates a response with a range against the request, before a byte of its body is used. This file also
-//! decides what the response of each source is compared with.
+//! decides which facts a response of each source is compared with.
 //!
 //! Invariant: a range is used only if nothing shows that it belongs to another version of the file than the
 //! written bytes, if it contains the first requested byte, and if it does not end beyond the known size.
@@ -30,7 +30,7 @@ pub struct Segment {
 /// the known facts about the file.
 ///
 /// # Errors
-/// Returns why no byte of the response may be written.
+/// Returns an error with the reason why no byte of the response may be written.
 pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Result<Segment, Error> {
     let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
     let Span::Range(range) = &remote.span else {
@@ -100,7 +100,8 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns the known facts about the file after a response that is compared with an adopted file.
+/// Returns the facts about the server's file from a response whose bytes are compared with the end of an
+/// adopted file.
 ///
 /// # Errors
 /// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file.

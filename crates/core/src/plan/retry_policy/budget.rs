@@ -13,8 +13,8 @@ use std::time::Duration;
 /// waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before a retry, unless the user or a server asks for a longer one. The random change is
-/// made after this limit.
+/// The longest wait before a retry, unless the user or a server asks for a longer one. The limit applies
+/// before the random change of the wait, so a wait may be longer by up to a half.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The possible reactions to a failure.
@@ -103,8 +103,9 @@ impl Budget {
         self.all = self.all.saturating_add(1);
     }
 
-    /// Returns the wait before the next retry. It doubles with each used retry, up to [`LONGEST_WAIT`]. Then
-    /// it is changed randomly by up to half of its length. It is at least the wait that the user chose.
+    /// Returns the wait before the next retry. The wait doubles with each used retry, up to [`LONGEST_WAIT`].
+    /// After that, the wait is changed randomly by up to half of its length. The result is at least the wait
+    /// that the user chose.
     pub(super) fn wait(&mut self) -> Duration {
         let doublings = self.used.saturating_sub(1).min(16);
         let plain = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);

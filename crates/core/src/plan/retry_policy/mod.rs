@@ -18,8 +18,8 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// The time after which a file that another run is working on is looked at again. Each look takes only a few
-/// system calls.
+/// While another run is working on the file, the job looks at the file again after this time. Each look takes
+/// only a few system calls.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// The reaction to a failure of the job, unless the dropped mirrors are used again
@@ -30,7 +30,7 @@ pub(super) enum FailureDecision {
     Pause { wait: Duration },
     /// Start again at once, because only bytes of an earlier run are lost. This costs no retry.
     StartAgain,
-    /// Continue after a short wait, since bytes arrived before the failure. This costs no retry.
+    /// Continue after a short wait, because bytes arrived before the failure. This costs no retry.
     Continue { wait: Duration },
     /// Start again with the next mirror. This costs no retry.
     NextMirror,
@@ -220,8 +220,8 @@ impl RetryPolicy {
 
 /// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
 /// the request, if the bytes of suspected mirrors were replaced in vain, or if failures of this kind are
-/// never retried. A server that asks for a very long wait is not asked again, but another mirror may help,
-/// unless a later run can continue after the written bytes. If the next request can continue after the
+/// never retried. A server that asks for a very long wait gets no further request. Another mirror is then
+/// tried, unless a later run can continue after the written bytes. If the next request can continue after the
 /// written bytes, another mirror is tried only when the job would otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
@@ -236,8 +236,8 @@ fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> boo
         && (!situation.continues || last_try)
 }
 
-/// Returns true if a failure shows that the server did nothing with the request: there was no connection on
-/// which it could be sent, or there is nothing at its URL.
+/// Returns true if a failure shows that the server did nothing with the request: the request could not be
+/// sent, or nothing exists at its URL.
 fn is_unprocessed(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -1,28 +1,29 @@
-//! Pauses that a host asked for or needs. They cost no retry, unless there are too many without a new byte.
+//! Pauses that a host asked for or needs. They cost no retry, unless there are too many pauses without a new
+//! byte.
 //!
-//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and none begins later than
-//! [`LONGEST`] after the first. Pauses of a host that serves other connections are not limited.
+//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and no pause begins later
+//! than [`LONGEST`] after the first one. If the host serves other connections, the pauses are not limited.
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
 
-/// The number of pauses that cost no retry while no new byte arrives. A host that limits the requests of a
-/// minute needs a few pauses.
+/// The number of pauses that cost no retry while no new byte arrives. With a host that limits the number of
+/// requests in a minute, a few pauses are usual.
 const PAUSES: u32 = 10;
 
 /// The time without a new byte in which pauses cost no retry. Common quotas are renewed after a minute, and
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The first value is the shortest wait, since a `Retry-After` may be 0. For [`Why::Shared`], the shortest
-/// wait doubles with each pause, up to the second value.
+/// The first value is the shortest wait. It is used because a `Retry-After` may be 0. For [`Why::Shared`],
+/// the shortest wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     count: u32,
-    /// The reason of the last pause after a request that was sent.
+    /// The reason for the last pause that followed a request that was sent.
     why: Option<Why>,
     since: Duration,
     /// The number of bytes that had been received at the time `since`.

@@ -22,11 +22,11 @@ pub(in crate::plan) struct Assignment {
     pub(in crate::plan) worker: WorkerId,
     /// The source that the worker uses.
     pub(in crate::plan) source: usize,
-    /// The worker whose segment this worker fetches too, if this worker is a hedge. The bytes of the worker
+    /// The other worker that fetches the same segment, if this worker is a hedge. The bytes of the worker
     /// that finishes first are used.
     pub(in crate::plan) hedge_of: Option<WorkerId>,
-    /// True for a hedge that takes over its segment as soon as its response is valid. Before that, it may not
-    /// be known if the source sends ranges, so the first response continues to deliver the whole file.
+    /// True for a probe, a hedge that takes over its segment as soon as its response is valid. Before that,
+    /// it may not be known if the source sends ranges, so the segment of the other worker is not cut.
     pub(in crate::plan) probes: bool,
     /// The offset of the first byte that was requested.
     pub(in crate::plan) from: u64,
@@ -42,8 +42,8 @@ pub(in crate::plan) struct Assignment {
     /// True if this worker wrote all written bytes of the segment.
     fresh: bool,
     /// True if the segment is used only as a whole, because the response has a digest of its own or the chunk
-    /// must come from one source. With a digest, such a worker reports no bytes before its whole segment is
-    /// verified. Its silence is normal. No other worker gets a part of its segment.
+    /// must come from one source. If the response has a digest, the worker reports no bytes before the whole
+    /// segment is verified, so its silence is normal. No other worker gets a part of the segment.
     pub(in crate::plan) whole_only: bool,
     speed: Speed,
 }
@@ -96,7 +96,7 @@ impl Assignment {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if three things hold: a range was requested, its segment ended before the requested end
+    /// Returns true if three things hold: a range was requested, the segment ended before the requested end
     /// (or no end was requested), and the worker delivered fewer than `least` bytes. Some servers send a file
     /// in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
@@ -139,7 +139,8 @@ impl Assignment {
     }
 
     /// Records that the bytes of the response, up to and including the offset `last`, have a digest. `alone`
-    /// is true if no other worker has the same segment. Returns false if the response is useless.
+    /// is true if no other worker has the same segment. Returns false if the response is useless, because its
+    /// digest cannot be compared.
     pub(super) fn set_whole_only(&mut self, last: u64, alone: bool) -> bool {
         // A response that is longer than the request is not read to its end, so its digest is not compared.
         if self.requested_end.is_some_and(|end| last >= end) {
@@ -181,8 +182,8 @@ impl Assignment {
     }
 
     /// Returns true if the worker has received bytes for more than two [`SPAN`]s. If its rate is still not
-    /// known then, the rate is very low. Before its first bytes, returns false: a host that bans clients for
-    /// a further connection is recognised only after bytes have arrived.
+    /// known then, the rate is very low. Returns false before the first bytes have arrived. A host that bans
+    /// clients for a further connection can be recognised only after bytes have arrived.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && self.delivered() > 0 && now.saturating_sub(self.speed.since) > SPAN * 2
     }
@@ -231,8 +232,8 @@ struct Speed {
     mark: Duration,
     /// The number of bytes that have arrived since the start of the span.
     bytes: u64,
-    /// The recent rate, in which the last span counts half. Before the end of the first span, it is the
-    /// typical rate.
+    /// The recent rate, in which the last span has half of the weight. Before the end of the first span, it
+    /// is the typical rate.
     rate: f64,
 }
 

@@ -3,8 +3,8 @@
 //! After a refusal, the limit is the number of connections that work, and no more connections are tried for a
 //! while. After the third refusal in a row, no more connections are tried for the rest of the file.
 //!
-//! Invariant: the number of refused requests does not depend on the size of the file, unless a number of
-//! connections that was refused works later.
+//! Invariant: the number of refused requests does not depend on the size of the file. There is one exception:
+//! if more connections than the limit work later, more connections are tried again.
 
 use crate::plan::WorkerId;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// refusals may be accidents.
 const REFUSALS: u32 = 3;
 
-/// The wait after the first refusal. It doubles with each further refusal. It is long compared with a round
-/// trip, and short compared with the download of a file that needs several connections.
+/// The wait after the first refusal. The wait doubles with each further refusal. The first wait is long
+/// compared with a round trip, and short compared with the download of a file that needs several connections.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The results of requests for more connections. There is no limit until a source refuses a connection.

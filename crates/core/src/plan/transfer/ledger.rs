@@ -47,9 +47,9 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// The time for which a worker may be silent if another worker could fetch its segment. It counts only if
-    /// it is longer than [`SILENCE`]. It is four times the wait for the last response, and doubles with each
-    /// worker that is dropped because it was silent.
+    /// The time for which a worker may be silent if another worker could fetch its segment. This time is used
+    /// only if it is longer than [`SILENCE`]. The time is four times the wait for the last response, and
+    /// doubles with each worker that is dropped because the worker was silent.
     pub(super) patience: Duration,
     /// The number of workers that were started to replace a silent worker ([`super::replacement`]).
     pub(super) replacements: u32,
@@ -126,7 +126,7 @@ impl SegmentLedger {
         }
     }
 
-    /// Ends the segment of a worker and of its hedge at `end`. Returns the hedge.
+    /// Ends the segments of a worker and of its hedge at `end`. Returns the hedge, if there is one.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64) -> Option<WorkerId> {
         let mut hedge = None;
         for one in
@@ -252,8 +252,8 @@ impl SegmentLedger {
 
     /// Records that the bytes of a worker's response, up to and including the offset `last`, have a digest.
     /// Returns false if the response is useless, because another worker has the same segment, has delivered
-    /// its beginning, or has taken over its end. The digest could not be compared then, because the partial
-    /// file does not show which worker wrote a byte.
+    /// its beginning, or has taken over its end. In these cases the digest cannot be compared, because the
+    /// partial file does not show which worker wrote a byte.
     pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
         let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
@@ -262,8 +262,8 @@ impl SegmentLedger {
         assignment.set_whole_only(last, alone)
     }
 
-    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if it was the first to write each
-    /// of these bytes, and its segment was not cut meanwhile.
+    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if no other worker wrote any of
+    /// these bytes before, and the segment was not cut meanwhile.
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
         let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };
@@ -277,7 +277,7 @@ impl SegmentLedger {
     }
 
     /// Releases a worker. Its unwritten bytes become free, or its hedge gets them. Returns its assignment. If
-    /// the released worker has finished, returns also the other worker with the same segment, which must be
+    /// the released worker has finished, also returns the other worker with the same segment, which must be
     /// dropped.
     pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
         let index = self.assignments.iter().position(|one| one.worker == worker)?;
@@ -302,7 +302,8 @@ impl SegmentLedger {
             self.assignments.retain(|one| one.worker != other);
             return Some((assignment, Some(other)));
         }
-        // The hedge has the segment alone now, and its bytes are used. A probe has nothing to take over.
+        // The hedge has the segment alone now, and its bytes are used. If the hedge was a probe, there is no
+        // worker left from which it could take over the segment.
         (hedge.hedge_of, hedge.probes) = (None, false);
         let (range, source) = (hedge.from..hedge.at, hedge.origin());
         hedge.at = hedge.at.max(assignment.at).min(hedge.end.unwrap_or(u64::MAX));

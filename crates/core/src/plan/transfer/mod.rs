@@ -38,7 +38,7 @@ use std::time::Duration;
 pub(super) struct Transfer {
     ledger: SegmentLedger,
     sizes: Sizes,
-    /// The highest number of connections for the file. With `None`, it is chosen automatically.
+    /// The highest number of connections for the file. With `None`, the number is chosen automatically.
     connections: Option<usize>,
     /// The newest worker.
     newest: WorkerId,
@@ -54,7 +54,7 @@ pub(super) struct Transfer {
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
-    /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
+    /// The highest number of valid bytes from this run so far. A new start of the download does not lower it.
     best: u64,
     /// The written bytes that were on the disk before this run, from an earlier run or another tool. They do
     /// not count as progress of this run. Bytes that are found to be wrong are removed from this set.
@@ -141,7 +141,7 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Records if the file gets no additional connection.
+    /// Forbids (`true`) or allows additional connections for the file.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
@@ -152,8 +152,8 @@ impl Transfer {
         self.ledger.align = length;
     }
 
-    /// Records that a response arrived, `waited` after its request if that was measured. Returns the
-    /// assignment of its worker, if the worker waits for a response.
+    /// Records that a worker's response arrived after the time `waited`, if this time was measured. Returns
+    /// the assignment of the worker, or `None` if the worker waits for no response.
     pub(super) fn on_response(
         &mut self,
         now: Duration,
@@ -170,7 +170,8 @@ impl Transfer {
         Some(assignment)
     }
 
-    /// Ends the segment of a worker, and that of its hedge if it has one, where the worker's response ends.
+    /// Ends the segment of a worker at `end`, where its response ends. If the worker has a hedge, the segment
+    /// of the hedge ends there too.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
         let primary = self.ledger.get(worker).is_some_and(|one| one.hedge_of.is_none());
         if primary && let Some(hedge) = self.ledger.shorten(worker, end) {
@@ -236,7 +237,7 @@ impl Transfer {
         self.generation += 1;
     }
 
-    /// Continues the partial file of an earlier run. `claims` has the ranges that its journal lists. Returns
+    /// Continues the partial file of an earlier run. `claims` are the ranges that its journal lists. Returns
     /// the offset of the first missing byte, and the number of claimed bytes.
     pub(super) fn resume(&mut self, size: Option<u64>, claims: &[Claim]) -> (u64, u64) {
         self.ledger.clear();
@@ -252,7 +253,7 @@ impl Transfer {
         ranges.for_each(|range| self.keep(range));
     }
 
-    /// Counts bytes that were on the disk before this run as written.
+    /// Treats bytes that were on the disk before this run as written bytes.
     fn keep(&mut self, range: Range<u64>) {
         self.left.insert(range.clone());
         self.ledger.written.insert(range);
@@ -268,13 +269,12 @@ impl Transfer {
         }
     }
 
-    /// Records that all claims of the journal were compared. Bytes become free if no claim that matched has
-    /// them.
+    /// Records that all claims of the journal were compared. Bytes that are in no matching claim become free.
     pub(super) fn journal_checked(&mut self) {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that a worker's bytes below `upto` are written. Returns false if it has no assignment.
+    /// Records that a worker's bytes below `upto` are written. Returns false if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -299,7 +299,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If its end was not known, the file ends there.
+    /// Records that a worker finished its segment. If the segment had no known end, the file ends there.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,

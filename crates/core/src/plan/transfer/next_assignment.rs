@@ -16,9 +16,9 @@ use std::time::Duration;
 /// [`SEGMENT_SECONDS`] and [`Sizes`]. One round trip is lost between two segments.
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
-/// The shortest and the longest time for which the length of a segment is chosen, in seconds. With shorter
-/// segments, too much time is lost between requests. With longer segments, hashing would have to wait too
-/// long for the first missing segment.
+/// The shortest and the longest time, in seconds, that one connection should need for a segment. The length
+/// of segments is chosen accordingly. With shorter segments, too much time is lost between requests. With
+/// longer segments, hashing would have to wait too long for the first missing segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
 /// The number of segments in the window for each connection. One of these segments is being fetched, and the
@@ -29,8 +29,8 @@ const SEGMENTS_AHEAD: u64 = 4;
 /// At most the size of the file divided by this number may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
-/// The last part of a segment is not split if it will be complete in less than two round trips and this many
-/// seconds. The last report may be so old that the bytes have arrived already.
+/// The rest of a segment is not split if it will be complete in less than the time of two round trips plus
+/// this many seconds. The last report may be so old that these bytes have arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
 /// What one more worker can do.
@@ -141,8 +141,8 @@ impl SegmentLedger {
     /// [`PROGRESS`] bytes and shares its segment with no other worker gets an earlier end. That end is a
     /// little beyond the offset that the worker has reached, so that bytes that are already sent are not
     /// lost. Any other worker is dropped. A worker that is about to end counts as stopped. A silent worker
-    /// and the probe that may replace it count as one. A worker whose segment is used only as a whole is
-    /// neither cut nor dropped.
+    /// and the probe that may replace it count as one worker. A worker whose segment is used only as a whole
+    /// is neither cut nor dropped.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };

@@ -1,8 +1,8 @@
 //! Records which source sent which of the written bytes.
 //!
-//! Invariant: no byte has two sources, and only written bytes have a source. If a written byte has none, it
-//! is not known which source of this run sent it. It was written by an earlier run, by another tool, by two
-//! connections at the same time, or by a connection whose segment was cut at that moment.
+//! Invariant: no byte has two sources, and only written bytes have a source. The source of a written byte is
+//! unknown if the byte was written by an earlier run, by another tool, by two connections at the same time,
+//! or by a connection whose segment was cut at that moment.
 
 use crate::ranges::RangeSet;
 use std::collections::BTreeMap;

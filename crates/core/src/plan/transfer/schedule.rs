@@ -70,8 +70,8 @@ impl Transfer {
         if self.stop_surplus(now, allowances, actions) {
             return None;
         }
-        // A silent worker sends no reports. At the time `later`, the driver asks the plan again without a
-        // report. This is also needed before any speed is known.
+        // A silent worker sends no reports. So the driver calls the plan again at the time `later`. This is
+        // also needed while no speed is known.
         let mut later = (active > 0 && self.takes_more(terms)).then_some(now + LOOK_AROUND);
         let silent = self.ledger.replacement(now, &self.sizes);
         for source in self.asked(terms) {
@@ -99,7 +99,7 @@ impl Transfer {
         later
     }
 
-    /// Requests the whole file, or everything after the first written bytes, over the only connection.
+    /// Requests the whole file, or all bytes from the first missing byte on, over a single connection.
     fn request_the_rest(
         &mut self,
         now: Duration,
@@ -207,7 +207,7 @@ impl Transfer {
     }
 
     /// Returns how many more workers this source should have. `replaces` is true if the file needs a worker
-    /// instead of a silent one.
+    /// that replaces a silent one.
     fn more(
         &self,
         now: Duration,
@@ -266,8 +266,8 @@ impl Transfer {
         self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
     }
 
-    /// Passes on what the failure of a worker shows about the number of connections. The assignment of the
-    /// worker is already released.
+    /// Records what the failure of a worker shows about the number of connections, and reports it to the
+    /// controller of the host. The assignment of the worker is already released.
     pub(in crate::plan) fn observe_failure(
         &mut self,
         now: Duration,

@@ -77,7 +77,8 @@ impl Chunks {
         true
     }
 
-    /// Records that the source sent wrong bytes for this chunk. Returns all sources that did so.
+    /// Records that the source sent wrong bytes for this chunk. Returns all sources that sent wrong bytes for
+    /// it so far.
     pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
         let sources = self.wrong.entry(chunk.start).or_default();
         if !sources.contains(&source) {
@@ -103,7 +104,7 @@ impl Chunks {
         self.verified.contains(&(0..size))
     }
 
-    /// Forgets everything except the digests, because the file starts again.
+    /// Forgets everything except the digests, because the download starts again.
     pub(super) fn forget(&mut self) {
         (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();

@@ -1,9 +1,9 @@
-//! [`Expectations`]: the expected digests and signatures of a file. It also checks that these digests satisfy
+//! [`Expectations`] keeps the expected digests and signatures of a file, and checks that they satisfy
 //! `--verify`.
 //!
 //! Invariant: all digests of the whole file that are used, from the user, from lists and from servers, are
-//! kept here. Digests from servers are removed only if the file starts again. With `--verify off`, no digests
-//! are kept.
+//! kept here. Digests from servers are removed only if the download starts again. With `--verify off`, no
+//! digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -12,7 +12,7 @@ use crate::event::EventKind;
 use crate::plan::{Findings, Rules, Signed};
 use crate::settings::Verify;
 
-/// The algorithm of lock files. Every system has a tool for it.
+/// The algorithm of the digests in lock files. Every system has a tool that computes it.
 const RECORDED: Algorithm = Algorithm::Sha256;
 
 /// The expected content of a file.
@@ -27,7 +27,7 @@ pub(super) struct Expectations {
     all: Vec<Expected>,
     signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked,
-    /// for example because the name may be that of a web page.
+    /// for example because a file of this name may be a web page.
     look: Option<Look>,
     /// True if the job itself has a strong digest of the file, and not only a checksum list.
     own: bool,
@@ -79,7 +79,7 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers and the kind of content, because the file starts again.
+    /// Removes the digests from servers and the kind of content, because the download starts again.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
@@ -188,8 +188,8 @@ impl Expectations {
         }
     }
 
-    /// Returns true if the content is verified by something that the user chose, and not only by a list
-    /// beside the file.
+    /// Returns true if a signature, or a digest that the user chose, verifies the content. A checksum list
+    /// that downhaul found beside the file is not enough.
     fn is_chosen(&self) -> bool {
         let looked_beside = self.verify != Verify::Auto;
         self.own || self.signed.is_some() || (!looked_beside && self.is_given())

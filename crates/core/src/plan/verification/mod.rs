@@ -48,7 +48,7 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// The method by which the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes, if one was found. These bytes were then replaced.
+        /// The mirror that sent wrong bytes, if such a mirror was found. Its bytes have been replaced.
         guilty: Option<usize>,
     },
     /// A digest does not match. The text says which digest.
@@ -140,7 +140,7 @@ impl Verification {
         }
     }
 
-    /// Forgets which bytes are verified and which digests servers stated, because the file starts again.
+    /// Forgets which bytes are verified and which digests servers stated, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.expectations.forget();
         self.suspects.forget(sources);
@@ -149,7 +149,7 @@ impl Verification {
         }
     }
 
-    /// Returns what the bytes of the file must satisfy.
+    /// Returns the conditions that the bytes of the file must satisfy.
     pub(super) fn demands(&self) -> Demands {
         Demands {
             expected: self.expectations.all().to_vec(),
@@ -180,7 +180,8 @@ impl Verification {
     }
 
     /// Returns true if bytes of several mirrors may be mixed, because the bytes will be verified with a
-    /// digest of the file or of its chunks. Equal sizes, tags and dates are not enough.
+    /// digest of the file or of its chunks. Equal sizes, ETags and dates do not show that the bytes are
+    /// equal.
     pub(super) fn allows_mixing(&self) -> bool {
         self.can_read_back() && self.tells_bytes_apart()
     }

@@ -8,7 +8,7 @@
 
 use crate::plan::sources::{Out, Sources};
 
-/// The mirrors that are suspected of wrong bytes.
+/// The mirrors that are suspected of sending wrong bytes.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
@@ -28,8 +28,8 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Records that bytes of an unknown source are replaced. This happens once. Returns true at the first
-    /// call.
+    /// Records that bytes of an unknown source are replaced, which is done only once. Returns true at the
+    /// first call, and false after that.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
@@ -60,7 +60,7 @@ impl Suspects {
         self.current.take().filter(|_| self.alone)
     }
 
-    /// Forgets everything, because the file starts again.
+    /// Forgets everything, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.clear(sources);
         *self = Suspects::default();
