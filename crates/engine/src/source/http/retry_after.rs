@@ -1,5 +1,5 @@
-//! Records the waits that hosts ask for (`Retry-After`, or a quota that is used up). Until a recorded wait is
-//! over, no URL of the host is requested.
+//! Records the waits that hosts require (with `Retry-After`, or because a quota is used up). Until a recorded
+//! wait is over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
 //! require a wait, some waits are forgotten.
@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If it has,
-/// the wait that ends first is forgotten.
+/// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If there
+/// are more, the wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
 
 /// The time when the wait of each host ends.
@@ -44,7 +44,7 @@ impl Pauses {
     }
 }
 
-/// Returns the time before which no request may be sent to a host, in words for the user.
+/// Returns a text for the user that says until when no request may be sent to a host.
 pub(super) fn not_before(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
