@@ -1,4 +1,4 @@
-//! Tests of what a subscriber of `tracing` gets from the library.
+//! Tests which spans and events a subscriber of `tracing` gets from the library.
 
 use downhaul_engine::{Job, Session, Settings};
 use downhaul_testkit::server::Server;

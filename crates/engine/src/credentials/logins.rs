@@ -19,8 +19,8 @@ use url::Url;
 /// file in it needs one more request.
 const SPACES_MOST: usize = 256;
 
-/// If an origin refused a login this many times in a row, the login is not sent to it again. Many servers
-/// lock an account after five or ten wrong passwords.
+/// If an origin refused a login this many times in a row, the login is not sent to this origin again. Many
+/// servers lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
 /// The parts of a request that Digest protects, in addition to the request target.
@@ -90,8 +90,8 @@ struct State {
     /// The newest space is at the end.
     spaces: VecDeque<Space>,
     refusals: VecDeque<Refusals>,
-    /// How often the nonces were used that belong to no space yet: the origin, the nonce and the count.
-    /// Several requests may get the same nonce at the same time.
+    /// The nonces that belong to no space yet. Each entry has the origin, the nonce, and the number of times
+    /// that the nonce was used. Several requests may get the same nonce at the same time.
     fresh: VecDeque<(String, String, u32)>,
 }
 
@@ -111,8 +111,8 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// Returns the value that is sent without a challenge, if this path is in a protection space that
-    /// accepted the login before.
+    /// Returns the value of `Authorization` that is sent without a challenge, if this path is in a protection
+    /// space that accepted the login before.
     pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(HeaderValue, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
@@ -130,7 +130,8 @@ impl Logins {
         }
     }
 
-    /// Returns the answer to a challenge.
+    /// Returns the value of `Authorization` that answers a challenge, or `None` if the challenge cannot be
+    /// answered.
     pub(super) fn answer(
         &self,
         challenge: &Challenge,
@@ -254,7 +255,7 @@ impl Logins {
 }
 
 impl Nonce {
-    /// Begins to use the nonce of a challenge.
+    /// Returns the nonce of a challenge, with a count of 0.
     pub(crate) fn new(challenge: DigestChallenge, random: &RandomState) -> Nonce {
         Nonce { cnonce: cnonce(random, &challenge.nonce), challenge, count: 0 }
     }
@@ -273,7 +274,7 @@ impl Nonce {
     }
 
     /// Replaces the nonce by the nonce that the server requires for the next request (RFC 7616, section 3.5).
-    /// If both are the same, the count continues.
+    /// If both nonces are the same, the count continues.
     fn take_next(&mut self, info: Option<&[u8]>) {
         let parameters = info.map(challenge::parameters).unwrap_or_default();
         if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce")

@@ -53,7 +53,7 @@ pub struct Summary {
 }
 
 impl Director {
-    /// Ends a job that never started.
+    /// Ends a job that has not started, with this error.
     pub(super) fn fail_unstarted(&mut self, id: JobId, spec: Option<&Job>, error: &Error) {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));

@@ -37,8 +37,8 @@ const QUEUED_LEAST: usize = 8;
 const GATHER: Duration = Duration::from_millis(50);
 
 /// After this many responses in a row that were given back without an error, no job is lent until a small
-/// file was downloaded in the usual way. The files are large then, or cannot be saved in one step, and gain
-/// nothing from the threads.
+/// file was downloaded in the usual way. Such files are large or cannot be saved in one step, so the threads
+/// do not make their downloads faster.
 const UNUSUAL_MOST: u32 = 4;
 
 /// The jobs that are lent.
@@ -46,7 +46,7 @@ pub(super) struct Lending {
     threads: Option<SmallFiles>,
     results: mpsc::UnboundedSender<Vec<Returned>>,
     out: BTreeSet<JobId>,
-    /// The jobs in the queue that must start in the usual way.
+    /// The jobs in the queue that must start in the usual way, without the threads.
     usual: BTreeSet<JobId>,
     /// The host of the jobs that are lent.
     host: String,
@@ -70,7 +70,7 @@ impl Lending {
     /// Returns the state before any job is lent. The threads will send their results to `results`. If
     /// `is_off` is true, or if the runtime has only one thread, nothing is lent.
     pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>, is_off: bool) -> Lending {
-        // The simulated worlds of the tests have one thread and a time of their own.
+        // The simulated worlds of the tests have one thread and a simulated clock, so nothing is lent there.
         let is_off = is_off || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
         Lending {
             threads: None,
@@ -103,7 +103,7 @@ impl Lending {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
-    /// Returns true if some lent jobs have not begun. They come before the jobs of the queue.
+    /// Returns true if some lent jobs have not begun. These jobs start before the jobs of the queue.
     pub(super) fn has_waiting(&self) -> bool {
         !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
     }
@@ -165,8 +165,8 @@ impl Director {
         }
     }
 
-    /// Returns true if nothing forbids that jobs are lent. If no job is lent, the host of the next job
-    /// becomes the host of the jobs that are lent.
+    /// Returns true if jobs may be lent now. If no job is lent, the host of the next job becomes the host of
+    /// the jobs that are lent.
     fn may_lend(&mut self) -> bool {
         let now = self.clock.now();
         if self.lending.is_empty() {
@@ -307,7 +307,8 @@ impl Director {
         jobs.into_iter().for_each(|job| self.on_untouched(job));
     }
 
-    /// Calls back all jobs, for a command. Those in progress are given back soon.
+    /// Calls back all lent jobs, so that a command can be carried out. The jobs that are in progress are
+    /// given back soon after.
     pub(super) fn call_back(&mut self) {
         self.withdraw();
         if let Some(threads) = &self.lending.threads {
@@ -328,7 +329,7 @@ impl Director {
                 self.lending.unusual += u32::from(response.is_ok());
                 self.lending.out.remove(&id);
                 self.lending.started += 1;
-                // The job takes the place that was counted for it.
+                // The job is counted as a running job from now on, so it is no longer counted as a lent one.
                 self.count_lent(self.lending.counted.saturating_sub(1));
                 if self.queue.is_closed() {
                     return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
@@ -353,7 +354,8 @@ impl Director {
         self.catch_up(id);
     }
 
-    /// Records that a file has its final name, as the end of any other job is recorded.
+    /// Records the end of a lent job whose file has its final name. The same is recorded as for any other
+    /// job.
     fn on_small_file(&mut self, finished: Finished) {
         let Finished { id, spec, saved, sent, took, spent, is_shared } = finished;
         let now = self.clock.now();
