@@ -32,7 +32,7 @@
 //!
 //! **Errors** have an [`ErrorKind`], which decides what the plan does after the error. The codes of some
 //! kinds begin with `http.` for historical reasons, but these kinds apply to every protocol. If no connection
-//! can be made, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use
+//! can be made, use `connect.refused`, `connect.timeout` or `dns.unresolved`. If the connection breaks, use
 //! `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file
 //! is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`.
 //! If the server asks for fewer requests, use `http.busy`. If the server also states how long to wait, set
@@ -203,8 +203,8 @@ pub(crate) async fn next_in_time(
     }
 }
 
-/// Says where a URL came from: from the user, a document or a server. This decides which secrets are sent to
-/// the URL.
+/// Says whether a URL came from the user, a document or a server. This decides which secrets are sent to the
+/// URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// The user gave the URL, or another URL of the same origin. Headers and credentials of the user are sent

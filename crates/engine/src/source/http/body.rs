@@ -18,9 +18,9 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// The longest body of a redirect or an error that is read to its end, in bytes. After that, the connection
-/// can be used again. For a longer body, a new handshake is cheaper. A body of unknown length is not read,
-/// because it may be longer.
+/// The longest body of a redirect or an error that is read to its end, in bytes. A connection whose body was
+/// read to its end can be used again. For a longer body, a new handshake is cheaper. A body of unknown length
+/// is not read, because it may be longer.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
 /// The highest number of bytes that are kept of the body of a redirect or an error. These bytes may contain
@@ -155,8 +155,8 @@ impl HttpBody {
         }
     }
 
-    /// Ends the body when no more frames follow. No more frames follow either if an HTTP/2 stream was reset
-    /// without an error.
+    /// Ends the body when no more frames follow. If an HTTP/2 stream was reset without an error, no more
+    /// frames follow either.
     ///
     /// # Errors
     /// Returns `http.truncated` if the HTTP/2 stream was reset before its end.

@@ -25,8 +25,8 @@ use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// The highest number of codings of one body that are decoded. One coding is common. Some servers use two by
-/// mistake.
+/// The highest number of codings of one body that are decoded. One coding is common. Some servers apply two
+/// codings by mistake.
 const CODINGS_MOST: usize = 4;
 
 /// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at

@@ -50,7 +50,7 @@ pub(super) struct Dialer {
     refuses_private: bool,
     /// The hosts that were reached. The value is true if the address was public.
     reached: Mutex<HashMap<Host<String>, bool>>,
-    /// Addresses that failed, or that were slower than another one. They are tried last.
+    /// Addresses that failed, or that were slower than another address. They are tried last.
     failed: Mutex<HashSet<SocketAddr>>,
 }
 
@@ -319,7 +319,7 @@ pub(super) fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_string()
 }
 
-/// Returns the error text of the resolver, without the words that std puts before it.
+/// Returns the error text of the resolver, without the words that the standard library puts before this text.
 fn plain_dns(error: &io::Error) -> String {
     let text = plain(error);
     text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_string()

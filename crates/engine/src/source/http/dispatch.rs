@@ -44,9 +44,9 @@ const SMALL_FILE: u64 = 256 * 1024;
 /// handshake takes less time than HTTP/2 saves for this many files.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// While an HTTP/2 connection has this many requests, further requests are sent over HTTP/1.1, unless the
-/// user allows only HTTP/2. This many small files fit into the connection's window of 16 MiB, so no file must
-/// wait until the bytes of another file are read. Servers should allow 100 requests or more (RFC 9113,
+/// While an HTTP/2 connection has this many open requests, further requests are sent over HTTP/1.1, unless
+/// the user allows only HTTP/2. This many small files fit into the connection's window of 16 MiB, so no file
+/// has to wait until the bytes of another file are read. Servers should allow 100 requests or more (RFC 9113,
 /// section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
@@ -54,8 +54,8 @@ const STREAMS_MOST: usize = 64;
 /// have up to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
 const CONNECTIONS_MOST: usize = 4;
 
-/// A connection that was idle for this long may be closed to make space for another origin. In most lists,
-/// the files of one server are next to each other, or the servers alternate within seconds.
+/// An HTTP/2 connection that was idle for this long may be closed to make space for another origin. In most
+/// lists, the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
 /// The highest number of times that the same request is sent if the server does not process it. The request
@@ -166,7 +166,7 @@ impl Dispatcher {
     }
 
     /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
-    /// private one, and `None` if that is not known.
+    /// private one, and `None` if the address is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.connector.is_public(url)
     }

@@ -133,9 +133,9 @@ impl HttpFile {
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // A URL that a document or a server named must not lead to a private address, because its author may
-        // be an attacker. If earlier redirects led to the host of `start`, this host must not have a private
-        // address either, unless the given host is known to be private.
+        // A URL that a document or a server named must not lead to a private address, because the document or
+        // the server may belong to an attacker. If earlier redirects led to the host of `start`, this host
+        // must not have a private address either, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let was_redirected = start.host() != self.given.url.host() && !given_is_private;
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
@@ -297,8 +297,8 @@ impl HttpFile {
                 Error::new(ErrorKind::HttpLater, at, retry_after::not_before(again.unwrap_or_default()))
             }
             Decision::Fail(kind) => Error::new(kind, at, line),
-            // `decide` does not return this for the default circumstances. Only the director makes this
-            // decision.
+            // `decide` does not return this decision for the default circumstances. Only the director knows
+            // other circumstances.
             Decision::Fewer => Error::new(kind, at, line),
         };
         (error.size, error.http_status) = (size, Some(status));

@@ -65,10 +65,10 @@ fn silence_limit(settings: &Settings) -> Duration {
 
 /// A connection to one origin.
 pub(super) struct Connection {
-    /// Each connection has one clone, so that the connections can be counted.
+    /// Each connection has one clone of this value, so that the connections can be counted.
     _alive: Arc<()>,
     sender: http2::SendRequest<Full<Bytes>>,
-    /// Each open stream has one clone, so that the streams can be counted.
+    /// Each open stream has one clone of this value, so that the streams can be counted.
     streams: Arc<()>,
     /// True if TLS negotiated HTTP/2, which shows that the server supports it.
     negotiated: bool,
@@ -163,8 +163,8 @@ impl Connection {
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
                 // The library returns a request that it did not send. This arm is only for servers that have
-                // shown that they support HTTP/2, since another server may have closed the connection because
-                // it does not support HTTP/2.
+                // shown that they support HTTP/2, since any other server may have closed the connection
+                // because it does not support HTTP/2.
                 Ok(Err(e))
                     if e.message().is_some() && (self.negotiated || self.served.load(Ordering::Relaxed)) =>
                 {

@@ -55,7 +55,7 @@ impl Drop for Visitor {
 
 impl Gates {
     /// Waits until the file may log in. Returns true if the file must begin its requests again, because
-    /// another file has logged in since this one began. It returns true at most once for each file.
+    /// another file has logged in since this one began. This method returns true at most once for each file.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.begins_again || visitor.inside.is_some() {
             return false;

@@ -41,8 +41,8 @@ use url::{Host, Url};
 /// completely. The constant also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The memory for the read buffers of all connections together, up to 512 connections. The batches of workers
-/// take up to 48 MiB more (`worker/writer.rs`).
+/// The memory for the read buffers of all connections together, in bytes, for up to 512 connections. The
+/// batches of workers take up to 48 MiB more (`worker/writer.rs`).
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
 /// The smallest limit for a read. So a response head below this length can always be read, even with many
@@ -126,7 +126,7 @@ impl Connector {
     }
 
     /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
-    /// private one, and `None` if that is not known.
+    /// private one, and `None` if the address is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.dialer.is_public(&Endpoint::of(url)?.host)
     }

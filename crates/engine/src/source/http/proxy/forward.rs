@@ -1,6 +1,6 @@
 //! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: only this file adds the login of the proxy to forwarded requests, and only to requests on a
+//! Invariant: only this module adds the login of the proxy to forwarded requests, and only to requests on a
 //! connection to the proxy.
 
 use super::{Gateway, kind_of_status};

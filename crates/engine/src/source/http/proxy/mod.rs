@@ -277,7 +277,7 @@ impl Tunnel<'_> {
         })
     }
 
-    /// Returns the error for a connection to the proxy that broke.
+    /// Returns the error for a broken connection to the proxy.
     fn broke(&self, error: &io::Error) -> Error {
         // With TLS 1.3, a proxy says only after the handshake that it requires a client certificate.
         let proxy = self.gateway.proxy.to_string();
