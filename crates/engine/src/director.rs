@@ -1,5 +1,5 @@
-//! Runs the loop of a session. It passes commands, reports and timers to the plans, carries out their
-//! actions, and reports their events.
+//! Runs the loop of a session. The loop passes commands, reports and timers to the plans, carries out the
+//! actions of the plans, and reports the events of the plans.
 //!
 //! The director makes all decisions about the files in progress that concern more than one plan. It reads and
 //! writes neither bytes nor files, with one exception: when it starts, it reads what earlier runs learned

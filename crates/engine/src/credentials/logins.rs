@@ -33,11 +33,11 @@ pub(crate) struct Sent<'a> {
 /// The way in which a login was sent.
 #[derive(Clone)]
 pub(super) enum How {
-    /// Basic. The realm is known if the server sent a challenge.
+    /// The login was sent with Basic. The realm is known if the server sent a challenge.
     Basic(Option<String>),
-    /// Digest, as an answer to this challenge.
+    /// The login was sent with Digest, as an answer to this challenge.
     Digest(Nonce),
-    /// Digest without a challenge, in a known protection space, with this nonce.
+    /// The login was sent with Digest and this nonce, without a challenge, in a known protection space.
     DigestAgain(String),
 }
 
@@ -287,7 +287,7 @@ impl Nonce {
 }
 
 /// Returns random text that the server cannot predict (RFC 7616, section 5.12). The text is made from the
-/// seeds of hash tables in std, which have 128 random bits.
+/// seeds of hash tables in the standard library, which have 128 random bits.
 fn cnonce(random: &RandomState, nonce: &str) -> String {
     format!("{:016x}{:016x}", random.hash_one(nonce), RandomState::new().hash_one(nonce))
 }

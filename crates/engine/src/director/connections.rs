@@ -108,7 +108,7 @@ impl Connections {
         Some(result)
     }
 
-    /// Removes a host without connections if there are many hosts, but keeps what this run learned about it.
+    /// If there are many hosts, removes a host without connections, but keeps the facts that were learned.
     pub(super) fn forget_if_many(&mut self, name: &str) {
         let is_used = self.hosts.get(name).is_none_or(|host| host.in_use() > 0);
         if is_used || self.hosts.len() <= HOSTS_MOST {
@@ -123,11 +123,11 @@ impl Connections {
         self.proxies.extend(proxy.map(ToString::to_string));
     }
 
-    /// Returns what this run learned for later runs, and the memory that stores it. `files` is the best
-    /// number of files at once.
+    /// Returns the facts that this run learned, and the memory that stores them for later runs. `files` is
+    /// the best number of files at once.
     pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
         let mut learned = std::mem::take(&mut self.learned);
-        // If several hosts sent the files together, the number says nothing about one of them.
+        // If several hosts sent the files together, the number says nothing about a single host.
         let files = files.filter(|_| self.origins.len() == 1);
         for (name, origin) in &self.origins {
             let of_host = self.hosts.get(name).and_then(Host::learned);
@@ -188,8 +188,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // With a rate limit, a connection may be slow only because of the limit. No connection is stopped
-        // then, because its unwritten bytes would be lost.
+        // With a rate limit, a connection may be slow only because of the limit. In this case, no connection
+        // is stopped, because its unwritten bytes would be lost.
         if is_limited {
             allowance.surplus = 0;
         }
@@ -204,7 +204,7 @@ impl Director {
         of_host.unwrap_or(self.settings.max_per_host)
     }
 
-    /// Returns the limits of a connection to a source.
+    /// Returns the rate limits of a connection to a source.
     fn limits_at(&self, running: &Running, source: usize) -> Limits {
         let url = running.spec.urls.get(source);
         Limits {

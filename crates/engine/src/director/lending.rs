@@ -4,9 +4,10 @@
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
 //! Invariant: all jobs that are lent have the same host. The files that may be in progress on the threads are
-//! counted as connections of this host and as files at once, so no limit is exceeded. There is one exception.
-//! The files of a thread that waits for a disk count as one, although their connections stay open. A host
-//! that limits its requests gets no lent job, because the director spaces the requests to such a host.
+//! counted as connections of this host and as active files, so no limit is exceeded. There is one exception.
+//! The files of a thread that waits for a disk count as one, although their connections stay open. No job is
+//! lent for a host that limits the number of requests, because the director spaces out the requests to such a
+//! host.
 
 use super::running::{Running, host_of, listed_size, name_of};
 use super::starting::IDLE_MOST;
@@ -33,7 +34,7 @@ use tokio::sync::mpsc;
 const QUEUED_LEAST: usize = 8;
 
 /// The longest time for which the first jobs wait for others. A list gives dozens of jobs within this time,
-/// also on a busy machine, and a person does not notice it.
+/// also on a busy machine, and a user does not notice this wait.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// After this many responses in a row that were given back without an error, no job is lent until a small
@@ -62,7 +63,7 @@ pub(super) struct Lending {
     is_off: bool,
     /// The time until which the first jobs wait for others. It is `None` before the first job.
     gathers_until: Option<Duration>,
-    /// The time of the next check whether a disk makes the threads wait.
+    /// The time of the next check of whether a disk makes the threads wait.
     watched: Duration,
 }
 
@@ -186,7 +187,8 @@ impl Director {
         fits && !is_limited && !self.reporter.is_behind()
     }
 
-    /// Takes ordinary jobs from the queue, in order, until one is not ordinary or the threads have enough.
+    /// Takes ordinary jobs from the queue, in order. Stops at the first job that is not ordinary, or when the
+    /// threads have enough jobs.
     fn ordinary_jobs(&mut self) -> Vec<Lent> {
         let mut jobs = Vec::new();
         let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);
@@ -257,11 +259,11 @@ impl Director {
     fn lent_at_once(&mut self) -> usize {
         let (now, counted) = (self.clock.now(), self.lending.counted);
         let active = self.running.len() - self.idle();
-        // A job that is not ordinary would never start if the threads used all places.
+        // If the next job is not ordinary, one active file less is lent, so that this job can start.
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
-        // Running files of this host that need a connection and have none come first.
+        // Running files of this host that need a connection and have none come before lent files.
         let host = &self.lending.host;
         let starves = |one: &&Running| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
@@ -279,7 +281,7 @@ impl Director {
         files.min(in_all.min(at_host).saturating_sub(starving))
     }
 
-    /// Counts this many lent files as files at once, and as connections of their host.
+    /// Counts this many lent files as active files, and as connections of their host.
     fn count_lent(&mut self, number: usize) {
         let now = self.clock.now();
         let before = std::mem::replace(&mut self.lending.counted, number);

@@ -1,7 +1,7 @@
 //! Chooses the name of a file, and opens and starts its partial file. Only tasks on threads that may block
 //! use the disk.
 //!
-//! Invariant: this code writes no bytes of a file, with one exception. A small file that arrived completely
+//! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
 
 use super::running::Stage;

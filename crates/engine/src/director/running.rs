@@ -38,8 +38,8 @@ pub(super) struct Running {
     /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
-    /// The workers. Unless a partial file is continued, the first one starts before there is a partial file,
-    /// since its response may name the file.
+    /// The workers. Unless a partial file is continued, the first worker starts before there is a partial
+    /// file, since its response may name the file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
     /// The highest number of connections of the job at once.
     pub(super) most_workers: usize,

@@ -51,7 +51,8 @@ impl Director {
         }
     }
 
-    /// Starts with the number of files at once that an earlier run found at the host of the first job.
+    /// Sets the number of files at once, at the start of the run, to the number that an earlier run found at
+    /// the host of the first job.
     fn start_at_known_files(&mut self, spec: &Job) {
         if let Some(files) = self.files.as_mut().filter(|_| self.queue.arrived() == 1)
             && let Some(url) = spec.urls.first()
@@ -198,7 +199,7 @@ impl Director {
         let of_host = || self.settings.for_hosts.connections(spec.urls.first()?);
         let of_settings = || of_host().or(self.settings.connections);
         let most = spec.connections.or_else(of_settings)?;
-        // A list that someone else wrote can only lower the number of the user.
+        // A list that someone else wrote can only lower the number that the user set.
         let limit = of_settings().filter(|_| spec.named_by == NamedBy::Document);
         Some(limit.map_or(most, |limit| most.min(limit)))
     }

@@ -1,9 +1,9 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: each check of claims or of a chunk, and each discard, has the number of the state of the
-//! partial file. The result of the check or discard has the same number, and the plan ignores a result about
-//! an earlier state.
+//! Invariant: each state of the partial file has a number. Each check of claims or of a chunk, and each
+//! discard, has the number of the current state. Its result has the same number, so that the plan can ignore
+//! a result about an earlier state.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};

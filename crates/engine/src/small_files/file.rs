@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The size in bytes up to which a file is small. On common networks such a file arrives in a few round
+/// The size in bytes up to which a file is small. On common networks, such a file arrives in a few round
 /// trips, before another connection could help, and writing the file takes less than a tenth of a
 /// millisecond.
 pub(crate) const SMALL: u64 = 256 * 1024;
@@ -259,7 +259,7 @@ impl Saving<'_> {
         Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
     }
 
-    /// Computes the digests, and looks at the first bytes.
+    /// Computes the digests, and finds the kind of the content from the first bytes.
     fn verify(&mut self, now: Duration) -> Input {
         let Tools { settings, .. } = self.tools;
         let mut hashers = Hashers::new(&self.plan.algorithms());

@@ -216,7 +216,7 @@ impl HttpFile {
         let host = url.host_str().unwrap_or_default();
         if let Some(wait) = client.pauses.remaining(host) {
             let mut error =
-                Error::new(ErrorKind::HttpBusy, show::url(url), "the host asked all its files to wait");
+                Error::new(ErrorKind::HttpBusy, show::url(url), "the host required a pause for all requests");
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }

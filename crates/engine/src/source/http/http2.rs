@@ -212,7 +212,7 @@ impl Connection {
             return SendError::Broken(Error::new(
                 ErrorKind::HttpVersion,
                 at,
-                "it does not answer as HTTP/2 does",
+                "it seems not to support HTTP/2",
             ));
         }
         // A connection may break between two files, for example because the server was restarted. The request

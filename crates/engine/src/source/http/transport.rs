@@ -288,7 +288,7 @@ impl Connector {
                     alpn = tls.alpn_protocol().map(String::from_utf8_lossy).as_deref(),
                     handshake = ?tls.handshake_kind(),
                     took = ?since.elapsed(),
-                    "made TLS"
+                    "completed the TLS handshake"
                 );
                 Ok(secured)
             }

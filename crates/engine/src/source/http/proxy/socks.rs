@@ -148,7 +148,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
         Host::Ipv4(address) => (*address, None),
         Host::Domain(name) => (NAME_FOLLOWS, Some(name)),
         Host::Ipv6(_) => {
-            let why = "speaks SOCKS4a, which has no IPv6 addresses";
+            let why = "uses SOCKS4a, which has no IPv6 addresses";
             return Err(tunnel.error(ErrorKind::ProxyRefused, why));
         }
     };
