@@ -6,7 +6,7 @@
 //! its own, and several files are in progress on it at once.
 //!
 //! The plan of a lent job makes the same decisions as the plan of any other job. If a job is not ordinary,
-//! for example because of an error, a large file, or a name that is in use, the thread writes nothing of the
+//! for example because of an error, a large file, or a name that is in use, the thread writes no byte of the
 //! file to the disk. It gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that

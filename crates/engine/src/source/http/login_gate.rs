@@ -99,9 +99,9 @@ mod tests {
         assert!(tokio::time::timeout(second, waiting).await.is_err(), "one file logs in at a time");
         drop(first);
         assert!(gates.enter(&url, &mut early).await);
-        assert!(gates.enter(&url, &mut late).await, "it comes after the login, but began before its end");
+        assert!(gates.enter(&url, &mut late).await, "it began before the login ended");
         assert!(!gates.enter(&url, &mut early).await && !gates.enter(&url, &mut late).await);
         tokio::time::advance(second).await;
-        assert!(!gates.enter(&url, &mut Visitor::new()).await, "it began with the cookie");
+        assert!(!gates.enter(&url, &mut Visitor::new()).await, "it began after the login ended");
     }
 }

@@ -76,7 +76,7 @@ impl Meter {
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,
-    reason = "no safe wrapper of TCP_INFO exists; without it, a clean line gets too many connections"
+    reason = "no safe wrapper of TCP_INFO exists; without this value, a line gets too many connections"
 )]
 fn measured(stream: &TcpStream) -> Option<u32> {
     use std::os::fd::AsRawFd;
