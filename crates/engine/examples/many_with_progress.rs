@@ -1,4 +1,4 @@
-//! Downloads many URLs, and shows twice a second how many bytes have arrived in all. Run this example with
+//! Downloads many URLs, and shows twice a second how many bytes have arrived in total. Run this example with
 //! `cargo run -p downhaul-engine --example many_with_progress -- FOLDER URL...`.
 
 #![expect(

@@ -1,16 +1,16 @@
-//! Runs the loop of a session. It passes commands, reports and timers to the plans, carries out their
-//! actions, and reports their events.
+//! Runs the loop of a session. The loop passes commands, reports and timers to the plans, carries out the
+//! actions of the plans, and reports the events of the plans.
 //!
 //! The director makes all decisions about the files in progress that concern more than one plan. It reads and
-//! writes neither bytes nor files, except that it reads what earlier runs learned about hosts when it starts.
-//! Workers and blocking tasks read and write, and send reports to the director.
+//! writes neither bytes nor files, with one exception: when it starts, it reads what earlier runs learned
+//! about hosts. Workers and blocking tasks read and write, and send reports to the director.
 //!
-//! Invariant: each job is in the queue, or lent, or running, or over. A job becomes active only while fewer
-//! jobs are active than `settings.parallel` says. If that setting is `None`, the number is chosen
-//! automatically. Running jobs that are not active are paused, or they wait: for an answer of the user, for
-//! the end of a pause that a host asked for, or for another run that works on the file. [`Connections`]
-//! counts the connections, to each host and in all. A file without a connection gets a connection before
-//! another file gets an additional one.
+//! Invariant: each job is in the queue, or lent to the threads for small files, or running, or over. A job
+//! becomes active only while fewer jobs are active than `settings.parallel` says. If that setting is `None`,
+//! the number is chosen automatically. Running jobs that are not active are paused, or they wait: for an
+//! answer of the user, for the end of a pause that a host required, or for another run that works on the
+//! file. [`Connections`] counts the connections, to each host and in all. A file without a connection gets a
+//! connection before another file gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
 //! lends small files to other threads, and [`ending`] ends files and the session. [`control`] carries out
@@ -78,13 +78,14 @@ const HOSTS_MOST: usize = 1024;
 /// continue.
 const REPORTS_AT_ONCE: usize = 64;
 
-/// The time between two checks whether a slow reader of all events has caught up.
+/// The time between two checks of whether a slow reader of all events has caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The reason why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    /// The pause that the host asked for is over, or the file that another run worked on is looked at again.
+    /// The pause that the host required is over, or it is time to check again if another run works on the
+    /// file.
     Waited,
     /// The user chose to retry the file.
     Answered,
@@ -99,7 +100,7 @@ pub(crate) struct Director {
     networks: Arc<Networks>,
     disk: Arc<dyn Disk>,
     places: Arc<Places>,
-    /// True if checksum lists or signatures are requested.
+    /// True if checksum lists or signatures may state facts about the files.
     seeks_facts: bool,
     space: Arc<Space>,
     duplicates: Arc<Duplicates>,
@@ -124,7 +125,7 @@ pub(crate) struct Director {
     lending: Lending,
     /// The number of bytes that were received for jobs that have ended.
     received: u64,
-    /// The sums of a preview.
+    /// The totals of a preview.
     forecast: Forecast,
     summary: Summary,
 }
@@ -194,7 +195,8 @@ impl Director {
                 self.drive_waiting();
             }
             if self.queue.is_closed() {
-                // The jobs that are still in this channel fail. Then it is empty, and `more_jobs` is false.
+                // The jobs that are still in this channel fail. After that, the channel is empty, and
+                // `more_jobs` is false.
                 jobs.close();
             }
             let is_idle = self.queue.is_empty() && self.running.is_empty() && self.lending.is_empty();

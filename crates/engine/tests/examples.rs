@@ -1,11 +1,11 @@
-//! Tests that the examples do what they say, with a server on this machine.
+//! Tests that the examples do what their documentation says, with a server on this machine.
 
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::Command;
 
-/// Runs an example. `cargo test` has built it beside the tests, but `cargo test --test examples` does not
-/// build it.
+/// Runs an example, and returns its output. `cargo test` builds the examples together with the tests, but
+/// `cargo test --test examples` does not build them.
 fn run(example: &str, args: &[&str]) -> String {
     let test = std::env::current_exe().expect("this test");
     let folder = test.ancestors().nth(2).expect("the folder of the profile").join("examples");

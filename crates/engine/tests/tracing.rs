@@ -1,4 +1,4 @@
-//! Tests of what a subscriber of `tracing` gets from the library.
+//! Tests which spans and events a subscriber of `tracing` gets from the library.
 
 use downhaul_engine::{Job, Session, Settings};
 use downhaul_testkit::server::Server;
@@ -72,7 +72,7 @@ async fn connections_tls_requests_retries_and_decisions_are_traced_without_secre
     for words in [
         "span id=1",
         "downhaul::net message=connecting address=127.0.0.1:",
-        "downhaul::net message=made TLS version=Some(TLSv1_3)",
+        "downhaul::net message=completed the TLS handshake version=Some(TLSv1_3)",
         "downhaul::net message=sending the request url=",
         "downhaul::net message=received the head of the response url=",
         "downhaul::retry message=waiting before a retry error=\"http.server\"",

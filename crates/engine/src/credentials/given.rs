@@ -1,4 +1,5 @@
-//! The URL of a file as it was given, and the facts about a request that decide which secrets it may carry.
+//! Holds the URL of a file as it was given, and the facts about a request that decide which secrets it may
+//! carry.
 
 use super::Sent;
 use crate::source::GivenBy;
@@ -51,7 +52,7 @@ impl Given {
         Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
-    /// Returns true if a server named the URL, or if a document named it and the user gave no URL of its
+    /// Returns true if a server named the URL, or if a document named it and the user gave no URL of the same
     /// origin.
     pub(crate) fn is_named_by_others(&self) -> bool {
         self.by != GivenBy::User

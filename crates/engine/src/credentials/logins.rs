@@ -19,8 +19,8 @@ use url::Url;
 /// file in it needs one more request.
 const SPACES_MOST: usize = 256;
 
-/// If an origin refused a login this many times in a row, the login is not sent to it again. Many servers
-/// lock an account after five or ten wrong passwords.
+/// If an origin refused a login this many times in a row, the login is not sent to this origin again. Many
+/// servers lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
 /// The parts of a request that Digest protects, in addition to the request target.
@@ -33,11 +33,11 @@ pub(crate) struct Sent<'a> {
 /// The way in which a login was sent.
 #[derive(Clone)]
 pub(super) enum How {
-    /// Basic. The realm is known if the server sent a challenge.
+    /// The login was sent with Basic. The realm is known if the server sent a challenge.
     Basic(Option<String>),
-    /// Digest, as an answer to this challenge.
+    /// The login was sent with Digest, as an answer to this challenge.
     Digest(Nonce),
-    /// Digest without a challenge, in a known protection space, with this nonce.
+    /// The login was sent with Digest and this nonce, without a challenge, in a known protection space.
     DigestAgain(String),
 }
 
@@ -90,8 +90,8 @@ struct State {
     /// The newest space is at the end.
     spaces: VecDeque<Space>,
     refusals: VecDeque<Refusals>,
-    /// How often the nonces were used that belong to no space yet: the origin, the nonce and the count.
-    /// Several requests may get the same nonce at the same time.
+    /// The nonces that belong to no space yet. Each entry has the origin, the nonce, and the number of times
+    /// that the nonce was used. Several requests may get the same nonce at the same time.
     fresh: VecDeque<(String, String, u32)>,
 }
 
@@ -111,8 +111,8 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// Returns the value that is sent without a challenge, if this path is in a protection space that
-    /// accepted the login before.
+    /// Returns the value of `Authorization` that is sent without a challenge, if this path is in a protection
+    /// space that accepted the login before.
     pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(HeaderValue, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
@@ -130,7 +130,8 @@ impl Logins {
         }
     }
 
-    /// Returns the answer to a challenge.
+    /// Returns the value of `Authorization` that answers a challenge, or `None` if the challenge cannot be
+    /// answered.
     pub(super) fn answer(
         &self,
         challenge: &Challenge,
@@ -254,7 +255,7 @@ impl Logins {
 }
 
 impl Nonce {
-    /// Begins to use the nonce of a challenge.
+    /// Returns the nonce of a challenge, with a count of 0.
     pub(crate) fn new(challenge: DigestChallenge, random: &RandomState) -> Nonce {
         Nonce { cnonce: cnonce(random, &challenge.nonce), challenge, count: 0 }
     }
@@ -273,7 +274,7 @@ impl Nonce {
     }
 
     /// Replaces the nonce by the nonce that the server requires for the next request (RFC 7616, section 3.5).
-    /// If both are the same, the count continues.
+    /// If both nonces are the same, the count continues.
     fn take_next(&mut self, info: Option<&[u8]>) {
         let parameters = info.map(challenge::parameters).unwrap_or_default();
         if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce")
@@ -286,7 +287,7 @@ impl Nonce {
 }
 
 /// Returns random text that the server cannot predict (RFC 7616, section 5.12). The text is made from the
-/// seeds of hash tables in std, which have 128 random bits.
+/// seeds of hash tables in the standard library, which have 128 random bits.
 fn cnonce(random: &RandomState, nonce: &str) -> String {
     format!("{:016x}{:016x}", random.hash_one(nonce), RandomState::new().hash_one(nonce))
 }

@@ -1,4 +1,4 @@
-//! Keeps the secrets of a session. Only this module puts them on requests for servers.
+//! Keeps the secrets of a session. Only this module puts secrets on requests for servers.
 //!
 //! [`Store::permit`] returns the secrets that may be sent to an origin (scheme, host, port). [`Store::after`]
 //! examines the response. If the response has a challenge that can be answered, the request is sent once
@@ -6,7 +6,7 @@
 //!
 //! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store adds secrets
 //! to permits. Every secret has the type `Secret`, and only two other modules of the engine read the text of
-//! one. `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone.
+//! a secret. `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone.
 //! `source::http::tls::encrypted_key` reads the password of a key, which is never sent. So a secret cannot be
 //! sent to another origin by mistake.
 
@@ -66,13 +66,13 @@ pub(crate) enum After {
     Done,
     /// The request is sent once more, with this permit.
     Again(Box<Permit>),
-    /// The server does not accept the login, or its challenge cannot be answered. The text is the reason, in
-    /// words for the user.
+    /// The server does not accept the login, or its challenge cannot be answered. The text tells the user the
+    /// reason.
     Refused(String),
 }
 
-/// A login that may be sent, the kind of secret that it is, and the place where it was found, in words for
-/// the user.
+/// A login that may be sent, with the kind of the secret, and a text for the user that says where the login
+/// was found.
 struct Candidate<'a> {
     kind: SecretKind,
     from: String,
@@ -161,7 +161,7 @@ impl Store {
         permit.attempt.as_ref().is_some_and(|attempt| self.logins.is_refused(asking.url, &attempt.login))
     }
 
-    /// Examines the response to a request that was sent with a permit.
+    /// Examines the response to a request that was sent with a permit, and returns the next step.
     pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
         let Asking { url, .. } = asking;
         self.take_cookies(url, response);
@@ -290,7 +290,7 @@ impl Store {
     }
 }
 
-/// Returns the reason why these challenges cannot be answered with the login, in words for the user.
+/// Returns a text for the user that says why these challenges cannot be answered with the login.
 fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
@@ -304,7 +304,7 @@ fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     }
 }
 
-/// Returns the seconds since 1970. Cookies are compared with this time to find those that have expired.
+/// Returns the current time in seconds since 1970. Cookies that expired before this time are not sent.
 fn now() -> Time {
     clock::wall().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

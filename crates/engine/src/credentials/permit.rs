@@ -1,7 +1,7 @@
 //! Holds the secrets that one request may carry.
 //!
-//! Invariant: only code in this folder adds secrets to a [`Permit`]. The debug form of a permit names the
-//! kinds of secrets and the headers, and contains no values.
+//! Invariant: only the module `credentials` adds secrets to a [`Permit`]. The debug form of a permit names
+//! the kinds of secrets and the headers, and contains no values.
 
 use super::logins::How;
 use bytes::Bytes;
@@ -77,8 +77,9 @@ impl Permit {
         self.headers.push((kind, header::AUTHORIZATION, value));
     }
 
-    /// Adds headers that the user gave. The first header of a name replaces an existing one, and further ones
-    /// are added, as curl does. `Proxy-Authorization` is for proxies, so it is sent to no server.
+    /// Adds headers that the user gave. The first header of a name replaces existing headers of this name,
+    /// and further ones are added, as in curl. `Proxy-Authorization` is for proxies, so it is not sent to
+    /// servers.
     pub(super) fn add_headers<'a>(
         &mut self,
         kind: SecretKind,

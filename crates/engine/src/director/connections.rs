@@ -1,5 +1,5 @@
-//! Counts the open connections, to each host and in all. Together with the plans and the hosts, this file
-//! decides which file may open another connection. It starts the workers, and allows them to write.
+//! Counts the open connections, to each host and in all. Together with the plans and the hosts, this module
+//! decides which file may open another connection. It also starts the workers, and allows them to write.
 //!
 //! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress,
 //! or to the threads for small files ([`super::lending`]). A worker counts as a connection from its start.
@@ -38,18 +38,18 @@ pub(super) struct Connections {
     pub(super) wanted: bool,
     /// The rate limits of rules for hosts.
     pub(super) limits: HostLimits,
-    /// What earlier runs learned about hosts.
+    /// The facts that earlier runs learned about hosts.
     pub(super) memory: Memory,
-    /// The origin of the first request to each host. What is learned about a host is stored for later runs
-    /// under this origin.
+    /// The origin of the first request to each host. The facts about a host are stored for later runs under
+    /// this origin.
     origins: HashMap<String, String>,
-    /// What this run learned about hosts that are not in `hosts` any more.
+    /// The facts that this run learned about hosts that are no longer in `hosts`.
     learned: Vec<(String, Learned)>,
     /// The proxies that connections went through, without their logins.
     pub(super) proxies: BTreeSet<String>,
 }
 
-/// A worker at work, which counts as a connection.
+/// A running worker, which counts as a connection.
 pub(super) struct AtWork {
     pub(super) source: usize,
     pub(super) host: String,
@@ -78,8 +78,8 @@ impl Connections {
         Connections { memory, limits, ..Connections::default() }
     }
 
-    /// Returns the host of that name. A host that is not known yet is created for this origin. `named` is
-    /// true if the user set the number of connections. Then the number that an earlier run found is not used.
+    /// Returns the host of that name. A host that is not known yet is created for this origin. If the user
+    /// set the number of connections (`named`), the number that an earlier run found is not used.
     pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize, named: bool) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
@@ -108,7 +108,7 @@ impl Connections {
         Some(result)
     }
 
-    /// Removes a host without connections if there are many hosts, but keeps what this run learned about it.
+    /// If there are many hosts, removes a host without connections, but keeps the facts that were learned.
     pub(super) fn forget_if_many(&mut self, name: &str) {
         let is_used = self.hosts.get(name).is_none_or(|host| host.in_use() > 0);
         if is_used || self.hosts.len() <= HOSTS_MOST {
@@ -123,11 +123,11 @@ impl Connections {
         self.proxies.extend(proxy.map(ToString::to_string));
     }
 
-    /// Returns what this run learned for later runs, and the memory that stores it. `files` is the best
-    /// number of files at once.
+    /// Returns the facts that this run learned, and the memory that stores them for later runs. `files` is
+    /// the best number of files at once.
     pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
         let mut learned = std::mem::take(&mut self.learned);
-        // If several hosts sent the files together, the number says nothing about one of them.
+        // If several hosts sent the files together, the number says nothing about a single host.
         let files = files.filter(|_| self.origins.len() == 1);
         for (name, origin) in &self.origins {
             let of_host = self.hosts.get(name).and_then(Host::learned);
@@ -165,7 +165,7 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // If hashing, the disk or a limit of the rate decides the speed, more connections would only wait.
+        // If hashing, the disk or a rate limit determines the speed, more connections would only wait.
         let file = running.file();
         let at_work = now.saturating_sub(file.and_then(|file| file.came).unwrap_or_default());
         let (spent, connections) = (*running.meter.spent(), running.workers.len());
@@ -188,8 +188,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // With a rate limit, a connection may be slow only because of the limit. No connection is stopped
-        // then, because its unwritten bytes would be lost.
+        // With a rate limit, a connection may be slow only because of the limit. In this case, no connection
+        // is stopped, because its unwritten bytes would be lost.
         if is_limited {
             allowance.surplus = 0;
         }
@@ -204,7 +204,7 @@ impl Director {
         of_host.unwrap_or(self.settings.max_per_host)
     }
 
-    /// Returns the limits of a connection to a source.
+    /// Returns the rate limits of a connection to a source.
     fn limits_at(&self, running: &Running, source: usize) -> Limits {
         let url = running.spec.urls.get(source);
         Limits {
@@ -331,7 +331,7 @@ impl Director {
         }
     }
 
-    /// Records the failure of a worker at its host. The host decides if the job pauses.
+    /// Passes the failure of a worker to the controller of its host, which decides if the job pauses.
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
@@ -361,8 +361,8 @@ impl Director {
         self.connections.forget_if_many(&at_work.host);
     }
 
-    /// Allows a worker to write the body of its response. The worker skips `skip` bytes, and writes the
-    /// others from the offset `at` on, up to `end` if that is known.
+    /// Allows a worker to write the body of its response. The worker skips the first `skip` bytes of the
+    /// body, and writes the others from the offset `at` of the file on, up to `end` if the end is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };

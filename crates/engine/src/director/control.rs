@@ -61,7 +61,7 @@ impl Director {
             }
             Command::ResumeAll => {
                 self.queue.pause_all(false);
-                // A job that is not here yet must not be paused by an earlier command when it arrives.
+                // A job that has not arrived yet must not be paused by an earlier command when it arrives.
                 self.queue.resume_early();
                 let queued = self.queue.ids();
                 self.ids().into_iter().chain(queued).for_each(|id| self.control(id, Control::Resume));

@@ -42,7 +42,7 @@ pub struct Summary {
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// The limit because of which some files were not started.
+    /// The limit of the run because of which some files were not started, if there is one.
     pub reached: Option<Reached>,
     /// True if the reader of an output, such as standard output or a pipe, has closed it.
     pub output_closed: bool,
@@ -53,7 +53,7 @@ pub struct Summary {
 }
 
 impl Director {
-    /// Ends a job that never started.
+    /// Ends a job that has not started, with this error.
     pub(super) fn fail_unstarted(&mut self, id: JobId, spec: Option<&Job>, error: &Error) {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
@@ -147,7 +147,7 @@ impl Director {
         }
     }
 
-    /// Records where the time of a finished file went, if it is one of the slowest.
+    /// Records how the time for a finished file was spent, if the file is one of the slowest.
     pub(super) fn explain(&mut self, id: JobId) {
         let now = self.clock.now();
         let Some(running) = self.running.get(&id) else { return };
@@ -178,7 +178,7 @@ impl Director {
         self.summary.output_closed |= kind == ErrorKind::OutputClosed;
     }
 
-    /// Saves what this run learned about hosts for later runs.
+    /// Saves the facts that this run learned about hosts, for later runs.
     pub(super) async fn remember(&mut self) {
         let files = self.files.as_ref().and_then(Controller::best);
         let is_free = |level: &Level| !self.limit.is_set() && level.number < self.settings.max_per_host;

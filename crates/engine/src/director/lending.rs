@@ -4,9 +4,10 @@
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
 //! Invariant: all jobs that are lent have the same host. The files that may be in progress on the threads are
-//! counted as connections of this host and as files at once, so no limit is exceeded. There is one exception.
-//! The files of a thread that waits for a disk count as one, although their connections stay open. A host
-//! that limits its requests gets no lent job, because the director spaces the requests to such a host.
+//! counted as connections of this host and as active files, so no limit is exceeded. There is one exception.
+//! The files of a thread that waits for a disk count as one, although their connections stay open. No job is
+//! lent for a host that limits the number of requests, because the director spaces out the requests to such a
+//! host.
 
 use super::running::{Running, host_of, listed_size, name_of};
 use super::starting::IDLE_MOST;
@@ -33,12 +34,12 @@ use tokio::sync::mpsc;
 const QUEUED_LEAST: usize = 8;
 
 /// The longest time for which the first jobs wait for others. A list gives dozens of jobs within this time,
-/// also on a busy machine, and a person does not notice it.
+/// also on a busy machine, and a user does not notice this wait.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// After this many responses in a row that were given back without an error, no job is lent until a small
-/// file was downloaded in the usual way. The files are large then, or cannot be saved in one step, and gain
-/// nothing from the threads.
+/// file was downloaded in the usual way. Such files are large or cannot be saved in one step, so the threads
+/// do not make their downloads faster.
 const UNUSUAL_MOST: u32 = 4;
 
 /// The jobs that are lent.
@@ -46,7 +47,7 @@ pub(super) struct Lending {
     threads: Option<SmallFiles>,
     results: mpsc::UnboundedSender<Vec<Returned>>,
     out: BTreeSet<JobId>,
-    /// The jobs in the queue that must start in the usual way.
+    /// The jobs in the queue that must start in the usual way, without the threads.
     usual: BTreeSet<JobId>,
     /// The host of the jobs that are lent.
     host: String,
@@ -62,7 +63,7 @@ pub(super) struct Lending {
     is_off: bool,
     /// The time until which the first jobs wait for others. It is `None` before the first job.
     gathers_until: Option<Duration>,
-    /// The time of the next check whether a disk makes the threads wait.
+    /// The time of the next check of whether a disk makes the threads wait.
     watched: Duration,
 }
 
@@ -70,7 +71,7 @@ impl Lending {
     /// Returns the state before any job is lent. The threads will send their results to `results`. If
     /// `is_off` is true, or if the runtime has only one thread, nothing is lent.
     pub(super) fn new(results: mpsc::UnboundedSender<Vec<Returned>>, is_off: bool) -> Lending {
-        // The simulated worlds of the tests have one thread and a time of their own.
+        // The simulated worlds of the tests have one thread and a simulated clock, so nothing is lent there.
         let is_off = is_off || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
         Lending {
             threads: None,
@@ -103,7 +104,7 @@ impl Lending {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
-    /// Returns true if some lent jobs have not begun. They come before the jobs of the queue.
+    /// Returns true if some lent jobs have not begun. These jobs start before the jobs of the queue.
     pub(super) fn has_waiting(&self) -> bool {
         !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
     }
@@ -165,8 +166,8 @@ impl Director {
         }
     }
 
-    /// Returns true if nothing forbids that jobs are lent. If no job is lent, the host of the next job
-    /// becomes the host of the jobs that are lent.
+    /// Returns true if jobs may be lent now. If no job is lent, the host of the next job becomes the host of
+    /// the jobs that are lent.
     fn may_lend(&mut self) -> bool {
         let now = self.clock.now();
         if self.lending.is_empty() {
@@ -186,7 +187,8 @@ impl Director {
         fits && !is_limited && !self.reporter.is_behind()
     }
 
-    /// Takes ordinary jobs from the queue, in order, until one is not ordinary or the threads have enough.
+    /// Takes ordinary jobs from the queue, in order. Stops at the first job that is not ordinary, or when the
+    /// threads have enough jobs.
     fn ordinary_jobs(&mut self) -> Vec<Lent> {
         let mut jobs = Vec::new();
         let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);
@@ -257,11 +259,11 @@ impl Director {
     fn lent_at_once(&mut self) -> usize {
         let (now, counted) = (self.clock.now(), self.lending.counted);
         let active = self.running.len() - self.idle();
-        // A job that is not ordinary would never start if the threads used all places.
+        // If the next job is not ordinary, one active file less is lent, so that this job can start.
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
-        // Running files of this host that need a connection and have none come first.
+        // Running files of this host that need a connection and have none come before lent files.
         let host = &self.lending.host;
         let starves = |one: &&Running| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
@@ -279,7 +281,7 @@ impl Director {
         files.min(in_all.min(at_host).saturating_sub(starving))
     }
 
-    /// Counts this many lent files as files at once, and as connections of their host.
+    /// Counts this many lent files as active files, and as connections of their host.
     fn count_lent(&mut self, number: usize) {
         let now = self.clock.now();
         let before = std::mem::replace(&mut self.lending.counted, number);
@@ -307,7 +309,8 @@ impl Director {
         jobs.into_iter().for_each(|job| self.on_untouched(job));
     }
 
-    /// Calls back all jobs, for a command. Those in progress are given back soon.
+    /// Calls back all lent jobs, so that a command can be carried out. The jobs that are in progress are
+    /// given back soon after.
     pub(super) fn call_back(&mut self) {
         self.withdraw();
         if let Some(threads) = &self.lending.threads {
@@ -328,7 +331,7 @@ impl Director {
                 self.lending.unusual += u32::from(response.is_ok());
                 self.lending.out.remove(&id);
                 self.lending.started += 1;
-                // The job takes the place that was counted for it.
+                // The job is counted as a running job from now on, so it is no longer counted as a lent one.
                 self.count_lent(self.lending.counted.saturating_sub(1));
                 if self.queue.is_closed() {
                     return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
@@ -353,7 +356,8 @@ impl Director {
         self.catch_up(id);
     }
 
-    /// Records that a file has its final name, as the end of any other job is recorded.
+    /// Records the end of a lent job whose file has its final name. The same is recorded as for any other
+    /// job.
     fn on_small_file(&mut self, finished: Finished) {
         let Finished { id, spec, saved, sent, took, spent, is_shared } = finished;
         let now = self.clock.now();

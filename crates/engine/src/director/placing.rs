@@ -1,7 +1,7 @@
-//! Chooses the name of a file, and opens and starts its partial file. In this file, only tasks on threads
-//! that may block use the disk.
+//! Chooses the name of a file, and opens and starts its partial file. Only tasks on threads that may block
+//! use the disk.
 //!
-//! Invariant: this code writes no bytes of a file, with one exception. A small file that arrived completely
+//! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
 
 use super::running::Stage;
@@ -49,8 +49,8 @@ pub(super) struct Placement {
     pub(super) replaces: bool,
 }
 
-/// The fact that a small file was written completely when its partial file was begun. It is valid only for
-/// one worker and one generation of the partial file.
+/// Data about a small file that was written completely when its partial file was begun. The data is valid
+/// only for one worker and one generation of the partial file.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
     pub(super) bytes: u64,
@@ -70,7 +70,7 @@ impl Director {
         // An existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give another name later, and a list may have another digest for that name.
+        // The server may give the file another name later, and a list may have another digest for that name.
         let preliminary = spec.destination == Destination::Server;
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
@@ -168,7 +168,7 @@ impl Director {
                             Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                         let chosen = places.choose(&wanted)?;
                         // Another run may have saved the file since the folder was read. For a large file,
-                        // this is checked.
+                        // the path is checked again.
                         let (path, place) = match has_journal && places.has_appeared(&chosen.0, &identity)? {
                             true => places.choose(&wanted)?,
                             false => chosen,
@@ -294,7 +294,10 @@ impl Director {
     }
 }
 
-/// Begins a partial file, and reserves space for it. Returns `disk.full` if there is not enough space.
+/// Begins a partial file, and reserves space for it. Returns the new generation of the partial file.
+///
+/// # Errors
+/// Returns `disk.full` if there is not enough space, or another error of the disk.
 #[expect(clippy::too_many_arguments, reason = "a start needs all of these, and has two callers")]
 fn begin_part(
     job: JobId,
@@ -317,8 +320,8 @@ fn begin_part(
     Ok(generation)
 }
 
-/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too. After a
-/// failure, it writes them again, and reports the error if that fails too.
+/// Writes a small file completely. Returns `None` if that fails. The worker also has the bytes. After a
+/// failure, the worker writes them again, and reports the error if this fails too.
 fn write_whole(
     part: &dyn Part,
     generation: Generation,
@@ -334,8 +337,8 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Returns the bytes of a partial file that can be kept. If there is a journal, it is rewritten here, with as
-/// few entries as possible.
+/// Returns the bytes of a partial file that can be kept, or `None` if the file starts again. If there is a
+/// journal, it is rewritten here, with as few entries as possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),

@@ -1,9 +1,9 @@
-//! Ends the jobs of a preview (`downhaul plan`) where a download would write the first byte, and reports what
-//! would be written.
+//! Ends each job of a preview (`downhaul plan`) at the point where a download would write the first byte, and
+//! reports what would be written.
 //!
 //! A preview runs the same plans as a download, with the same names, limits and retries. Its disk writes
 //! nothing. It requests only the facts about a file, or one byte if a partial file may be continued. If the
-//! list states the facts, the list takes the place of the server.
+//! list states the facts, they are taken from the list, and no request is sent.
 //!
 //! Invariant: a job of a preview ends as planned, skipped or failed, and no byte of a body is written.
 
@@ -18,12 +18,12 @@ use downhaul_core::remote::Remote;
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
 
-/// What a preview knows about a running job.
+/// The facts about a running job that a preview needs.
 #[derive(Default)]
 pub(super) struct Previewed {
     /// True once a download would begin to write.
     pub(super) is_ready: bool,
-    /// True if the server was asked about the file.
+    /// True if a request about the file was sent to the server.
     pub(super) was_asked: bool,
     /// True if a file of this name exists and would be replaced.
     pub(super) replaces: bool,
@@ -35,8 +35,8 @@ pub(super) struct Previewed {
     pub(super) url: Option<String>,
 }
 
-/// Returns the settings of a session. A preview without requests cannot fetch lists and signatures, so it
-/// does not require them.
+/// Returns the settings that a session uses. A preview without requests cannot fetch lists and signatures, so
+/// its settings do not require them.
 pub(crate) fn settings(mut settings: Settings) -> Settings {
     if settings.preview == Some(Preview::Offline) {
         settings.checksums = settings.checksums.filter(|list| !matches!(list, ChecksumList::Url(_)));
@@ -53,14 +53,15 @@ impl Director {
         self.settings.preview.is_some()
     }
 
-    /// Carries out an action of a plan in a preview, if a preview does it in another way than a download.
-    /// Returns all other actions.
+    /// Carries out an action of a plan in a preview, if a preview carries it out in another way than a
+    /// download. Returns all other actions unchanged.
     pub(super) fn preview(&mut self, id: JobId, action: Action) -> Option<Action> {
         let Some(preview) = self.settings.preview else { return Some(action) };
         let running = self.running.get_mut(&id)?;
         let previewed = &mut running.previewed;
         match action {
-            // A download would begin to write now. It may use more connections.
+            // A download would begin to write now, and could then open more connections. A preview does
+            // neither.
             Action::Accept { .. } | Action::Verify => previewed.is_ready = true,
             Action::Fetch { .. } if previewed.is_ready => {}
             Action::Fetch { worker, source, from, to } => self.preview_fetch(id, worker, source, (from, to)),
@@ -69,7 +70,7 @@ impl Director {
             }
             Action::Tell(EventKind::Started { url, .. }) => previewed.url = Some(url),
             Action::Tell(EventKind::Resumed { .. }) => {}
-            // The end of the other run is not waited for.
+            // A preview does not wait for the end of the other run.
             Action::Tell(EventKind::Retrying { .. }) if running.plan.is_locked() => {}
             other => return Some(other),
         }
@@ -85,7 +86,7 @@ impl Director {
         if preview.asks(&spec, &self.settings, size) {
             let request = match is_whole {
                 true => Request::about(Conditions::default()),
-                // The response to a request for one byte shows if the bytes that are there can be continued.
+                // The response to a request for one byte shows if the bytes on the disk can be continued.
                 false => Request::range(from, Some(from.saturating_add(1))),
             };
             let answered_at = running.plan.answered_at(source);
@@ -103,7 +104,7 @@ impl Director {
         }
     }
 
-    /// Ends a job of a preview, if it is known what would be written.
+    /// Ends a job of a preview, if it is already known what a download would write.
     pub(super) fn end_preview(&mut self, id: JobId) {
         let Some(running) = self.running.get(&id).filter(|_| self.is_preview()) else { return };
         let is_locked = running.plan.is_locked();
@@ -168,7 +169,7 @@ impl Director {
         self.forget(id);
     }
 
-    /// Reports the sums of a preview.
+    /// Reports the totals of a preview.
     pub(super) async fn sum_up_preview(&mut self) {
         let (mut forecast, disk) = (std::mem::take(&mut self.forecast), self.disk.clone());
         let memory = &self.connections.memory;

@@ -16,7 +16,7 @@ pub(super) struct Queue {
     /// next job is first.
     waiting: BTreeMap<(Reverse<i32>, JobId), Box<Job>>,
     paused: BTreeMap<JobId, Box<Job>>,
-    /// Commands for jobs that are not here: they have not arrived yet, or they are lent.
+    /// Commands for jobs that are not in the queue, because they have not arrived yet or are lent.
     early: BTreeMap<JobId, Vec<Control>>,
     /// The number of jobs that have arrived.
     arrived: u64,
@@ -45,12 +45,12 @@ impl Queue {
         id.get() > self.arrived
     }
 
-    /// Keeps a command for a job that is not here.
+    /// Keeps a command for a job that has not arrived yet or is lent.
     pub(super) fn keep_early(&mut self, id: JobId, control: Control) {
         self.early.entry(id).or_default().push(control);
     }
 
-    /// Adds a command to resume to the commands that were kept.
+    /// Adds a command to resume to the commands that were kept for each job.
     pub(super) fn resume_early(&mut self) {
         self.early.values_mut().for_each(|controls| controls.push(Control::Resume));
     }

@@ -1,7 +1,7 @@
 //! Handles the reports of workers and of blocking tasks.
 //!
-//! Invariant: a report about a job that was forgotten changes nothing, with one exception. A partial file
-//! that was opened too late is removed, if the job was removed together with its partial file.
+//! Invariant: a report about a job that has ended changes nothing, with one exception. A partial file that
+//! was opened too late is removed, if the job was removed together with its partial file.
 
 use super::Director;
 use super::placing::Placement;
@@ -94,7 +94,7 @@ impl Director {
         self.on_input(id, input);
     }
 
-    /// Passes the round trip of a worker to its host.
+    /// Passes the round-trip time of the connection of a worker to the controller of its host.
     fn on_round_trip(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
@@ -106,7 +106,8 @@ impl Director {
     }
 
     /// Handles a report about a job that is over. A partial file that was opened too late is closed. If the
-    /// job was removed together with its partial file, that file is removed. Both may block.
+    /// job was removed together with its partial file, that file is removed. Closing and removing a file may
+    /// block.
     fn on_late_report(&mut self, id: JobId, report: Report) {
         let Report::Placed(placed) = report else { return };
         let discards = self.discarded.remove(&id);

@@ -38,20 +38,21 @@ pub(super) struct Running {
     /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
-    /// The workers. Unless a partial file is continued, the first one starts before there is a partial file,
-    /// since its response may name the file.
+    /// The workers. Unless a partial file is continued, the first worker starts before there is a partial
+    /// file, since its response may name the file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
     /// The highest number of connections of the job at once.
     pub(super) most_workers: usize,
     /// The time at which the plan must be called again, such as the time of a retry or the end of
     /// `--max-time`.
     pub(super) wake: Option<Duration>,
-    /// The times of the first request, if the threads for small files sent it. They are used once.
+    /// The times of the first request, if the threads for small files sent it. These times are used only
+    /// once.
     pub(super) first: Option<First>,
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
-    /// What a preview knows about the job.
+    /// The facts about the job that a preview needs.
     pub(super) previewed: Previewed,
     /// The digests of the complete file, if they are needed to find a file with the same bytes.
     pub(super) digests: Vec<Digest>,
@@ -164,7 +165,7 @@ impl Running {
         }
     }
 
-    /// Returns the partial file for changes, if there is one.
+    /// Returns a mutable reference to the partial file, if there is one.
     pub(super) fn file_mut(&mut self) -> Option<&mut OpenFile> {
         match &mut self.stage {
             Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
@@ -191,8 +192,8 @@ impl Running {
         }
     }
 
-    /// Records a path that was chosen, if it is final. It is not final if the server may still give the file
-    /// another name, or must be asked about the existing file.
+    /// Records a path that was chosen, if it is final. The path is not final if the server may still give the
+    /// file another name, or if only the server can say whether the existing file is the wanted one.
     pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
         let is_settled = self.spec.destination != Destination::Server
             || matches!(place, Place::Taken(_) | Place::Free { left: true, .. });
@@ -340,13 +341,13 @@ pub(crate) fn headers_of(job: &Job, settings: &Settings, source: usize) -> Optio
     (!headers.0.is_empty()).then(|| Arc::new(headers))
 }
 
-/// Returns the size of a file as its list states it. In JSON lines and lock files, the size is among the keys
-/// that are not checked.
+/// Returns the size of a file in bytes, if its list states the size. In JSON lines and lock files, the size
+/// is one of the keys that are kept in [`Job::extra`].
 pub(crate) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }
 
-/// Returns the last part of a path, in words for the user.
+/// Returns the last part of a path as text for the user.
 pub(super) fn name_of(path: &std::path::Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -28,8 +28,8 @@ pub(super) const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
-    /// Adds a job to the queue and reserves its name. If no job starts any more, a job that was not done
-    /// before fails.
+    /// Adds a job to the queue and reserves its name. If no job starts any more, the job fails, unless an
+    /// earlier run has completed it.
     pub(super) fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
@@ -51,7 +51,8 @@ impl Director {
         }
     }
 
-    /// Starts with the number of files at once that an earlier run found at the host of the first job.
+    /// Sets the number of files at once, at the start of the run, to the number that an earlier run found at
+    /// the host of the first job.
     fn start_at_known_files(&mut self, spec: &Job) {
         if let Some(files) = self.files.as_mut().filter(|_| self.queue.arrived() == 1)
             && let Some(url) = spec.urls.first()
@@ -121,7 +122,7 @@ impl Director {
             }
         }
         while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
-            // A limit may be reached by the file that was started last.
+            // The file that was started last may have reached a limit of the run.
             self.check_limits(self.clock.now(), false);
             let Some((id, spec)) = self.queue.pop() else { return };
             self.start(id, *spec, None);
@@ -189,8 +190,8 @@ impl Director {
         }
     }
 
-    /// Returns the most connections for a file, if the user set a number for the file, for its host or for
-    /// all files. A file whose request is not a plain GET gets one connection.
+    /// Returns the highest number of connections for a file, if the user set a number for the file, for its
+    /// host or for all files. A file whose request is not a plain GET gets one connection.
     pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
         if spec.sends.is_some() {
             return Some(1);
@@ -198,7 +199,7 @@ impl Director {
         let of_host = || self.settings.for_hosts.connections(spec.urls.first()?);
         let of_settings = || of_host().or(self.settings.connections);
         let most = spec.connections.or_else(of_settings)?;
-        // A list that someone else wrote can only lower the number of the user.
+        // A list that someone else wrote can only lower the number that the user set.
         let limit = of_settings().filter(|_| spec.named_by == NamedBy::Document);
         Some(limit.map_or(most, |limit| most.min(limit)))
     }

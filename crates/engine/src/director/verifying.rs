@@ -1,9 +1,9 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: each check of claims or of a chunk, and each discard, has the number of the state of the
-//! partial file. The result of the check or discard has the same number, and the plan ignores a result about
-//! an earlier state.
+//! Invariant: each state of the partial file has a number. Each check of claims or of a chunk, and each
+//! discard, has the number of the current state. Its result has the same number, so that the plan can ignore
+//! a result about an earlier state.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};
@@ -217,7 +217,7 @@ pub(crate) fn publishing(
     }
 }
 
-/// Returns what a lock file says about a verified file, if the disk stores that.
+/// Returns the entry of a lock file for a verified file, if the disk stores such entries.
 pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> Option<Box<Entry>> {
     disk.stores_entries().then(|| {
         let entry = plan.entry(now);
@@ -228,8 +228,8 @@ pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> 
 }
 
 /// Returns true if the content must be checked, because the name of the file or the given URL promises
-/// something other than an HTML page. If the user gave a name that may be that of a page, only this name is
-/// considered. The content must also be checked if the given URL ends like a text (`.txt`) and only a
+/// something other than an HTML page. If the user gave a name that may be the name of a page, only this name
+/// is considered. The content must also be checked if the given URL ends like a text (`.txt`) and only a
 /// redirect or a header gave the file the name of a page (`.html`).
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     if settings.accept_html || settings.verify == Verify::Off {
@@ -245,8 +245,8 @@ pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     }
 }
 
-/// Returns what the first written bytes look like. If the bytes cannot be read, the result is the same as for
-/// ordinary data.
+/// Returns the kind of content that the first written bytes show. If the bytes cannot be read, the result is
+/// the same as for ordinary data.
 pub(super) fn look_at(part: &dyn Part) -> Look {
     let mut beginning = [0; content::ENOUGH];
     let read = part.read_at(0, &mut beginning).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! Downloads one small file, from the request to the final name, without waking another thread.
 //!
-//! Invariant: nothing of the file is on the disk before all its bytes have arrived and were verified. Then
-//! one call saves it under its final name. So a file can be given up at any moment before that call.
+//! Invariant: no byte of the file is written to the disk before all its bytes have arrived and were verified.
+//! After that, one call saves the file under its final name. So the thread can give up a file at any moment
+//! before that call.
 
 use super::{Finished, Lent, Response, Returned, Tools};
 use crate::checksum_discovery::Known;
@@ -29,19 +30,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The size in bytes up to which a file is small. On common networks such a file arrives in a few round
+/// The size in bytes up to which a file is small. On common networks, such a file arrives in a few round
 /// trips, before another connection could help, and writing the file takes less than a tenth of a
 /// millisecond.
 pub(crate) const SMALL: u64 = 256 * 1024;
 
-/// A body that has not arrived after this time is not that of an ordinary small file.
+/// The longest time for the body of a small file. If a body takes longer, the director continues with it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The highest number of buffers of a body that are read. The body of a small file arrives in a few dozen,
-/// but a source may send empty ones without end.
+/// The highest number of buffers of a body that are read. The body of a small file arrives in a few dozen
+/// buffers, but a source may send empty buffers without end.
 const BUFFERS_MOST: usize = 1024;
 
-/// The plan may open one connection, and no further ones.
+/// The allowance of a plan for exactly one connection.
 const ONE: [Allowance; 1] =
     [Allowance { most: 1, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO }];
 
@@ -150,9 +151,9 @@ async fn respond(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Ans
     (Ok((Opened { remote, body }, whole)), spent)
 }
 
-/// Reads a body to its end. Returns true if it had this length. Returns false if it was shorter. Then `body`
-/// becomes an empty body. Also returns false, without reading the rest, as soon as the body is longer or has
-/// too many buffers.
+/// Reads a body to its end. Returns true if the body had `length` bytes. Returns false if the body was
+/// shorter, and replaces it with an empty body. Also returns false, without reading the rest, as soon as the
+/// body is longer or has too many buffers.
 async fn read(body: &mut Body, came: &mut Vec<Bytes>, length: u64, meter: &Meter) -> Result<bool, Error> {
     let mut there = 0;
     while let Some(bytes) = body.next().await {
@@ -195,7 +196,7 @@ pub(crate) struct Saved {
 
 impl Saving<'_> {
     /// Carries out the actions of the plan. Returns `None` if this function cannot carry out one of them, or
-    /// if the action fails. Then nothing of the file is on the disk.
+    /// if the action fails. In these cases, no byte of the file is on the disk.
     fn run(mut self, remote: &Remote) -> Option<Saved> {
         let settings = &self.tools.settings;
         let mut now = self.sent;
@@ -240,7 +241,7 @@ impl Saving<'_> {
                 Action::Finish(Outcome::Finished) => {
                     return Some(Saved { path: self.path, bytes, events, observations });
                 }
-                // The connection has delivered everything.
+                // The whole body has arrived, so there is nothing to stop.
                 Action::Drop { .. } => continue,
                 _ => return None,
             };
@@ -258,7 +259,7 @@ impl Saving<'_> {
         Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
     }
 
-    /// Computes the digests, and looks at the first bytes.
+    /// Computes the digests, and finds the kind of the content from the first bytes.
     fn verify(&mut self, now: Duration) -> Input {
         let Tools { settings, .. } = self.tools;
         let mut hashers = Hashers::new(&self.plan.algorithms());
@@ -294,9 +295,9 @@ mod tests {
     use crate::clock::Clock;
     use crate::report::Reporter;
 
-    /// Reads a body of 6 bytes that sends these buffers, and then the last one again and again if it
-    /// `repeats`. Returns true if the body was complete, with the number of buffers that were read and the
-    /// number of those that are left.
+    /// Reads a body that is announced with 6 bytes. The body sends these buffers and, if `repeats` is true,
+    /// sends the last one again and again. Returns true if the body was complete, with the number of buffers
+    /// that were read and the number of buffers that are left.
     async fn came(buffers: &[&'static str], repeats: bool) -> (bool, usize, usize) {
         let last = if repeats { buffers.last() } else { None };
         let rest = last.into_iter().cycle().take(2 * BUFFERS_MOST);

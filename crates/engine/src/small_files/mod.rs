@@ -1,17 +1,18 @@
 //! Downloads ordinary small files on a separate thread, each from the request to the final name.
 //!
-//! Most of the time of a small file would be spent on waking other threads: the director, a worker, and the
-//! thread for the disk. Here one thread does all of it ([`file`]). The director lends jobs to this thread and
-//! gets the results back, many at a time. The thread has a runtime and connections of its own, and several
-//! files are in progress on it at once.
+//! In the usual way, most of the time for a small file is spent on waking other threads: the director, a
+//! worker, and the thread for the disk. Here, one thread does all of this work ([`file`]). The director lends
+//! jobs to this thread and gets the results back, many at a time. The thread has a runtime and connections of
+//! its own, and several files are in progress on it at once.
 //!
-//! The plan of a job decides as it does for every other job. If anything is out of the ordinary, such as an
-//! error, a large file, or a name that is in use, the thread leaves no trace of the file on the disk. It
-//! gives the job back with the open response, and the director continues with it.
+//! The plan of a lent job makes the same decisions as the plan of any other job. If a job is not ordinary,
+//! for example because of an error, a large file, or a name that is in use, the thread writes no byte of the
+//! file to the disk. It gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
 //! have not begun. So a disk that hangs stops only the files that are in progress on the first thread, and
-//! the larger files whose first response this thread received, because it reads the bytes of these responses.
+//! the larger files whose first response this thread received, because this thread reads the bytes of these
+//! responses.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response or an error, or
 //! without a request.
@@ -46,11 +47,11 @@ use tracing::{Instrument, Span};
 /// small file takes about 50 microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
-/// The highest number of threads. If all of them wait for disks, the next files wait.
+/// The highest number of threads. If all of them wait for disks, the next files must wait too.
 const THREADS_MOST: usize = 8;
 
-/// The highest number of jobs that are lent and have not begun. With this many, the director is needed only
-/// once for several dozen files.
+/// The highest number of jobs that are lent and have not begun. With this many jobs, the director is needed
+/// only once for several dozen files.
 pub(crate) const LENT_MOST: usize = 128;
 
 /// When fewer jobs than this wait, the results are given back, so that the director lends more.
@@ -59,8 +60,8 @@ const LENT_LEAST: usize = 32;
 /// The highest number of results that are given back at once.
 const RESULTS_MOST: usize = 64;
 
-/// The longest time until a result is given back, unless the thread waits for a disk. A person who watches
-/// does not notice it.
+/// The longest time until a result is given back, unless the thread waits for a disk. A user does not notice
+/// this delay.
 const RESULTS_AFTER: Duration = Duration::from_millis(20);
 
 /// A job that is lent.
@@ -74,16 +75,16 @@ pub(crate) struct Lent {
     pub(crate) span: Span,
 }
 
-/// A job that is given back.
+/// A job that is given back, with its result.
 pub(crate) enum Returned {
-    /// A file or a partial file is at the path of the file, or the folder could not be read. Nothing was
-    /// requested.
+    /// A file or a partial file is at the path of the file, or the folder could not be read. No request was
+    /// sent.
     Occupied(Box<Lent>),
     /// The file has its final name.
     Finished(Box<Finished>),
     /// There is a response or an error. Nothing was written.
     Responded(Box<Response>),
-    /// Nothing was requested, or nothing remains of the request.
+    /// No request was sent, or the request was cancelled.
     Untouched(Box<Lent>),
 }
 
@@ -109,11 +110,11 @@ pub(crate) struct Finished {
     /// The time from the request to the final name.
     pub(crate) took: Duration,
     pub(crate) spent: Spent,
-    /// True if the connection is one that many requests share.
+    /// True if many requests share the connection, as with HTTP/2.
     pub(crate) is_shared: bool,
 }
 
-/// Everything that the threads use.
+/// The objects of the session that the threads use.
 pub(crate) struct Tools {
     pub(crate) settings: Arc<Settings>,
     pub(crate) places: Arc<Places>,
@@ -125,7 +126,7 @@ pub(crate) struct Tools {
 /// The threads. They end when this value is dropped.
 pub(crate) struct SmallFiles {
     shared: Arc<Shared>,
-    /// The value of [`Thread::saves`] at the last check, for the thread that took jobs then.
+    /// The value of [`Thread::saves`] at the last check, of the thread that took jobs at that time.
     seen: u64,
 }
 
@@ -138,15 +139,15 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Lent>,
-    /// The results that are not given back yet. They are not kept by the threads, because these may wait for
-    /// a disk.
+    /// The results that are not given back yet. The threads themselves do not keep results, because a thread
+    /// may wait for a disk.
     results: Vec<Returned>,
     /// The highest number of files in progress on all threads together.
     at_once: usize,
     /// The number of responses that the director does not count as files in progress yet. Their connections
     /// are open.
     responded: usize,
-    /// The last thread takes jobs. The others waited for the disk.
+    /// The last thread takes jobs. The other threads waited for a disk when they were replaced.
     threads: Vec<Arc<Thread>>,
     /// True if the director knows that few jobs wait.
     knows: bool,
@@ -162,8 +163,8 @@ struct Thread {
     is_hungry: AtomicBool,
     /// The number of files in progress.
     at_work: AtomicUsize,
-    /// The number of times that the thread began or stopped using the disk. It is odd while the thread uses
-    /// the disk.
+    /// The number of times that the thread began or stopped using the disk. The number is odd while the
+    /// thread uses the disk.
     saves: AtomicU64,
     /// Changes when the files in progress are called back.
     recalls: watch::Sender<()>,
@@ -231,7 +232,8 @@ impl SmallFiles {
     }
 
     /// Lends jobs to the threads. At most `at_once` files are in progress. `started` is the number of
-    /// responses that were given back, and that the caller counts as files in progress since the last call.
+    /// responses that were given back, and that the caller has begun to count as files in progress since the
+    /// last call.
     pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize, started: usize) {
         let mut state = self.shared.state();
         state.responded = state.responded.saturating_sub(started);
@@ -304,7 +306,8 @@ impl Shared {
                 state => !state.results.is_empty(),
             };
             loop {
-                // A job that is called back right after it was taken must notice that.
+                // The receiver is made before the job is taken, so that a call back right after that is
+                // noticed.
                 let recalls = thread.recalls.subscribe();
                 let Some(job) = self.take(&thread) else { break };
                 let span = job.span.clone();

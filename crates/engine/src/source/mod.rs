@@ -7,9 +7,9 @@
 //! of the testkit checks that a source follows the rules on this page.
 //!
 //! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`), for the bytes
-//! `from..to`, or for all bytes from `from` on. A request with `about` is only for the facts, and the body of
-//! the response is not read. `open` is called many times, and several calls may run at the same time. Each
-//! connection of a file calls `open` for each range that the connection fetches.
+//! `from..to`, or for all bytes from `from` on. A request with `about` is only for the facts about the file
+//! ([`Remote`]), and the body of the response is not read. `open` is called many times, and several calls may
+//! run at the same time. Each connection of a file calls `open` for each range that the connection fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
@@ -20,9 +20,9 @@
 //!   `http.range_past` and set [`Error::size`].
 //! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
 //! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from
-//!   elsewhere), ranges of different responses are not joined: the file uses one connection and starts again
-//!   after a failure. Never invent a validator. Two different contents of the file must not have the same
-//!   validator.
+//!   another place, such as a checksum list), ranges of different responses are not joined: the file uses one
+//!   connection and starts again after a failure. Never invent a validator. Two different contents of the
+//!   file must not have the same validator.
 //! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong to the same
 //!   content. A source may also set `can_resume` if it is not certain that the server sends ranges. If the
 //!   server then ignores the range, only one request is lost.
@@ -30,14 +30,15 @@
 //! **The body** is a stream of buffers of any size, in order. It must end with `None` if all announced bytes
 //! arrived, and with an error otherwise. After an error or `None`, the stream is not polled again.
 //!
-//! **Errors** have an [`ErrorKind`], which decides what the plan does after the error. Some codes begin with
-//! `http.` for historical reasons, but apply to every protocol. Before there is a connection, use
-//! `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use `net.reset` or
-//! `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file is missing or
-//! that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`. If the server
-//! asks for fewer requests, use `http.busy`. If it also states how long to wait, set [`Error::pause`] to this
-//! time. If the server sends data that does not follow the protocol, use `http.malformed`. A source must not
-//! retry a failure that the plan can retry, because the plan counts the retries.
+//! **Errors** have an [`ErrorKind`], which decides what the plan does after the error. The codes of some
+//! kinds begin with `http.` for historical reasons, but these kinds apply to every protocol. If no connection
+//! can be made, use `connect.refused`, `connect.timeout` or `dns.unresolved`. If the connection breaks, use
+//! `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file
+//! is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`.
+//! If the server asks for fewer requests, use `http.busy`. If the server also states how long to wait, set
+//! [`Error::pause`] to this time. If the server sends data that does not follow the protocol, use
+//! `http.malformed`. A source must not retry a failure that the plan can retry, because the plan counts the
+//! retries.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
 //! source must then close the connections of that request, and the next `open` must work as before.
@@ -48,8 +49,8 @@
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
 //! within the file. It also checks that the validator, the size, the content coding and the digests match
-//! those of the bytes on the disk. Another check is that the server did not send an HTML page instead of the
-//! file. Digests are verified at the end. A source does not need to check any of this.
+//! those of the bytes on the disk, and that the server did not send an HTML page instead of the file. Digests
+//! are verified at the end. A source does not need to check any of this.
 
 pub(crate) mod http;
 mod registry;
@@ -82,9 +83,9 @@ pub trait Source: Send + Sync {
     /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 
-    /// Returns the last round trip of the connections to the server of the last response, as TCP measured it
-    /// while bytes arrived. It is `None` if the system or the protocol does not tell it. A round trip that is
-    /// longer than the shortest one shows that packets wait in queues of the network.
+    /// Returns the last round-trip time that TCP measured on the connections to the server of the last
+    /// response while bytes arrived. Returns `None` if the system or the protocol does not report it. A
+    /// round-trip time above the shortest one shows that packets wait in queues of the network.
     fn round_trip(&self) -> Option<Duration> {
         None
     }
@@ -98,22 +99,22 @@ pub struct Request {
     pub from: u64,
     /// The offset after the last byte, or `None` for all bytes from `from` on.
     pub to: Option<u64>,
-    /// The size of the whole file as a list states it. It is a hint, and may be wrong.
+    /// The size of the whole file in bytes, if a list states it. The size is a hint, and may be wrong.
     pub size: Option<u64>,
-    /// True if the file is probably small, as the files of an earlier list from this host were. It is a hint,
-    /// and may be wrong.
+    /// True if the file is probably small, because the files of an earlier list from this host were small.
+    /// This value is a hint, and may be wrong.
     pub likely_small: bool,
     /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
     /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// The URL that sent the bytes that are on the disk, after redirects, in this run or an earlier one. A
-    /// source may send the request to this URL directly.
+    /// The URL, after redirects, from which the bytes on the disk were received in this run or an earlier
+    /// one. A source may send the request to this URL directly.
     pub answered_at: Option<url::Url>,
     /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
     /// Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
-    /// The method and the body to send instead of a plain GET, for the origin of the URL and no other. Such a
-    /// request is always for the whole file. Protocols without methods ignore it.
+    /// The method and the body to send instead of a plain GET. A source must send them only to the origin of
+    /// the URL. Such a request is always for the whole file. Protocols without methods ignore it.
     pub sends: Option<Arc<Sends>>,
 }
 
@@ -146,7 +147,7 @@ impl Request {
     }
 }
 
-/// Secrets of the URL and the values of headers are hidden.
+/// Hides secrets of the URL and the values of headers.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -165,7 +166,7 @@ impl fmt::Debug for Request {
 pub struct Opened {
     /// The facts.
     pub remote: Remote,
-    /// The bytes that the facts announce. The body is not read if the request had `about`.
+    /// The bytes of the file that follow the facts. The body is not read if the request had `about`.
     pub body: Body,
 }
 
@@ -173,8 +174,9 @@ pub struct Opened {
 /// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// Returns the next bytes of a body. A body may send empty buffers without end. They are skipped, and after
-/// each of them other tasks run, so that the caller can end the wait. Nothing is lost if the wait is ended.
+/// Returns the next bytes of a body, and skips empty buffers. A body may send empty buffers without end.
+/// Other tasks run after each empty buffer, so that the caller can stop waiting. No bytes are lost if the
+/// caller drops the future.
 pub(crate) async fn next_bytes<E>(
     body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
 ) -> Option<Result<Bytes, E>> {
@@ -189,7 +191,7 @@ pub(crate) async fn next_bytes<E>(
 /// Returns the next bytes of a body, or `None` at its end.
 ///
 /// # Errors
-/// Returns the error of the body, or `net.silent` if nothing arrives for the time of `timeout`.
+/// Returns the error of the body, or `net.silent` if no bytes arrive within `timeout`.
 pub(crate) async fn next_in_time(
     body: &mut Body,
     remote: &Remote,
@@ -201,19 +203,19 @@ pub(crate) async fn next_in_time(
     }
 }
 
-/// Says where a URL came from: from the user, a document or a server. This decides which secrets are sent to
-/// the URL.
+/// Says whether a URL came from the user, a document or a server. This decides which secrets are sent to the
+/// URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
-    /// The user gave the URL, or another URL of its origin. Headers and credentials of the user are sent to
-    /// it.
+    /// The user gave the URL, or another URL of the same origin. Headers and credentials of the user are sent
+    /// to this URL.
     User,
     /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only these
-    /// secrets are sent to it: headers of the job itself, a login in the URL, secrets for its host (of a
-    /// netrc file, or of an option or a rule for hosts), and cookies that servers set during the run.
+    /// secrets are sent to the URL: headers of the job itself, a login in the URL, secrets for its host (from
+    /// a netrc file, an option or a rule for hosts), and cookies that servers set during the run.
     Document,
     /// A server named the URL, for example as a mirror. Only a login in the URL and cookies that servers set
-    /// during the run are sent to it.
+    /// during the run are sent to the URL.
     Server,
 }
 
@@ -223,8 +225,8 @@ impl GivenBy {
         if job.is_given(settings, url) { GivenBy::User } else { GivenBy::Document }
     }
 
-    /// Returns where the URL of a checksum list came from. `job` is a job with a URL of the same origin. It
-    /// is `None` if the list is at another origin.
+    /// Returns where the URL of a checksum list came from. `job` is a job with a URL of the same origin, or
+    /// `None` if no job has such a URL.
     pub(crate) fn beside(settings: &Settings, url: &url::Url, job: Option<&Job>) -> GivenBy {
         let is_given = || settings.sends_headers_to(url, NamedBy::Document);
         match job {

@@ -1,7 +1,8 @@
 //! Finds the protocol for a URL by the scheme of the URL.
 //!
-//! Invariant: a scheme has at most one factory. If a scheme has no factory, the source for such a URL fails
-//! with `url.scheme`.
+//! Invariant: a scheme has at most one factory. A scheme without a factory uses the factory for all other
+//! schemes. If the registry does not have that factory either, the source for such a URL fails with
+//! `url.scheme`.
 
 use super::http::Client;
 use super::{GivenBy, Opened, Request, Source};
@@ -18,7 +19,7 @@ use url::Url;
 /// Makes the source for a URL.
 pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
 
-/// Makes the source for each URL, by its scheme.
+/// A registry of protocols, which makes the source for a URL by the scheme of the URL.
 ///
 /// ```
 /// # use downhaul_engine::source::{Source, Sources};
@@ -62,8 +63,8 @@ impl Sources {
         Sources { other: Some(Arc::new(factory)), ..Sources::none() }
     }
 
-    /// Adds a protocol for a scheme, or replaces the existing one. `scheme` is given without `://`, and its
-    /// case does not matter.
+    /// Adds a protocol for a scheme, or replaces the existing protocol for this scheme. `scheme` is given
+    /// without `://`, and its case does not matter.
     #[must_use]
     pub fn with_scheme(
         mut self,
@@ -89,10 +90,11 @@ impl Sources {
         self
     }
 
-    /// Reads a URL that one of these protocols can fetch.
+    /// Returns the URL in `text`, if one of the registered protocols can fetch it.
     ///
     /// # Errors
-    /// Returns `url.invalid`, or `url.scheme` if no protocol is registered for its scheme.
+    /// Returns `url.invalid` if `text` is not a valid URL, or `url.scheme` if no protocol is registered for
+    /// its scheme.
     pub fn parse_url(&self, text: &str) -> Result<Url, Error> {
         job::parse_url_with(text, |scheme| self.other.is_some() || self.by_scheme.contains_key(scheme))
     }

@@ -1,7 +1,7 @@
-//! Presents a source that has responded already.
+//! Defines a source whose first response has already arrived.
 //!
-//! Invariant: the response is used if the first request is a GET for the whole file with its body. Otherwise
-//! the response is dropped.
+//! Invariant: the response is used if the first call of `open` is a plain GET for the whole file and its
+//! body. Otherwise the response is dropped.
 
 use super::{Opened, Request, Source};
 use crate::explain::{self, Spent};

@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Checks that a part of a file may be downloaded without verification. Checksum lists and signatures are for
-/// whole files. `name` is the name of the file.
+/// Checks that a part of a file may be downloaded without verification. A part cannot be verified, because
+/// checksum lists and signatures are for whole files. `name` is the name of the file.
 ///
 /// # Errors
 /// Returns an error if the settings require a digest or a signature.
@@ -52,7 +52,7 @@ impl Slice {
             Some(to) => Some(end.map_or(to, |end| end.min(to))),
             None => end,
         };
-        // The size in a list is that of the whole file, so it is not passed on.
+        // The size in a list is the size of the whole file, and says nothing about the size of the part.
         request.size = None;
         request
     }
@@ -108,7 +108,8 @@ impl Source for Slice {
             let is_at_start = request.from == 0;
             let request = if is_about { request } else { self.of_whole(request) };
             let Opened { remote, body } = self.whole.open(request).await.map_err(|mut error| {
-                // If the first byte of the part is beyond the end, another attempt has the same result.
+                // If the first byte of the part is beyond the end of the file, another attempt has the same
+                // result.
                 if error.kind == ErrorKind::HttpRangePast && is_at_start {
                     error.kind = ErrorKind::HttpRangeBeyond;
                 }

@@ -18,13 +18,13 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// If the stated length of the body of a redirect or an error is not above this, the body is read to its end.
-/// The connection can then be used again. For a longer body, a new handshake is cheaper. A body of unknown
-/// length may be longer.
+/// The longest body of a redirect or an error that is read to its end, in bytes. A connection whose body was
+/// read to its end can be used again. For a longer body, a new handshake is cheaper. A body of unknown length
+/// is not read, because it may be longer.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// The highest number of bytes of the body of a redirect or an error that are kept. They may contain the
-/// reason for a refusal.
+/// The highest number of bytes that are kept of the body of a redirect or an error. These bytes may contain
+/// the reason for a refusal.
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// The longest time for reading the body of a redirect or an error.
@@ -33,9 +33,9 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// A response.
 pub(super) struct HttpResponse {
     head: http::response::Parts,
-    /// Lines of the head that could not be read, in words for the user.
+    /// Descriptions, for the user, of the lines of the head that could not be read.
     dropped: Vec<String>,
-    /// The head as it arrived, if it is kept.
+    /// The head as it arrived, if heads are kept.
     kept_head: Option<Vec<u8>>,
     /// The address of the server, if the connection leads to it directly.
     server: Option<IpAddr>,
@@ -89,7 +89,7 @@ impl HttpResponse {
         self
     }
 
-    /// Returns the head in the form of HTTP/1.1, as it arrived if that is known.
+    /// Returns the head in the form of HTTP/1.1. If the head was kept, it is returned as it arrived.
     pub(super) fn take_head(&mut self) -> Vec<u8> {
         self.kept_head.take().filter(|head| !head.is_empty()).unwrap_or_else(|| {
             let headers = self.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -124,8 +124,8 @@ impl HttpResponse {
     }
 
     /// Reads a short body to its end, so that the connection can be used again. A body that is long or of
-    /// unknown length is not read, and its HTTP/1.1 connection is closed. Returns the first bytes that were
-    /// read, and false if it is known that these are the whole body.
+    /// unknown length is not read, and its HTTP/1.1 connection is closed. Returns the first bytes of the
+    /// body, and true if the body may have more bytes than these.
     pub(super) async fn discard(mut self) -> (Vec<u8>, bool) {
         let (mut first, mut is_cut) = (Vec::new(), true);
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
@@ -146,7 +146,7 @@ impl HttpResponse {
 }
 
 impl HttpBody {
-    /// Returns the connection to the pool, because the body was read to its end.
+    /// Puts the connection back into the pool after the body was read to its end.
     fn on_end(&mut self) {
         if let Carrier::Http1(connection, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
             && let Some(pool) = pool.upgrade()
@@ -155,11 +155,11 @@ impl HttpBody {
         }
     }
 
-    /// Ends the body when no more frames follow. If an HTTP/2 stream is reset without an error, this looks
-    /// like the end of the body too.
+    /// Ends the body when no more frames follow. If an HTTP/2 stream was reset without an error, no more
+    /// frames follow either.
     ///
     /// # Errors
-    /// Returns `http.truncated` if the HTTP/2 stream has not ended.
+    /// Returns `http.truncated` if the HTTP/2 stream was reset before its end.
     fn on_close(&mut self) -> Result<(), Error> {
         if matches!(self.carrier, Carrier::Http2(_)) && !self.incoming.is_end_stream() {
             self.on_break();
@@ -173,8 +173,8 @@ impl HttpBody {
         Ok(())
     }
 
-    /// Gives up the connection, because the body broke. An HTTP/1.1 connection is closed. An HTTP/2
-    /// connection continues for its other requests.
+    /// Gives up the connection after the body failed. An HTTP/1.1 connection is closed. An HTTP/2 connection
+    /// continues for its other requests.
     fn on_break(&mut self) {
         if let Carrier::Http2(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
             stream.on_break();

@@ -2,13 +2,13 @@
 //! The body is decoded while it arrives.
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
-//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length is not
-//! passed on, and the file cannot be resumed.
+//! 8.4; RFC 9530, sections 2 and 3). The digests are compared with the coded bytes in this module. The length
+//! is not passed on, and the file cannot be resumed.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
 //! completely, and has the right digests. A body that would become more than [`GROWTH_MOST`] times as large
-//! is an error, so that a few bytes cannot fill the disk. Only a few buffers on each side of the decoder, and
-//! the windows of the codings, are in memory.
+//! when decoded is an error, so that a few bytes cannot fill the disk. Only a few buffers on each side of the
+//! decoder, and the windows of the codings, are in memory.
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
@@ -25,8 +25,8 @@ use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// The highest number of codings of one body that are decoded. One coding is common, and two happen by
-/// mistake.
+/// The highest number of codings of one body that are decoded. One coding is common. Some servers apply two
+/// codings by mistake.
 const CODINGS_MOST: usize = 4;
 
 /// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at
@@ -52,8 +52,8 @@ enum Coding {
     Zstd,
 }
 
-/// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown one, or
-/// more than [`CODINGS_MOST`].
+/// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown coding,
+/// or more than [`CODINGS_MOST`] codings.
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -79,8 +79,8 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     Ok(Opened { remote, body: decoded(body, codings, expected, at) })
 }
 
-/// Reads a Content-Encoding. Returns `None` if a coding is unknown, if there are too many, or if there is
-/// nothing to decode.
+/// Returns the codings in the value of a `Content-Encoding` header. Returns `None` if a coding is unknown, if
+/// there are too many, or if there is no coding to decode.
 fn read(text: &str) -> Option<Vec<Coding>> {
     let coding = |name: &str| match name.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => Some(Coding::Gzip),
@@ -105,8 +105,8 @@ enum Report {
     Failed(Error),
 }
 
-/// Returns the decoded body. A task reads the coded one, and a thread decodes it, because decoders block
-/// until input arrives. Both end when the decoded body is dropped.
+/// Returns the decoded body. A task reads the coded body, and a thread decodes it, because decoders block
+/// until input arrives. The task and the thread end when the decoded body is dropped.
 fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
     let (to_decoder, coded) = mpsc::channel(AHEAD);
     let (reports, reader) = mpsc::channel(AHEAD);
@@ -115,7 +115,7 @@ fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String
     let whence = at.clone();
     tokio::task::spawn_blocking(move || {
         let result = run(&codings, input, &expected, &whence, &reports);
-        // If the reader of the decoded body is gone, the result is not needed.
+        // If the reader of the decoded body was dropped, the result is not needed.
         let _ = reports.blocking_send(result.map_or_else(Report::Failed, |()| Report::Decoded));
     });
     let state = (reader, false, at);
@@ -141,8 +141,8 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
             next = body.next() => next,
             () = reports.closed() => return,
         };
-        // The rest is read even after the decoder has ended, because only the end of the coded body shows
-        // that this body is complete.
+        // The rest of the coded body is read even after the decoder has ended, because only the end of the
+        // coded body shows that this body is complete.
         let last = match next {
             Some(Ok(bytes)) => {
                 let _ = to.send(bytes).await;
@@ -151,13 +151,17 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
             Some(Err(error)) => Report::Failed(error),
             None => Report::Ended,
         };
-        // This is sent before `to` is dropped, so that a broken body does not look complete.
+        // This report is sent before `to` is dropped, so that a broken body does not look complete.
         let _ = reports.send(last).await;
         return;
     }
 }
 
-/// Decodes all of the input and compares its digests.
+/// Decodes all of the input, and compares the digests of the input with the expected ones.
+///
+/// # Errors
+/// Returns `http.truncated` or `content.coding` if the input cannot be decoded, and `digest.mismatch` if a
+/// digest differs.
 fn run(
     codings: &[Coding],
     input: Input,
@@ -200,7 +204,7 @@ fn run(
     })
 }
 
-/// Returns a decoder for these codings, which were applied in this order.
+/// Returns a decoder for these codings. They are in the order in which the server applied them.
 fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
     codings.iter().rev().try_fold(Box::new(input) as Box<dyn Read>, |input, coding| {
         Ok(match coding {
@@ -208,8 +212,8 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
             Coding::Deflate => deflate(input)?,
             Coding::Brotli => {
                 let mut decoder = Decompressor::new(input, CHUNK);
-                // Larger windows than the 16 MiB of RFC 7932 are no part of the coding `br`, and take up to 1
-                // GiB of memory.
+                // Windows larger than the 16 MiB of RFC 7932 do not belong to the coding `br`, and take up to
+                // 1 GiB of memory.
                 decoder.set_parameter(BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
                 Box::new(decoder)
             }
@@ -227,8 +231,8 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
 fn deflate(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     let mut first = Vec::new();
     input.by_ref().take(2).read_to_end(&mut first)?;
-    // In zlib, the method is 8, and the first two bytes as a number are a multiple of 31 (RFC 1950, section
-    // 2.2).
+    // In the zlib format, the compression method is 8, and the first two bytes, read as one number, are a
+    // multiple of 31 (RFC 1950, section 2.2).
     let is_zlib = matches!(first[..], [cmf, flg] if cmf & 0x0f == 8 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31));
     let all = Cursor::new(first).chain(input);
     Ok(if is_zlib { Box::new(ZlibDecoder::new(all)) } else { Box::new(DeflateDecoder::new(all)) })
@@ -260,7 +264,7 @@ impl Input {
     }
 }
 
-/// The input, shared by the innermost decoder, which reads it, and [`run`].
+/// The input. The innermost decoder, which reads the input, and [`run`] share it.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Input>>);
 

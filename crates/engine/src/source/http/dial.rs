@@ -28,15 +28,15 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The highest number of addresses that are remembered as failed. Further addresses that fail are not tried
-/// last the next time.
+/// The highest number of addresses that are remembered as failed. Further addresses that fail keep their
+/// place in the order.
 const FAILED_MOST: usize = 1024;
 
 /// The highest number of hosts that are remembered with the kind of the address (public or private) at which
 /// they were reached. A list may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
-/// Resolves names and connects.
+/// Resolves names, and connects to hosts.
 pub(super) struct Dialer {
     family: Family,
     /// The time limit of a look-up of a name, and also of an attempt to connect.
@@ -46,11 +46,11 @@ pub(super) struct Dialer {
     names: Names,
     /// The DNS server that resolves names in place of the system, if there is one.
     doh: Option<Arc<Doh>>,
-    /// True if private addresses are refused where public hosts, documents or servers lead to them.
+    /// True if a private address is refused when a public host, a document or a server leads to it.
     refuses_private: bool,
     /// The hosts that were reached. The value is true if the address was public.
     reached: Mutex<HashMap<Host<String>, bool>>,
-    /// Addresses that failed, or that were slower than another one. They are tried last.
+    /// Addresses that failed, or that were slower than another address. They are tried last.
     failed: Mutex<HashSet<SocketAddr>>,
 }
 
@@ -76,7 +76,7 @@ impl Dialer {
     /// Returns the addresses of a host, in the order in which they are tried.
     ///
     /// # Errors
-    /// Returns `dns.unresolved`.
+    /// Returns `dns.unresolved` if the host has no address that may be used.
     pub(super) async fn resolve(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
         let given = self.resolve.iter().find_map(|rule| rule.addresses(&to.host, to.port));
         let addresses: Vec<IpAddr> = match (given, &to.host) {
@@ -133,7 +133,7 @@ impl Dialer {
     /// Connects to a host and port.
     ///
     /// # Errors
-    /// Returns `dns.unresolved`, or `connect.*`, which names the addresses.
+    /// Returns `dns.unresolved`, or an error `connect.*` that names the addresses.
     pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
         self.connect_to(to, self.resolve(to).await?).await
     }
@@ -143,7 +143,7 @@ impl Dialer {
     /// was reached at a public address before.
     ///
     /// # Errors
-    /// Returns `redirect.private`, or the errors of [`Dialer::connect`].
+    /// Returns `redirect.private` if only private addresses are left, or the errors of [`Dialer::connect`].
     pub(super) async fn connect_for(
         &self,
         host: &Host<String>,
@@ -170,7 +170,7 @@ impl Dialer {
     }
 
     /// Returns true if the host was reached at a public address, false if it was reached at a private one,
-    /// and `None` if that is not known.
+    /// and `None` if the address is not known.
     pub(super) fn is_public(&self, host: &Host<String>) -> Option<bool> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied()
     }
@@ -199,7 +199,8 @@ impl Dialer {
         }
     }
 
-    /// Returns the first connection that works. If an address fails, the next one is tried immediately.
+    /// Returns the first connection that works, or all failures if there is none. If an address fails, the
+    /// next one is tried immediately.
     async fn race(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
         let mut next = addresses.iter();
         let mut dialling = FuturesUnordered::new();
@@ -250,7 +251,7 @@ impl Dialer {
         socket.connect(address).await
     }
 
-    /// Remembers if an address works.
+    /// Remembers whether an address works.
     fn remember(&self, address: SocketAddr, works: bool) {
         let mut failed = self.failed();
         if works {
@@ -276,8 +277,8 @@ fn bind_device(_: &TcpSocket, _: &str) -> io::Result<()> {
     Err(io::Error::other("this system cannot use an interface by its name: give one of its addresses"))
 }
 
-/// Returns true for `localhost` and names in it. They are not sent to the server for DNS over HTTPS: only the
-/// system resolves them (RFC 6761, section 6.3).
+/// Returns true for `localhost` and for names that end with `.localhost`. These names are not sent to the
+/// server for DNS over HTTPS: only the system resolves them (RFC 6761, section 6.3).
 fn is_this_machine(name: &str) -> bool {
     let name = without_last_dot(name);
     name == "localhost" || name.ends_with(".localhost")
@@ -312,13 +313,13 @@ fn error_of(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
     Error::new(kind, at, each.join("; "))
 }
 
-/// Returns the text of an error without a last part such as " (os error 111)".
+/// Returns the text of an error without an error number at the end, such as " (os error 111)".
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
 }
 
-/// Returns the error text of the resolver, without the words that std puts before it.
+/// Returns the error text of the resolver, without the words that the standard library puts before this text.
 fn plain_dns(error: &io::Error) -> String {
     let text = plain(error);
     text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_string()

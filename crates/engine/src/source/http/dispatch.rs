@@ -1,5 +1,5 @@
-//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers the facts about each origin that this choice
-//! needs.
+//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers the facts about each origin on which this
+//! choice depends.
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https, and
 //! only for requests with a safe method such as GET. A file counts as small if its list states a small size.
@@ -36,35 +36,36 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-/// A file up to this size is small. On common networks such a file arrives in a few round trips, before
-/// another connection could help.
+/// The largest size of a small file, in bytes. On common networks, such a file arrives in a few round trips,
+/// before another connection could help.
 const SMALL_FILE: u64 = 256 * 1024;
 
-/// After this many small files in a row, the next files of an origin are assumed to be small. For this many
-/// files, the time of one more handshake is worthwhile.
+/// After this many small files in a row, the next files of an origin are assumed to be small. One more
+/// handshake takes less time than HTTP/2 saves for this many files.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// While an HTTP/2 connection has this many requests, further ones are sent over HTTP/1.1, unless the user
-/// asks for HTTP/2 only. This many small files fit into the connection's window of 16 MiB, so no file must
-/// wait until another one is read. Servers should allow 100 requests or more (RFC 9113, section 6.5.2).
+/// While an HTTP/2 connection has this many open requests, further requests are sent over HTTP/1.1, unless
+/// the user allows only HTTP/2. This many small files fit into the connection's window of 16 MiB, so no file
+/// has to wait until the bytes of another file are read. Servers should allow 100 requests or more (RFC 9113,
+/// section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
-/// The highest number of HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up
-/// to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
+/// The highest number of HTTP/2 connections at once, unless the user allows only HTTP/2. Each connection may
+/// have up to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
 const CONNECTIONS_MOST: usize = 4;
 
-/// A connection that was idle for this long may be closed to make space for another origin. In most lists,
-/// the files of one server are next to each other, or the servers alternate within seconds.
+/// An HTTP/2 connection that was idle for this long may be closed to make space for another origin. In most
+/// lists, the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// The highest number of times that the same request is sent if the server does not process it. It is first
-/// sent again over the same connection, and then over others. A server that closes the connection after each
-/// request loses the other requests that arrived at the same time. With eight files at once, each file is
-/// served within eight attempts.
+/// The highest number of times that the same request is sent if the server does not process it. The request
+/// is first sent again over the same connection, and then over other connections. A server that closes the
+/// connection after each request loses the other requests that arrived at the same time. If eight files are
+/// requested at the same time, each file is served within eight attempts.
 const TRIES_MOST: u32 = 8;
 
-/// The highest number of origins that are remembered, because a list may have a million. If an origin is
-/// forgotten, a few more of its files are fetched over HTTP/1.1.
+/// The highest number of origins that are remembered, because a list may have a million origins. If an origin
+/// is forgotten, a few more of its files are fetched over HTTP/1.1.
 const ORIGINS_MOST: usize = 1024;
 
 /// Sends each request over HTTP/1.1 or HTTP/2.
@@ -80,17 +81,17 @@ pub(super) struct Dispatcher {
 /// The facts about an origin that earlier requests showed.
 #[derive(Default)]
 struct Origin {
-    /// The number of small files in a row.
+    /// The number of small files that arrived since the last file that was not small.
     small_files: AtomicU32,
-    /// True if a file was large, or had no known size.
+    /// True after a file of the origin was large, or had no known size.
     has_large_files: AtomicBool,
     /// True if the origin does not support HTTP/2, or if HTTP/2 failed there.
     unusable: Arc<AtomicBool>,
     connection: Mutex<Option<SharedConnection>>,
 }
 
-/// A connection that is opened once for all requests that need it. The result is `None` if the server has no
-/// HTTP/2.
+/// A connection that is opened once for all requests that need it. The result is `None` if the server does
+/// not support HTTP/2.
 type SharedConnection = future::Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
 impl Dispatcher {
@@ -104,10 +105,10 @@ impl Dispatcher {
         Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends `http_request`, which was made from `request`, the request to the source.
+    /// Sends `http_request`, which was built from `request`.
     ///
     /// # Errors
-    /// Returns an error if there is no response.
+    /// Returns an error if no connection can be opened, or if no valid head of a response arrives.
     pub(super) async fn send(
         &self,
         url: &Url,
@@ -165,17 +166,17 @@ impl Dispatcher {
     }
 
     /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
-    /// private one, and `None` if that is not known.
+    /// private one, and `None` if the address is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.connector.is_public(url)
     }
 
-    /// Returns the last round trip of the direct connections for a URL, if TCP measured it.
+    /// Returns the last round-trip time of the direct connections for a URL, if TCP measured it.
     pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
         self.connector.round_trip(url)
     }
 
-    /// Returns true if the certificate of the server is checked.
+    /// Returns true if the URL has the scheme https, and the certificate of its server is checked.
     pub(super) fn is_verified(&self, url: &Url) -> bool {
         self.connector.is_verified(url)
     }
@@ -204,8 +205,8 @@ impl Dispatcher {
                     Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
                         // In its first bytes, a server states how many requests it accepts at the same time.
-                        // These bytes may arrive after the request was sent. So the first refusal is not a
-                        // failure of the connection.
+                        // These bytes may arrive after the request was sent. So the first refusal does not
+                        // count as a failure of the connection.
                         if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
                             origin.retire(&connection);
                         }
@@ -237,7 +238,8 @@ impl Dispatcher {
         Ok(None)
     }
 
-    /// Returns the HTTP/2 connection for a request, if the request should use HTTP/2.
+    /// Returns the HTTP/2 connection for a request, or `None` if the request should use HTTP/1.1. If there is
+    /// no connection yet, it is opened when the result is awaited.
     fn connection(
         &self,
         origin: &Origin,
@@ -264,9 +266,9 @@ impl Dispatcher {
         if let Some(shared) = &*current {
             match shared.clone().now_or_never() {
                 // The HTTP/2 connection is still being opened. If the file is assumed to be small only
-                // because the last files of the origin were, the origin has already served files over
-                // HTTP/1.1, and using such a connection is faster than waiting. Otherwise there may be no
-                // HTTP/1.1 connection yet, and opening one is not faster.
+                // because the last files of the origin were small, the origin has already served files over
+                // HTTP/1.1, and it is faster to use an HTTP/1.1 connection than to wait. Otherwise there may
+                // be no HTTP/1.1 connection yet, and opening one is not faster.
                 None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = http2_only || connection.streams() < STREAMS_MOST;
@@ -307,8 +309,8 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Makes room for one more HTTP/2 connection. Returns false if there are too many of them, and none was
-    /// idle for long enough.
+    /// Makes room for one more HTTP/2 connection. Returns false if there are too many HTTP/2 connections, and
+    /// none of them was idle for long enough.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
@@ -350,8 +352,8 @@ impl Dispatcher {
 }
 
 impl Origin {
-    /// Counts small files. A large file, or one of unknown size, resets the count, and no new requests are
-    /// sent over the HTTP/2 connection.
+    /// Counts the file of a response if it is small. A file that is large or has no known size resets the
+    /// count, and no new requests are sent over the HTTP/2 connection.
     fn learn_from(&self, response: &HttpResponse) {
         if response.status() != StatusCode::OK {
             return;
@@ -366,7 +368,7 @@ impl Origin {
         }
     }
 
-    /// Sends no further request over this connection.
+    /// Makes sure that no further request is sent over this connection.
     fn retire(&self, connection: &Arc<Connection>) {
         let mut current = self.connection();
         let made = current.clone().and_then(FutureExt::now_or_never);

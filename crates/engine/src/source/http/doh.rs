@@ -2,7 +2,7 @@
 //!
 //! Invariant: the DNS server receives no data of the user except the names. The requests to it use separate
 //! connections, whose settings contain no headers, logins, cookies, client certificates or proxies. If the
-//! DNS server fails, the system is not asked.
+//! DNS server fails, the name is not resolved by the system either.
 
 use super::dispatch::Dispatcher;
 use super::request;
@@ -65,7 +65,8 @@ impl Doh {
         Ok(Some(Arc::new(Doh { url: server.url().clone(), settings: own, dispatcher })))
     }
 
-    /// Returns the addresses of a host. All questions together have the time limit for connecting.
+    /// Returns the addresses of a host. All queries for the host together must end within the time limit for
+    /// connecting.
     ///
     /// # Errors
     /// Returns an error with the URL of the server and the reason.
@@ -80,7 +81,8 @@ impl Doh {
         .boxed()
     }
 
-    /// Asks for the addresses of all IP versions that the settings allow, at the same time.
+    /// Sends one query for each IP version that the settings allow, all at the same time, and returns the
+    /// addresses.
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let mut name = Name::from_ascii(name).map_err(|e| e.to_string())?;
         name.set_fqdn(true);
@@ -108,7 +110,7 @@ impl Doh {
     }
 
     async fn ask(&self, query: Query) -> Result<Vec<IpAddr>, String> {
-        // With the ID 0, equal questions have equal URLs, so that caches can answer them (RFC 8484, section
+        // With the ID 0, equal queries have equal URLs, so that caches can answer them (RFC 8484, section
         // 4.1).
         let mut message = Message::new(0, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
@@ -147,7 +149,7 @@ impl Doh {
     }
 }
 
-/// Returns the addresses in the answer to a query.
+/// Returns the addresses in the answer to a query, or the reason why the answer has none.
 fn addresses_in(answer: &[u8], query: &Query) -> Result<Vec<IpAddr>, String> {
     let answer = Message::from_vec(answer).map_err(|_| "its answer is not a DNS message")?;
     if answer.metadata.message_type != MessageType::Response || answer.queries != [query.clone()] {

@@ -1,7 +1,7 @@
 //! Sends a request with the secrets that are allowed on it, and answers the challenges of the server.
 //!
-//! Invariant: a login that the server has not accepted yet is in one request at a time. This holds for the
-//! first 256 servers at which a run logs in (see `login_gate.rs`).
+//! Invariant: a login that the server has not accepted yet is sent in only one request at a time. This rule
+//! holds for the first 256 servers at which a run logs in (see `login_gate.rs`).
 
 use super::Client;
 use super::body::HttpResponse;
@@ -18,10 +18,10 @@ use hyper::body::Body as _;
 use tracing::debug;
 use url::Url;
 
-/// The highest number of times that a request is sent while the server requires a login. The first time, it
+/// The highest number of times that a request is sent while the server requires a login. The first request
 /// has the login that the server accepted before, a login that is sent with Basic without a challenge, or no
-/// login. The second time, it answers a challenge. Two more times, it answers with a new nonce, in case the
-/// previous nonce is too old.
+/// login. The second request answers a challenge. Two more requests answer with a new nonce, because the
+/// server may refuse a nonce that is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {
@@ -43,7 +43,8 @@ impl Client {
                 true => self.trials.hold(url).await,
                 false => None,
             };
-            // Meanwhile the server may have accepted the login in another request, or refused it too often.
+            // During the wait, the server may have accepted the login in another request, or refused the
+            // login too often.
             let trial = trial.filter(|_| self.credentials.is_trial(asking, &permit));
             if trial.is_some() && self.credentials.is_refused(asking, &permit) {
                 permit = self.credentials.permit(asking).map_err(unusable)?;
@@ -87,7 +88,7 @@ fn sent(request: &HttpRequest, url: &Url) -> (Vec<u8>, bool) {
     (head, !request.body().is_end_stream())
 }
 
-/// Returns what a transcript says about a request and its response.
+/// Returns the entry of a transcript for a request and its response.
 fn exchange_of(response: &mut HttpResponse, url: &Url, (request, had_body): (Vec<u8>, bool)) -> Exchange {
     let protocol = match response.version() {
         Version::HTTP_2 => "h2",

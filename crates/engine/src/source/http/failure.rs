@@ -18,8 +18,8 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(ErrorKind::HttpVersion, at, "it requires HTTP/1.1 for this request");
     }
-    // If the HTTP/2 library resets only this stream, the response is malformed. If it closes the whole
-    // connection, the error is `net.reset`.
+    // If the HTTP/2 library resets only this stream, the response is malformed. If the library closes the
+    // whole connection, the error is `net.reset`.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
@@ -30,7 +30,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, "no response came: ".to_string() + &why)
 }
 
-/// Returns the error for a body that broke.
+/// Returns the error for a body that did not arrive completely.
 pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
@@ -52,13 +52,13 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, cause(error))
 }
 
-/// Returns true if an HTTP/2 server says that it did not process this request (RFC 9113, section 8.7).
+/// Returns true if an HTTP/2 server reports that it did not process this request (RFC 9113, section 8.7).
 pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
-/// Returns what a server stated over HTTP/2 when it ended a request or a connection, with the name of the
-/// reason (RFC 9113, section 7). Returns `None` if the server stated nothing.
+/// Returns a sentence that says whether an HTTP/2 server ended a request or the connection, and names the
+/// reason (RFC 9113, section 7). Returns `None` if the server did not send a reason.
 fn said_over_http2(error: &h2::Error) -> Option<String> {
     let reason = error.reason().filter(|_| error.is_remote())?;
     match error.is_go_away() {

@@ -1,7 +1,8 @@
-//! The file behind one URL: sends requests for it, and follows redirects until a response has the file.
+//! Defines the file behind one URL. It sends requests for the file, and follows redirects until a response
+//! has the file.
 //!
 //! Invariant: no URL is requested while a recorded wait of its host ([`retry_after`]) lasts. A request that
-//! began before continues, for example with a login.
+//! began before the wait was recorded continues, for example with a login.
 
 use super::body::HttpResponse;
 use super::{Client, decode, login_gate, proxy, reason, redirect, request, retry_after};
@@ -25,9 +26,10 @@ use url::Url;
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
-    /// The target of the last redirects. Later requests for ranges are sent to this URL.
+    /// The URL to which the last redirects led. Later requests for ranges are sent to this URL.
     resolved: Mutex<Option<Url>>,
-    /// The same file behind the https form of its URL. It takes all requests while the host requires https.
+    /// The same file behind the https form of its URL. This file carries out all requests while the host
+    /// requires https.
     secured: OnceLock<Box<HttpFile>>,
 }
 
@@ -47,13 +49,13 @@ impl Source for HttpFile {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
-            // The next request follows the redirects again.
+            // The next request is sent to the given URL, and follows the redirects again.
             *self.resolved() = None;
             if request.sends.is_some() {
                 return Err(error);
             }
-            // The target of the redirects may be a link that has expired. So the given URL is requested
-            // again, once.
+            // The target of the redirects may be a link that has expired. For this reason, the given URL is
+            // requested once more.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -61,8 +63,8 @@ impl Source for HttpFile {
                     Err(failure) => failure,
                 };
             }
-            // The server that redirects may choose another mirror next time, and that mirror may have the
-            // file. The plan counts this as a retry.
+            // The server that redirects may choose another mirror for the next request, and that mirror may
+            // have the file. The plan counts the next request as a retry.
             error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
@@ -86,7 +88,7 @@ impl HttpFile {
     }
 
     /// Returns the file behind the https form of the given URL, if the host requires https. The secrets for
-    /// the given URL are sent to this form of it too.
+    /// the given URL are also sent to its https form.
     fn secured(&self) -> Option<&HttpFile> {
         let url = self.client.hsts.secured(self.given.url.clone());
         let is_same = url == self.given.url;
@@ -103,8 +105,8 @@ impl HttpFile {
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
     /// for GET only, and some send no size. In these cases, the first byte is requested. If the response to
-    /// this request does not say what the whole file is, the head of the response to a GET for the whole file
-    /// is used, and its body is not read.
+    /// this request does not have enough facts, a GET for the whole file is sent, and the body of its
+    /// response is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -122,16 +124,17 @@ impl HttpFile {
     }
 
     /// Follows redirects from `url` until a response has the file. An error is returned together with true if
-    /// a redirect was followed before it. The error for too many redirects is returned with false.
+    /// a redirect was followed before the error. The error for too many redirects is returned together with
+    /// false.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // A URL that a document or a server named must not lead to a private address, because a document may
-        // come from anywhere. If earlier redirects led to `start`, its host must not be at a private address
-        // either, unless the given host is known to be private.
+        // A URL that a document or a server named must not lead to a private address, because the document or
+        // the server may belong to an attacker. If earlier redirects led to the host of `start`, this host
+        // must not have a private address either, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let was_redirected = start.host() != self.given.url.host() && !given_is_private;
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
@@ -157,7 +160,8 @@ impl HttpFile {
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
-                    // A proxy does not say where it reached the host, so the host counts as public.
+                    // A proxy does not tell the address at which it reached the host, so the host counts as
+                    // public.
                     is_guarded |= client.dispatcher.is_public(&url) != Some(false);
                     url = next;
                 }
@@ -171,8 +175,8 @@ impl HttpFile {
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
-                    // If a server sends a whole file in response to a request for a range, the file may be
-                    // another one, such as a login page.
+                    // If a server responds to a request for a range with a whole file, this may be a
+                    // different file, such as a login page.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);
@@ -181,13 +185,14 @@ impl HttpFile {
         }
     }
 
-    /// Returns the error for too many redirects, of which `hops` were followed.
+    /// Returns the error for too many redirects. `hops` is the number of redirects that were followed.
     fn loop_error(&self, hops: u32) -> Error {
         let detail = format!("{hops} were followed");
         Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail)
     }
 
-    /// Decides which method and body are sent after a redirect.
+    /// Changes the request for the target of a redirect: the method and the body are kept or removed, as the
+    /// status requires.
     ///
     /// # Errors
     /// Returns `redirect.invalid` if a request that is not a plain GET would be sent to another origin.
@@ -203,8 +208,8 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL. `is_guarded` is true if a document, a server, or a redirect of a host
-    /// that is not known to be private led to this URL.
+    /// Sends one request to one URL. `is_guarded` is true if the URL comes from a document or a server, or
+    /// from a redirect of a host that is not known to be private.
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
@@ -257,7 +262,8 @@ impl HttpFile {
         Ok(Answer::Opened(Box::new(opened)))
     }
 
-    /// Returns the error for a status without a file. `again` is the wait that the response requires.
+    /// Returns the error for a response with a status other than success. `again` is the wait that the
+    /// response requires.
     fn status_error(
         &self,
         url: &Url,
@@ -285,7 +291,8 @@ impl HttpFile {
                 Error::new(ErrorKind::HttpLater, at, retry_after::not_before(again.unwrap_or_default()))
             }
             Decision::Fail(kind) => Error::new(kind, at, line),
-            // This decision needs other circumstances. The director makes it.
+            // `decide` does not return this decision for the default circumstances. Only the director knows
+            // other circumstances.
             Decision::Fewer => Error::new(kind, at, line),
         };
         (error.size, error.http_status) = (size, Some(status));
@@ -303,7 +310,8 @@ impl HttpFile {
     }
 }
 
-/// Returns true if a response to a request for the facts has enough facts.
+/// Returns true if a response to a request for the facts says that the file is unchanged, or has the size of
+/// a file that is not empty.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
 }
@@ -356,10 +364,10 @@ enum Answer {
     Opened(Box<Opened>),
     Redirect {
         next: Url,
-        /// The facts that the redirect states about the file.
+        /// The digest and the size that the redirect states for the file.
         linked: Option<Linked>,
         status: u16,
-        /// The request and the response, if they are kept.
+        /// The request and the response, if transcripts are kept.
         exchange: Option<Box<Exchange>>,
     },
 }

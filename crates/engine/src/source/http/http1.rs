@@ -2,7 +2,8 @@
 //! request after the other.
 //!
 //! Invariant: a connection in the pool is idle, and its last response was read to the end. A connection is
-//! used only on the runtime that drives it. On another runtime, each request would wake another thread.
+//! used only on the tokio runtime that drives it. On another runtime, each request would have to wake a
+//! second thread.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -31,13 +32,14 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 use url::Url;
 
-/// A connection that was idle for longer is not used again. Common servers close idle connections after 5 s
-/// (Apache) to 75 s (nginx). A request on a connection that is being closed costs a round trip.
+/// The longest time that a connection may be idle and still be used again. Common servers close idle
+/// connections after 5 s (Apache) to 75 s (nginx). A request on a connection that is being closed costs a
+/// round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection for one route.
+/// An HTTP/1.1 connection for one route.
 pub(super) struct Connection {
-    /// Each connection has one clone, so that the connections can be counted.
+    /// Each connection has one clone of `Pool::alive`, so that the pool can count the connections.
     _alive: Arc<()>,
     sender: http1::SendRequest<Full<Bytes>>,
     head_state: Arc<HeadState>,
@@ -56,9 +58,9 @@ pub(super) struct Pool {
     alive: Arc<()>,
     /// If more connections than this exist, busy or idle, the oldest idle ones are closed.
     most: usize,
-    /// True once a response could not be parsed. It may have had more header lines than hyper accepts by
-    /// default (100). New connections then accept [`LINES_MOST`]. This is not the default, because hyper
-    /// would then clear 64 KiB of memory for each response.
+    /// True after a response could not be parsed. That response may have had more header lines than the 100
+    /// that hyper accepts by default. From then on, new connections accept [`LINES_MOST`]. They do not do so
+    /// from the beginning, because hyper would clear 64 KiB of memory for each response.
     many_lines: AtomicBool,
     keeps_heads: bool,
 }
@@ -80,7 +82,7 @@ impl Pool {
     /// head of the response.
     ///
     /// # Errors
-    /// Returns an error if there is no response.
+    /// Returns an error if no connection can be opened, or if no valid head of a response arrives in time.
     pub(super) async fn send(
         self: &Arc<Self>,
         route: &Route,
@@ -90,7 +92,8 @@ impl Pool {
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
         // A server may close an idle connection at any moment. Only a request that changes nothing on the
-        // server is then sent again (RFC 9110, section 9.2.2).
+        // server may be sent again after that (RFC 9110, section 9.2.2), so all other requests use a new
+        // connection.
         let is_safe = request.method().is_safe();
         let idle = if is_safe { self.take_idle(route).await } else { None };
         if let Some(mut connection) = idle {
@@ -98,8 +101,8 @@ impl Pool {
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
                 // The server closed the idle connection at the same moment, or the connection had unread
-                // bytes of the last response. This is not a failure of the file, because a request with a
-                // safe method can be sent again on a new connection.
+                // bytes of the last response. The file does not fail, because a request with a safe method
+                // can be sent again on a new connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);
@@ -119,13 +122,13 @@ impl Pool {
         }
     }
 
-    /// Returns true the first time that a response cannot be parsed. The reason may be the number of its
-    /// header lines, and the next connection accepts more.
+    /// Returns true the first time that a response cannot be parsed. The response may have had too many
+    /// header lines, and new connections accept more of them.
     fn may_have_many_lines(&self, error: &hyper::Error) -> bool {
         error.is_parse() && !self.many_lines.swap(true, Ordering::Relaxed)
     }
 
-    /// Adds a new connection that was opened elsewhere.
+    /// Adds a new connection that the HTTP/2 code opened.
     pub(super) async fn adopt(&self, transport: Transport, route: &Route, url: &Url) {
         // If this fails, the next request opens a connection and reports the error.
         if let Ok(connection) = self.open(transport, route, &show::url(url)).await {
@@ -133,7 +136,7 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route, if there is one. Another connection replaces it.
+    /// Closes an idle connection of the route, if there is one, because another connection replaces it.
     pub(super) fn close_one_idle(&self, route: &Route) {
         let mut idle = self.idle();
         if let Some(last) = idle.iter().rposition(|connection| connection.route == *route) {
@@ -148,7 +151,8 @@ impl Pool {
         self.close_surplus(&mut idle, self.most);
     }
 
-    /// Closes idle connections that are too old, and the oldest ones while more than `most` exist.
+    /// Closes idle connections that were idle for too long. Also closes the oldest idle connections while
+    /// there are more than `most` connections.
     fn close_surplus(&self, idle: &mut VecDeque<Connection>, most: usize) {
         let too_many = || Arc::strong_count(&self.alive) > most + 1;
         while idle.front().is_some_and(|oldest| too_many() || !oldest.is_fresh()) {
@@ -172,8 +176,8 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route that another runtime drives, if there is one. So the host does
-    /// not get more connections because there are several runtimes.
+    /// Closes an idle connection of the route that another runtime drives, if there is one. Otherwise the
+    /// host would get more connections because there are several runtimes.
     fn close_one_elsewhere(&self, route: &Route) {
         let here = Handle::current().id();
         let mut idle = self.idle();
@@ -230,7 +234,7 @@ impl Pool {
             .await
             .map_err(|e| failure::of_request(&e, at))?;
         // The task ends when the sender and the body are dropped, or when the server closes the connection.
-        // The sender and the body report its error.
+        // The sender and the body report the error of the connection.
         tokio::spawn(async move {
             let _ = driver.await;
         });

@@ -1,10 +1,10 @@
 //! Sends requests over an HTTP/2 connection to one origin. Many requests share the connection.
 //! [`super::dispatch`] decides when such a connection is opened.
 //!
-//! Invariants: windows have a fixed size. The origin of a connection is marked as unusable for HTTP/2 if a
-//! body breaks, or if the connection is silent for [`silence_limit`] while a request waits for its response
-//! or a body is read. This is not done if only HTTP/2 is allowed. A server may send as many unread bytes as
-//! the connection's window allows, and `dispatch` limits the number of connections.
+//! Invariants: the flow-control windows have a fixed size. The origin of a connection is marked as unusable
+//! for HTTP/2 if a body breaks, or if the connection is silent for [`silence_limit`] while a request waits
+//! for its response or a body is read. The origin is not marked if only HTTP/2 is allowed. A server may send
+//! as many unread bytes as the connection's window allows, and `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -30,13 +30,14 @@ use tokio::time::{Instant, Sleep, timeout_at};
 use tracing::debug;
 use url::Url;
 
-/// The number of bytes that a server may send over a connection before they are read. If only HTTP/2 is
-/// allowed, it may send as many over each stream, and [`UNREAD`] times as many over a connection. With
-/// hyper's default of 2 MiB, a stream reached only 26 MB/s at a round trip of 80 ms (measured).
+/// The number of bytes that a server may send over a connection before this program reads them. If only
+/// HTTP/2 is allowed, the server may send this many bytes over each stream, and [`UNREAD`] times as many over
+/// a connection. With hyper's default of 2 MiB, a stream reached only 26 MB/s at a round trip of 80 ms
+/// (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// If this many streams are unread, they fill the connection's window, and all other streams must wait. The
-/// stream of a file is not read while an existing file of the same name is checked on the disk.
+/// The number of unread streams that fill the connection's window, so that all other streams must wait. For
+/// example, the stream of a file is not read while an existing file of the same name is checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
@@ -48,12 +49,12 @@ const HEAD_MOST: u32 = 64 * 1024;
 /// satellite takes 0.6 s, and packets may wait for seconds in queues of the network.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
-/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A much smaller window would slow down even a
-/// network of some kB/s.
+/// The smallest window of a stream, in bytes. This is the initial window of HTTP/2 (RFC 9113, section 6.9.2).
+/// A much smaller window would slow down even a network of some kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 
-/// The longest silence of HTTP/2 before HTTP/1.1 is used. A server needs less time for a small file, and it
-/// is acceptable that a run waits this long once.
+/// The longest time for which an HTTP/2 connection may be silent before HTTP/1.1 is used. A server needs less
+/// time for a small file, and it is acceptable that a run waits this long once.
 const SILENCE_MOST: Duration = Duration::from_secs(10);
 
 /// Returns how long a connection may be silent. This time is much shorter than `--timeout`, so that time is
@@ -64,10 +65,10 @@ fn silence_limit(settings: &Settings) -> Duration {
 
 /// A connection to one origin.
 pub(super) struct Connection {
-    /// Each connection has one clone, so that the connections can be counted.
+    /// Each connection has one clone of this value, so that the connections can be counted.
     _alive: Arc<()>,
     sender: http2::SendRequest<Full<Bytes>>,
-    /// Each open stream has one clone, so that the streams can be counted.
+    /// Each open stream has one clone of this value, so that the streams can be counted.
     streams: Arc<()>,
     /// True if TLS negotiated HTTP/2, which shows that the server supports it.
     negotiated: bool,
@@ -89,7 +90,7 @@ pub(super) struct Connection {
 
 /// The reason why there is no response.
 pub(super) enum SendError {
-    /// The server did not process the request. The connection itself may be fine.
+    /// The server did not process the request. The connection itself may still work.
     NotProcessed(Error),
     /// The server did not process the request, and the connection accepts no more requests.
     Leaving(Error),
@@ -101,7 +102,7 @@ pub(super) enum SendError {
 
 impl Connection {
     /// Starts HTTP/2 on a connection. `is_direct` is false if a proxy is in between. `unusable` is set to
-    /// true when HTTP/2 does not work for the origin.
+    /// true if a body breaks or the connection is silent for too long.
     ///
     /// # Errors
     /// Returns an error if the handshake fails.
@@ -134,10 +135,11 @@ impl Connection {
         })
     }
 
-    /// Sends a request. The server limits the number of open requests, and hyper delays further ones.
+    /// Sends a request. The server limits the number of open requests, and hyper delays requests above this
+    /// limit.
     ///
     /// # Errors
-    /// Returns an error if there is no response.
+    /// Returns an error if no valid head of a response arrives in time.
     pub(super) async fn send(
         self: &Arc<Self>,
         url: &Url,
@@ -160,8 +162,9 @@ impl Connection {
                     write(&self.last_bytes, clock::instant());
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
-                // The library returns the request if it did not send it. A server that has not shown that it
-                // has HTTP/2 may have closed the connection for that reason.
+                // The library returns a request that it did not send. This arm is only for servers that have
+                // shown that they support HTTP/2, since any other server may have closed the connection
+                // because it does not support HTTP/2.
                 Ok(Err(e))
                     if e.message().is_some() && (self.negotiated || self.served.load(Ordering::Relaxed)) =>
                 {
@@ -209,7 +212,7 @@ impl Connection {
             return SendError::Broken(Error::new(
                 ErrorKind::HttpVersion,
                 at,
-                "it does not answer as HTTP/2 does",
+                "it seems not to support HTTP/2",
             ));
         }
         // A connection may break between two files, for example because the server was restarted. The request
@@ -223,7 +226,7 @@ impl Connection {
     }
 }
 
-/// One request on its connection.
+/// One open request on an HTTP/2 connection.
 pub(super) struct Stream {
     connection: Arc<Connection>,
     _open: Arc<()>,
@@ -249,8 +252,8 @@ impl Stream {
         write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Becomes ready when the whole connection was silent for too long, if HTTP/1.1 may be used instead. The
-    /// time in which the body is not read is not counted.
+    /// Becomes ready with an error when the whole connection was silent for too long, if HTTP/1.1 may be used
+    /// instead. The time in which the body is not read is not counted.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
         if !connection.http1_allowed {
@@ -269,7 +272,7 @@ impl Stream {
         Poll::Ready(silence_error(connection, at))
     }
 
-    /// Records that the body broke. Over HTTP/1.1, the same file may succeed.
+    /// Records that the body failed. Later requests then use HTTP/1.1, over which the same file may succeed.
     pub(super) fn on_break(&self) {
         if self.connection.http1_allowed {
             self.connection.unusable.store(true, Ordering::Relaxed);
@@ -310,7 +313,7 @@ where
     // HTTP/2 too, so the window of a stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
     // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
-    // has at most the bytes of one second, but not less than [`WINDOW_LEAST`].
+    // has at most as many bytes as the limit allows in one second, but at least [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
     // With PINGs at this interval, a dead connection is detected within the same time as a connection that
     // stalls, unless [`PING_LEAST`] makes the interval longer.
@@ -326,7 +329,7 @@ where
         .await
         .map_err(|e| failure::of_request(&e, at))?;
     // The task ends when the senders and bodies are dropped, or when the server closes the connection. The
-    // senders and bodies report its error.
+    // senders and bodies report the error of the connection.
     tokio::spawn(async move {
         let _ = connection.await;
     });

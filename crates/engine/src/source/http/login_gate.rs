@@ -1,13 +1,13 @@
 //! Limits how many files log in to a server at the same time.
 //!
-//! If redirects lead to the server, one file at a time logs in there. The other files wait, and then begin
-//! their requests again, since the server usually sends a cookie that all files can use. A file that began
-//! before the last login ended also begins again, since it was redirected without that cookie. A file begins
-//! again at most once, so that a login without a cookie costs each file only one more redirect
-//! ([`Gates::enter`]).
+//! If redirects lead files to a server for a login, one file at a time logs in there. The other files wait,
+//! and then begin their requests again, since the server usually sends a cookie that all files can use. A
+//! file that began before the last login ended also begins again, since it was redirected without that
+//! cookie. A file begins again at most once, so that a login that sets no cookie costs each file only one
+//! more redirect ([`Gates::enter`]).
 //!
-//! A login that the server has not accepted yet is in one request at a time, so that the refusals of a wrong
-//! login are counted before it is sent again ([`Gates::hold`]).
+//! A login that the server has not accepted yet is sent in only one request at a time, so that each refusal
+//! of a wrong login is counted before this login is sent again ([`Gates::hold`]).
 //!
 //! Both rules hold for the first [`SERVERS_MOST`] servers.
 
@@ -18,11 +18,11 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use url::Url;
 
-/// The highest number of servers that are remembered. A list usually has only a few servers with logins. If
-/// there are more servers, the files of the further servers do not wait for each other.
+/// The highest number of servers that are remembered. A list usually has only a few servers with logins. The
+/// files of further servers do not wait for each other.
 const SERVERS_MOST: usize = 256;
 
-/// The gate of a server, with the time when the last file left it.
+/// The gate of a server, with the time when the last login there ended.
 type Gate = tokio::sync::Mutex<Option<Instant>>;
 
 /// The servers at which files log in.
@@ -55,7 +55,7 @@ impl Drop for Visitor {
 
 impl Gates {
     /// Waits until the file may log in. Returns true if the file must begin its requests again, because
-    /// another file has logged in since this one began. It returns true at most once for each file.
+    /// another file has logged in since this one began. This method returns true at most once for each file.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.begins_again || visitor.inside.is_some() {
             return false;
@@ -99,9 +99,9 @@ mod tests {
         assert!(tokio::time::timeout(second, waiting).await.is_err(), "one file logs in at a time");
         drop(first);
         assert!(gates.enter(&url, &mut early).await);
-        assert!(gates.enter(&url, &mut late).await, "it comes after the login, but began before its end");
+        assert!(gates.enter(&url, &mut late).await, "it began before the login ended");
         assert!(!gates.enter(&url, &mut early).await && !gates.enter(&url, &mut late).await);
         tokio::time::advance(second).await;
-        assert!(!gates.enter(&url, &mut Visitor::new()).await, "it began with the cookie");
+        assert!(!gates.enter(&url, &mut Visitor::new()).await, "it began after the login ended");
     }
 }

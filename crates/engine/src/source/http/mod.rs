@@ -1,15 +1,15 @@
 //! The HTTP source: files behind `http` and `https` URLs.
 //!
-//! A request passes through several files. [`file`] leads it to the response that has the file.
-//! [`retry_after`] checks if the host asked for a pause. [`exchange`] adds the secrets, and answers
-//! challenges. [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next
-//! URL. [`transport`] opens new connections, with [`dial`] for TCP, [`names`] and [`doh`] for the addresses
-//! of hosts, [`proxy`] for proxies and [`tls`] for certificates. A [`route`] says which connection a URL
-//! needs. [`request`] writes headers, [`response_head`] repairs heads of responses, [`body`] reads bodies,
-//! and [`decode`] decodes them.
+//! Several modules take part in a request. [`file`] sends the request and follows redirects until a response
+//! has the file. [`retry_after`] checks if the host required a pause. [`exchange`] adds the secrets, and
+//! answers the challenges of servers. [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]).
+//! [`redirect`] finds the next URL. [`transport`] opens new connections, with [`dial`] for TCP, [`names`] and
+//! [`doh`] for the addresses of hosts, [`proxy`] for proxies and [`tls`] for certificates. A [`route`] says
+//! which connection a URL needs. [`request`] writes headers, [`response_head`] repairs heads of responses,
+//! [`body`] reads bodies, and [`decode`] decodes them.
 //!
 //! Invariant: every secret on a request to a server comes from [`crate::credentials`], which decides where a
-//! secret may be sent. The login of a proxy is sent only to this proxy ([`proxy`]). The URLs in this folder
+//! secret may be sent. The login of a proxy is sent only to this proxy ([`proxy`]). The URLs in this module
 //! have no userinfo.
 
 mod body;
@@ -45,7 +45,7 @@ use file::HttpFile;
 use std::sync::Arc;
 use url::Url;
 
-/// The state that all requests of a network share (see [`crate::networks`]).
+/// The state that all requests over a network share (see [`crate::networks`]).
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 /// them for a minute.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// The highest number of names that are kept, because a list may have a million. If a name is no longer kept,
-/// it is looked up again.
+/// The highest number of names that are kept, because a list may have a million names. If a name is no longer
+/// kept, it is looked up again.
 const NAMES_MOST: usize = 1024;
 
 /// The result of a look-up: addresses, or the reason why there are none.
@@ -39,7 +39,7 @@ impl Names {
     /// minute is running or was successful.
     ///
     /// # Errors
-    /// Returns the error of the look-up. It is not kept, so the next call looks the host up again.
+    /// Returns the error of the look-up. This error is not kept, so the next call looks the host up again.
     pub(super) async fn addresses<F>(&self, name: &str, look_up: impl FnOnce(String) -> F) -> Found
     where
         F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,

@@ -1,6 +1,6 @@
-//! Finds the reason for a refusal, in addition to the status. The reason may be in a header, or in a JSON or
-//! XML body. A header may also show that the server requires a browser. The result is one line. The screen
-//! and the log escape it before they show it.
+//! Finds the reason that a server gives for a refusal, in addition to the status. The reason may be in a
+//! header, or in a JSON or XML body. A header may also show that the server requires a browser. The result is
+//! one line. The screen and the log escape it before they show it.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -11,8 +11,8 @@ const LONGEST: usize = 200;
 /// Headers in which object stores, model hubs and Artifactory send a reason.
 const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
 
-/// Headers of services that protect a server against programs. They show that the response comes from the
-/// service and not from the server.
+/// Headers of services that protect a server against programs. Such a header shows that the response comes
+/// from the service and not from the server.
 const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
 
 /// Keys under which JSON bodies have a reason, the most useful one first. `detail` and `title` are from RFC
@@ -36,8 +36,8 @@ pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     Some(line[..cut].to_string()).filter(|line| !line.is_empty())
 }
 
-/// Searches for a text under one of the keys, including within `{"error": {"message": ...}}` and `{"errors":
-/// [{...}]}`.
+/// Returns the text under one of the [`KEYS`], also within nested values such as `{"error": {"message":
+/// ...}}` and `{"errors": [{...}]}`.
 fn in_json(value: &Value) -> Option<String> {
     match value {
         Value::Object(map) => KEYS.iter().find_map(|key| match map.get(*key)? {
@@ -52,7 +52,7 @@ fn in_json(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns the `<Message>` of S3 and similar services.
+/// Returns the text of the element `<Message>`, which S3 and similar services send.
 fn in_xml(text: &str) -> Option<String> {
     let (_, after) = text.split_once("<Message>")?;
     let (message, _) = after.split_once("</Message>")?;

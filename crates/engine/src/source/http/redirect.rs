@@ -1,5 +1,5 @@
-//! Decides which redirects are followed. [`crate::credentials`] decides which secrets are sent to their
-//! targets.
+//! Decides which redirects are followed. [`crate::credentials`] decides which secrets are sent to the targets
+//! of redirects.
 
 use super::hsts::Hsts;
 use downhaul_core::credentials::without_userinfo;
@@ -13,7 +13,11 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 300 | 301 | 302 | 303 | 307 | 308)
 }
 
-/// Returns the target of a `Location`, which may be relative to `from`.
+/// Returns the URL that a `Location` leads to. The `Location` may be relative to `from`.
+///
+/// # Errors
+/// Returns `redirect.invalid` if the target is not a valid URL, `redirect.scheme` if its scheme is neither
+/// http nor https, and `redirect.downgrade` if it leads from https to http although this is not allowed.
 pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &Hsts) -> Result<Url, Error> {
     // Some servers send raw UTF-8 or Latin-1 in this header. Each byte beyond ASCII is percent-encoded.
     let text: String = location

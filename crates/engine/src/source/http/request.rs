@@ -94,9 +94,9 @@ pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpReques
     }
     *request.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
     *request.version_mut() = Version::HTTP_2;
-    // `i` (incremental) requests that the server sends all files at the same time instead of one after the
-    // other (RFC 9218, section 4.2). If the files came one after the other, a stream that waits for a long
-    // time would look stalled.
+    // `i` (incremental) tells the server to send all files at the same time instead of one after the other
+    // (RFC 9218, section 4.2). If the files came one after the other, a stream that waits for a long time
+    // would look stalled.
     request.headers_mut().insert("priority", HeaderValue::from_static("i"));
     Ok(request)
 }
@@ -109,7 +109,8 @@ pub(super) fn status_line(status: StatusCode) -> String {
     }
 }
 
-/// Returns the host of a URL, and its port if that is not the usual one.
+/// Returns the host of a URL, and its port if this is not the default port of the scheme. Returns `None` if
+/// the URL has no host.
 pub(super) fn authority(url: &Url) -> Option<String> {
     url.has_host().then(|| url[Position::BeforeHost..Position::AfterPort].to_string())
 }

@@ -1,8 +1,8 @@
 //! Repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them strictly. Bodies
-//! are passed on unchanged, but the bytes between the chunks of the chunked coding (RFC 9112, section 7.1)
-//! are limited. hyper reads the line with the size of such a chunk one byte at a time, and does not limit its
-//! zeros and blanks. Without a limit, one connection could block a thread and delay the timers and signals of
-//! the run.
+//! are passed on unchanged, but the number of bytes between the chunks of the chunked coding (RFC 9112,
+//! section 7.1) is limited. hyper reads the line with the size of such a chunk one byte at a time, and does
+//! not limit the zeros and blanks in this line. Without a limit, one connection could block a thread and
+//! delay the timers and signals of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
 //! end of the head are examined. A valid head that arrives in one read is not copied, unless heads are kept.
@@ -24,12 +24,13 @@ const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its b
 
 const ENDLESS_INTERIM: Refused = Refused("its interim responses have no end");
 
-/// The state of the heads of a connection. The code that sends requests over the connection shares it.
+/// The state of the heads of a connection. The code that sends requests over the connection shares this
+/// state.
 #[derive(Default)]
 pub(super) struct HeadState {
     /// True if the next bytes are a head.
     expected: AtomicBool,
-    /// The number of bytes that arrived since the reader of the body got bytes of the file.
+    /// The number of bytes that arrived since the reader of the body last got bytes of the file.
     framing: AtomicUsize,
     dropped: Mutex<Vec<String>>,
     /// The last head as it arrived, if heads are kept.
@@ -55,7 +56,7 @@ impl HeadState {
         self.framing.store(0, Ordering::Relaxed);
     }
 
-    /// Returns the lines of the last head that were dropped, in words for the user.
+    /// Returns descriptions, for the user, of the lines that were dropped from the last head.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
     }
@@ -83,7 +84,7 @@ pub(super) struct LenientStream<S> {
     head_state: Arc<HeadState>,
     /// The longest head that is read, in bytes.
     longest: usize,
-    /// The length of all interim responses to the last request.
+    /// The length of all interim responses to the last request, in bytes.
     interim: usize,
     state: State,
 }
@@ -91,7 +92,8 @@ pub(super) struct LenientStream<S> {
 enum State {
     /// The bytes belong to a body.
     Body,
-    /// A head is arriving. The value is its bytes so far: at most the longest head and one read.
+    /// A head is arriving. The value is the bytes of the head that arrived so far. There are at most as many
+    /// as in the longest head and one read.
     Head(Vec<u8>),
     /// hyper gets these bytes, from this offset on, before more is read from the connection.
     Giving(Vec<u8>, usize),
@@ -149,8 +151,9 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Examines the first bytes of a response. If the head is complete, this decides which bytes hyper gets.
-    /// `looked_at` is the number of bytes that an earlier call has examined.
+    /// Examines the first bytes of a response, and returns the next state. If the head is complete, this
+    /// state has the bytes that hyper gets. `looked_at` is the number of bytes that an earlier call has
+    /// examined.
     fn look(&mut self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
         let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         loop {
@@ -208,7 +211,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LenientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        // `expect_head` was called before the request was sent. So `expected` is true here before the first
+        // `expect_head` is called before the request is sent, so `expected` is already true when the first
         // byte of the response arrives.
         if me.head_state.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());

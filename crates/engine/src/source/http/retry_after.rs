@@ -1,5 +1,5 @@
-//! Records the waits that hosts ask for (`Retry-After`, or a quota that is used up). Until a recorded wait is
-//! over, no URL of the host is requested.
+//! Records the waits that hosts require (with `Retry-After`, or because a quota is used up). Until a recorded
+//! wait is over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
 //! require a wait, some waits are forgotten. A wait of more than [`RECORDED_MOST`] is recorded as this time.
@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If it has,
-/// the wait that ends first is forgotten.
+/// The highest number of hosts whose waits are recorded. A run rarely has files of so many hosts. If there
+/// are more, the wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
 
 /// The longest wait that is recorded. Windows of rate limits are rarely longer than an hour. After this time,
@@ -39,7 +39,7 @@ impl Pauses {
         if wait > LONGEST_PAUSE {
             return Err(Error::new(ErrorKind::HttpLater, at, not_before(wait)));
         }
-        let error = Error::new(ErrorKind::HttpBusy, at, "the host asked all its files to wait");
+        let error = Error::new(ErrorKind::HttpBusy, at, "the host required a pause for all requests");
         Err(error.with_pause(Pause { wait, why: Why::Known }))
     }
 
@@ -67,7 +67,7 @@ impl Pauses {
     }
 }
 
-/// Returns the time before which no request may be sent to a host, in words for the user.
+/// Returns a text for the user that says until when no request may be sent to a host.
 pub(super) fn not_before(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year

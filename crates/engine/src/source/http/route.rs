@@ -1,7 +1,8 @@
 //! Describes the target of a connection, and the proxy on the way to the target.
 //!
-//! Invariant: a connection serves only requests whose route equals its own. So two requests share a
-//! connection only if they agree in everything that a server or a proxy can see of the connection.
+//! Invariant: a connection serves only requests whose route equals the route of the connection. So two
+//! requests share a connection only if they agree in everything that a server or a proxy can see of the
+//! connection.
 
 use super::proxy::Gateway;
 use super::tls::Trust;
@@ -77,7 +78,7 @@ impl Route {
 }
 
 impl Endpoint {
-    /// Returns the host and the port of a URL, or `None` if it has no host.
+    /// Returns the host and the port of a URL, or `None` if the URL has no host.
     pub(super) fn of(url: &Url) -> Option<Endpoint> {
         Some(Endpoint { host: url.host()?.to_owned(), port: url.port_or_known_default().unwrap_or(80) })
     }

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection for HTTP or for TLS.
 pub(super) enum Socket {
-    /// The meter reads the round trip while bytes arrive.
+    /// A TCP connection. The meter reads the round-trip time while bytes arrive.
     Tcp(TcpStream, Option<Meter>),
     /// A TLS connection to a proxy. A TLS connection to the server may go through it.
     Proxy(Box<TlsStream<BufReader<TcpStream>>>),

@@ -1,5 +1,5 @@
-//! Makes the TLS settings of connections. They decide which servers are trusted, and which servers get the
-//! client certificate.
+//! Makes the TLS settings of connections. These settings decide which servers are trusted, and which servers
+//! get the client certificate.
 //!
 //! Invariant: connections with different [`Trust`] have different TLS settings, and never share a TLS
 //! session. So a connection never resumes a session whose certificate was checked by other rules.
@@ -126,7 +126,7 @@ impl Tls {
         }
     }
 
-    /// Explains an error by the setting that may be its cause. The detail of the error is then replaced. If
+    /// Returns the error, with a detail that names the TLS setting that may be the cause, if there is one. If
     /// the server may have refused the client certificate, the error becomes `tls.client_refused`.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
         if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
@@ -163,7 +163,8 @@ impl Tls {
             TlsVersion::V12 => &[&TLS13, &TLS12][..],
             TlsVersion::V13 => &[&TLS13],
         };
-        // Reading the certificates of the machine takes some milliseconds, which a run without https saves.
+        // Reading the certificates of the machine takes some milliseconds, so they are read only when the
+        // first https connection is made.
         let trusted = match &self.given {
             _ if trust.is_insecure => Trusted::All,
             Some(given) => given.clone(),

@@ -1,10 +1,10 @@
 //! Opens connections before any request is sent on them: TCP or a Unix socket, the tunnel of a proxy, and TLS
 //! for https.
 //!
-//! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this file. Invariant:
-//! there is one TLS configuration for each way to trust a server and each set of HTTP versions. The
-//! configurations of one way to trust a server share one store of TLS sessions. So a further connection to a
-//! host can resume an earlier TLS session, without sending and checking certificates again.
+//! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this module.
+//! Invariant: there is one TLS configuration for each way to trust a server and each set of HTTP versions.
+//! The configurations of one way to trust a server share one store of TLS sessions. So a further connection
+//! to a host can resume an earlier TLS session, without sending and checking certificates again.
 
 use super::dial::{self, Dialer};
 use super::proxy::{Gateway, Tunnel};
@@ -41,8 +41,8 @@ use url::{Host, Url};
 /// completely. The constant also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The memory for the read buffers of all connections together, up to 512 connections. The batches of workers
-/// take up to 48 MiB more (`worker/writer.rs`).
+/// The memory for the read buffers of all connections together, in bytes, for up to 512 connections. The
+/// batches of workers take up to 48 MiB more (`worker/writer.rs`).
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
 /// The smallest limit for a read. So a response head below this length can always be read, even with many
@@ -126,18 +126,18 @@ impl Connector {
     }
 
     /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
-    /// private one, and `None` if that is not known.
+    /// private one, and `None` if the address is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.dialer.is_public(&Endpoint::of(url)?.host)
     }
 
-    /// Returns the last round trip of the direct connections for a URL, if TCP measured it.
+    /// Returns the last round-trip time of the direct connections for a URL, if TCP measured it.
     pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
         let server = self.other_target(url).or_else(|| Endpoint::of(url))?;
         self.round_trips.latest(&server)
     }
 
-    /// Returns true if the certificate of the server is checked.
+    /// Returns true if the URL has the scheme https, and the certificate of its server is checked.
     pub(super) fn is_verified(&self, url: &Url) -> bool {
         url.scheme() == "https" && !self.trust(url, Peer::default()).is_insecure()
     }
@@ -151,7 +151,8 @@ impl Connector {
         }
     }
 
-    /// Explains the error of a request by the TLS setting that may be the cause.
+    /// Returns the error of a request, with a detail that names the TLS setting that may be the cause, if
+    /// there is one.
     pub(super) fn explained(&self, route: &Route, mut error: Error) -> Error {
         match route.gateway() {
             // The handshake was with the proxy, which gets no client certificate.
@@ -199,8 +200,8 @@ impl Connector {
         Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, &config, &at).await?)))
     }
 
-    /// Opens the socket below HTTP and TLS. It may be a TCP connection, a tunnel through a proxy, or a Unix
-    /// socket.
+    /// Opens the socket below HTTP and TLS. The socket may be a TCP connection, a tunnel through a proxy, or
+    /// a Unix socket.
     async fn socket(&self, route: &Route, url: &Url, server: &Endpoint, at: &str) -> Result<Socket, Error> {
         if let Some(path) = &self.unix_socket {
             let connecting = timeout(self.connect_timeout, connect_unix(path)).await;
@@ -287,7 +288,7 @@ impl Connector {
                     alpn = tls.alpn_protocol().map(String::from_utf8_lossy).as_deref(),
                     handshake = ?tls.handshake_kind(),
                     took = ?since.elapsed(),
-                    "made TLS"
+                    "completed the TLS handshake"
                 );
                 Ok(secured)
             }

@@ -36,7 +36,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("encodes")
 }
 
-/// Decodes these bytes, which arrive in portions of this size. `whole` is true if the body ends as announced.
+/// Decodes `bytes`, which arrive in buffers of `piece` bytes. `whole` is true if the body ends as announced.
 async fn decoded_in(
     codings: &str,
     bytes: &[u8],
@@ -102,7 +102,7 @@ async fn truncated_and_damaged_coded_bodies_are_errors() {
                 "{codings} {kept}: {cut:?}"
             );
         }
-        // If the connection breaks after the last byte of the coded body, this is an error too.
+        // A connection that breaks after the last byte of the coded body is an error too.
         let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
         assert_eq!(reset, Err(ErrorKind::NetReset), "{codings}");
         let mut broken = coded.clone();

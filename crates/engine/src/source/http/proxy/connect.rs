@@ -17,7 +17,7 @@ const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 /// than one informational answer (1xx).
 const INFORMATIONAL_MOST: usize = 8;
 
-/// Requests a tunnel to `target` (`host:port`).
+/// Requests a tunnel to `target` (`host:port`). Returns the final answer of the proxy.
 ///
 /// # Errors
 /// Returns `proxy.failed` if there is no valid answer, or `tls.client_refused` if the proxy requires a client

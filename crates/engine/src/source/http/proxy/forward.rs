@@ -1,6 +1,6 @@
 //! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: only this file adds the login of the proxy to forwarded requests, and only to requests on a
+//! Invariant: only this module adds the login of the proxy to forwarded requests, and only to requests on a
 //! connection to the proxy.
 
 use super::{Gateway, kind_of_status};
@@ -19,7 +19,7 @@ use tracing::debug;
 use url::Url;
 
 /// The beginnings of the header `Server` in responses that these proxies write themselves. In responses that
-/// they forward, the header is that of the server.
+/// a proxy forwards, this header comes from the server.
 const PROXY_PROGRAMS: [&str; 3] = ["tinyproxy", "squid", "privoxy"];
 
 /// The header in which squid gives the reason for a response that it writes itself, such as `ERR_DNS_FAIL 0`.
@@ -28,7 +28,8 @@ const SQUID_ERROR: &str = "x-squid-error";
 /// Sends a request through a proxy. A response with status 407 comes from the proxy.
 ///
 /// # Errors
-/// Returns `proxy.*` if the response is a failure of the proxy itself, and an error if there is no response.
+/// Returns an error `proxy.*` if the proxy itself reports a failure, and another error if no response
+/// arrives.
 pub(in crate::source::http) async fn send(
     pool: &Arc<Pool>,
     (route, gateway): (&Route, &Gateway),

@@ -37,8 +37,8 @@ const ADDRESSES_MOST: usize = 4;
 /// A proxy, and the last challenge for which it accepted the login.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
-    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so that a list of files
-    /// costs only one refusal.
+    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so that the proxy refuses
+    /// only one request of a list of files.
     challenge: Mutex<Option<Accepted>>,
     random: RandomState,
 }
@@ -67,13 +67,13 @@ impl Gateway {
         Endpoint { host: self.proxy.host.clone(), port: self.proxy.port }
     }
 
-    /// Begins a request with this method and request target.
+    /// Returns the state of the login for a new request with this method and request target.
     pub(super) fn attempt<'a>(&'a self, method: &'a str, target: &'a str) -> Attempt<'a> {
         Attempt { gateway: self, method, target, challenge: None }
     }
 
-    /// Adds to an error that the request went through this proxy. The reader then knows that the cause may be
-    /// the proxy.
+    /// Returns the error with a note that the request went through this proxy, so that the user knows that
+    /// the proxy may be the cause.
     pub(super) fn named_in(&self, mut error: Error) -> Error {
         let proxy = self.proxy.to_string();
         if error.kind == ErrorKind::TlsMissing && !error.at.starts_with(&proxy) {
@@ -120,7 +120,7 @@ impl Attempt<'_> {
         let login = self.gateway.proxy.login.as_ref()?;
         let mut known = self.gateway.known();
         let accepted = match (self.challenge.as_mut(), known.as_mut()) {
-            // The proxy sent the nonce again, so its count continues.
+            // The proxy sent the same nonce again, so the count of the nonce continues.
             (Some(Accepted::Digest(own)), Some(Accepted::Digest(known))) if own.is_same(known) => {
                 return known.answer(self.target, login, Sent { method: self.method, body: &[] });
             }
@@ -134,8 +134,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// Chooses the challenge to answer in a response with status 407. If the result is `Ok`, the request can
-    /// be sent again with the login.
+    /// Chooses which challenge of a response with status 407 is answered. If the result is `Ok`, the request
+    /// can be sent again with the login.
     ///
     /// # Errors
     /// Returns `proxy.login` if the challenge cannot be answered.
@@ -277,7 +277,7 @@ impl Tunnel<'_> {
         })
     }
 
-    /// Returns the error for a connection to the proxy that broke.
+    /// Returns the error for a broken connection to the proxy.
     fn broke(&self, error: &io::Error) -> Error {
         // With TLS 1.3, a proxy says only after the handshake that it requires a client certificate.
         let proxy = self.gateway.proxy.to_string();

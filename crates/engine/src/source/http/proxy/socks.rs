@@ -31,7 +31,8 @@ const NAME_FOLLOWS: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 /// Opens a tunnel to this host, at the port of the server.
 ///
 /// # Errors
-/// Returns `proxy.login`, `proxy.refused` or `proxy.failed`.
+/// Returns `proxy.login` if the proxy does not accept the login, `proxy.refused` if the proxy does not open
+/// tunnels to this host, and `proxy.failed` for any other failure.
 pub(super) async fn open(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -> Result<(), Error> {
     if let Host::Domain(name) = host
         && (name.len() > SOCKS_TEXT_MOST || name.bytes().any(|byte| byte == 0))
@@ -147,7 +148,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
         Host::Ipv4(address) => (*address, None),
         Host::Domain(name) => (NAME_FOLLOWS, Some(name)),
         Host::Ipv6(_) => {
-            let why = "speaks SOCKS4a, which has no IPv6 addresses";
+            let why = "uses SOCKS4a, which has no IPv6 addresses";
             return Err(tunnel.error(ErrorKind::ProxyRefused, why));
         }
     };

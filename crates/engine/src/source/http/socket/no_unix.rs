@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 use tokio::net::TcpStream;
 
-/// No value of this type is ever made, because [`connect_unix`] fails.
+/// A placeholder type. No value of this type is made, because [`connect_unix`] always fails.
 pub(in crate::source::http) type UnixSocket = TcpStream;
 
-/// Returns an error, because there are no Unix sockets.
+/// Always returns the error `Unsupported`, because Unix sockets are not supported here.
 pub(in crate::source::http) async fn connect_unix(_: &Path) -> io::Result<UnixSocket> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }

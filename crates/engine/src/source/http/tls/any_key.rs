@@ -26,7 +26,7 @@ const RSA_MOST: usize = 8192;
 /// true.
 ///
 /// # Errors
-/// Returns an error if the signature is wrong, or if it must be verified and cannot be.
+/// Returns an error if the signature is wrong, or if it must be verified and the library cannot do so.
 pub(super) fn verify(
     message: &[u8],
     certificate: &CertificateDer<'_>,

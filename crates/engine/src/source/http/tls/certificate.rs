@@ -1,7 +1,7 @@
 //! Reads certificates, and checks the names and the dates of a server certificate that the user gave.
 //!
 //! [`check`] is called only for a certificate that is equal, byte for byte, to one that the user gave. So
-//! this file does not decide which certificates are trusted. `check` refuses a certificate that this file
+//! this module does not decide which certificates are trusted. `check` refuses a certificate that this module
 //! cannot read.
 
 use downhaul_core::calendar::Date;
@@ -38,7 +38,8 @@ pub(super) const OCTETS: u8 = 0x04;
 /// The facts about a certificate that messages show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The DNS names among the subject alternative names or, without any, the common name.
+    /// The DNS names among the subject alternative names. If there are no such names, the list contains the
+    /// common name.
     pub(super) names: Vec<String>,
     /// The common name of the authority that signed the certificate.
     pub(super) issuer: Option<String>,
@@ -109,7 +110,7 @@ pub(super) fn without_rest(der: &CertificateDer<'_>) -> CertificateDer<'static> 
 /// The fields of a certificate that this program uses.
 #[derive(Debug, PartialEq, Eq)]
 struct Certificate<'a> {
-    /// Seconds since 1970.
+    /// The time from which the certificate is valid, in seconds since 1970.
     not_before: i64,
     not_after: i64,
     common_name: Option<&'a str>,
@@ -206,7 +207,8 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// Reads the DNS names in the extension with subject alternative names, after its object identifier.
+/// Returns the DNS names in the extension with subject alternative names. The object identifier of the
+/// extension was read before.
 fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
     // The extension may begin with a flag that marks it as critical.
     while extension.peek()? != OCTETS {
@@ -242,7 +244,8 @@ fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     Some(found)
 }
 
-/// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, section 4.1.2.5). Returns seconds since 1970.
+/// Reads a time in the form `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, section 4.1.2.5). Returns the
+/// time in seconds since 1970, or `None` for another form.
 fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     let digits = text.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {

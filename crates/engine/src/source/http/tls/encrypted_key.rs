@@ -60,7 +60,7 @@ pub(super) fn decrypt(text: &str, password: &Secret) -> Result<PrivateKeyDer<'st
     PrivateKeyDer::try_from(key).map_err(|_| Undecrypted::WrongPassword)
 }
 
-/// An encrypted key, and how it is encrypted.
+/// An encrypted key, with the parameters of its encryption.
 struct Encrypted<'a> {
     prf: Prf,
     salt: &'a [u8],
@@ -89,7 +89,7 @@ impl<'a> Encrypted<'a> {
         let salt = derivation.expect(OCTETS)?;
         let iterations = number(derivation.expect(INTEGER)?)?;
         if derivation.peek() == Some(INTEGER) {
-            // The length of the key, which the cipher also states.
+            // This is the length of the key, which the cipher also states.
             derivation.expect(INTEGER)?;
         }
         let prf = match derivation.peek() {

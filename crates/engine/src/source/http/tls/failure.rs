@@ -1,4 +1,4 @@
-//! Explains failed handshakes in words for the user. Invariant: no text of the TLS library is shown.
+//! Explains failed TLS handshakes to the user. Invariant: no text of the TLS library is shown.
 
 use super::verify::{NotPinned, Refused};
 use crate::source::http::dial;
@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 /// The highest number of names of a certificate that are shown.
 const NAMES_SHOWN: usize = 4;
 
-/// The server could not verify a signature of the handshake (`decrypt_error`). If a client certificate was
-/// sent to the server, the signature is in that certificate, or was made with the key of that certificate.
+/// The detail of the error if the server could not verify a signature of the handshake (`decrypt_error`). If
+/// a client certificate was sent to the server, the signature is in that certificate, or was made with the
+/// key of that certificate.
 pub(super) const UNVERIFIED: &str = "the server could not verify a signature (decrypt_error)";
 
 /// Returns the error for a failed handshake.
@@ -39,7 +40,8 @@ pub(crate) fn of_handshake(error: &io::Error, at: &str) -> Error {
 
 /// Returns the error for a connection that failed after its handshake.
 pub(in crate::source::http) fn of_transfer(error: &rustls::Error, at: &str) -> Error {
-    // With TLS 1.3, a server checks the certificate of the client after the handshake.
+    // With TLS 1.3, a server checks the certificate of the client after the handshake, so it may refuse the
+    // certificate here.
     let (kind, detail) = meaning(error);
     let kind = if kind == ErrorKind::TlsClientRefused { kind } else { ErrorKind::TlsFailed };
     Error::new(kind, at, detail)

@@ -22,10 +22,10 @@ pub(super) struct Identity {
     pub(super) text: String,
 }
 
-/// Reads the client certificate, as [`pair`] does.
+/// Reads the client certificate. The parameters are those of [`pair`].
 ///
 /// # Errors
-/// Returns an error as [`pair`] does.
+/// Returns the errors of [`pair`].
 pub(super) fn read(
     file: &Path,
     key_file: Option<&Path>,
@@ -83,7 +83,7 @@ pub(crate) fn pair(
 /// Returns the key in a text.
 ///
 /// # Errors
-/// Returns why there is no usable key, in words for the user.
+/// Returns a text for the user that says why there is no usable key.
 fn private_key(
     text: &str,
     password: Option<&Secret>,
@@ -98,7 +98,7 @@ fn private_key(
             Undecrypted::Unsupported => other_form.into(),
         });
     }
-    // The older form of OpenSSL (RFC 1421, section 4.6.1.1).
+    // This text occurs in the older form of encrypted keys of OpenSSL (RFC 1421, section 4.6.1.1).
     if text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(other_form.into());
     }

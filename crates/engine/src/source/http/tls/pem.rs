@@ -12,7 +12,7 @@ use std::path::Path;
 const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// Other labels that OpenSSL reads as certificates. In a block with the label `TRUSTED CERTIFICATE`, rules
-/// for its use follow the certificate.
+/// for the use of the certificate follow it.
 const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
 
 /// Returns the text of a file without byte order marks. Editors and PowerShell write such a mark at the
@@ -29,7 +29,7 @@ pub(super) fn read_file(path: &Path) -> io::Result<String> {
 /// Returns the certificates in a text.
 ///
 /// # Errors
-/// Returns an error if a part of the text begins as a certificate and is not one in PEM form.
+/// Returns an error if a part of the text begins like a certificate, but is not a certificate in PEM form.
 pub(super) fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let usual = |text: String, label: &&str| text.replace(label, "CERTIFICATE-----");
     let text = OTHER_LABELS.iter().fold(text.to_string(), usual);

@@ -70,15 +70,15 @@ impl Trusted {
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) trusted: Trusted,
-    /// The pinned keys, each as the SHA-256 of its SubjectPublicKeyInfo (RFC 7469, section 2.4). If there are
-    /// any, the server must have one of these keys.
+    /// The pinned keys, each as the SHA-256 of its SubjectPublicKeyInfo (RFC 7469, section 2.4). If the list
+    /// is not empty, the server must have one of these keys.
     pub(super) keys: Vec<[u8; 32]>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
-    /// Returns `Some` if a certificate is accepted in forms that the TLS library refuses. The value is true
-    /// if the signature of the handshake must be verified.
+    /// Returns `Some` if the certificate is accepted even if its form is one that the TLS library refuses.
+    /// The value is true if the signature of the handshake must be verified.
     fn accepts_any_form(&self, certificate: &CertificateDer<'_>) -> Option<bool> {
         match &self.trusted {
             Trusted::All => Some(!self.keys.is_empty()),
@@ -121,7 +121,7 @@ impl std::error::Error for NotPinned {}
 
 impl ServerCertVerifier for Verifier {
     /// If the certificate can be read, the error for a certificate that is not trusted contains [`Facts`].
-    /// The error [`NotPinned`] does not.
+    /// The error [`NotPinned`] does not contain them.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
