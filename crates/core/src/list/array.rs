@@ -11,8 +11,8 @@ use crate::job::Job;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
-/// Returns true if a text begins with an array of objects or strings, or with an empty array. A line may
-/// begin with `[` too, if it is a URL without a scheme whose host is an IPv6 address.
+/// Returns true if a text begins with an array of objects or strings, or with an empty array. A list of lines
+/// may begin with `[` too, because the host of a URL without a scheme may be an IPv6 address.
 pub fn begins(beginning: &str) -> bool {
     let inside = beginning.trim_start().strip_prefix('[').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['{', '"', ']']))
@@ -37,7 +37,7 @@ impl<R: BufRead> Array<R> {
     /// the array.
     fn read_element(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
-        // An element may follow the bracket at the beginning, and each comma.
+        // An element may follow the opening bracket, and may follow each comma.
         let mut may_follow = false;
         loop {
             match self.peek()? {

@@ -39,7 +39,7 @@ pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLin
     })
 }
 
-/// Returns the job of a line. A blank line has none.
+/// Returns the job of a line. A blank line has no job.
 fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     if line.trim().is_empty() {
         return Ok(None);

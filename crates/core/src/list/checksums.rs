@@ -13,7 +13,7 @@ use super::text::Lines;
 use crate::digest::Digest;
 use print_md::Block;
 
-/// The longest list that is read, in bytes. The list of all packages of a distribution has some megabytes.
+/// The longest list that is read, in bytes. The list of all packages of a distribution has a few megabytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The entries of a checksum list.
@@ -40,11 +40,11 @@ pub struct Entry {
 /// The digests that a list has for one file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// The list has these digests of the file, at least one.
+    /// The digests of the file in the list. There is at least one.
     As(Vec<Digest>),
     /// The list does not name the file.
     Not,
-    /// The list names several files of that name in different folders, and none of them has the wanted path.
+    /// The list has several files with this name in different folders, and none of them has the wanted path.
     Several,
 }
 
@@ -103,8 +103,8 @@ impl Checksums {
     }
 
     /// Returns the digests in a list without names (such as `NAME.sha256`), if all these digests can belong
-    /// to one file. This is possible only if each digest has a different algorithm. If an entry has a name,
-    /// or if two digests have the same algorithm, returns an empty list.
+    /// to one file. This is possible only if each digest has a different algorithm. Returns an empty list if
+    /// an entry has a name, or if two digests have the same algorithm.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;

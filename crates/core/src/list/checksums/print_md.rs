@@ -4,7 +4,7 @@
 //! may continue on further lines. After a long name it begins on the next line. `certutil` of Windows writes
 //! the digest on the line after `SHA256 hash of NAME:`.
 //!
-//! Invariant: no more digits are kept than the longest digest has.
+//! Invariant: at most as many digits are kept as the longest digest has.
 
 use super::{Entry, forms};
 use crate::digest::{Algorithm, Digest};
@@ -26,7 +26,7 @@ enum Tag {
 }
 
 impl Block {
-    /// Starts an entry with this line, if the line has the form of a first line.
+    /// Starts an entry with this line. Returns `None` if the line does not have the form of a first line.
     pub(super) fn begin(line: &str) -> Option<Block> {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
@@ -37,7 +37,7 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Adds a line if it continues the digest. Returns true in that case.
+    /// Adds a line if the line continues the digest. Returns true if the line was added.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),
