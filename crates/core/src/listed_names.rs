@@ -1,27 +1,27 @@
-//! [`ListedNames`]: knows which names of a long list only one file has. The run forgets such a name when its
-//! file has ended. So a list of ten million files takes little memory.
+//! [`ListedNames`]: finds the names in a long list that only one file has. The run forgets such a name when
+//! the job of its file has ended. So the names of ten million files take little memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
-//! file or a numbered form of the other, neither counts as the only one of its name.
+//! file or a numbered form of the other, neither of the two counts as the only file with its name.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The filter has this many bits for each name. With sixteen bits, one in four hundred other names seems to
-/// be in the filter.
+/// The filter has this many bits for each name. With sixteen bits, one in four hundred names that were not
+/// added seems to be in the filter.
 const BITS_OF_A_NAME: u64 = 16;
 
 /// The highest number of bits of the filter. They take 8 MiB. With ten million names, one in twenty-five
-/// other names seems to be in the filter.
+/// names that were not added seems to be in the filter.
 const BITS_MOST: u64 = 1 << 26;
 
 /// The number of bits in a word of the filter.
 const IN_A_WORD: u64 = 64;
 
 /// The number of bits that each name sets. At ten million names, the filter makes the fewest mistakes with
-/// four or five.
+/// four or five bits.
 const SET_BY_A_NAME: u64 = 4;
 
 /// The lowest bits of a key. They are 0, so that the callers can store other data in them.
@@ -48,7 +48,8 @@ pub struct ListedNames {
 }
 
 impl ListedNames {
-    /// Returns an empty set with room for this many names. The files get their names by `naming`.
+    /// Returns an empty set with room for this many names. `naming` has the rules by which the files get
+    /// their names.
     pub fn with_room_for(names: u64, naming: Naming) -> ListedNames {
         let bits = names.saturating_mul(BITS_OF_A_NAME).clamp(IN_A_WORD, BITS_MOST);
         let words = usize::try_from(bits / IN_A_WORD).unwrap_or_default().max(1);

@@ -62,8 +62,8 @@ pub fn look(beginning: &[u8]) -> Look {
     if !may_be_a_page(beginning) { Look::Other } else { look_at_text(beginning) }
 }
 
-/// Returns false if the first character after blanks shows that a file is no page. Most files that are looked
-/// at have random bytes, which take long to decode.
+/// Returns false if the first character after blanks shows that a file is not a page. Most files contain data
+/// that looks random, and decoding such data takes long.
 fn may_be_a_page(beginning: &[u8]) -> bool {
     let valid = || beginning.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     Encoding::for_bom(beginning).is_some() || valid().trim_start().starts_with('<')
@@ -84,7 +84,7 @@ fn look_at_text(beginning: &[u8]) -> Look {
     }
 }
 
-/// Removes what may come before a page: blanks, comments, and instructions such as the XML declaration.
+/// Removes blanks, comments and instructions such as the XML declaration from the beginning of a text.
 /// Returns the rest, and true if the text ends within a comment.
 fn without_preamble(text: &str) -> (&str, bool) {
     let mut rest = text.trim_start();

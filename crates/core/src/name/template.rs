@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use url::Url;
 
-/// A template.
+/// A template for names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     components: Vec<Vec<Piece>>,
@@ -26,7 +26,7 @@ enum Piece {
     Field(Field, Form),
 }
 
-/// What a field stands for.
+/// The value that a field stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Field {
     Scheme,
@@ -50,13 +50,13 @@ enum Field {
     Column(String),
 }
 
-/// How the value of a field is written.
+/// The form in which the value of a field is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Whole,
     /// `:.2`: only the first characters.
     First(usize),
-    /// `:05`: with zeros before it, up to this number of characters.
+    /// `:05`: the value is filled up with zeros at its beginning to this number of characters.
     Padded(usize),
 }
 
@@ -79,10 +79,11 @@ impl Template {
         self.components.iter().flatten().any(needs)
     }
 
-    /// Returns the name of the file of a job. `file` is the name that it would have without a template.
+    /// Returns the name of the file of a job. `file` is the name that the file would have without a template.
     ///
     /// # Errors
-    /// Returns what the job lacks, or which part of the name cannot be used, in words for the user.
+    /// Returns a message for the user that names the value that the job lacks, or the part of the name that
+    /// cannot be used.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
         let url = job.urls.first().ok_or("it has no URL")?;
         let mut all = Vec::new();
