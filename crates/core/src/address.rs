@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks whose addresses do not lead over the internet. Most of them are in IANA's registries of
-/// special-purpose addresses (RFC 6890). Addresses for examples and for multicast are not in this list.
+/// Networks whose addresses are not reached over the public internet. Most of them are in IANA's registries
+/// of special-purpose addresses (RFC 6890). Addresses for examples and for multicast are not in this list.
 const PRIVATE: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -21,7 +21,7 @@ const PRIVATE: [&str; 16] = [
     "240.0.0.0/4",
     "::/128",
     "::1/128",
-    // Translation within one network (RFC 8215).
+    // Addresses for the translation of IPv4 addresses within one network (RFC 8215).
     "64:ff9b:1::/48",
     "fc00::/7",
     "fe80::/10",
@@ -101,8 +101,8 @@ mod tests {
             ("64:ff9b:2::1", false),
             ("::10.1.1.1", true),
             ("::8.8.8.8", false),
-            // Teredo with the server 8.8.8.8 and the client 10.0.0.1, with both public, and with a private
-            // server.
+            // Teredo addresses. In the first address, the client 10.0.0.1 is private. In the second address,
+            // the server and the client are public. In the third address, the server is private.
             ("2001:0:808:808:0:ffff:f5ff:fffe", true),
             ("2001:0:808:808:0:ffff:f7f7:f7f7", false),
             ("2001:0:a00:1:0:ffff:f7f7:f7f7", true),

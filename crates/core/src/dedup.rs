@@ -1,4 +1,4 @@
-//! Decides which complete files have the same bytes as another one (`--dedup`).
+//! Decides which complete files have the same bytes as another file (`--dedup`).
 //!
 //! Invariant: two files are the same only if they have an equal strong digest. The memory in use is limited.
 
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The most digests that are remembered. With their paths, they take some 25 MiB. With more digests, the
-/// oldest ones are forgotten, and their duplicates are downloaded.
+/// The highest number of digests that are remembered. Together with their paths, they take about 25 MiB. If
+/// there are more digests, the oldest digests are forgotten, and duplicates of their files are downloaded.
 const MOST: usize = 65_536;
 
-/// What is done with files that have the same bytes.
+/// The handling of files that have the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dedup {
     /// Each file is downloaded and has its own bytes.
@@ -25,36 +25,36 @@ pub enum Dedup {
     Hardlink,
 }
 
-/// How a file was made from another one.
+/// The method by which a file was made from another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
-    /// It shares the blocks of the other file.
+    /// The file shares the blocks of the other file.
     Reflink,
-    /// It is a hard link to the other file.
+    /// The file is a hard link to the other file.
     Hardlink,
-    /// It is a copy.
+    /// The file is a copy of the other file.
     Copy,
 }
 
-/// The file that another one was made from.
+/// The file from which another file was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeFrom {
-    /// How the file was made.
+    /// The method by which the other file was made.
     pub method: Method,
-    /// The path of the other file.
+    /// The path of this file.
     pub path: String,
 }
 
 impl MadeFrom {
-    /// Returns the file at `path`, from which another one was made by this method.
+    /// Returns the file at `path`, from which another file was made by this method.
     pub fn new(method: Method, path: impl Into<String>) -> MadeFrom {
         MadeFrom { method, path: path.into() }
     }
 
-    /// Returns how the file was made, in words for the user.
+    /// Returns the way in which the other file was made, in words for the user.
     pub fn reason(&self) -> String {
         let what = match self.method {
             Method::Reflink => "shares its blocks with",
@@ -78,15 +78,15 @@ pub struct Demands {
     pub has_more: bool,
 }
 
-/// A complete file that others can be made from.
+/// A complete file from which other files can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
     /// Its path.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// Its modification time when it was complete. With `None` it is not known, so the bytes must be compared
-    /// with the digests again.
+    /// Its modification time when it was complete. With `None`, this time is not known, so the bytes must be
+    /// compared with the digests again.
     pub modified: Option<SystemTime>,
     /// The digests that were computed from its bytes. There are none for a file that is known only from an
     /// archive (`--archive`), because the archive may be wrong about the file.
@@ -94,8 +94,8 @@ pub struct Original {
 }
 
 impl Original {
-    /// Returns those of these digests that are not in [`Original::digests`]. They may belong to other bytes,
-    /// or may not have been computed for this file.
+    /// Returns the given digests that are not in [`Original::digests`]. They may belong to other bytes, or
+    /// may not have been computed for this file.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }
@@ -110,7 +110,8 @@ pub struct Originals {
 }
 
 impl Originals {
-    /// Adds a file. The first file of a digest is kept. Digests that are not strong are ignored.
+    /// Adds a file. If several files have the same digest, only the first of these files is kept. Digests
+    /// that are not strong are ignored.
     pub fn add(&mut self, original: &Original) {
         for digest in original.digests.iter().filter(|digest| digest.algorithm.is_strong()) {
             if !self.by_digest.contains_key(digest) {
@@ -131,7 +132,8 @@ impl Originals {
         strong.filter_map(|digest| Some((self.by_digest.get(digest)?.clone(), digest.clone()))).next()
     }
 
-    /// Forgets the file of a digest, because the file was changed or removed. Its other digests are kept.
+    /// Forgets the file of a digest, because the file was changed or removed. The other digests of this file
+    /// are kept.
     pub fn forget(&mut self, digest: &Digest) {
         self.by_digest.remove(digest);
         self.order.retain(|one| one != digest);

@@ -1,7 +1,7 @@
-//! Digests: their algorithms, their text forms, and how computed digests are compared with expected ones.
+//! Digests: their algorithms, their text forms, and the comparison of computed digests with expected digests.
 //!
-//! All expected digests are compared, and any mismatch fails the file. The strongest match is reported. The
-//! engine computes the digests.
+//! All expected digests are compared, and the file fails if one of them does not match. The strongest match
+//! is reported. The engine computes the digests.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub enum Algorithm {
     Crc32c,
     /// CRC-64/NVME, as S3 states it.
     Crc64Nvme,
-    /// MD5. Collisions take seconds to find.
+    /// MD5. Collisions can be found within seconds.
     Md5,
     /// SHA-1. Collisions have been published.
     Sha1,
@@ -160,7 +160,7 @@ fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
-/// Algorithms are stored by name, so that new ones do not change the meaning of older journals.
+/// Algorithms are stored by name, so that new algorithms do not change the meaning of older journals.
 impl From<Algorithm> for String {
     fn from(algorithm: Algorithm) -> String {
         algorithm.name().into()
@@ -178,7 +178,7 @@ impl TryFrom<String> for Algorithm {
 /// A digest and its algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest {
-    /// The algorithm that computed it.
+    /// The algorithm of the digest.
     pub algorithm: Algorithm,
     /// The digest, [`Algorithm::size`] bytes.
     pub bytes: Vec<u8>,
@@ -213,7 +213,7 @@ impl Digest {
 
     /// Reads hexadecimal digits or base64. Returns `None` if the text is not exactly one digest of that
     /// algorithm. No text has both forms: they differ in length, except for CRC-32 and CRC-32C. The base64 of
-    /// these ends with `==`.
+    /// a CRC-32 or a CRC-32C ends with `==`.
     pub fn from_text(algorithm: Algorithm, text: &str) -> Option<Digest> {
         Digest::from_hex(algorithm, text).or_else(|| Digest::from_base64(algorithm, text))
     }
@@ -222,7 +222,7 @@ impl Digest {
     /// digits or base64, or `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn from_pair(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         if let Some(digest) = Digest::from_integrity(text) {
@@ -239,7 +239,7 @@ impl Digest {
     /// then gives the algorithm.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn from_given(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         let alone = Algorithm::by_length(text.len()).and_then(|algorithm| Digest::from_hex(algorithm, text));
@@ -279,12 +279,13 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Compares computed digests with all expected ones.
+/// Compares computed digests with all expected digests.
 ///
 /// Returns the strongest match, or `None` if nothing was expected.
 ///
-/// # Errors Returns the first expected digest that does not match, and the computed one. The computed one is
-/// `None` if no digest of that algorithm was computed.
+/// # Errors
+/// Returns the first expected digest that does not match, and the computed digest. The computed digest is
+/// `None` if no digest of this algorithm was computed.
 pub fn verdict<'e>(
     expected: &'e [Expected],
     computed: &[Digest],

@@ -1,8 +1,8 @@
-//! Previews: what a run would do, without doing it (`downhaul plan`).
+//! Previews (`downhaul plan`). A preview says what a run would do, without doing it.
 //!
 //! A preview takes the same decisions as a run: the plan of each job chooses the name, looks at existing
-//! files, and validates the response. It ends where the first byte would be written. This file has what is
-//! decided for previews alone: which jobs need a request, and the sums over all files.
+//! files, and validates the response. It ends where the first byte would be written. This module has the
+//! decisions that only previews need: which jobs need a request, and the sums over all files.
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The highest number of hosts for which a preview keeps separate sums. The files of all other hosts are
-/// added up.
+/// added up together.
 const HOSTS_MOST: usize = 1_000;
 
 /// If the files of a host have this average size or more, its speed for large files is used.
@@ -48,7 +48,7 @@ pub fn may_be_renamed(job: &Job, naming: &Naming) -> bool {
     job.destination == Destination::Server && naming.source != NameSource::Url
 }
 
-/// What a run would do with a file.
+/// The step that a run would take for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -59,22 +59,23 @@ pub enum Step {
     Resume,
     /// Replace the existing file.
     Replace,
-    /// Ask the server about the existing file. Without requests, it is not known what follows.
+    /// Compare the existing file with the server's file. If the preview sends no requests, it does not know
+    /// the result of this comparison.
     Compare,
     /// Wait for another run that works on the file, and then look at the file again.
     Wait,
 }
 
-/// Where the size of a file comes from.
+/// The place where the size of a file was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SizeFrom {
-    /// The list states it.
+    /// The list states the size.
     List,
-    /// The server stated it now.
+    /// The server stated the size in this run.
     Server,
-    /// The journal of the partial file states it.
+    /// The journal of the partial file states the size.
     Journal,
 }
 

@@ -28,7 +28,7 @@ impl Secret {
     }
 
     /// Returns true if a header or a parameter with this name and this text is a secret
-    /// ([`show::is_secret`]). The values of most headers are no secrets.
+    /// ([`show::is_secret`]). The values of most headers are not secrets.
     pub fn is_secret_as(&self, name: &str) -> bool {
         show::is_secret(name, &self.0)
     }

@@ -52,10 +52,10 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Reads a file of keys. The content of the file decides which kind of keys they are.
+    /// Reads a file of keys. The content of the file shows if the keys are for minisign or for OpenPGP.
     ///
     /// # Errors
-    /// Returns what is wrong with the file, in words for the user.
+    /// Returns a message for the user that says what is wrong with the file.
     pub fn read(file: &[u8]) -> Result<Keys, &'static str> {
         if is_openpgp(file) {
             return Ok(Keys::OpenPgp(file.to_vec()));
@@ -128,7 +128,7 @@ impl Key {
     /// Reads a key: its base64 form, or the text of a `.pub` file.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn read(text: &str) -> Result<Key, &'static str> {
         let line = text.trim().lines().last().unwrap_or_default().trim();
         let bytes = BASE64_STANDARD.decode(line).map_err(|_| "it is not a minisign key")?;
@@ -144,7 +144,7 @@ impl Key {
     }
 }
 
-/// The identifier of the key, as minisign shows it.
+/// Writes the identifier of the key in the form in which minisign shows it.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", u64::from_le_bytes(self.id))
@@ -155,7 +155,7 @@ impl Signature {
     /// Reads the text of a `.minisig` file.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn read(text: &[u8]) -> Result<Signature, &'static str> {
         let bad = "it is not a minisign signature";
         let text = std::str::from_utf8(text).map_err(|_| bad)?;

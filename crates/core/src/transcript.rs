@@ -25,7 +25,8 @@ const KEPT: [&str; 11] = [
     "priority",
 ];
 
-/// The messages by which a file was received: the redirects that led to it, and the response that has it.
+/// The messages by which a file was received: the redirects that led to the file, and the response that
+/// contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript {
     /// The redirects, in order.

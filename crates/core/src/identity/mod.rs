@@ -9,9 +9,9 @@
 //! facts that the server states ([`compare`]).
 //!
 //! Invariant: secrets of a URL and the facts of its request are recorded only in keyed hashes. Every byte of
-//! the URL changes the hash, except its password and fragment. Hashes with different keys cannot be compared:
-//! such hashes show neither that two URLs are equal nor that two URLs differ. Each user has a key of their
-//! own. Users without a home folder share a known key.
+//! the URL changes the hash, except the bytes of its password and fragment. Hashes with different keys cannot
+//! be compared: such hashes show neither that two URLs are equal nor that two URLs differ. Each user has a
+//! key of their own. Users without a home folder share a known key.
 
 mod existing;
 mod origin;

@@ -53,7 +53,8 @@ impl Further {
         bytes
     }
 
-    /// Reads what [`Further::list_to_bytes`] returned. Returns no records if the bytes have another format.
+    /// Reads the bytes that [`Further::list_to_bytes`] returned. Returns no records if the bytes have another
+    /// format.
     pub fn list_from_bytes(bytes: &[u8]) -> Vec<Further> {
         match bytes.split_first() {
             Some((&FURTHER_FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
@@ -92,15 +93,15 @@ impl Record {
 
     /// Returns the record as it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // If this fails, the record cannot be read, and a later run does not recognise the file. This does no
-        // other harm.
+        // If the serialization fails, the record cannot be read, and a later run does not recognise the file.
+        // The failure has no other effect.
         let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
         bytes.insert(0, FORMAT);
         bytes
     }
 
-    /// Reads what [`Record::to_bytes`] returned. Returns `None` if the bytes have another format or cannot be
-    /// decoded.
+    /// Reads the bytes that [`Record::to_bytes`] returned. Returns `None` if the bytes have another format or
+    /// cannot be decoded.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (format, rest) = bytes.split_first()?;
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
@@ -128,7 +129,8 @@ impl Record {
     }
 }
 
-/// The conditions of a request. The server answers 304 if nothing changed (RFC 9110, section 13.1).
+/// The conditions of a request. The server responds with the status 304 if its file has not changed (RFC
+/// 9110, section 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// The value of If-None-Match.

@@ -64,7 +64,8 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     let below = flag(below).ok_or("the second field must be TRUE or FALSE")?;
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
-    // Some programs write a fraction of a second. For a session cookie, some write a negative number.
+    // Some programs write a fraction of a second. For a session cookie, some programs write a negative
+    // number.
     let expires = if expires.is_empty() { "0" } else { expires };
     let expires: f64 = expires.parse().map_err(|_| "the fifth field must be a time in seconds")?;
     Ok(Cookie {
