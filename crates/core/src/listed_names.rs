@@ -1,4 +1,4 @@
-//! [`ListedNames`]: finds the names in a long list that only one file has. The run forgets such a name when
+//! [`ListedNames`] finds the names in a long list that only one file has. The run forgets such a name when
 //! the job of its file has ended. So the names of ten million files take little memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one could have the path of a partial

@@ -1,5 +1,5 @@
-//! [`SafeName`]: makes file names from the texts of servers, URLs, lists and users. All file names are made
-//! in this module.
+//! [`SafeName`] makes file names from the texts of servers, URLs, lists and users. All file names are made in
+//! this module.
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads out of this folder, is
 //! never absolute, has no NUL, and has no component that is longer than [`LONGEST`]. If it came from a

@@ -1,4 +1,4 @@
-//! [`Addresses`]: decides which URL an address in a list stands for (`--replace` and `--base`).
+//! [`Addresses`] decides which URL an address in a list stands for (`--replace` and `--base`).
 
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Job};
@@ -38,8 +38,8 @@ impl Replacement {
 
 impl Addresses {
     /// Returns rules for addresses. The replacements are made in this order. `base` is the base URL of
-    /// relative addresses. Without a base, an address that has no scheme must begin with the name or the
-    /// address of a host.
+    /// relative addresses. Without a base, an address that has no scheme must begin with a host name or an IP
+    /// address.
     pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
         Addresses { replacements: replacements.into(), base }
     }
@@ -55,7 +55,8 @@ impl Addresses {
         self.base.as_ref()
     }
 
-    /// Returns an address after the replacements. Each replacement changes the first place that has its text.
+    /// Returns an address after the replacements. Each replacement is applied only at the first place where
+    /// its text occurs.
     pub(super) fn replaced<'t>(&self, address: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(address);
         for Replacement { from, to } in self.replacements.iter() {

@@ -1,5 +1,5 @@
-//! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
-//! file, such as ` out=NAME`. Scripts write these files.
+//! Reads input files of aria2, which scripts write. Such a file has a line with the URLs of each file to
+//! download, followed by indented lines with the options for this download, such as ` out=NAME`.
 //!
 //! Most options for which a [`Job`] has a field are used. An option for a proxy is a mistake, since only the
 //! settings choose a proxy. All other options are ignored, and a note names each of them once.
@@ -104,8 +104,8 @@ impl<R: Read> Entries<R> {
             "all-proxy" | "http-proxy" | "https-proxy" if !value.is_empty() => {
                 Err(bad("a list cannot have it. Use --proxy"))
             }
-            // This includes options such as `allow-overwrite`: a list that someone else may have written
-            // cannot decide that files are replaced.
+            // All other options are ignored. An example is `allow-overwrite`: a list that someone else may
+            // have written cannot decide that files are replaced.
             _ => {
                 entry.unused.push(name.into());
                 Ok(())

@@ -46,7 +46,7 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     }
     let (url, length, name) = parts(line).ok_or_else(|| bad("the form is URL LENGTH FILENAME"))?;
     let mut job = addresses.job(url)?;
-    // Someone else may have written the bag.
+    // Someone else may have written the bag, so its URLs are treated like the URLs in a document.
     job.named_by = NamedBy::Document;
     if length != "-" {
         job.size = Some(length.parse().map_err(|_| bad("the length must be a number or -"))?);

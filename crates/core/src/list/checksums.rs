@@ -2,8 +2,8 @@
 //!
 //! `forms` reads the forms of a line. `print_md` reads entries that span several lines.
 //!
-//! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Each other line that
-//! is not part of an entry is counted and skipped. The memory in use is a small multiple of the size of the
+//! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Every other line that
+//! is not part of an entry is skipped and counted. The memory in use is a small multiple of the size of the
 //! text.
 
 mod forms;
@@ -97,7 +97,7 @@ impl Checksums {
     }
 
     /// Returns the digests of a file with these names. The first name that the list has is used. An entry
-    /// with an equal path is preferred to an entry with only an equal last part.
+    /// with an equal path is preferred to an entry in which only the last part of the path is equal.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
@@ -208,8 +208,8 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns true if the text has a word that is as long as a digest: an MD5 in base64, or longer. Shorter
-/// words may be digests too, but they are too common.
+/// Returns true if the text has a word that may be a digest, because it is at least as long as an MD5 in
+/// base64. Shorter words may be digests too, but such words are too common.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)

@@ -1,4 +1,4 @@
-//! [`Columns`]: decides what each column of a table stands for (`--columns`).
+//! [`Columns`] decides what each column of a table stands for (`--columns`).
 //!
 //! Invariant: a column sets an option of the jobs only if the user named this column. A table may have a
 //! column with the name of an option by chance.

@@ -267,7 +267,7 @@ impl Section {
             job.folder = self.folder.clone();
         }
         job.headers = self.headers.clone();
-        // In curl, the limit 0 is no limit.
+        // In curl, the limit 0 means that there is no limit.
         job.limit_rate = self.rate.filter(|rate| *rate > 0);
         Ok(job)
     }

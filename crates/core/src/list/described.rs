@@ -76,7 +76,7 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
     let paths = match resource.get("path").or_else(|| resource.get("url")) {
         Some(Value::Array(paths)) if !paths.is_empty() => paths.as_slice(),
         Some(path) if path.is_string() => std::slice::from_ref(path),
-        // The resource contains its data.
+        // The resource contains its data, so there is no file to download.
         None if resource.get("data").is_some() => return Vec::new(),
         None => return vec![wrong("it has neither `path` nor `data`")],
         Some(_) => return vec![wrong("`path` must be a string or an array of strings")],
@@ -134,7 +134,8 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }))
 }
 
-/// Returns the text itself, the `@id` of an object, or the text or `@id` of the first element of an array.
+/// Returns the value itself if it is a text, or the `@id` of an object. For an array, returns the text or the
+/// `@id` of its first element.
 fn first_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),

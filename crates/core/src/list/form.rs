@@ -129,8 +129,8 @@ impl Facts {
             (_, "tsv" | "tab") => return Form::Table(separator(b'\t')),
             _ => {}
         }
-        // If the user named columns, the list is a table, unless it begins as a Metalink document, a JSON
-        // array, a data package or an RO-Crate does.
+        // If the user named columns, the list is a table, unless it begins like a Metalink document, a JSON
+        // array, a data package or an RO-Crate.
         let table = table::separator(&text, &self.columns);
         let named = Some(b',').filter(|_| self.columns != Columns::default());
         match table.or(named) {

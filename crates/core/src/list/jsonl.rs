@@ -3,8 +3,8 @@
 //! the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the required
 //! size and the chunk hashes.
 //!
-//! Invariant: if the name of a key seems to mean a digest and its value is a text, the value is used, is an
-//! error, or becomes a note. It is ignored without a note only if the job has a strong digest.
+//! Invariant: if the name of a key suggests a digest and its value is a text, the value is used, causes an
+//! error, or causes a note. The value is ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys, required_keys};

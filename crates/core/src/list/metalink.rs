@@ -157,7 +157,7 @@ impl Metalink {
         Ok(())
     }
 
-    /// Returns the meaning of the innermost element. It depends on the elements around it.
+    /// Returns the meaning of the innermost element. The meaning depends on the elements around this element.
     fn place(&self) -> Element {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }

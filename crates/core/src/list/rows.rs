@@ -67,7 +67,7 @@ impl<R: BufRead> Rows<R> {
         self.lacks_line_end
     }
 
-    /// Sets that the blanks around the texts of all later cells are kept.
+    /// Makes the reader keep the blanks around the texts of all later cells.
     pub(super) fn keep_blanks(&mut self) {
         self.keeps_blanks = true;
     }

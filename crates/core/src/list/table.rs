@@ -53,7 +53,7 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
-/// Returns true for a row that is one cell with a comment.
+/// Returns true for a row that consists of one cell with a comment.
 fn is_comment(row: &[String]) -> bool {
     matches!(row, [only] if only.starts_with('#'))
 }
@@ -64,7 +64,7 @@ fn is_of_excel(row: &[String]) -> bool {
 }
 
 /// Returns true if a cell may be the name of a column. Names are shown in messages, so a cell that may have a
-/// secret, such as a URL or a header, is no name.
+/// secret, such as a URL or a header, is not accepted as a name.
 fn is_name(cell: &str) -> bool {
     cell.len() <= NAME_MOST && !cell.contains([':', '=', '@', '{', '/'])
 }

@@ -1,8 +1,8 @@
 //! Reads entries with several lines, as `gpg --print-md` and `certutil -hashfile` write them.
 //!
 //! GnuPG writes `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`. The digest is in groups and
-//! may continue on further lines. After a long name it begins on the next line. `certutil` of Windows writes
-//! the digest on the line after `SHA256 hash of NAME:`.
+//! may continue on further lines. After a long name, the digest begins on the next line. `certutil` of
+//! Windows writes the digest on the line after `SHA256 hash of NAME:`.
 //!
 //! Invariant: at most as many digits are kept as the longest digest has.
 
@@ -91,8 +91,8 @@ impl Block {
     }
 }
 
-/// Reads the line that `certutil` writes before a digest: `SHA256 hash of NAME`, in older versions
-/// `SHA256 hash of file NAME`.
+/// Reads the line that `certutil` writes before a digest: `SHA256 hash of NAME`. Older versions write `SHA256
+/// hash of file NAME`.
 fn of_certutil(text: &str) -> Option<(Algorithm, String)> {
     let (algorithm, name) = text.split_once(" hash of ")?;
     Some((Algorithm::from_name(algorithm)?, name.strip_prefix("file ").unwrap_or(name).into()))
