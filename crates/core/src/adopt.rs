@@ -15,7 +15,7 @@ pub const OVERLAP: u64 = 64 * 1024;
 /// An unfinished file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
-    /// The ranges that are complete, in order. No range is empty, and there is at least one.
+    /// The ranges that are complete, in order. No range is empty, and there is at least one range.
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool recorded it.
     pub size: Option<u64>,
@@ -70,7 +70,7 @@ impl Adopted {
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for an unfinished file of
 /// `length` bytes. Returns the pieces that the control file marks as complete and that lie within these
-/// bytes. Returns `None` if there are none.
+/// bytes. Returns `None` if there are no such pieces.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.

@@ -4,9 +4,9 @@
 //! passwords and tokens are not compared, because they change from day to day. The facts of a request that
 //! choose the content are compared ([`Variant`]).
 //!
-//! Invariant: if the job expects a size or a digest, and the archive has another one, the file does not count
-//! as fetched before. An archive gets only a keyed hash of each URL from this module, so that no secret in a
-//! URL is stored.
+//! Invariant: if the job expects a size or a digest, and the archive has another size or digest, the file
+//! does not count as fetched before. An archive gets only a keyed hash of each URL from this module, so that
+//! no secret in a URL is stored.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::{Event, EventKind, Kept};
@@ -21,13 +21,13 @@ pub type UrlKey = [u8; 16];
 /// A file that was fetched before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// The path at which it was saved.
+    /// The path at which the file was saved.
     pub path: String,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// The time when it was complete, in milliseconds since the Unix epoch.
+    /// The time when the file was complete, in milliseconds since the Unix epoch.
     pub date: u64,
-    /// Its digests, as far as they are known.
+    /// The digests of the file, as far as they are known.
     pub digests: Vec<Digest>,
 }
 
@@ -66,7 +66,7 @@ impl Archived {
 }
 
 /// Returns the file that an event adds to an archive: a file that was downloaded, or an existing file that
-/// was found to be the wanted one. With `--if-exists skip`, an existing file is not compared, so it is not
+/// was found to be the wanted file. With `--if-exists skip`, an existing file is not compared, so it is not
 /// added unless the event has a digest of it. `if_exists` is the handling of existing files for the job.
 pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
     let (path, size, digests, is_new) = match &event.kind {

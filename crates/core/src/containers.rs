@@ -1,7 +1,7 @@
-//! Containers: files that contain the files of a run (`--to-tar`, `--to-warc`). This module makes the names
-//! of containers, and decides when a container is full. [`Sample`] has the names of files in a tar.
+//! Makes the names of containers, and decides when a container is full. A container is a file that contains
+//! the files of a run (`--to-tar`, `--to-warc`). [`Sample`] has the names of files in a tar.
 //!
-//! Invariant: if a list is divided into shards, the runs of two shards never make a container of the same
+//! Invariant: if a list is divided into shards, the runs of two shards never make containers with the same
 //! name.
 
 mod sample;
@@ -46,7 +46,7 @@ impl Form {
         }
     }
 
-    /// Returns a word for a container of this form.
+    /// Returns the word for a container of this form in messages.
     pub fn word(self) -> &'static str {
         match self {
             Form::Tar => "tar",
@@ -78,7 +78,7 @@ pub struct ContainerNames {
 
 impl ContainerNames {
     /// Reads a pattern. In the names of tars, `{shard}` stands for the number of the tar, from 0 on, and
-    /// `{shard:05}` for this number with at least five digits. In the names of WARCs, the field is
+    /// `{shard:05}` stands for this number with at least five digits. In the names of WARCs, the field is
     /// `{number}`.
     ///
     /// # Errors
@@ -169,8 +169,8 @@ fn digits(format: &str) -> Option<usize> {
     digits.parse().ok().filter(|digits| (1..=DIGITS_MOST).contains(digits))
 }
 
-/// The numbers of the containers that a run writes. The runs of several shards write one set, so each of
-/// them has numbers of its own.
+/// The numbers of the containers that a run writes. The runs of several shards write one set, so each run has
+/// numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     first: u64,

@@ -78,7 +78,7 @@ pub enum Data {
     Json,
 }
 
-/// The short name, the long names, true if the option takes a value, and the translation.
+/// A row of [`TABLE`]: the short name, the long names, true if the option takes a value, and the translation.
 pub type Row = (Option<char>, &'static [&'static str], bool, To);
 
 /// Returns the row of an option. `name` is written without the dashes at its beginning. A name of one letter

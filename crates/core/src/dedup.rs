@@ -1,6 +1,7 @@
 //! Decides which complete files have the same bytes as another file (`--dedup`).
 //!
-//! Invariant: two files are the same only if they have an equal strong digest. The memory in use is limited.
+//! Invariant: two files count as the same only if they have an equal strong digest. The memory in use is
+//! limited.
 
 use crate::digest::{Digest, Expected};
 use serde::{Deserialize, Serialize};
@@ -18,10 +19,11 @@ const MOST: usize = 65_536;
 pub enum Dedup {
     /// Each file is downloaded and has its own bytes.
     Off,
-    /// The files share their blocks on the disk, until one of them is changed. If the file system cannot do
-    /// that, each file has its own bytes.
+    /// The files share their blocks on the disk, until one of the files is changed. If the file system cannot
+    /// share blocks, each file has its own bytes.
     Reflink,
-    /// The files are hard links to the same bytes. If that is not possible, each file has its own bytes.
+    /// The files are hard links to the same bytes. If hard links are not possible, each file has its own
+    /// bytes.
     Hardlink,
 }
 
@@ -74,22 +76,22 @@ pub struct Demands {
     pub size: Option<u64>,
     /// True if the digests that the user or a list gave satisfy `--verify listed`.
     pub is_listed: bool,
-    /// True if there are further demands: a signature of the file, or digests of chunks.
+    /// True if there are further requirements: a signature of the file, or digests of chunks.
     pub has_more: bool,
 }
 
 /// A complete file from which other files can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Its modification time when it was complete. With `None`, this time is not known, so the bytes must be
-    /// compared with the digests again.
+    /// The modification time of the file when it was complete. With `None`, this time is not known, so the
+    /// bytes must be compared with the digests again.
     pub modified: Option<SystemTime>,
-    /// The digests that were computed from its bytes. There are none for a file that is known only from an
-    /// archive (`--archive`), because the archive may be wrong about the file.
+    /// The digests that were computed from the bytes of the file. There are no digests for a file that is
+    /// known only from an archive (`--archive`), because the archive may be wrong about the file.
     pub digests: Arc<[Digest]>,
 }
 

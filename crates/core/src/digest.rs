@@ -39,8 +39,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. For SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
+/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. For
+/// SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -122,7 +122,8 @@ impl Algorithm {
     }
 
     /// Returns the most common algorithm whose digests have this many hexadecimal digits: MD5, SHA-1 or
-    /// SHA-2. It is used if nothing else names the algorithm, as in the lists of `md5sum` and `sha256sum`.
+    /// SHA-2. This algorithm is used if nothing else names the algorithm, as in the lists of `md5sum` and
+    /// `sha256sum`.
     pub fn by_length(digits: usize) -> Option<Algorithm> {
         match digits {
             32 => Some(Algorithm::Md5),

@@ -1,6 +1,6 @@
-//! [`Job`]: one file to download, with its sources, its destination, its expected content, and its options.
-//! This file also decides which URLs are accepted, and which scheme is assumed for a URL without one.
-//! `header` decides which headers are accepted.
+//! A [`Job`] is one file to download, with its sources, its destination, its expected content, and its
+//! options. This file also decides which URLs are accepted, and which scheme is assumed for a URL without a
+//! scheme. `header` decides which headers are accepted.
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 
@@ -84,7 +84,8 @@ pub struct Job {
     /// The network of the session that is used for the requests. 0 is the network in the settings of the
     /// session.
     pub network: u32,
-    /// Jobs with a higher number start before those with a lower one, and get further connections first.
+    /// The priority. Jobs with a higher number start before jobs with a lower number, and get additional
+    /// connections first.
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
     pub notes: Vec<String>,
@@ -93,8 +94,8 @@ pub struct Job {
     /// The number of the job's line in the list, or of its URL in the arguments, from 1 on. It is 0 if there
     /// is no such number. Names may contain it.
     pub line: u64,
-    /// True if the job is a line of a lock file. If the lock file has several lines of one name, the last one
-    /// counts, unless it has no strong digest.
+    /// True if the job is a line of a lock file. If the lock file has several lines with one name, the last
+    /// line counts, unless it has no strong digest.
     pub is_recorded: bool,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
@@ -229,7 +230,7 @@ impl Job {
         self
     }
 
-    /// Sets what happens to an existing file that has the final name.
+    /// Sets the handling of an existing file that has the final name.
     #[must_use]
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = Some(if_exists);
@@ -323,7 +324,8 @@ impl Job {
     /// the user.
     ///
     /// # Errors
-    /// Returns an error if a different digest of the same algorithm was added before. No file can have both.
+    /// Returns an error if a different digest of the same algorithm was added before. No file can have both
+    /// digests.
     pub fn expect(&mut self, digest: Digest, from: &str) -> Result<(), String> {
         match self.expected.iter().find(|other| other.digest.algorithm == digest.algorithm) {
             None => self.expected.push(Expected { digest, from: from.into() }),
@@ -375,7 +377,7 @@ pub enum NamedBy {
     Document,
 }
 
-/// Headers of requests (name, value). Any value may be a secret, so debug output shows none.
+/// Headers of requests (name, value). Any value may be a secret, so debug output shows no values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(String, Secret)>);
 
@@ -402,19 +404,20 @@ pub struct ChunkHashes {
 /// The destination of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// Into the output folder, under the name that the server or the URL gives.
+    /// A file in the output folder, with the name that the server or the URL gives.
     Server,
-    /// Below the output folder, under this name.
+    /// A file below the output folder, with this name.
     Name(SafeName),
-    /// To this path, which is absolute or below the output folder (`-o`).
+    /// A file at this path, which is absolute or below the output folder (`-o`).
     Path(PathBuf),
-    /// To standard output, in order.
+    /// Standard output. The bytes are written in order.
     Stdout,
-    /// To a pipe, a terminal or a character device at this path, which is absolute or below the output
-    /// folder. The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are
-    /// written in order, as to standard output. Nothing is replaced or resumed.
+    /// A pipe, a terminal or a character device at this path, which is absolute or below the output folder.
+    /// The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are written in
+    /// order, as to standard output. Nothing is replaced or resumed.
     Stream(PathBuf),
-    /// To a writer that the calling program passed, in order. The file needs no name, and nothing is resumed.
+    /// A writer that the calling program passed. The bytes are written in order. The file needs no name, and
+    /// nothing is resumed.
     Writer(Writer),
 }
 
@@ -480,7 +483,7 @@ impl PartialEq for Writer {
 impl Eq for Writer {}
 
 impl Destination {
-    /// Returns true if bytes are written in order, and cannot be read back or taken back.
+    /// Returns true if bytes are written in order, and cannot be read or replaced later.
     pub fn is_in_order(&self) -> bool {
         matches!(self, Destination::Stdout | Destination::Stream(_) | Destination::Writer(_))
     }
@@ -606,11 +609,11 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     }
 }
 
-/// Returns the URL that a text without a scheme stands for. The text must be `localhost`, an address, or a
-/// name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often the name of a
-/// file. The scheme is https, with two exceptions. For a host that is this machine, the scheme is http,
-/// because almost no local server has a certificate. For port 80, the scheme is http too, because 80 is the
-/// port of http.
+/// Returns the URL that a text without a scheme stands for. The text must begin with `localhost`, an IP
+/// address, or a name with a dot, and `:port`, `/` or both must follow. A name alone (`file.txt`) is more
+/// often the name of a file. The scheme is https, with two exceptions. For a host that is this machine, the
+/// scheme is http, because almost no local server has a certificate. For port 80, the scheme is http too,
+/// because 80 is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);

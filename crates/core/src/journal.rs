@@ -55,7 +55,7 @@ pub struct Start {
 pub struct Claim {
     /// The offset of the first byte.
     pub start: u64,
-    /// The offset after the last byte. It is above `start`.
+    /// The offset after the last byte. It is greater than `start`.
     pub end: u64,
     /// CRC-32C (Castagnoli, RFC 3720) of the bytes.
     pub crc: u32,
@@ -148,7 +148,7 @@ pub fn is_journal(bytes: &[u8]) -> bool {
 pub const START_MOST: usize = LONGEST_ENTRY + 64;
 
 /// Returns the CRC of two adjacent ranges together. `before` and `after` are the CRCs of the two ranges, and
-/// `after_bytes` is the length of the second one.
+/// `after_bytes` is the length of the second range.
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn crcs_equal_the_examples_of_rfc_3720() {
-        // These are examples of appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
+        // These are examples of RFC 3720, appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
         let mut crc = Crc::new();

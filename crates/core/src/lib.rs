@@ -1,9 +1,9 @@
-//! The part of downhaul that **decides**: what a download does next, if a failure is retried, which file name
-//! is made from a name that a server sent, and what is reported.
+//! This crate is the part of downhaul that **decides**: what a download does next, if a failure is retried,
+//! which file name is made from a name that a server sent, and what is reported.
 //!
 //! This crate has no side effects. It uses no sockets, files, clock, random numbers or environment variables
-//! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. So a test can
-//! simulate thousands of whole downloads quickly.
+//! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. Therefore a test
+//! can simulate thousands of whole downloads quickly.
 //!
 //! The modules, in the order in which data flows:
 //!
@@ -18,8 +18,8 @@
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
 //! - [`journal`] lists the written bytes of a partial file, so that a later run can resume it. [`identity`]
-//!   decides if a file that exists already is the wanted one. [`adopt`] decides which bytes of a file another
-//!   tool has written.
+//!   decides if a file that exists already is the wanted file. [`adopt`] decides which bytes of a file
+//!   another tool has written.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that the content of a file matches
 //!   its name.
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] lists the options of curl with

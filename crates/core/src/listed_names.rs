@@ -1,8 +1,9 @@
 //! [`ListedNames`] finds the names in a long list that only one file has. The run forgets such a name when
 //! the job of its file has ended. So the names of ten million files take little memory.
 //!
-//! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
-//! file or a numbered form of the other, neither of the two counts as the only file with its name.
+//! Invariant: if two files of the list could have the same path, or if one file could have the path of a
+//! partial file or a numbered form of the other file, neither of the two counts as the only file with its
+//! name.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
@@ -20,7 +21,7 @@ const BITS_MOST: u64 = 1 << 26;
 /// The number of bits in a word of the filter.
 const IN_A_WORD: u64 = 64;
 
-/// The number of bits that each name sets. At ten million names, the filter makes the fewest mistakes with
+/// The number of bits that each name sets. With ten million names, the filter makes the fewest mistakes with
 /// four or five bits.
 const SET_BY_A_NAME: u64 = 4;
 
@@ -83,8 +84,8 @@ impl ListedNames {
             && self.repeated.binary_search(&key(path)).is_err()
     }
 
-    /// Returns true if this path was added, or one that could clash with it. By chance, the result may also
-    /// be true for other paths.
+    /// Returns true if this path was added, or a path that could clash with it. By chance, the result may
+    /// also be true for other paths.
     pub fn may_have(&self, path: &str) -> bool {
         self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }
@@ -93,7 +94,7 @@ impl ListedNames {
     /// only this bit is set.
     fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
         // The first half of the key is the place of the first bit, and the second half is the distance to the
-        // next one.
+        // next bit.
         let (first, distance) = (key >> 32, (key & 0xffff_ffff) | 1);
         let bits = self.filter.len() as u64 * IN_A_WORD;
         (0..SET_BY_A_NAME).map(move |n| {
@@ -124,7 +125,7 @@ fn base(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The filter is too large to be shown.
+/// Writes nothing of the content, because the filter is too large to be shown.
 impl std::fmt::Debug for ListedNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ListedNames").field("repeated", &self.repeated.len()).finish_non_exhaustive()

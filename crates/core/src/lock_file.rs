@@ -1,10 +1,10 @@
-//! The format of lock files (`--record`). A lock file has one line of JSON for each file of a run, also for a
-//! file that was skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
+//! The format of lock files (`--record`). A lock file has one JSON line for each file of a run, including the
+//! files that were skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
 //! facts ([`csv`]).
 //!
 //! The line of a file that did not fail is also a line of a list of jobs. If the line has a digest, a later
 //! run that reads the line downloads the same file or fails. If several lines are about one file, the last
-//! one counts, unless it adds nothing to an earlier one ([`Line::adds_nothing_to`]).
+//! line counts, unless it adds nothing to an earlier line ([`Line::adds_nothing_to`]).
 //!
 //! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
 //! lists hides the values of keys such as `password`.
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub enum Status {
     /// The file was downloaded.
     Finished,
-    /// The file was not downloaded, because that was not necessary.
+    /// The file was not downloaded, because a download was not necessary.
     Skipped,
     /// The file could not be downloaded.
     Failed,
@@ -61,7 +61,8 @@ pub struct Entry {
     /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// The time when the job ended, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
+    /// The time when the job ended, in milliseconds since the Unix epoch. In JSON, the time is written in the
+    /// form of RFC 3339, in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
     /// The way in which the job ended. Lines that early versions wrote have no status, and are about finished
@@ -135,7 +136,7 @@ impl Entry {
     }
 
     /// Returns true if the line has the keys that this version writes into every line of a lock file, and
-    /// that other lists lack.
+    /// that other lists do not have.
     fn is_recorded(&self) -> bool {
         self.status.is_some() && self.tries.is_some()
     }
@@ -211,7 +212,7 @@ pub enum Line {
     Known(Option<u64>),
     /// The file has this size, and no strong digest is known.
     Unknown(Option<u64>),
-    /// The job failed. Such a line says nothing about the file that exists.
+    /// The job failed. Such a line says nothing about an existing file.
     Failed,
 }
 

@@ -51,8 +51,8 @@ pub struct SafeName {
 }
 
 impl SafeName {
-    /// Returns a safe form of a name that a server chose (Content-Disposition), or `None` if nothing usable
-    /// is left.
+    /// Returns a safe form of a name that a server chose (Content-Disposition), or `None` if no usable
+    /// characters are left.
     pub fn from_server(text: &str) -> Option<SafeName> {
         clean::component(text).map(|path| SafeName::made_from(text.trim(), path))
     }
@@ -62,14 +62,14 @@ impl SafeName {
         SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
     }
 
-    /// Returns a safe form of the last path segment of a URL, percent-decoded once, or `None` if nothing
-    /// usable is left.
+    /// Returns a safe form of the last path segment of a URL, percent-decoded once, or `None` if no usable
+    /// characters are left.
     pub fn of_last_segment(url: &Url) -> Option<SafeName> {
         SafeName::from_server(&last_segment(url))
     }
 
-    /// Returns a safe form of a segment of the path of `url`, percent-decoded once, or `None` if nothing
-    /// usable is left.
+    /// Returns a safe form of a segment of the path of `url`, percent-decoded once, or `None` if no usable
+    /// characters are left.
     fn from_segment(url: &Url, segment: &str) -> Option<SafeName> {
         SafeName::from_server(&text::segment(url, segment))
     }
@@ -281,7 +281,7 @@ pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
 }
 
 /// Returns a form of a path that is equal for two paths that differ only in their case, if the system is
-/// macOS or Windows. Their file systems usually ignore case.
+/// macOS or Windows. File systems on macOS and Windows usually ignore case.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }

@@ -1,8 +1,8 @@
 //! Previews (`downhaul plan`). A preview says what a run would do, without doing it.
 //!
 //! A preview takes the same decisions as a run: the plan of each job chooses the name, looks at existing
-//! files, and validates the response. It ends where the first byte would be written. This module has the
-//! decisions that only previews need: which jobs need a request, and the sums over all files.
+//! files, and validates the response. The preview ends where the first byte would be written. This module has
+//! the decisions that only previews need: which jobs need a request, and the sums over all files.
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
@@ -23,9 +23,9 @@ const LARGE: u64 = 1024 * 1024;
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// A request for the facts of a file, if the list does not state its size, if it lacks a strong digest
-    /// that `--verify require` needs, or if the server may name the file. Existing files are also compared
-    /// with the server's files.
+    /// A request for the facts of a file, if the list does not state the size of the file, if no strong
+    /// digest is known that `--verify require` needs, or if the server may name the file. Existing files are
+    /// also compared with the server's files.
     Ask,
     /// No requests.
     Offline,
@@ -33,8 +33,8 @@ pub enum Preview {
 
 impl Preview {
     /// Returns true if a preview requests the facts about the file of this job. `size` is the size that the
-    /// list states. A request that is not a plain GET may change something on the server, so it is never
-    /// sent.
+    /// list states. A request that is not a plain GET may change something on the server, so a preview never
+    /// sends it.
     pub fn asks(self, job: &Job, settings: &Settings, size: Option<u64>) -> bool {
         let has_strong = job.expected.iter().any(|one| one.digest.algorithm.is_strong());
         let needs_digest = settings.verify == Verify::Require && !has_strong;
@@ -79,7 +79,7 @@ pub enum SizeFrom {
     Journal,
 }
 
-/// The files of a run that would be downloaded, added up.
+/// The sums over all files that a run would download.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Forecast {
@@ -100,7 +100,7 @@ pub struct Forecast {
     pub hosts: BTreeMap<String, HostForecast>,
 }
 
-/// The files of one host, added up.
+/// The sums over the files of one host that a run would download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostForecast {
@@ -132,8 +132,8 @@ impl Forecast {
         self.kept = self.kept.saturating_add(kept);
     }
 
-    /// Computes the times. `known` returns what earlier runs learned about an origin. `limit` is the limit of
-    /// the whole run in bytes a second. The hosts are assumed to send at the same time.
+    /// Computes the estimated times. `known` returns what earlier runs learned about an origin. `limit` is
+    /// the limit of the whole run in bytes a second. The hosts are assumed to send at the same time.
     pub fn estimate(&mut self, known: impl Fn(&str) -> Learned, limit: Option<u64>) {
         let mut longest = Some(0.0_f64);
         for (origin, host) in &mut self.hosts {

@@ -1,4 +1,4 @@
-//! Texts that must not be shown: passwords, tokens, keys.
+//! Texts that must not be shown, such as passwords, tokens and keys.
 //!
 //! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
 //! the text, so a search for that name finds every place that uses a secret.

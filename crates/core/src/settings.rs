@@ -1,7 +1,7 @@
 //! The settings of a session, with a value for every option.
 //!
-//! Invariant: no code here reads options, files or the environment. The program that starts the session does
-//! that.
+//! Invariant: no code in this file reads options, files or the environment. The program that starts the
+//! session reads them.
 //!
 //! This file is long because it is the list of all options of a session, each with its documentation.
 
@@ -40,7 +40,7 @@ use url::Url;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The folder to save into. It is created if it does not exist.
+    /// The folder in which files are saved. It is created if it does not exist.
     pub output: PathBuf,
     /// The rules for the names of files.
     pub naming: Naming,
@@ -95,7 +95,7 @@ pub struct Settings {
     /// Waits become longer with each retry, up to a random time between 15 and 45 seconds, or up to this wait
     /// if it is longer.
     pub retry_wait: Duration,
-    /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
+    /// HTTP statuses, such as 404, that are retried in addition to the statuses that are always retried.
     pub retry_on: Vec<u16>,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -107,7 +107,7 @@ pub struct Settings {
     /// question to the user is open, in which the job is paused, or in which another run is working on the
     /// file.
     pub max_time: Option<Duration>,
-    /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and its
+    /// A transfer that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and its
     /// connection fails with `net.slow`.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
@@ -118,7 +118,7 @@ pub struct Settings {
     /// True if the transcript of each file is kept, for a disk that stores transcripts
     /// ([`crate::transcript`]).
     pub keeps_transcripts: bool,
-    /// Headers (name, value) that are sent to the origin of each given URL and to no other.
+    /// Headers (name, value) that are sent to the origin of each given URL and to no other origin.
     pub headers: Headers,
     /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL with one
     /// of these origins, the headers are sent to this URL too.
@@ -129,9 +129,9 @@ pub struct Settings {
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`] have precedence over these options.
     pub for_hosts: HostRules,
-    /// The login for the origin of each given URL, and for no other. A login in a URL has precedence.
+    /// The login for the origin of each given URL, and for no other origin. A login in a URL has precedence.
     pub user: Option<Login>,
-    /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
+    /// A bearer token (RFC 6750) for the origin of each given URL, and for no other origin.
     pub bearer: Option<Secret>,
     /// The logins in a netrc file, for the origins of the given URLs, and for hosts to which their redirects
     /// or a document lead.
@@ -139,7 +139,7 @@ pub struct Settings {
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
     /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
-    /// other.
+    /// other origin.
     pub cookies_given: Option<Secret>,
     /// The schemes by which logins may be sent.
     pub schemes: Schemes,
@@ -168,14 +168,14 @@ pub struct Settings {
     /// The lists of the run. No download may replace these files, because the run reads them again.
     pub lists: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
-    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first
-    /// one of several jobs with the same request is fetched.
+    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and of several
+    /// jobs with the same request, only the first job is fetched.
     pub releases_names: bool,
     /// The names of all jobs that will be added, if there are very many jobs. As long as these names are not
     /// known, the session remembers the name of each job that was added.
     #[doc(hidden)]
     pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
-    /// The proxies. By default there are none.
+    /// The proxies. By default there are no proxies.
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
     pub client_certificate: Option<PathBuf>,
@@ -184,8 +184,8 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// The password of the key of the client certificate, if the key is encrypted (PKCS #8 with PBES2).
     pub client_key_password: Option<Secret>,
-    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If the list is
-    /// empty, every key is accepted.
+    /// The SHA-256 digests of the public keys (SubjectPublicKeyInfo) that the hosts of given URLs may have.
+    /// If the list is empty, every key is accepted.
     pub pinned_keys: Vec<[u8; 32]>,
     /// The oldest version of TLS that is accepted.
     pub tls_min: TlsVersion,
@@ -412,15 +412,15 @@ setters! {
 /// pauses without a question if its host needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user after each failure that may be retried, while retries are left. The file waits, and
+    /// The user is asked after each failure that may be retried, while retries are left. The file waits, and
     /// other files continue.
     Ask,
-    /// Retries without asking after failures that may pass, and waits longer each time. Gives up this file
-    /// after other failures.
+    /// The file is retried without a question after failures that may pass, and the wait becomes longer each
+    /// time. After other failures, the file is not retried.
     Retry,
-    /// Gives up this file.
+    /// The file is not retried.
     Skip,
-    /// Stops the run.
+    /// The run stops.
     Exit,
 }
 
@@ -438,13 +438,14 @@ pub enum Attributes {
 /// The handling of the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Uses the bytes that match the journal, and fetches all other bytes.
+    /// The bytes that match the journal are used, and all other bytes are fetched.
     Auto,
-    /// Starts again (`--no-resume`).
+    /// The file starts again (`--no-resume`).
     Forget,
-    /// Resumes, and also adopts a file that another tool left unfinished under the final name (`--continue`).
+    /// The partial file is resumed. A file that another tool left unfinished under the final name is adopted
+    /// (`--continue`).
     Adopt,
-    /// Keeps the chunks of a finished file that match their digests (`downhaul repair`).
+    /// The chunks of a finished file that match their digests are kept (`downhaul repair`).
     Repair,
 }
 
@@ -464,7 +465,8 @@ pub enum Sync {
 pub enum Verify {
     /// The file is compared with every known digest.
     Auto,
-    /// The file is compared with every known digest, and checksum lists beside the file are looked for.
+    /// The file is compared with every known digest, and the session searches for checksum lists beside the
+    /// file.
     Find,
     /// Like [`Verify::Find`], but a file fails if no checksum list names it. The checksum list may be given,
     /// or may be beside the file. A digest from the user or from the list of jobs is accepted too. An MD5 is

@@ -90,9 +90,9 @@ const PATH_READ_MOST: usize = 8 * 1024;
 /// The characters between the parameters of a query. HTML 4.01, section B.2.2, recommends `;`.
 const SEPARATORS: [char; 2] = ['&', ';'];
 
-/// A sequence of at least this many letters and digits that looks random is treated as a secret. 128 bits are
-/// 32 hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
-/// shorter than 16 characters.
+/// A sequence of at least this many letters and digits that looks random is treated as a secret. A secret of
+/// 128 bits has 32 hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in
+/// common names are shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
 /// Returns a URL without its secrets: userinfo, fragment, the values of secret parameters in the query and in
@@ -188,7 +188,7 @@ fn path_without_urls(path: &str) -> String {
 /// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
 fn path_without_secrets(path: &str) -> String {
     let shown = |part: &str| {
-        // Another segment of the path may follow.
+        // Another segment of the path may follow the parameter.
         let (parameter, next) = part.split_at(part.find('/').unwrap_or(part.len()));
         match parameter.split_once('=') {
             Some((name, value)) if is_secret(name, value) => format!("{name}={HIDDEN}{next}"),
@@ -233,8 +233,8 @@ fn is_token(pair: &str) -> bool {
     !token.contains('=') && looks_random(token)
 }
 
-/// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
-/// the form of the value. The same rules apply to the name and value of a header.
+/// Returns true if the name or the form of the value of a parameter shows that the value is a secret. The
+/// same rules apply to the name and value of a header.
 pub fn is_secret(key: &str, value: &str) -> bool {
     is_secret_alone(key, value) || holds_a_url_with_secrets(value)
 }

@@ -1,5 +1,5 @@
 //! Reads keys and signature files of minisign, and finds the names of signature files. The engine does the
-//! cryptography and everything about OpenPGP. Here, OpenPGP keys are only recognised.
+//! cryptography and everything about OpenPGP. This file only recognises OpenPGP keys.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
@@ -26,7 +26,7 @@ const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const OPENPGP_KEY: u8 = 6;
 /// The first bits of a packet in the OpenPGP format (section 4.2), which RFC 4880 calls the new format.
 const OPENPGP_NEW: u8 = 0b1100_0000;
-/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte are the
+/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte tell the
 /// form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
@@ -47,7 +47,7 @@ const OPENPGP_LISTS: &[&str] = &[".gpg", ".asc", ".sig", ".sign"];
 pub enum Keys {
     /// A minisign key.
     Minisign(Key),
-    /// A file of OpenPGP keys. The engine reads it if it was built with the feature `openpgp`.
+    /// A file of OpenPGP keys. The engine can use these keys only if it was built with the feature `openpgp`.
     OpenPgp(Vec<u8>),
 }
 

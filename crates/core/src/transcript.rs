@@ -65,7 +65,7 @@ impl Transcript {
     }
 }
 
-/// Returns the head of a request for a URL. It has only the headers in `KEPT`.
+/// Returns the head of a request for a URL. The head has only the headers in `KEPT`.
 pub fn request_head<'h>(
     method: &str,
     url: &Url,

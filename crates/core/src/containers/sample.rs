@@ -15,7 +15,7 @@ use crate::name::{mark, split_extension};
 /// The extension of the member that describes a file.
 const DESCRIPTION: &str = "json";
 
-/// The extension of a file whose name has none. Readers ignore members without an extension.
+/// The extension of a file whose name has no extension. Readers ignore members without an extension.
 const NO_EXTENSION: &str = "bin";
 
 /// The names of the two members of a file.
@@ -44,7 +44,8 @@ impl Sample {
     }
 
     /// Returns the members of the file for the case that another file may have the same key. The key gets a
-    /// hash of the name and of the shard, because runs of different shards do not know each other's names.
+    /// hash of the name and of the shard, because the run of one shard does not know the names of the files
+    /// in other shards.
     pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
         let Sample { key, extension } = Sample::of(name);
         let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };

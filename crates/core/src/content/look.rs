@@ -9,8 +9,8 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// The beginnings of parts of an HTML page: those of the MIME Sniffing standard (section 7.1), and some other
-/// common tags. They are treated as HTML only if the server also says that the content is HTML.
+/// The beginnings of parts of an HTML page: the tags in the MIME Sniffing standard (section 7.1), and some
+/// other common tags. They are treated as HTML only if the server also says that the content is HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",
     "<b",

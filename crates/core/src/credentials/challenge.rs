@@ -1,5 +1,5 @@
-//! Reads the challenges of a 401 or 407 (RFC 9110, section 11.6.1), and chooses the strongest one that can be
-//! answered with a login.
+//! Reads the challenges of a response with the status 401 or 407 (RFC 9110, section 11.6.1), and chooses the
+//! strongest challenge that can be answered with a login.
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
 //! The bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each

@@ -22,7 +22,7 @@ use url::Url;
 pub struct Mistake {
     /// The number of the line, from 1.
     pub line: usize,
-    /// A description of the mistake. It contains none of the text of the line.
+    /// A description of the mistake. It contains no text of the line.
     pub why: &'static str,
 }
 

@@ -1,7 +1,7 @@
 //! Reads netrc files, which have the logins of a person for many machines. ftp, curl, wget and git read these
 //! files too.
 //!
-//! Invariant: an error names a line and contains none of its text.
+//! Invariant: an error names the line of the mistake, and contains no text of this line.
 
 use super::Mistake;
 use crate::secret::{Login, Secret};
@@ -51,7 +51,7 @@ impl Netrc {
     /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. If `user`
     /// is given, the entry must have this user name. `is_given` is true if the person who runs the program
     /// gave this host. The entry `default` is used only for such a host. Without this rule, a redirect could
-    /// send the login of `default` to any host in the world.
+    /// send the login of `default` to any host.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {

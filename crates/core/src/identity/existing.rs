@@ -76,14 +76,14 @@ impl ExistingFile {
 pub enum Compared {
     /// Nothing shows that the files differ. The text says what was compared.
     Same(&'static str),
-    /// The files differ. The text says how.
+    /// The files differ. The text says how they differ.
     Different(String),
     /// The server stated nothing that could be compared.
     Unknown,
 }
 
 /// Compares an existing file with the facts that a source states about its own file. Digests are not compared
-/// here, because that needs the bytes of the existing file.
+/// here, because their comparison needs the bytes of the existing file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };
     if size != existing.size {

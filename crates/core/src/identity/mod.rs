@@ -1,4 +1,4 @@
-//! Decides if a file that already exists on the disk is the wanted one. No other code decides this. The file
+//! Decides if a file that already exists on the disk is the wanted file. No other code decides this. The file
 //! may be a partial file, a finished file, or a file of another tool.
 //!
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files of one size and

@@ -46,7 +46,7 @@ impl Further {
         self.name == crc32c(name.as_bytes())
     }
 
-    /// Returns several records as they are stored together.
+    /// Returns the bytes in which several records are stored together.
     pub fn list_to_bytes(all: &[Further]) -> Vec<u8> {
         let mut bytes = postcard::to_stdvec(all).unwrap_or_default();
         bytes.insert(0, FURTHER_FORMAT);
@@ -91,7 +91,7 @@ impl Record {
         Record { origin: origin.hashes, size, modified: since_epoch(modified), at: seconds(now), validator }
     }
 
-    /// Returns the record as it is stored.
+    /// Returns the bytes in which the record is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         // If the serialization fails, the record cannot be read, and a later run does not recognise the file.
         // The failure has no other effect.

@@ -66,7 +66,8 @@ pub fn row(entry: &Entry) -> String {
     cells.into_iter().chain(digests).map(quoted).collect::<Vec<_>>().join(",")
 }
 
-/// Reads a row. Returns `None` if it does not have one cell for each column, or if a cell cannot be read.
+/// Reads a row. Returns `None` if the row does not have one cell for each column, or if a cell cannot be
+/// read.
 pub fn read(row: &str) -> Option<Entry> {
     let cells = cells(row);
     if cells.len() != COLUMNS.len() + Algorithm::all().count() {

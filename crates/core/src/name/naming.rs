@@ -1,5 +1,5 @@
-//! Chooses the name of a file that was not given one (`--names`, `--folders`, `--name-template` and
-//! `--windows-names`).
+//! Chooses the name of a file if neither the user nor a list gave its name (`--names`, `--folders`,
+//! `--name-template` and `--windows-names`).
 //!
 //! Invariant: the result depends only on the options, the job, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
@@ -140,7 +140,8 @@ impl Naming {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the whole name of a file, by the template or below the folders of its URL.
+    /// Returns the whole name of a file. The template makes this name, or `below` puts folders of the URL
+    /// before `file`.
     fn placed(&self, job: &Job, url: &Url, file: SafeName) -> SafeName {
         match &self.template {
             // A job that lacks a value was refused before ([`Naming::apply`]).

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub const PART: &str = ".part";
 /// The ending of the journal of a partial file.
 pub const JOURNAL: &str = ".part.journal";
-/// The ending of a journal that is being written and will replace the old one.
+/// The ending of a journal that is being written and will replace the old journal.
 pub const NEW_JOURNAL: &str = ".part.journal.new";
 
 /// The files that belong to an unfinished file, all in the folder of its final path.

@@ -1,7 +1,7 @@
 //! Templates of names (`--name-template`), such as `{host}/{path[-2:]}/{sha256:.2}/{name}`.
 //!
 //! Invariant: each component of a name is made safe like the name that a server chooses, whatever the values
-//! are. Only a component that is `{name}` stays as it is, because it is safe already. Only a `/` of the
+//! are. Only a component that is `{name}` is kept unchanged, because it is safe already. Only a `/` of the
 //! template itself, and the folders of a component that is `{path}`, begin a new component. A component that
 //! is too long is cut and gets a hash.
 
@@ -60,7 +60,7 @@ enum Form {
     Padded(usize),
 }
 
-/// Some of several folders, as in Python: `[-2:]`, `[0]`, `[1:3]`.
+/// A selection of folders, in the notation of Python: `[-2:]`, `[0]`, `[1:3]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slice {
     from: Option<isize>,

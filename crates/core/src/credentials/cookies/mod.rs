@@ -101,8 +101,8 @@ fn is_secure(url: &Url) -> bool {
     url.scheme() == "https"
 }
 
-/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An address is not below
-/// anything.
+/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An IP address is not below any
+/// domain.
 fn is_below(host: &str, domain: &str) -> bool {
     let is_name = matches!(Host::parse(host), Ok(Host::Domain(_)));
     is_name && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))

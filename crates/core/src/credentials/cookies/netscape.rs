@@ -1,7 +1,7 @@
-//! Cookie files in the Netscape format, which curl, wget and browser extensions write: one cookie a line, in
-//! seven fields that tabs separate.
+//! Reads and writes cookie files in the Netscape format, which curl, wget and browser extensions use too.
+//! Each line has one cookie in seven fields, which are separated by tabs.
 //!
-//! Invariant: an error names a line and contains none of its text.
+//! Invariant: an error names the line of the mistake, and contains no text of this line.
 
 use super::{Cookie, PAIR_MOST, SecretKind, Time, is_public_suffix};
 use crate::credentials::Mistake;
@@ -20,7 +20,7 @@ const HTTP_ONLY: &str = "#HttpOnly_";
 /// character was not UTF-8, and is a mistake too.
 ///
 /// # Errors
-/// Returns the first mistake, if there is one and no line is a cookie.
+/// Returns the first mistake if there are mistakes and no line is a cookie.
 pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
     let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {

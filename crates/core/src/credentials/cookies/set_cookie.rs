@@ -23,7 +23,7 @@ struct Attributes<'t> {
 }
 
 /// Returns the cookie that a server at `url` sets. Returns `None` if the server may not set this cookie, or
-/// if the header is not a cookie. A cookie that has expired already deletes an older one.
+/// if the header is not a cookie. A cookie that has expired already deletes an older cookie of the same name.
 pub fn parse(header: &[u8], url: &Url, now: Time) -> Option<Cookie> {
     let text = std::str::from_utf8(header).ok()?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
