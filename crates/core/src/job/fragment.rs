@@ -22,7 +22,9 @@ const OF_A_COMMIT: usize = 40;
 pub(super) fn note(url: &Url) -> Option<String> {
     let fragment = url.fragment()?;
     let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
-    may_be.then(|| "the 40 digits after # may be a commit and were not checked (write #sha1=...)".into())
+    let note =
+        "the 40 digits after # may be the hash of a commit and were not used. For a SHA-1, write #sha1=...";
+    may_be.then(|| note.into())
 }
 
 /// Returns the digests in the fragment of a URL, and removes the fragment. A fragment without digests is

@@ -102,7 +102,7 @@ impl<R: Read> Entries<R> {
             }
             // If this option were ignored, the file would be requested without the proxy.
             "all-proxy" | "http-proxy" | "https-proxy" if !value.is_empty() => {
-                Err(bad("a list cannot have it. Use --proxy"))
+                Err(bad("a list cannot choose a proxy. Use --proxy"))
             }
             // All other options are ignored. An example is `allow-overwrite`: a list that someone else may
             // have written cannot decide that files are replaced.

@@ -84,10 +84,7 @@ impl<R: BufRead> Array<R> {
         self.take();
         while let Some(byte) = self.peek()? {
             if !byte.is_ascii_whitespace() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "something follows the end of the array",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "text follows the end of the array"));
             }
             self.take();
         }
@@ -178,7 +175,7 @@ mod tests {
                 0,
                 "line 2: this is not an array of objects and URLs",
             ),
-            ("[\"http://h/a\"]\nx", 2, 0, "something follows"),
+            ("[\"http://h/a\"]\nx", 2, 0, "text follows"),
             ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects and URLs"),
             ("[\"http://h/a", 1, 0, "the end of the array is missing"),
         ] {

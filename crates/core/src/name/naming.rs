@@ -93,7 +93,11 @@ impl Naming {
     pub fn apply(&self, job: Job) -> Result<Job, Error> {
         let (Some(template), Some(url)) = (&self.template, job.urls.first()) else { return Ok(job) };
         let unusable = |why| {
-            Error::new(ErrorKind::NameUnsafe, show::url(url), format!("{why}, and --name-template needs it"))
+            Error::new(
+                ErrorKind::NameUnsafe,
+                show::url(url),
+                format!("--name-template cannot be used: {why}"),
+            )
         };
         match &job.destination {
             Destination::Server => {

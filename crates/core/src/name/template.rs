@@ -120,7 +120,7 @@ impl Piece {
         };
         let value = field
             .value(job, url, file)
-            .ok_or_else(|| format!("its template needs `{field}`, and the file has none"))?;
+            .ok_or_else(|| format!("the template needs `{field}`, and the file has no value for it"))?;
         Ok(match form {
             Form::Whole => value,
             Form::First(most) => value.chars().take(*most).collect(),
@@ -365,11 +365,11 @@ mod tests {
     #[test]
     fn errors_of_a_template_name_the_missing_value_or_the_mistake() {
         for (template, says) in [
-            ("{md5}", "its template needs `md5`"),
-            ("{missing}/x", "its template needs `missing`"),
+            ("{md5}", "the template needs `md5`"),
+            ("{missing}/x", "the template needs `missing`"),
             ("{evil}/x", "no usable characters"),
             ("x/{query[x]}", "no usable characters"),
-            ("{query[y]}", "its template needs `query[y]`"),
+            ("{query[y]}", "the template needs `query[y]`"),
             ("", "a relative path"),
             ("/x", "a relative path"),
             ("a/../x", "a relative path"),
