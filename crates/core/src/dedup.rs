@@ -128,7 +128,8 @@ impl Originals {
         }
     }
 
-    /// Returns a file that has one of these digests, with that digest. Only strong digests are compared.
+    /// Returns a file that has one of these digests, together with this digest. Only strong digests are
+    /// compared.
     pub fn find(&self, digests: &[Digest]) -> Option<(Original, Digest)> {
         let strong = digests.iter().filter(|digest| digest.algorithm.is_strong());
         strong.filter_map(|digest| Some((self.by_digest.get(digest)?.clone(), digest.clone()))).next()

@@ -282,7 +282,7 @@ impl fmt::Display for Expected {
 
 /// Compares computed digests with all expected digests.
 ///
-/// Returns the strongest match, or `None` if nothing was expected.
+/// Returns the strongest match, or `None` if no digest was expected.
 ///
 /// # Errors
 /// Returns the first expected digest that does not match, and the computed digest. The computed digest is

@@ -16,7 +16,7 @@
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
 //!   [`preview`] has the additional code for `downhaul plan`.
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
-//!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
+//!   that it gets too many requests. [`hosts`] keeps the facts that runs learned about hosts.
 //! - [`journal`] lists the written bytes of a partial file, so that a later run can resume it. [`identity`]
 //!   decides if a file that exists already is the wanted file. [`adopt`] decides which bytes of a file
 //!   another tool has written.

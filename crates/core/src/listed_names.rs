@@ -37,7 +37,7 @@ pub fn key(path: &str) -> u64 {
     hasher.finish() & !UNUSED
 }
 
-/// The names of the files in a list. The name of a file is the one that its job has before the first
+/// The names of the files in a list. Here, the name of a file is the name that its job has before the first
 /// response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
@@ -125,7 +125,7 @@ fn base(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// Writes nothing of the content, because the filter is too large to be shown.
+/// Writes no content, because the filter is too large to be shown.
 impl std::fmt::Debug for ListedNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ListedNames").field("repeated", &self.repeated.len()).finish_non_exhaustive()

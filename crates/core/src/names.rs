@@ -1,7 +1,7 @@
 //! The options that change how a host is reached: `--resolve`, `--connect-to`, `--interface` and `--doh`.
 //! They follow the rules of curl.
 //!
-//! Invariant: these options change only the addresses between which a connection is opened. Certificates,
+//! Invariant: these options change only the local and the remote address of a connection. Certificates,
 //! headers and credentials still belong to the host in the URL.
 
 use std::fmt;

@@ -132,8 +132,9 @@ impl Forecast {
         self.kept = self.kept.saturating_add(kept);
     }
 
-    /// Computes the estimated times. `known` returns what earlier runs learned about an origin. `limit` is
-    /// the limit of the whole run in bytes a second. The hosts are assumed to send at the same time.
+    /// Computes the estimated times. `known` returns the facts that earlier runs learned about an origin.
+    /// `limit` is the limit of the whole run in bytes a second. The hosts are assumed to send at the same
+    /// time.
     pub fn estimate(&mut self, known: impl Fn(&str) -> Learned, limit: Option<u64>) {
         let mut longest = Some(0.0_f64);
         for (origin, host) in &mut self.hosts {

@@ -1,7 +1,7 @@
 //! The Public Suffix List (publicsuffix.org): names below which many owners have names, such as `co.uk`.
 //!
-//! Invariant: only this file calls the functions of the crate `psl`. They are compiled again for each file
-//! that calls them, which takes a fifth of the time in which this crate is built.
+//! Invariant: only this file calls the functions of the crate `psl`. These functions are compiled again for
+//! each file that calls them, which takes a fifth of the build time of this crate.
 
 use psl::Suffix;
 

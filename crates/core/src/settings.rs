@@ -160,8 +160,8 @@ pub struct Settings {
     pub preview: Option<Preview>,
     /// The addresses of a host that connections may use.
     pub family: Family,
-    /// The file in which runs store what they learned about hosts: their limits, and the numbers of
-    /// connections with which later runs start. With `None`, nothing is stored or used.
+    /// The file in which runs store the facts that they learned about hosts: the limits of the hosts, and the
+    /// numbers of connections with which later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
@@ -526,7 +526,7 @@ pub enum TlsVersion {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for many small files over https, if the server supports HTTP/2. HTTP/1.1 for everything else.
+    /// HTTP/2 for many small files over https, if the server supports HTTP/2. Otherwise HTTP/1.1.
     Auto,
     /// HTTP/1.1 only.
     One,

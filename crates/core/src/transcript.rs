@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of those headers of a request that are written, even if the user set them. All other headers are
-/// left out, because they may be secret.
+/// The names of the request headers that are written, even if the user set them. All other headers are left
+/// out, because they may be secret.
 const KEPT: [&str; 11] = [
     "host",
     "user-agent",

@@ -1,5 +1,5 @@
-//! The texts of WARC records (`--to-warc`): their headers, and the heads of HTTP responses in them. The
-//! format is WARC/1.1 (ISO 28500:2017, <https://iipc.github.io/warc-specifications/>).
+//! Makes the texts of WARC records (`--to-warc`): the headers of the records, and the heads of HTTP responses
+//! in the records. The format is WARC/1.1 (ISO 28500:2017, <https://iipc.github.io/warc-specifications/>).
 //!
 //! Invariant: a header has one line for each field, whatever the values are.
 

@@ -336,7 +336,7 @@ pub enum Promise {
     Page,
     /// The file is a text, which may contain a web page.
     Text,
-    /// The ending does not show what the file is.
+    /// The ending does not show the kind of the file.
     Nothing,
 }
 
