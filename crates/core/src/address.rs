@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks whose addresses do not lead over the internet. Most of them are in IANA's registries of
-/// special-purpose addresses (RFC 6890). Addresses for examples and for multicast are not in this list.
+/// Networks whose addresses are not reached over the public internet. Most of them are in IANA's registries
+/// of special-purpose addresses (RFC 6890). Addresses for examples and for multicast are not in this list.
 const PRIVATE: [&str; 16] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -21,7 +21,7 @@ const PRIVATE: [&str; 16] = [
     "240.0.0.0/4",
     "::/128",
     "::1/128",
-    // Translation within one network (RFC 8215).
+    // Addresses for the translation of IPv4 addresses within one network (RFC 8215).
     "64:ff9b:1::/48",
     "fc00::/7",
     "fe80::/10",
@@ -44,9 +44,9 @@ pub fn is_private(address: IpAddr) -> bool {
 }
 
 /// Returns the IPv4 addresses to which packets for an IPv6 address may be sent. Only some IPv6 addresses
-/// contain IPv4 addresses: mapped and compatible ones (RFC 4291, section 2.5.5), and those of NAT64 (RFC
-/// 6052, section 2.1), of 6to4 (RFC 3056, section 2) and of Teredo (RFC 4380, section 4). A Teredo address
-/// contains the address of a server, and the address of a client with inverted bits.
+/// contain IPv4 addresses: mapped and compatible addresses (RFC 4291, section 2.5.5), and the addresses of
+/// NAT64 (RFC 6052, section 2.1), of 6to4 (RFC 3056, section 2) and of Teredo (RFC 4380, section 4). A Teredo
+/// address contains the address of a server, and the address of a client with inverted bits.
 fn v4_within(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);
@@ -101,8 +101,8 @@ mod tests {
             ("64:ff9b:2::1", false),
             ("::10.1.1.1", true),
             ("::8.8.8.8", false),
-            // Teredo with the server 8.8.8.8 and the client 10.0.0.1, with both public, and with a private
-            // server.
+            // Teredo addresses. In the first address, the client 10.0.0.1 is private. In the second address,
+            // the server and the client are public. In the third address, the server is private.
             ("2001:0:808:808:0:ffff:f5ff:fffe", true),
             ("2001:0:808:808:0:ffff:f7f7:f7f7", false),
             ("2001:0:a00:1:0:ffff:f7f7:f7f7", true),

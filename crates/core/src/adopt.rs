@@ -1,8 +1,8 @@
 //! Files that other tools left unfinished: the beginning of a file, or a file with a control file that says
 //! which ranges are complete.
 //!
-//! Invariant: no file with bytes of an unfinished file is finished before the end of the last complete range
-//! of the unfinished file was compared with the server's bytes.
+//! Invariant: a file that contains bytes of an unfinished file is finished only after the last complete bytes
+//! of the unfinished file were compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub const OVERLAP: u64 = 64 * 1024;
 /// An unfinished file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
-    /// The ranges that are complete, in order. No range is empty, and there is at least one.
+    /// The ranges that are complete, in order. No range is empty, and there is at least one range.
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool recorded it.
     pub size: Option<u64>,
@@ -55,8 +55,8 @@ impl Adopted {
 
     /// Makes the compared range begin at `offset`, if it does not begin earlier already. It never begins
     /// before the last range. `offset` is the start of the last block of at most [`OVERLAP`] bytes in which
-    /// two bytes differ, or the start of the last range. The blocks after this block show nothing, because
-    /// many files have blocks of equal bytes.
+    /// two bytes differ, or the start of the last range. A comparison of the blocks after this block would
+    /// show nothing, because many different files have blocks of equal bytes.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
@@ -70,7 +70,7 @@ impl Adopted {
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for an unfinished file of
 /// `length` bytes. Returns the pieces that the control file marks as complete and that lie within these
-/// bytes. Returns `None` if there are none.
+/// bytes. Returns `None` if there are no such pieces.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.
@@ -109,7 +109,8 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         for bit in (0..8).filter(|bit| eight & (0x80 >> bit) != 0) {
             let start = (byte * 8 + bit).checked_mul(piece).filter(|start| *start < total).ok_or(bad)?;
             let end = start.saturating_add(piece).min(total);
-            // The file may have lost its last bytes.
+            // The file may have lost its last bytes. A piece that is not completely in the file is fetched
+            // again.
             if end <= length {
                 there.insert(start..end);
             }

@@ -1,12 +1,12 @@
-//! Decides which files were fetched before, by an archive of earlier runs (`--archive`).
+//! Decides which files were fetched before. An archive (`--archive`) has the files of earlier runs.
 //!
 //! A file is found in an archive by its URL, or by a strong digest that the job expects. Signatures in URLs,
 //! passwords and tokens are not compared, because they change from day to day. The facts of a request that
 //! choose the content are compared ([`Variant`]).
 //!
-//! Invariant: if the job expects a size or a digest, and the archive has another one, the file does not count
-//! as fetched before. Of a URL, this file gives an archive only a keyed hash, so that no secret in the URL is
-//! stored.
+//! Invariant: if the job expects a size or a digest, and the archive has another size or digest, the file
+//! does not count as fetched before. An archive gets only a keyed hash of each URL from this module, so that
+//! no secret in a URL is stored.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::{Event, EventKind, Kept};
@@ -21,18 +21,18 @@ pub type UrlKey = [u8; 16];
 /// A file that was fetched before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// The path at which it was saved.
+    /// The path at which the file was saved.
     pub path: String,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// The time when it was complete, in milliseconds since the Unix epoch.
+    /// The time when the file was complete, in milliseconds since the Unix epoch.
     pub date: u64,
-    /// Its digests, as far as they are known.
+    /// The digests of the file, as far as they are known.
     pub digests: Vec<Digest>,
 }
 
-/// Returns the keys by which an archive finds the file of a job, one for each URL. They are hashes that are
-/// made with the secret key of the settings.
+/// Returns the keys by which an archive finds the file of a job, one for each URL. The keys are hashes that
+/// are made with the secret key of the settings.
 pub fn url_keys(settings: &Settings, job: &Job) -> Vec<UrlKey> {
     let key = |url| identity::file_hash(url, &Variant::of(settings, job, url), &settings.key);
     job.urls.iter().map(key).collect()
@@ -40,13 +40,13 @@ pub fn url_keys(settings: &Settings, job: &Job) -> Vec<UrlKey> {
 
 /// Returns the digests by which an archive finds the file of a job.
 pub fn digests(job: &Job) -> impl Iterator<Item = &Digest> {
-    // A digest that is not strong may be that of another file.
+    // If a digest is not strong, another file may have the same digest.
     job.expected.iter().map(|one| &one.digest).filter(|digest| digest.algorithm.is_strong())
 }
 
 impl Archived {
-    /// Returns true if no size and no digest that the job expects differs from that of this file. A digest of
-    /// an algorithm for which this file has none is not compared.
+    /// Returns true if the size and the digests that the job expects do not differ from the size and the
+    /// digests of this file. A digest is not compared if this file has no digest of its algorithm.
     pub fn is_file_of(&self, job: &Job) -> bool {
         let differs = |expected: &Digest| {
             let known = self.digests.iter().find(|known| known.algorithm == expected.algorithm);
@@ -65,9 +65,9 @@ impl Archived {
     }
 }
 
-/// Returns the file that an event adds to an archive: one that was downloaded, or one that exists and was
-/// found to be the wanted one. With `--if-exists skip`, an existing file is not compared, so it is not added
-/// unless the event has a digest of it. `if_exists` is that of the job.
+/// Returns the file that an event adds to an archive: a file that was downloaded, or an existing file that
+/// was found to be the wanted file. With `--if-exists skip`, an existing file is not compared, so it is not
+/// added unless the event has a digest of it. `if_exists` is the handling of existing files for the job.
 pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
     let (path, size, digests, is_new) = match &event.kind {
         EventKind::Finished { path, bytes, digests, .. } => (path, *bytes, digests, true),

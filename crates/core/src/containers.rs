@@ -1,7 +1,7 @@
-//! Decides about containers: files that contain the files of a run (`--to-tar`, `--to-warc`). This file makes
-//! the names of containers, and decides when a container is full. [`Sample`] has the names of files in a tar.
+//! Makes the names of containers, and decides when a container is full. A container is a file that contains
+//! the files of a run (`--to-tar`, `--to-warc`). [`Sample`] has the names of files in a tar.
 //!
-//! Invariant: if a list is divided into shards, the runs of two shards never make a container of the same
+//! Invariant: if a list is divided into shards, the runs of two shards never make containers with the same
 //! name.
 
 mod sample;
@@ -46,7 +46,7 @@ impl Form {
         }
     }
 
-    /// Returns a word for a container of this form.
+    /// Returns the word for a container of this form in messages.
     pub fn word(self) -> &'static str {
         match self {
             Form::Tar => "tar",
@@ -78,11 +78,11 @@ pub struct ContainerNames {
 
 impl ContainerNames {
     /// Reads a pattern. In the names of tars, `{shard}` stands for the number of the tar, from 0 on, and
-    /// `{shard:05}` for this number with at least five digits. In the names of WARCs, the field is
+    /// `{shard:05}` stands for this number with at least five digits. In the names of WARCs, the field is
     /// `{number}`.
     ///
     /// # Errors
-    /// Returns what is wrong with the pattern, in words for the user.
+    /// Returns a message for the user that says what is wrong with the pattern.
     pub fn read(form: Form, text: &str) -> Result<ContainerNames, String> {
         let (known, word, ending) = (form.field(), form.word(), form.ending());
         let (folder, name) = match text.rsplit_once(['/', std::path::MAIN_SEPARATOR]) {
@@ -128,7 +128,7 @@ impl ContainerNames {
         format!("{}{number:0digits$}{}", self.before, self.after, digits = self.digits)
     }
 
-    /// Returns the number of the container with this file name, if it is one of the set.
+    /// Returns the number of the container with this file name, if this container belongs to the set.
     pub fn number_of(&self, name: &str) -> Option<u64> {
         let number = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?.parse().ok()?;
         (self.name(number) == name).then_some(number)
@@ -150,7 +150,7 @@ impl ContainerNames {
     }
 }
 
-/// The pattern, without its folder.
+/// Writes the pattern without its folder.
 impl fmt::Display for ContainerNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ContainerNames { form, before, digits, after, .. } = self;
@@ -169,8 +169,8 @@ fn digits(format: &str) -> Option<usize> {
     digits.parse().ok().filter(|digits| (1..=DIGITS_MOST).contains(digits))
 }
 
-/// The numbers of the containers that a run writes. The runs of several shards write one set, so each of
-/// them has numbers of its own.
+/// The numbers of the containers that a run writes. The runs of several shards write one set, so each run has
+/// numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     first: u64,
@@ -181,8 +181,8 @@ impl Numbers {
     /// All numbers from 0 on.
     pub const ALL: Numbers = Numbers { first: 0, step: 1 };
 
-    /// Returns the numbers of shard `number` (from 1) of `of`: `number - 1`, and every number that is higher
-    /// by a multiple of `of`.
+    /// Returns the numbers of a shard. `number` is the number of the shard, from 1 on, and `of` is the number
+    /// of shards. The numbers are `number - 1`, and every number that is higher by a multiple of `of`.
     pub fn of_shard(number: u64, of: u64) -> Numbers {
         let step = of.max(1);
         Numbers { first: number.saturating_sub(1) % step, step }
@@ -198,7 +198,8 @@ impl Numbers {
         number % self.step == self.first
     }
 
-    /// Returns the first of these numbers after `last`. Without `last`, returns the first of all.
+    /// Returns the first of these numbers after `last`. If `last` is `None`, returns the first of all these
+    /// numbers.
     pub fn after(self, last: Option<u64>) -> u64 {
         let Some(last) = last else { return self.first };
         let next = last - last % self.step + self.first;
@@ -206,7 +207,7 @@ impl Numbers {
     }
 }
 
-/// The shard, as in `3of8`.
+/// Writes the shard, as in `3of8`.
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}of{}", self.first + 1, self.step)
@@ -224,7 +225,8 @@ pub struct Bounds {
 
 impl Bounds {
     /// Returns true if a container of this size, without its end, and with this number of files has room for
-    /// `more` bytes: those of a file, and those of the end. A container without files always has room.
+    /// `more` bytes: the bytes of a file, and the bytes of the end. A container without files always has
+    /// room.
     pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
         let has_bytes = size.saturating_add(more) <= self.size.min(LARGEST);
         count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))

@@ -4,10 +4,10 @@
 /// The translation of an option.
 #[derive(Clone, Copy)]
 pub enum To {
-    /// The option is not needed: downhaul always does what it requests, or it makes no difference for the
-    /// files.
+    /// The option is not needed: downhaul always does what the option requests, or the option makes no
+    /// difference for the files.
     Anyway,
-    /// downhaul can download the file without the option. It is left out with a note.
+    /// downhaul can download the file without the option. The option is left out with a note.
     LeftOut,
     /// An option of downhaul without a value.
     Flag(&'static str),
@@ -78,7 +78,7 @@ pub enum Data {
     Json,
 }
 
-/// The short name, the long names, true if the option takes a value, and the translation.
+/// A row of [`TABLE`]: the short name, the long names, true if the option takes a value, and the translation.
 pub type Row = (Option<char>, &'static [&'static str], bool, To);
 
 /// Returns the row of an option. `name` is written without the dashes at its beginning. A name of one letter
@@ -166,7 +166,8 @@ pub const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
-    // downhaul always does what most of these options request. The others make no difference for the files.
+    // downhaul always does what most of these options request. The other options make no difference for the
+    // files.
     (Some('L'), &["location"], false, To::Anyway),
     (Some('J'), &["remote-header-name"], false, To::Anyway),
     (None, &["remote-name-all"], false, To::Anyway),

@@ -1,6 +1,7 @@
-//! Decides which complete files have the same bytes as another one (`--dedup`).
+//! Decides which complete files have the same bytes as another file (`--dedup`).
 //!
-//! Invariant: two files are the same only if they have an equal strong digest. The memory in use is limited.
+//! Invariant: two files count as the same only if they have an equal strong digest. The memory in use is
+//! limited.
 
 use crate::digest::{Digest, Expected};
 use serde::{Deserialize, Serialize};
@@ -9,52 +10,53 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The most digests that are remembered. With their paths, they take some 25 MiB. With more digests, the
-/// oldest ones are forgotten, and their duplicates are downloaded.
+/// The highest number of digests that are remembered. Together with their paths, they take about 25 MiB. If
+/// there are more digests, the oldest digests are forgotten, and duplicates of their files are downloaded.
 const MOST: usize = 65_536;
 
-/// What is done with files that have the same bytes.
+/// The handling of files that have the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dedup {
     /// Each file is downloaded and has its own bytes.
     Off,
-    /// The files share their blocks on the disk, until one of them is changed. If the file system cannot do
-    /// that, each file has its own bytes.
+    /// The files share their blocks on the disk, until one of the files is changed. If the file system cannot
+    /// share blocks, each file has its own bytes.
     Reflink,
-    /// The files are hard links to the same bytes. If that is not possible, each file has its own bytes.
+    /// The files are hard links to the same bytes. If hard links are not possible, each file has its own
+    /// bytes.
     Hardlink,
 }
 
-/// How a file was made from another one.
+/// The method by which a file was made from another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
-    /// It shares the blocks of the other file.
+    /// The file shares the blocks of the other file.
     Reflink,
-    /// It is a hard link to the other file.
+    /// The file is a hard link to the other file.
     Hardlink,
-    /// It is a copy.
+    /// The file is a copy of the other file.
     Copy,
 }
 
-/// The file that another one was made from.
+/// The file from which another file was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeFrom {
-    /// How the file was made.
+    /// The method by which the other file was made.
     pub method: Method,
-    /// The path of the other file.
+    /// The path of this file.
     pub path: String,
 }
 
 impl MadeFrom {
-    /// Returns the file at `path`, from which another one was made by this method.
+    /// Returns the file at `path`, from which another file was made by this method.
     pub fn new(method: Method, path: impl Into<String>) -> MadeFrom {
         MadeFrom { method, path: path.into() }
     }
 
-    /// Returns how the file was made, in words for the user.
+    /// Returns the way in which the other file was made, in words for the user.
     pub fn reason(&self) -> String {
         let what = match self.method {
             Method::Reflink => "shares its blocks with",
@@ -74,28 +76,28 @@ pub struct Demands {
     pub size: Option<u64>,
     /// True if the digests that the user or a list gave satisfy `--verify listed`.
     pub is_listed: bool,
-    /// True if there are further demands: a signature of the file, or digests of chunks.
+    /// True if there are further requirements: a signature of the file, or digests of chunks.
     pub has_more: bool,
 }
 
-/// A complete file that others can be made from.
+/// A complete file from which other files can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Its modification time when it was complete. With `None` it is not known, so the bytes must be compared
-    /// with the digests again.
+    /// The modification time of the file when it was complete. With `None`, this time is not known, so the
+    /// bytes must be compared with the digests again.
     pub modified: Option<SystemTime>,
-    /// The digests that were computed from its bytes. There are none for a file that is known only from an
-    /// archive (`--archive`), because the archive may be wrong about the file.
+    /// The digests that were computed from the bytes of the file. There are no digests for a file that is
+    /// known only from an archive (`--archive`), because the archive may be wrong about the file.
     pub digests: Arc<[Digest]>,
 }
 
 impl Original {
-    /// Returns those of these digests that are not in [`Original::digests`]. They may belong to other bytes,
-    /// or may not have been computed for this file.
+    /// Returns the given digests that are not in [`Original::digests`]. They may belong to other bytes, or
+    /// may not have been computed for this file.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }
@@ -110,7 +112,8 @@ pub struct Originals {
 }
 
 impl Originals {
-    /// Adds a file. The first file of a digest is kept. Digests that are not strong are ignored.
+    /// Adds a file. If several files have the same digest, only the first of these files is kept. Digests
+    /// that are not strong are ignored.
     pub fn add(&mut self, original: &Original) {
         for digest in original.digests.iter().filter(|digest| digest.algorithm.is_strong()) {
             if !self.by_digest.contains_key(digest) {
@@ -125,13 +128,15 @@ impl Originals {
         }
     }
 
-    /// Returns a file that has one of these digests, with that digest. Only strong digests are compared.
+    /// Returns a file that has one of these digests, together with this digest. Only strong digests are
+    /// compared.
     pub fn find(&self, digests: &[Digest]) -> Option<(Original, Digest)> {
         let strong = digests.iter().filter(|digest| digest.algorithm.is_strong());
         strong.filter_map(|digest| Some((self.by_digest.get(digest)?.clone(), digest.clone()))).next()
     }
 
-    /// Forgets the file of a digest, because the file was changed or removed. Its other digests are kept.
+    /// Forgets the file of a digest, because the file was changed or removed. The other digests of this file
+    /// are kept.
     pub fn forget(&mut self, digest: &Digest) {
         self.by_digest.remove(digest);
         self.order.retain(|one| one != digest);

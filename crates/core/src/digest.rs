@@ -1,7 +1,7 @@
-//! Digests: their algorithms, their text forms, and how computed digests are compared with expected ones.
+//! Digests: their algorithms, their text forms, and the comparison of computed digests with expected digests.
 //!
-//! All expected digests are compared, and any mismatch fails the file. The strongest match is reported. The
-//! engine computes the digests.
+//! All expected digests are compared, and the file fails if one of them does not match. The strongest match
+//! is reported. The engine computes the digests.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub enum Algorithm {
     Crc32c,
     /// CRC-64/NVME, as S3 states it.
     Crc64Nvme,
-    /// MD5. Collisions take seconds to find.
+    /// MD5. Collisions can be found within seconds.
     Md5,
     /// SHA-1. Collisions have been published.
     Sha1,
@@ -39,8 +39,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. For SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
+/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. For
+/// SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -122,7 +122,8 @@ impl Algorithm {
     }
 
     /// Returns the most common algorithm whose digests have this many hexadecimal digits: MD5, SHA-1 or
-    /// SHA-2. It is used if nothing else names the algorithm, as in the lists of `md5sum` and `sha256sum`.
+    /// SHA-2. This algorithm is used if nothing else names the algorithm, as in the lists of `md5sum` and
+    /// `sha256sum`.
     pub fn by_length(digits: usize) -> Option<Algorithm> {
         match digits {
             32 => Some(Algorithm::Md5),
@@ -160,7 +161,7 @@ fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
-/// Algorithms are stored by name, so that new ones do not change the meaning of older journals.
+/// Algorithms are stored by name, so that new algorithms do not change the meaning of older journals.
 impl From<Algorithm> for String {
     fn from(algorithm: Algorithm) -> String {
         algorithm.name().into()
@@ -178,7 +179,7 @@ impl TryFrom<String> for Algorithm {
 /// A digest and its algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest {
-    /// The algorithm that computed it.
+    /// The algorithm of the digest.
     pub algorithm: Algorithm,
     /// The digest, [`Algorithm::size`] bytes.
     pub bytes: Vec<u8>,
@@ -213,7 +214,7 @@ impl Digest {
 
     /// Reads hexadecimal digits or base64. Returns `None` if the text is not exactly one digest of that
     /// algorithm. No text has both forms: they differ in length, except for CRC-32 and CRC-32C. The base64 of
-    /// these ends with `==`.
+    /// a CRC-32 or a CRC-32C ends with `==`.
     pub fn from_text(algorithm: Algorithm, text: &str) -> Option<Digest> {
         Digest::from_hex(algorithm, text).or_else(|| Digest::from_base64(algorithm, text))
     }
@@ -222,7 +223,7 @@ impl Digest {
     /// digits or base64, or `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn from_pair(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         if let Some(digest) = Digest::from_integrity(text) {
@@ -239,7 +240,7 @@ impl Digest {
     /// then gives the algorithm.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn from_given(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         let alone = Algorithm::by_length(text.len()).and_then(|algorithm| Digest::from_hex(algorithm, text));
@@ -279,12 +280,13 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Compares computed digests with all expected ones.
+/// Compares computed digests with all expected digests.
 ///
-/// Returns the strongest match, or `None` if nothing was expected.
+/// Returns the strongest match, or `None` if no digest was expected.
 ///
-/// # Errors Returns the first expected digest that does not match, and the computed one. The computed one is
-/// `None` if no digest of that algorithm was computed.
+/// # Errors
+/// Returns the first expected digest that does not match, and the computed digest. The computed digest is
+/// `None` if no digest of this algorithm was computed.
 pub fn verdict<'e>(
     expected: &'e [Expected],
     computed: &[Digest],

@@ -1,6 +1,6 @@
-//! [`Job`]: one file to download, with its sources, its destination, its expected content, and its options.
-//! This file also decides which URLs are accepted, and which scheme is assumed for a URL without one.
-//! `header` decides which headers are accepted.
+//! A [`Job`] is one file to download, with its sources, its destination, its expected content, and its
+//! options. This file also decides which URLs are accepted, and which scheme is assumed for a URL without a
+//! scheme. `header` decides which headers are accepted.
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 
@@ -36,7 +36,7 @@ pub struct Job {
     /// used only after the mirrors before it have failed. The file then starts again, because the mirrors may
     /// have different bytes.
     pub urls: Vec<Url>,
-    /// The author of the URLs. This decides which URLs get the headers and logins in the settings.
+    /// The author of the URLs. The author decides which URLs get the headers and logins in the settings.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
@@ -77,29 +77,30 @@ pub struct Job {
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.
     pub sends: Option<Sends>,
-    /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
-    /// with these bytes. If the settings require a signature or a digest, the job fails.
+    /// The range of the file that is downloaded, if not the whole file is wanted. The digests and the size of
+    /// the whole file are not compared with this range. If the settings require a signature or a digest, the
+    /// job fails.
     pub range: Option<ByteRange>,
     /// The network of the session that is used for the requests. 0 is the network in the settings of the
     /// session.
     pub network: u32,
-    /// Jobs with a higher number start before those with a lower one, and get further connections first.
+    /// The priority. Jobs with a higher number start before jobs with a lower number, and get additional
+    /// connections first.
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
     pub notes: Vec<String>,
     /// The unknown keys of a JSON line. They are copied to the first and the last event of the job.
     pub extra: serde_json::Map<String, serde_json::Value>,
-    /// The number of its line in the list or of its URL in the arguments, from 1. It is 0 if there is no such
-    /// number. Names may contain it.
+    /// The number of the job's line in the list, or of its URL in the arguments, from 1 on. It is 0 if there
+    /// is no such number. Names may contain it.
     pub line: u64,
-    /// True if the job is a line of a lock file. If the lock file has several lines of one name, the last one
-    /// counts, unless it has no strong digest.
+    /// True if the job is a line of a lock file. If the lock file has several lines with one name, the last
+    /// line counts, unless it has no strong digest.
     pub is_recorded: bool,
-    /// What is known about the file, if it was fetched by an earlier run. The job is then skipped without a
-    /// request.
+    /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
     /// A file of an earlier run that has a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file
-    /// of this job is made from it, if it is still there.
+    /// of this job is made from the earlier file, if that file still exists.
     pub archived: Option<Kept>,
 }
 
@@ -162,7 +163,7 @@ impl Job {
         Ok(job)
     }
 
-    /// Sets where the file is saved.
+    /// Sets the destination of the file.
     #[must_use]
     pub fn with_destination(mut self, destination: Destination) -> Self {
         self.destination = destination;
@@ -176,9 +177,10 @@ impl Job {
     }
 
     /// Writes the bytes of the file, in order, to this writer, whose calls may block. The writer is dropped
-    /// at the end. The engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. Written
-    /// bytes cannot be taken back, so if the file has to start again, the job fails with `output.started`. A
-    /// writer that blocks forever also keeps its thread forever, even if the session stops.
+    /// at the end. The engine has an adapter for asynchronous writers. At most 16 MiB wait in memory for the
+    /// writer. Written bytes cannot be taken back, so if the file has to start again, the job fails with
+    /// `output.started`. A writer that blocks forever also keeps its thread forever, even if the session
+    /// stops.
     #[must_use]
     pub fn to_writer(self, writer: impl JobWriter + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
@@ -200,7 +202,7 @@ impl Job {
     }
 
     /// Adds a digest that the file must have. Add at most one digest for each algorithm, because a file
-    /// cannot have two.
+    /// cannot have two digests of one algorithm.
     #[must_use]
     pub fn with_checksum(mut self, digest: Digest) -> Self {
         self.expected.push(Expected { digest, from: "the caller".into() });
@@ -221,14 +223,14 @@ impl Job {
         self
     }
 
-    /// Limits the bytes a second of this file. The limit of the session applies too.
+    /// Limits the rate of this file, in bytes a second. The limit of the session applies too.
     #[must_use]
     pub fn with_rate_limit(mut self, bytes_a_second: u64) -> Self {
         self.limit_rate = Some(bytes_a_second);
         self
     }
 
-    /// Sets what happens to an existing file that has the final name.
+    /// Sets the handling of an existing file that has the final name.
     #[must_use]
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = Some(if_exists);
@@ -273,7 +275,7 @@ impl Job {
     }
 
     /// Removes the digests and the size of the whole file if only a range of the file is wanted, and adds a
-    /// note about that. A session does this for each job that is added.
+    /// note about this. A session does this for each job that is added.
     pub fn forget_whole(&mut self) {
         let has_facts = !self.expected.is_empty() || self.chunks.is_some() || self.size.is_some();
         if self.range.is_some() && has_facts {
@@ -322,7 +324,8 @@ impl Job {
     /// the user.
     ///
     /// # Errors
-    /// Returns an error if a different digest of the same algorithm was added before. No file can have both.
+    /// Returns an error if a different digest of the same algorithm was added before. No file can have both
+    /// digests.
     pub fn expect(&mut self, digest: Digest, from: &str) -> Result<(), String> {
         match self.expected.iter().find(|other| other.digest.algorithm == digest.algorithm) {
             None => self.expected.push(Expected { digest, from: from.into() }),
@@ -374,7 +377,7 @@ pub enum NamedBy {
     Document,
 }
 
-/// Headers of requests (name, value). Any value may be a secret, so debug output shows none.
+/// Headers of requests (name, value). Any value may be a secret, so debug output shows no values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(String, Secret)>);
 
@@ -401,40 +404,42 @@ pub struct ChunkHashes {
 /// The destination of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// Into the output folder, under the name that the server or the URL gives.
+    /// A file in the output folder, with the name that the server or the URL gives.
     Server,
-    /// Below the output folder, under this name.
+    /// A file below the output folder, with this name.
     Name(SafeName),
-    /// To this path, which is absolute or below the output folder (`-o`).
+    /// A file at this path, which is absolute or below the output folder (`-o`).
     Path(PathBuf),
-    /// To standard output, in order.
+    /// Standard output. The bytes are written in order.
     Stdout,
-    /// To a pipe, a terminal or a character device at this path, which is absolute or below the output
-    /// folder. The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are
-    /// written in order, as to standard output. Nothing is replaced or resumed.
+    /// A pipe, a terminal or a character device at this path, which is absolute or below the output folder.
+    /// The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are written in
+    /// order, as to standard output. Nothing is replaced or resumed.
     Stream(PathBuf),
-    /// To a writer that the calling program passed, in order. The file needs no name, and nothing is resumed.
+    /// A writer that the calling program passed. The bytes are written in order. The file needs no name, and
+    /// nothing is resumed.
     Writer(Writer),
 }
 
-/// A writer to which a job can write the bytes of its file. Every [`Write`] that is [`Send`] is one.
+/// A writer to which a job can write the bytes of its file. Every type that implements [`Write`] and [`Send`]
+/// is a `JobWriter`.
 pub trait JobWriter: Send {
     /// Writes all bytes.
     ///
     /// # Errors
-    /// Returns why they cannot be written.
+    /// Returns an error if the bytes cannot be written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Passes on bytes that the writer keeps.
+    /// Writes the bytes that the writer still keeps in a buffer to their destination.
     ///
     /// # Errors
-    /// Returns why they cannot be written.
+    /// Returns an error if the bytes cannot be written.
     fn flush(&mut self) -> io::Result<()>;
 
     /// Ends the output. This is called once, when the file is complete and verified.
     ///
     /// # Errors
-    /// Returns why the end cannot be written.
+    /// Returns an error if the output cannot be ended.
     fn finish(&mut self) -> io::Result<()>;
 }
 
@@ -478,7 +483,7 @@ impl PartialEq for Writer {
 impl Eq for Writer {}
 
 impl Destination {
-    /// Returns true if bytes are written in order, and cannot be read back or taken back.
+    /// Returns true if bytes are written in order, and cannot be read or replaced later.
     pub fn is_in_order(&self) -> bool {
         matches!(self, Destination::Stdout | Destination::Stream(_) | Destination::Writer(_))
     }
@@ -501,8 +506,8 @@ pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
     /// wanted file. Otherwise fail.
     Check,
-    /// Keep the file and do not download, even if it is another file. If a digest, a size or chunk hashes
-    /// were given that the file does not have, fail.
+    /// Keep the file and do not download, even if it is another file. Fail if a digest, a size or chunk
+    /// hashes were given that the file does not match.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
@@ -537,7 +542,7 @@ impl IfExists {
     }
 }
 
-/// What a run does if another run is working on the file of a job (`--if-locked`).
+/// The handling of a file that another run is working on (`--if-locked`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfLocked {
     /// Fail with `file.locked`.
@@ -604,10 +609,11 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     }
 }
 
-/// Returns the URL that a text without a scheme stands for. The text must be `localhost`, an address, or a
-/// name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
-/// scheme is https, with two exceptions. This machine gets http, because almost no local server has a
-/// certificate. Port 80 also gets http, because it is the port of http.
+/// Returns the URL that a text without a scheme stands for. The text must begin with `localhost`, an IP
+/// address, or a name with a dot, and `:port`, `/` or both must follow. A name alone (`file.txt`) is more
+/// often the name of a file. The scheme is https, with two exceptions. For a host that is this machine, the
+/// scheme is http, because almost no local server has a certificate. For port 80, the scheme is http too,
+/// because 80 is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);

@@ -22,13 +22,13 @@ const FORMAT: &[u8] = b"downhaul journal 3\n";
 /// The beginning of the first line in every format.
 const ANY_FORMAT: &[u8] = b"downhaul journal ";
 
-/// The longest entry in bytes. An entry is little more than a URL, and servers accept no URL of 64 KiB, so
-/// four times this length is enough.
+/// The longest entry in bytes. An entry contains little more than a URL, and servers accept no URL of 64 KiB,
+/// so four times this length is enough.
 const LONGEST_ENTRY: usize = 256 * 1024;
 
-/// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
-/// has about 25 MB of entries. If a byte of a joined claim is damaged, at most this many bytes are fetched
-/// again.
+/// When a journal is rewritten, adjacent claims are joined into claims of at most this many bytes. A file of
+/// a terabyte then has about 25 MB of entries. If a byte of a joined claim is damaged, at most this many
+/// bytes are fetched again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
 /// The description of the file in a journal. A later run uses it to decide if a response belongs to the file.
@@ -55,7 +55,7 @@ pub struct Start {
 pub struct Claim {
     /// The offset of the first byte.
     pub start: u64,
-    /// The offset after the last byte. It is above `start`.
+    /// The offset after the last byte. It is greater than `start`.
     pub end: u64,
     /// CRC-32C (Castagnoli, RFC 3720) of the bytes.
     pub crc: u32,
@@ -116,8 +116,8 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
 }
 
 /// Reads the start of a journal, and its claims up to the first entry that is not a readable claim. Returns
-/// `None` if its format is another one, or if its start is not readable. Claims of no bytes, or of bytes that
-/// the file cannot have, are left out.
+/// `None` if the journal has another format, or if its start is not readable. Claims of no bytes, or of bytes
+/// that the file cannot have, are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Entry::Start(start)) = take(&mut rest) else { return None };
@@ -148,7 +148,7 @@ pub fn is_journal(bytes: &[u8]) -> bool {
 pub const START_MOST: usize = LONGEST_ENTRY + 64;
 
 /// Returns the CRC of two adjacent ranges together. `before` and `after` are the CRCs of the two ranges, and
-/// `after_bytes` is the length of the second one.
+/// `after_bytes` is the length of the second range.
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn crcs_equal_the_examples_of_rfc_3720() {
-        // These are examples of appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
+        // These are examples of RFC 3720, appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
         let mut crc = Crc::new();

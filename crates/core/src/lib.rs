@@ -1,9 +1,9 @@
-//! The part of downhaul that **decides**: what a download does next, if a failure is retried, which file name
-//! is made from a name that a server sent, and what is reported.
+//! This crate is the part of downhaul that **decides**: what a download does next, if a failure is retried,
+//! which file name is made from a name that a server sent, and what is reported.
 //!
 //! This crate has no side effects. It uses no sockets, files, clock, random numbers or environment variables
-//! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. So a test can
-//! simulate thousands of whole downloads quickly.
+//! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. Therefore a test
+//! can simulate thousands of whole downloads quickly.
 //!
 //! The modules, in the order in which data flows:
 //!
@@ -11,31 +11,33 @@
 //!   and [`settings`] are the options of the whole run.
 //! - [`name`] turns remote text into file names. [`listed_names`] finds names that only one file of a list
 //!   has.
-//! - [`remote`] is what a source says about a file. [`head`] and [`http_response`] read it from HTTP.
+//! - [`remote`] has the facts that a source states about a file. [`head`] and [`http_response`] read these
+//!   facts from HTTP responses.
 //! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
-//!   [`preview`] has what `downhaul plan` needs in addition.
+//!   [`preview`] has the additional code for `downhaul plan`.
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
-//!   that it gets too many requests. [`hosts`] remembers what runs learned about hosts.
+//!   that it gets too many requests. [`hosts`] keeps the facts that runs learned about hosts.
 //! - [`journal`] lists the written bytes of a partial file, so that a later run can resume it. [`identity`]
-//!   decides if a file that exists already is the wanted one. [`adopt`] decides which bytes of a file another
-//!   tool has written.
-//! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
-//!   promises.
-//! - [`credentials`] decides which secret may be sent where. [`curl_options`] says what options of curl mean.
+//!   decides if a file that exists already is the wanted file. [`adopt`] decides which bytes of a file
+//!   another tool has written.
+//! - [`digest`] and [`signature`] are for verification. [`content`] checks that the content of a file matches
+//!   its name.
+//! - [`credentials`] decides which secret may be sent where. [`curl_options`] lists the options of curl with
+//!   their translations.
 //! - [`calendar`] computes times from dates.
-//! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
-//!   `public_suffix` knows under which names many owners have hosts.
-//! - [`host_rules`] has options for some hosts only. [`shard`] decides which jobs of a list belong to one of
-//!   several runs.
+//! - [`address`] recognises the addresses of private networks, and [`hsts`] has the hosts that requested
+//!   https. `public_suffix` finds the names below which many owners have hosts.
+//! - [`host_rules`] has options for some hosts only. If a list is divided among several runs, [`shard`]
+//!   decides which jobs belong to each run.
 //! - [`names`] decides to which addresses, and from which interface, connections to a host are made.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
 //!   [`run_limits`] decides when a run starts no more files.
 //! - [`event`] has the events of a session, and [`lock_file`] lists the files of a run. [`archive`] decides
-//!   which files were fetched by earlier runs, and [`dedup`] which files have the same bytes. [`containers`]
-//!   decides about tars and WARCs that have the files of a run. [`warc`] makes the texts of WARC records, and
-//!   a [`transcript`] has the requests and responses of a file. [`show`] escapes text and hides secrets in
-//!   URLs. A [`secret`] is a text that cannot be printed.
+//!   which files were fetched by earlier runs, and [`dedup`] decides which files have the same bytes.
+//!   [`containers`] makes the names of tars and WARCs that have the files of a run, and decides when they are
+//!   full. [`warc`] makes the texts of WARC records, and a [`transcript`] has the requests and responses of a
+//!   file. [`show`] escapes text and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod address;
 pub mod adopt;

@@ -1,27 +1,28 @@
-//! [`ListedNames`]: knows which names of a long list only one file has. The run forgets such a name when its
-//! file has ended. So a list of ten million files takes little memory.
+//! [`ListedNames`] finds the names in a long list that only one file has. The run forgets such a name when
+//! the job of its file has ended. So the names of ten million files take little memory.
 //!
-//! Invariant: if two files of the list could have the same path, or if one could have the path of a partial
-//! file or a numbered form of the other, neither counts as the only one of its name.
+//! Invariant: if two files of the list could have the same path, or if one file could have the path of a
+//! partial file or a numbered form of the other file, neither of the two counts as the only file with its
+//! name.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The filter has this many bits for each name. With sixteen bits, one in four hundred other names seems to
-/// be in the filter.
+/// The filter has this many bits for each name. With sixteen bits, one in four hundred names that were not
+/// added seems to be in the filter.
 const BITS_OF_A_NAME: u64 = 16;
 
 /// The highest number of bits of the filter. They take 8 MiB. With ten million names, one in twenty-five
-/// other names seems to be in the filter.
+/// names that were not added seems to be in the filter.
 const BITS_MOST: u64 = 1 << 26;
 
 /// The number of bits in a word of the filter.
 const IN_A_WORD: u64 = 64;
 
-/// The number of bits that each name sets. At ten million names, the filter makes the fewest mistakes with
-/// four or five.
+/// The number of bits that each name sets. With ten million names, the filter makes the fewest mistakes with
+/// four or five bits.
 const SET_BY_A_NAME: u64 = 4;
 
 /// The lowest bits of a key. They are 0, so that the callers can store other data in them.
@@ -36,7 +37,7 @@ pub fn key(path: &str) -> u64 {
     hasher.finish() & !UNUSED
 }
 
-/// The names of the files in a list. The name of a file is the one that its job has before the first
+/// The names of the files in a list. Here, the name of a file is the name that its job has before the first
 /// response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
@@ -48,7 +49,8 @@ pub struct ListedNames {
 }
 
 impl ListedNames {
-    /// Returns an empty set with room for this many names. The files get their names by `naming`.
+    /// Returns an empty set with room for this many names. `naming` has the rules by which the files get
+    /// their names.
     pub fn with_room_for(names: u64, naming: Naming) -> ListedNames {
         let bits = names.saturating_mul(BITS_OF_A_NAME).clamp(IN_A_WORD, BITS_MOST);
         let words = usize::try_from(bits / IN_A_WORD).unwrap_or_default().max(1);
@@ -82,8 +84,8 @@ impl ListedNames {
             && self.repeated.binary_search(&key(path)).is_err()
     }
 
-    /// Returns true if this path was added, or one that could clash with it. By chance, the result may also
-    /// be true for other paths.
+    /// Returns true if this path was added, or a path that could clash with it. By chance, the result may
+    /// also be true for other paths.
     pub fn may_have(&self, path: &str) -> bool {
         self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }
@@ -92,7 +94,7 @@ impl ListedNames {
     /// only this bit is set.
     fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
         // The first half of the key is the place of the first bit, and the second half is the distance to the
-        // next one.
+        // next bit.
         let (first, distance) = (key >> 32, (key & 0xffff_ffff) | 1);
         let bits = self.filter.len() as u64 * IN_A_WORD;
         (0..SET_BY_A_NAME).map(move |n| {
@@ -123,7 +125,7 @@ fn base(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The filter is too large to be shown.
+/// Writes no content, because the filter is too large to be shown.
 impl std::fmt::Debug for ListedNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ListedNames").field("repeated", &self.repeated.len()).finish_non_exhaustive()

@@ -1,10 +1,10 @@
-//! The format of lock files (`--record`). A lock file has one line of JSON for each file of a run, also for a
-//! file that was skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
+//! The format of lock files (`--record`). A lock file has one JSON line for each file of a run, including the
+//! files that were skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
 //! facts ([`csv`]).
 //!
-//! The line of a file that did not fail is also a line of a list of jobs. If it has a digest, a later run
-//! downloads the same file or fails. If several lines are about one file, the last one counts, unless it adds
-//! nothing to an earlier one ([`Line::adds_nothing_to`]).
+//! The line of a file that did not fail is also a line of a list of jobs. If the line has a digest, a later
+//! run that reads the line downloads the same file or fails. If several lines are about one file, the last
+//! line counts, unless it adds nothing to an earlier line ([`Line::adds_nothing_to`]).
 //!
 //! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
 //! lists hides the values of keys such as `password`.
@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// How a job ended.
+/// The way in which a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The file was downloaded.
     Finished,
-    /// The file was not downloaded, because that was not necessary.
+    /// The file was not downloaded, because a download was not necessary.
     Skipped,
     /// The file could not be downloaded.
     Failed,
@@ -44,7 +44,7 @@ impl Status {
     }
 }
 
-/// The line of one file.
+/// The facts about one file, which are written as one line of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The URL that was given, without secrets.
@@ -61,10 +61,12 @@ pub struct Entry {
     /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// The time when the job ended, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
+    /// The time when the job ended, in milliseconds since the Unix epoch. In JSON, the time is written in the
+    /// form of RFC 3339, in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
-    /// How the job ended. Lines of early versions lack it, and are about finished files.
+    /// The way in which the job ended. Lines that early versions wrote have no status, and are about finished
+    /// files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// The path of the file, as events report it. It is empty if a file failed before it had a name.
@@ -82,7 +84,7 @@ pub struct Entry {
     /// The time from the first request to the end, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The number of tries in this run: the first one, and each one that used up a retry. Progress makes the
+    /// The number of tries in this run: the first try, and each try that used a retry. Progress makes the
     /// retries available again, but does not reset this number. It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
@@ -98,8 +100,8 @@ pub struct Entry {
     pub digests: Map<String, Value>,
 }
 
-/// The keys of a line that are about the run and not about the file, and `record` and `extra`. When a line is
-/// read as a job, they are removed, and the keys within `extra` become keys of the line.
+/// The keys of a line that are not about the file but about the run, and the keys `record` and `extra`. When
+/// a line is read as a job, they are removed, and the keys within `extra` become keys of the line.
 const OF_A_RUN: [&str; 12] = [
     "date",
     "status",
@@ -134,7 +136,7 @@ impl Entry {
     }
 
     /// Returns true if the line has the keys that this version writes into every line of a lock file, and
-    /// that other lists lack.
+    /// that other lists do not have.
     fn is_recorded(&self) -> bool {
         self.status.is_some() && self.tries.is_some()
     }
@@ -151,7 +153,7 @@ impl Entry {
         self.digests.iter().filter_map(digest).collect()
     }
 
-    /// Returns what decides which of two lines about a file counts.
+    /// Returns the facts of the line that decide which of two lines about a file counts.
     pub fn line(&self) -> Line {
         match self.status {
             Some(Status::Failed) => Line::Failed,
@@ -183,7 +185,7 @@ pub(crate) fn is_table(columns: &[&str]) -> bool {
 }
 
 /// Takes the keys of a lock file out of the keys of a line or row of a list, so that only the facts about the
-/// file stay. Returns the status if the line is one of a lock file.
+/// file remain. Returns the status if the line or row belongs to a lock file.
 pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     let status = Status::from_name(keys.get("status")?.as_str()?)?;
     if !IN_ALL.iter().all(|key| keys.contains_key(*key)) {
@@ -193,7 +195,7 @@ pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     OF_A_RUN.iter().for_each(|key| drop(keys.remove(*key)));
     let extra = match extra {
         Some(Value::Object(extra)) => extra,
-        // A table has the object as a text.
+        // In a table, the value of `extra` is a text that contains the object.
         Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or_default(),
         _ => Map::new(),
     };
@@ -203,20 +205,20 @@ pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     Some(status)
 }
 
-/// What a line of a lock file says about its file.
+/// The statement that a line of a lock file makes about its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
     /// The file has this size and a strong digest.
     Known(Option<u64>),
     /// The file has this size, and no strong digest is known.
     Unknown(Option<u64>),
-    /// The job failed. Such a line says nothing about the file that exists.
+    /// The job failed. Such a line says nothing about an existing file.
     Failed,
 }
 
 impl Line {
     /// Returns true if an `earlier` line about the same file has a strong digest, and this line has none and
-    /// states no other size. Then the earlier line counts.
+    /// states no other size. In this case, the earlier line counts.
     pub fn adds_nothing_to(self, earlier: Line) -> bool {
         matches!((self, earlier), (Line::Unknown(size), Line::Known(known)) if size.is_none() || size == known)
     }

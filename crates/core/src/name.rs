@@ -1,10 +1,11 @@
-//! [`SafeName`]: makes file names from the texts of servers, URLs, lists and users. All file names are made
-//! here.
+//! [`SafeName`] makes file names from the texts of servers, URLs, lists and users. All file names are made in
+//! this module.
 //!
-//! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
-//! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server, a URL
-//! or a document, its components also have no control or bidirectional characters, are not hidden, and do not
-//! look like an option of a program. [`SafeName::for_windows`] returns a name that Windows accepts.
+//! Invariant: a `SafeName` is a relative path below the output folder. It never leads out of this folder, is
+//! never absolute, has no NUL, and has no component that is longer than [`LONGEST`]. If it came from a
+//! server, a URL or a document, its components also have no control or bidirectional characters, are not
+//! hidden, and do not look like an option of a program. [`SafeName::for_windows`] returns a name that Windows
+//! accepts.
 
 mod clean;
 mod endings;
@@ -27,7 +28,7 @@ use std::fmt;
 use url::Url;
 
 /// The longest name of a file or folder in bytes, on ext4, XFS, Btrfs, APFS and tmpfs. NTFS accepts 255
-/// UTF-16 units, and a name never has more of these than bytes of UTF-8.
+/// UTF-16 units, and a name never has more UTF-16 units than it has bytes in UTF-8.
 pub const LONGEST: usize = 255;
 
 /// The name of a file whose URL has no usable last segment, such as a URL that ends in a slash. wget uses the
@@ -37,7 +38,7 @@ const INDEX: &str = "index.html";
 /// The reason why a name with a component that is too long is refused.
 pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk allows";
 
-/// The highest number of characters that a note shows of a name before its change.
+/// The highest number of characters of the original name that a note shows.
 const SHOWN: usize = 80;
 
 /// A relative path that is safe to create below the output folder. The documentation of the module defines
@@ -45,13 +46,13 @@ const SHOWN: usize = 80;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SafeName {
     path: String,
-    /// The name before it was changed, if it was.
+    /// The name before it was changed, if it was changed.
     original: Option<String>,
 }
 
 impl SafeName {
-    /// Returns a safe form of a name that a server chose (Content-Disposition), or `None` if nothing usable
-    /// is left.
+    /// Returns a safe form of a name that a server chose (Content-Disposition), or `None` if no usable
+    /// characters are left.
     pub fn from_server(text: &str) -> Option<SafeName> {
         clean::component(text).map(|path| SafeName::made_from(text.trim(), path))
     }
@@ -61,14 +62,14 @@ impl SafeName {
         SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
     }
 
-    /// Returns a safe form of the last path segment of a URL, percent-decoded once, or `None` if nothing
-    /// usable is left.
+    /// Returns a safe form of the last path segment of a URL, percent-decoded once, or `None` if no usable
+    /// characters are left.
     pub fn of_last_segment(url: &Url) -> Option<SafeName> {
         SafeName::from_server(&last_segment(url))
     }
 
-    /// Returns a safe form of a segment of the path of `url`, percent-decoded once, or `None` if nothing
-    /// usable is left.
+    /// Returns a safe form of a segment of the path of `url`, percent-decoded once, or `None` if no usable
+    /// characters are left.
     fn from_segment(url: &Url, segment: &str) -> Option<SafeName> {
         SafeName::from_server(&text::segment(url, segment))
     }
@@ -80,7 +81,7 @@ impl SafeName {
     /// Returns a name that the user gave in FILENAMES or a list. The name may have relative folders.
     ///
     /// # Errors
-    /// Returns what is wrong with the name, as part of a sentence.
+    /// Returns the reason why the name is refused, as part of a sentence.
     pub fn from_person(text: &str) -> Result<SafeName, &'static str> {
         SafeName::relative(text, cfg!(windows))
     }
@@ -119,7 +120,7 @@ impl SafeName {
     /// folders. Each component is changed in the same way as a server's name.
     ///
     /// # Errors
-    /// Returns what is wrong with the name, as part of a sentence.
+    /// Returns the reason why the name is refused, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
         // A name such as `C:x` is accepted on Windows too, because its colon is replaced later
         // ([`SafeName::for_windows`]).
@@ -166,7 +167,8 @@ impl SafeName {
         &self.path
     }
 
-    /// Returns the name before it was changed, if it was. A checksum list may have the file under this name.
+    /// Returns the name before it was changed, if it was changed. A checksum list may have the file under
+    /// this name.
     pub fn original(&self) -> Option<&str> {
         self.original.as_deref()
     }
@@ -202,7 +204,8 @@ impl fmt::Display for SafeName {
 }
 
 /// Returns the paths to try for a file that a checksum list or a lock file calls `listed`. These are the name
-/// itself, its safe form, and the forms of both for Windows. The first path that exists is the file.
+/// itself, its safe form, and the forms of both for Windows. The caller tries them in this order, and the
+/// first path that exists is the path of the file.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -245,9 +248,9 @@ pub enum NumberForm {
 }
 
 impl NumberForm {
-    /// Splits the name of a file where the number is put. If the last dot and the text after it are longer
-    /// than half of [`LONGEST`], a number may not fit before that dot. The number of the form `Dot` is put at
-    /// the end then.
+    /// Splits the name of a file at the place where the number is put. If the last dot and the text after it
+    /// are longer than half of [`LONGEST`], a number may not fit before that dot. In that case, a number of
+    /// the form `Dot` is put at the end.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),
@@ -267,7 +270,7 @@ pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
             let (stem, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
             (stem, number, extension)
         }
-        // The number of a name without an extension is after the last dot.
+        // If the name has no extension, the number is after the last dot.
         NumberForm::Dot => match stem.rsplit_once('.') {
             Some((shorter, number)) if number.parse::<u32>().is_ok() => (shorter, number, extension),
             _ => (stem, extension.strip_prefix('.')?, ""),
@@ -278,14 +281,14 @@ pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
 }
 
 /// Returns a form of a path that is equal for two paths that differ only in their case, if the system is
-/// macOS or Windows. Their file systems usually ignore case.
+/// macOS or Windows. File systems on macOS and Windows usually ignore case.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-/// Returns a short hash (16 digits of CRC-64/NVME). The hash keeps names different that would otherwise be
-/// equal. The hash does not need to resist attacks, because if two names have the same hash in one run, the
-/// later one gets a number.
+/// Returns a short hash (16 digits of CRC-64/NVME). The hash is added to names that would otherwise be equal,
+/// so that they differ. The hash does not need to resist attacks, because if two names have the same hash in
+/// one run, the later name gets a number.
 pub(crate) fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }

@@ -1,7 +1,7 @@
 //! The options that change how a host is reached: `--resolve`, `--connect-to`, `--interface` and `--doh`.
 //! They follow the rules of curl.
 //!
-//! Invariant: these options change only the addresses between which a connection is opened. Certificates,
+//! Invariant: these options change only the local and the remote address of a connection. Certificates,
 //! headers and credentials still belong to the host in the URL.
 
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Resolve {
     addresses: Vec<IpAddr>,
 }
 
-/// Another host and port to connect to.
+/// A rule that replaces the host and port to which connections are opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
     /// The host in the URL. `None` means every host.
@@ -49,7 +49,7 @@ impl Resolve {
     /// `+` before the host is ignored.
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a message for the user that states the required form.
     pub fn parse(text: &str) -> Result<Resolve, String> {
         let read = || {
             let (host, rest) = split(text.strip_prefix('+').unwrap_or(text))?;
@@ -74,7 +74,7 @@ impl ConnectTo {
     /// port. An empty `HOST2` or `PORT2` means the same host or port. IPv6 addresses have brackets.
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a message for the user that states the required form.
     pub fn parse(text: &str) -> Result<ConnectTo, String> {
         let read = || {
             let (host, rest) = split(text)?;
@@ -107,7 +107,7 @@ impl Interface {
     /// too.
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a message for the user that states the required form.
     pub fn parse(text: &str) -> Result<Interface, String> {
         let address = bare(text.strip_prefix("host!").unwrap_or(text)).parse();
         let text = text.strip_prefix("if!").unwrap_or(text);

@@ -1,8 +1,8 @@
-//! Previews: what a run would do, without doing it (`downhaul plan`).
+//! Previews (`downhaul plan`). A preview says what a run would do, without doing it.
 //!
 //! A preview takes the same decisions as a run: the plan of each job chooses the name, looks at existing
-//! files, and validates the response. It ends where the first byte would be written. This file has what is
-//! decided for previews alone: which jobs need a request, and the sums over all files.
+//! files, and validates the response. The preview ends where the first byte would be written. This module has
+//! the decisions that only previews need: which jobs need a request, and the sums over all files.
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The highest number of hosts for which a preview keeps separate sums. The files of all other hosts are
-/// added up.
+/// added up together.
 const HOSTS_MOST: usize = 1_000;
 
 /// If the files of a host have this average size or more, its speed for large files is used.
@@ -23,9 +23,9 @@ const LARGE: u64 = 1024 * 1024;
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// A request for the facts of a file, if the list does not state its size, if it lacks a strong digest
-    /// that `--verify require` needs, or if the server may name the file. Existing files are also compared
-    /// with the server's files.
+    /// A request for the facts of a file, if the list does not state the size of the file, if no strong
+    /// digest is known that `--verify require` needs, or if the server may name the file. Existing files are
+    /// also compared with the server's files.
     Ask,
     /// No requests.
     Offline,
@@ -33,8 +33,8 @@ pub enum Preview {
 
 impl Preview {
     /// Returns true if a preview requests the facts about the file of this job. `size` is the size that the
-    /// list states. A request that is not a plain GET may change something on the server, so it is never
-    /// sent.
+    /// list states. A request that is not a plain GET may change something on the server, so a preview never
+    /// sends it.
     pub fn asks(self, job: &Job, settings: &Settings, size: Option<u64>) -> bool {
         let has_strong = job.expected.iter().any(|one| one.digest.algorithm.is_strong());
         let needs_digest = settings.verify == Verify::Require && !has_strong;
@@ -48,7 +48,7 @@ pub fn may_be_renamed(job: &Job, naming: &Naming) -> bool {
     job.destination == Destination::Server && naming.source != NameSource::Url
 }
 
-/// What a run would do with a file.
+/// The step that a run would take for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -59,26 +59,27 @@ pub enum Step {
     Resume,
     /// Replace the existing file.
     Replace,
-    /// Ask the server about the existing file. Without requests, it is not known what follows.
+    /// Compare the existing file with the server's file. If the preview sends no requests, it does not know
+    /// the result of this comparison.
     Compare,
     /// Wait for another run that works on the file, and then look at the file again.
     Wait,
 }
 
-/// Where the size of a file comes from.
+/// The place where the size of a file was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SizeFrom {
-    /// The list states it.
+    /// The list states the size.
     List,
-    /// The server stated it now.
+    /// The server stated the size in this run.
     Server,
-    /// The journal of the partial file states it.
+    /// The journal of the partial file states the size.
     Journal,
 }
 
-/// The files of a run that would be downloaded, added up.
+/// The sums over all files that a run would download.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Forecast {
@@ -99,7 +100,7 @@ pub struct Forecast {
     pub hosts: BTreeMap<String, HostForecast>,
 }
 
-/// The files of one host, added up.
+/// The sums over the files of one host that a run would download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HostForecast {
@@ -131,8 +132,9 @@ impl Forecast {
         self.kept = self.kept.saturating_add(kept);
     }
 
-    /// Computes the times. `known` returns what earlier runs learned about an origin. `limit` is the limit of
-    /// the whole run in bytes a second. The hosts are assumed to send at the same time.
+    /// Computes the estimated times. `known` returns the facts that earlier runs learned about an origin.
+    /// `limit` is the limit of the whole run in bytes a second. The hosts are assumed to send at the same
+    /// time.
     pub fn estimate(&mut self, known: impl Fn(&str) -> Learned, limit: Option<u64>) {
         let mut longest = Some(0.0_f64);
         for (origin, host) in &mut self.hosts {

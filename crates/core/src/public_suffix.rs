@@ -1,12 +1,12 @@
 //! The Public Suffix List (publicsuffix.org): names below which many owners have names, such as `co.uk`.
 //!
-//! Invariant: only this file calls the functions of the crate `psl`. They are compiled again for each file
-//! that calls them, which takes a fifth of the time in which this crate is built.
+//! Invariant: only this file calls the functions of the crate `psl`. These functions are compiled again for
+//! each file that calls them, which takes a fifth of the build time of this crate.
 
 use psl::Suffix;
 
-/// Returns the part of a host name below which each owner has a name. For a name that is in no rule of the
-/// list, it is the last label, and its type is `None`.
+/// Returns the part of a host name below which each owner has a name. If no rule of the list applies to the
+/// name, this part is the last label, and its type is `None`.
 #[inline(never)]
 pub(crate) fn of(host: &str) -> Option<Suffix<'_>> {
     psl::suffix(host.as_bytes())

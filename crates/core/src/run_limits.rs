@@ -8,8 +8,8 @@ use std::time::Duration;
 /// The limits of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunLimits {
-    /// The number of bytes after which no file starts. The bytes that the files in progress will still get
-    /// count too, as far as their sizes are known.
+    /// The number of bytes after which no file starts. The bytes that the files in progress still need are
+    /// counted too, as far as the sizes of these files are known.
     pub max_total: Option<u64>,
     /// The time since the start of the session after which no file starts.
     pub deadline: Option<Duration>,
@@ -19,9 +19,9 @@ pub struct RunLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reached {
-    /// The bytes of [`RunLimits::max_total`].
+    /// The number of bytes in [`RunLimits::max_total`].
     Total,
-    /// The time of [`RunLimits::deadline`].
+    /// The time in [`RunLimits::deadline`].
     Deadline,
 }
 

@@ -1,4 +1,4 @@
-//! Texts that must not be shown: passwords, tokens, keys.
+//! Texts that must not be shown, such as passwords, tokens and keys.
 //!
 //! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
 //! the text, so a search for that name finds every place that uses a secret.
@@ -28,7 +28,7 @@ impl Secret {
     }
 
     /// Returns true if a header or a parameter with this name and this text is a secret
-    /// ([`show::is_secret`]). The values of most headers are no secrets.
+    /// ([`show::is_secret`]). The values of most headers are not secrets.
     pub fn is_secret_as(&self, name: &str) -> bool {
         show::is_secret(name, &self.0)
     }

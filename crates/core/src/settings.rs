@@ -1,7 +1,7 @@
 //! The settings of a session, with a value for every option.
 //!
-//! Invariant: no code here reads options, files or the environment. The program that starts the session does
-//! that.
+//! Invariant: no code in this file reads options, files or the environment. The program that starts the
+//! session reads them.
 //!
 //! This file is long because it is the list of all options of a session, each with its documentation.
 
@@ -40,7 +40,7 @@ use url::Url;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The folder to save into. It is created if it does not exist.
+    /// The folder in which files are saved. It is created if it does not exist.
     pub output: PathBuf,
     /// The rules for the names of files.
     pub naming: Naming,
@@ -48,7 +48,7 @@ pub struct Settings {
     pub if_exists: IfExists,
     /// The handling of a file that another run is working on.
     pub if_locked: IfLocked,
-    /// Gives a finished file the date in the server's Last-Modified.
+    /// True if a finished file gets the date in the server's Last-Modified.
     pub keep_mtime: bool,
     /// The extended attributes of a finished file.
     pub attributes: Attributes,
@@ -71,11 +71,11 @@ pub struct Settings {
     pub max_connections: usize,
     /// The handling of partial files of an earlier run.
     pub resume: Resume,
-    /// The files that are forced to disk before they get their name.
+    /// The files that are forced to disk before they get their final name.
     pub sync: Sync,
     /// The required verification of a file.
     pub verify: Verify,
-    /// Accepts an HTML page or a Git LFS pointer under any name.
+    /// True if an HTML page or a Git LFS pointer is accepted as the content of a file with any name.
     pub accept_html: bool,
     /// A checksum list for all files.
     pub checksums: Option<ChecksumList>,
@@ -83,53 +83,55 @@ pub struct Settings {
     pub single: bool,
     /// If set, every file, or the checksum list that names it, must be signed with one of these keys.
     pub signed_by: Option<Keys>,
-    /// Also uses the mirrors that a server names for its file.
+    /// True if the mirrors that a server names for its file are used too.
     pub mirrors: bool,
     /// True if a lock file gets a line about each downloaded file. Each of these files then needs a digest.
     pub record: bool,
-    /// The number of retries of a file after failures. After 64 KiB of new bytes, all of them are available
+    /// The number of retries of a file after failures. After 64 KiB of new bytes, all retries are available
     /// again.
     pub retries: u32,
-    /// The shortest wait before a job is continued or tried again after a failure, except with another
-    /// mirror, after a question, or if only bytes of an earlier run are lost. Waits become longer with each
-    /// retry, up to 15 to 45 seconds, or up to this wait if it is longer.
+    /// The shortest wait before a job is continued or retried after a failure. There is no wait if the job
+    /// continues with another mirror, if the user was asked, or if only bytes of an earlier run are lost.
+    /// Waits become longer with each retry, up to a random time between 15 and 45 seconds, or up to this wait
+    /// if it is longer.
     pub retry_wait: Duration,
-    /// HTTP statuses, such as 404, that are retried in addition to those that are always retried.
+    /// HTTP statuses, such as 404, that are retried in addition to the statuses that are always retried.
     pub retry_on: Vec<u16>,
     /// The reaction to a failure.
     pub on_error: OnError,
     /// The longest time without data from the server, before its response and within the body.
     pub timeout: Duration,
-    /// The longest time for a name lookup, for an attempt to connect, and for a TLS handshake (for each of
-    /// them).
+    /// The longest time for each of these steps: a name lookup, an attempt to connect, and a TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest time for one file, including all retries. The time in which a question is open, the job is
-    /// paused, or another run is working on the file does not count.
+    /// The longest time for one file, including all retries. Some times do not count: the time in which a
+    /// question to the user is open, in which the job is paused, or in which another run is working on the
+    /// file.
     pub max_time: Option<Duration>,
-    /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and its
+    /// A transfer that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and its
     /// connection fails with `net.slow`.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
-    /// Decodes content that a server compressed although the request did not allow compression. Otherwise the
-    /// content is saved as sent.
+    /// True if downhaul decodes content that a server compressed although the request did not allow
+    /// compression. Otherwise such content is saved as the server sent it.
     pub decode: bool,
-    /// Keeps the transcript of each file, for a disk that stores transcripts ([`crate::transcript`]).
+    /// True if the transcript of each file is kept, for a disk that stores transcripts
+    /// ([`crate::transcript`]).
     pub keeps_transcripts: bool,
-    /// Headers (name, value) that are sent to the origin of each given URL and to no other.
+    /// Headers (name, value) that are sent to the origin of each given URL and to no other origin.
     pub headers: Headers,
     /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL with one
     /// of these origins, the headers are sent to this URL too.
     pub header_origins: BTreeSet<String>,
-    /// Headers (host or host:port, name, value) for certain hosts, also if a redirect or a document leads
-    /// there. They are sent over https, and over http only if the URL of the job is an http URL that the user
-    /// gave.
+    /// Headers (host or host:port, name, value) for certain hosts. They are sent even if a redirect or a
+    /// document leads to the host. They are sent over https, and over http only if the URL of the job is an
+    /// http URL that the user gave.
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`] have precedence over these options.
     pub for_hosts: HostRules,
-    /// The login for the origin of each given URL, and for no other. A login in a URL has precedence.
+    /// The login for the origin of each given URL, and for no other origin. A login in a URL has precedence.
     pub user: Option<Login>,
-    /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
+    /// A bearer token (RFC 6750) for the origin of each given URL, and for no other origin.
     pub bearer: Option<Secret>,
     /// The logins in a netrc file, for the origins of the given URLs, and for hosts to which their redirects
     /// or a document lead.
@@ -137,7 +139,7 @@ pub struct Settings {
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
     /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
-    /// other.
+    /// other origin.
     pub cookies_given: Option<Secret>,
     /// The schemes by which logins may be sent.
     pub schemes: Schemes,
@@ -145,35 +147,35 @@ pub struct Settings {
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the certificates of the system.
     pub cacert: Option<PathBuf>,
-    /// Trusts every certificate.
+    /// True if every certificate is trusted.
     pub insecure: bool,
     /// The highest number of redirects to follow for one request.
     pub max_redirects: u32,
-    /// Follows redirects from https to http.
+    /// True if redirects from https to http are followed.
     pub allow_downgrade: bool,
-    /// What is done with files that have the same bytes. Unless it is [`Dedup::Off`], set
-    /// [`Settings::record`] too, so that the digest of each file is known.
+    /// The handling of files that have the same bytes. If it is not [`Dedup::Off`], also set
+    /// [`Settings::record`], so that the digest of each file is known.
     pub dedup: Dedup,
-    /// If set, the session only says what it would do. It writes no file.
+    /// If set, the session only reports what it would do, and writes no file.
     pub preview: Option<Preview>,
     /// The addresses of a host that connections may use.
     pub family: Family,
-    /// The file in which runs store what they learned about hosts: their limits, and the numbers of
-    /// connections with which later runs start. With `None`, nothing is stored or used.
+    /// The file in which runs store the facts that they learned about hosts: the limits of the hosts, and the
+    /// numbers of connections with which later runs start. With `None`, nothing is stored or used.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
-    /// Files that no download may replace, because the run reads them again: its lists.
+    /// The lists of the run. No download may replace these files, because the run reads them again.
     pub lists: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
-    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and only the first
-    /// one of several jobs with the same request is fetched.
+    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and of several
+    /// jobs with the same request, only the first job is fetched.
     pub releases_names: bool,
-    /// The names of all jobs that will be added, if there are very many. While they are not known, the
-    /// session remembers the names of all jobs.
+    /// The names of all jobs that will be added, if there are very many jobs. As long as these names are not
+    /// known, the session remembers the name of each job that was added.
     #[doc(hidden)]
     pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
-    /// The proxies. By default there are none.
+    /// The proxies. By default there are no proxies.
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
     pub client_certificate: Option<PathBuf>,
@@ -182,8 +184,8 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// The password of the key of the client certificate, if the key is encrypted (PKCS #8 with PBES2).
     pub client_key_password: Option<Secret>,
-    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If the list is
-    /// empty, every key is accepted.
+    /// The SHA-256 digests of the public keys (SubjectPublicKeyInfo) that the hosts of given URLs may have.
+    /// If the list is empty, every key is accepted.
     pub pinned_keys: Vec<[u8; 32]>,
     /// The oldest version of TLS that is accepted.
     pub tls_min: TlsVersion,
@@ -199,11 +201,11 @@ pub struct Settings {
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-    /// Refuses addresses of private networks and of this machine, if a redirect from a public host, a
-    /// document or a server leads there. The program allows them unless `--no-private` is given, because of
-    /// VPNs and private name servers.
+    /// True if addresses of private networks and of this machine are refused when a redirect from a public
+    /// host, a document or a server leads to them. The program allows such addresses unless `--no-private` is
+    /// given, because some users need them for VPNs and private name servers.
     pub refuse_private: bool,
-    /// Reaches a host over https only, after the host asked for this in the session
+    /// True if a host is reached over https only, after the host requested this in the session
     /// (`Strict-Transport-Security`).
     pub hsts: bool,
 }
@@ -216,7 +218,7 @@ impl Settings {
     /// The default value of the User-Agent header.
     pub const DEFAULT_USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 
-    /// Returns what to do with the partial file of an earlier run of this job. The response to a request that
+    /// Returns the handling of the partial file of an earlier run of this job. The response to a request that
     /// is not a plain GET may differ each time, so it is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
@@ -227,7 +229,7 @@ impl Settings {
         job.output.as_deref().unwrap_or(&self.output)
     }
 
-    /// Returns what to do if the final name of this job exists.
+    /// Returns the handling of an existing file that has the final name of this job.
     pub fn if_exists_of(&self, job: &Job) -> IfExists {
         job.if_exists.unwrap_or(self.if_exists)
     }
@@ -321,7 +323,7 @@ impl Default for Settings {
 
 macro_rules! setters {
     ($($setter:ident $field:ident $type:ty,)*) => {
-        /// Setters. There is one for each documented field.
+        /// The setters, one for each documented field.
         impl Settings {$(
             #[doc = concat!("Sets [`", stringify!($field), "`](Settings::", stringify!($field), ").")]
             #[must_use]
@@ -405,27 +407,27 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failed file (`--on-error`). With each of these values, a file continues by itself after
-/// a failure that may pass, if 64 KiB of new bytes arrived since the last failure. A file also pauses by
-/// itself if its host needs a pause.
+/// The reaction to a failed file (`--on-error`). With each of these values, a file continues without a
+/// question after a failure that may pass, if 64 KiB of new bytes arrived since the last failure. A file also
+/// pauses without a question if its host needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user after each failure that may be retried, while retries are left. The file waits, and
+    /// The user is asked after each failure that may be retried, while retries are left. The file waits, and
     /// other files continue.
     Ask,
-    /// Retries without asking after failures that may pass, and waits longer each time. After other failures,
-    /// gives this file up.
+    /// The file is retried without a question after failures that may pass, and the wait becomes longer each
+    /// time. After other failures, the file is not retried.
     Retry,
-    /// Gives this file up.
+    /// The file is not retried.
     Skip,
-    /// Stops the run.
+    /// The run stops.
     Exit,
 }
 
 /// The extended attributes of a finished file, if the disk supports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attributes {
-    /// None (`--no-xattr`).
+    /// No attributes (`--no-xattr`).
     None,
     /// The record with which a later run recognises the file (`user.downhaul.origin`).
     Record,
@@ -436,17 +438,18 @@ pub enum Attributes {
 /// The handling of the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Uses the bytes that match the journal, and fetches all other bytes.
+    /// The bytes that match the journal are used, and all other bytes are fetched.
     Auto,
-    /// Starts again (`--no-resume`).
+    /// The file starts again (`--no-resume`).
     Forget,
-    /// Resumes, and also adopts a file that another tool left unfinished under the final name (`--continue`).
+    /// The partial file is resumed. A file that another tool left unfinished under the final name is adopted
+    /// (`--continue`).
     Adopt,
-    /// Keeps the chunks of a finished file that match their digests (`downhaul repair`).
+    /// The chunks of a finished file that match their digests are kept (`downhaul repair`).
     Repair,
 }
 
-/// The files that are forced to disk before they get their name (`--sync`).
+/// The files that are forced to disk before they get their final name (`--sync`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
     /// Files that have a journal.
@@ -462,10 +465,12 @@ pub enum Sync {
 pub enum Verify {
     /// The file is compared with every known digest.
     Auto,
-    /// The file is compared with every known digest, and checksum lists beside the file are looked for.
+    /// The file is compared with every known digest, and the session searches for checksum lists beside the
+    /// file.
     Find,
-    /// Like [`Verify::Find`], but a file fails if no checksum list names it. The list may be a given one or
-    /// one beside the file. A digest from the user or from the list of jobs is accepted too. MD5 is enough.
+    /// Like [`Verify::Find`], but a file fails if no checksum list names it. The checksum list may be given,
+    /// or may be beside the file. A digest from the user or from the list of jobs is accepted too. An MD5 is
+    /// enough.
     Listed,
     /// Like [`Verify::Find`], but a file fails if neither a strong digest nor a signature is known for it.
     Require,
@@ -521,7 +526,7 @@ pub enum TlsVersion {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for many small files over https, if the server supports HTTP/2. HTTP/1.1 for everything else.
+    /// HTTP/2 for many small files over https, if the server supports HTTP/2. Otherwise HTTP/1.1.
     Auto,
     /// HTTP/1.1 only.
     One,

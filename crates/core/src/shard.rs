@@ -6,7 +6,7 @@
 
 use crate::job::{Destination, Job};
 
-/// What decides to which shard a job belongs (`--shard-by`).
+/// The property of a job that decides to which shard the job belongs (`--shard-by`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardBy {
     /// A hash of the first URL and the given name of the file.
@@ -47,18 +47,19 @@ impl Shard {
         self.number
     }
 
-    /// Returns how many shards there are.
+    /// Returns the number of all shards.
     pub fn of(&self) -> u64 {
         self.of
     }
 
-    /// Returns what decides to which shard a job belongs.
+    /// Returns the property of a job that decides to which shard the job belongs.
     pub fn by(&self) -> ShardBy {
         self.by
     }
 
-    /// Returns true if a job belongs to this shard. `position` is the number of jobs before it in the list.
-    /// `job` is `None` for a line that has a mistake. The position of such a line decides.
+    /// Returns true if a job belongs to this shard. `position` is the number of jobs before this job in the
+    /// list. `job` is `None` for a line that has a mistake. The position of such a line decides to which
+    /// shard the line belongs.
     pub fn has(&self, position: u64, job: Option<&Job>) -> bool {
         let value = match (self.by, job) {
             (ShardBy::Line, _) | (_, None) => position,
@@ -72,8 +73,8 @@ impl Shard {
     }
 }
 
-/// A digest of all jobs of a list. It differs if a URL, a name, a header, a size or a digest in the list
-/// differs, or if the order of the jobs differs.
+/// A digest of all jobs of a list. The digests of two lists differ if a URL, a name, a header, a size or a
+/// digest in the lists differs, or if the order of the jobs differs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 

@@ -2,7 +2,8 @@
 //! could move the cursor, or reverse or hide text.
 //!
 //! Invariant: every URL passes through [`url()`] before it reaches the screen, the log or the events. All
-//! other text from outside passes through [`escaped`] before it reaches the screen or the log.
+//! other text that comes from outside the program passes through [`escaped`] before it reaches the screen or
+//! the log.
 
 use crate::job::parse_given;
 use std::borrow::Cow;
@@ -74,7 +75,7 @@ const HARMLESS_WORDS: &[&str] = &[
 ];
 
 /// A URL within a URL is read if it is percent-encoded fewer than this many times. A text that is encoded
-/// this often or more counts as a secret. Links in use stay below this number: the link of a mail filter that
+/// this often or more counts as a secret. Real links stay below this number: the link of a mail filter that
 /// contains the link of another filter is encoded two or three times.
 const ENCODED_MOST: usize = 5;
 
@@ -82,21 +83,21 @@ const ENCODED_MOST: usize = 5;
 /// limit, a server could slow the program down.
 const NESTED_MOST: usize = 16;
 
-/// If a path of more than this many bytes contains a URL with secrets, the whole path is hidden. Links in use
-/// are shorter, and a server could otherwise slow the program down.
+/// If a path of more than this many bytes contains a URL with secrets, the whole path is hidden. Real links
+/// are shorter. Without this limit, a server could slow the program down.
 const PATH_READ_MOST: usize = 8 * 1024;
 
 /// The characters between the parameters of a query. HTML 4.01, section B.2.2, recommends `;`.
 const SEPARATORS: [char; 2] = ['&', ';'];
 
-/// A sequence of at least this many letters and digits that looks random is treated as a secret. 128 bits are
-/// 32 hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
-/// shorter than 16 characters.
+/// A sequence of at least this many letters and digits that looks random is treated as a secret. A secret of
+/// 128 bits has 32 hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in
+/// common names are shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
 /// Returns a URL without its secrets: userinfo, fragment, the values of secret parameters in the query and in
-/// the path (`;token=...`), and those URLs within this URL that have secrets. The names of parameters stay,
-/// except in a part that is hidden as a whole.
+/// the path (`;token=...`), and those URLs within this URL that have secrets. The names of parameters are
+/// kept, except in a part that is hidden as a whole.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     let has_parameters = url.path().contains(';');
@@ -173,11 +174,12 @@ fn path_without_urls(path: &str) -> String {
         return format!("/{HIDDEN}");
     }
     let ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
-    // `number` belongs to the shortest beginning of the path that contains a URL with secrets. No earlier URL
-    // has secrets.
+    // `ends[number]` is the end of the shortest beginning of the path that contains a URL with secrets. No
+    // URL before this one has secrets.
     let number = ends.partition_point(|&end| !holds_a_url_with_secrets(&path[..end]));
     let path = ends.get(number).map_or(path, |&end| &path[..end]);
-    // The text after a slash before this URL contains the URL. The text after a later slash does not.
+    // The text that begins after a slash before this URL contains the whole URL. The text that begins after a
+    // later slash does not contain it.
     let before = ends[..number].partition_point(|&end| holds_a_url_with_secrets(&path[end..]));
     let start = before.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
     format!("{}{HIDDEN}", path_without_secrets(&path[..start]))
@@ -186,7 +188,7 @@ fn path_without_urls(path: &str) -> String {
 /// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
 fn path_without_secrets(path: &str) -> String {
     let shown = |part: &str| {
-        // Another segment of the path may follow.
+        // Another segment of the path may follow the parameter.
         let (parameter, next) = part.split_at(part.find('/').unwrap_or(part.len()));
         match parameter.split_once('=') {
             Some((name, value)) if is_secret(name, value) => format!("{name}={HIDDEN}{next}"),
@@ -208,8 +210,8 @@ fn query_without_secrets(query: &str) -> String {
         _ if is_token(pair) || holds_a_url_with_secrets(pair) => Some(HIDDEN.to_string()),
         _ => None,
     };
-    // A secret may contain `;`, so a pair is first looked at as a whole. If the pair as a whole is not
-    // hidden, its parts are looked at, and the text of the pair after the first secret is left out.
+    // A secret may contain `;`, so a pair is first examined as a whole. If the pair as a whole is not hidden,
+    // its parts are examined, and the text of the pair after the first secret is left out.
     let parts = |pair: &str| {
         let mut shown = Vec::new();
         for part in pair.split(';') {
@@ -231,8 +233,8 @@ fn is_token(pair: &str) -> bool {
     !token.contains('=') && looks_random(token)
 }
 
-/// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
-/// the form of the value. The same rules apply to the name and value of a header.
+/// Returns true if the name or the form of the value of a parameter shows that the value is a secret. The
+/// same rules apply to the name and value of a header.
 pub fn is_secret(key: &str, value: &str) -> bool {
     is_secret_alone(key, value) || holds_a_url_with_secrets(value)
 }
@@ -282,7 +284,7 @@ fn holds_a_url_with_secrets(text: &str) -> bool {
         }
         text = Cow::Owned(decoded);
     }
-    // A text that was encoded so often is not read.
+    // A text that is still encoded after this many rounds is not read, and counts as a secret.
     true
 }
 

@@ -1,5 +1,5 @@
 //! Reads keys and signature files of minisign, and finds the names of signature files. The engine does the
-//! cryptography and everything about OpenPGP. Here, OpenPGP keys are only recognised.
+//! cryptography and everything about OpenPGP. This file only recognises OpenPGP keys.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
@@ -26,7 +26,7 @@ const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const OPENPGP_KEY: u8 = 6;
 /// The first bits of a packet in the OpenPGP format (section 4.2), which RFC 4880 calls the new format.
 const OPENPGP_NEW: u8 = 0b1100_0000;
-/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte are the
+/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte tell the
 /// form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
@@ -47,15 +47,15 @@ const OPENPGP_LISTS: &[&str] = &[".gpg", ".asc", ".sig", ".sign"];
 pub enum Keys {
     /// A minisign key.
     Minisign(Key),
-    /// A file of OpenPGP keys. The engine reads it if it was built with the feature `openpgp`.
+    /// A file of OpenPGP keys. The engine can use these keys only if it was built with the feature `openpgp`.
     OpenPgp(Vec<u8>),
 }
 
 impl Keys {
-    /// Reads a file of keys. The content of the file decides which kind of keys they are.
+    /// Reads a file of keys. The content of the file shows if the keys are for minisign or for OpenPGP.
     ///
     /// # Errors
-    /// Returns what is wrong with the file, in words for the user.
+    /// Returns a message for the user that says what is wrong with the file.
     pub fn read(file: &[u8]) -> Result<Keys, &'static str> {
         if is_openpgp(file) {
             return Ok(Keys::OpenPgp(file.to_vec()));
@@ -128,7 +128,7 @@ impl Key {
     /// Reads a key: its base64 form, or the text of a `.pub` file.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn read(text: &str) -> Result<Key, &'static str> {
         let line = text.trim().lines().last().unwrap_or_default().trim();
         let bytes = BASE64_STANDARD.decode(line).map_err(|_| "it is not a minisign key")?;
@@ -144,7 +144,7 @@ impl Key {
     }
 }
 
-/// The identifier of the key, as minisign shows it.
+/// Writes the identifier of the key in the form in which minisign shows it.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", u64::from_le_bytes(self.id))
@@ -155,7 +155,7 @@ impl Signature {
     /// Reads the text of a `.minisig` file.
     ///
     /// # Errors
-    /// Returns what is wrong with the text, in words for the user.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn read(text: &[u8]) -> Result<Signature, &'static str> {
         let bad = "it is not a minisign signature";
         let text = std::str::from_utf8(text).map_err(|_| bad)?;

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of those headers of a request that are written, even if the user set them. All other headers are
-/// left out, because they may be secret.
+/// The names of the request headers that are written, even if the user set them. All other headers are left
+/// out, because they may be secret.
 const KEPT: [&str; 11] = [
     "host",
     "user-agent",
@@ -25,7 +25,8 @@ const KEPT: [&str; 11] = [
     "priority",
 ];
 
-/// The messages by which a file was received: the redirects that led to it, and the response that has it.
+/// The messages by which a file was received: the redirects that led to the file, and the response that
+/// contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript {
     /// The redirects, in order.
@@ -64,7 +65,7 @@ impl Transcript {
     }
 }
 
-/// Returns the head of a request for a URL. It has only the headers in `KEPT`.
+/// Returns the head of a request for a URL. The head has only the headers in `KEPT`.
 pub fn request_head<'h>(
     method: &str,
     url: &Url,

@@ -1,5 +1,5 @@
-//! The texts of WARC records (`--to-warc`): their headers, and the heads of HTTP responses in them. The
-//! format is WARC/1.1 (ISO 28500:2017, <https://iipc.github.io/warc-specifications/>).
+//! Makes the texts of WARC records (`--to-warc`): the headers of the records, and the heads of HTTP responses
+//! in the records. The format is WARC/1.1 (ISO 28500:2017, <https://iipc.github.io/warc-specifications/>).
 //!
 //! Invariant: a header has one line for each field, whatever the values are.
 
@@ -14,8 +14,8 @@ pub const REQUEST: &str = "application/http; msgtype=request";
 /// The media type of a block with a response.
 pub const RESPONSE: &str = "application/http; msgtype=response";
 
-/// Returns the header of a record with its empty line. `kind` is the value of `WARC-Type`, and `length` the
-/// number of bytes in its block.
+/// Returns the header of a record with its empty line. `kind` is the value of `WARC-Type`, and `length` is
+/// the number of bytes in the block of the record.
 pub fn header(kind: &str, fields: &[(&str, &str)], length: u64) -> Vec<u8> {
     let mut text = format!("WARC/1.1\r\nWARC-Type: {kind}\r\n");
     for (name, value) in fields {
@@ -34,9 +34,10 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
     lines.find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// Changes the head of a response into that of a response with the whole file, which has this size. The
-/// status 206 becomes 200. Headers about the transfer coding are left out. In the head of a 206, headers
-/// about the range are left out too. If the size is not known, the length stays as the server stated it.
+/// Returns the head of a response after the changes that are needed if the record has the whole content of
+/// the file. `size` is the size of the content. The status 206 becomes 200. Headers about the transfer coding
+/// are left out. In the head of a 206, headers about the range are left out too. If the size is not known,
+/// the length is kept as the server stated it.
 pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).
@@ -115,7 +116,8 @@ mod tests {
             Content-Digest: y\r\nETag: \"e\"\r\n\r\n";
         let whole = "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 10\r\nETag: \"e\"\r\n\r\n";
         assert_eq!(String::from_utf8(whole_head(head, Some(10))).expect("UTF-8"), whole);
-        // Other heads lose only what is about the transfer. They may have line ends of Unix.
+        // From other heads, only the headers about the transfer coding are removed. Heads may have line ends
+        // of Unix.
         let head = b"HTTP/1.0 200 Fine\nTransfer-Encoding: chunked,\n gzip\nX-A: 1\n 2\nTrailer: X\n\n";
         let whole = "HTTP/1.0 200 Fine\r\nX-A: 1\r\n 2\r\n\r\n";
         assert_eq!(String::from_utf8(whole_head(head, Some(10))).expect("UTF-8"), whole);

@@ -82,7 +82,7 @@ fn unchecked_digests_are_reported() {
     let place = Place::new();
     let out = place.run(&[&format!("{}#{}", url(&server), "ab".repeat(20)), "-o", "f"]);
     place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("may be a commit and were not checked"), "{}", out.stderr);
+    assert!(out.stderr.contains("may be the hash of a commit"), "{}", out.stderr);
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
 
     let (status, stderr) = run("{sha256:.2}/{name}", "none");
     assert!(
-        status == 2 && stderr.contains("line 2") && stderr.contains("its template needs `sha-256`"),
+        status == 2 && stderr.contains("line 2") && stderr.contains("the template needs `sha-256`"),
         "{stderr}"
     );
     let (status, stderr) = run("../{name}", "none");

@@ -2,11 +2,12 @@
 //!
 //! The tars have the form of WebDataset (<https://github.com/webdataset/webdataset>): members whose names are
 //! equal up to the first dot are one sample. So each file is a sample of two members: `KEY.EXTENSION` with
-//! the bytes of the file, and `KEY.json` with its description, which is what a lock file says about it.
+//! the bytes of the file, and `KEY.json` with its description, which has the same facts as a line of a lock
+//! file.
 //!
 //! Invariant: a key has no dot, and the two members of a file have different names. [`Sample::of`] may give
-//! the same key to two files (`a.b.jpg` and `a_b.jpg`). [`Sample::with_hash`] does that only if two hashes of
-//! 64 bits are equal by chance, even for runs of different shards.
+//! the same key to two files (`a.b.jpg` and `a_b.jpg`). [`Sample::with_hash`] gives two files the same key
+//! only if two hashes of 64 bits are equal by chance. This also holds for the runs of different shards.
 
 use super::Numbers;
 use crate::name::{mark, split_extension};
@@ -14,7 +15,7 @@ use crate::name::{mark, split_extension};
 /// The extension of the member that describes a file.
 const DESCRIPTION: &str = "json";
 
-/// The extension of a file whose name has none. Readers ignore members without an extension.
+/// The extension of a file whose name has no extension. Readers ignore members without an extension.
 const NO_EXTENSION: &str = "bin";
 
 /// The names of the two members of a file.
@@ -42,8 +43,9 @@ impl Sample {
         Sample { key, extension }
     }
 
-    /// Returns the members of the file if another file may have the same key. The key gets a hash of the name
-    /// and of the shard, because runs of different shards do not know each other's names.
+    /// Returns the members of the file for the case that another file may have the same key. The key gets a
+    /// hash of the name and of the shard, because the run of one shard does not know the names of the files
+    /// in other shards.
     pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
         let Sample { key, extension } = Sample::of(name);
         let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };

@@ -9,8 +9,8 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// The beginnings of parts of an HTML page: those of the MIME Sniffing standard (section 7.1), and some other
-/// common tags. They are treated as HTML only if the server also says that the content is HTML.
+/// The beginnings of parts of an HTML page: the tags in the MIME Sniffing standard (section 7.1), and some
+/// other common tags. They are treated as HTML only if the server also says that the content is HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",
     "<b",
@@ -62,8 +62,8 @@ pub fn look(beginning: &[u8]) -> Look {
     if !may_be_a_page(beginning) { Look::Other } else { look_at_text(beginning) }
 }
 
-/// Returns false if the first character after blanks shows that a file is no page. Most files that are looked
-/// at have random bytes, which take long to decode.
+/// Returns false if the first character after blanks shows that a file is not a page. Most files contain data
+/// that looks random, and decoding such data takes long.
 fn may_be_a_page(beginning: &[u8]) -> bool {
     let valid = || beginning.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     Encoding::for_bom(beginning).is_some() || valid().trim_start().starts_with('<')
@@ -84,7 +84,7 @@ fn look_at_text(beginning: &[u8]) -> Look {
     }
 }
 
-/// Removes what may come before a page: blanks, comments, and instructions such as the XML declaration.
+/// Removes blanks, comments and instructions such as the XML declaration from the beginning of a text.
 /// Returns the rest, and true if the text ends within a comment.
 fn without_preamble(text: &str) -> (&str, bool) {
     let mut rest = text.trim_start();

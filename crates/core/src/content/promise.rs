@@ -336,7 +336,7 @@ pub enum Promise {
     Page,
     /// The file is a text, which may contain a web page.
     Text,
-    /// The ending does not show what the file is.
+    /// The ending does not show the kind of the file.
     Nothing,
 }
 
@@ -359,7 +359,7 @@ pub fn promise(name: &str) -> Promise {
     }
 }
 
-/// Returns true if an ending is in a table. The case of its letters has no meaning.
+/// Returns true if an ending is in a table. The case of its letters is ignored.
 fn has(table: &[&str], ending: &str) -> bool {
     let ending = || ending.bytes().map(|byte| byte.to_ascii_lowercase());
     table.binary_search_by(|one| one.bytes().cmp(ending())).is_ok()

@@ -1,5 +1,5 @@
-//! Reads the challenges of a 401 or 407 (RFC 9110, section 11.6.1), and chooses the strongest one that can be
-//! answered with a login.
+//! Reads the challenges of a response with the status 401 or 407 (RFC 9110, section 11.6.1), and chooses the
+//! strongest challenge that can be answered with a login.
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
 //! The bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each
@@ -10,8 +10,8 @@ use super::octets;
 use crate::head::is_token;
 use crate::secret::Login;
 
-/// The highest number of challenges that are read from one response. Servers send one for each scheme and
-/// algorithm.
+/// The highest number of challenges that are read from one response. Servers send one challenge for each
+/// scheme and algorithm.
 const CHALLENGES_MOST: usize = 32;
 
 /// The highest number of schemes that a message names.
@@ -157,7 +157,7 @@ impl<'t> Reader<'t> {
             let name = self.take(is_of_token);
             self.skip(|c| c.is_ascii_whitespace());
             let Some(rest) = self.rest.strip_prefix('=').filter(|_| !name.is_empty()) else {
-                // Another scheme, the end of the text, or something that cannot be understood follows.
+                // The rest of the text is empty, or begins with another scheme, or cannot be understood.
                 self.rest = before;
                 return parameters;
             };

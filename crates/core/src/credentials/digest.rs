@@ -1,6 +1,6 @@
 //! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
-//! The hash functions come from the caller, since this crate does not contain them. The caller also counts
+//! The caller passes in the hash functions, since this crate does not contain them. The caller also counts
 //! how often a nonce was used.
 //!
 //! Invariant: the texts of a challenge are hashed and sent back as the bytes that the server sent. User names
@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// The characters that are percent-encoded in `username*` (RFC 8187, section 3.2.1).
 const ATTR_CHARS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A hash function. The order is by strength, and the first is the weakest.
+/// A hash function. The variants are ordered by strength, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HashFunction {
     /// MD5.
@@ -51,12 +51,12 @@ pub struct DigestChallenge {
     is_utf8: bool,
 }
 
-/// The quality of protection: what the answer covers. Without a quality of protection, the answer has the
-/// form of RFC 2069.
+/// The quality of protection (`qop`), which says which parts of the request the answer protects. Without a
+/// quality of protection, the answer has the form of RFC 2069.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Qop {
     Auth,
-    /// The answer covers the body too.
+    /// The answer protects the body too.
     AuthInt,
 }
 

@@ -1,8 +1,8 @@
 //! Decides which secret may be sent where. The `credentials` module of the engine keeps the secrets. It calls
 //! this module before it adds a secret to a request.
 //!
-//! Invariant: [`SecretKind`] lists every kind of secret, and [`SecretKind::may_go`] has one rule for each. A
-//! kind that is added without a rule does not compile.
+//! Invariant: [`SecretKind`] lists every kind of secret, and [`SecretKind::may_go`] has one rule for each
+//! kind. If a kind is added without a rule, the code does not compile.
 
 pub mod challenge;
 pub mod cookies;
@@ -22,7 +22,7 @@ use url::Url;
 pub struct Mistake {
     /// The number of the line, from 1.
     pub line: usize,
-    /// A description of the mistake. It contains none of the text of the line.
+    /// A description of the mistake. It contains no text of the line.
     pub why: &'static str,
 }
 
@@ -86,7 +86,8 @@ pub struct Going<'a> {
 impl Going<'_> {
     /// Returns true if the request stays at the origin (scheme, host and port) of the given URL.
     pub fn is_at_home(&self) -> bool {
-        // Comparing origins takes far longer, and most requests are sent to the given URL itself.
+        // Most requests are sent to the given URL itself. A comparison of URLs takes far less time than a
+        // comparison of origins.
         self.to == self.given || self.to.origin() == self.given.origin()
     }
 }
@@ -109,8 +110,8 @@ impl SecretKind {
             // The user named the host, so a document or a redirect may lead to it. The pattern of the rule
             // decides if http is allowed.
             SecretKind::HostRule => going.is_of_job,
-            // The user named the host here too. Without TLS, the secret is sent only if the URL that the user
-            // gave has no TLS either.
+            // The user named the host for these secrets too. Without TLS, the secret is sent only if the URL
+            // that the user gave has no TLS either.
             SecretKind::HeaderFor | SecretKind::Netrc => match going.to.scheme() {
                 "https" => going.is_of_job,
                 _ => going.by_person && going.given.scheme() == "http",
@@ -129,8 +130,8 @@ impl SecretKind {
 mod tests {
     use super::*;
 
-    /// Requests that leave the given URL in different ways. Each row has the URL of the request, and true if
-    /// the user gave the URL of the file. In the last row, a server offered the URL.
+    /// Requests whose URLs differ from the given URL in different ways. Each row has the URL of the request,
+    /// and true if the user gave the URL of the file. In the last row, a server offered the URL.
     const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),

@@ -1,6 +1,7 @@
-//! Reads netrc files: the logins of a person for many machines, as ftp, curl, wget and git read them.
+//! Reads netrc files, which have the logins of a person for many machines. ftp, curl, wget and git read these
+//! files too.
 //!
-//! Invariant: an error names a line and contains none of its text.
+//! Invariant: an error names the line of the mistake, and contains no text of this line.
 
 use super::Mistake;
 use crate::secret::{Login, Secret};
@@ -23,7 +24,7 @@ struct Entry {
     machine: Option<Host<String>>,
     user: Option<String>,
     password: Option<Secret>,
-    /// True if a part of the entry cannot be understood. Its host then has no login.
+    /// True if a part of the entry cannot be understood. The host of the entry then has no login.
     is_wrong: bool,
 }
 
@@ -47,10 +48,10 @@ impl Netrc {
     }
 
     /// Returns the login for a host, and its place in the file for messages. The first entry that matches is
-    /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. With a
-    /// `user`, the entry must have this user name. `is_given` is true if the person who runs the program gave
-    /// this host. The entry `default` is used only for such a host. Without this rule, a redirect could send
-    /// the login of `default` to any host in the world.
+    /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. If `user`
+    /// is given, the entry must have this user name. `is_given` is true if the person who runs the program
+    /// gave this host. The entry `default` is used only for such a host. Without this rule, a redirect could
+    /// send the login of `default` to any host.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {

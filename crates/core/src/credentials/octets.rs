@@ -1,5 +1,5 @@
 //! Texts in which each character stands for one byte, as in ISO-8859-1. Header values may be in any encoding
-//! (RFC 9110, section 5.5), and Digest hashes the bytes of some of them.
+//! (RFC 9110, section 5.5), and Digest authentication hashes the bytes of some of these values.
 
 /// Returns the text for these bytes.
 pub(super) fn text(bytes: &[u8]) -> String {

@@ -5,8 +5,8 @@ use super::{Origin, Record, Relation, seconds};
 use crate::remote::Remote;
 use std::time::SystemTime;
 
-/// The beginning of the error message for an existing file with a wrong digest. The source of the digest
-/// follows.
+/// The beginning of the error message for an existing file with a wrong digest. The message continues with
+/// the place where the digest was found.
 pub const IS_NOT_WHAT: &str = "the existing file does not match";
 
 /// A file that exists under a final name.
@@ -18,9 +18,10 @@ pub struct ExistingFile {
     pub modified: Option<SystemTime>,
     /// The record that is attached to the file, if there is one.
     pub record: Option<Record>,
-    /// The records of hard links to the same bytes (`--dedup hardlink`). The first value is true if the
-    /// record is for a file with the name of this one. Several records may be, because files in several
-    /// folders may have the same name. If none is, the attached record is used.
+    /// The records of hard links to the same bytes (`--dedup hardlink`). The first value of a pair is true if
+    /// the record belongs to a file with the same name as this file. It may be true for several records,
+    /// because files in several folders may have the same name. If it is true for no record, the attached
+    /// record is used.
     pub further: Vec<(bool, Record)>,
 }
 
@@ -59,7 +60,8 @@ impl ExistingFile {
         if let Some(record) = find(Relation::SignedDifferently) {
             return Recognised::SignedDifferently(record);
         }
-        // If the job has the same bytes under another name, the file of that name may have been renamed.
+        // If a record of another name fits the job, the file with that name may have been renamed to this
+        // name.
         let mut all = self.further.iter().map(|(_, record)| record).chain([attached]);
         let is_renamed = all.any(|one| is(one, Relation::Same) || is(one, Relation::SignedDifferently));
         if own.is_empty() || find(Relation::Unknown).is_some() || is_renamed {
@@ -74,14 +76,14 @@ impl ExistingFile {
 pub enum Compared {
     /// Nothing shows that the files differ. The text says what was compared.
     Same(&'static str),
-    /// The files differ. The text says how.
+    /// The files differ. The text says how they differ.
     Different(String),
     /// The server stated nothing that could be compared.
     Unknown,
 }
 
 /// Compares an existing file with the facts that a source states about its own file. Digests are not compared
-/// here, because that needs the bytes of the existing file.
+/// here, because their comparison needs the bytes of the existing file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };
     if size != existing.size {

@@ -1,4 +1,4 @@
-//! Decides if a file that already exists on the disk is the wanted one. No other code decides this. The file
+//! Decides if a file that already exists on the disk is the wanted file. No other code decides this. The file
 //! may be a partial file, a finished file, or a file of another tool.
 //!
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files of one size and
@@ -9,9 +9,9 @@
 //! facts that the server states ([`compare`]).
 //!
 //! Invariant: secrets of a URL and the facts of its request are recorded only in keyed hashes. Every byte of
-//! the URL changes the hash, except its password and fragment. Hashes with different keys cannot be compared:
-//! such hashes show neither that two URLs are equal nor that two URLs differ. Each user has a key of their
-//! own. Users without a home folder share a known key.
+//! the URL changes the hash, except the bytes of its password and fragment. Hashes with different keys cannot
+//! be compared: such hashes show neither that two URLs are equal nor that two URLs differ. Each user has a
+//! key of their own. Users without a home folder share a known key.
 
 mod existing;
 mod origin;

@@ -1,5 +1,5 @@
-//! URLs and requests as they are recorded: keyed hashes, which show if two of them are equal, or equal except
-//! for their signature.
+//! URLs and requests in the form in which they are recorded. They are keyed hashes, which show if two URLs
+//! are equal, or equal except for their signatures.
 //!
 //! Invariant: no secret of a URL or a request can be read from its hashes, as long as the key is secret.
 
@@ -11,7 +11,7 @@ use std::fmt;
 use url::Url;
 
 /// Names, in lower case, of query parameters that always belong to the signature of a URL. A signature proves
-/// that a request is allowed, and until when. Each visitor gets a link to the same file with another
+/// that a request is allowed until a certain time. Each visitor gets a link to the same file with another
 /// signature. AWS, Google, OAuth and content delivery networks use these names. The name `token` is not in
 /// this list, because it often says which file is meant.
 const SIGNING: &[&str] = &[
@@ -25,8 +25,8 @@ const SIGNING: &[&str] = &[
     VISITOR,
 ];
 
-/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who asks. Like a
-/// signature, these facts differ from visitor to visitor.
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request.
+/// Like a signature, these facts differ from visitor to visitor.
 const VISITOR: &str = "downhaul-visitor";
 
 /// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
@@ -37,8 +37,8 @@ const CONTENT: &str = "downhaul-content";
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Without these two,
-/// each of the names has many other meanings.
+/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Without these two
+/// parameters, each of the names has many other meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
@@ -50,8 +50,8 @@ const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; 32],
-    /// The first bytes of the hash of an empty text. These bytes tell hashes with this key from hashes with
-    /// another key.
+    /// The first bytes of the hash of an empty text. These bytes distinguish hashes with this key from hashes
+    /// with another key.
     id: [u8; 2],
 }
 
@@ -145,7 +145,8 @@ pub struct Origin {
     pub hashes: Hashes,
     /// A hash, without a key, of the URL without secrets.
     shown: [u8; 8],
-    /// True if facts besides the URL choose the content ([`Variant`]). They are only in the keyed hashes.
+    /// True if facts besides the URL choose the content ([`Variant`]). These facts are only in the keyed
+    /// hashes.
     has_variant: bool,
 }
 
@@ -183,7 +184,7 @@ impl Origin {
     }
 
     /// Returns a hash that is the same for all URLs that differ only in their signature, and for all
-    /// visitors. Returns `None` if this URL is not signed and the request does not show who asks.
+    /// visitors. Returns `None` if this URL is not signed and the request does not show who sends it.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }
@@ -218,9 +219,10 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
     unsigned(one) == unsigned(other)
 }
 
-/// Returns true if `shown` and `url` are equal except for their signature. `shown` is the URL that answered
-/// in an earlier run, without its secrets. The hidden values of that URL may have been different. Therefore
-/// `url` may have secrets only if it is the URL of the job itself, because `origin` has a hash of that URL.
+/// Returns true if `shown` and `url` are equal except for their signature. `shown` is the URL that sent the
+/// response in an earlier run, without its secrets. The hidden values of that URL may have been different.
+/// Therefore `url` may have secrets only if it is the URL of the job itself, because `origin` has a hash of
+/// that URL.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };
@@ -242,7 +244,7 @@ pub fn is_signed(url: &Url) -> bool {
             && has(&["signature", "sig", "sign", "token", "hmac", "md5", "hash", "st", "policy"]))
 }
 
-/// Returns a URL without its fragment and the parameters that sign it.
+/// Returns a URL without its fragment and without the parameters that sign it.
 fn unsigned(url: &Url) -> Url {
     let mut file = url.clone();
     file.set_fragment(None);

@@ -46,14 +46,15 @@ impl Further {
         self.name == crc32c(name.as_bytes())
     }
 
-    /// Returns several records as they are stored together.
+    /// Returns the bytes in which several records are stored together.
     pub fn list_to_bytes(all: &[Further]) -> Vec<u8> {
         let mut bytes = postcard::to_stdvec(all).unwrap_or_default();
         bytes.insert(0, FURTHER_FORMAT);
         bytes
     }
 
-    /// Reads what [`Further::list_to_bytes`] returned. Returns no records if the bytes have another format.
+    /// Reads the bytes that [`Further::list_to_bytes`] returned. Returns no records if the bytes have another
+    /// format.
     pub fn list_from_bytes(bytes: &[u8]) -> Vec<Further> {
         match bytes.split_first() {
             Some((&FURTHER_FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
@@ -90,17 +91,17 @@ impl Record {
         Record { origin: origin.hashes, size, modified: since_epoch(modified), at: seconds(now), validator }
     }
 
-    /// Returns the record as it is stored.
+    /// Returns the bytes in which the record is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // If this fails, the record cannot be read, and a later run does not recognise the file. This does no
-        // other harm.
+        // If the serialization fails, the record cannot be read, and a later run does not recognise the file.
+        // The failure has no other effect.
         let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
         bytes.insert(0, FORMAT);
         bytes
     }
 
-    /// Reads what [`Record::to_bytes`] returned. Returns `None` if the bytes have another format or cannot be
-    /// decoded.
+    /// Reads the bytes that [`Record::to_bytes`] returned. Returns `None` if the bytes have another format or
+    /// cannot be decoded.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (format, rest) = bytes.split_first()?;
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
@@ -128,7 +129,8 @@ impl Record {
     }
 }
 
-/// The conditions of a request. The server answers 304 if nothing changed (RFC 9110, section 13.1).
+/// The conditions of a request. The server responds with the status 304 if its file has not changed (RFC
+/// 9110, section 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// The value of If-None-Match.

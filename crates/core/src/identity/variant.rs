@@ -14,19 +14,19 @@ use url::Url;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// A hash of the facts that choose the content: the server, the method, the body, the range, the user
-    /// name of the login, and the headers that do not show who asks. Requests with different hashes may get
-    /// different files.
+    /// name of the login, and the headers that do not show who sends the request. Requests with different
+    /// hashes may get different files.
     pub(super) content: Option<String>,
-    /// A hash of the facts that show who asks, such as tokens, the cookies of `--cookie`, and the headers
-    /// `Authorization` and `User-Agent`. They may change from day to day, so only the server can say if
-    /// another visitor gets the same file.
+    /// A hash of the facts that show who sends the request, such as tokens, the cookies of `--cookie`, and
+    /// the headers `Authorization` and `User-Agent`. These facts may change from day to day, so only the
+    /// server can say if another visitor gets the same file.
     pub(super) visitor: Option<String>,
 }
 
 impl Variant {
     /// Returns the variant of the request that a job sends to this URL. A redirect may lead to any host in
-    /// [`Settings::headers_for`], so all of these headers count. Rules for hosts to which only a redirect
-    /// leads do not count, since these hosts are not known before the request.
+    /// [`Settings::headers_for`], so the variant includes all of these headers. It does not include the rules
+    /// for hosts to which only a redirect leads, since these hosts are not known before the request.
     pub fn of(settings: &Settings, job: &Job, url: &Url) -> Variant {
         let (mut content, mut visitor) = (Facts::new(&settings.key), Facts::new(&settings.key));
         add_server(&mut content, settings, url);
@@ -84,7 +84,7 @@ fn add_request(content: &mut Facts, job: &Job) {
 }
 
 /// Adds the login that the settings have for this URL. As in URLs, the user name in a login chooses the
-/// content, and its password does not. The user name in a netrc file only shows who asks.
+/// content, and its password does not. The user name in a netrc file only shows who sends the request.
 fn add_login(content: &mut Facts, visitor: &mut Facts, settings: &Settings, url: &Url) {
     let rules = &settings.for_hosts;
     let has_name = !url.username().is_empty();
@@ -105,13 +105,14 @@ fn add_login(content: &mut Facts, visitor: &mut Facts, settings: &Settings, url:
     if let Some(certificate) = &settings.client_certificate {
         visitor.add("certificate", certificate.as_os_str().as_encoded_bytes());
     }
-    // The default has the version of this program, and a new version does not change which file is meant.
+    // The default value contains the version of this program, and a new version does not change which file is
+    // meant.
     if settings.user_agent != Settings::DEFAULT_USER_AGENT {
         visitor.add("agent", settings.user_agent.as_bytes());
     }
 }
 
-/// Returns true if a header shows who asks. `name` is in lower case.
+/// Returns true if a header shows who sends the request. `name` is in lower case.
 fn is_of_visitor(name: &str, value: &Secret) -> bool {
     match name {
         // These headers choose the content, whatever their values look like (RFC 9110, sections 7.2, 8.3 and
@@ -119,7 +120,7 @@ fn is_of_visitor(name: &str, value: &Secret) -> bool {
         "host" | "content-type" | "prefer" => false,
         _ if name.starts_with("accept") => false,
         "authorization" | "cookie" | "user-agent" | "referer" => true,
-        // These headers describe the browser. A pasted command has them.
+        // These headers describe the browser. Commands that were copied from a browser have them.
         _ if name.starts_with("sec-") => true,
         _ => value.is_secret_as(name),
     }
@@ -128,7 +129,7 @@ fn is_of_visitor(name: &str, value: &Secret) -> bool {
 /// Facts that are added to a keyed hash.
 struct Facts<'k> {
     key: &'k Key,
-    /// Present if there are facts.
+    /// The hasher. It is `None` as long as there are no facts.
     hasher: Option<blake3::Hasher>,
 }
 
@@ -139,7 +140,7 @@ impl<'k> Facts<'k> {
 
     fn add(&mut self, name: &str, value: &[u8]) {
         let hasher = self.hasher.get_or_insert_with(|| self.key.hasher());
-        // With the lengths, different facts never have the same bytes together.
+        // The lengths are hashed too, so that different facts never give the same sequence of bytes.
         for text in [name.as_bytes(), value] {
             hasher.update(&(text.len() as u64).to_le_bytes()).update(text);
         }

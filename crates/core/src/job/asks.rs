@@ -22,7 +22,7 @@ impl Sends {
     /// Returns a request with this method, and with a body and its media type.
     ///
     /// # Errors
-    /// Returns the reason why the method cannot be used, in words for the user.
+    /// Returns a message for the user that says why the method cannot be used.
     pub fn new(method: &str, body: Option<(Body, &str)>) -> Result<Sends, String> {
         if method.is_empty() || !method.bytes().all(is_token) {
             return Err("it must be a method of HTTP, such as POST".into());
@@ -101,7 +101,7 @@ impl ByteRange {
     /// Reads `A-B` or `A-`.
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a message for the user that states the required form.
     pub fn read(text: &str) -> Result<ByteRange, String> {
         const FORMS: &str = "it must be like 0-999 (the first and the last byte) or 1000- (to the end)";
         let (first, last) = text.trim().split_once('-').ok_or(FORMS)?;

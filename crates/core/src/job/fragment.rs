@@ -1,9 +1,10 @@
-//! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
+//! Reads the digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have
+//! `URL#MD5`.
 //!
-//! Invariant: a part of a fragment is a digest or an error if it begins with the name of an algorithm (of
-//! more than two letters), followed by `=` or `:`, or by `-` and a text that looks like a digest. Any other
-//! part is used if it is a valid digest, and is ignored otherwise. Forty hexadecimal digits alone cause a
-//! note.
+//! Invariant: a part of a fragment must be a valid digest if it begins with the name of an algorithm (of more
+//! than two letters), followed by `=`, by `:`, or by `-` and a text that looks like a digest. If such a part
+//! is not a valid digest, it is an error. Any other part is used if it is a valid digest, and is ignored
+//! otherwise. Forty hexadecimal digits alone cause a note.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
@@ -21,14 +22,16 @@ const OF_A_COMMIT: usize = 40;
 pub(super) fn note(url: &Url) -> Option<String> {
     let fragment = url.fragment()?;
     let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
-    may_be.then(|| "the 40 digits after # may be a commit and were not checked (write #sha1=...)".into())
+    let note =
+        "the 40 digits after # may be the hash of a commit and were not used. For a SHA-1, write #sha1=...";
+    may_be.then(|| note.into())
 }
 
 /// Returns the digests in the fragment of a URL, and removes the fragment. A fragment without digests is
 /// kept.
 ///
 /// # Errors
-/// Returns what is wrong with a digest, in words for the user.
+/// Returns a message for the user that says what is wrong with a digest.
 pub fn take_digests(url: &mut Url) -> Result<Vec<Digest>, String> {
     let Some(fragment) = url.fragment() else { return Ok(Vec::new()) };
     let fragment = percent_decode_str(fragment).decode_utf8_lossy().into_owned();
@@ -59,7 +62,8 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     })
 }
 
-/// Returns true if a name is that of an algorithm. A name of two letters (`b2`) may mean something else.
+/// Returns true if a text is meant as the name of an algorithm. A name of two letters (`b2`) may mean
+/// something else.
 fn is_meant(name: &str) -> bool {
     Algorithm::is_uncheckable(name) || (name.len() > 2 && Algorithm::from_name(name).is_some())
 }

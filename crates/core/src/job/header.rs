@@ -6,8 +6,8 @@ use super::{Headers, Url};
 use crate::head::is_token;
 use crate::secret::Secret;
 
-/// Headers that only downhaul itself may set. With other values, offsets and digests could be wrong, or a
-/// response could not be read.
+/// Headers that only downhaul itself may set. If the user set these headers, offsets and digests could be
+/// wrong, or a response could not be read.
 const OURS: [&str; 9] = [
     "accept-encoding",
     "range",
@@ -29,7 +29,7 @@ impl Headers {
     /// Reads `Name: value`.
     ///
     /// # Errors
-    /// Returns what is wrong, in words for the user and without the value.
+    /// Returns a message for the user that says what is wrong. The message does not contain the value.
     pub fn read(text: &str) -> Result<(String, String), String> {
         let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
         Headers::check(name, value)
@@ -38,7 +38,7 @@ impl Headers {
     /// Checks a name and a value. Returns both without blanks at their ends.
     ///
     /// # Errors
-    /// Returns what is wrong, in words for the user and without the value.
+    /// Returns a message for the user that says what is wrong. The message does not contain the value.
     pub fn check(name: &str, value: &str) -> Result<(String, String), String> {
         let (name, value) = (name.trim(), value.trim());
         if name.is_empty() || !name.bytes().all(is_token) {
@@ -56,7 +56,7 @@ impl Headers {
     /// Returns a URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
     ///
     /// # Errors
-    /// Returns the required form, in words for the user and without the URL.
+    /// Returns a message for the user that states the required form. The message does not contain the URL.
     pub fn referer(text: &str) -> Result<String, String> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let mut url = url.ok_or("it must be a URL that begins with https:// or http://")?;

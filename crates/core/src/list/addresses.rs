@@ -1,4 +1,4 @@
-//! [`Addresses`]: decides which URL an address in a list stands for (`--replace` and `--base`).
+//! [`Addresses`] decides which URL an address in a list stands for (`--replace` and `--base`).
 
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Job};
@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use url::Url;
 
-/// The rules for the addresses in a list: texts that are replaced, and the URL at which relative addresses
-/// begin.
+/// The rules for the addresses in a list: the texts that are replaced, and the base URL of relative
+/// addresses.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Addresses {
     replacements: Arc<[Replacement]>,
@@ -26,7 +26,7 @@ impl Replacement {
     /// Reads `FROM=TO`. FROM ends at the first `=`.
     ///
     /// # Errors
-    /// Returns the required form, in words for the user.
+    /// Returns a message for the user that states the required form.
     pub fn read(text: &str) -> Result<Replacement, String> {
         let (from, to) = text
             .split_once('=')
@@ -37,8 +37,9 @@ impl Replacement {
 }
 
 impl Addresses {
-    /// Returns rules for addresses. The replacements are made in this order. Relative addresses begin at
-    /// `base`. Without it, an address without a scheme must begin with the name or the address of a host.
+    /// Returns rules for addresses. The replacements are made in this order. `base` is the base URL of
+    /// relative addresses. Without a base, an address that has no scheme must begin with a host name or an IP
+    /// address.
     pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
         Addresses { replacements: replacements.into(), base }
     }
@@ -49,12 +50,13 @@ impl Addresses {
         Addresses { base: self.base.as_ref().or(base).cloned(), ..self.clone() }
     }
 
-    /// Returns the URL at which relative addresses begin.
+    /// Returns the base URL of relative addresses.
     pub(super) fn base(&self) -> Option<&Url> {
         self.base.as_ref()
     }
 
-    /// Returns an address after the replacements. Each replacement changes the first place that has its text.
+    /// Returns an address after the replacements. Each replacement is applied only at the first place where
+    /// its text occurs.
     pub(super) fn replaced<'t>(&self, address: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(address);
         for Replacement { from, to } in self.replacements.iter() {
@@ -87,8 +89,9 @@ impl Addresses {
     pub(super) fn are_addresses(&self, texts: &[&str]) -> bool {
         let has_host = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
         let all = || texts.iter().map(|text| self.replaced(text));
-        // The caller may have split a URL at a semicolon that belongs to it. The part after such a semicolon
-        // is no relative address, so relative addresses count only if no text has a scheme.
+        // The caller may have split a URL at a semicolon that is part of the URL. The text after such a
+        // semicolon is not a relative address. Therefore, texts count as relative addresses only if none of
+        // them has a scheme.
         all().all(|text| has_host(&text))
             || self.base.is_some() && all().all(|text| !text.is_empty() && !job::has_scheme(&text))
     }

@@ -1,11 +1,11 @@
-//! Reads input files of aria2: a line with the URLs of a file, and indented lines with the options of this
-//! file, such as ` out=NAME`. Scripts write these files.
+//! Reads input files of aria2, which scripts write. Such a file has a line with the URLs of each file to
+//! download, followed by indented lines with the options for this download, such as ` out=NAME`.
 //!
-//! Most options for which a [`Job`] has a field are used. A proxy is a mistake, since the settings choose it.
-//! A note names each of the other options once.
+//! Most options for which a [`Job`] has a field are used. An option for a proxy is a mistake, since only the
+//! settings choose a proxy. All other options are ignored, and a note names each of them once.
 //!
 //! Invariant: no job silently loses an option that downhaul can use, such as its checksum. If a line that may
-//! have an option cannot be read, the job is a mistake.
+//! have an option of a job cannot be read, this job becomes an error.
 
 use super::addresses::Addresses;
 use super::text::Lines;
@@ -18,8 +18,8 @@ use crate::secret::Secret;
 use std::collections::BTreeSet;
 use std::io::Read;
 
-/// Returns true if a text begins like an input file of aria2: after comments and blank lines, its first line
-/// is not indented, and an indented line that follows has an option.
+/// Returns true if a text begins like an input file of aria2: its first line that is neither blank nor a
+/// comment is not indented, and a later line is indented and has an option.
 pub fn begins(beginning: &str) -> bool {
     let mut lines = beginning.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let is_first_plain = lines.next().is_some_and(|first| !first.starts_with([' ', '\t']));
@@ -79,7 +79,7 @@ impl<R: Read> Entries<R> {
             }
             "header" => Headers::read(value).map(|(name, value)| job.headers.add(name, value)).map_err(bad),
             "referer" => {
-                // With `*`, aria2 sends the URL of the file itself.
+                // If the value is `*`, aria2 sends the URL of the file itself.
                 let url = if value == "*" { job.urls[0].as_str() } else { value };
                 add_header(job, "Referer", Headers::referer(url))
             }
@@ -100,11 +100,12 @@ impl<R: Read> Entries<R> {
             "max-download-limit" => {
                 number(value).map(|rate| job.limit_rate = Some(rate).filter(|rate| *rate > 0))
             }
-            // Without the proxy, the file would be requested directly.
+            // If this option were ignored, the file would be requested without the proxy.
             "all-proxy" | "http-proxy" | "https-proxy" if !value.is_empty() => {
-                Err(bad("a list cannot have it. Use --proxy"))
+                Err(bad("a list cannot choose a proxy. Use --proxy"))
             }
-            // Someone else may have written the list, so it cannot decide that files are replaced.
+            // All other options are ignored. An example is `allow-overwrite`: a list that someone else may
+            // have written cannot decide that files are replaced.
             _ => {
                 entry.unused.push(name.into());
                 Ok(())
@@ -127,12 +128,13 @@ impl<R: Read> Entries<R> {
         self.begin(job, bytes.starts_with(b" ") || bytes.starts_with(b"\t"))
     }
 
-    /// Begins a job, and returns the job before it. If the line is a mistake and may have an option, this is
-    /// a mistake of the current job, and no other job begins.
+    /// Begins a job, and returns the job before it. If the line cannot be read and may have an option
+    /// (`may_be_option`), its error becomes the error of the current job, and no new job begins.
     fn begin(&mut self, job: Result<Job, Error>, may_be_option: bool) -> Option<AtLine> {
         match (job, &mut self.current) {
             (Err(error), Some(entry)) if may_be_option => {
-                // The end of a list that cannot be read further is more important than other mistakes.
+                // An error that ends the list replaces an earlier error of the job, because the other jobs of
+                // the list are lost too.
                 if entry.job.is_ok() || error.kind == ErrorKind::ListUnreadable {
                     let detail = format!("in line {}: {}", self.number, error.detail);
                     entry.job = Err(Error { detail, ..error });
@@ -201,7 +203,8 @@ impl<R: Read> Iterator for Entries<R> {
             self.number += 1;
             let before = match bytes {
                 Ok(bytes) => self.read(&bytes),
-                // A line that is too long, or the rest of the list, may have options.
+                // A line that is too long may have an option, and so may the rest of a list that cannot be
+                // read further.
                 Err(e) => self.begin(Err(unread(e)), true),
             };
             if before.is_some() {

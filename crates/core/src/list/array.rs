@@ -11,8 +11,8 @@ use crate::job::Job;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
-/// Returns true if a text begins with an array of objects or strings, or with an empty array. A line may
-/// begin with `[` too, if it is a URL without a scheme whose host is an IPv6 address.
+/// Returns true if a text begins with an array of objects or strings, or with an empty array. A list of lines
+/// may begin with `[` too, because the host of a URL without a scheme may be an IPv6 address.
 pub fn begins(beginning: &str) -> bool {
     let inside = beginning.trim_start().strip_prefix('[').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['{', '"', ']']))
@@ -37,7 +37,7 @@ impl<R: BufRead> Array<R> {
     /// the array.
     fn read_element(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
-        // An element may follow the bracket at the beginning, and each comma.
+        // An element may follow the opening bracket, and may follow each comma.
         let mut may_follow = false;
         loop {
             match self.peek()? {
@@ -84,10 +84,7 @@ impl<R: BufRead> Array<R> {
         self.take();
         while let Some(byte) = self.peek()? {
             if !byte.is_ascii_whitespace() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "something follows the end of the array",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "text follows the end of the array"));
             }
             self.take();
         }
@@ -178,7 +175,7 @@ mod tests {
                 0,
                 "line 2: this is not an array of objects and URLs",
             ),
-            ("[\"http://h/a\"]\nx", 2, 0, "something follows"),
+            ("[\"http://h/a\"]\nx", 2, 0, "text follows"),
             ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects and URLs"),
             ("[\"http://h/a", 1, 0, "the end of the array is missing"),
         ] {

@@ -39,14 +39,14 @@ pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLin
     })
 }
 
-/// Returns the job of a line. A blank line has none.
+/// Returns the job of a line. A blank line has no job.
 fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     if line.trim().is_empty() {
         return Ok(None);
     }
     let (url, length, name) = parts(line).ok_or_else(|| bad("the form is URL LENGTH FILENAME"))?;
     let mut job = addresses.job(url)?;
-    // Someone else may have written the bag.
+    // Someone else may have written the bag, so its URLs are treated like the URLs in a document.
     job.named_by = NamedBy::Document;
     if length != "-" {
         job.size = Some(length.parse().map_err(|_| bad("the length must be a number or -"))?);

@@ -2,8 +2,8 @@
 //!
 //! `forms` reads the forms of a line. `print_md` reads entries that span several lines.
 //!
-//! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Each other line that
-//! is not part of an entry is counted and skipped. The memory in use is a small multiple of the size of the
+//! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Every other line that
+//! is not part of an entry is skipped and counted. The memory in use is a small multiple of the size of the
 //! text.
 
 mod forms;
@@ -13,7 +13,7 @@ use super::text::Lines;
 use crate::digest::Digest;
 use print_md::Block;
 
-/// The longest list that is read, in bytes. The list of all packages of a distribution has some megabytes.
+/// The longest list that is read, in bytes. The list of all packages of a distribution has a few megabytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The entries of a checksum list.
@@ -40,11 +40,11 @@ pub struct Entry {
 /// The digests that a list has for one file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// The list has these digests of the file, at least one.
+    /// The digests of the file in the list. There is at least one.
     As(Vec<Digest>),
     /// The list does not name the file.
     Not,
-    /// The list names several files of that name in different folders, and none of them has the wanted path.
+    /// The list has several files with this name in different folders, and none of them has the wanted path.
     Several,
 }
 
@@ -97,14 +97,14 @@ impl Checksums {
     }
 
     /// Returns the digests of a file with these names. The first name that the list has is used. An entry
-    /// with an equal path is preferred to an entry with only an equal last part.
+    /// with an equal path is preferred to an entry in which only the last part of the path is equal.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
     /// Returns the digests in a list without names (such as `NAME.sha256`), if all these digests can belong
-    /// to one file. This is possible only if each digest has a different algorithm. If an entry has a name,
-    /// or if two digests have the same algorithm, returns an empty list.
+    /// to one file. This is possible only if each digest has a different algorithm. Returns an empty list if
+    /// an entry has a name, or if two digests have the same algorithm.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;
@@ -208,8 +208,8 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns true if the text has a word that is as long as a digest: an MD5 in base64, or longer. Shorter
-/// words may be digests too, but they are too common.
+/// Returns true if the text has a word that may be a digest, because it is at least as long as an MD5 in
+/// base64. Shorter words may be digests too, but such words are too common.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)

@@ -1,4 +1,4 @@
-//! [`Columns`]: decides what each column of a table stands for (`--columns`).
+//! [`Columns`] decides what each column of a table stands for (`--columns`).
 //!
 //! Invariant: a column sets an option of the jobs only if the user named this column. A table may have a
 //! column with the name of an option by chance.
@@ -19,12 +19,12 @@ const NAMES: &[(&str, &[&str])] = &[
     (SIZE, &["size", "bytes", "filesize"]),
 ];
 
-/// The columns that the user named, each with the key that it stands for. With an empty name, no column
-/// stands for the key.
+/// The columns that the user named, each with the key that it stands for. If the name of the column is empty,
+/// no column stands for the key.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Columns(Vec<(String, String)>);
 
-/// What a column of a table is.
+/// The meaning of a column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
     /// The key of a JSON line that the column stands for. It is empty for a column that is not read.
@@ -38,7 +38,7 @@ impl Columns {
     /// quotation marks.
     ///
     /// # Errors
-    /// Returns what is wrong, in words for the user.
+    /// Returns a message for the user that says what is wrong.
     pub fn read(text: &str) -> Result<Columns, String> {
         let mut columns = Columns::default();
         let mut rest = text;
@@ -64,8 +64,8 @@ impl Columns {
         }
     }
 
-    /// Returns what the columns with these names are, and the first column that the user named and the table
-    /// lacks.
+    /// Returns the meanings of the columns with these names. Also returns the first column that the user
+    /// named but that the table does not have.
     pub(super) fn of(&self, names: &[String]) -> (Vec<Column>, Option<&str>) {
         let mut keys: Vec<String> = names.iter().map(|name| key_of_digest(plain_name(name))).collect();
         let mut is_known = vec![false; keys.len()];
@@ -95,7 +95,8 @@ impl Columns {
     }
 }
 
-/// Returns the name of a column at the beginning of a text, and the text after the comma that follows it.
+/// Returns the name of a column at the beginning of a text, and the text after the comma that follows this
+/// name.
 fn next_column(text: &str) -> Result<(String, Option<&str>), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (column, after) =

@@ -1,10 +1,10 @@
 //! Reads configuration files of curl (`-K`) as lists: their URLs, the names and the folder of the files, the
 //! headers, and the highest rate.
 //!
-//! curl sends the headers of a section with each request of the section, and gives the first name to the
-//! first URL. So a section is read as a whole. `next` ends a section. A note names the options that are
+//! curl sends the headers of a section with each request of the section, and gives the names to the URLs in
+//! their order. So a section is read as a whole. `next` ends a section. A note names the options that are
 //! ignored. An option that is not supported is a mistake if it may change which file is downloaded, or
-//! through which servers.
+//! through which servers the file is downloaded.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -14,12 +14,13 @@ use crate::job::{self, Destination, Headers, Job};
 use crate::name::SafeName;
 use crate::rate;
 
-/// The longest configuration file that is read, in bytes. A URL and its name take about a hundred bytes, so
-/// it may have 600,000 of them.
+/// The longest configuration file that is read, in bytes. A URL and its name take about a hundred bytes, so a
+/// configuration file may have 600,000 URLs.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text seems to be the beginning of such a file. Its first line, apart from comments and
-/// blank lines, must not be a URL, and one of its lines must have the option `url` with a URL.
+/// Returns true if a text seems to be the beginning of a configuration file of curl. Its first line, apart
+/// from comments and blank lines, must not be a URL, and one of its lines must have the option `url` with a
+/// URL.
 pub fn begins(beginning: &str) -> bool {
     let lines = || beginning.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let is_url = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
@@ -28,7 +29,7 @@ pub fn begins(beginning: &str) -> bool {
 }
 
 /// Returns the names and the values of the options in a line. A line has one option. Options of one letter
-/// that have no value may come before it, as in `-sSo NAME`.
+/// that have no value may come before this option, as in `-sSo NAME`.
 fn options(line: &str) -> Vec<(String, String)> {
     let line = line.trim();
     let dashes = line.bytes().take_while(|byte| *byte == b'-').count();
@@ -87,22 +88,24 @@ fn value(text: &str) -> String {
     value
 }
 
-/// What a list does with an option.
+/// The way in which a list treats an option of curl.
 enum Use {
-    /// It is ignored, since it requests what downhaul does anyway, or since it has no effect on a file.
+    /// The option is ignored, since downhaul always does what the option requests, or since the option has no
+    /// effect on a file.
     Silent,
-    /// It changes neither which file is downloaded nor through which servers. A note names it.
+    /// The option is ignored, and a note names it. The option changes neither which file is downloaded nor
+    /// through which servers the file is downloaded.
     Noted,
-    /// Without it, another file could be saved as if it were the right one, or a file could be fetched
-    /// without the proxy. It is an error.
+    /// The option is an error. If it were ignored, a wrong file could be saved, or a file could be fetched
+    /// without the proxy.
     Mistake,
 }
 
-/// Returns what a list does with an option that [`Section::add`] does not read.
+/// Returns the way in which a list treats an option that [`Section::add`] does not read.
 fn use_of(name: &str) -> Use {
     let positive = || name.strip_prefix("no-").and_then(curl_options::row);
     match curl_options::row(name).map(|row| row.3) {
-        // `--decode auto` has no effect on which file is meant, and `parallel-max` has none on files.
+        // The options `--decode=auto` and `--parallel` of downhaul do not change which file is downloaded.
         Some(To::Anyway | To::Words(["--decode=auto"]) | To::Option("parallel")) => Use::Silent,
         Some(To::LeftOut | To::Flag(_) | To::Words(_)) => Use::Noted,
         Some(To::Option(
@@ -162,7 +165,7 @@ pub fn jobs(text: &[u8], addresses: &Addresses) -> Result<Vec<AtLine>, Error> {
 }
 
 impl Section {
-    /// Adds an option that is in the line `number`.
+    /// Adds an option from the line `number`.
     fn add(&mut self, number: u64, name: &str, value: String) {
         let header = |header: Result<(String, String), String>, headers: &mut Headers| {
             header.map(|(name, value)| headers.add(name, value)).map_err(bad)
@@ -205,7 +208,7 @@ impl Section {
         }
     }
 
-    /// Records an option that is not read, if it needs a note or is a mistake.
+    /// Records an option that is not read, if the option needs a note or is a mistake.
     fn add_unread(&mut self, number: u64, name: &str) {
         match use_of(name) {
             Use::Silent => {}
@@ -221,8 +224,8 @@ impl Section {
         }
     }
 
-    /// Returns the jobs of the section. A mistake in the section is the error of each of them, or the only
-    /// item if the section has no URL.
+    /// Returns the jobs of the section. If the section has a mistake, this mistake replaces each of its jobs.
+    /// If the section has no URL, the mistake is the only item.
     fn end(mut self, addresses: &Addresses) -> Vec<AtLine> {
         let urls = std::mem::take(&mut self.urls);
         if urls.is_empty() {
@@ -264,7 +267,7 @@ impl Section {
             job.folder = self.folder.clone();
         }
         job.headers = self.headers.clone();
-        // In curl, the limit 0 is no limit.
+        // In curl, the limit 0 means that there is no limit.
         job.limit_rate = self.rate.filter(|rate| *rate > 0);
         Ok(job)
     }

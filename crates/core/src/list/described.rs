@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 /// The keys of these documents whose values are arrays with descriptions of files.
 const KEYS: [&str; 2] = ["\"resources\"", "\"@graph\""];
 
-/// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so it may
-/// describe 100,000 files.
+/// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so a
+/// document may describe 100,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Returns true if a text seems to be one of these documents: an object with the key `resources` or `@graph`,
@@ -76,7 +76,7 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
     let paths = match resource.get("path").or_else(|| resource.get("url")) {
         Some(Value::Array(paths)) if !paths.is_empty() => paths.as_slice(),
         Some(path) if path.is_string() => std::slice::from_ref(path),
-        // The resource contains its data.
+        // The resource contains its data, so there is no file to download.
         None if resource.get("data").is_some() => return Vec::new(),
         None => return vec![wrong("it has neither `path` nor `data`")],
         Some(_) => return vec![wrong("`path` must be a string or an array of strings")],
@@ -90,8 +90,8 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
         if is_single {
             job.size = resource.get("bytes").and_then(Value::as_u64);
             if let Some(hash) = resource.get("hash").and_then(Value::as_str) {
-                // In the standard, a hash without an algorithm is an MD5. If it has more digits than an MD5,
-                // their number tells the algorithm.
+                // According to the standard, a hash without an algorithm is an MD5. If such a hash has more
+                // digits than an MD5, the number of its digits tells the algorithm.
                 let digest =
                     if hash.contains(':') { Digest::from_pair(hash) } else { Digest::from_given(hash) };
                 let expected = digest.and_then(|digest| job.expect(digest, "the data package"));
@@ -115,7 +115,7 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }
     let text = |key: &str| keys.get(key).and_then(Value::as_str);
     let id = text("@id")?;
-    // An identifier that begins with `#` names something within the crate, which is no file on the web.
+    // An identifier that begins with `#` names a part of the RO-Crate, and not a file on the web.
     if id.starts_with('#') {
         return None;
     }
@@ -134,7 +134,8 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }))
 }
 
-/// Returns the text itself, the `@id` of an object, or the text or `@id` of the first element of an array.
+/// Returns the value itself if it is a text, or the `@id` of an object. For an array, returns the text or the
+/// `@id` of its first element.
 fn first_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -176,8 +177,9 @@ fn without_query(address: &str) -> &str {
     address.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// Gives the file of a job the name in a relative path. Several files may have the same path and differ only
-/// in their queries. So with a query, only the folder is used, and the server or the URL gives the name.
+/// Gives the file of a job the name in a relative path. Several addresses may have the same path and differ
+/// only in their queries. Therefore, if the address has a query, only the folder of the path is used, and the
+/// server or the URL gives the name.
 fn named(mut job: Job, path: &str, has_query: bool) -> Result<Job, Error> {
     let path = path.trim_start_matches("./");
     let safe = |path: &str| {

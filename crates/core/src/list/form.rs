@@ -1,7 +1,7 @@
 //! Recognises the form of a list by its content and its name, and reads its jobs.
 //!
 //! Invariant: a list in the form of lines is recognised as soon as the first line that is neither blank nor a
-//! comment was read. So a pipe is read as its lines arrive.
+//! comment was read. So the jobs of a pipe can start as its lines arrive.
 
 use super::addresses::Addresses;
 use super::columns::Columns;
@@ -25,7 +25,7 @@ pub enum Form {
     Lines,
     /// A JSON array.
     Array,
-    /// A table, with the character that separates its cells.
+    /// A table. The value is the character that separates its cells.
     Table(u8),
     /// An input file of aria2.
     Aria2,
@@ -49,7 +49,7 @@ pub enum Stated {
     Json,
     /// A table. If its first row does not show the separator, the separator is a comma.
     Csv,
-    /// A table with tabs.
+    /// A table whose cells are separated by tabs.
     Tsv,
     /// An input file of aria2.
     Aria2,
@@ -97,7 +97,8 @@ pub struct Facts {
     /// The URL of a list that was fetched. Relative paths in a data package or an RO-Crate are relative to
     /// it, unless the user gave another base.
     pub url: Option<Url>,
-    /// The number of rows of a table that were left out because they have no URL. Reading adds to it.
+    /// The number of rows of a table that were left out because they have no URL. The reader of the table
+    /// increases this number.
     pub without_url: Arc<AtomicU64>,
 }
 
@@ -128,8 +129,8 @@ impl Facts {
             (_, "tsv" | "tab") => return Form::Table(separator(b'\t')),
             _ => {}
         }
-        // If the user named columns, the list is a table, unless it begins as a Metalink document, a JSON
-        // array, a data package or an RO-Crate does.
+        // If the user named columns, the list is a table, unless it begins like a Metalink document, a JSON
+        // array, a data package or an RO-Crate.
         let table = table::separator(&text, &self.columns);
         let named = Some(b',').filter(|_| self.columns != Columns::default());
         match table.or(named) {
@@ -167,8 +168,8 @@ impl Form {
         is_all || is_begun || beginning.len() >= BEGINNING
     }
 
-    /// Returns true for a document that someone else usually wrote. A mistake in one of its files is no
-    /// reason to refuse the other files.
+    /// Returns true for the form of a document, which the user usually did not write. A mistake in one file
+    /// of a document is no reason to refuse its other files.
     pub fn is_document(self) -> bool {
         matches!(self, Form::Metalink | Form::Described | Form::BagIt)
     }
@@ -176,8 +177,8 @@ impl Form {
     /// Returns the jobs of a list, each with the number of its line, or with 0 if it has no line of its own.
     ///
     /// # Errors
-    /// Returns an error if a list that is read as a whole cannot be read. In other forms, such an error is
-    /// the last item.
+    /// Returns an error if the form requires that the whole list is read first, and the list cannot be read.
+    /// In the other forms, such an error is the last item of the iterator.
     pub fn jobs<'r>(
         self,
         text: impl BufRead + Send + 'r,
@@ -214,7 +215,7 @@ impl Form {
     }
 }
 
-/// Returns the jobs of lines. A line with a mistake is an error.
+/// Returns the jobs of a list in the form of lines. For a line with a mistake, the item is an error.
 fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(move |(number, bytes)| {
         let job = bytes.map_err(unread).and_then(|bytes| line_with(&bytes, &addresses));
@@ -222,7 +223,7 @@ fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> 
     })
 }
 
-/// Reads a document as a whole.
+/// Reads the whole text of a document. Returns an error if the text has more than `longest` bytes.
 fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     text.take(longest as u64 + 1).read_to_end(&mut all)?;

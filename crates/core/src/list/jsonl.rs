@@ -1,10 +1,10 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
-//! the keys with headers, `option_keys` those with options, and `required_keys` the required size and the
-//! chunk hashes.
+//! the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the required
+//! size and the chunk hashes.
 //!
-//! Invariant: if the name of a key seems to mean a digest and its value is a text, the value is used, is an
-//! error, or becomes a note. It is ignored without a note only if the job has a strong digest.
+//! Invariant: if the name of a key suggests a digest and its value is a text, the value is used, causes an
+//! error, or causes a note. The value is ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys, required_keys};
@@ -17,8 +17,9 @@ use crate::show::{self, HIDDEN};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Keys whose value is a digest of any algorithm, or an object or an array with such digests. A text names
-/// the algorithm. Only the text of `checksum` may have digits alone. Their number tells the algorithm.
+/// Keys whose value is a digest of any algorithm, or an object or an array with such digests. A value that is
+/// a text names the algorithm. Only the value of `checksum` may consist of digits alone. The number of its
+/// digits then tells the algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
 /// Keys whose value may have several digests. The value is an object with a key for each algorithm, as PyPI
@@ -56,7 +57,8 @@ pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Option<Job>, Er
     if has_failed(&keys) { Ok(None) } else { job(keys, addresses).map(Some) }
 }
 
-/// Returns true if an object is the line of a lock file about a job that failed. It is not a job of a list.
+/// Returns true if an object is the line of a lock file about a job that failed. Such a line is not a job of
+/// a list.
 pub(super) fn has_failed(keys: &Map<String, Value>) -> bool {
     let is_failed = keys.get("status").is_some_and(|status| status == "failed");
     is_failed && lock_file::take_keys(&mut keys.clone()).is_some()
@@ -69,7 +71,7 @@ pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result
 }
 
 /// Returns the job that two objects describe together. `options` has the keys that are options of the job,
-/// and `keys` has all others.
+/// and `keys` has all other keys.
 pub(super) fn job_with(
     mut keys: Map<String, Value>,
     options: Map<String, Value>,
@@ -111,7 +113,8 @@ pub(super) fn job_with(
     Ok(job)
 }
 
-/// Moves the digests of an object to its job. `from` says in words for the user where they were found.
+/// Moves the digests of an object to its job. `from` is the place where the digests were found, in words for
+/// the user.
 pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &str) -> Result<(), Error> {
     let mut unused = Vec::new();
     for name in keys.keys().cloned().collect::<Vec<_>>() {
@@ -128,7 +131,7 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file, and downhaul does not support one of the three. If there is a
+    // PyPI states three digests of each file, and downhaul supports only two of the three. If there is a
     // strong digest, no note is needed.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
@@ -136,8 +139,9 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
     Ok(())
 }
 
-/// Returns the digests of a key whose value is an object or an array of digests, or the one digest of a key
-/// in [`SEVERAL`]. The names of unsupported digests are added to `unused`. Returns `None` for anything else.
+/// Returns the digests of a key whose value is an object or an array of digests. For a key in [`SEVERAL`]
+/// whose value is a text, returns the digest in this text. The names of unsupported digests are added to
+/// `unused`. Returns `None` for anything else.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());
@@ -222,7 +226,7 @@ fn urls(keys: &mut Map<String, Value>, addresses: &Addresses) -> Result<Job, Err
     Ok(job)
 }
 
-/// Hides the secrets in the value of an unknown key, also those within objects and arrays.
+/// Hides the secrets in the value of an unknown key, and also the secrets within objects and arrays.
 fn hide(name: &str, value: &mut Value) {
     if is_for_a_secret(name, value) {
         *value = HIDDEN.into();
@@ -244,7 +248,7 @@ fn hide(name: &str, value: &mut Value) {
 /// Returns true if the name of an unknown key says that its value is a secret. Such values are not copied.
 fn is_for_a_secret(name: &str, value: &Value) -> bool {
     let bare = bare(name).replace(' ', "");
-    // A number of tokens is no secret.
+    // The value may be a number of tokens, which is not a secret.
     let is_token = || match value {
         Value::String(text) => text.bytes().any(|byte| !byte.is_ascii_digit()),
         Value::Object(_) => true,
@@ -253,7 +257,7 @@ fn is_for_a_secret(name: &str, value: &Value) -> bool {
     SECRETS.iter().any(|word| bare.contains(word)) || bare.ends_with("token") && is_token()
 }
 
-/// Returns true if a key is for a digest, or seems to be.
+/// Returns true if a key is for a digest, or if its name suggests that it is.
 pub(super) fn is_digest(name: &str) -> bool {
     is_readable_digest(name) || looks_like_a_digest(name)
 }

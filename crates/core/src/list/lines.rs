@@ -10,7 +10,7 @@ use crate::name::SafeName;
 pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Job, Error> {
     let (first, mut rest) = next_word(text);
     let mut job = addresses.job(first)?;
-    // A URL after a TAB is a mirror. Anything else is the name.
+    // A URL after a TAB is a mirror. The rest of the line is the name.
     while let Some(after_tab) = rest.strip_prefix('\t') {
         let (word, beyond) = next_word(after_tab.trim_start());
         if !job::has_scheme(word) {

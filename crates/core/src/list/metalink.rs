@@ -26,8 +26,8 @@ use format::{Element, Root};
 use quick_xml::events::BytesStart;
 use xml::{Document, Token, attribute, bad};
 
-/// The highest number of files in a document. Real documents have far fewer. More files can be given as a
-/// list of lines.
+/// The highest number of files in a document. Real documents have far fewer files. A user who needs more
+/// files can write a list of lines.
 const MOST_FILES: u64 = 50_000;
 
 /// The deepest nesting of elements. The format needs six levels, and its extensions need a few more.
@@ -38,8 +38,8 @@ const LONGEST_TEXT: usize = 64 * 1024;
 
 /// The jobs of a document, which are read one at a time, each with the line of its `file` element.
 ///
-/// For a file that cannot be downloaded, the item is `name.unsafe` or `list.file`, and the next file follows.
-/// If the document cannot be read further, the last item is `list.unreadable`.
+/// For a file that cannot be downloaded, the item is the error `name.unsafe` or `list.file`, and the next
+/// file is still read. If the document cannot be read further, the last item is the error `list.unreadable`.
 pub struct Metalink {
     document: Document,
     addresses: Addresses,
@@ -157,7 +157,7 @@ impl Metalink {
         Ok(())
     }
 
-    /// Returns the meaning of the innermost element. It depends on the elements around it.
+    /// Returns the meaning of the innermost element. The meaning depends on the elements around this element.
     fn place(&self) -> Element {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }

@@ -1,5 +1,5 @@
 //! Reads jobs from lists. [`form`] recognises the form of a list. Lines, tables and arrays are read one job
-//! at a time, so even a very long list of these forms needs only the memory for one job.
+//! at a time, so even a very long list in one of these forms needs only the memory for one job.
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads Metalink documents. Each
@@ -36,7 +36,7 @@ use std::io;
 /// line of its own.
 pub type AtLine = (u64, Result<Job, Error>);
 
-/// The line that conda writes before the URLs of an explicit list. Each URL has its digest in the fragment.
+/// The line that conda writes before the URLs of an explicit list. Each URL has its digest in its fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
 /// Reads one line of a list. Returns `None` for blank lines, comments, `@EXPLICIT`, and lines of a lock file
@@ -48,7 +48,7 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     line_with(bytes, &Addresses::default())
 }
 
-/// Reads one line of a list whose addresses follow these rules.
+/// Reads one line of a list, and applies these rules to its addresses.
 fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     // A comment may have any encoding.
     if bytes.trim_ascii_start().starts_with(b"#") {
@@ -59,7 +59,7 @@ fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> 
     if text.contains('\0') {
         return Err(bad("it contains NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
     }
-    // If several texts were joined, each may begin with a byte order mark.
+    // A list may be several joined texts, and each of these texts may begin with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
@@ -85,8 +85,9 @@ fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why.into())
 }
 
-/// Returns the error for a line that [`Lines`](text::Lines) cannot return. A line that is too long is a
-/// mistake, and the next line follows. Any other error ends the list, so files may be lacking.
+/// Returns the error for a line that [`Lines`](text::Lines) cannot return. A line that is too long is only a
+/// mistake in that line, and the lines after it are still read. Any other error ends the list, so some of its
+/// files may be missing.
 fn unread(e: io::Error) -> Error {
     let kind = match e.kind() {
         io::ErrorKind::InvalidData => ErrorKind::ListLine,
@@ -95,8 +96,9 @@ fn unread(e: io::Error) -> Error {
     Error::new(kind, "", e.to_string())
 }
 
-/// Returns the number of bytes of the digest that a key of a JSON line has. It is 0 if the value names its
-/// algorithm, has several digests, or has a digest that is not supported. Returns `None` for any other key.
+/// Returns the size in bytes of the digest that belongs to a key of a JSON line. Returns 0 if the key does
+/// not tell the size, because its value names the algorithm or may have several digests, or because the
+/// algorithm is not supported. Returns `None` if the key is not for digests.
 pub fn digest_size(key: &str) -> Option<usize> {
     jsonl::digest_size(key)
 }
@@ -130,8 +132,8 @@ mod tests {
         assert_eq!(name("http://h/a\thttps://m/a\tname"), "name");
         assert_eq!(name("http://h/a\thttps://m/a name two"), "name two");
         assert_eq!(job("http://h/a,b").urls[0].path(), "/a,b");
-        // A URL without a scheme gets https, or http on this machine. A name that looks like a host is still
-        // a name.
+        // A URL without a scheme gets https, or http if its host is this machine. A name that looks like a
+        // host is still a name.
         let assumed = job("example.com/a\tdata.io/x");
         assert_eq!((assumed.urls[0].as_str(), assumed.assumed_https), ("https://example.com/a", true));
         assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");

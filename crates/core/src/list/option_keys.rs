@@ -1,6 +1,7 @@
 //! Reads the keys of a JSON line that are options of the job in this line.
 //!
-//! Invariant: such a key is used or is an error, unless its value is `null`. It is never copied to events.
+//! Invariant: each such key is applied to the job or causes an error, unless its value is `null`. Such a key
+//! is never copied to events.
 
 use super::{bad, bare, folder};
 use crate::error::Error;
@@ -20,13 +21,13 @@ pub fn is_option(key: &str) -> bool {
     NAMES.contains(&bare(key).as_str())
 }
 
-/// Moves the keys that are options to an object of their own.
+/// Removes the keys that are options, and returns them in an object of their own.
 pub(super) fn split(keys: &mut Map<String, Value>) -> Map<String, Value> {
     let names: Vec<String> = keys.keys().filter(|key| is_option(key)).cloned().collect();
     names.into_iter().filter_map(|name| keys.remove_entry(&name)).collect()
 }
 
-/// Sets the options of a job. The job has its destination already.
+/// Sets the options of a job, whose destination must have been set before.
 pub(super) fn apply(options: Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     for (key, value) in options {
         if value.is_null() {
@@ -77,8 +78,9 @@ pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns a job whose URLs come from a list that someone else may have written. Such a list cannot decide
-/// that existing files are replaced, or are kept without a check. It cannot choose a login of the user.
+/// Marks a job as coming from a list that someone else may have written, and returns the job. Such a list
+/// cannot decide that existing files are replaced, or are kept without a check, so `if_exists` is removed.
+/// The list cannot choose a login of the user either.
 ///
 /// # Errors
 /// Returns `list.line` if the list requests a login.

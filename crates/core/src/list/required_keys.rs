@@ -1,7 +1,8 @@
-//! Reads and writes the keys of a JSON line that state what the file must match, except digests:
-//! `required_size` and `chunk_hashes`. The list of `--failed` uses them.
+//! Reads and writes two keys of a JSON line that the file must match: `required_size` and `chunk_hashes`. The
+//! list that `--failed` writes has these keys.
 //!
-//! Invariant: such a key is used or is an error, unless its value is `null`. It is never copied to events.
+//! Invariant: each such key is applied to the job or causes an error, unless its value is `null`. Such a key
+//! is never copied to events.
 
 use super::{bad, bare};
 use crate::digest::{Algorithm, Digest};

@@ -1,8 +1,8 @@
 //! Reads the rows of tables (RFC 4180).
 //!
-//! This reader is strict where a lenient one would lose rows: text after the end of a quotation, and a
-//! quotation without an end, are mistakes. In a table with tabs, quotation marks count only if they enclose a
-//! whole cell, because many programs write such tables without quotations.
+//! Text after the end of a quotation, and a quotation without an end, are mistakes. A reader that accepts
+//! them would lose rows. In a table with tabs, quotation marks count only if they enclose a whole cell,
+//! because many programs write such tables without quotations.
 //!
 //! Invariant: the memory in use is limited to one row, whose length is limited.
 
@@ -17,15 +17,15 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Rows<R> {
     text: R,
     separator: u8,
-    /// The number of the line that is read.
+    /// The number of the line that is being read.
     line: u64,
     /// True if the last byte was CR. An LF that follows belongs to the same line end.
     after_cr: bool,
     over: bool,
     /// True if the text ended without a line end after the last row.
     lacks_line_end: bool,
-    /// True if blanks around the text of a cell belong to the cell, as RFC 4180 says. In other tables, such
-    /// blanks often have no meaning.
+    /// True if blanks around the text of a cell belong to the cell, as RFC 4180 says. This is the case in
+    /// lock files. In other tables, such blanks often have no meaning.
     keeps_blanks: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Rows<R> {
 /// ends the table.
 pub(super) type Row = (u64, Result<Vec<String>, Error>);
 
-/// The place of the next byte.
+/// The place of the next byte within its row.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     CellBegins,
@@ -67,7 +67,7 @@ impl<R: BufRead> Rows<R> {
         self.lacks_line_end
     }
 
-    /// Keeps the blanks around the texts of the cells that follow.
+    /// Makes the reader keep the blanks around the texts of all later cells.
     pub(super) fn keep_blanks(&mut self) {
         self.keeps_blanks = true;
     }
@@ -110,7 +110,7 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// Adds the next bytes to a cell at once, up to one that may end the cell.
+    /// Adds the next bytes to a cell at once, up to a byte that may end the cell.
     fn read_plain(&mut self, cells: &mut Cells) -> io::Result<()> {
         let (separator, some) = (self.separator, self.text.fill_buf()?);
         let is_plain = |byte: &&u8| **byte != separator && !matches!(**byte, b'"' | b'\r' | b'\n');
@@ -176,7 +176,7 @@ impl Cells {
         self.done.push(std::mem::take(&mut self.cell));
     }
 
-    /// Returns true if the present cell contains only blanks and byte order marks.
+    /// Returns true if the current cell contains only blanks and byte order marks.
     fn is_cell_empty(&self) -> bool {
         let is_skipped = |c: char| c.is_ascii_whitespace() || c == '\u{feff}';
         str::from_utf8(&self.cell).is_ok_and(|text| text.chars().all(is_skipped))
@@ -187,7 +187,7 @@ impl Cells {
         is_empty && self.mistake.is_none()
     }
 
-    /// Returns the cells as texts, without blanks around them unless these are kept.
+    /// Returns the cells as texts. The blanks around each text are removed unless `keeps_blanks` is true.
     fn texts(self, separator: u8, keeps_blanks: bool) -> Result<Vec<String>, Error> {
         let bad = |why: &str| Error::new(ErrorKind::ListLine, "", why);
         if let Some(why) = self.mistake {

@@ -7,7 +7,7 @@
 //!
 //! Invariant: every row with content gives jobs or a mistake, or it has no URL and is counted. Exceptions are
 //! comments, and rows of a lock file about a job that failed. If a lock file ends within a row, this is a
-//! mistake, because the rest of the row may have a digest.
+//! mistake, because the missing rest of the row may have a digest.
 
 use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
@@ -27,14 +27,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// is the decimal mark.
 const SEPARATORS: [u8; 4] = *b"\t,;|";
 
-/// Separates the values of one cell.
+/// The character that separates the values of one cell.
 const VALUES: char = ';';
 
 /// The longest name of a column in bytes. Longer texts in a first row are data.
 const NAME_MOST: usize = 100;
 
-/// Returns the character that separates the cells, if a text begins with `sep=` and this character, or with
-/// the first row of a table that has a column for URLs.
+/// Returns the character that separates the cells of a table. Returns `None` if the text begins neither with
+/// `sep=` and this character nor with the first row of a table that has a column for URLs.
 pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
     if let Some([separator]) =
         beginning.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::as_bytes)
@@ -47,12 +47,13 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
         let has_url = columns.of(&row).0.iter().any(|column| column.key == URL);
         (has_url && row.iter().all(|cell| is_name(cell))).then_some((row.len(), *separator))
     };
-    // The separator that gives the most cells is used. Of several that give equally many, the last one in the
-    // list is used. So a comma in the only column of a table does not separate cells.
+    // The separator that gives the most cells is used. If several separators give that number of cells, the
+    // last one in [`SEPARATORS`] is used. So in a table with a single column, a comma does not separate
+    // cells.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
-/// Returns true for a row that is one cell with a comment.
+/// Returns true for a row that consists of one cell with a comment.
 fn is_comment(row: &[String]) -> bool {
     matches!(row, [only] if only.starts_with('#'))
 }
@@ -63,12 +64,12 @@ fn is_of_excel(row: &[String]) -> bool {
 }
 
 /// Returns true if a cell may be the name of a column. Names are shown in messages, so a cell that may have a
-/// secret, such as a URL or a header, is no name.
+/// secret, such as a URL or a header, is not accepted as a name.
 fn is_name(cell: &str) -> bool {
     cell.len() <= NAME_MOST && !cell.contains([':', '=', '@', '{', '/'])
 }
 
-/// What the columns of a table are, and the rules for its rows.
+/// The meanings of the columns of a table, and the rules for its rows.
 #[derive(Debug)]
 pub struct Header {
     columns: Vec<Column>,
@@ -83,7 +84,7 @@ impl Header {
     /// Reads the names of the columns.
     ///
     /// # Errors
-    /// Returns what is wrong with the names, in words for the user.
+    /// Returns a message for the user that says what is wrong with the names.
     pub fn read(names: &[String], facts: &Facts) -> Result<Header, String> {
         if !names.iter().all(|name| is_name(name)) {
             return Err("the first row of a table must have the names of its columns".into());
@@ -111,12 +112,12 @@ impl Header {
         Ok(Header { columns, is_recorded, addresses, without_url })
     }
 
-    /// Returns true if a column has a meaning, so that its values are not only copied.
+    /// Returns true if the values of a column are used, and not only copied to events.
     pub fn is_read(&self, column: usize) -> bool {
         self.columns.get(column).is_some_and(|column| is_read(&column.key) || column.is_option)
     }
 
-    /// Returns the job of a row whose cells are values of JSON. Returns `None` if the row has no URL.
+    /// Returns the job of a row whose cells are JSON values. Returns `None` if the row has no URL.
     pub fn job(&self, cells: impl IntoIterator<Item = Value>) -> Option<Result<Job, Error>> {
         let (mut keys, mut options) = (Map::new(), Map::new());
         let cells = self.columns.iter().zip(cells);
@@ -132,7 +133,7 @@ impl Header {
     }
 
     /// Returns the jobs of a row, one for each of its URLs. Comments, rows without a URL, and rows of a lock
-    /// file about a job that failed have none.
+    /// file about a job that failed have no jobs.
     fn jobs(&self, row: &[String]) -> Result<Vec<Result<Job, Error>>, Error> {
         if is_comment(row) || row.iter().all(String::is_empty) {
             return Ok(Vec::new());
@@ -178,8 +179,8 @@ impl Header {
         Ok(objects.map(job).collect())
     }
 
-    /// Returns the URLs of a cell. If one of its values is no URL, the whole cell is one URL that has
-    /// semicolons.
+    /// Returns the URLs of a cell. If one of the values in the cell is not a URL, the whole cell is one URL
+    /// that contains semicolons.
     fn urls<'c>(&self, cell: &'c str) -> Vec<&'c str> {
         let values = values(cell);
         if self.addresses.are_addresses(&values) { values } else { vec![cell] }
@@ -198,7 +199,7 @@ impl<R: BufRead> Table<R> {
     /// Reads the first row.
     ///
     /// # Errors
-    /// Returns `list.unreadable` if the row cannot be read, or does not have the names of usable columns.
+    /// Returns `list.unreadable` if the row cannot be read, or if [`Header::read`] refuses its names.
     pub fn new(text: R, separator: u8, facts: &Facts) -> Result<Table<R>, Error> {
         let mut rows = Rows::new(text, separator);
         let unusable =
@@ -239,7 +240,7 @@ impl<R: BufRead> Iterator for Table<R> {
     }
 }
 
-/// Returns true if a key has a meaning of its own, so that its value is not only copied.
+/// Returns true if the value of a key is used, and not only copied to events.
 fn is_read(key: &str) -> bool {
     matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key) || required_keys::is_key(key)
 }

@@ -1,7 +1,8 @@
-//! Reads texts (lists, checksum lists, header files) of many editors and shells as lines of UTF-8.
+//! Reads texts (lists, checksum lists, header files) that many editors and shells write, and returns their
+//! lines in UTF-8.
 //!
-//! A line ends with CR, LF or CRLF. A byte order mark gives the encoding of a text: UTF-8, or UTF-16 as
-//! Windows PowerShell writes it with `>`. Without a mark it is UTF-8.
+//! A line ends with CR, LF or CRLF. A byte order mark tells if a text is UTF-8 or UTF-16. Windows PowerShell
+//! writes UTF-16 with `>`. A text without a mark is UTF-8.
 //!
 //! Invariant: the memory in use is limited to one line. A line is returned as soon as its end was read, even
 //! if the text comes from a pipe that stays open.
@@ -14,8 +15,8 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 /// The number of bytes that are read at a time. It is the usual capacity of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
-/// The byte that replaces half a character of UTF-16. It does not occur in UTF-8, so the line is refused
-/// later.
+/// The byte that replaces one half of a UTF-16 character whose other half is missing. This byte does not
+/// occur in UTF-8, so a line that contains it is refused later.
 const INVALID: u8 = 0xff;
 
 /// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is returned
@@ -73,14 +74,14 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-/// The lines of a text, without their ends.
+/// The lines of a text, without their line ends.
 ///
 /// A line longer than [`LONGEST_LINE`] is skipped, and an error of the kind `InvalidData` is returned for it.
 /// Any other error ends the text.
 pub struct Lines<R> {
     text: Text<R>,
-    /// True if the last line ended with CR. An LF that follows belongs to the same line end. It is read only
-    /// when the next line is requested.
+    /// True if the last line ended with CR. An LF that follows belongs to the same line end. This LF is read
+    /// only when the next line is requested.
     after_cr: bool,
     over: bool,
 }
@@ -141,7 +142,7 @@ impl<R: Read> Iterator for Lines<R> {
 
 /// Decodes bytes to UTF-8 as they arrive.
 enum Decoder {
-    /// The encoding is not known yet. The value is the bytes so far.
+    /// The encoding is not known yet. The value has the bytes that were read so far.
     Beginning(Vec<u8>),
     Utf8,
     Utf16 {
@@ -195,7 +196,7 @@ fn by_mark(beginning: &[u8], over: bool) -> Option<(Decoder, usize)> {
     }
 }
 
-/// Decodes one unit of UTF-16: a character, or the first or second half of one.
+/// Decodes one 16-bit unit of UTF-16, which is a character, or the first or the second half of a character.
 fn add_unit(high: &mut Option<u16>, unit: u16, into: &mut Vec<u8>) {
     let first = high.take();
     if (0xd800..0xdc00).contains(&unit) {

@@ -1,15 +1,15 @@
 //! Lock files as tables (RFC 4180), for programs that read tables. The first row has the names of the
-//! columns. Each further row has the facts of a line of JSON, except for the record.
+//! columns. Each further row has the same facts as a JSON line, except for the record.
 //!
-//! Invariant: every row has a cell for each column, and [`read`] reads what [`row`] wrote about an entry with
-//! a status.
+//! Invariant: every row has a cell for each column, and [`read`] can read each row that [`row`] wrote for an
+//! entry with a status.
 
 use super::{Entry, Status, digest_key};
 use crate::digest::Algorithm;
 use crate::event::rfc3339;
 use serde_json::Value;
 
-/// The columns before those of the digests.
+/// The columns before the columns of the digests.
 const COLUMNS: [&str; 14] = [
     "status",
     "url",
@@ -66,7 +66,8 @@ pub fn row(entry: &Entry) -> String {
     cells.into_iter().chain(digests).map(quoted).collect::<Vec<_>>().join(",")
 }
 
-/// Reads a row. Returns `None` if it does not have one cell for each column, or if a cell cannot be read.
+/// Reads a row. Returns `None` if the row does not have one cell for each column, or if a cell cannot be
+/// read.
 pub fn read(row: &str) -> Option<Entry> {
     let cells = cells(row);
     if cells.len() != COLUMNS.len() + Algorithm::all().count() {

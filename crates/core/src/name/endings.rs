@@ -1,12 +1,12 @@
 //! Finds the extension of a name. Numbers are put before the extension (`x (1).nii.gz`), and long names are
 //! cut before it.
 
-/// The longest extension in bytes, with its dots. Longer text after a dot is not an extension. A long one is
-/// `.bedgraph.lzma.minisig`, which has 22 bytes.
+/// The longest extension in bytes, with its dots. Longer text after a dot is not an extension. For example,
+/// the long extension `.bedgraph.lzma.minisig` has 22 bytes.
 const LONGEST: usize = 24;
 
-/// Endings of compressed files. If an ending of [`COMPRESSED`] comes before one of these, both together are
-/// the extension.
+/// Endings of compressed files. If an ending of [`COMPRESSED`] comes before one of these endings, both
+/// together are the extension.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "xz", "z", "zst"];
 
 /// Endings of files that are often compressed: archives, disk images, brain scans, genetic sequences, tables,

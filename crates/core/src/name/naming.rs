@@ -1,5 +1,5 @@
-//! Chooses the name of a file that was not given one (`--names`, `--folders`, `--name-template` and
-//! `--windows-names`).
+//! Chooses the name of a file if neither the user nor a list gave its name (`--names`, `--folders`,
+//! `--name-template` and `--windows-names`).
 //!
 //! Invariant: the result depends only on the options, the job, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
@@ -12,15 +12,15 @@ use crate::show;
 use std::sync::Arc;
 use url::Url;
 
-/// How files get their names.
+/// The rules by which files get their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
-    /// Where a name comes from, if neither a list nor the user gave one.
+    /// Says where a name comes from, if neither a list nor the user gave a name.
     pub source: NameSource,
-    /// Which folders of the URL are kept below the output folder.
+    /// Says which folders of the URL are kept below the output folder.
     pub folders: Folders,
-    /// True if Windows must accept all names below the output folder (`--windows-names`). On Windows,
-    /// a session always sets it.
+    /// True if Windows must accept all names below the output folder (`--windows-names`). On Windows, a
+    /// session always sets this field.
     pub windows: bool,
     /// The template of names, which is used instead of `folders` (`--name-template`).
     pub template: Option<Arc<Template>>,
@@ -28,7 +28,7 @@ pub struct Naming {
     pub numbers: NumberForm,
 }
 
-/// Where a name comes from (`--names`).
+/// Says where a name comes from (`--names`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
@@ -41,7 +41,7 @@ pub enum NameSource {
     Server,
 }
 
-/// Which folders of the URL's path are kept (`--folders`).
+/// Says which folders of the URL's path are kept (`--folders`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folders {
     /// The last folders, up to this number.
@@ -65,8 +65,9 @@ impl Default for Naming {
 }
 
 impl Naming {
-    /// Returns the name of a job's file below the output folder, from what is known so far. Returns `None` if
-    /// the user gave a path, or if the file goes to standard output, to a pipe or to a writer of a program.
+    /// Returns the name of a job's file below the output folder, based on the facts that are known so far.
+    /// Returns `None` if the user gave a path, or if the file goes to standard output, to a pipe or to a
+    /// writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -84,15 +85,19 @@ impl Naming {
     }
 
     /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
-    /// the template makes of it. Otherwise, the template is only tried, because the name of the file is not
-    /// certain yet.
+    /// the template makes from this name. Otherwise, this function only checks that the template can be used,
+    /// because the final name is not known yet.
     ///
     /// # Errors
-    /// Returns `name.unsafe` if the job lacks something that the template needs.
+    /// Returns `name.unsafe` if the job lacks a value that the template needs.
     pub fn apply(&self, job: Job) -> Result<Job, Error> {
         let (Some(template), Some(url)) = (&self.template, job.urls.first()) else { return Ok(job) };
         let unusable = |why| {
-            Error::new(ErrorKind::NameUnsafe, show::url(url), format!("{why}, and --name-template needs it"))
+            Error::new(
+                ErrorKind::NameUnsafe,
+                show::url(url),
+                format!("--name-template cannot be used: {why}"),
+            )
         };
         match &job.destination {
             Destination::Server => {
@@ -139,10 +144,11 @@ impl Naming {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the whole name of a file, by the template or below the folders of its URL.
+    /// Returns the whole name of a file. The template makes this name, or `below` puts folders of the URL
+    /// before `file`.
     fn placed(&self, job: &Job, url: &Url, file: SafeName) -> SafeName {
         match &self.template {
-            // A job that lacks something was refused before ([`Naming::apply`]).
+            // A job that lacks a value was refused before ([`Naming::apply`]).
             Some(template) => self.given(&template.name(job, &file).unwrap_or(file)),
             None => self.below(url, file),
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub const PART: &str = ".part";
 /// The ending of the journal of a partial file.
 pub const JOURNAL: &str = ".part.journal";
-/// The ending of a journal that is being written and will replace the old one.
+/// The ending of a journal that is being written and will replace the old journal.
 pub const NEW_JOURNAL: &str = ".part.journal.new";
 
 /// The files that belong to an unfinished file, all in the folder of its final path.
@@ -19,7 +19,7 @@ pub const NEW_JOURNAL: &str = ".part.journal.new";
 pub struct SideFiles {
     /// The partial file: `NAME.part`.
     pub part: PathBuf,
-    /// Its journal: `NAME.part.journal`.
+    /// The journal of the partial file: `NAME.part.journal`.
     pub journal: PathBuf,
     /// A journal that is being written: `NAME.part.journal.new`.
     pub new_journal: PathBuf,
@@ -38,9 +38,9 @@ pub fn side_files(path: &Path) -> SideFiles {
     side_files_of(path, "")
 }
 
-/// Returns the side files of a file that does not use the usual names. The reason is that files with these
-/// names belong to another download or were not made by downhaul, or that the file is small. The `tag` (at
-/// most 16 bytes) is put before the endings: `NAME.TAG.part`.
+/// Returns the side files of a file that does not use the usual names. This happens if files with these names
+/// belong to another download or were not made by downhaul, or if the file is small. The `tag` (at most 16
+/// bytes) is put before the endings: `NAME.TAG.part`.
 pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
     side_files_of(path, &format!(".{tag}"))
 }

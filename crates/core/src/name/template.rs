@@ -1,7 +1,7 @@
 //! Templates of names (`--name-template`), such as `{host}/{path[-2:]}/{sha256:.2}/{name}`.
 //!
 //! Invariant: each component of a name is made safe like the name that a server chooses, whatever the values
-//! are. Only a component that is `{name}` stays as it is, because it is safe already. Only a `/` of the
+//! are. Only a component that is `{name}` is kept unchanged, because it is safe already. Only a `/` of the
 //! template itself, and the folders of a component that is `{path}`, begin a new component. A component that
 //! is too long is cut and gets a hash.
 
@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use url::Url;
 
-/// A template.
+/// A template for names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     components: Vec<Vec<Piece>>,
@@ -26,7 +26,7 @@ enum Piece {
     Field(Field, Form),
 }
 
-/// What a field stands for.
+/// The value that a field stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Field {
     Scheme,
@@ -50,17 +50,17 @@ enum Field {
     Column(String),
 }
 
-/// How the value of a field is written.
+/// The form in which the value of a field is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Whole,
     /// `:.2`: only the first characters.
     First(usize),
-    /// `:05`: with zeros before it, up to this number of characters.
+    /// `:05`: the value is filled up with zeros at its beginning to this number of characters.
     Padded(usize),
 }
 
-/// Some of several folders, as in Python: `[-2:]`, `[0]`, `[1:3]`.
+/// A selection of folders, in the notation of Python: `[-2:]`, `[0]`, `[1:3]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slice {
     from: Option<isize>,
@@ -79,10 +79,11 @@ impl Template {
         self.components.iter().flatten().any(needs)
     }
 
-    /// Returns the name of the file of a job. `file` is the name that it would have without a template.
+    /// Returns the name of the file of a job. `file` is the name that the file would have without a template.
     ///
     /// # Errors
-    /// Returns what the job lacks, or which part of the name cannot be used, in words for the user.
+    /// Returns a message for the user that names the value that the job lacks, or the part of the name that
+    /// cannot be used.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
         let url = job.urls.first().ok_or("it has no URL")?;
         let mut all = Vec::new();
@@ -119,7 +120,7 @@ impl Piece {
         };
         let value = field
             .value(job, url, file)
-            .ok_or_else(|| format!("its template needs `{field}`, and the file has none"))?;
+            .ok_or_else(|| format!("the template needs `{field}`, and the file has no value for it"))?;
         Ok(match form {
             Form::Whole => value,
             Form::First(most) => value.chars().take(*most).collect(),
@@ -364,11 +365,11 @@ mod tests {
     #[test]
     fn errors_of_a_template_name_the_missing_value_or_the_mistake() {
         for (template, says) in [
-            ("{md5}", "its template needs `md5`"),
-            ("{missing}/x", "its template needs `missing`"),
+            ("{md5}", "the template needs `md5`"),
+            ("{missing}/x", "the template needs `missing`"),
             ("{evil}/x", "no usable characters"),
             ("x/{query[x]}", "no usable characters"),
-            ("{query[y]}", "its template needs `query[y]`"),
+            ("{query[y]}", "the template needs `query[y]`"),
             ("", "a relative path"),
             ("/x", "a relative path"),
             ("a/../x", "a relative path"),

@@ -204,7 +204,8 @@ fn numbers_of_aria2_are_put_before_the_last_dot() {
     }
 }
 
-/// Returns true if a name is one visible component that fits, without characters that act on a terminal.
+/// Returns true if a name is one visible component that is short enough and has no characters that control a
+/// terminal.
 fn is_one_safe_component(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with(['.', '-'])

@@ -22,15 +22,15 @@ pub struct Jar(Vec<Cookie>);
 
 impl Jar {
     /// Adds a cookie, unless its name and value together have more than 4,096 bytes. The new cookie replaces
-    /// an older one with the same name, hosts and path. If the new cookie has expired already, the older one
-    /// is only removed. If the domain of the cookie, or the whole store, has too many cookies, its oldest one
-    /// is removed.
+    /// an older cookie with the same name, hosts and path. If the new cookie has expired already, the older
+    /// cookie is only removed. If the domain of the cookie has too many cookies, its oldest cookie is
+    /// removed. The same applies to the whole store.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {
             return;
         }
-        // The new cookie takes the position of the older one, so it counts as equally old (RFC 6265bis,
+        // The new cookie takes the position of the older cookie, so it counts as equally old (RFC 6265bis,
         // section 5.7).
         if let Some(place) = self.0.iter().position(|one| one.is_replaced_by(&cookie)) {
             match cookie.is_over(now) {
@@ -54,7 +54,7 @@ impl Jar {
     }
 
     /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
-    /// nor hide a secure one (section 5.7).
+    /// nor hide a secure cookie (section 5.7).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {

@@ -2,8 +2,8 @@
 //! the draft that replaces RFC 6265).
 //!
 //! Invariant: a cookie is sent only to hosts that its domain covers. If its domain is a public suffix such as
-//! `co.uk`, it is sent to the host of this name only. A cookie that is marked as secure is sent over https
-//! only.
+//! `co.uk`, the cookie is sent only to the host with this name. A cookie that is marked as secure is sent
+//! over https only.
 
 mod date;
 mod jar;
@@ -91,7 +91,7 @@ impl Cookies {
         Cookies(Arc::new(Mutex::new(jar)))
     }
 
-    /// Returns the jar, locked.
+    /// Locks the jar and returns it.
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,8 +101,8 @@ fn is_secure(url: &Url) -> bool {
     url.scheme() == "https"
 }
 
-/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An address is not below
-/// anything.
+/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An IP address is not below any
+/// domain.
 fn is_below(host: &str, domain: &str) -> bool {
     let is_name = matches!(Host::parse(host), Ok(Host::Domain(_)));
     is_name && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
@@ -114,7 +114,7 @@ fn is_path(path: &str, cookie: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Returns true if a cookie for this domain would go to hosts of different owners.
+/// Returns true if a cookie for this domain would be sent to the hosts of different owners.
 fn is_public_suffix(domain: &str) -> bool {
     public_suffix::of(domain).is_some_and(|suffix| suffix.trim().as_bytes() == domain.as_bytes())
 }

@@ -1,7 +1,7 @@
-//! Cookie files in the Netscape format, which curl, wget and browser extensions write: one cookie a line, in
-//! seven fields that tabs separate.
+//! Reads and writes cookie files in the Netscape format, which curl, wget and browser extensions use too.
+//! Each line has one cookie in seven fields, which are separated by tabs.
 //!
-//! Invariant: an error names a line and contains none of its text.
+//! Invariant: an error names the line of the mistake, and contains no text of this line.
 
 use super::{Cookie, PAIR_MOST, SecretKind, Time, is_public_suffix};
 use crate::credentials::Mistake;
@@ -20,7 +20,7 @@ const HTTP_ONLY: &str = "#HttpOnly_";
 /// character was not UTF-8, and is a mistake too.
 ///
 /// # Errors
-/// Returns the first mistake, if there is one and no line is a cookie.
+/// Returns the first mistake if there are mistakes and no line is a cookie.
 pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
     let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -64,7 +64,8 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     let below = flag(below).ok_or("the second field must be TRUE or FALSE")?;
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
-    // Some programs write a fraction of a second. For a session cookie, some write a negative number.
+    // Some programs write a fraction of a second. For a session cookie, some programs write a negative
+    // number.
     let expires = if expires.is_empty() { "0" } else { expires };
     let expires: f64 = expires.parse().map_err(|_| "the fifth field must be a time in seconds")?;
     Ok(Cookie {

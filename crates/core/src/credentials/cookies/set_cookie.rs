@@ -23,7 +23,7 @@ struct Attributes<'t> {
 }
 
 /// Returns the cookie that a server at `url` sets. Returns `None` if the server may not set this cookie, or
-/// if the header is not a cookie. A cookie that has expired already deletes an older one.
+/// if the header is not a cookie. A cookie that has expired already deletes an older cookie of the same name.
 pub fn parse(header: &[u8], url: &Url, now: Time) -> Option<Cookie> {
     let text = std::str::from_utf8(header).ok()?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
@@ -126,9 +126,9 @@ fn default_path(path: &str) -> &str {
     }
 }
 
-/// Returns true if a cookie has the properties that the prefix of its name promises (section 4.1.3).
+/// Returns true if a cookie has the properties that the prefix of its name requires (section 4.1.3).
 fn keeps_its_promise(cookie: &Cookie, domain: Option<&str>) -> bool {
-    // A cookie without a name must not look like one with a prefix when it is sent.
+    // When a cookie without a name is sent, it must not look like a cookie whose name has a prefix.
     let shown = if cookie.name.is_empty() { cookie.value.expose() } else { &cookie.name };
     let lower = shown.to_ascii_lowercase();
     if cookie.name.is_empty() {

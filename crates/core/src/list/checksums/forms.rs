@@ -14,7 +14,7 @@ use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
 
 /// Reads a line that is certainly a complete entry. Returns `None` for all other lines, such as a line that
-/// may be the first one of an entry with several lines.
+/// may be the first line of an entry with several lines.
 pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(rest) => (rest, true),

@@ -1,10 +1,10 @@
 //! Reads entries with several lines, as `gpg --print-md` and `certutil -hashfile` write them.
 //!
 //! GnuPG writes `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`. The digest is in groups and
-//! may continue on further lines. After a long name it begins on the next line. `certutil` of Windows writes
-//! the digest on the line after `SHA256 hash of NAME:`.
+//! may continue on further lines. After a long name, the digest begins on the next line. `certutil` of
+//! Windows writes the digest on the line after `SHA256 hash of NAME:`.
 //!
-//! Invariant: no more digits are kept than the longest digest has.
+//! Invariant: at most as many digits are kept as the longest digest has.
 
 use super::{Entry, forms};
 use crate::digest::{Algorithm, Digest};
@@ -26,7 +26,7 @@ enum Tag {
 }
 
 impl Block {
-    /// Starts an entry with this line, if the line has the form of a first line.
+    /// Starts an entry with this line. Returns `None` if the line does not have the form of a first line.
     pub(super) fn begin(line: &str) -> Option<Block> {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
@@ -37,7 +37,7 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Adds a line if it continues the digest. Returns true in that case.
+    /// Adds a line if the line continues the digest. Returns true if the line was added.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),
@@ -91,8 +91,8 @@ impl Block {
     }
 }
 
-/// Reads the line that `certutil` writes before a digest: `SHA256 hash of NAME`, in older versions
-/// `SHA256 hash of file NAME`.
+/// Reads the line that `certutil` writes before a digest: `SHA256 hash of NAME`. Older versions write `SHA256
+/// hash of file NAME`.
 fn of_certutil(text: &str) -> Option<(Algorithm, String)> {
     let (algorithm, name) = text.split_once(" hash of ")?;
     Some((Algorithm::from_name(algorithm)?, name.strip_prefix("file ").unwrap_or(name).into()))

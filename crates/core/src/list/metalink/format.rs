@@ -1,4 +1,5 @@
-//! Gives the meaning of each element in the two versions of the format, by its name and its place.
+//! Decides what each element means in the two versions of the format. The meaning follows from the name and
+//! the place of the element.
 //!
 //! Invariant: an element is used only if it has the namespace of the root and is in a place that the version
 //! of the document allows.
@@ -10,7 +11,7 @@ use quick_xml::events::BytesStart;
 pub(super) const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 pub(super) const NAMESPACE_3: &str = "http://www.metalinker.org/";
 
-/// The priority of a URL that states no priority. Such a URL comes after all others (RFC 5854, section
+/// The priority of a URL that states no priority. Such a URL comes after all other URLs (RFC 5854, section
 /// 4.2.16.2).
 const LAST: u32 = 999_999;
 

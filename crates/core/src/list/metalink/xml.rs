@@ -147,8 +147,8 @@ fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// Returns an error of the whole document. After it, the rest of the document is not read, so files may be
-/// lacking.
+/// Returns an error that concerns the whole document. The rest of the document is not read after this error,
+/// so some of its files may be missing.
 pub(super) fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListUnreadable, "", why)
 }
