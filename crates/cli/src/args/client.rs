@@ -38,7 +38,7 @@ pub enum ClientCommand {
     ///
     /// The daemon keeps the last 1000 lines since its start.
     Logs(Logs),
-    /// Show the bars of a running daemon
+    /// Show the progress bars of a running daemon
     ///
     /// Ctrl-C ends the command, and the daemon keeps running.
     Attach(Attach),
@@ -47,7 +47,7 @@ pub enum ClientCommand {
 /// The options that say which daemon is meant.
 #[derive(Debug, Clone, Group)]
 pub struct Address {
-    /// Use the daemon at this URL [default: the one that you started last on this machine]
+    /// Use the daemon at this URL [default: the daemon that you started last on this machine]
     ///
     /// The environment variable DOWNHAUL_DAEMON can have the URL instead.
     #[arg(long = "daemon", value_name = "URL", value_hint = ValueHint::Url, help_heading = "Daemon")]
@@ -56,11 +56,12 @@ pub struct Address {
     /// Read the secret of the daemon from FILE [default: the file that the daemon reads]
     ///
     /// The environment variable DOWNHAUL_DAEMON_SECRET can have the secret instead. For a daemon on another
-    /// machine, one of the two is needed.
+    /// machine, this option or this variable is required.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
-    /// Trust the certificates in FILE [default: that of the daemon on this machine, or those of the system]
+    /// Trust the certificates in FILE [default: the certificate of the daemon on this machine, or else the
+    /// certificates of the system]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub cacert: Option<PathBuf>,
 }
@@ -123,11 +124,11 @@ pub struct Add {
 /// The downloads that `downhaul list` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Only {
-    /// Those that are being downloaded.
+    /// Downloads that are active.
     Active,
-    /// Those that wait or are paused.
+    /// Downloads that wait or are paused.
     Queued,
-    /// Those that are complete, failed or were removed.
+    /// Downloads that are complete, that failed or that were removed.
     Over,
 }
 
@@ -181,7 +182,7 @@ pub struct Remove {
     #[arg(value_name = "ID", group = "which")]
     pub ids: Vec<String>,
 
-    /// Forget all downloads that are over
+    /// Remove all downloads that are over from the history
     #[arg(long, group = "which")]
     pub over: bool,
 

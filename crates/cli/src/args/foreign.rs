@@ -6,7 +6,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// What downhaul does with such an option.
+/// What downhaul does with an option of another tool.
 enum Here {
     /// downhaul always does what the option requests.
     Anyway,
@@ -209,8 +209,8 @@ fn with_options(mut command: Command) -> Command {
     command
 }
 
-/// Returns the names of an option as a user types them. Each name is an argument of its own in clap, so that
-/// a message can say which name was given.
+/// Returns the names of an option as a user types them. Each name is a separate argument in clap, so that a
+/// message can say which name was given.
 fn names((short, long, ..): &Row) -> impl Iterator<Item = String> {
     short.map(|short| format!("-{short}")).into_iter().chain(long.iter().map(|long| format!("--{long}")))
 }

@@ -131,7 +131,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) config: Config,
 
-    /// The output of `downhaul config`.
+    /// The output of `downhaul config`, or an empty text for other commands.
     #[arg(skip)]
     pub(crate) report: String,
 
@@ -143,7 +143,7 @@ pub struct Args {
 /// The options that are the same for downloads, repairs, plans and the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// The options for how many files and connections are used at once.
+    /// The options for the number of files and connections at once.
     #[command(flatten)]
     pub work: Work,
 
@@ -151,7 +151,7 @@ pub struct Options {
     #[command(flatten)]
     pub failure: Failure,
 
-    /// The options for how a run ends.
+    /// The options for the end of a run.
     #[command(flatten)]
     pub ending: Ending,
 
@@ -185,7 +185,7 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
-    // The queue of a daemon has no end, so its number of files does not depend on the length of a list.
+    // The queue of a daemon has no end, so the default of `--parallel` cannot depend on the number of files.
     let parallel = |arg: Arg| arg.help("Download N files at once [default: 5]").long_help(None);
     let command = command.mut_subcommand("daemon", |sub| sub.mut_arg("parallel", parallel));
     let command = command.subcommand(aria2c());
@@ -200,7 +200,7 @@ fn aria2c() -> clap::Command {
     clap::Command::new("aria2c").about("Take the command line of aria2 (see aria2c --help)").arg(arguments)
 }
 
-/// The text that is printed if there are no arguments to run with.
+/// The text that is printed if the command line has no arguments for a run.
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),

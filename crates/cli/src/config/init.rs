@@ -1,4 +1,4 @@
-//! Writes the file of `downhaul config init`, in which every setting is a comment.
+//! Writes the file of `downhaul config init`, in which every setting is commented out.
 
 use super::keys::{self, Key};
 use super::{PREFIX, default_path, hosts};

@@ -45,9 +45,9 @@ pub struct Http {
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
     /// The file has logins for hosts. A login is sent only to its host, and (without --auth basic) only if
-    /// this host requires a login. It is enough that a redirect, or a document such as a Metalink file or a
-    /// fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave and to
-    /// their redirects. The entry default is used only for the origins of the given URLs.
+    /// this host requires a login. A login is also sent if only a redirect, or a document such as a Metalink
+    /// file or a fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave
+    /// and to their redirects. The entry default is used only for the origins of the given URLs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -164,7 +164,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
-    /// Choose whether to decode content that a server compressed without being asked
+    /// Choose whether to decode content that a server compressed although downhaul requested no compression
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub decode: Decode,
 
@@ -211,7 +211,7 @@ pub struct Http {
     /// Read the private key of the client certificate from this PEM file
     ///
     /// If the key is encrypted, its password comes from --key-password or from --cert FILE:PASSWORD. If
-    /// neither gives it, downhaul asks for it on the terminal.
+    /// neither option gives the password, downhaul asks for it on the terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
@@ -275,7 +275,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 
-    /// Choose whether to use https for hosts that ask for it (Strict-Transport-Security)
+    /// Choose whether to use https for hosts that require it (Strict-Transport-Security)
     #[arg(long, value_name = "WHEN", default_value = "on", hide_short_help = true)]
     pub hsts: Hsts,
 }

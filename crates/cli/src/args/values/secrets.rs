@@ -48,7 +48,7 @@ pub struct CertOption {
 pub enum SecretOption {
     /// The token, the cookies or the password.
     Text(Secret),
-    /// A file with such a text in its first line.
+    /// A file whose first line is the token, the cookies or the password.
     File(PathBuf),
 }
 
