@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// The exit status for an option that cannot be used (`man aria2c`, EXIT STATUS).
 pub(super) const BAD_OPTION: u8 = 28;
 
-/// The letters of the options that have one.
+/// The options that have a short form, each with its letter.
 const LETTERS: [(char, &str); 27] = [
     ('D', "daemon"),
     ('M', "metalink-file"),
@@ -83,7 +83,7 @@ pub(super) struct Arguments {
     pub(super) operands: Vec<String>,
     /// The topic of `-h`.
     pub(super) help: Option<String>,
-    /// True with `-v`.
+    /// True if `-v` was given.
     pub(super) version: bool,
     /// Warnings for the user.
     pub(super) warnings: Vec<String>,
@@ -167,8 +167,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// Reads a word such as `-x16` or `-n`. Since every option may have a value right after its letter, a
-    /// word has one option.
+    /// Reads a word such as `-x16` or `-n`. A word has only one option, because every option may have its
+    /// value right after its letter.
     fn read_letters<'a>(
         &mut self,
         letters: &str,

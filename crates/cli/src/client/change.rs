@@ -67,8 +67,7 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
 
 /// Moves a download, and prints its new position.
 ///
-/// # Errors
-/// Returns why it cannot be moved.
+/// # Errors Returns why the download cannot be moved.
 pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String> {
     let position = match to.position {
         Position::At(number) => number - 1,
@@ -89,8 +88,7 @@ pub(super) fn path(id: &str) -> String {
 
 /// Prints why a download was not changed.
 ///
-/// # Errors
-/// Returns an error if no further call can succeed.
+/// # Errors Returns an error if no further call to the daemon can succeed.
 fn note(id: &str, done: Result<(), Failed>, exit: &mut Exit) -> Result<(), String> {
     match done {
         Ok(()) => {}

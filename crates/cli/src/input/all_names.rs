@@ -13,14 +13,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 
-/// The kind of a name, which is in the unused bits of its key: the name of a folder.
+/// The kind of the name of a folder. The unused bits of a key contain the kind of its name.
 const FOLDER: u64 = 0;
-/// The name of a file that may change, since the user did not give it.
+/// The kind of the name of a file that may change, because the user did not give the name.
 const FILE: u64 = 1;
-/// The name of a file that the user gave.
+/// The kind of the name of a file that the user gave.
 const GIVEN: u64 = 2;
 
-/// Stands for a download that is not the same as any other one.
+/// The value for a download that is not the same as any other download.
 const UNIQUE: u64 = 0;
 
 /// The names of all jobs of long lists.

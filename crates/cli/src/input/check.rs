@@ -1,5 +1,5 @@
-//! Checks the arguments and the lists of a run. The jobs of a short list are kept meanwhile, and a longer
-//! list is read again during the run.
+//! Checks the arguments and the lists of a run. The jobs of a short list are kept in memory for the run. A
+//! longer list is read again during the run.
 //!
 //! Invariant: if one of the first [`FIRST`] lines has a mistake, the run is refused before any file is
 //! requested, unless lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file
@@ -55,7 +55,7 @@ pub(super) fn all(
     let naming = args.output.naming();
     let lists: Vec<List> = lists.into_iter().map(|list| list.with_naming(naming.clone())).collect();
     let (lists, bytes) = opened(lists, survey)?;
-    // A file whose name is not known here could have any of the names in the lists.
+    // A file whose name is not known here could have the same name as any file of the lists.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
     survey.names = (bytes >= LONG && knows_all).then(Arc::default);
     // A plan writes no file.
@@ -157,7 +157,7 @@ impl Checks {
         })
     }
 
-    /// Reads up to `most` lines of a list. Returns how many were read.
+    /// Reads up to `most` lines of a list. Returns the number of lines that were read.
     pub(super) fn read(&mut self, list: &mut Reading, most: u64) -> u64 {
         let mut read = 0;
         while read < most {
@@ -184,7 +184,7 @@ impl Checks {
         }
         let checked = match &job {
             Ok(job) if list.jobs.of_a_document => {
-                // Another file of the run may have the same name. If the name was not added here, the run
+                // Another file of the run may have the same name. If this name was not added here, the run
                 // would forget it too early.
                 if let Some(names) = &mut self.names {
                     names.add_of_a_document(job);
@@ -261,7 +261,7 @@ impl Checks {
             count -= replaced.len() as u64;
             list = list.without(replaced).with_shard(shard);
             of_shard = count;
-            // Without these lines, other jobs may be in the shard.
+            // When these lines are left out, the shard may get other jobs.
             if shard.is_some() || kept.is_some() {
                 let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
                 of_shard = match &mut kept {
@@ -311,9 +311,9 @@ impl Checks {
         Ok(())
     }
 
-    /// Returns the job as it is checked. In a list that is divided into shards, the name from the URL counts
-    /// as given. Otherwise, two runs could each have a job with this name, and neither run could give one of
-    /// the two files a number.
+    /// Returns the job in the form in which it is checked. In a list that is divided into shards, the name
+    /// from the URL counts as given. Otherwise, two runs could each have a job with this name, and neither
+    /// run could give one of the two files a number.
     fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
         if self.survey.shards.is_none() || job.destination != Destination::Server {
             return Cow::Borrowed(job);
@@ -330,9 +330,9 @@ impl Checks {
         last.is_some_and(|last| place.line <= *last)
     }
 
-    /// Adds the name of a job. A line of a lock file replaces an earlier line of the same list and name. If
-    /// the later line has no strong digest, it is left out instead. Otherwise, if the file of the earlier
-    /// line may already be downloaded, the lines clash.
+    /// Adds the name of a job. A line of a lock file replaces an earlier line of the same list that has the
+    /// same name. If the later line has no strong digest, the later line is left out instead. Otherwise, if
+    /// the file of the earlier line may already be downloaded, the lines clash.
     ///
     /// # Errors
     /// Returns a clash with an earlier line or argument, in words for the user.

@@ -75,7 +75,7 @@ impl Names {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
         self.seen.insert(self.hash(path), (place, what));
-        // Side files of a very long name cannot be found by their endings.
+        // The side files of a very long name have other names, which `owner` cannot find by their endings.
         if self.owner(&side.part).is_none() {
             for path in side.all() {
                 self.seen.insert(self.hash(path), (place, 0));
@@ -87,7 +87,7 @@ impl Names {
         Ok(())
     }
 
-    /// Replaces the earlier place of the name of a job by this one.
+    /// Replaces the earlier place of the name of a job by this place.
     pub(super) fn replace(&mut self, job: &Job, place: Place) {
         let Some(name) = given_name(job) else { return };
         let (hash, what) = (self.hash(Path::new(&name)), download_hash(&self.hasher, job));

@@ -31,7 +31,7 @@ impl Part {
 #[derive(Debug, PartialEq, Eq)]
 enum Set {
     Words(Vec<String>),
-    /// `count` numbers from `first` on. Shorter ones are filled with zeros up to `width` digits.
+    /// `count` numbers from `first` on. Shorter numbers get zeros before them, up to `width` digits.
     Numbers {
         first: u64,
         step: u64,

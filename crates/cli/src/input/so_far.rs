@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The most jobs that are passed to the session before the check ends. The session remembers the names of
-/// these, which takes 9 MiB.
+/// The most jobs that are passed to the session before the check ends. The session keeps the names of these
+/// jobs in memory, which takes 9 MiB.
 const PASSED_MOST: u64 = 500_000;
 
 /// How far the check of the lists of a run is.
@@ -72,8 +72,8 @@ impl SoFar {
         self.state().end.is_some()
     }
 
-    /// Ends the check early, because the run ends. A check that has found mistakes goes on, so that it finds
-    /// the others too.
+    /// Ends the check early, because the run ends. A check that has found a mistake continues, so that it
+    /// finds the other mistakes too.
     pub(crate) fn cancel(&self) {
         if !self.is_refused() {
             self.is_cancelled.store(true, Ordering::Relaxed);
@@ -136,7 +136,7 @@ impl SoFar {
         state.end.and_then(|_| Some(state.lists.get(list)?.replaced.clone()))
     }
 
-    /// Waits until the state has an answer, and returns it.
+    /// Waits until `answer` returns a value for the state, and returns this value.
     fn wait<T>(&self, answer: impl Fn(&State) -> Option<T>) -> T {
         let mut state = self.state();
         loop {

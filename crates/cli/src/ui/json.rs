@@ -3,7 +3,7 @@
 //!
 //! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
 //! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
-//! is full, the downloads continue, but the exit status is that of a failure.
+//! is full, the downloads continue, but the exit status is that of a failed run.
 
 use super::{AT_ONCE, EventReader, Next};
 use crate::platform;

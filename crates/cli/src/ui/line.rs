@@ -1,6 +1,6 @@
 //! One line of text on the screen. One part of the line may have a meaning, which decides its colour.
 //!
-//! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
+//! A line is cut to the width of the screen before it is coloured, so that no code of a colour is cut.
 
 use super::units;
 use crate::printer::{Paint, Style};

@@ -65,7 +65,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the text by which messages call a file that has not ended: its path or, as long as the path is
+    /// Returns the name that messages use for a file that has not ended: its path or, as long as the path is
     /// not known, its URL.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
@@ -153,7 +153,7 @@ impl<'a> Messages<'a> {
                 let (name, why) = (self.name_of(job), escaped(&error.message));
                 vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
-            // The question itself is shown by the prompt.
+            // The prompt shows the question.
             EventKind::Question { .. } => {
                 self.known.entry(job).or_default().is_interrupted = true;
                 Vec::new()
@@ -244,7 +244,7 @@ impl<'a> Messages<'a> {
             .or_else(elsewhere)
     }
 
-    /// Returns the form of the containers into which the files are put, if they are.
+    /// Returns the form of the containers, if the files are put into containers.
     fn form(&self) -> Option<Form> {
         self.args?.output.containers().map(|(names, _)| names.form())
     }
@@ -285,7 +285,7 @@ impl<'a> Messages<'a> {
             return Vec::new();
         };
         let how_to_resume = self.how_to_resume();
-        // If there is a single file, its own line is enough.
+        // For a single file, the message about this file is enough.
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
             return how_to_resume;
         }
@@ -332,8 +332,8 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Returns the last lines of a run that was stopped. `all` is the number of its files, if that is known, and
-/// `again` is the command that resumes the run.
+/// Returns the last lines of a run that was stopped. `all` is the number of files of the run, if it is known,
+/// and `again` is the command that resumes the run.
 pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let by = match summary.reached {

@@ -6,8 +6,8 @@
 //!
 //! Invariant: between two repaints, the cursor is at the first character of the block. A terminal that is
 //! resized keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them
-//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and
-//! nothing of an old block stays.
+//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and no
+//! part of an old block stays on the screen.
 
 /// The block on the screen.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Painter {
     columns: usize,
 }
 
-/// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). So each line takes one
+/// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). Each line then takes one
 /// row, even if the terminal has just become narrower. Lines above the block are wrapped.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";

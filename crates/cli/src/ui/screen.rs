@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The shortest time between two plain progress lines of one file.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// What is on the screen, and what will be printed next.
+/// The content of the screen, and the lines that are printed next.
 pub(crate) struct Screen<'a> {
     shown: Shown,
     messages: Messages<'a>,

@@ -36,7 +36,7 @@ struct Waiting {
 }
 
 impl Trace {
-    /// Starts a trace if the arguments ask for it (`-vv`).
+    /// Starts a trace if the arguments have `-vv`.
     pub(crate) fn of(args: &Args) -> Trace {
         match args.options.reporting.verbose {
             0 | 1 => Trace::default(),
@@ -99,7 +99,7 @@ struct Lines {
     start: Instant,
 }
 
-/// The number of a job, kept with its span.
+/// The number of a job, which is stored with the span of the job.
 struct JobNumber(u64);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {

@@ -120,7 +120,7 @@ fn suffix(text: &str, columns: usize) -> &str {
         }
         start = at;
     }
-    // A combining mark that lost its character would combine with the character that marks the gap.
+    // A combining mark at the start would combine with the `~` that marks the gap, so such marks are removed.
     text[start..].trim_start_matches(|c: char| c.width() == Some(0))
 }
 
