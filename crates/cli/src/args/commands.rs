@@ -57,7 +57,7 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         text: Option<String>,
     },
-    /// Show every setting that has effect, and where it comes from
+    /// Show every setting in effect, and where it comes from
     ///
     /// With options, the output shows the settings of a run with these options. 'downhaul config init' writes
     /// a configuration file in which every setting is commented out.

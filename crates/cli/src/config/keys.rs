@@ -1,6 +1,6 @@
 //! Decides which options are keys of the configuration. A key is the long name of an option. `NO_KEYS` has
-//! the options that are not keys, such as those that make sense for one command only. A new option becomes a
-//! key without a change in this file.
+//! the options that are not keys, such as options that make sense for one command only. A new option becomes
+//! a key without a change in this file.
 
 use super::hosts;
 use crate::words;

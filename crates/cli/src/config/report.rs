@@ -1,4 +1,4 @@
-//! Writes the output of `downhaul config`: every setting in force, and where it comes from.
+//! Writes the output of `downhaul config`: every setting in effect, and where it comes from.
 //!
 //! Invariant: no secret is shown.
 

@@ -2,8 +2,8 @@
 //! of Windows, or PowerShell.
 //!
 //! Invariant: for a POSIX shell and PowerShell, a variable is an error, and so is a command whose output the
-//! shell would insert. Only a shell can replace them. Other text that a shell replaces, such as `~`, `*` and
-//! `%NAME%` of cmd, is used as it is.
+//! shell would insert, because only a shell can replace them. Other text that a shell replaces, such as `~`,
+//! `*` and `%NAME%` of cmd, is not changed.
 
 /// The words of a command, and the text after them.
 #[derive(Debug, PartialEq, Eq, Default)]

@@ -167,9 +167,10 @@ pub(crate) fn raise_file_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Leaves the session of the terminal, so that the program goes on after the terminal is closed.
+/// Leaves the session of the terminal, so that the program continues after the terminal is closed.
 pub(crate) fn leave_terminal() {
-    // This fails only if the program leads a process group. The program that `-D` starts does not.
+    // This fails only if the program leads a process group. The program that `-D` starts leads no process
+    // group.
     let _ = rustix::process::setsid();
 }
 
@@ -215,8 +216,8 @@ pub(super) fn unnamed(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If the
-/// file must be `new`, it is an error if it exists.
+/// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If `new`
+/// is true and the file exists, returns an error.
 pub(super) fn append(path: &Path, mode: u32, new: bool) -> io::Result<File> {
     File::options().read(true).append(true).create(true).create_new(new).mode(mode).open(path)
 }
@@ -226,7 +227,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Returns a locked file, so that it stays locked while another file replaces it.
+/// Returns the locked file, so that it stays locked while another file replaces it.
 pub(crate) fn keep_while_replaced(file: File) -> Option<File> {
     Some(file)
 }
@@ -247,16 +248,16 @@ pub(super) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Returns true if an open file is the one at this path.
+/// Returns true if the open file is the file at this path.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let id = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, if they can: one of them (except root) owns
-/// it, or its mode lets all users write. A mode that lets a group write is accepted, since many systems give
-/// each user a group of their own.
+/// Returns the reason why other users can change a regular file, if they can: another user (except root) owns
+/// the file, or its mode lets all users write. A mode that lets a group write is accepted, since many systems
+/// give each user a group of their own.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;

@@ -35,7 +35,7 @@ impl Terminal {
     }
 }
 
-/// Returns false, because a pipe cannot be asked if it has bytes.
+/// Returns false, because this system does not tell whether a pipe has bytes.
 pub(crate) fn has_input_within(_pipe: Option<&File>, _time: Duration) -> bool {
     false
 }
@@ -63,12 +63,12 @@ pub(crate) fn note_parent() -> bool {
 /// Does nothing. A program without a console continues after the console of its caller is closed.
 pub(crate) fn leave_terminal() {}
 
-/// Returns true, because other processes are not looked at on this system.
+/// Returns true, because other processes are not checked on this system.
 pub(crate) fn is_running(_process: u32) -> bool {
     true
 }
 
-/// Returns false. A reader that has ended is noticed when something is written.
+/// Returns false. On this system, the end of a reader is noticed when something is written.
 pub(crate) fn reader_is_gone() -> bool {
     false
 }
@@ -172,8 +172,8 @@ pub(super) fn append(path: &Path, _mode: u32, new: bool) -> io::Result<File> {
     })
 }
 
-/// Returns true, because [`append`] opens a file for one run only. A lock would keep other programs from
-/// reading the file.
+/// Returns true, because [`append`] opens a file for one run only. A lock is not used, because it would keep
+/// other programs from reading the file.
 pub(super) fn lock(_file: &File) -> io::Result<bool> {
     Ok(true)
 }
