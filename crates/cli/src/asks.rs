@@ -13,7 +13,7 @@ use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 
 /// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory, and
-/// those of usual requests are far smaller.
+/// usual requests have far smaller bodies.
 const LONGEST: usize = 16 << 20;
 
 /// The method and the body that are sent, and the range that is requested.

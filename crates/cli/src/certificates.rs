@@ -1,7 +1,7 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables are used and name no certificate, nothing is requested from an https URL that
-//! is known before the run. If only a redirect leads to https, the run has shown a warning before.
+//! Invariant: if the variables are used and name no certificate, no https URL that is known before the run is
+//! requested. If only a redirect leads to https, the run shows a warning before its first request.
 
 use crate::given;
 use crate::run;
