@@ -80,7 +80,7 @@ impl Again {
 }
 
 /// Returns the names of the program and of its subcommand, and the definition and the arguments of that
-/// subcommand. If no subcommand was given, the definition and the arguments are those of the program.
+/// subcommand. If no subcommand was given, returns the definition and the arguments of the program.
 pub(crate) fn innermost<'c>(
     mut command: &'c Command,
     mut matches: &'c ArgMatches,
@@ -179,8 +179,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
         && !is_read_once(arg, value)
 }
 
-/// Returns the texts of an option with its values. An option that takes several values at once is followed by
-/// all of them. Any other option is repeated for each value.
+/// Returns the texts of an option with its values. If an option takes several values at once, one text has
+/// the option and all of these values. Any other option is repeated for each value.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {

@@ -3,8 +3,8 @@
 //! list.
 //!
 //! The arguments and the lists of the run are read again at the end of the run, so that each file takes
-//! little memory: one bit, and one byte more if the file is in a list. Only the lines of a stream are kept in
-//! memory.
+//! little memory: one bit, and one additional byte if the file is in a list. Only the lines of a stream are
+//! kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so for a script, an empty list means a success. An error in an input list becomes a comment. If FILE is
@@ -51,8 +51,8 @@ const UNSTARTED_MOST: u64 = 1_000_000;
 /// seconds.
 const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
-/// What is known about the jobs of a run. The thread that passes the jobs to the session, and the reader of
-/// events, both add to it.
+/// The facts about the jobs of a run. The thread that passes the jobs to the session adds facts, and so does
+/// the reader of events.
 #[derive(Clone, Default)]
 pub(crate) struct Pending(Arc<Mutex<Known>>);
 

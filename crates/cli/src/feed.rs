@@ -209,7 +209,7 @@ impl Feed {
     }
 }
 
-/// What is known about a part of the input.
+/// The facts about a part of the input.
 #[derive(Clone, Copy)]
 struct OfPart {
     /// The index of the part in the input, from 0.

@@ -14,8 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folders of Firefox below the home folder: those of the usual version, of Snap, of Flatpak, and of
-/// macOS.
+/// The folders of Firefox below the home folder: for the usual version, for Snap, for Flatpak, and for macOS.
 const FOLDERS: [&str; 4] = [
     ".mozilla/firefox",
     "snap/firefox/common/.mozilla/firefox",

@@ -110,8 +110,8 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
 }
 
 /// Checks that the files which are written at the end of the run can be written. Without this check, the user
-/// would learn only after the downloads that a folder does not exist. Creates the folder of a file in the
-/// output folder, which may not exist yet.
+/// would learn only after the downloads that a folder does not exist. If a file is in the output folder,
+/// which may not exist yet, creates the folder of the file.
 ///
 /// # Errors
 /// Returns why a file cannot be written, in words for the user.

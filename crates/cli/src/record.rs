@@ -5,7 +5,7 @@
 //! kept too.
 //!
 //! Invariant: the lock file has only whole lines. A line that could not be written completely is removed at
-//! once, or by the next run if this run was killed. One run at a time writes a lock file.
+//! once, or by the next run if this run was killed. Only one run at a time writes a lock file.
 
 mod folders;
 mod tidy;
@@ -101,7 +101,7 @@ pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
 struct Running {
     /// The URL that was given.
     url: String,
-    /// The name that was given. It is empty if the server or the URL gives the name.
+    /// The name that was given, or an empty text if the server or the URL gives the name.
     name: String,
     /// The name that was given, or the path of the file.
     path: String,

@@ -127,8 +127,8 @@ fn save_cookies(args: &Args) -> Option<Exit> {
     Some(Exit::Disk)
 }
 
-/// Checks the files that the run writes. This comes before [`with_secrets`], which puts the content of a file
-/// in place of its name.
+/// Checks the files that the run writes. This function is called before [`with_secrets`], which replaces the
+/// names of files by their contents.
 fn check_outputs(args: &Args) -> Result<(), Exit> {
     let to_stdout = args.output.save_as.as_deref().is_some_and(input::is_stdout);
     let log = settings::output_settings(args, to_stdout).log;
@@ -162,19 +162,19 @@ pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build())
 }
 
-/// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
-/// every test of `benches/race`, because no step wakes a thread on another core. One thread also used less
-/// processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s),
-/// over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than 1
-/// GB/s over TLS, so only machines with many cores get more threads. Other threads write to the disk and
-/// compute digests.
+/// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two
+/// threads in every test of `benches/race`, because no step wakes a thread on another core. One thread also
+/// used less processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s
+/// (1.01 s), over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more
+/// than 1 GB/s over TLS, so only machines with many cores get more threads. Other threads write to the disk
+/// and compute digests.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
     started(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build())
 }
 
-/// Returns a runtime, or shows why there is none.
+/// Returns a runtime, or shows why it cannot be started.
 fn started(built: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runtime::Runtime, Exit> {
     built.map_err(|e| {
         error(&format!("the program cannot start: {e}"));

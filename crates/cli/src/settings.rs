@@ -295,7 +295,7 @@ pub(crate) fn resolve(
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In
-/// curl, the value of `-d` is such a body.
+/// curl, the value of `-d` is the body of a request.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;

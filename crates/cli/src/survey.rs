@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 /// The most origins that are kept in memory. A URL in a document gets the headers only if its origin is one
-/// of them. Headers are usually meant for a few hosts only, so this limit hardly ever matters.
+/// of them. Usually, the user sends headers to a few hosts only, so this limit is hardly ever reached.
 const MOST_ORIGINS: usize = 1_000;
 
 /// The most origins that a warning names. The warning states only the number of the other origins.

@@ -102,12 +102,12 @@ impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
 /// The value of `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// Use the file name that the server sends, or else the one at the end of the URL after redirects, or
-    /// else the one at the end of the given URL
+    /// Use the file name that the server sends, or else the name at the end of the URL after redirects, or
+    /// else the name at the end of the given URL
     Auto,
     /// Use the name at the end of the given URL
     Url,
-    /// Use the file name that the server sends, or else the one at the end of the URL after redirects
+    /// Use the file name that the server sends, or else the name at the end of the URL after redirects
     Server,
 }
 

@@ -44,7 +44,7 @@ pub enum ClientCommand {
     Attach(Attach),
 }
 
-/// The options that say which daemon is meant.
+/// The options that choose the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Address {
     /// Use the daemon at this URL [default: the daemon that you started last on this machine]
@@ -116,7 +116,7 @@ pub struct Add {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -152,7 +152,7 @@ pub struct List {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -169,7 +169,7 @@ pub struct Chosen {
     #[arg(long, group = "which")]
     pub all: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -190,7 +190,7 @@ pub struct Remove {
     #[arg(long, conflicts_with = "over")]
     pub files: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -231,7 +231,7 @@ pub struct Move {
     #[arg(value_name = "POSITION")]
     pub position: Position,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -248,7 +248,7 @@ pub struct Watch {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -269,7 +269,7 @@ pub struct Logs {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -278,7 +278,7 @@ pub struct Logs {
 #[derive(Debug, Clone, Group)]
 #[command(max_term_width = 100)]
 pub struct Attach {
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }

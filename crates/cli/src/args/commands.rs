@@ -29,10 +29,10 @@ pub enum Command {
     /// Show what a download would do, and write no file
     ///
     /// The arguments are the same as for a download. The plan shows the names and sizes of the files, which
-    /// files exist already, which ones fail, and how much space and time the download needs. If a list does
-    /// not state the sizes, downhaul requests them from the servers, but does not download the files. The
-    /// exit status is the one that the download would have, as far as it can be predicted. --progress json
-    /// prints the plan as JSON.
+    /// files exist already, which files would fail, and how much space and time the download needs. If a list
+    /// does not state the sizes, downhaul requests them from the servers, but does not download the files.
+    /// The exit status is the same as for the download, as far as it can be predicted. --progress json prints
+    /// the plan as JSON.
     Plan(Box<Planning>),
     /// Show a run on the screen again, from the events that --progress json printed
     Replay {

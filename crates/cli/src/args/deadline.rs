@@ -5,7 +5,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
 use std::time::{Duration, SystemTime};
 
-/// The time after which no file starts.
+/// The time after which no more files start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     /// A time after the start of the run.

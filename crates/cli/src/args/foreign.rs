@@ -1,8 +1,8 @@
 //! Options of curl, wget and aria2, which users of these tools may type.
 //!
-//! If downhaul always does what such an option requests, the option is accepted and changes nothing. All
-//! other options are refused with a message that says what to do instead. Neither the help nor the
-//! completions show these options.
+//! If downhaul always does what an option requests, the option is accepted and changes nothing. All other
+//! options are refused with a message that says what to do instead. Neither the help nor the completions show
+//! these options.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -215,7 +215,7 @@ fn names((short, long, ..): &Row) -> impl Iterator<Item = String> {
     short.map(|short| format!("-{short}")).into_iter().chain(long.iter().map(|long| format!("--{long}")))
 }
 
-/// Returns true if the identifier is that of an option in this file.
+/// Returns true if the identifier belongs to an option in this file.
 pub(crate) fn is_foreign(id: &str) -> bool {
     id.starts_with(ID)
 }

@@ -66,9 +66,9 @@ pub struct Work {
 
     /// Do not use what earlier runs learned about hosts, and store nothing about them
     ///
-    /// By default, a run stores how many connections and requests each host accepts, and how many connections
-    /// and files at once were best. The next run starts with these limits and numbers, and then measures
-    /// again.
+    /// By default, a run stores how many connections and requests each host accepts, and which numbers of
+    /// connections and of files at once were best. The next run starts with these limits and numbers, and
+    /// then measures again.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -179,7 +179,7 @@ pub struct Verification {
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub verify: Verify,
 
-    /// Accept a web page even if the name of the file is that of an archive, an image or the like
+    /// Accept a web page even if the name of the file has an ending of another type, such as .zip or .jpg
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 

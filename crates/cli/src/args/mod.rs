@@ -174,7 +174,7 @@ pub struct Options {
 
 /// Returns the command with all options that the help and the completions show.
 pub(crate) fn command() -> clap::Command {
-    // The program has a short help of its own. Its commands have the usual help of clap.
+    // The program has a different short help ([`help`]). Its commands have the usual help of clap.
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
@@ -252,7 +252,7 @@ impl Args {
     }
 
     /// If the command is a plan and `--dedup` is on, turns it off and adds a note. A plan cannot say what
-    /// `--dedup` would do. This must be called only if the option is not on the command line.
+    /// `--dedup` would do. This function must be called only if the option is not on the command line.
     fn plan_without_dedup(&mut self) {
         if let Some(Command::Plan(plan)) = &mut self.command
             && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
@@ -316,7 +316,7 @@ struct Layered {
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses it. The settings become words. They are inserted before the
+/// Reads the configuration, if the command uses it. The settings become words, which are inserted before the
 /// arguments of the user, so that the arguments of the user have precedence.
 fn layered(
     command: &mut clap::Command,

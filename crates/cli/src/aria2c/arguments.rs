@@ -1,9 +1,9 @@
 //! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`. An option of the
 //! command line has precedence over the same option of the file.
 //!
-//! The rules are those of `getopt_long`, as aria2 uses it: options and URLs in any order, `--opt=V` and
-//! `--opt V`, unique beginnings of names, `-x16` and `-x 16`. An option with a boolean value takes the value
-//! only after `=`, or right after its letter.
+//! The rules are the rules of `getopt_long`, as aria2 uses it: options and URLs can be in any order, the
+//! forms `--opt=V`, `--opt V`, `-x16` and `-x 16` are accepted, and a name can be shortened to a unique
+//! beginning. An option with a boolean value takes the value only after `=`, or right after its letter.
 //!
 //! Invariant: the last value of an option is used, except that `header` and `index-out` collect all their
 //! values.
@@ -47,7 +47,7 @@ const LETTERS: [(char, &str); 27] = [
     ('x', "max-connection-per-server"),
 ];
 
-/// What aria2 prints after a mistake in the command line.
+/// The text that aria2 prints after a mistake in the command line.
 const USAGE: &str = "Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...\nSee 'aria2c -h'.\n";
 
 /// Options whose values may contain the home folder in the form `${HOME}` (`man aria2c`, aria2.conf).
@@ -126,7 +126,7 @@ impl Arguments {
         if !given.options.is_true("no-conf") {
             given.warnings = read_file(given.options.get("conf-path"), &mut options)?;
         }
-        // Headers of the command line are added to those of the file.
+        // Headers of the command line are added to the headers of the file.
         for (name, value) in given.options.iter() {
             options.add(name, value).map_err(Refused::value)?;
         }

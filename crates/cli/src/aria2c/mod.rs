@@ -7,8 +7,9 @@
 //! - [`session`] runs the queue, [`rpc`] listens for clients, [`hooks`] starts programs;
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
-//! Invariant: exit statuses (`man aria2c`, EXIT STATUS), and all lines that programs read, are those of aria2
-//! 1.36. Only the version that the program reports is 1.37.0. Some clients require version 1.34.0 or newer.
+//! Invariant: exit statuses (`man aria2c`, EXIT STATUS) and all lines that programs read are the same as in
+//! aria2 1.36. Only the version that the program reports is 1.37.0. Some clients require version 1.34.0 or
+//! newer.
 
 mod arguments;
 mod detach;

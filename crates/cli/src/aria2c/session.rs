@@ -1,8 +1,8 @@
 //! Runs the queue: adds the files, prints their progress, and ends when they are over. With `--enable-rpc`,
 //! it serves clients until it is stopped.
 //!
-//! Invariant: the exit status is that of aria2: the status of the last failure. If there was no failure, it
-//! is 7 if a download is unfinished, and 0 otherwise.
+//! Invariant: the exit status is the same as in aria2: the status of the last failure. If there was no
+//! failure, the exit status is 7 if a download is unfinished, and 0 otherwise.
 
 use super::arguments::{Arguments, Refused};
 use super::hooks::Hooks;
@@ -32,7 +32,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// The exit status if a download is unfinished.
 const UNFINISHED: u8 = 7;
 
-/// The exit status of a failure without a status of its own.
+/// The exit status of a failure that has no special status.
 const FAILED: u8 = 1;
 
 /// Options with these values are refused, because downhaul does not support them.

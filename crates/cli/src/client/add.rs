@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::io;
 use std::path::Path;
 
-/// Adds the URLs and the lists. If the daemon refuses one of them, the others are still added.
+/// Adds the URLs and the lists. If the daemon refuses one of them, the other URLs and lists are still added.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached.

@@ -11,7 +11,8 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// Pauses or resumes downloads. If the daemon refuses to change one of them, the others are still changed.
+/// Pauses or resumes downloads. If the daemon refuses to change one of them, the other downloads are still
+/// changed.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or if it refuses `--all`.
@@ -43,8 +44,8 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
     .map(drop)
 }
 
-/// Removes downloads, and says which files stay. If the daemon refuses to remove one of them, the others are
-/// still removed.
+/// Removes downloads, and says which files stay. If the daemon refuses to remove one of them, the other
+/// downloads are still removed.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or if it refuses `--over`.

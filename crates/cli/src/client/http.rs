@@ -44,7 +44,7 @@ pub(super) enum Failed {
     /// The daemon cannot be reached or refused the secret, or the server is not a daemon. No further call can
     /// succeed.
     Lost(String),
-    /// There is no such download.
+    /// The daemon has no download with this identifier.
     Missing(String),
     /// The daemon refused this call.
     Refused(String),

@@ -1,5 +1,5 @@
-//! The commands for a running daemon, such as `downhaul add` and `downhaul list`. They are clients of its
-//! interface (`/api/v1`).
+//! The commands for a running daemon, such as `downhaul add` and `downhaul list`. These commands are clients
+//! of the interface of the daemon (`/api/v1`).
 //!
 //! - [`find`] finds the daemon and its secret, and [`listener`] finds the users whose programs listen on a
 //!   port;

@@ -135,7 +135,7 @@ impl Reader<'_> {
                 (name, value) => file.top.push(Entry { key: name.into(), value: read_value(value), place }),
             }
         }
-        // The parser sorts keys by name. This restores the order in the file.
+        // The parser sorts keys by name. Sorting them by line restores their order in the file.
         file.top.sort_by_key(|entry| entry.place.line);
         Ok(file)
     }

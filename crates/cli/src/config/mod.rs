@@ -87,7 +87,7 @@ type Layer = Vec<Setting>;
 
 impl Config {
     /// Reads the layers below the command line. `command` is the definition of the whole program. `matches`
-    /// has the arguments of the program or, if there is a subcommand, those of the subcommand.
+    /// has the arguments of the program or, if there is a subcommand, the arguments of the subcommand.
     ///
     /// # Errors
     /// Returns what is wrong, in one line for the user.

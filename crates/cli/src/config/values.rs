@@ -76,8 +76,8 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         let real = real.unwrap_or_else(|| with_home(arg, text));
         check(command, arg, &real).map_err(wrong)?;
         meaning.words.push(Secret::new(format!("--{}={real}", keys::long(arg))));
-        // Only the program of a command is shown. All other values have no secret, because this was checked
-        // above.
+        // If the value is a command, only its program is shown. All other values have no secret, because this
+        // was checked above.
         shown.push(if secrets::is_called(arg, 0, "COMMAND") {
             secrets::shown(arg, 0, text)
         } else {

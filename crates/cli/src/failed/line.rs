@@ -1,9 +1,9 @@
 //! The lines of the list of `--failed`.
 //!
-//! Invariant: `-i` reads a line as the job that it was written for. In particular, the file must then have
-//! the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list cannot
-//! contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error becomes a
-//! comment, and so does a job whose requirements do not fit into a line.
+//! Invariant: `-i` reads a line as the job for which the line was written. In particular, the file must then
+//! have the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list
+//! cannot contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error
+//! becomes a comment, and so does a job whose requirements do not fit into a line.
 
 use super::COMMENT;
 use downhaul_engine::core::digest::Expected;
@@ -131,8 +131,8 @@ fn options(job: &Job) -> Map<String, Value> {
     all.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
 }
 
-/// Returns the path given with `-o` as a name for a list. If the path cannot be such a name, the error is the
-/// path as a text.
+/// Returns the path of `-o` as a name for a list. If the path cannot be such a name, the error is the path as
+/// a text.
 fn name_of_path(path: &Path) -> Result<String, String> {
     let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
     name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())

@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) struct Translation {
     /// The words of the command line, without the name of the program.
     pub(super) words: Vec<String>,
-    /// Notes about what was left out, in words for the user.
+    /// Notes about the parts of the command that were left out, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
@@ -292,7 +292,7 @@ impl Reader {
     }
 
     /// Leaves out a `Host` header that names the host of the URLs, because downhaul sends such a header
-    /// itself. Browsers copy such headers.
+    /// itself. A command that a browser copies has such a header.
     fn host_header(&mut self) {
         let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
         let without_port = |text: &str| {

@@ -115,7 +115,7 @@ fn of_windows(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits a command by the rules of a POSIX shell, or by those of PowerShell if the escape character is a
+/// Splits a command by the rules of a POSIX shell, or by the rules of PowerShell if the escape character is a
 /// backquote.
 struct Posix<'t> {
     text: &'t str,

@@ -35,8 +35,8 @@ pub(super) struct AllNames {
     naming: Naming,
 }
 
-/// The keys of the names that may clash, in ascending order. Such a name is given to different downloads, or
-/// it is both a given name and the name of a folder.
+/// The keys of the names that may clash, in ascending order. A name may clash if it is given to different
+/// downloads, or if it is both a given name and the name of a folder.
 pub(super) struct Suspects(Vec<u64>);
 
 impl AllNames {
@@ -66,8 +66,8 @@ impl AllNames {
         }
     }
 
-    /// Adds the names of a job of a document. They are never mistakes: if another file has the same name,
-    /// only the file of the document fails, during the run.
+    /// Adds the names of a job of a document. A clash of such a name is never a mistake of the list: if
+    /// another file has the same name, only the file of the document fails, during the run.
     pub(super) fn add_of_a_document(&mut self, job: &Job) {
         let given = given_name(job);
         let listed = self.naming.name_for(job, None).map(|name| name.to_string());
@@ -107,7 +107,7 @@ impl Suspects {
         self.0.is_empty()
     }
 
-    /// Returns true if the name of a job may clash with another one.
+    /// Returns true if the name of a job may clash with the name of another job.
     pub(super) fn has(&self, job: &Job) -> bool {
         let is_one = |name: &str| self.0.binary_search(&key(name)).is_ok();
         given_name(job).is_some_and(|name| is_one(&name) || folders(&name).any(is_one))

@@ -28,14 +28,15 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-/// A list of at most this many bytes is short. It has about 15,000 URLs, whose jobs take about 10 MB.
+/// A list of at most this many bytes is short. The largest short list has about 15,000 URLs, whose jobs take
+/// about 10 MB.
 const SHORT: u64 = 512 * 1024;
 
 /// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// The number of lines of long lists that are checked before the first file is requested. This takes less
-/// than half a second. A build without optimisation needs about ten times as long for each line.
+/// The number of lines of long lists that are checked before the first file is requested. This check takes
+/// less than half a second. A build without optimisation needs about ten times as long for each line.
 const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
@@ -112,7 +113,7 @@ fn unreadable(list: &List, e: &io::Error) -> String {
     format!("the list {list} cannot be read: {e}")
 }
 
-/// What is known while the input is checked.
+/// The state of the check of the input.
 pub(super) struct Checks {
     pub(super) survey: Survey,
     /// The lists, in words for the user.
@@ -134,8 +135,8 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Returns true if the jobs that were read can be downloaded before the others are checked. If jobs of
-    /// documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
+    /// Returns true if the jobs that were read can be downloaded before the other jobs are checked. If jobs
+    /// of documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
     /// known, because they show if an earlier run completed the shard.
     fn may_end_later(&self, pass: &Pass) -> bool {
         self.names.is_some()
@@ -227,7 +228,7 @@ impl Checks {
             let (names, suspects) = names.end().map_err(why)?;
             self.suspects = (!suspects.is_empty()).then_some(suspects);
             if let Some(known) = &self.survey.names {
-                // This is the only place that sets the names.
+                // This call does not fail, because only this place sets the names.
                 let _ = known.set(names);
             }
         }

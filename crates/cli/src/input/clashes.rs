@@ -24,8 +24,8 @@ pub(super) struct Place {
 }
 
 /// The names that were added. They are kept as hashes of 64 bits, so that long lists need little memory. Two
-/// different names with the same hash would be refused like equal names. For a million hashes, the
-/// probability of that is less than one in a million.
+/// different names with the same hash would be refused like equal names. For a million names, the probability
+/// of such a mistake is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
     /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for the

@@ -1,6 +1,6 @@
 //! Reads lists of jobs from files, and lists that were fetched. Such lists can be read more than once.
 //!
-//! Invariant: the jobs of a list that was fetched are those of a document, which someone else may have
+//! Invariant: the jobs of a list that was fetched count as jobs of a document, which someone else may have
 //! written.
 
 use super::clashes::{Clash, Names, Place, SAME};
@@ -103,7 +103,7 @@ impl List {
         self.open()?.jobs()
     }
 
-    /// Returns the list with the jobs of a shard only. Without a shard, it has all jobs.
+    /// Returns the list with only the jobs of this shard. If `shard` is `None`, the list has all jobs.
     pub(super) fn with_shard(self, shard: Option<Shard>) -> List {
         List { shard, ..self }
     }

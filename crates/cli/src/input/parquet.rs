@@ -1,4 +1,4 @@
-//! Reads Parquet files as tables. The columns have the same names and meanings as those of a CSV table.
+//! Reads Parquet files as tables. The columns have the same names and meanings as the columns of a CSV table.
 //!
 //! Only columns whose values are single texts, numbers or truth values are read. A URL is one value, so cells
 //! with several URLs are not split.
@@ -95,7 +95,7 @@ struct Rows {
     file: SerializedFileReader<File>,
     header: Header,
     columns: Vec<Column>,
-    /// The readers of the columns of the open row group. A column that is not read has none.
+    /// The readers of the columns of the open row group, or `None` for a column that is not read.
     readers: Vec<Option<ColumnReader>>,
     /// The rows of the open row group that were not read yet.
     left: usize,

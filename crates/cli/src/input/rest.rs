@@ -37,7 +37,7 @@ pub(crate) enum Ended {
     Cancelled,
 }
 
-/// What is known after all lists were checked.
+/// The facts that are known after all lists were checked.
 pub(crate) struct Whole {
     /// The number of jobs of the run, if it is known before its end.
     pub(crate) files: Option<u64>,
@@ -116,7 +116,7 @@ impl Rest {
     }
 }
 
-/// Notes that the jobs so far may be passed to the session, and returns how far the lists were read. From
+/// Stores that the jobs so far may be passed to the session, and returns how far the lists were read. From
 /// then on, no later line replaces the line of one of these jobs.
 fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
     checks.passed = pass.lists.iter().map(|list| list.line).collect();

@@ -57,7 +57,7 @@ impl SoFar {
         self.change(|state| *state = State { lists, end: Some(End::Right) });
     }
 
-    /// Makes sure that no more jobs are passed to the session, because a mistake in the lists was found.
+    /// Ends the passing of jobs to the session, because a mistake in the lists was found.
     pub(super) fn refuse(&self) {
         self.change(|state| state.end = Some(End::Wrong));
     }
@@ -80,8 +80,8 @@ impl SoFar {
         }
     }
 
-    /// Notes that a signal stopped the run. After that, the search for mistakes ends as soon as one was
-    /// found.
+    /// Stores that a signal stopped the run. After that, the search for mistakes ends as soon as one mistake
+    /// was found.
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::Relaxed);
     }

@@ -85,8 +85,8 @@ impl Sorter {
         self.parts.push(part);
     }
 
-    /// Warns once that the pairs stay in memory. If there are no folders, as for a plan, there is no warning,
-    /// because the pairs are meant to stay in memory.
+    /// Prints one warning that the pairs stay in memory. If there are no folders, as for a plan, there is no
+    /// warning, because the pairs are meant to stay in memory.
     fn warn(&mut self, why: &io::Error) {
         if !self.folders.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
             warn(&format!(

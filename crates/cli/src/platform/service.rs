@@ -1,5 +1,5 @@
-//! What a service needs from the system: messages to the service manager, and the sockets that it passes.
-//! Only Unix has such a manager.
+//! The functions of the system that a service needs: messages to the service manager, and the sockets that
+//! the manager passes. Only Unix has a service manager.
 
 use std::io;
 use std::net::TcpListener;

@@ -26,7 +26,8 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Opens the terminal. Returns `None` if there is none, or if this program is not in its foreground.
+    /// Opens the terminal. Returns `None` if there is no terminal, or if this program is not in the
+    /// foreground of the terminal.
     pub(crate) fn open() -> Option<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
         is_in_front_of(&tty).then_some(Terminal { tty, before: None })
@@ -76,7 +77,7 @@ impl Terminal {
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
-            // When single keys are read, Ctrl-D does not end the input. It is then read as the byte 4.
+            // When single keys are read, Ctrl-D does not end the input, but is read as the byte 4.
             Ok(0) => Key::End,
             Ok(_) if byte[0] == 4 => Key::End,
             Ok(_) => Key::Char(char::from(byte[0])),
@@ -162,7 +163,7 @@ fn is_in_front_of(tty: &File) -> bool {
 pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Some systems (macOS) refuse "unlimited". Then the old limit stays.
+    // Some systems (macOS) refuse "unlimited". In this case, the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
@@ -256,8 +257,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Returns the reason why other users can change a regular file, if they can: another user (except root) owns
-/// the file, or its mode lets all users write. A mode that lets a group write is accepted, since many systems
-/// give each user a group of their own.
+/// the file, or its mode lets all users write. A mode that lets a group write is accepted, because many
+/// systems give each user a separate group.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -270,7 +271,7 @@ pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
 }
 
 /// Returns true if a path is a symbolic link of another user, except root. In a folder to which all users may
-/// write, such a link may be a trap.
+/// write, another user can make such a link to damage a file of this user.
 pub(crate) fn is_link_of_another_user(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let own = rustix::process::getuid().as_raw();

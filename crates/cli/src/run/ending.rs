@@ -64,7 +64,7 @@ impl Early {
         Early(over)
     }
 
-    /// Notes that the downloads begin. Later signals have no effect here, because the run handles them.
+    /// Stores that the downloads begin. After that, a signal has no effect here, because the run handles it.
     pub(super) fn end(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// The worst failure outside of the session, such as a list that became unreadable. After such a failure,
     /// the run continues.
     failure: Mutex<Option<Exit>>,
-    /// What is known about the jobs of the run, if there is a list of `--failed`.
+    /// The facts about the jobs of the run, if there is a list of `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
@@ -96,7 +96,7 @@ impl Shared {
         self.more.store(count.is_none(), Ordering::Relaxed);
     }
 
-    /// Notes that the input has been read to its end, and how many files it has.
+    /// Stores that the input has been read to its end, and how many files it has.
     pub(crate) fn has_all_files(&self, files: u64) {
         self.files.fetch_max(files, Ordering::Relaxed);
         self.more.store(false, Ordering::Relaxed);

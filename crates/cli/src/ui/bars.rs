@@ -1,4 +1,5 @@
-//! Draws bars as lines of text. The bars depend only on numbers and the width, and look like those of tqdm.
+//! Draws bars as lines of text. The bars depend only on numbers and the width of the screen, and look like
+//! the bars of tqdm.
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
@@ -72,7 +73,7 @@ impl Bars {
     }
 
     /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines (two
-    /// if `rows` is less than two), and none is wider than `columns`.
+    /// if `rows` is less than two), and no line is wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -268,8 +269,8 @@ impl Bars {
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
-    /// Returns the number of missing bytes, and true if every size is known. Files of unknown size are
-    /// counted with the mean size of the others. Returns `None` if no size is known.
+    /// Returns the number of missing bytes, and true if every size is known. A file of unknown size is
+    /// counted with the mean size of the other files. Returns `None` if no size is known.
     fn missing_bytes(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;

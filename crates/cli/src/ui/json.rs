@@ -56,7 +56,8 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
     }
 }
 
-/// Returns a line about the progress of each file in progress, unless the user is asked about it.
+/// Returns a line about the progress of each file in progress. A file about which the user is asked is left
+/// out.
 fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

@@ -33,7 +33,7 @@ pub(crate) struct Messages<'a> {
     stopped: bool,
 }
 
-/// What is known about a file that has not ended.
+/// The facts about a file that has not ended.
 #[derive(Default)]
 struct Known {
     url: String,
@@ -117,7 +117,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // This message is for a file that an earlier run left unfinished. If the transfer was
-                // interrupted in this run, a message has already said so.
+                // interrupted in this run, an earlier message has already said this.
                 let known = self.known.entry(job).or_default();
                 if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));

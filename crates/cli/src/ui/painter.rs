@@ -54,15 +54,16 @@ impl Painter {
         out
     }
 
-    /// Forgets the block, because another program wrote to the screen, such as a shell while this program was
-    /// stopped. The next block is painted below that text.
+    /// Marks the block as not painted, because another program wrote to the screen. For example, a shell
+    /// writes to the screen while this program is stopped. Returns the bytes that begin a new line. The next
+    /// block is painted below that text.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
     /// Returns the bytes that erase the block first, if its rows may have moved. Otherwise the block is
     /// repainted in place, which does not flicker. Rows that may have moved must be erased, because a
-    /// terminal remembers which rows it wrapped, and may later join rows that were only overwritten.
+    /// terminal stores which rows it wrapped, and may later join rows that were only overwritten.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

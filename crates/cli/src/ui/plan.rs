@@ -31,7 +31,7 @@ const STEP: usize = 9;
 const SIZE: usize = 9;
 const BEFORE: usize = STEP + 1 + SIZE + 2;
 
-/// The longest time to wait for an event. It is long, because there is nothing else to do meanwhile.
+/// The longest time to wait for an event. It is long, because this thread has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How the table is shown.

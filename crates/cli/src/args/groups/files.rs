@@ -174,8 +174,8 @@ pub struct Lists {
     /// Leave out the lines of a list that have mistakes
     ///
     /// A warning names these lines. Without this option, a mistake in a list in a file or at a URL ends the
-    /// run, usually before the first download. On standard input and in documents such as Metalink, a mistake
-    /// fails only the file that it concerns.
+    /// run, usually before the first download. On standard input and in documents such as Metalink, only the
+    /// file with the mistake fails.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
 
@@ -223,8 +223,8 @@ pub struct Existing {
     /// Store files with the same digest only once
     ///
     /// If the list states a strong digest of a file, and this run or the archive has a file with that digest,
-    /// the new file is made from the other one without a download. Files without a stated digest are compared
-    /// by their SHA-256 after their download.
+    /// the new file is made from that file without a download. Files without a stated digest are compared by
+    /// their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }

@@ -136,13 +136,13 @@ pub struct Http {
     #[arg(long, hide = true)]
     pub compressed: bool,
 
-    /// Trust the certificates in this PEM file instead of those of the system
+    /// Trust the certificates in this PEM file instead of the certificates of the system
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cacert: Option<PathBuf>,
 
     /// Accept every certificate, even an invalid one
     ///
-    /// Others on the network can then read and change the download.
+    /// Other people on the network can then read and change the download.
     #[arg(long, hide_short_help = true)]
     pub insecure: bool,
 
@@ -203,8 +203,8 @@ pub struct Http {
     /// Send the client certificate in this PEM file to the origins of the given URLs
     ///
     /// CERT is FILE or, as in curl, FILE:PASSWORD with the password of the key. A colon in the name of FILE
-    /// needs a backslash before it. FILE must also contain the certificates of the chain. It must contain the
-    /// private key too, unless --key is given.
+    /// needs a backslash before it. FILE must also contain the certificates of the chain and, unless --key is
+    /// given, the private key.
     #[arg(long, value_name = "CERT", value_parser = values::cert, value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cert: Option<CertOption>,
 
@@ -225,8 +225,8 @@ pub struct Http {
     /// Require that the hosts of the given URLs have one of these public keys
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
-    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. An
-    /// http URL of such a host fails.
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. If a
+    /// URL of one of these hosts has the scheme http, it fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
