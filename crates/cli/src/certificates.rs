@@ -18,8 +18,8 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. A run that needs no https gets a warning only. `has_https` is
-/// true if a URL that is about to be requested is an https URL.
+/// Checks the variables if the run uses them. If the run needs no https, only a warning is shown. `has_https`
+/// is true if a URL that is about to be requested is an https URL.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.

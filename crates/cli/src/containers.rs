@@ -10,7 +10,8 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{ContainerOptions, Containers};
 use std::sync::Arc;
 
-/// Returns why the options contradict each other, if they do, in words for the user.
+/// Returns why the options contradict each other, in words for the user. Returns `None` if there is no
+/// contradiction.
 pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let (names, _) = args.output.containers()?;
     let (word, option) = (names.form().word(), names.form().option());

@@ -74,8 +74,8 @@ impl Exit {
 
     /// Returns how a run ended, as far as its summary shows this. The summary has no information about
     /// signals. If the program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise,
-    /// the result follows from the failures, from the files that were left to another run, from the limits of
-    /// the run, and from a stop after a failure.
+    /// the result depends on the failures, on the files that were left to another run, on the limits of the
+    /// run, and on a stop after a failure.
     pub fn of(summary: &Summary) -> Exit {
         if summary.output_closed {
             return Exit::Failed;

@@ -222,7 +222,7 @@ struct OfPart {
 enum Kind {
     /// The arguments are still in memory.
     Arguments,
-    /// The list may be changed meanwhile, so hashes of its jobs are kept.
+    /// The list may be changed during the run, so hashes of its jobs are kept.
     List,
     /// A stream cannot be read again, so its lines are kept.
     Stream,

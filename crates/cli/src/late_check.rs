@@ -19,7 +19,7 @@ pub(crate) struct LateCheck {
 }
 
 impl LateCheck {
-    /// Starts to check the rest of the lists.
+    /// Starts the check of the rest of the lists.
     pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
         let so_far = rest.so_far();
         let thread = thread::spawn(move || {
@@ -47,7 +47,7 @@ impl LateCheck {
     }
 }
 
-/// Reports what is known after the check.
+/// Reports the result of the check.
 fn report(Whole { files, has_new_digests, warnings }: Whole, verify: Verify, shared: &Shared) {
     warnings.iter().for_each(|warning| run::warn(warning));
     if has_new_digests && verify == Verify::Off {

@@ -31,8 +31,8 @@ pub enum ClientCommand {
     Move(Move),
     /// Print what happens to the downloads of a running daemon
     ///
-    /// With identifiers, the command ends when all of these downloads are over. The exit status is 0 if all
-    /// of them are complete, and 1 otherwise.
+    /// If identifiers are given, the command ends when all of these downloads are over. The exit status is 0
+    /// if all of them are complete, and 1 otherwise.
     Watch(Watch),
     /// Print the log of a running daemon
     ///

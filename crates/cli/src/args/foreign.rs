@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 enum Here {
     /// downhaul always does what the option requests.
     Anyway,
-    /// If the first text is the value of the option, downhaul always does what the option requests. For any
+    /// If the value of the option is the first text, downhaul always does what the option requests. For any
     /// other value, the second text says what to do instead.
     AnywayFor(&'static str, &'static str),
     /// The text says what to do instead.
@@ -241,7 +241,8 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     TABLE.iter().flat_map(|row| names(row).map(move |name| (name, row))).find_map(refused)
 }
 
-/// Returns what to do instead of an option that clap refused, for example because it came before a command.
+/// Returns what to do instead of an option that clap refused, for example because the option was before a
+/// command.
 pub(super) fn instead_of(option: &str) -> Option<&'static str> {
     let name = option.split('=').next().unwrap_or(option);
     let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {

@@ -1,5 +1,5 @@
-//! Runs the queue: adds the files, prints their progress, and ends when they are over. With `--enable-rpc`,
-//! it serves clients until it is stopped.
+//! Runs the queue: adds the files, prints their progress, and ends when all downloads are over. With
+//! `--enable-rpc`, it serves clients until it is stopped.
 //!
 //! Invariant: the exit status is the same as in aria2: the status of the last failure. If there was no
 //! failure, the exit status is 7 if a download is unfinished, and 0 otherwise.
@@ -169,7 +169,7 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
         };
         match added {
             Err(fault) if is_served => screen.error(&fault.message),
-            // Nothing is left to download.
+            // No file could be added, so nothing can be downloaded.
             Err(fault) if wrong + 1 == all => {
                 let why = format!("Exception caught\nException: errorCode={FAILED} {fault}\n");
                 return Err(Refused::new(FAILED, why));

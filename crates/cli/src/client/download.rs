@@ -39,8 +39,7 @@ pub(super) struct Failure {
 
 /// Reads one download or several downloads from an answer.
 ///
-/// # Errors
-/// Returns an error if they do not have the form of the interface.
+/// # Errors Returns an error if the answer does not have the form of the interface.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
     serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
 }

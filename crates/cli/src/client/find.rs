@@ -83,9 +83,9 @@ fn read(text: &str, from: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Returns true if a URL leads to the daemon with a known URL. Two loopback addresses can belong to two
-/// programs. Therefore two different loopback addresses are not the same daemon. The name `localhost` counts
-/// as the loopback address of the known daemon.
+/// Returns true if a URL leads to the daemon with a known URL. Two different loopback addresses can belong to
+/// two programs, so they do not count as the same daemon. The name `localhost` counts as any loopback
+/// address.
 fn is_same(known: &Url, url: &Url) -> bool {
     known.scheme() == url.scheme()
         && known.port_or_known_default() == url.port_or_known_default()

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// The first lines of the file.
 const HEAD: &str = "\
 # The configuration of downhaul. Every key is the long name of an option. `downhaul --help` explains the options.
-# A setting on the command line wins over one in the environment (DOWNHAUL_PARALLEL=8). A setting in the
-# environment wins over one in a profile, and a profile wins over the keys at the top of this file.
+# A setting on the command line has precedence over the environment (DOWNHAUL_PARALLEL=8), the environment has
+# precedence over a profile, and a profile has precedence over the keys at the top of this file.
 # `downhaul config` shows which settings are in effect, and where they come from.
 #
 # Do not write a secret into this file. Write \"env:NAME\" (an environment variable) or \"@FILE\" instead.

@@ -108,7 +108,8 @@ fn whole_line_of(job: &Job, settings: &Settings) -> Line {
     if !job.headers.0.is_empty() {
         keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
-    // A column of a table may have the name of an option by chance. A list would read it as the option.
+    // A column of a table may have the same name as an option by chance. Such a column is left out, because a
+    // list would read it as the option.
     for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }

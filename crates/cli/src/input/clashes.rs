@@ -94,7 +94,7 @@ impl Names {
         self.seen.insert(hash, (place, what));
     }
 
-    /// Returns the place of the job that has this name, or whose side file has it.
+    /// Returns the place of the job that has this name, or of the job with a side file of this name.
     fn owner(&self, path: &Path) -> Option<&Place> {
         let text = path.to_str()?;
         let owners = [PART, JOURNAL, NEW_JOURNAL].into_iter().filter_map(|ending| text.strip_suffix(ending));

@@ -205,8 +205,8 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was packed, its content may be much longer than what
-/// was fetched, so the length is limited.
+/// The content of a list that was fetched. If the list was packed, its content may be much longer than the
+/// fetched bytes, so the length is limited.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.

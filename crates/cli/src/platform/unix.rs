@@ -63,7 +63,7 @@ impl Terminal {
         }
     }
 
-    /// Returns the key that was pressed, if any.
+    /// Returns the key that was pressed, or [`Key::None`].
     pub(crate) fn key(&mut self) -> Key {
         // If this program read from the terminal in the background, the system would stop it.
         if !is_in_front_of(&self.tty) {
@@ -256,9 +256,9 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, if they can: another user (except root) owns
-/// the file, or its mode lets all users write. A mode that lets a group write is accepted, because many
-/// systems give each user a separate group.
+/// Returns the reason why other users can change a regular file, or `None` if they cannot change it: another
+/// user (except root) owns the file, or its mode lets all users write. A mode that lets a group write is
+/// accepted, because many systems give each user a separate group.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -284,8 +284,8 @@ pub(crate) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
 
-/// Returns why an open file is not private, if it is not: another user (except root) owns it, or its mode
-/// gives its group or all users any right.
+/// Returns why an open file is not private, or `None` if it is private: another user (except root) owns it,
+/// or its mode gives its group or all users any right.
 pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt;
     let (meta, own) = (file.metadata()?, rustix::process::getuid().as_raw());

@@ -81,7 +81,7 @@ fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
     Ok(dropped)
 }
 
-/// The lines that count, among those that were read so far.
+/// The lines that are kept, among the lines that were read so far.
 #[derive(Default)]
 struct Counting {
     /// For each hash of a name, the number of the line about a file that exists, and what the line says.
@@ -91,7 +91,7 @@ struct Counting {
 }
 
 impl Counting {
-    /// Adds a line, and marks the lines that no longer count. `name` and `url` are hashes, or `None` if
+    /// Adds a line, and marks the lines that are no longer kept. `name` and `url` are hashes, or `None` if
     /// another pass compares them.
     fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Bits) {
         let failed_before = url.and_then(|url| self.failed.remove(&url));
@@ -142,8 +142,8 @@ impl Bits {
 mod tests {
     use super::*;
 
-    /// Returns the numbers of the lines that stay. Each line has the hash of its name, the hash of its URL,
-    /// and what it says.
+    /// Returns the numbers of the lines that are kept. Each line has the hash of its name, the hash of its
+    /// URL, and its content.
     fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
         let (mut counting, mut dropped) = (Counting::default(), Bits::default());
         for (number, (name, url, line)) in lines.iter().enumerate() {

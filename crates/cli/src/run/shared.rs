@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// The number of files of the run, as far as it is known.
+    /// The number of files of the run that are known so far.
     files: AtomicU64,
     /// True while the input may have more files.
     more: AtomicBool,
@@ -102,7 +102,7 @@ impl Shared {
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns what is known about the jobs of the run, if there is a list of `--failed`.
+    /// Returns the facts about the jobs of the run, if there is a list of `--failed`.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }

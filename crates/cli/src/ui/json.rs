@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// The time between two lines of progress. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until the session is over. Calls `gone` if the reader has closed the pipe, which is no error.
+/// Runs until the session is over. If the program that reads the output has closed the pipe, calls `gone`.
+/// This is not an error.
 ///
 /// # Errors
 /// Returns why some events could not be written.

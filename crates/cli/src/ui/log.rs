@@ -36,7 +36,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log under its default name. A file that has this name by chance is not changed.
+    /// Opens the log under its default name. If a file has this name and is not a log, it is not changed.
     ///
     /// # Errors
     /// Returns why no log is written, in words for the user.

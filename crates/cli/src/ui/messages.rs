@@ -29,7 +29,7 @@ pub(crate) struct Messages<'a> {
     another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
     has_wrong_files: bool,
-    /// True if a job ended because the run was stopped. The last line of the run then shows what is left.
+    /// True if a job ended because the run was stopped. The last line then counts the unfinished files.
     stopped: bool,
 }
 
@@ -65,8 +65,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the name that messages use for a file that has not ended: its path or, as long as the path is
-    /// not known, its URL.
+    /// Returns the name of an unfinished file for messages: its path or, if the path is not known yet, its
+    /// URL.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -302,8 +302,8 @@ impl<'a> Messages<'a> {
     }
 
     /// Returns the command that resumes the run, if a file failed and another run may succeed. If files on
-    /// the disk are wrong, returns the command that repairs them instead, unless part of that command is left
-    /// out or the files are in a container. Returns nothing for a file on standard output.
+    /// the disk are wrong, returns the command that repairs them instead, unless that command lacks a secret or the
+    /// files are in a container. Returns nothing for a file on standard output.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files

@@ -59,7 +59,7 @@ impl EventReader {
         EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
-    /// Returns true if no event waits to be read. The output so far should then be written.
+    /// Returns true if no event waits to be read. In this case, the caller should write its output so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.reader.is_empty()
     }

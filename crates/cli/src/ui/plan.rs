@@ -87,7 +87,7 @@ struct Counts {
     left_out: u64,
 }
 
-/// The table, with what is known from the events so far.
+/// The table, with the facts from the events so far.
 struct Table {
     look: Look,
     /// The text that was not printed yet.
