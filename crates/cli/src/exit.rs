@@ -14,10 +14,10 @@ pub enum Exit {
     Usage,
     /// The user chose to exit after a failure, or `--on-error exit` ended the run.
     Chosen,
-    /// Ctrl-C.
+    /// Ctrl-C stopped the run.
     Interrupted,
-    /// SIGTERM or SIGHUP, the parent of the program ended (`--stop-with-parent`), or a limit of the run was
-    /// reached before all files were started.
+    /// SIGTERM or SIGHUP stopped the run, the parent of the program ended (`--stop-with-parent`), or a limit
+    /// of the run was reached before all files were started.
     Terminated,
     /// A local file or folder could not be used, or an output of the run could not be written.
     Disk,

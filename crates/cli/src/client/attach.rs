@@ -1,6 +1,6 @@
 //! `downhaul attach`: shows the progress bars of a running daemon.
 //!
-//! Invariant: nothing here changes the daemon.
+//! Invariant: this command changes nothing in the daemon.
 
 use super::download::Download;
 use super::http::Http;

@@ -72,7 +72,8 @@ fn read(text: &str, from: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
     let bad = || format!("{from}: {} is not the URL of a daemon", show::escaped(&show::not_a_url(text)));
     let url = Url::parse(&whole).map_err(|_| bad())?;
-    // Messages show the URL, so it must not contain a password. No daemon needs these parts.
+    // Messages show the URL, so it must not contain a password. A user name, a password, a query and a
+    // fragment are errors, because no daemon needs these parts.
     let has_more = !url.username().is_empty()
         || url.password().is_some()
         || url.query().is_some()

@@ -48,7 +48,7 @@ pub(crate) struct Config {
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The path that the configuration is read from. At the default path, there may be no file. The path is
+    /// The path from which the configuration is read. At the default path, there may be no file. The path is
     /// `None` with `--config none`, and if the user has no folder for configurations.
     file: Option<PathBuf>,
     /// The files that values of keys name in the form `@FILE` or `Name: @FILE`.
@@ -157,7 +157,7 @@ impl Config {
         }
     }
 
-    /// Returns the path that the configuration is read from. At the default path, there may be no file.
+    /// Returns the path from which the configuration is read. At the default path, there may be no file.
     /// Returns `None` with `--config none`, and if the user has no folder for configurations.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()

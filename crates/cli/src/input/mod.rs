@@ -52,7 +52,7 @@ pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
 /// The input that the jobs come from, in the order of the jobs.
 pub struct Input {
     pub(crate) parts: Vec<Part>,
-    /// How far the check of long lists is, if it ends during the run.
+    /// The state of the check of long lists, if the check ends during the run.
     pub(crate) check: Option<Arc<SoFar>>,
 }
 

@@ -25,7 +25,7 @@ use std::fs::File;
 /// The number of rows that are read at a time. Their values take about 100 KB.
 const AT_ONCE: usize = 256;
 
-/// About the number of bytes that a row would have as a line of a list.
+/// The approximate number of bytes that a row would have as a line of a list.
 const BYTES_OF_A_ROW: u64 = 64;
 
 /// A Parquet file with the jobs of a list.

@@ -62,7 +62,7 @@ impl Rest {
         (lists, Rest { checks, pass, so_far, others, had_digests })
     }
 
-    /// Returns how far the check is.
+    /// Returns the state of the check.
     pub(crate) fn so_far(&self) -> Arc<SoFar> {
         self.so_far.clone()
     }

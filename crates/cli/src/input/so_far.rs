@@ -1,4 +1,4 @@
-//! [`SoFar`]: how far the check of long lists is, while their first files are downloaded.
+//! [`SoFar`]: the state of the check of long lists, while their first files are downloaded.
 //!
 //! Invariant: a job is passed to the session only after its line and all lines before it were checked.
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// jobs in memory, which takes 9 MiB.
 const PASSED_MOST: u64 = 500_000;
 
-/// How far the check of the lists of a run is.
+/// The state of the check of the lists of a run.
 #[derive(Debug, Default)]
 pub(crate) struct SoFar {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
     end: Option<End>,
 }
 
-/// How far the check of one list is.
+/// The state of the check of one list.
 #[derive(Debug, Default, Clone)]
 pub(super) struct OfList {
     /// The jobs that were checked and have no mistakes.
@@ -47,7 +47,7 @@ enum End {
 }
 
 impl SoFar {
-    /// Sets how far each list is.
+    /// Sets the state of the check of each list.
     pub(super) fn set(&self, lists: Vec<OfList>) {
         self.change(|state| state.lists = lists);
     }

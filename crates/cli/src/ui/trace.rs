@@ -104,7 +104,7 @@ struct Lines {
 struct JobNumber(u64);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
-    // Other crates trace too. Their events are not shown, because they may contain secrets.
+    // Other crates also send events. These events are not shown, because they may contain secrets.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         let is_wanted = metadata.target().starts_with("downhaul") && *metadata.level() <= Level::DEBUG;
         if is_wanted { Interest::always() } else { Interest::never() }

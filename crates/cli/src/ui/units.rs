@@ -16,7 +16,7 @@ pub(crate) fn bytes(n: u64) -> String {
     for next in UNITS {
         value /= 1024.0;
         unit = next;
-        // 999.5 would be printed as 1000.
+        // 999.5 would be printed as 1000, so the next unit is used.
         if value < 999.5 {
             break;
         }
