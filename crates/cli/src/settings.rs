@@ -24,7 +24,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that `docs/environment.md` and the man page describe, and their effects. The
-/// variables of systemd and those that `--shard auto` reads are described elsewhere.
+/// variables of systemd and the variables that `--shard auto` reads are described elsewhere.
 pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",

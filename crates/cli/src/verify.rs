@@ -92,8 +92,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// Returns the command that repairs the wrong files. Without `-d`, `downhaul repair` looks for the files in
-/// the current folder, so `-d` is added for any other folder.
+/// Returns the command that repairs the wrong files. `downhaul repair` looks for the files in the current
+/// folder, so `-d` is added for any other folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&words::path(path));
     let mut command = format!("downhaul repair {}", shown(list));

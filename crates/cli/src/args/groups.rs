@@ -1,7 +1,7 @@
 //! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
 //!
 //! - [`files`] has the options for lists, and for the files on the disk;
-//! - [`network`] has those for requests and connections;
+//! - [`network`] has the options for requests and connections;
 //! - all other groups are in this file.
 
 mod files;
@@ -169,9 +169,9 @@ pub struct Verification {
 
     /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
-    /// LIST is a file or a URL. If LIST does not name a file, a warning is printed. With --verify listed or
-    /// require, this file fails, unless you, its URL or the list of -i gave another digest for it. For
-    /// require, that digest must be strong.
+    /// LIST is a file or a URL. If LIST has no digest for a file of the run, a warning is printed. With
+    /// --verify listed or require, such a file fails, unless you, its URL or the list of -i gave another
+    /// digest for it. For require, that digest must be strong.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
