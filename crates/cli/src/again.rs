@@ -2,8 +2,8 @@
 //!
 //! Invariant: the command that resumes contains every argument that clap found on the command line, and
 //! nothing else. Only secret values, a deadline at a point in time, and options of other tools that change
-//! nothing are left out. If that is not possible, no command is shown. New options therefore need no change
-//! in this file. The repeated run never verifies less than the first one.
+//! nothing are left out. If such a command is not possible, no command is shown. A new option therefore needs
+//! no change in this file. The repeated run never verifies less than the first run.
 
 use crate::args::{Deadline, is_foreign};
 use crate::secrets;
@@ -24,8 +24,7 @@ pub(crate) enum Again {
 }
 
 impl Again {
-    /// Returns the command that is equal to the command line of the user, except for the parts that are left
-    /// out.
+    /// Returns the command line of the user, without the parts that must be left out.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let (words, command, matches) = innermost(command, matches);
         match Given::of(command, matches, false) {
@@ -49,8 +48,8 @@ impl Again {
         }
     }
 
-    /// Returns the command as the program understood it, for `--dry-run`. That option and all secrets are
-    /// left out.
+    /// Returns the command as the program understood it, for `--dry-run`. The option `--dry-run` and all
+    /// secrets are left out.
     pub(crate) fn shown(command: &Command, matches: &ArgMatches) -> String {
         let (words, command, matches) = innermost(command, matches);
         let mut given = Given::of(command, matches, true).unwrap_or_default();
@@ -81,7 +80,7 @@ impl Again {
 }
 
 /// Returns the names of the program and of its subcommand, and the definition and the arguments of that
-/// subcommand. If no subcommand was given, the definition and the arguments are those of the program.
+/// subcommand. If no subcommand was given, returns the definition and the arguments of the program.
 pub(crate) fn innermost<'c>(
     mut command: &'c Command,
     mut matches: &'c ArgMatches,
@@ -168,7 +167,7 @@ impl Given {
     }
 }
 
-/// Returns true if the deadline is a point in time, which may be over when the command runs again.
+/// Returns true if the deadline is a point in time, which may have passed when the command runs again.
 fn is_point_in_time(matches: &ArgMatches) -> bool {
     let value = matches.get_raw("deadline").and_then(|mut values| values.next_back()?.to_str());
     value.is_some_and(Deadline::is_point_in_time)
@@ -180,8 +179,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
         && !is_read_once(arg, value)
 }
 
-/// Returns the texts of an option with its values. An option that takes several values at once is followed by
-/// all of them. Any other option is repeated for each value.
+/// Returns the texts of an option with its values. If an option takes several values at once, one text has
+/// the option and all of these values. Any other option is repeated for each value.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {

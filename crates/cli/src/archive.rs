@@ -1,12 +1,12 @@
 //! Reads and writes the archive of `--archive`: a SQLite database of all files that were ever downloaded with
-//! it, or that existed and were the wanted files. [`downhaul_engine::core::archive`] decides which files it
-//! has.
+//! it, or that existed already and were the requested files. [`downhaul_engine::core::archive`] decides which
+//! files an archive has.
 //!
 //! SQLite is used here, and not in the engine, because an archive is a file format of the program. A program
-//! that uses the library can set [`Job::done`] from any store of its own.
+//! that uses the library can set [`Job::done`] from its own store.
 //!
 //! Invariant: after a kill or a power failure, the archive has all files that were complete about a second
-//! before it, and no incomplete file. Several runs may use one archive at once.
+//! before that, and no incomplete file. Several runs may use one archive at once.
 
 mod database;
 
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// New files are written this often, in one transaction. SQLite forces each transaction to the disk, which
-/// takes milliseconds. A second is so much longer that this costs little.
+/// takes milliseconds. One transaction in a second takes little of the time of a run.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest wait for the next event, if nothing has to be written. If no event arrives in this time, a new
@@ -74,7 +74,7 @@ struct Jobs(Arc<Mutex<JobState>>);
 struct JobState {
     /// The jobs that have not ended. The queue limits their number.
     known: HashMap<JobId, Option<Facts>>,
-    /// The ends of jobs that have ended before their facts were known.
+    /// The last event of each job that has ended before its facts were known.
     ended: HashMap<JobId, Arc<downhaul_engine::Event>>,
     new: Vec<New>,
 }
@@ -150,10 +150,11 @@ impl Finder {
         self.archive.connection.unchecked_transaction().ok()
     }
 
-    /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, a file that
-    /// was found by its digest and not by its URL does not end the job: the file of the job is made from it.
-    /// A job that writes to standard output or to a pipe is not looked up, because its reader needs the bytes
-    /// in each run. Its file is not added either, because no file stays.
+    /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, if an archived
+    /// file was found by its digest and not by its URL, the job is not done: its file is made from the
+    /// archived file. A job that writes to standard output or to a pipe is not looked up, because its reader
+    /// needs the bytes in each run. The file of such a job is not added either, because no file stays on the
+    /// disk.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.
@@ -169,7 +170,7 @@ impl Finder {
                 Ok(Looked(None))
             }
             other => {
-                // With `--dedup`, the file is made from the archived one, if that still exists.
+                // With `--dedup`, the file is made from the archived file, if the archived file still exists.
                 job.archived = other.map(|(file, _)| file.kept());
                 let url = job.urls.first().map(downhaul_engine::core::show::url).unwrap_or_default();
                 let if_exists = self.settings.if_exists_of(job);
@@ -178,7 +179,7 @@ impl Finder {
         }
     }
 
-    /// Keeps the facts of a job until it ends. If it has ended already, its file is added now.
+    /// Keeps the facts of a job until it ends. If the job has ended already, its file is added now.
     pub(crate) fn added(&self, id: JobId, looked: Looked) {
         if self.is_read_only {
             return;

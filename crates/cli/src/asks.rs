@@ -13,7 +13,7 @@ use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 
 /// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory, and
-/// those of usual requests are far smaller.
+/// usual requests have far smaller bodies.
 const LONGEST: usize = 16 << 20;
 
 /// The method and the body that are sent, and the range that is requested.
@@ -26,8 +26,7 @@ pub(crate) struct Asks {
 impl Asks {
     /// Reads the options and the files of the body.
     ///
-    /// # Errors
-    /// Returns what is wrong, in words for the user. The text contains nothing of the body.
+    /// # Errors Returns what is wrong, in words for the user. The text contains no part of the body.
     pub(crate) fn of(args: &Args) -> Result<Asks, String> {
         let http = &args.options.http;
         // As in curl, an ampersand joins the parts of a form, and nothing joins the parts of JSON.
@@ -86,7 +85,7 @@ fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, E
     Ok(job.with_sends(sends.clone()))
 }
 
-/// Returns the bodies of an option in their order, with `between` between them.
+/// Returns the bodies of an option, joined in their order. `between` is the text between two bodies.
 fn joined(options: &[BodyOption], name: &str, between: &[u8]) -> Result<Option<Body>, String> {
     let bodies = options.iter().map(|option| body(option, name)).collect::<Result<Vec<_>, _>>()?;
     Ok((!bodies.is_empty()).then(|| Body::new(bodies.join(between))))
@@ -100,7 +99,7 @@ fn body(option: &BodyOption, name: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Returns the reason why the options contradict each other, if they do.
+/// Returns the reason why the options contradict each other, or `None` if there is no contradiction.
 pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let http = &args.options.http;
     let repairs = matches!(args.command, Some(Command::Repair(_)));

@@ -1,7 +1,7 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables are used and name no certificate, nothing is requested from an https URL that
-//! is known before the run. If only a redirect leads to https, the run has shown a warning before.
+//! Invariant: if the variables are used and name no certificate, no https URL that is known before the run is
+//! requested. If only a redirect leads to https, the run shows a warning before its first request.
 
 use crate::given;
 use crate::run;
@@ -18,8 +18,8 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. A run that needs no https gets a warning only. `has_https` is
-/// true if a URL that is about to be requested is an https URL.
+/// Checks the variables if the run uses them. If the run needs no https, only a warning is shown. `has_https`
+/// is true if a URL that is about to be requested is an https URL.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.

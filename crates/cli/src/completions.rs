@@ -24,7 +24,7 @@ pub(crate) fn script(shell: Shell) -> String {
     script.replace(FISH_READS, &[FISH_READS, FISH_READS_WITH_A_VALUE].concat())
 }
 
-/// Removes quotes and colons from the names of all values. These characters are part of the syntax of zsh. So
+/// Removes quotes and colons from the names of all values. These characters are part of the syntax of zsh, so
 /// zsh cannot load a script with a name such as `'N: V'`.
 fn with_plain_names(command: Command) -> Command {
     command.mut_args(with_plain_name).mut_subcommands(with_plain_names)

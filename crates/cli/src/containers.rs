@@ -1,5 +1,5 @@
-//! The tars of `--to-tar` and the WARCs of `--to-warc`: what the options say about them, and when the
-//! last one is complete.
+//! Checks the options for the tars of `--to-tar` and the WARCs of `--to-warc`, opens these containers, and
+//! ends them.
 
 use crate::args::{Args, Decode, Dedup, IfExists, IfLocked};
 use crate::exit::Exit;
@@ -10,7 +10,8 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{ContainerOptions, Containers};
 use std::sync::Arc;
 
-/// Returns why the options contradict each other, if they do, in words for the user.
+/// Returns why the options contradict each other, in words for the user. Returns `None` if there is no
+/// contradiction.
 pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let (names, _) = args.output.containers()?;
     let (word, option) = (names.form().word(), names.form().option());
@@ -60,7 +61,7 @@ pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Co
     })
 }
 
-/// Ends the containers at the end of a run. If no more files follow, the last one gets its final name.
+/// Ends the containers at the end of a run. If no more files follow, the last container gets its final name.
 ///
 /// # Errors
 /// Returns the exit status.

@@ -2,7 +2,7 @@
 //! the end of the run.
 //!
 //! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
-//! replaces an older one in one step.
+//! replaces an older file in one step.
 
 use crate::args::Args;
 use crate::given;
@@ -18,8 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Reads the cookies of `--cookies` and `--cookies-from-browser`. Adds warnings to `notes`. The file of
 /// `--cookies` may be missing if the run saves its cookies to the same path.
 ///
-/// # Errors
-/// Returns why the cookies cannot be used. The text shows none of them.
+/// # Errors Returns why the cookies cannot be used. The text contains no cookie.
 pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
     let http = &args.options.http;
     let mut all = http.cookies_from_browser.as_deref().map(of_browser).transpose()?.unwrap_or_default();

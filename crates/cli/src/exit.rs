@@ -6,19 +6,20 @@ use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// The ways in which a run can end, in the order of importance. If several apply, the first one is used.
+/// The ways in which a run can end, in the order of importance. If several of them apply, the first one is
+/// used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// A usage error.
     Usage,
     /// The user chose to exit after a failure, or `--on-error exit` ended the run.
     Chosen,
-    /// Ctrl-C.
+    /// Ctrl-C stopped the run.
     Interrupted,
-    /// SIGTERM or SIGHUP, the parent of the program ended (`--stop-with-parent`), or a limit of the run was
-    /// reached before all files were started.
+    /// SIGTERM or SIGHUP stopped the run, the parent of the program ended (`--stop-with-parent`), or a limit
+    /// of the run was reached before all files were started.
     Terminated,
-    /// A local file or folder cannot be used, or an output of the run could not be written.
+    /// A local file or folder could not be used, or an output of the run could not be written.
     Disk,
     /// A file failed verification.
     Mismatch,
@@ -71,10 +72,10 @@ impl Exit {
         }
     }
 
-    /// Returns how a run ended, as far as its summary says. The summary knows nothing about signals. If the
-    /// program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise, the result
-    /// follows from the failures, from the files that were left to another run, from the limits of the run,
-    /// and from a stop after a failure.
+    /// Returns how a run ended, as far as its summary shows this. The summary has no information about
+    /// signals. If the program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise,
+    /// the result depends on the failures, on the files that were left to another run, on the limits of the
+    /// run, and on a stop after a failure.
     pub fn of(summary: &Summary) -> Exit {
         if summary.output_closed {
             return Exit::Failed;

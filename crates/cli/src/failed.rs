@@ -1,17 +1,17 @@
-//! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: those that
-//! failed, those that were stopped or not started, and those that were left to another run. `-i` can read the
+//! Writes the list of `--failed FILE`. The list has the files that are not complete after the run: files that
+//! failed, files that were stopped or not started, and files that were left to another run. `-i` can read the
 //! list.
 //!
 //! The arguments and the lists of the run are read again at the end of the run, so that each file takes
-//! little memory: one bit, and one byte more if the file is in a list. Only the lines of a stream are kept in
-//! memory.
+//! little memory: one bit, and one additional byte if the file is in a list. Only the lines of a stream are
+//! kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
-//! so a script can take an empty list for a success. An error of a list becomes a comment. If FILE is also
-//! the input, it is replaced only by a list of all files that are not complete. A line says if a document
-//! named the URLs in it. So a later run with the list sends the user's secrets only to servers to which this
-//! run may send them. If a list was changed during the run, its files cannot be found in it again. FILE then
-//! has a comment instead of them. If FILE is also the input, it stays as it is.
+//! so for a script, an empty list means a success. An error in an input list becomes a comment. If FILE is
+//! also the input, it is replaced only by a list of all files that are not complete. Each line states if a
+//! document named its URLs, so that a later run with FILE sends the user's secrets only to servers to which
+//! this run may send them. If an input list was changed during the run, its files cannot be found in it
+//! again. FILE then has a comment instead of these files. If FILE is also that input list, it is not changed.
 
 mod line;
 mod sequence;
@@ -43,16 +43,16 @@ type Target<'f> = BufWriter<&'f File>;
 /// The beginning of each comment.
 const COMMENT: &str = "# --failed: ";
 
-/// The greatest number of jobs that are written although they were never started. A pattern such as
-/// `[1-9999999999]` may stand for very many jobs.
+/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
+/// stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
 /// The longest time for writing the jobs that were never started. Writing a million of them takes some
 /// seconds.
 const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
-/// What is known about the jobs of a run. The thread that passes the jobs to the session, and the reader of
-/// events, both add to it.
+/// The facts about the jobs of a run. The thread that passes the jobs to the session adds facts, and so does
+/// the reader of events.
 #[derive(Clone, Default)]
 pub(crate) struct Pending(Arc<Mutex<Known>>);
 
@@ -62,7 +62,7 @@ struct Known {
     parts: Vec<PartSoFar>,
 }
 
-/// A part of the input that was begun.
+/// The data about a part of the input whose jobs are or were passed to the session.
 #[derive(Default)]
 struct PartSoFar {
     /// The number of jobs of the session before this part.
@@ -83,7 +83,8 @@ impl Pending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a part of the input begins after this number of jobs of the session. Parts begin in order.
+    /// Stores that a part of the input begins after this number of jobs of the session. The parts must begin
+    /// in their order.
     pub(crate) fn begin(&self, part: usize, before: u64) {
         let mut known = self.known();
         known.parts.resize_with(part, PartSoFar::default);
@@ -107,21 +108,21 @@ impl Pending {
         }
     }
 
-    /// Notes that jobs of a list with these hashes ([`hash_of`]) were passed to the session.
+    /// Stores that the jobs of a list with these hashes ([`hash_of`]) were passed to the session.
     pub(crate) fn pass(&self, part: usize, hashes: impl Iterator<Item = u64>) {
         if let Some(part) = self.known().parts.get_mut(part) {
             hashes.for_each(|hash| part.passed.add(hash));
         }
     }
 
-    /// Notes that no more jobs of a part are read. `is_whole` is true if all of them were read.
+    /// Stores that no more jobs of a part are read. `is_whole` is true if all jobs of the part were read.
     pub(crate) fn end(&self, part: usize, is_whole: bool) {
         if let Some(part) = self.known().parts.get_mut(part) {
             part.is_whole = is_whole;
         }
     }
 
-    /// Notes an event of a job. `is_done` is true if nothing is left to do for the job.
+    /// Stores an event of a job. `is_done` is true if nothing is left to do for the job.
     fn note(&self, job: JobId, is_done: bool) {
         let mut known = self.known();
         known.ended.note(job, is_done);
@@ -141,7 +142,7 @@ enum Jobs {
     Stream,
 }
 
-/// The jobs for which nothing is left to do. Each takes one bit.
+/// The jobs for which nothing is left to do. Each job takes one bit.
 #[derive(Default)]
 struct Ended {
     bits: Vec<u64>,
@@ -189,12 +190,12 @@ pub(crate) struct List {
     settings: Settings,
 }
 
-/// What is known after the lines were written.
+/// The result of writing the lines.
 #[derive(Default)]
 struct Written {
     /// True if the whole input was read.
     is_whole: bool,
-    /// What a list cannot contain, in words for the user.
+    /// The facts that the list lacks because it cannot contain them, in words for the user.
     lost: Vec<String>,
     /// The lists that were changed during the run.
     changed: Vec<String>,
@@ -237,7 +238,7 @@ impl List {
             self.pending.note(job, event.kind.has_nothing_left());
         }
         let List { path, is_input, parts, pending, settings } = self;
-        // This does not wait for the reader of a stream, which may be blocked for ever.
+        // The reader of a stream may be blocked for ever, so this thread does not wait for it.
         let known = std::mem::take(&mut *pending.known());
         let shown = path.display();
         let (mut written, mut is_refused) = (Written::default(), false);
@@ -284,7 +285,7 @@ fn write_lines(
     let mut so_far = so_far.into_iter();
     let mut all = Written { is_whole: true, ..Written::default() };
     for jobs in parts {
-        // No job of a part that was not begun is complete.
+        // If a part was not begun, none of its jobs is complete.
         let not_begun = || PartSoFar { before: u64::MAX, ..PartSoFar::default() };
         let part = so_far.next().unwrap_or_else(not_begun);
         let written = match jobs {
@@ -314,15 +315,15 @@ fn write_lines(
 }
 
 /// Reads a list again, and writes the lines. If the list was changed or cannot be read, the lines are
-/// removed, and a comment is written: without it, the file could look as if all files of the list were
-/// complete.
+/// removed, and a comment is written. Without the comment, the file could look as if all files of the list
+/// were complete.
 fn write_list(
     (name, list, count): (&str, Opened, &Count),
     (part, ended): (&PartSoFar, &Ended),
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
-    // What was written to a pipe cannot be removed.
+    // Lines that were written to a pipe cannot be removed.
     let is_file = to.get_ref().metadata()?.is_file();
     let before = if is_file { Some(to.stream_position()?) } else { None };
     let replaced = count.replaced();
@@ -367,7 +368,7 @@ fn write_again(
     to: &mut dyn Write,
 ) -> io::Result<Written> {
     let (mut written, mut place) = (Written::default(), 0_u64);
-    // The limits of the time and the number apply to the jobs after the last job that had an event.
+    // The limits of time and number apply only to the jobs after the last job that had an event.
     let (mut start, mut unstarted) = (Instant::now(), 0);
     for job in jobs {
         place += 1;

@@ -1,7 +1,7 @@
-//! Passes the jobs of a run to its session, on a thread of its own.
+//! Passes the jobs of a run to its session, on a separate thread.
 //!
-//! Invariant: every job gets the method, the body and the range that the options set. A job that cannot have
-//! them fails.
+//! Invariant: every job gets the method, the body and the range that the options set. A job fails if it
+//! cannot have them.
 
 use crate::archive::{Finder, Looked};
 use crate::asks::Asks;
@@ -22,7 +22,7 @@ use std::thread;
 use tokio::runtime::Handle;
 
 /// The number of jobs of the arguments or of a list that are passed to the session at a time. For each call,
-/// the session wakes once. The jobs of a stream are passed one by one, because the next one may arrive much
+/// the session wakes once. The jobs of a stream are passed one by one, because the next job may arrive much
 /// later.
 const AT_ONCE: usize = 32;
 
@@ -53,7 +53,7 @@ impl Feed {
     }
 
     /// Passes the parts of the input to the session, one after the other. Returns the number of jobs, or
-    /// `None` if the session ended before, or if the lists have mistakes.
+    /// `None` if the session ended early or if the lists have mistakes.
     fn pass(&self, input: Input, runtime: &Handle) -> Option<u64> {
         let mut added = 0;
         let check = input.check;
@@ -128,7 +128,7 @@ impl Feed {
     }
 
     /// Passes jobs to the session. If the session ends early, the jobs that were read from a stream are kept
-    /// for `--failed`, and no more are read, because a stream may never end.
+    /// for `--failed`. No more jobs are read, because a stream may never end.
     fn pass_all(
         &self,
         mut jobs: impl Iterator<Item = AtLine>,
@@ -178,7 +178,8 @@ impl Feed {
             }
             if let Some(pending) = pending {
                 let mut lines = lines.into_iter();
-                // `zip` takes only the lines of the jobs that were added. The others are kept for `--failed`.
+                // `zip` takes only the lines of the jobs that were added. The other lines are kept for
+                // `--failed`.
                 ids.into_iter().zip(lines.by_ref()).for_each(|(id, line)| pending.insert(number, id, line));
                 lines.for_each(|line| pending.keep(number, line));
             }
@@ -200,7 +201,7 @@ impl Feed {
     }
 
     /// Shows that a list could not be read completely, and makes the run end with an error. `added` is the
-    /// number of jobs that were added before.
+    /// number of jobs that were added before the error.
     fn unreadable(&self, added: u64, why: &str) -> Passed {
         run::error(why);
         self.shared.fail(Exit::Disk);
@@ -208,10 +209,10 @@ impl Feed {
     }
 }
 
-/// What is known about a part of the input.
+/// The facts about a part of the input.
 #[derive(Clone, Copy)]
 struct OfPart {
-    /// Its place in the input, from 0.
+    /// The index of the part in the input, from 0.
     number: usize,
     kind: Kind,
 }
@@ -221,7 +222,7 @@ struct OfPart {
 enum Kind {
     /// The arguments are still in memory.
     Arguments,
-    /// The list may be changed meanwhile, so hashes of its jobs are kept.
+    /// The list may be changed during the run, so hashes of its jobs are kept.
     List,
     /// A stream cannot be read again, so its lines are kept.
     Stream,

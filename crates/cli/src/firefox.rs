@@ -1,8 +1,8 @@
 //! Reads the cookies of Firefox from a copy of its database, because Firefox may hold a lock on the database
 //! itself.
 //!
-//! Invariant: no file of Firefox is changed. Only the user can read the copy. It is deleted as soon as it has
-//! been read, unless the program is killed before.
+//! Invariant: no file of Firefox is changed. Only the user can read the copy. The copy is deleted as soon as
+//! it has been read, unless the program is killed before.
 
 use crate::platform;
 use crate::settings;
@@ -14,8 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folders of Firefox below the home folder: those of the usual version, of Snap, of Flatpak, and of
-/// macOS.
+/// The folders of Firefox below the home folder: for the usual version, for Snap, for Flatpak, and for macOS.
 const FOLDERS: [&str; 4] = [
     ".mozilla/firefox",
     "snap/firefox/common/.mozilla/firefox",
@@ -26,12 +25,12 @@ const FOLDERS: [&str; 4] = [
 /// The beginning of the name of the folder for a copy. A random number follows.
 const COPY: &str = "firefox.";
 
-/// A copy that is older than this is not in use, because reading the cookies takes less than a second. A run
-/// that was killed has left it.
+/// A copy that is older than this is not in use, because reading the cookies takes less than a second. Such a
+/// copy was left by a run that was killed.
 const READ_MOST: Duration = Duration::from_secs(600);
 
-/// The largest expiry that is read as a number of seconds. It means the year 5138. A larger number is read as
-/// milliseconds, which newer versions of Firefox write.
+/// The largest expiry time that is read as a number of seconds. It is in the year 5138. A larger number is
+/// read as milliseconds, which newer versions of Firefox write.
 const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.

@@ -98,8 +98,7 @@ pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Sec
 
 /// Returns the headers of `--header-for`, each with its host.
 ///
-/// # Errors
-/// Returns what is wrong with a host or a header, without its value.
+/// # Errors Returns what is wrong with a host or a header. The text does not contain its value.
 pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
@@ -138,8 +137,7 @@ fn headers_of(option: &str, path: &Path) -> Result<Vec<(String, Secret)>, String
 
 /// Reads a file that is not longer than `longest` bytes. `-` is standard input.
 ///
-/// # Errors
-/// Returns why the file cannot be read. A longer file is never cut.
+/// # Errors Returns why the file cannot be read. A longer file is an error.
 pub(crate) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
     let file: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(io::stdin()),

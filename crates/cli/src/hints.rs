@@ -342,7 +342,7 @@ mod tests {
         );
         let address = advice(unauthorized, "https://a/f", "https://[::1]/f", "");
         assert!(address.contains("(machine [::1])"), "{address}");
-        // Only a section of the configuration reaches a server over http after https.
+        // After a redirect from https to http, only a login in a section of the configuration is sent.
         for (given, detail) in [("https://a/f", ""), ("http://b/f", NOT_GIVEN)] {
             let advice = advice(unauthorized, given, "http://b/f", detail);
             assert!(advice.contains("[host.\"http://b\"]") && !advice.contains("machine"), "{advice}");

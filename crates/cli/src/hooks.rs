@@ -17,13 +17,13 @@ const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JO
 /// The prefix of the variables.
 const PREFIX: &str = "DOWNHAUL_FILE_";
 
-/// A command as words. The first one is the program.
+/// A command as words. The first word is the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook(Vec<String>);
 
 impl Hook {
-    /// Splits a command by the quotes of a shell. A variable, `|`, `>` and the like have a meaning only in a
-    /// shell, so they are errors here.
+    /// Splits a command by the quotes of a shell. A variable, `|`, `>` and other syntax that has a meaning
+    /// only in a shell is an error.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.
@@ -91,13 +91,13 @@ impl Hooks {
     }
 }
 
-/// Runs a command to its end. Returns why it failed, if it did.
+/// Runs a command and waits for its end. Returns why the command failed, or `None`.
 fn run_command(Hook(words): &Hook, facts: [&str; 7]) -> Option<String> {
     let (program, arguments) = words.split_first()?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr()).stderr(std::io::stderr());
     for (name, value) in FACTS.iter().zip(facts) {
-        // A variable cannot contain a NUL.
+        // The value of a variable cannot contain a NUL character.
         command.env(format!("{PREFIX}{name}"), value.replace('\0', ""));
     }
     match command.status() {

@@ -1,7 +1,7 @@
-//! Checks the rest of long lists during a run, on a thread of its own.
+//! Checks the rest of long lists during a run, on a separate thread.
 //!
-//! Invariant: if the lists have mistakes, the run stops as soon as the first one is found. It ends with a
-//! usage error that shows the first mistakes of each list.
+//! Invariant: if the lists have mistakes, the run stops as soon as the first mistake is found. The run ends
+//! with a usage error that shows the first mistakes of each list.
 
 use crate::exit::Exit;
 use crate::input::{Ended, Rest, SoFar, Whole};
@@ -19,7 +19,7 @@ pub(crate) struct LateCheck {
 }
 
 impl LateCheck {
-    /// Starts to check the rest of the lists.
+    /// Starts the check of the rest of the lists.
     pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
         let so_far = rest.so_far();
         let thread = thread::spawn(move || {
@@ -39,15 +39,15 @@ impl LateCheck {
         LateCheck { so_far, thread }
     }
 
-    /// Ends the check, because the run has ended. Returns its thread if the check has something to report.
-    /// The run does not wait for a check that it no longer needs.
+    /// Ends the check, because the run has ended. Returns the thread of the check if the check has something
+    /// to report. The run does not wait for a check that it no longer needs.
     pub(crate) fn end(self) -> Option<JoinHandle<()>> {
         self.so_far.cancel();
         self.so_far.has_ended().then_some(self.thread)
     }
 }
 
-/// Reports what is known after the check.
+/// Reports the result of the check.
 fn report(Whole { files, has_new_digests, warnings }: Whole, verify: Verify, shared: &Shared) {
     warnings.iter().for_each(|warning| run::warn(warning));
     if has_new_digests && verify == Verify::Off {

@@ -56,7 +56,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, and returns its exit status. The first argument is the name of the
-/// program. If this name or the next argument is `aria2c`, the program behaves as aria2 does.
+/// program. If this name or the next argument is `aria2c`, the program behaves like aria2.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(words) = aria2c::words(&args) {

@@ -31,7 +31,7 @@ pub(crate) enum NoLogin {
     Interrupted,
 }
 
-/// Returns the arguments with complete logins, and warnings for the user. A login that is not complete is
+/// Returns the arguments with complete logins, and warnings for the user. If a login is not complete, it is
 /// read from a file (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
@@ -193,8 +193,9 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     if user.is_none() && bearer.is_none() && headers.0.is_empty() {
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
-    // Over http, others on the network could read the login. So the login of a section is sent over http only
-    // if the name of the section begins with `http://`. A login of the netrc file is sent over http too.
+    // Over http, other people on the network could read the login. Therefore the login of a section is sent
+    // over http only if the name of the section begins with `http://`. A login of the netrc file is sent over
+    // http too.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));
@@ -215,8 +216,8 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     })
 }
 
-/// Reads the files of logins in a section for hosts. Nothing is asked on the terminal, because a run may not
-/// need that host.
+/// Reads the files of logins in a section for hosts. The user is not asked for a password, because a run may
+/// not need that host.
 ///
 /// # Errors
 /// Returns why a login cannot be used.
@@ -314,7 +315,7 @@ fn cookies_of(path: &Path) -> Result<SecretOption, String> {
     first_line("--cookie", path, "NAME=VALUE; NAME=VALUE", |line| secret(args::cookies(line)))
 }
 
-/// Returns the secret. Returns `None` if the text is not valid, or if it itself has the form `@FILE`.
+/// Returns the secret. Returns `None` if the text is not valid, or if the text has the form `@FILE` again.
 fn secret(option: Result<SecretOption, String>) -> Option<SecretOption> {
     option.ok().filter(|option| matches!(option, SecretOption::Text(_)))
 }
@@ -328,10 +329,9 @@ fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
     Secret::joined(texts, "; ")
 }
 
-/// Reads the first line of the file that an option names. `form` says in words what the line must be.
+/// Reads the first line of the file that an option names. `form` describes in words what the line must be.
 ///
-/// # Errors
-/// Returns what is wrong, in words for the user. The text contains nothing of the file.
+/// # Errors Returns what is wrong, in words for the user. The text contains no part of the file.
 fn first_line<T>(
     option: &str,
     path: &Path,

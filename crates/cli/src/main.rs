@@ -9,8 +9,9 @@ use libmimalloc_sys::{_mi_option_last, mi_option_set, mi_option_t, mi_option_use
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The option that says for how many milliseconds mimalloc keeps freed memory. `libmimalloc_sys` has no
-/// constant for this option, but one for the option after it. The number of all options is checked below: if
-/// it is unchanged, `mimalloc.h` has the same list as when this was written.
+/// constant for this option, but it has a constant for the option after it. The number of all options is
+/// checked below: if this number is unchanged, `mimalloc.h` has the same list of options as the version for
+/// which this constant was written.
 const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 const _: () = assert!(_mi_option_last == 47);
 
@@ -19,10 +20,10 @@ fn main() -> std::process::ExitCode {
     downhaul::main_with(std::env::args_os())
 }
 
-/// Makes mimalloc return freed memory to the system at once. By default, version 3 keeps it for a second or
-/// longer. With this function, a run of a Parquet list of ten million rows takes 60 MiB of memory in its
-/// first 15 s instead of 76 MiB. A CSV list takes 36 MiB instead of 42 MiB. Small files take no more
-/// processor time.
+/// Makes mimalloc return freed memory to the system at once. By default, version 3 keeps this memory for a
+/// second or longer. With this function, a run of a Parquet list of ten million rows takes 60 MiB of memory
+/// in its first 15 s instead of 76 MiB. A CSV list takes 36 MiB instead of 42 MiB. Small files do not take
+/// more processor time than without it.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 fn keep_no_freed_memory() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.

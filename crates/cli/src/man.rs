@@ -30,7 +30,7 @@ pub(crate) fn page() -> String {
     String::from_utf8_lossy(&page).lines().map(with_command).collect()
 }
 
-/// Returns the line with its end. clap_mangen names a page for each command. There are no such pages, so the
+/// Returns the line with its end. clap_mangen names a page for each command. Such pages do not exist, so the
 /// line names the command instead.
 fn with_command(line: &str) -> String {
     let command = line.strip_prefix("downhaul\\-").and_then(|rest| rest.strip_suffix("(1)"));

@@ -2,8 +2,8 @@
 //! file, the archive, the list of failed files, the cookies and the log.
 //!
 //! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a mistyped name
-//! destroys nothing. An output of the run is not also another file of the run, except for the pairs in
-//! [`Kind::also`].
+//! destroys nothing. An output of the run cannot be the same file as another output or an input of the run,
+//! except for the pairs in [`Kind::also`].
 
 use crate::archive;
 use crate::args::{Args, BodyOption};
@@ -28,7 +28,8 @@ struct Kind {
     called: &'static str,
     /// Returns true for a file of this kind. The log has no such function, because it is never replaced.
     is_ours: Option<fn(&Path) -> io::Result<bool>>,
-    /// The option whose file may be the same, because the run reads that file before it writes this one.
+    /// The option that may name the same file, because the run reads its file before it writes the file of
+    /// this kind.
     also: Option<&'static str>,
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     let inputs = inputs(args);
     for (index, (kind, path)) in outputs.iter().enumerate() {
         let shown = words::path(path);
-        // Without an option, a link of another user is no error: the run then writes no log.
+        // If no option names the log, a link of another user is not an error: the run then writes no log.
         let is_named = kind.is_ours.is_some() || options.reporting.log.is_some();
         if is_named && platform::is_link_of_another_user(path) {
             return Err(format!("{} {shown}: it is a link that another user made", kind.option));
@@ -109,8 +110,8 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
 }
 
 /// Checks that the files which are written at the end of the run can be written. Without this check, the user
-/// would learn only after the downloads that a folder does not exist. Creates the folder of a file in the
-/// output folder, which may not exist yet.
+/// would learn only after the downloads that a folder does not exist. If a file is in the output folder,
+/// which may not exist yet, creates the folder of the file.
 ///
 /// # Errors
 /// Returns why a file cannot be written, in words for the user.
@@ -170,7 +171,8 @@ fn inputs(args: &Args) -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
-/// Returns true if both paths lead to the same regular file, or would if it existed. `-` is standard input.
+/// Returns true if both paths lead to the same regular file, or would lead to the same file if it existed.
+/// `-` is standard input.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| match fs::metadata(path) {
         _ if path.as_os_str() == "-" => fs::canonicalize("/dev/stdin").ok(),

@@ -26,7 +26,7 @@ pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), Str
     }
 }
 
-/// Removes from a job the http URLs of hosts whose key is pinned. `settings` are those of the session.
+/// Removes from a job the http URLs of hosts whose key is pinned. `settings` are the settings of the session.
 ///
 /// # Errors
 /// Returns `tls.pin` if no other URL is left.

@@ -57,7 +57,7 @@ impl Style {
     }
 }
 
-/// Adds colours to text, if the value is true.
+/// Adds colours to text if its value is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Paint(pub(crate) bool);
 

@@ -1,10 +1,11 @@
 //! Writes the lock file of `--record`, which has a line for each file of a run.
 //!
 //! Each line is added as soon as its job has ended. At the end of the run, lines that later lines replace are
-//! removed ([`tidy`]). All other lines of earlier runs are kept, and so are lines of other kinds.
+//! removed ([`tidy`]). All other lines of earlier runs are kept. Lines that are not lines of a lock file are
+//! kept too.
 //!
 //! Invariant: the lock file has only whole lines. A line that could not be written completely is removed at
-//! once, or by the next run if this run was killed. One run at a time writes a lock file.
+//! once, or by the next run if this run was killed. Only one run at a time writes a lock file.
 
 mod folders;
 mod tidy;
@@ -78,7 +79,8 @@ pub(crate) fn rows(text: impl Read, form: Form) -> impl Iterator<Item = io::Resu
     })
 }
 
-/// Returns true if a file is a lock file. It may also have lines of other kinds, because they are kept.
+/// Returns true if a file is a lock file. Such a file may also have lines of other kinds, because a run keeps
+/// them.
 pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
     let form = Form::of(path);
     for (number, row) in rows(File::open(path)?, form).enumerate() {
@@ -99,11 +101,11 @@ pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
 struct Running {
     /// The URL that was given.
     url: String,
-    /// The name that was given. It is empty if the server or the URL gives the name.
+    /// The name that was given, or an empty text if the server or the URL gives the name.
     name: String,
     /// The name that was given, or the path of the file.
     path: String,
-    /// The URL that answered.
+    /// The URL whose response is used.
     answered: String,
     validator: Option<String>,
     /// The number of retries that were counted, including those before the last progress.
@@ -120,11 +122,12 @@ pub(crate) struct Record {
     /// an input of the run, because an input must not grow while it is read. The lines are then added to the
     /// lock file at the end of the run.
     aside: Option<PathBuf>,
-    /// The length of the file with its whole lines.
+    /// The length of all whole lines in the file, in bytes.
     length: u64,
     /// True if the lock file had lines of earlier runs.
     had_lines: bool,
-    /// The jobs of the lines that were added, in this order. It is empty if there are too many of them.
+    /// The jobs of the lines that were added, in the order of the lines. The list is empty if there are more
+    /// than [`tidy::AT_ONCE`] lines.
     order: Vec<JobId>,
     /// The number of lines that were added.
     added: usize,
@@ -133,7 +136,7 @@ pub(crate) struct Record {
     lines: Vec<u8>,
     /// The time of the first line that was written and not forced to the disk.
     unforced: Option<Instant>,
-    /// The number of files that were skipped, and of which no strong digest is known.
+    /// The number of files that were skipped and that have no known strong digest.
     unknown: u64,
 }
 
@@ -255,13 +258,13 @@ impl Record {
             }
             EventKind::Retrying { attempt, .. } => {
                 if let Some(running) = self.running.get_mut(&job) {
-                    // The attempts begin again at 1 after progress. They are 0 if no retry is counted.
+                    // `attempt` begins again at 1 after progress. It is 0 if the retry is not counted.
                     running.retries = running.retries.saturating_add(u32::from(*attempt > 0));
                 }
             }
             EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. } => {
                 let Some(running) = self.running.remove(&job) else { return };
-                // The line of the other job, which downloads this file, is enough.
+                // The file already has the line of the other job, which downloads it.
                 if event.kind.is_of_other_job() {
                     return;
                 }

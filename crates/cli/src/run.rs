@@ -1,4 +1,4 @@
-//! One run of the program. It reads the input, starts the session and everything that reads its events,
+//! One run of the program. This module reads the input, starts the session and the readers of its events,
 //! handles signals, and decides how the run ended.
 
 mod ending;
@@ -127,16 +127,16 @@ fn save_cookies(args: &Args) -> Option<Exit> {
     Some(Exit::Disk)
 }
 
-/// Checks the files that the run writes. This comes before [`with_secrets`], which puts the content of a file
-/// in place of its name.
+/// Checks the files that the run writes. This function is called before [`with_secrets`], which replaces the
+/// names of files by their contents.
 fn check_outputs(args: &Args) -> Result<(), Exit> {
     let to_stdout = args.output.save_as.as_deref().is_some_and(input::is_stdout);
     let log = settings::output_settings(args, to_stdout).log;
     outputs::check(args, log.as_deref()).map_err(|why| usage(&why))
 }
 
-/// Returns the arguments with all secrets, after reading those in files and asking the user for those that
-/// are missing. Shows the warnings about the files.
+/// Returns the arguments with all secrets. Secrets in files are read, and the user is asked for missing
+/// secrets. Shows the warnings about the files.
 pub(crate) fn with_secrets(args: &Args) -> Result<Args, Exit> {
     let (args, notes) = logins::with_logins(args).map_err(|no_login| match no_login {
         NoLogin::Unusable(why) => usage(&why),
@@ -157,24 +157,24 @@ pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_current_thread().enable_all().build())
 }
 
-/// Starts the runtime that answers clients, on a thread of its own.
+/// Starts the runtime that answers clients, on a separate thread.
 pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build())
 }
 
-/// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
-/// every test of `benches/race`, because no step wakes a thread on another core. One thread also used less
-/// processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s),
-/// over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than a
-/// GB/s over TLS, so only machines with many cores get more threads. The disk and the digests have threads of
-/// their own.
+/// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two
+/// threads in every test of `benches/race`, because no step wakes a thread on another core. One thread also
+/// used less processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s
+/// (1.01 s), over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more
+/// than 1 GB/s over TLS, so only machines with many cores get more threads. Other threads write to the disk
+/// and compute digests.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
     started(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build())
 }
 
-/// Returns a runtime, or shows why there is none.
+/// Returns a runtime, or shows why it cannot be started.
 fn started(built: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runtime::Runtime, Exit> {
     built.map_err(|e| {
         error(&format!("the program cannot start: {e}"));
@@ -184,8 +184,8 @@ fn started(built: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::run
 
 type Resolved = (Settings, OutputSettings);
 
-/// Fetches the lists that are at URLs. If there are any, returns the settings too. They are resolved only
-/// once, because some of the files that they come from may be pipes.
+/// Fetches the lists that are at URLs. If there are such lists, also returns the settings. The settings are
+/// resolved only once, because they come from files, and some of these files may be pipes.
 fn lists_at_urls(
     args: &Args,
     resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,

@@ -1,14 +1,14 @@
 //! Decides which values of options may be secret, and shows a value without its secret.
 //!
-//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So a
-//! new option needs only the right name for its value.
+//! Invariant: the name that the help gives to the value of an option decides if the value may be secret.
+//! Therefore a new option needs only the right name for its value.
 
 use crate::args;
 use crate::input;
 use clap::Arg;
 use downhaul_engine::core::{job::Job, show};
 
-/// Headers whose values are not secret. All others may be credentials, and their values are not shown.
+/// Headers whose values are not secret. All other headers may be credentials, and their values are not shown.
 const HARMLESS: [&str; 6] =
     ["accept", "accept-language", "cache-control", "dnt", "user-agent", "x-requested-with"];
 
@@ -27,7 +27,7 @@ const PROXY: &str = "PROXY";
 /// The name of values that are the file of a certificate, which a colon and a password may follow.
 const CERT: &str = "CERT";
 
-/// The name of values that are a command. Each of its words but the first one may be a secret.
+/// The name of values that are a command. Each word after the first one may be a secret.
 const COMMAND: &str = "COMMAND";
 
 /// The names of values that are secret as a whole.
@@ -64,7 +64,7 @@ pub(crate) fn is_unshown(arg: &Arg, value: &str) -> bool {
 }
 
 /// Returns true if a value is certainly or very likely a secret. Such a value must not be in a file that
-/// others read.
+/// other users can read.
 pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     if is_called(arg, place, CERT) {
         return args::cert_parts(value).1.is_some();

@@ -24,7 +24,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that `docs/environment.md` and the man page describe, and their effects. The
-/// variables of systemd and those that `--shard auto` reads are described elsewhere.
+/// variables of systemd and the variables that `--shard auto` reads are described elsewhere.
 pub const ENVIRONMENT: [(&str, &str); 15] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
@@ -58,8 +58,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "`http_proxy` names the proxy for `http` URLs, and `https_proxy` the one for `https` URLs. `all_proxy` is used \
-         for the URLs for which these two name none. With `--proxy`, none of the three is used. \
+        "`http_proxy` names the proxy for `http` URLs, and `https_proxy` names the proxy for `https` URLs. If the \
+         variable for the scheme of a URL names no proxy, `all_proxy` is used. With `--proxy`, none of these three variables is used. \
          `HTTP_PROXY` is ignored if `REQUEST_METHOD` is set, because in a CGI program the client chooses the value of `HTTP_PROXY`.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
@@ -149,7 +149,7 @@ pub(crate) fn resolve(
     }
     let on_error = match args.options.failure.on_error {
         None if Asks::is_special(args) && !args.has_retries => OnError::Retry,
-        // Without a terminal, or with `--progress json`, no question is asked.
+        // Without a terminal, or with `--progress json`, the user is not asked.
         Some(args::OnError::Ask) | None if output.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
         Some(args::OnError::Retry) => OnError::Retry,
@@ -206,13 +206,13 @@ pub(crate) fn resolve(
     settings.keeps_transcripts = args.output.to_warc.is_some();
     settings.accept_html = args.options.verification.accept_html;
     settings.checksums = checksums.transpose()?;
-    // This is set later, when the input is known.
+    // The value is set later, when the input is known.
     settings.single = false;
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.dedup = args.existing.dedup.into();
-    // These options need the digest of each file: the lock file and the archive store it, `--dedup` finds
-    // files with the same bytes by it, and the description of a file in a container contains it.
+    // These options need the digest of each file: the lock file and the archive store it, `--dedup` uses it
+    // to find files with the same bytes, and the description of a file in a container contains it.
     settings.record = args.options.verification.record.is_some()
         || args.existing.archive.is_some()
         || args.output.containers().is_some()
@@ -295,7 +295,7 @@ pub(crate) fn resolve(
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In
-/// curl, the value of `-d` is such a body.
+/// curl, the value of `-d` is the body of a request.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;
@@ -304,7 +304,8 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
         return Some(format!("-d is the folder, here {}/; --data sends a body", escaped(name)));
     }
     let ending = folder.extension()?.to_str()?;
-    // A folder may have a name such as `v1.2`. A name whose ending has a letter is probably that of a file.
+    // A folder may have a name such as `v1.2`. A name whose ending has a letter is probably the name of a
+    // file.
     let is_ending = ending.len() <= 5
         && ending.chars().all(|c| c.is_ascii_alphanumeric())
         && ending.chars().any(|c| c.is_ascii_alphabetic());
@@ -365,7 +366,7 @@ fn is_screen(output: &impl IsTerminal) -> bool {
 }
 
 /// Returns the folder for data that is kept between runs, as the XDG Base Directory Specification or the
-/// custom of the system says. Returns `None` if there is no such folder.
+/// convention of the system says. Returns `None` if there is no such folder.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
 }
@@ -387,7 +388,7 @@ fn folder_of_ours(variable: &str, below_home: &str, on_windows: &str) -> Option<
     Some(folder?.join("downhaul"))
 }
 
-/// Returns the path of the netrc file that is read by default. It need not exist.
+/// Returns the path of the netrc file that is read by default. The file may be missing.
 pub(crate) fn netrc_path() -> Option<PathBuf> {
     let usual = if cfg!(windows) { "_netrc" } else { ".netrc" };
     env("NETRC").map(PathBuf::from).or_else(|| Some(home()?.join(usual)))
@@ -429,8 +430,9 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns why there is no plan with `--dedup`, in words for the user. Which files are made from others
-/// depends on the order in which files are complete, and on digests that are known only then.
+/// Returns why there is no plan with `--dedup`, in words for the user. A plan cannot know which files are
+/// made from other files, because this depends on the order in which the files are complete, and on digests
+/// that are known only at that time.
 fn plan_of_dedup(args: &Args) -> Option<String> {
     (args.plan().is_some() && args.existing.dedup != args::Dedup::Off).then(|| {
         "a plan cannot say which files --dedup makes from others. With --dedup off, the plan shows all downloads of a run without --dedup"

@@ -1,5 +1,5 @@
-//! The shard of a run (`--shard`): which one it is, how many jobs it has, and the files that say which shards
-//! of a list are done.
+//! The shard of a run (`--shard`): its number, the number of its jobs, and the files that say which shards of
+//! a list are done.
 //!
 //! Invariant: the file that says that a shard is done is written last, in one step, and only if every file of
 //! the shard is complete. In one folder, these files belong to one list and one number of shards.
@@ -48,8 +48,7 @@ impl Shards {
     /// Returns the shard that the options choose, if they choose one. `variable` returns the value of an
     /// environment variable.
     ///
-    /// # Errors
-    /// Returns why it is not known which shard this is, in words for the user.
+    /// # Errors Returns why the number of the shard is not known, in words for the user.
     pub(crate) fn of(
         lists: &args::Lists,
         variable: impl Fn(&str) -> Option<String>,
@@ -75,8 +74,8 @@ impl Shards {
     }
 
     /// Begins a run of this shard, and shows how many jobs it has. If an earlier run completed the shard, no
-    /// job is left. The files of `--failed` and `--record` are written nevertheless. A list on standard input
-    /// is not known before the run, so its shards are not marked as done.
+    /// job is left. In this case, the files of `--failed` and `--record` are still written. A list on
+    /// standard input is not known before the run, so its shards are not marked as done.
     ///
     /// # Errors
     /// Returns the errors of [`Shards::is_done`].
@@ -115,7 +114,7 @@ impl Shards {
         self.is_known.then_some(self.jobs)
     }
 
-    /// Notes that a part of the jobs is known only during the run.
+    /// Stores that a part of the jobs is known only during the run.
     pub(crate) fn has_streams(&mut self) {
         self.is_known = false;
     }
@@ -248,9 +247,9 @@ struct Array {
 }
 
 impl Array {
-    /// Returns the shard of this task. The shards of a whole array are counted from its first id. A part of
-    /// an array that is submitted again states neither the first id nor the number of tasks of the whole
-    /// array.
+    /// Returns the shard of this task. The shards of a whole array are counted from its first id. If only a
+    /// part of an array is submitted again, the variables state neither the first id nor the number of tasks
+    /// of the whole array.
     fn shard(&self, of: Option<u64>) -> Result<(u64, u64), String> {
         let Array { id, first, last, step, tasks } = *self;
         let is_whole = first <= 1 && last.saturating_sub(first) / step + 1 == tasks;
@@ -315,7 +314,7 @@ mod tests {
             let refused = slurm(None, id, first, last, tasks, 1).expect_err("a part");
             assert!(refused.contains("auto/N"), "{refused}");
         }
-        // The whole array had 8 tasks. An id 0 or 8 shows where its ids began.
+        // The whole array had 8 tasks. An id of 0 or 8 shows if its ids began with 0 or with 1.
         assert_eq!(slurm(Some(8), 3, 0, 3, 2, 1), Ok((4, 8)));
         assert_eq!(slurm(Some(8), 3, 3, 8, 2, 1), Ok((3, 8)));
         let refused = slurm(Some(8), 3, 3, 7, 2, 1).expect_err("ambiguous");

@@ -11,13 +11,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Returns the key for the hashes of URLs in the records of files. The first run that needs the key creates
-/// it. Returns `None` if the key can be neither read nor created. Without a key, files are recognised too,
+/// it. Returns `None` if the key can be neither read nor created. Files are also recognised without a key,
 /// but a short secret in a URL could then be guessed from the hash of the URL.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // Another run may create a key at the same time. Then the first key is used.
+            // Another run may create a key at the same time. In this case, the first key is used.
             let _ = make(folder, &path);
             read(&path).ok()
         }
@@ -36,8 +36,8 @@ fn read(path: &Path) -> io::Result<Key> {
     Ok(Key::new(bytes))
 }
 
-/// Writes a new key to a temporary file, and then links that file to `path` in one step. So no other run
-/// reads half of a key, and an existing key is not replaced.
+/// Writes a new key to a temporary file, and then links that file to `path` in one step. Therefore no other
+/// run reads an incomplete key, and an existing key is not replaced.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{:016x}", platform::random_number()));
@@ -65,7 +65,7 @@ mod tests {
     fn the_key_is_made_once_and_only_its_user_can_read_it() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = home.path().join("state/downhaul");
-        // In a container, an earlier run may have had the same process number, and was killed.
+        // In a Linux container, an earlier run may have had the same process ID and may have been killed.
         fs::create_dir_all(&folder).expect("a folder");
         let left = folder.join(format!("key.{}", std::process::id()));
         fs::write(&left, "").expect("writes");

@@ -1,6 +1,7 @@
 //! Decides which options read standard input.
 //!
-//! Invariant: at most one option in a command line does so, because standard input can be read only once.
+//! Invariant: at most one option in a command line reads standard input, because standard input can be read
+//! only once.
 
 use crate::again;
 use crate::args::is_foreign;
@@ -28,8 +29,7 @@ pub(crate) fn is_read_by(arg: &Arg, value: &str) -> bool {
 /// Checks that at most one option reads standard input. `has_command` is true if an imported command was
 /// already read from standard input.
 ///
-/// # Errors
-/// Returns which options read it, in words for the user.
+/// # Errors Returns which options read standard input, in words for the user.
 pub(crate) fn check(command: &Command, matches: &ArgMatches, has_command: bool) -> Result<(), String> {
     let (_, command, matches) = again::innermost(command, matches);
     let mut readers: Vec<String> = has_command.then(|| "the imported command".into()).into_iter().collect();

@@ -3,12 +3,12 @@
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
-/// The number of files at once, if the user set none and there are at most [`FEW_FILES`]. A person who
-/// watches can follow two bars.
+/// The number of files at once, if the user set no number and there are at most [`FEW_FILES`] files. A person
+/// who watches can follow two bars.
 pub(crate) const FEW_AT_ONCE: u16 = 2;
 
-/// With more files than this, or if their number is not known, the best number of files at once is searched
-/// for, if the user set none. A person does not watch each of so many files.
+/// If there are more files than this, or if their number is not known, and the user set no number of files at
+/// once, the best number is searched for. A person does not watch each of so many files.
 const FEW_FILES: u64 = 16;
 
 use crate::args::Args;
@@ -19,11 +19,11 @@ use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-/// The most origins that are remembered. A URL in a document gets the headers only if its origin is one of
-/// them. Headers are usually meant for a few hosts only, so this limit hardly ever matters.
+/// The most origins that are kept in memory. A URL in a document gets the headers only if its origin is one
+/// of them. Usually, the user sends headers to a few hosts only, so this limit is hardly ever reached.
 const MOST_ORIGINS: usize = 1_000;
 
-/// The most origins that a warning names. It states only the number of the others.
+/// The most origins that a warning names. The warning states only the number of the other origins.
 const ORIGINS_SHOWN: usize = 3;
 
 /// Facts from the URLs of all jobs.
@@ -91,8 +91,8 @@ impl Survey {
         }
     }
 
-    /// Checks if downhaul can use the proxy of each known origin of the run. Proxies that no known URL needs
-    /// are not checked.
+    /// Checks if downhaul can use the proxies that the known URLs of the run need. Other proxies are not
+    /// checked.
     ///
     /// # Errors
     /// Returns what is wrong with the first proxy that cannot be used.
@@ -168,8 +168,8 @@ fn shown(origins: &BTreeSet<String>) -> String {
     }
 }
 
-/// Chooses how many files are downloaded at once, if the user has not. `files` is the number of files, if it
-/// is known before the run.
+/// Chooses how many files are downloaded at once, if the user has not chosen a number. `files` is the number
+/// of files, if it is known before the run.
 pub(crate) fn choose_parallel(args: &Args, files: Option<u64>, settings: &mut Settings) {
     if args.options.work.parallel.is_none() && files.is_none_or(|files| files > FEW_FILES) {
         settings.parallel = None;

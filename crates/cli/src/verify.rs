@@ -1,5 +1,5 @@
-//! `downhaul verify`: compares files on the disk with checksum lists and lock files. It changes nothing and
-//! makes no requests.
+//! `downhaul verify`: compares files on the disk with checksum lists and lock files. This command changes
+//! nothing and sends no requests.
 
 use crate::again;
 use crate::exit::Exit;
@@ -52,8 +52,8 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
-/// lock files in it that have one of the usual names. Names are relative to `folder` or, without it, to the
-/// folder of the list.
+/// lock files in it that have one of the usual names. The names in a list are relative to `folder` or, if it
+/// is `None`, to the folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -75,7 +75,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         } else {
             paint.show(Style::Failure, word)
         };
-        // The gap depends on the word without its colours, which take no space on the screen.
+        // The gap depends on the length of the word without the codes of its colours, which take no space on
+        // the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
         if !printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path))) {
             return exit.min(Exit::Failed);
@@ -91,8 +92,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// Returns the command that repairs the wrong files. Without `-d`, that command looks for files in the
-/// current folder.
+/// Returns the command that repairs the wrong files. `downhaul repair` looks for the files in the current
+/// folder, so `-d` is added for any other folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&words::path(path));
     let mut command = format!("downhaul repair {}", shown(list));
@@ -174,7 +175,7 @@ fn is_record_table(path: &Path) -> Result<bool, String> {
 
 /// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make
 /// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it. If no such file
-/// exists, the path is the one in the list.
+/// exists, the result is the path in the list.
 fn path_of(folder: &Path, listed: &str) -> PathBuf {
     let exists = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
     let trimmed = listed.trim_end();
@@ -232,8 +233,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     Ok(false)
 }
 
-/// The digests in a lock file. If several lines are about one file, the last one counts, unless only an
-/// earlier one has a strong digest of the same file. Lines about failures do not count.
+/// The digests in a lock file. If several lines are about one file, the last line is used, unless only an
+/// earlier line has a strong digest of the same file. Lines about failures are not used.
 #[derive(Default)]
 struct Recorded(BTreeMap<String, (Line, Vec<Digest>)>);
 

@@ -3,14 +3,14 @@
 use downhaul_engine::core::show;
 use std::path::Path;
 
-/// Returns a path as it is shown in messages.
+/// Returns a path in the form for messages.
 pub(crate) fn path(path: &Path) -> String {
     show::escaped(&path.to_string_lossy()).into_owned()
 }
 
-/// Returns the path of a file with a secret, as it is shown in messages. If there is no such file and the
-/// text does not look like a path, it is not shown: the user may have given the secret itself, such as
-/// `--cookies 'session=VALUE'`.
+/// Returns the path of a file with a secret, in the form for messages. If there is no such file and the text
+/// does not look like a path, the text is not shown, because the user may have given the secret itself, such
+/// as `--cookies 'session=VALUE'`.
 pub(crate) fn file_of_secret(path: &Path) -> String {
     let text = path.to_string_lossy();
     let below_drive = text.get(2..).filter(|_| cfg!(windows) && text.as_bytes()[1] == b':').unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Tests that the command that resumes is equal to the given one, and has no secrets.
+//! Tests that the command that resumes is equal to the given command, and has no secrets.
 
 use super::*;
 use crate::args::{Args, Header};
@@ -26,7 +26,7 @@ fn again(words: &[&str]) -> Option<String> {
     }
 }
 
-/// Splits a command as a POSIX shell does, as far as [`quoted`] uses its syntax.
+/// Splits a command like a POSIX shell, but knows only the syntax that [`quoted`] uses.
 fn split(command: &str) -> Vec<String> {
     let (mut words, mut within, mut escaped) = (vec![String::new()], false, false);
     for c in command.chars() {

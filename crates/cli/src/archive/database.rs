@@ -1,4 +1,4 @@
-//! The SQLite database of an archive (`--archive`): its tables, and what is looked up and added there.
+//! The SQLite database of an archive (`--archive`): its tables, its creation, and the lookup of files.
 
 use super::APPLICATION;
 use crate::platform;
@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest wait for other runs that are writing. Each run writes for some milliseconds once a second, so
-/// a minute is enough for many runs.
+/// The longest wait for other runs that write to the archive. Each run writes for some milliseconds once a
+/// second, so a minute is enough for many runs.
 const BUSY: Duration = Duration::from_secs(60);
 
 /// The version of the tables (`PRAGMA user_version`).
@@ -44,8 +44,8 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive, or creates it. Only the user may read a new archive, because a short secret in a URL
-    /// could be guessed from its hash by a reader of the key.
+    /// Opens an archive, or creates it. Only the user may read a new archive, because a user who can read the
+    /// key could guess a short secret in a URL from the hash of the URL.
     pub(super) fn open(path: &Path) -> Result<Archive, String> {
         platform::create_private(path).map_err(|e| e.to_string())?;
         let mut archive = Archive::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -1,5 +1,5 @@
-//! The values of options that accept only certain words. `--help` and the completions show the text of each
-//! word.
+//! The values of options that accept only certain words. `--help` and the completions show the description of
+//! each word.
 
 use clap::ValueEnum;
 use downhaul_engine::core::dedup;
@@ -102,12 +102,12 @@ impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
 /// The value of `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// Use the file name that the server sends, or else the one at the end of the URL after redirects, or
-    /// else the one at the end of the given URL
+    /// Use the file name that the server sends, or else the name at the end of the URL after redirects, or
+    /// else the name at the end of the given URL
     Auto,
     /// Use the name at the end of the given URL
     Url,
-    /// Use the file name that the server sends, or else the one at the end of the URL after redirects
+    /// Use the file name that the server sends, or else the name at the end of the URL after redirects
     Server,
 }
 
@@ -167,7 +167,7 @@ pub enum Mirrors {
 /// The value of `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
-    /// Compare each file with all digests that are known for it
+    /// Compare each file with all of its known digests
     Auto,
     /// Also look for checksum lists beside the file on the server
     Find,
@@ -183,7 +183,7 @@ pub enum Verify {
 /// The value of `--hsts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hsts {
-    /// Use https for hosts that asked for it in this run
+    /// Use https for hosts that required it in this run
     On,
     /// Use the scheme that the URL has
     Off,

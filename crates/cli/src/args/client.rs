@@ -31,23 +31,23 @@ pub enum ClientCommand {
     Move(Move),
     /// Print what happens to the downloads of a running daemon
     ///
-    /// With identifiers, the command ends when all of these downloads are over. The exit status is 0 if all
-    /// of them are complete, and 1 otherwise.
+    /// If identifiers are given, the command ends when all of these downloads are over. The exit status is 0
+    /// if all of them are complete, and 1 otherwise.
     Watch(Watch),
     /// Print the log of a running daemon
     ///
     /// The daemon keeps the last 1000 lines since its start.
     Logs(Logs),
-    /// Show the bars of a running daemon
+    /// Show the progress bars of a running daemon
     ///
     /// Ctrl-C ends the command, and the daemon keeps running.
     Attach(Attach),
 }
 
-/// The options that say which daemon is meant.
+/// The options that choose the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Address {
-    /// Use the daemon at this URL [default: the one that you started last on this machine]
+    /// Use the daemon at this URL [default: the daemon that you started last on this machine]
     ///
     /// The environment variable DOWNHAUL_DAEMON can have the URL instead.
     #[arg(long = "daemon", value_name = "URL", value_hint = ValueHint::Url, help_heading = "Daemon")]
@@ -56,11 +56,12 @@ pub struct Address {
     /// Read the secret of the daemon from FILE [default: the file that the daemon reads]
     ///
     /// The environment variable DOWNHAUL_DAEMON_SECRET can have the secret instead. For a daemon on another
-    /// machine, one of the two is needed.
+    /// machine, this option or this variable is required.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
-    /// Trust the certificates in FILE [default: that of the daemon on this machine, or those of the system]
+    /// Trust the certificates in FILE [default: the certificate of the daemon on this machine, or else the
+    /// certificates of the system]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub cacert: Option<PathBuf>,
 }
@@ -115,7 +116,7 @@ pub struct Add {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -123,11 +124,11 @@ pub struct Add {
 /// The downloads that `downhaul list` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Only {
-    /// Those that are being downloaded.
+    /// Downloads that are active.
     Active,
-    /// Those that wait or are paused.
+    /// Downloads that wait or are paused.
     Queued,
-    /// Those that are complete, failed or were removed.
+    /// Downloads that are complete, that failed or that were removed.
     Over,
 }
 
@@ -151,7 +152,7 @@ pub struct List {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -168,7 +169,7 @@ pub struct Chosen {
     #[arg(long, group = "which")]
     pub all: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -181,7 +182,7 @@ pub struct Remove {
     #[arg(value_name = "ID", group = "which")]
     pub ids: Vec<String>,
 
-    /// Forget all downloads that are over
+    /// Remove all downloads that are over from the history
     #[arg(long, group = "which")]
     pub over: bool,
 
@@ -189,7 +190,7 @@ pub struct Remove {
     #[arg(long, conflicts_with = "over")]
     pub files: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -230,7 +231,7 @@ pub struct Move {
     #[arg(value_name = "POSITION")]
     pub position: Position,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -247,7 +248,7 @@ pub struct Watch {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -268,7 +269,7 @@ pub struct Logs {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -277,7 +278,7 @@ pub struct Logs {
 #[derive(Debug, Clone, Group)]
 #[command(max_term_width = 100)]
 pub struct Attach {
-    /// The options that say which daemon is meant.
+    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }

@@ -14,24 +14,25 @@ pub enum Command {
         /// A list such as SHA256SUMS, a lock file, or a folder that has such files under usual names
         #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
         what: PathBuf,
-        /// Look for the files in this folder [default: that of the list]
+        /// Look for the files in this folder [default: the folder of the list]
         #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         output: Option<PathBuf>,
         /// Show only files that are wrong, are missing or cannot be read
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Compare files on the disk with a list of digests, and download the wrong ones again
+    /// Compare files on the disk with a list of digests, and download the wrong files again
     ///
     /// If the list is a Metalink file with hashes of chunks (parts of a file), only the wrong chunks are
     /// downloaded.
     Repair(Box<Repair>),
     /// Show what a download would do, and write no file
     ///
-    /// The arguments are those of a download. The plan shows the names and sizes of the files, which files
-    /// exist already, which ones fail, and how much space and time the download needs. A list may state the
-    /// sizes. Otherwise downhaul asks the servers for them, and does not download the files. The exit status
-    /// is that of the download, as far as it can be known before. --progress json prints the plan as JSON.
+    /// The arguments are the same as for a download. The plan shows the names and sizes of the files, which
+    /// files exist already, which files would fail, and how much space and time the download needs. If a list
+    /// does not state the sizes, downhaul requests them from the servers, but does not download the files.
+    /// The exit status is the same as for the download, as far as it can be predicted. --progress json prints
+    /// the plan as JSON.
     Plan(Box<Planning>),
     /// Show a run on the screen again, from the events that --progress json printed
     Replay {
@@ -44,9 +45,9 @@ pub enum Command {
     },
     /// Download what a command of curl downloads
     ///
-    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'.
-    /// The words import and curl can be left out: downhaul 'curl ...'. Options of downhaul can follow. With
-    /// --dry-run, downhaul shows the imported options and downloads nothing.
+    /// Paste the command that a browser copies with 'Copy as cURL', for example: downhaul import curl 'curl
+    /// ...'. The words import and curl can be left out: downhaul 'curl ...'. Options of downhaul can follow
+    /// the command of curl. With --dry-run, downhaul shows the imported options and downloads nothing.
     #[command(args_override_self = true, max_term_width = 100)]
     Import {
         /// The tool of the command, which is always curl
@@ -56,10 +57,10 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         text: Option<String>,
     },
-    /// Show every setting in force, and where it comes from
+    /// Show every setting in effect, and where it comes from
     ///
     /// With options, the output shows the settings of a run with these options. 'downhaul config init' writes
-    /// a configuration file in which every setting is a comment.
+    /// a configuration file in which every setting is commented out.
     #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
     Config {
         /// The command, or `None` to show the configuration.
@@ -87,7 +88,7 @@ pub enum Command {
 /// The commands of `downhaul config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Write a configuration file in which every setting is a comment
+    /// Write a configuration file in which every setting is commented out
     Init {
         /// Write to FILE [default: the file that is read by default]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -153,13 +154,15 @@ pub struct Daemon {
 
     /// Also accept requests from web pages of ORIGIN, such as https://ariang.example.com (can be repeated)
     ///
-    /// Pages of the daemon and of browser extensions are always accepted. * accepts all pages.
+    /// Requests from the pages of the daemon and of browser extensions are always accepted. If ORIGIN is *,
+    /// requests from all pages are accepted.
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
 
     /// Speak TLS with the certificate in FILE
     ///
-    /// The file has the certificate and its chain, in PEM form. SIGHUP reads the file again.
+    /// The file has the certificate and its chain, in PEM form. After SIGHUP, the daemon reads the file
+    /// again.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key", help_heading = "Daemon")]
     pub tls_cert: Option<PathBuf>,
 
@@ -180,7 +183,7 @@ pub struct Planning {
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 
-    /// Send no requests, so that only the facts in the list and on the disk are known
+    /// Send no requests, and use only what the list states and what is on the disk
     #[arg(long)]
     pub offline: bool,
 

@@ -5,7 +5,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
 use std::time::{Duration, SystemTime};
 
-/// The time after which no file starts.
+/// The time after which no more files start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     /// A time after the start of the run.
@@ -41,8 +41,8 @@ impl Deadline {
         time.map(Deadline::Daily).ok_or_else(|| bad.into())
     }
 
-    /// Returns the time from the start of the run to the deadline. The result is zero if the deadline is
-    /// over. This must be called at the start of the run.
+    /// Returns the time from the start of the run to the deadline. The result is zero if the deadline has
+    /// passed. This function must be called at the start of the run.
     pub(crate) fn left(self) -> Duration {
         let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
         match self {
@@ -60,7 +60,7 @@ impl Deadline {
         }
     }
 
-    /// Returns true if a value is a point in time, which may be over when the same command runs again.
+    /// Returns true if a value is a point in time, which may have passed when the same command runs again.
     pub(crate) fn is_point_in_time(text: &str) -> bool {
         matches!(Deadline::read(text), Ok(Deadline::At(_)))
     }

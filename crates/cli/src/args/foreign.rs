@@ -1,16 +1,16 @@
 //! Options of curl, wget and aria2, which users of these tools may type.
 //!
-//! If downhaul always does what such an option requests, the option is accepted and changes nothing. All
-//! other options are refused with a message that says what to do instead. Neither the help nor the
-//! completions show these options.
+//! If downhaul always does what an option requests, the option is accepted and changes nothing. All other
+//! options are refused with a message that says what to do instead. Neither the help nor the completions show
+//! these options.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// What downhaul does with such an option.
+/// What downhaul does with an option of another tool.
 enum Here {
     /// downhaul always does what the option requests.
     Anyway,
-    /// If the first text is the value of the option, downhaul always does what the option requests. For any
+    /// If the value of the option is the first text, downhaul always does what the option requests. For any
     /// other value, the second text says what to do instead.
     AnywayFor(&'static str, &'static str),
     /// The text says what to do instead.
@@ -209,13 +209,13 @@ fn with_options(mut command: Command) -> Command {
     command
 }
 
-/// Returns the names of an option as a user types them. Each name is an argument of its own in clap, so that
-/// a message can say which name was given.
+/// Returns the names of an option as a user types them. Each name is a separate argument in clap, so that a
+/// message can say which name was given.
 fn names((short, long, ..): &Row) -> impl Iterator<Item = String> {
     short.map(|short| format!("-{short}")).into_iter().chain(long.iter().map(|long| format!("--{long}")))
 }
 
-/// Returns true if the identifier is that of an option in this file.
+/// Returns true if the identifier belongs to an option in this file.
 pub(crate) fn is_foreign(id: &str) -> bool {
     id.starts_with(ID)
 }
@@ -241,7 +241,8 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     TABLE.iter().flat_map(|row| names(row).map(move |name| (name, row))).find_map(refused)
 }
 
-/// Returns what to do instead of an option that clap refused, for example because it came before a command.
+/// Returns what to do instead of an option that clap refused, for example because the option was before a
+/// command.
 pub(super) fn instead_of(option: &str) -> Option<&'static str> {
     let name = option.split('=').next().unwrap_or(option);
     let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {

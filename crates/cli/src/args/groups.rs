@@ -1,7 +1,7 @@
 //! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
 //!
 //! - [`files`] has the options for lists, and for the files on the disk;
-//! - [`network`] has those for requests and connections;
+//! - [`network`] has the options for requests and connections;
 //! - all other groups are in this file.
 
 mod files;
@@ -19,7 +19,7 @@ use downhaul_engine::core::digest::Digest;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options for how many files and connections are used at once.
+/// The options for the number of files and connections at once.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
@@ -34,8 +34,8 @@ pub struct Work {
 
     /// Use at most N connections for one file (or auto)
     ///
-    /// With auto, downhaul adds connections as long as the download becomes faster. It also tries if fewer
-    /// connections are as fast.
+    /// With auto, downhaul adds connections as long as the download becomes faster. It also tests whether
+    /// fewer connections are as fast.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
     pub connections: NumberOrAuto,
 
@@ -51,14 +51,14 @@ pub struct Work {
 
     /// Start no more files after SIZE bytes (500M, 2G)
     ///
-    /// The bytes that this run receives are counted. The files that were started are still completed. If
+    /// The limit applies to the bytes that this run receives. Files that have started are still completed. If
     /// other files remain, the exit status is 75, and the same command downloads them.
     #[arg(long, alias = "quota", value_name = "SIZE", value_parser = values::size, hide_short_help = true)]
     pub max_total: Option<u64>,
 
     /// Start no more files after this time (90m, 06:30, 2026-11-28T06:30)
     ///
-    /// TIME is a duration from the start of the run, a time of day, or a date and time. The files that were
+    /// TIME is a duration from the start of the run, a time of day, or a date and time. Files that have
     /// started are still completed. If other files remain, the exit status is 75, and the same command
     /// downloads them.
     #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
@@ -66,9 +66,9 @@ pub struct Work {
 
     /// Do not use what earlier runs learned about hosts, and store nothing about them
     ///
-    /// By default, a run stores how many connections and requests each host accepts, and how many connections
-    /// and files at once were best. The next run starts with these limits and numbers, and then measures
-    /// again.
+    /// By default, a run stores how many connections and requests each host accepts, and which numbers of
+    /// connections and of files at once were best. The next run starts with these limits and numbers, and
+    /// then measures again.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -131,7 +131,7 @@ pub struct Failure {
     pub on_error_run: Option<Hook>,
 }
 
-/// The options for how a run ends.
+/// The options for the end of a run.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Ending")]
 pub struct Ending {
@@ -142,14 +142,15 @@ pub struct Ending {
     #[arg(long, value_name = "SECS", default_value = "25", value_parser = values::time, hide_short_help = true)]
     pub grace: Duration,
 
-    /// End as after SIGTERM if the program that started downhaul ends (not on Windows)
+    /// End in the same way as after SIGTERM if the program that started downhaul ends (not on Windows)
     #[arg(long, hide_short_help = true)]
     pub stop_with_parent: bool,
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// Without this option, the run then stops in the same way as after SIGTERM. The exit status is 0 if all
-    /// files are complete, and otherwise that of a run with unfinished files, which is 1 in most cases.
+    /// Without this option, the run then stops in the same way as after SIGTERM. The exit status is then 0 if
+    /// all files are complete. Otherwise it is the exit status of a run with unfinished files, which is 1 in
+    /// most cases.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }
@@ -168,9 +169,9 @@ pub struct Verification {
 
     /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
-    /// LIST is a file or a URL. For a file that LIST does not name, a warning is printed. With --verify
-    /// listed or require, such a file fails, unless you, its URL or the list of -i gave another digest of it
-    /// (for require, a strong one).
+    /// LIST is a file or a URL. If LIST has no digest for a file of the run, a warning is printed. With
+    /// --verify listed or require, such a file fails, unless you, its URL or the list of -i gave another
+    /// digest for it. For require, that digest must be strong.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
@@ -178,7 +179,7 @@ pub struct Verification {
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub verify: Verify,
 
-    /// Accept a web page even if the name of the file is that of an archive, an image or the like
+    /// Accept a web page even if the name of the file has an ending of another type, such as .zip or .jpg
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 
@@ -213,7 +214,7 @@ pub struct Reporting {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Show more details (-vv: also those of connections)
+    /// Show more details (-vv: also details of connections)
     #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
 

@@ -29,8 +29,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
 /// value that contains `://` or `@` is hidden for every option, because it may be a URL with a login or a
 /// token. An example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if
-/// the option takes no value, and if the argument is not an option and has blanks, like a pasted command of
-/// curl.
+/// the option takes no value. It is hidden as well if the argument is not an option and has blanks, because
+/// it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),

@@ -131,7 +131,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) config: Config,
 
-    /// The output of `downhaul config`.
+    /// The output of `downhaul config`, or an empty text for other commands.
     #[arg(skip)]
     pub(crate) report: String,
 
@@ -143,7 +143,7 @@ pub struct Args {
 /// The options that are the same for downloads, repairs, plans and the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// The options for how many files and connections are used at once.
+    /// The options for the number of files and connections at once.
     #[command(flatten)]
     pub work: Work,
 
@@ -151,7 +151,7 @@ pub struct Options {
     #[command(flatten)]
     pub failure: Failure,
 
-    /// The options for how a run ends.
+    /// The options for the end of a run.
     #[command(flatten)]
     pub ending: Ending,
 
@@ -174,7 +174,7 @@ pub struct Options {
 
 /// Returns the command with all options that the help and the completions show.
 pub(crate) fn command() -> clap::Command {
-    // The program has a short help of its own. Its commands have the usual help of clap.
+    // The program has a different short help ([`help`]). Its commands have the usual help of clap.
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
@@ -185,7 +185,7 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
-    // The queue of a daemon has no end, so its number of files does not depend on the length of a list.
+    // The queue of a daemon has no end, so the default of `--parallel` cannot depend on the number of files.
     let parallel = |arg: Arg| arg.help("Download N files at once [default: 5]").long_help(None);
     let command = command.mut_subcommand("daemon", |sub| sub.mut_arg("parallel", parallel));
     let command = command.subcommand(aria2c());
@@ -200,7 +200,7 @@ fn aria2c() -> clap::Command {
     clap::Command::new("aria2c").about("Take the command line of aria2 (see aria2c --help)").arg(arguments)
 }
 
-/// The text that is printed if there are no arguments to run with.
+/// The text that is printed if the command line has no arguments for a run.
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),
@@ -252,7 +252,7 @@ impl Args {
     }
 
     /// If the command is a plan and `--dedup` is on, turns it off and adds a note. A plan cannot say what
-    /// `--dedup` would do. This must be called only if the option is not on the command line.
+    /// `--dedup` would do. This function must be called only if the option is not on the command line.
     fn plan_without_dedup(&mut self) {
         if let Some(Command::Plan(plan)) = &mut self.command
             && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
@@ -316,7 +316,7 @@ struct Layered {
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses it. The settings become words. They are inserted before the
+/// Reads the configuration, if the command uses it. The settings become words, which are inserted before the
 /// arguments of the user, so that the arguments of the user have precedence.
 fn layered(
     command: &mut clap::Command,

@@ -1,7 +1,7 @@
 //! Decides what happens if an option with one value is given several times.
 //!
 //! Invariant: each such option is in exactly one row of [`TABLE`]. Options that collect their values, such as
-//! `-H`, `--data` and `--resolve`, are in none.
+//! `-H`, `--data` and `--resolve`, are in no row.
 
 use crate::again;
 use clap::parser::ValueSource;
@@ -10,8 +10,8 @@ use std::ffi::OsString;
 
 /// What happens if an option is given several times.
 enum Repeated {
-    /// It is a usage error, and the text says what to do instead. The user probably means all of the values,
-    /// and with only one of them, the run would download or verify something else.
+    /// This is a usage error, and the text says what to do instead. The user probably means all of the
+    /// values. With only one of them, the run would download or verify something else.
     Refused(&'static str),
     /// The last value is used, with a warning. The user may mean all of the values, but the run is useful
     /// with one of them.
@@ -117,7 +117,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
 /// # Errors
 /// Returns which option can be given only once, in words for the user.
 pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>, String> {
-    // clap forgets all values but the last one, unless the option collects its values.
+    // clap keeps only the last value, unless the option collects its values.
     let collecting = |arg: Arg| if is_single(&arg) { arg.action(ArgAction::Append) } else { arg };
     let command = command.mut_args(collecting).mut_subcommands(|sub| sub.mut_args(collecting));
     // The words were read before, so reading them again does not fail.
@@ -140,8 +140,8 @@ pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>,
     Ok(warnings)
 }
 
-/// Returns the words of an imported command without those that an option of the user overrides. `matches` has
-/// the options of the user. The words have the form `--NAME=VALUE` or `--NAME`. As in curl, only the last
+/// Returns the words of an imported command without the words that an option of the user overrides. `matches`
+/// has the options of the user. The words have the form `--NAME=VALUE` or `--NAME`. As in curl, only the last
 /// value of an option with one value is kept.
 pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &ArgMatches) -> Vec<String> {
     let (_, command, matches) = again::innermost(command, matches);
@@ -150,7 +150,7 @@ pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &
         let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
             return false;
         };
-        // A user who gives a body wants to send only this body.
+        // If the user gives a body, the body of the imported command is not sent.
         let is_body = ["data", "json"].contains(&name);
         let is_given = (is_body || is_single(arg)) && count(matches, arg) > 0;
         is_given || is_single(arg) && words[index + 1..].iter().any(|later| name_of(later) == name)

@@ -1,4 +1,5 @@
-//! Reads the values of options. Every error is a phrase that says what the value must be.
+//! Reads the values of options. Each error is a phrase for the user, which says what the value must be or
+//! what is wrong with it.
 
 mod amounts;
 mod secrets;
@@ -116,8 +117,8 @@ pub(in crate::args) fn list_format() -> impl TypedValueParser<Value = Stated> {
 }
 
 /// Reads `HOST` or `HOST:PORT`. Returns it as URLs have it: in lower case and ASCII, and with brackets around
-/// an IPv6 address. Any other form would match no host, and the user would not notice it. An error contains
-/// no part of the text.
+/// an IPv6 address. In any other form, the value would match no host, and the user would not notice this
+/// mistake. An error contains no part of the text.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     const FORM: &str = "it must be a host or HOST:PORT";
     let is_address = text.parse::<Ipv6Addr>().is_ok();
@@ -134,7 +135,8 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
     Ok(port.map_or(host.to_string(), |port| format!("{host}:{port}")))
 }
 
-/// Reads a rule of `--resolve`. In curl, `-HOST:PORT` removes addresses that an earlier transfer stored.
+/// Reads a rule of `--resolve`. A rule `-HOST:PORT` is refused. In curl, such a rule removes the addresses
+/// that an earlier rule stored.
 pub(in crate::args) fn resolve(text: &str) -> Result<Resolve, String> {
     if text.starts_with('-') {
         return Err(

@@ -1,9 +1,9 @@
 //! [`Arguments`]: the options and URLs of the command line, and the options of `aria2.conf`. An option of the
 //! command line has precedence over the same option of the file.
 //!
-//! The rules are those of `getopt_long`, as aria2 uses it: options and URLs in any order, `--opt=V` and
-//! `--opt V`, unique beginnings of names, `-x16` and `-x 16`. An option with a boolean value takes the value
-//! only after `=`, or right after its letter.
+//! The rules are the rules of `getopt_long`, as aria2 uses it: options and URLs can be in any order, the
+//! forms `--opt=V`, `--opt V`, `-x16` and `-x 16` are accepted, and a name can be shortened to a unique
+//! beginning. An option with a boolean value takes the value only after `=`, or right after its letter.
 //!
 //! Invariant: the last value of an option is used, except that `header` and `index-out` collect all their
 //! values.
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// The exit status for an option that cannot be used (`man aria2c`, EXIT STATUS).
 pub(super) const BAD_OPTION: u8 = 28;
 
-/// The letters of the options that have one.
+/// The options that have a short form, each with its letter.
 const LETTERS: [(char, &str); 27] = [
     ('D', "daemon"),
     ('M', "metalink-file"),
@@ -47,7 +47,7 @@ const LETTERS: [(char, &str); 27] = [
     ('x', "max-connection-per-server"),
 ];
 
-/// What aria2 prints after a mistake in the command line.
+/// The text that aria2 prints after a mistake in the command line.
 const USAGE: &str = "Usage: aria2c [OPTIONS] [URI | METALINK_FILE]...\nSee 'aria2c -h'.\n";
 
 /// Options whose values may contain the home folder in the form `${HOME}` (`man aria2c`, aria2.conf).
@@ -83,7 +83,7 @@ pub(super) struct Arguments {
     pub(super) operands: Vec<String>,
     /// The topic of `-h`.
     pub(super) help: Option<String>,
-    /// True with `-v`.
+    /// True if `-v` was given.
     pub(super) version: bool,
     /// Warnings for the user.
     pub(super) warnings: Vec<String>,
@@ -126,7 +126,7 @@ impl Arguments {
         if !given.options.is_true("no-conf") {
             given.warnings = read_file(given.options.get("conf-path"), &mut options)?;
         }
-        // Headers of the command line are added to those of the file.
+        // Headers of the command line are added to the headers of the file.
         for (name, value) in given.options.iter() {
             options.add(name, value).map_err(Refused::value)?;
         }
@@ -167,8 +167,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// Reads a word such as `-x16` or `-n`. Since every option may have a value right after its letter, a
-    /// word has one option.
+    /// Reads a word such as `-x16` or `-n`. A word has only one option, because every option may have its
+    /// value right after its letter.
     fn read_letters<'a>(
         &mut self,
         letters: &str,

@@ -38,7 +38,8 @@ impl Hooks {
             Notice::Start => &self.start,
             Notice::Pause => &self.pause,
             Notice::Stop => &self.stop,
-            // The program of `--on-download-stop` is started for each end that has no program of its own.
+            // If a download is complete or has failed, and no other option names a program for this, the
+            // program of `--on-download-stop` is started.
             Notice::Complete if self.complete.is_some() => &self.complete,
             Notice::Error if self.error.is_some() => &self.error,
             Notice::Complete | Notice::Error => &self.stop,

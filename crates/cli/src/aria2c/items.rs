@@ -1,5 +1,5 @@
-//! The files to download: those of `--metalink-file`, or else those of `--input-file`, or else those of the
-//! URLs and Metalink files of the command line.
+//! Finds the files to download. They come from `--metalink-file`, or else from `--input-file`, or else from
+//! the URLs and Metalink files of the command line.
 
 use super::arguments::{Arguments, Refused};
 use crate::input;

@@ -1,13 +1,15 @@
 //! `downhaul aria2c`, and the program under the name `aria2c`: takes the arguments of aria2, downloads with
-//! the queue of the daemon, and prints what aria2 prints. So programs that start `aria2c` can use downhaul.
+//! the queue of the daemon, and prints what aria2 prints. Therefore programs that start `aria2c` can use
+//! downhaul instead.
 //!
-//! - [`arguments`] reads the command line and `aria2.conf`, and [`items`] the lists of files;
+//! - [`arguments`] reads the command line and `aria2.conf`, and [`items`] reads the lists of files;
 //! - [`settings`] makes the settings of the library from the options;
 //! - [`session`] runs the queue, [`rpc`] listens for clients, [`hooks`] starts programs;
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
-//! Invariant: exit statuses (`man aria2c`, EXIT STATUS), and all lines that programs read, are those of aria2
-//! 1.36. Only the version that the program reports is 1.37.0. Some clients require at least 1.34.0.
+//! Invariant: exit statuses (`man aria2c`, EXIT STATUS) and all lines that programs read are the same as in
+//! aria2 1.36. Only the version that the program reports is 1.37.0. Some clients require version 1.34.0 or
+//! newer.
 
 mod arguments;
 mod detach;

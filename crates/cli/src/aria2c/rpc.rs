@@ -37,8 +37,7 @@ pub(super) fn is_enabled(options: &Options) -> bool {
 
 /// Listens for clients.
 ///
-/// # Errors
-/// Returns why that is not possible.
+/// # Errors Returns why the program cannot listen.
 pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
     if let Some((name, why)) = MISSING.iter().find(|(name, _)| options.get(name).is_some()) {
         return Err(Refused::value(format!("--{name}: {why}")));
@@ -52,7 +51,7 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
                 "--rpc-listen-all: without --rpc-secret, downhaul answers only clients on this machine.";
             return Err(Refused::value(why));
         }
-        // If the machine has no IPv6, the IPv4 address is used.
+        // The IPv4 address is used only if the machine has no IPv6.
         true => &[IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
         false => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
     };
@@ -93,7 +92,8 @@ pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
     daemon::in_state_folder(None, &name).map_err(|why| Refused::new(1, why + "\n"))
 }
 
-/// Returns the folders that clients may use: that of `--dir`, and those that the list of the user names.
+/// Returns the folders that clients may use: the folder of `--dir`, and the folders that the user's list
+/// names.
 pub(super) fn folders(default: PathBuf, items: &[Item]) -> Result<Folders, Refused> {
     let named: BTreeSet<PathBuf> =
         items.iter().filter_map(|item| item.options.get("dir")).map(PathBuf::from).collect();

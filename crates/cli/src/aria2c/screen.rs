@@ -1,7 +1,7 @@
 //! [`Screen`]: prints what aria2 prints, in the same words, because programs read it.
 //!
 //! Everything goes to standard output, or with `--stderr` to standard error. On a terminal, the line with the
-//! progress is replaced each second. In a pipe, there is a new one each second.
+//! progress is replaced each second. In a pipe, a new line is printed each second.
 //!
 //! Invariant: texts of servers are escaped, and secrets in URLs are not shown.
 
@@ -59,7 +59,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Returns the output that the options ask for.
+    /// Returns the output that the options choose.
     ///
     /// # Errors
     /// Returns why the log cannot be opened.
@@ -119,7 +119,7 @@ impl Screen {
         match (self.quiet, self.to_stderr) {
             (true, _) => {}
             (_, true) => printer::err(text),
-            // A reader that has ended must not end the download.
+            // If the program that reads the output has ended, the download must continue.
             (_, false) => drop(printer::out(text)),
         }
     }
@@ -147,7 +147,7 @@ impl Screen {
         }
     }
 
-    /// Prints that a download is not complete. It has failed, or the run ends.
+    /// Prints that a download is not complete, because it has failed or because the run ends.
     pub(super) fn unfinished(&mut self, entry: &Entry) {
         self.notice(&format!("Download GID#{} not complete: {}", entry.gid, path(entry)));
     }

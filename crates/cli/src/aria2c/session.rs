@@ -1,8 +1,8 @@
-//! Runs the queue: adds the files, prints their progress, and ends when they are over. With `--enable-rpc`,
-//! it serves clients until it is stopped.
+//! Runs the queue: adds the files, prints their progress, and ends when all downloads are over. With
+//! `--enable-rpc`, it serves clients until it is stopped.
 //!
-//! Invariant: the exit status is that of aria2: the status of the last failure. If there was no failure, it
-//! is 7 if a download is unfinished, and 0 otherwise.
+//! Invariant: the exit status is the same as in aria2: the status of the last failure. If there was no
+//! failure, the exit status is 7 if a download is unfinished, and 0 otherwise.
 
 use super::arguments::{Arguments, Refused};
 use super::hooks::Hooks;
@@ -32,14 +32,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// The exit status if a download is unfinished.
 const UNFINISHED: u8 = 7;
 
-/// The exit status of a failure without a status of its own.
+/// The exit status of a failure that has no special status.
 const FAILED: u8 = 1;
 
 /// Options with these values are refused, because downhaul does not support them.
 const NOT_HERE: [(&str, &str); 4] =
     [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
 
-/// Options of single files. The command line gives them for its own files, and not for those of clients.
+/// Options of single files. On the command line, they apply to the files of the command line, and not to the
+/// files of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
 /// Downloads the files of the command line, and returns the exit status.
@@ -111,7 +112,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     Ok(status)
 }
 
-/// Returns the options that all downloads inherit, and those of the daemon.
+/// Returns the options that all downloads inherit, and the options of the daemon.
 fn of_all(options: &Options, folder: &Path) -> Options {
     let mut all = Options::default();
     for (name, value) in options.without(&OF_ONE).iter() {
@@ -140,8 +141,8 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files. A file that cannot be used is left out. It is an error if no file can be used and no
-/// clients are served. Returns the exit status so far.
+/// Adds the files, and returns the exit status so far. A file that cannot be used is left out. If no file can
+/// be used and no clients are served, returns an error.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -168,7 +169,7 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
         };
         match added {
             Err(fault) if is_served => screen.error(&fault.message),
-            // Nothing is left to download.
+            // No file could be added, so nothing can be downloaded.
             Err(fault) if wrong + 1 == all => {
                 let why = format!("Exception caught\nException: errorCode={FAILED} {fault}\n");
                 return Err(Refused::new(FAILED, why));
@@ -183,17 +184,18 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
     Ok(status)
 }
 
-/// Adds a file of a list, unless the queue has it. A download that failed is added again, and so is one that
-/// ended and has no identifier in the list. A file without an identifier gets one that depends on what the
-/// list says about it, so that the next start recognises it.
+/// Adds a file of a list, unless the queue has it. A download that failed is added again. A download that
+/// ended otherwise is added again if the list has no identifier for it. A file without an identifier gets an
+/// identifier that is computed from what the list says about the file, so that the next start recognises the
+/// file.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
     item.options.set("gid", &gid.to_string())?;
     let known = daemon.state().queue().get(gid).map(|entry| entry.state);
     match known {
-        // A session file has only downloads that are not complete. If the download has ended in the queue,
-        // the queue was saved later.
+        // A session file has only downloads that are not complete. If the download has ended according to the
+        // queue, the queue was saved after the session file.
         Some(EntryState::Complete | EntryState::Removed) if given.is_some() => return Ok(()),
         Some(state) if !state.is_over() => return Ok(()),
         Some(_) => daemon.change(|state| state.forget(&[gid]))?,
@@ -246,7 +248,7 @@ impl Run<'_> {
         tick.tick().await;
         loop {
             tokio::select! {
-                // Many small files must not delay a signal.
+                // A signal is handled first, so that many small files do not delay it.
                 biased;
                 () = &mut ended => break,
                 signal = signals.next() => match signal {

@@ -1,5 +1,6 @@
 //! Makes the settings of the library from options of aria2. Most of them have an option of downhaul with the
-//! same effect. So they are translated into a command line of `downhaul daemon`, which is read as usual.
+//! same effect. These options are translated into a command line of `downhaul daemon`, which is read as
+//! usual.
 
 use super::arguments::Refused;
 use crate::args::{Args, Command, NoArgs};
@@ -23,8 +24,8 @@ const SAME: [(&str, &str); 7] = [
     ("interface", "--interface"),
 ];
 
-/// Options of aria2, each with a value, and with the words of downhaul that have the same effect as this
-/// value.
+/// Options of aria2, each with a value, and with the words of a command line of downhaul that have the same
+/// effect.
 const SWITCHES: [(&str, &str, &[&str]); 4] = [
     ("check-certificate", "false", &["--insecure"]),
     ("disable-ipv6", "true", &["--ipv4"]),

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::io;
 use std::path::Path;
 
-/// Adds the URLs and the lists. If the daemon refuses one of them, the others are still added.
+/// Adds the URLs and the lists. If the daemon refuses one of them, the other URLs and lists are still added.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached.
@@ -60,7 +60,8 @@ pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) 
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
     let path = list.to_path_buf();
-    // A read from a pipe may take long, and Ctrl-C must be able to end the command meanwhile.
+    // The list is read on another thread, because a read from a pipe may take long, and Ctrl-C must be able
+    // to end the command during this time.
     let read = tokio::task::spawn_blocking(move || input::bytes(&path, BODY_MOST as u64));
     let text = read.await.map_err(io::Error::other).flatten().map_err(|e| match e.kind() {
         io::ErrorKind::FileTooLarge => "a list for the daemon has at most 2 MiB".to_string(),

@@ -1,6 +1,6 @@
-//! `downhaul attach`: shows the bars of a running daemon.
+//! `downhaul attach`: shows the progress bars of a running daemon.
 //!
-//! Invariant: nothing here changes the daemon.
+//! Invariant: this command changes nothing in the daemon.
 
 use super::download::Download;
 use super::http::Http;
@@ -61,7 +61,7 @@ struct Screen {
     /// True if bars are drawn. Otherwise there are only lines.
     is_drawn: bool,
     start: Instant,
-    /// The times when the active downloads were seen first.
+    /// For each active download, the time when it was seen first.
     seen: HashMap<String, Instant>,
     samples: Vec<Progress>,
     /// The number of downloads that wait.
@@ -153,7 +153,7 @@ fn job(download: &Download) -> JobId {
     JobId::new(u64::from_str_radix(&download.id, 16).unwrap_or_default())
 }
 
-/// Returns the progress of a download in the form that bars show.
+/// Returns the progress of a download in the form that [`Bars`] needs.
 fn sample(download: &Download, seconds: f64) -> Progress {
     let phase = match download.connections {
         0 if download.completed == 0 => Phase::Connecting,

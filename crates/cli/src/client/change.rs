@@ -11,7 +11,8 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-/// Pauses or resumes downloads. If the daemon refuses to change one of them, the others are still changed.
+/// Pauses or resumes downloads. If the daemon refuses to change one of them, the other downloads are still
+/// changed.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or if it refuses `--all`.
@@ -43,8 +44,8 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
     .map(drop)
 }
 
-/// Removes downloads, and says which files stay. If the daemon refuses to remove one of them, the others are
-/// still removed.
+/// Removes downloads, and says which files stay. If the daemon refuses to remove one of them, the other
+/// downloads are still removed.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached, or if it refuses `--over`.
@@ -67,8 +68,7 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
 
 /// Moves a download, and prints its new position.
 ///
-/// # Errors
-/// Returns why it cannot be moved.
+/// # Errors Returns why the download cannot be moved.
 pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String> {
     let position = match to.position {
         Position::At(number) => number - 1,
@@ -89,8 +89,7 @@ pub(super) fn path(id: &str) -> String {
 
 /// Prints why a download was not changed.
 ///
-/// # Errors
-/// Returns an error if no further call can succeed.
+/// # Errors Returns an error if no further call to the daemon can succeed.
 fn note(id: &str, done: Result<(), Failed>, exit: &mut Exit) -> Result<(), String> {
     match done {
         Ok(()) => {}

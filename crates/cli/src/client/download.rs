@@ -1,4 +1,4 @@
-//! [`Download`]: a download as the daemon shows it, and how it is shown to people.
+//! [`Download`]: a download as the daemon describes it, and the texts about it for people.
 
 use crate::ui::units;
 use downhaul_engine::core::show;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). A server
-/// that is not a daemon can send any text. So texts are escaped for the terminal when they are read, and
-/// `proof` when it is shown.
+/// that is not a daemon can send any text. Therefore most texts are escaped for the terminal when they are
+/// read. `proof` is escaped when it is shown.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
     #[serde(deserialize_with = "identifier")]
@@ -37,10 +37,9 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// Reads one or several downloads in an answer.
+/// Reads one download or several downloads from an answer.
 ///
-/// # Errors
-/// Returns an error if they do not have the form of the interface.
+/// # Errors Returns an error if the answer does not have the form of the interface.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
     serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
 }

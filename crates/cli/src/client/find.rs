@@ -18,7 +18,7 @@ use url::Host;
 /// The variable with the URL of the daemon.
 const VARIABLE: &str = "DOWNHAUL_DAEMON";
 
-/// The URL of a daemon by default.
+/// The URL of the daemon if neither the options nor the environment nor a running daemon give one.
 const DEFAULT: &str = "http://127.0.0.1:6800/";
 
 /// A daemon, and what its clients need.
@@ -34,13 +34,13 @@ pub(super) struct Found {
     pub(super) secret_from: String,
 }
 
-/// Finds the daemon that the options or the environment name, or else the one that was started last. If there
-/// is none, the address is [`DEFAULT`].
+/// Finds the daemon that the options or the environment name, or else the daemon that was started last. If
+/// there is no such daemon, the URL is [`DEFAULT`].
 ///
 /// # Errors
 /// Returns why there is no URL or no secret that can be used.
 pub(super) fn daemon(given: &Address) -> Result<Found, String> {
-    // The notice of a daemon that was killed stays, and another program can listen at its address.
+    // If a daemon was killed, its notice stays on the disk, and another program can listen at its address.
     let notice = Notice::read().filter(Notice::is_current);
     let known = notice.as_ref().map(|notice| read(&notice.url, "daemon.json")).transpose()?;
     let known = known.filter(may_be_ours);
@@ -50,9 +50,10 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
         (None, Some(text)) => Some(read(&text, VARIABLE)?),
         (None, None) => None,
     };
-    // The notice is about one daemon, so neither its secret nor its certificate is used for another one.
+    // The notice is about one daemon, so neither its secret nor its certificate is used for another daemon.
     let is_known = known.as_ref().is_some_and(|known| named.as_ref().is_none_or(|url| is_same(known, url)));
-    // A daemon that systemd starts for its first client has no notice yet. systemd listens for the user.
+    // A daemon that systemd starts for its first client has no notice yet. In this case, systemd listens as
+    // this user or as root.
     let may_be_usual = notice.is_none()
         && named.as_ref().is_some_and(|url| is_here(url) && listener::is_ours(url.port_or_known_default()));
     let url = match (named, known) {
@@ -71,7 +72,8 @@ fn read(text: &str, from: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
     let bad = || format!("{from}: {} is not the URL of a daemon", show::escaped(&show::not_a_url(text)));
     let url = Url::parse(&whole).map_err(|_| bad())?;
-    // Messages show the URL, so it must not contain a password. No daemon needs these parts.
+    // Messages show the URL, so it must not contain a password. A user name, a password, a query and a
+    // fragment are errors, because no daemon needs these parts.
     let has_more = !url.username().is_empty()
         || url.password().is_some()
         || url.query().is_some()
@@ -82,8 +84,9 @@ fn read(text: &str, from: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Returns true if a URL leads to the daemon with a known URL. Two loopback addresses can belong to two
-/// programs. Only the name `localhost` stands for whatever loopback address the daemon has.
+/// Returns true if a URL leads to the daemon with a known URL. Two different loopback addresses can belong to
+/// two programs, so they do not count as the same daemon. The name `localhost` counts as any loopback
+/// address.
 fn is_same(known: &Url, url: &Url) -> bool {
     known.scheme() == url.scheme()
         && known.port_or_known_default() == url.port_or_known_default()
@@ -91,8 +94,9 @@ fn is_same(known: &Url, url: &Url) -> bool {
 }
 
 /// Returns false if the URL of a notice does not lead to a program of this user or of the system, as far as
-/// this can be found out. A notice is not enough, because another process can have the number of a daemon
-/// that was killed. Over TLS, the certificate decides, so the result is true.
+/// this can be found out. A notice does not prove that its daemon runs, because after a kill, another process
+/// can get the same process ID. For an https URL, the result is true, because the client checks the
+/// certificate of the daemon.
 fn may_be_ours(url: &Url) -> bool {
     let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
     !can_tell || listener::is_ours(url.port_or_known_default())

@@ -1,5 +1,5 @@
-//! Sends requests to the daemon, and reads its events. Each request has a connection of its own, because a
-//! command makes only a few.
+//! Sends requests to the daemon, and reads its events. Each request uses a new connection, because a command
+//! sends only a few requests.
 
 use super::find::Found;
 use crate::words;
@@ -19,21 +19,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The longest time to open a connection, which is that of `--connect-timeout` by default.
+/// The longest time to open a connection. It is the default of `--connect-timeout`.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest time for the answer to a request. The answer to a wrong secret takes a second, and the answers
 /// to other clients with a wrong secret may come first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Why a connection is given up after [`ANSWER_WITHIN`].
+/// The reason for giving up a connection after [`ANSWER_WITHIN`].
 const NO_ANSWER: &str = "no answer within a minute";
 
 /// If nothing arrives within this time, the connection counts as lost. The daemon sends at least a comment
 /// every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 
-/// The longest answer, in bytes. The longest list has 10,000 downloads, so there are 26 KiB for each.
+/// The longest answer, in bytes. The longest list has 10,000 downloads, so each download may take 26 KiB.
 const ANSWER_MOST: usize = 256 << 20;
 
 /// The longest event, in bytes. An event about progress has all active downloads.
@@ -44,7 +44,7 @@ pub(super) enum Failed {
     /// The daemon cannot be reached or refused the secret, or the server is not a daemon. No further call can
     /// succeed.
     Lost(String),
-    /// There is no such download.
+    /// The daemon has no download with this identifier.
     Missing(String),
     /// The daemon refused this call.
     Refused(String),
@@ -73,8 +73,7 @@ pub(super) struct Http {
 impl Http {
     /// Returns a client of this daemon.
     ///
-    /// # Errors
-    /// Returns why the certificates that it needs cannot be read.
+    /// # Errors Returns why the certificates that the client needs cannot be read.
     pub(super) fn new(daemon: Found) -> Result<Http, String> {
         let tls = (daemon.url.scheme() == "https").then(|| match (&daemon.cacert, &daemon.certificate) {
             (None, Some(own)) => tls::Client::of_key(own),
@@ -209,7 +208,7 @@ impl Http {
     fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, Failed> {
         let value = serde_json::from_slice(body);
         if status.is_success() {
-            // A success without JSON comes from another server, such as a proxy.
+            // A successful response without JSON comes from another server, such as a proxy.
             return if body.is_empty() { Ok(Value::Null) } else { value.map_err(|_| self.other()) };
         }
         let value: Value = value.unwrap_or_default();
@@ -268,7 +267,7 @@ async fn exchange(
 pub(super) struct Events<'a> {
     http: &'a Http,
     body: Incoming,
-    /// The bytes that arrived, and are not a whole line yet.
+    /// The bytes that have arrived and are not yet a whole line.
     text: Vec<u8>,
     /// The time when bytes last arrived.
     heard: Instant,

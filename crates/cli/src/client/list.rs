@@ -61,7 +61,8 @@ pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     Ok(Exit::Success)
 }
 
-/// Returns the downloads to show, and the number of all that match. One answer may have only some of them.
+/// Returns the downloads to show, and the number of all downloads that match. One answer of the daemon may
+/// have only some of them, so several requests may be sent.
 async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed> {
     let mut found = Vec::new();
     loop {

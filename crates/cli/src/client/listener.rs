@@ -1,14 +1,14 @@
 //! Finds out which users listen on a port of this machine, from the tables of Linux (`man 5 proc`).
 //!
-//! Invariant: if no listener is found, for example because the tables cannot be read, the port counts as that
-//! of another user.
+//! Invariant: if no listener is found, for example because the tables cannot be read, the port counts as a
+//! port of another user.
 
 use std::fs;
 
 /// The state of a socket that listens.
 const LISTENS: &str = "0A";
 
-/// The number of the user `root`.
+/// The ID of the user `root`.
 const ROOT: u32 = 0;
 
 /// Returns true if only programs of this user or of `root` listen on this port.
@@ -20,13 +20,13 @@ pub(super) fn is_ours(port: Option<u16>) -> bool {
     !users.is_empty() && users.iter().all(|one| *one == user || *one == ROOT)
 }
 
-/// Returns the effective user of this process.
+/// Returns the effective user ID of this process.
 fn user() -> Option<u32> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok())
 }
 
-/// Returns the user of the socket in this line, if the socket listens on the port.
+/// Returns the user ID of the socket in this line, if the socket listens on the port.
 fn user_of(line: &str, port: u16) -> Option<u32> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;

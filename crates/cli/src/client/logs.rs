@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The time between two requests for new lines.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Prints the last lines, and with `-f` those that follow.
+/// Prints the last lines of the log. With `-f`, also prints each new line.
 ///
 /// # Errors
 /// Returns an error if the daemon cannot be reached.

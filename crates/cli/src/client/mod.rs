@@ -1,13 +1,14 @@
-//! The commands for a running daemon, such as `downhaul add` and `downhaul list`. They are clients of its
-//! interface (`/api/v1`).
+//! The commands for a running daemon, such as `downhaul add` and `downhaul list`. These commands are clients
+//! of the interface of the daemon (`/api/v1`).
 //!
-//! - [`find`] finds the daemon and its secret, and [`listener`] the users whose programs listen on a port;
+//! - [`find`] finds the daemon and its secret, and [`listener`] finds the users whose programs listen on a
+//!   port;
 //! - [`http`] sends requests and reads events;
 //! - [`add`], [`change`], [`list`], [`watch`], [`logs`] and [`attach`] are the commands;
-//! - [`download`] is a download as the daemon shows it, in words.
+//! - [`download`] is a download as the daemon describes it, with the texts about it.
 //!
 //! Invariant: text from the daemon is escaped before it reaches a terminal, and the secret is sent only to
-//! the daemon that the user named, or to one on this machine.
+//! the daemon that the user named, or to a daemon on this machine.
 
 mod add;
 mod attach;
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Args, command: &ClientCommand) -> Exit {
             exit = stopped(command) => exit,
         }
     });
-    // A blocked read of standard input must not delay the end.
+    // A read of standard input may still block, and must not delay the end of the program.
     runtime.shutdown_background();
     exit
 }
@@ -91,8 +92,8 @@ fn address(command: &ClientCommand) -> &Address {
     }
 }
 
-/// Waits for a signal that ends the command. For a command that has no end of its own, Ctrl-C is the usual
-/// end, and not an interruption.
+/// Waits for a signal that ends the command. Some commands run until a signal arrives. For them, Ctrl-C is
+/// the usual end, and not an interruption.
 async fn stopped(command: &ClientCommand) -> Exit {
     let mut signals = Signals::listen(false);
     loop {

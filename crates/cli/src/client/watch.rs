@@ -12,12 +12,13 @@ use jiff::Zoned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Prints events. With identifiers, returns when these downloads are over.
+/// Prints events. If identifiers are given, returns when these downloads are over.
 ///
 /// # Errors
 /// Returns an error if a given identifier belongs to no download, or if the daemon ends.
 pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
-    // The events are asked for first, so that no end is missed between the two requests.
+    // The events are requested before the states of the downloads, so that no end of a download is missed
+    // between the two requests.
     let mut events = daemon.events().await?;
     let mut wanted: BTreeMap<String, Option<bool>> = BTreeMap::new();
     for id in &watch.ids {
@@ -59,7 +60,8 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
         if let Some(ended) = wanted.get_mut(id) {
             *ended = match &download {
                 Some(download) => success(download),
-                // A download that is over keeps its outcome after its result was removed.
+                // The download was removed from the queue or from the history. If it had ended before, its
+                // outcome does not change.
                 None => ended.or(Some(false)),
             };
         }

@@ -2,7 +2,7 @@
 //! the keys mean.
 //!
 //! Invariant: an error is one line, which names the file and, for a mistake in the file, the number of the
-//! line. It shows no value.
+//! line. An error shows no value.
 
 use crate::given;
 use crate::platform;
@@ -109,7 +109,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn file(&self) -> Result<File, String> {
         let table = DeTable::parse(self.text).map_err(|e| {
-            // The rest of the parser's error shows the line, which may contain a secret.
+            // The rest of the parser's error is not used, because it shows the line, which may contain a
+            // secret.
             let at = e.span().map_or(0, |span| span.start);
             format!("{}: {}", self.place(at), e.message().replace('\n', " "))
         })?;
@@ -134,7 +135,7 @@ impl Reader<'_> {
                 (name, value) => file.top.push(Entry { key: name.into(), value: read_value(value), place }),
             }
         }
-        // The parser sorts keys by name. This restores the order in the file.
+        // The parser sorts keys by name. Sorting them by line restores their order in the file.
         file.top.sort_by_key(|entry| entry.place.line);
         Ok(file)
     }

@@ -1,8 +1,8 @@
 //! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
-//! Invariant: an option on the command line or in the environment wins over the same option in a section.
-//! Headers and logins are an exception: those of the command line or the environment win only at the hosts to
-//! which they are sent.
+//! Invariant: an option on the command line or in the environment has precedence over the same option in a
+//! section. Headers and logins are an exception: the headers and the login of the command line or the
+//! environment have precedence only at the hosts to which they are sent.
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
@@ -19,8 +19,8 @@ use downhaul_engine::core::show;
 /// A key that a section can have.
 struct Key {
     name: &'static str,
-    /// True if the key is in force even if the command line or the environment sets the same option. Such an
-    /// option has an effect only at the hosts of the given URLs.
+    /// True if the key is in effect even if the command line or the environment sets the same option. The
+    /// reason is that there, the option has an effect only at the hosts of the given URLs.
     is_added: bool,
     /// Takes the value from the options, and puts it into the options of the section.
     set: fn(&mut HostOptions, &Options) -> Result<(), String>,
@@ -97,7 +97,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) struct Host {
     pub(super) pattern: HostPattern,
     pub(super) options: HostOptions,
-    /// The keys that are in force: the name, the value without secrets, and where the key is written.
+    /// The keys that are in effect: the name, the value without secrets, and where the key is written.
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 

@@ -1,4 +1,4 @@
-//! Writes the file of `downhaul config init`, in which every setting is a comment.
+//! Writes the file of `downhaul config init`, in which every setting is commented out.
 
 use super::keys::{self, Key};
 use super::{PREFIX, default_path, hosts};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 /// The first lines of the file.
 const HEAD: &str = "\
 # The configuration of downhaul. Every key is the long name of an option. `downhaul --help` explains the options.
-# A setting on the command line wins over one in the environment (DOWNHAUL_PARALLEL=8). A setting in the
-# environment wins over one in a profile, and a profile wins over the keys at the top of this file.
-# `downhaul config` shows which settings are in force, and where they come from.
+# A setting on the command line has precedence over the environment (DOWNHAUL_PARALLEL=8), the environment has
+# precedence over a profile, and a profile has precedence over the keys at the top of this file.
+# `downhaul config` shows which settings are in effect, and where they come from.
 #
 # Do not write a secret into this file. Write \"env:NAME\" (an environment variable) or \"@FILE\" instead.
 ";
 
 /// The last lines of the file. `KEYS` is replaced by the keys that a section for a host can have.
 const SECTIONS: &str = r#"
-# Keys of a section [profile.NAME] are in force with --profile NAME.
+# Keys of a section [profile.NAME] are in effect with --profile NAME.
 #[profile.slow-line]
 #limit-rate = "500k"
 #parallel = 1

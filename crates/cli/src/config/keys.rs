@@ -1,6 +1,6 @@
 //! Decides which options are keys of the configuration. A key is the long name of an option. `NO_KEYS` has
-//! the options that are not keys, such as those that make sense for one command only. A new option becomes a
-//! key without a change in this file.
+//! the options that are not keys, such as options that make sense for one command only. A new option becomes
+//! a key without a change in this file.
 
 use super::hosts;
 use crate::words;
@@ -35,7 +35,7 @@ pub struct Key {
     pub name: String,
     /// The possible values.
     pub values: String,
-    /// The default value, or a description of it. It may be empty.
+    /// The default value, or a description of the default. The text may be empty.
     pub default: String,
     /// True if `default` is a value that the key can have.
     pub is_value: bool,
@@ -70,7 +70,7 @@ pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, Stri
     }
 }
 
-/// Returns the options of `downhaul config`. These are all keys, and the options that choose the
+/// Returns the options of `downhaul config`: all options that are keys, and the options that choose the
 /// configuration.
 pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     let chooses = |arg: &&Arg| ["config", "profile"].contains(&long(arg));

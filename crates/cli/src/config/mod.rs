@@ -2,12 +2,12 @@
 //! layers below the command line.
 //!
 //! A key of the configuration is the long name of an option. The settings of the lower layers become words,
-//! which are put before the words of the command line. So the parser of an option also reads the value of its
-//! key.
+//! which are put before the words of the command line. Therefore the parser of an option also reads the value
+//! of its key.
 //!
-//! Invariants: a setting on the command line wins over one in the environment, which wins over one in the
-//! profile, which wins over one at the top of the file. If an option of a higher layer excludes an option of
-//! a lower layer, the lower one is ignored. A secret in a configuration file is an error.
+//! Invariants: the layers have this order of precedence: the command line, the environment, the profile, the
+//! top of the file. If an option of a higher layer excludes an option of a lower layer, the option of the
+//! lower layer is ignored. A secret in a configuration file is an error.
 
 mod file;
 mod hosts;
@@ -48,7 +48,7 @@ pub(crate) struct Config {
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The path that the configuration is read from. At the default path, there may be no file. The path is
+    /// The path from which the configuration is read. At the default path, there may be no file. The path is
     /// `None` with `--config none`, and if the user has no folder for configurations.
     file: Option<PathBuf>,
     /// The files that values of keys name in the form `@FILE` or `Name: @FILE`.
@@ -87,7 +87,7 @@ type Layer = Vec<Setting>;
 
 impl Config {
     /// Reads the layers below the command line. `command` is the definition of the whole program. `matches`
-    /// has the arguments of the program or, if there is a subcommand, those of the subcommand.
+    /// has the arguments of the program or, if there is a subcommand, the arguments of the subcommand.
     ///
     /// # Errors
     /// Returns what is wrong, in one line for the user.
@@ -157,7 +157,7 @@ impl Config {
         }
     }
 
-    /// Returns the path that the configuration is read from. At the default path, there may be no file.
+    /// Returns the path from which the configuration is read. At the default path, there may be no file.
     /// Returns `None` with `--config none`, and if the user has no folder for configurations.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -207,8 +207,8 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the settings from the environment. A variable that has the prefix and no known meaning becomes
-    /// a warning.
+    /// Returns the settings from the environment. If a variable has the prefix and no known meaning, a
+    /// warning is added.
     fn variables(&mut self, command: &Command) -> Result<Layer, String> {
         let mut layer = Layer::new();
         for (name, value) in settings::variables(PREFIX) {
@@ -257,7 +257,7 @@ impl Config {
         Ok((chosen, top))
     }
 
-    /// Reads entries of a file. `is_used` is true if they are in force.
+    /// Reads entries of a file. `is_used` is true if the entries are in effect.
     fn layer(
         &mut self,
         command: &Command,

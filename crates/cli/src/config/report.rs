@@ -1,4 +1,4 @@
-//! Writes the output of `downhaul config`: every setting in force, and where it comes from.
+//! Writes the output of `downhaul config`: every setting in effect, and where it comes from.
 //!
 //! Invariant: no secret is shown.
 
@@ -46,7 +46,8 @@ fn table(rows: &[(String, String, String)]) -> String {
     rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n")).collect()
 }
 
-/// The greatest width of the column with the values. A longer value moves only the rest of its own line.
+/// The greatest width of the column with the values. After a longer value, only the rest of its line is moved
+/// to the right.
 const LONGEST_VALUE: usize = 32;
 
 /// Returns the value of an option on the command line, without secrets.

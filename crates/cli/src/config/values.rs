@@ -64,7 +64,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
             }
         };
         let real = without_references(arg, text)?;
-        // A secret may come from a variable or another file. In the configuration file itself, it is an
+        // A secret may come from a variable or another file. A secret in the configuration file itself is an
         // error.
         if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
             return Err(wrong(
@@ -76,7 +76,8 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         let real = real.unwrap_or_else(|| with_home(arg, text));
         check(command, arg, &real).map_err(wrong)?;
         meaning.words.push(Secret::new(format!("--{}={real}", keys::long(arg))));
-        // Of a command, only the program is shown. All other values have no secret, as was checked above.
+        // If the value is a command, only its program is shown. All other values have no secret, because this
+        // was checked above.
         shown.push(if secrets::is_called(arg, 0, "COMMAND") {
             secrets::shown(arg, 0, text)
         } else {
@@ -121,7 +122,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     let is_counted = matches!(arg.get_action(), ArgAction::Count);
     let times = match value {
         Value::Flag(flag) => usize::from(*flag),
-        // Only the lowest levels have an effect, so a number with two digits is a mistake.
+        // Only the lowest numbers have an effect, so a number with two digits is a mistake.
         Value::Number(number) if is_counted => number
             .parse::<u8>()
             .ok()

@@ -56,7 +56,7 @@ impl Listeners {
         self.all.iter().all(|(_, address)| is_loopback(address.ip()))
     }
 
-    /// Warns if others on the network can read the secret while clients send it.
+    /// Prints a warning if other people on the network can read the secret while clients send it.
     pub(super) fn warn(&self) {
         if let Some((_, address)) = self.all.iter().find(|(_, address)| !is_loopback(address.ip()))
             && self.tls.is_none()

@@ -144,7 +144,7 @@ async fn run_until_stopped(
     });
     let server = Server::new(web.routes(), listeners.tls);
     for (listener, _) in listeners.all {
-        // Calls are still answered while the active downloads end.
+        // The server has its own task, so that calls are still answered while the active downloads end.
         tokio::spawn(server.clone().serve(listener));
     }
     let service = Service::of_environment();
@@ -215,8 +215,8 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
         .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
 }
 
-/// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. It retries
-/// instead, unless failed files are to be skipped.
+/// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. If the
+/// arguments ask or end the run after a failure, the daemon retries the file instead.
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     let on_error = match settings.on_error {
@@ -243,7 +243,7 @@ fn options_of(args: &Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Returns the path that was given, or that of a file in the folder for state.
+/// Returns the given path, or else the path of the file with this name in the folder for state.
 pub(crate) fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return Ok(path);

@@ -1,7 +1,7 @@
 //! The file `daemon.json` in the folder for state. A daemon writes its address into this file, so that the
 //! commands for a running daemon find the daemon.
 //!
-//! Invariant: only the user may read the file, and it has no secret in it.
+//! Invariant: only the user may read the file, and the file contains no secret.
 
 use crate::platform;
 use crate::settings;
@@ -25,8 +25,8 @@ pub(crate) struct Notice {
     pub(crate) secret_file: Option<PathBuf>,
     /// The file with the certificate of the daemon, if it speaks TLS.
     pub(crate) certificate: Option<PathBuf>,
-    /// The identifier of the daemon's process. It shows if the daemon still runs, and it distinguishes this
-    /// notice from the notice of another daemon.
+    /// The identifier of the daemon's process. It shows whether the daemon still runs, and it distinguishes
+    /// this notice from the notice of another daemon.
     process: u32,
 }
 
@@ -53,8 +53,7 @@ impl Notice {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Returns true if the daemon can still be there: its process runs, and its address is one of this
-    /// machine.
+    /// Returns true if the daemon may still run: its process exists, and its address belongs to this machine.
     pub(crate) fn is_current(&self) -> bool {
         let host = Url::parse(&self.url).ok().and_then(|url| match url.host()? {
             url::Host::Ipv4(ip) => Some(IpAddr::from(ip)),
@@ -84,8 +83,8 @@ impl Drop for Written {
     }
 }
 
-/// Returns the address under which a client on this machine reaches a daemon. A daemon that listens on all
-/// addresses is reached on a loopback address.
+/// Returns the address at which a client on this machine reaches a daemon. If the daemon listens on all
+/// addresses, this is a loopback address.
 fn reached_from_here(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,8 +1,8 @@
 //! Handles SIGHUP: reads the configuration, the secret and the certificate again. Settings that can change
 //! while the daemon runs are changed, and changes of other settings are reported.
 //!
-//! Invariant: a file with a mistake changes nothing and never ends the daemon. The other files are still
-//! used.
+//! Invariant: a file with a mistake changes nothing and never ends the daemon. The other files are used in
+//! any case.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};
@@ -15,14 +15,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The settings that change while the daemon runs.
+/// The settings that can change while the daemon runs.
 const LIVE: [&str; 2] = ["parallel", "limit-rate"];
 
 /// Handles SIGHUP for a running daemon.
 pub(super) struct Reload<'a> {
     /// The words of the command line.
     pub(super) words: &'a [OsString],
-    /// The arguments that are in force.
+    /// The arguments that are in effect now.
     pub(super) args: Args,
     pub(super) daemon: Daemon,
     pub(super) log: Log,
@@ -36,7 +36,7 @@ impl Reload<'_> {
     pub(super) fn run(&mut self) {
         let configuration = self.configuration();
         if let Err(why) = &configuration {
-            // The first line has the reason. The others explain the command line.
+            // The first line has the reason. The other lines explain the command line.
             let why = why.lines().next().unwrap_or_default();
             self.report(&format!("the configuration was not read: {why}"));
         }

@@ -1,7 +1,7 @@
-//! The secret of the daemon: where it is, who may read it, and how the first start makes it.
+//! The secret of the daemon: where it is stored, who may read it, and how the first start makes it.
 //!
-//! Invariant: the secret is never on the command line and is never printed. A file that other users can read,
-//! or that belongs to another user than root, is not used.
+//! Invariant: the secret is never on the command line and is never printed. A file is not used if other users
+//! can read it, or if it belongs to another user (except root).
 
 use super::in_state_folder;
 use crate::args;

@@ -28,18 +28,19 @@ impl Service {
         }
     }
 
-    /// Says that clients are served.
+    /// Tells the manager that clients are served.
     pub(super) fn ready(&self) {
         self.tell("READY=1\nSTATUS=Serving clients");
     }
 
-    /// Says that the configuration is read again. [`Service::ready`] follows.
+    /// Tells the manager that the configuration is read again. After that, the caller calls
+    /// [`Service::ready`].
     pub(super) fn reloading(&self) {
         let now = platform::monotonic_micros();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=Reading the configuration"));
     }
 
-    /// Says that the daemon ends.
+    /// Tells the manager that the daemon ends.
     pub(super) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=Saving the queue");
     }
@@ -57,7 +58,7 @@ impl Service {
     }
 
     fn tell(&self, text: &str) {
-        // A manager that does not listen must not stop the daemon.
+        // An error is ignored, because the daemon must also run if the manager does not listen.
         let _ = self.socket.as_ref().map(|socket| platform::send_datagram(socket, text));
     }
 }

@@ -1,9 +1,9 @@
 //! The lines of the list of `--failed`.
 //!
-//! Invariant: `-i` reads a line as the job that it was written for. In particular, the file must then have
-//! the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list cannot
-//! contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error, and a job
-//! whose requirements do not fit into a line, becomes a comment.
+//! Invariant: `-i` reads a line as the job for which the line was written. In particular, the file must then
+//! have the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list
+//! cannot contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error
+//! becomes a comment, and so does a job whose requirements do not fit into a line.
 
 use super::COMMENT;
 use downhaul_engine::core::digest::Expected;
@@ -18,13 +18,13 @@ use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// A key that each line has, and its value. The two show that this module wrote the line.
+/// A key that each line has, and its value. They show that this module wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
     pub(super) text: String,
-    /// What the line lacks because a list cannot contain it, in words for the user.
+    /// The fact that the line lacks because a list cannot contain it, in words for the user.
     pub(super) lost: Option<String>,
 }
 
@@ -43,8 +43,8 @@ pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
     }
 }
 
-/// Returns the line of a job. A file may have so many chunk hashes that they do not fit into a line. They are
-/// then left out if the file has another strong digest.
+/// Returns the line of a job. A file may have so many chunk hashes that they do not fit into a line. In this
+/// case, the chunk hashes are left out if the file has another strong digest.
 fn line_of(job: &Job, settings: &Settings) -> Line {
     let why = if has_contrary_digests(job) {
         "it has two different digests of one algorithm"
@@ -66,8 +66,8 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
     Line { text: format!("{COMMENT}{}", escaped(&lost)), lost: Some(lost) }
 }
 
-/// Returns true if a job has two different digests of one algorithm. A document may state them. No file has
-/// both, and a list cannot contain both.
+/// Returns true if a job has two different digests of one algorithm. A document may state both. No file can
+/// have both, and a list cannot contain both.
 fn has_contrary_digests(job: &Job) -> bool {
     let all = &job.expected;
     all.iter().any(|one| {
@@ -108,7 +108,8 @@ fn whole_line_of(job: &Job, settings: &Settings) -> Line {
     if !job.headers.0.is_empty() {
         keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
-    // A column of a table may have the name of an option by chance. A list would read it as the option.
+    // A column of a table may have the same name as an option by chance. Such a column is left out, because a
+    // list would read it as the option.
     for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
@@ -131,7 +132,8 @@ fn options(job: &Job) -> Map<String, Value> {
     all.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
 }
 
-/// Returns the path given with `-o` as a name for a list. The error is the path as a text.
+/// Returns the path of `-o` as a name for a list. If the path cannot be such a name, the error is the path as
+/// a text.
 fn name_of_path(path: &Path) -> Result<String, String> {
     let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
     name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())
@@ -156,7 +158,8 @@ mod tests {
     fn comparable(mut job: Job) -> Job {
         (job.notes, job.line, job.assumed_https) = (Vec::new(), 0, false);
         if let Destination::Name(name) = &job.destination {
-            // The name of a document may have been changed to be safe, and remembers how it was before.
+            // A name from a document may have been changed to be safe, and the value also contains the
+            // original name.
             job.destination = Destination::Name(SafeName::from_person(name.as_str()).expect("a name"));
         }
         job.expected.iter_mut().for_each(|one| one.from = "the list".into());
@@ -243,7 +246,7 @@ mod tests {
             let Line { text, lost } = line_of(&inside);
             assert!(text.starts_with(COMMENT) && lost.is_some(), "{lost:?}");
         }
-        // The digest of the whole file is enough.
+        // The digest of the whole file is enough, so the chunk hashes are left out.
         let Line { text, lost } = line_of(&(hash("ab") + &many));
         assert_eq!((lost, list::line(text.as_bytes()).expect("a line").expect("a job").chunks), (None, None));
     }

@@ -1,14 +1,14 @@
 //! [`Sequence`]: recognises the jobs of a list when the list is read again.
 //!
-//! Invariant: a list is recognised only if its jobs have the same URLs, given names, sizes and digests in
-//! the same order. By chance, one of 2^64 other lists is recognised too. If the other list is shorter and
-//! only its last job differs, the chance is one in 256.
+//! Invariant: a list is recognised only if its jobs have the same URLs, given names, sizes and digests in the
+//! same order. The probability that another list is recognised by mistake is 2^-64. If the other list is
+//! shorter and only its last job differs, the probability is 1/256.
 
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Job, Url};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Jobs in their order. Each takes one byte.
+/// Jobs in their order. Each job takes one byte.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sequence {
     /// For each job, one byte of the hash of all jobs so far.
@@ -29,7 +29,7 @@ impl Sequence {
         self.bytes.push(self.hash.to_le_bytes()[0]);
     }
 
-    /// Returns true if the other sequence consists of the first jobs of this one.
+    /// Returns true if the other sequence consists of the first jobs of this sequence.
     pub(super) fn begins_with(&self, other: &Sequence) -> bool {
         self.bytes.starts_with(&other.bytes) && (self.jobs() > other.jobs() || self.hash == other.hash)
     }

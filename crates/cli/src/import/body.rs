@@ -12,7 +12,7 @@ const LONGEST: usize = 16 << 20;
 /// `@FILE` if the body is a single file that is sent unchanged.
 ///
 /// # Errors
-/// Returns why the data cannot be imported, without its content.
+/// Returns why the data cannot be imported. The text does not contain the data.
 pub(super) fn joined(data: &[(Data, String)]) -> Result<String, String> {
     let is_file =
         |(kind, value): &(Data, String)| matches!(kind, Data::Binary | Data::Json) && value.starts_with('@');
@@ -37,7 +37,7 @@ pub(super) fn joined(data: &[(Data, String)]) -> Result<String, String> {
 /// Returns one part of a body or a query.
 ///
 /// # Errors
-/// Returns why the data cannot be imported, without its content.
+/// Returns why the data cannot be imported. The text does not contain the data.
 pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
     match (kind, value.strip_prefix('@')) {
         (Data::Text, Some(file)) => text(file),
@@ -48,9 +48,8 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 
 /// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes in the file.
 ///
-/// # Errors
-/// Returns why the file cannot be imported. Standard input cannot be imported, because it is read after the
-/// translation, when nothing is left out any more.
+/// # Errors Returns why the file cannot be imported. Standard input cannot be imported, because it is read
+/// after the translation, and then its line ends are not left out.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(

@@ -1,5 +1,4 @@
-//! Translates a command of curl into a command of downhaul, as the table of options in
-//! [`curl_options`] says.
+//! Translates a command of curl into a command of downhaul. [`curl_options`] has the table of the options.
 //!
 //! Invariant: every option is translated, left out with a note, or refused. An option is left out without a
 //! note only if it changes nothing, for example because downhaul always does what the option requests.
@@ -16,7 +15,7 @@ use std::path::Path;
 pub(super) struct Translation {
     /// The words of the command line, without the name of the program.
     pub(super) words: Vec<String>,
-    /// Notes about what was left out, in words for the user.
+    /// Notes about the parts of the command that were left out, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
@@ -92,7 +91,7 @@ impl Reader {
         let Some((_, _, takes_value, to)) = found else {
             match negates {
                 true => self.left_out(&format!("--{name}")),
-                // What follows `=` may be a secret.
+                // The text after `=` may be a secret.
                 false => self.refused.push(format!("--{}", name.split('=').next().unwrap_or_default())),
             }
             return Ok(());
@@ -102,7 +101,8 @@ impl Reader {
         self.option(&format!("--{name}"), *to, value.unwrap_or_default())
     }
 
-    /// Reads short options such as `-sLo NAME`. Each letter is an option, and the last one may take a value.
+    /// Reads short options such as `-sLo NAME`. Each letter is an option, and the last option may take a
+    /// value.
     fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         for (at, letter) in letters.char_indices() {
             let name = format!("-{letter}");
@@ -134,7 +134,8 @@ impl Reader {
             To::Option("proxy-user" | "bearer") if value.starts_with('@') => {
                 return Err(begins_with_at(name));
             }
-            // With such a value, curl removes addresses of an earlier transfer. A run of downhaul has none.
+            // With such a value, curl removes addresses that an earlier transfer stored. A run of downhaul
+            // has no such addresses.
             To::Option("resolve") if value.starts_with('-') => {}
             // In curl, these limits are off if they are 0.
             To::Option("limit-rate" | "max-time" | "connect-timeout" | "timeout" | "min-speed")
@@ -228,7 +229,7 @@ impl Reader {
         self.schemes();
         self.urls.iter_mut().for_each(|url| *url = with_scheme(url));
         if self.has_login {
-            // In curl, the login of `-u` replaces that of a URL.
+            // In curl, the login of `-u` replaces the login in a URL.
             self.urls.iter_mut().for_each(|url| *url = without_login(url));
         }
         self.host_header();
@@ -291,7 +292,7 @@ impl Reader {
     }
 
     /// Leaves out a `Host` header that names the host of the URLs, because downhaul sends such a header
-    /// itself. Browsers copy such headers.
+    /// itself. A command that a browser copies has such a header.
     fn host_header(&mut self) {
         let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
         let without_port = |text: &str| {

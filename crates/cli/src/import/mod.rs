@@ -28,7 +28,7 @@ pub(crate) struct Imported {
 
 /// Translates the pasted command in a command line of the form `downhaul 'curl ...'`, `downhaul plan 'curl
 /// ...'` or `downhaul import curl`. Returns `None` for any other command line. Options of downhaul in the
-/// command line win over those of the pasted command.
+/// command line have precedence over the options of the pasted command.
 ///
 /// # Errors
 /// Returns why the command cannot be used, in words for the user. The text contains no values of options.
@@ -71,7 +71,7 @@ fn the_command_of_curl(matches: &ArgMatches) -> Option<&String> {
     urls.next().filter(|text| urls.next().is_none() && is_of_curl(text))
 }
 
-/// Words before the name of a program that do not change what it downloads.
+/// Words that can stand before the name of a program and do not change what the program downloads.
 const BEFORE: [&str; 4] = ["sudo", "time", "command", "exec"];
 
 fn without_prompt(text: &str) -> &str {

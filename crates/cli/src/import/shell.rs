@@ -2,8 +2,8 @@
 //! of Windows, or PowerShell.
 //!
 //! Invariant: for a POSIX shell and PowerShell, a variable is an error, and so is a command whose output the
-//! shell would insert. Only a shell can replace them. Other text that a shell replaces, such as `~`, `*` and
-//! `%NAME%` of cmd, is used as it is.
+//! shell would insert, because only a shell can replace them. Other text that a shell replaces, such as `~`,
+//! `*` and `%NAME%` of cmd, is not changed.
 
 /// The words of a command, and the text after them.
 #[derive(Debug, PartialEq, Eq, Default)]
@@ -115,7 +115,7 @@ fn of_windows(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits a command by the rules of a POSIX shell, or by those of PowerShell if the escape character is a
+/// Splits a command by the rules of a POSIX shell, or by the rules of PowerShell if the escape character is a
 /// backquote.
 struct Posix<'t> {
     text: &'t str,

@@ -13,14 +13,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 
-/// The kind of a name, which is in the unused bits of its key: the name of a folder.
+/// The kind of the name of a folder. The unused bits of a key contain the kind of its name.
 const FOLDER: u64 = 0;
-/// The name of a file that may change, since the user did not give it.
+/// The kind of the name of a file that may change, because the user did not give the name.
 const FILE: u64 = 1;
-/// The name of a file that the user gave.
+/// The kind of the name of a file that the user gave.
 const GIVEN: u64 = 2;
 
-/// Stands for a download that is not the same as any other one.
+/// The value for a download that is not the same as any other download.
 const UNIQUE: u64 = 0;
 
 /// The names of all jobs of long lists.
@@ -35,8 +35,8 @@ pub(super) struct AllNames {
     naming: Naming,
 }
 
-/// The keys of the names that may clash, in ascending order. Such a name is given to different downloads, or
-/// it is both a given name and the name of a folder.
+/// The keys of the names that may clash, in ascending order. A name may clash if it is given to different
+/// downloads, or if it is both a given name and the name of a folder.
 pub(super) struct Suspects(Vec<u64>);
 
 impl AllNames {
@@ -66,8 +66,8 @@ impl AllNames {
         }
     }
 
-    /// Adds the names of a job of a document. They are never mistakes: if another file has the same name,
-    /// only the file of the document fails, during the run.
+    /// Adds the names of a job of a document. A clash of such a name is never a mistake of the list: if
+    /// another file has the same name, only the file of the document fails, during the run.
     pub(super) fn add_of_a_document(&mut self, job: &Job) {
         let given = given_name(job);
         let listed = self.naming.name_for(job, None).map(|name| name.to_string());
@@ -107,7 +107,7 @@ impl Suspects {
         self.0.is_empty()
     }
 
-    /// Returns true if the name of a job may clash with another one.
+    /// Returns true if the name of a job may clash with the name of another job.
     pub(super) fn has(&self, job: &Job) -> bool {
         let is_one = |name: &str| self.0.binary_search(&key(name)).is_ok();
         given_name(job).is_some_and(|name| is_one(&name) || folders(&name).any(is_one))

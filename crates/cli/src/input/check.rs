@@ -1,5 +1,5 @@
-//! Checks the arguments and the lists of a run. The jobs of a short list are kept meanwhile, and a longer
-//! list is read again during the run.
+//! Checks the arguments and the lists of a run. The jobs of a short list are kept in memory for the run. A
+//! longer list is read again during the run.
 //!
 //! Invariant: if one of the first [`FIRST`] lines has a mistake, the run is refused before any file is
 //! requested, unless lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file
@@ -28,14 +28,15 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-/// A list of at most this many bytes is short. It has about 15,000 URLs, whose jobs take about 10 MB.
+/// A list of at most this many bytes is short. The largest short list has about 15,000 URLs, whose jobs take
+/// about 10 MB.
 const SHORT: u64 = 512 * 1024;
 
 /// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
 const LONG: u64 = 4 * 1024 * 1024;
 
-/// The number of lines of long lists that are checked before the first file is requested. This takes less
-/// than half a second. A build without optimisation needs about ten times as long for each line.
+/// The number of lines of long lists that are checked before the first file is requested. This check takes
+/// less than half a second. A build without optimisation needs about ten times as long for each line.
 const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
@@ -55,7 +56,7 @@ pub(super) fn all(
     let naming = args.output.naming();
     let lists: Vec<List> = lists.into_iter().map(|list| list.with_naming(naming.clone())).collect();
     let (lists, bytes) = opened(lists, survey)?;
-    // A file whose name is not known here could have any of the names in the lists.
+    // A file whose name is not known here could have the same name as any file of the lists.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
     survey.names = (bytes >= LONG && knows_all).then(Arc::default);
     // A plan writes no file.
@@ -112,7 +113,7 @@ fn unreadable(list: &List, e: &io::Error) -> String {
     format!("the list {list} cannot be read: {e}")
 }
 
-/// What is known while the input is checked.
+/// The state of the check of the input.
 pub(super) struct Checks {
     pub(super) survey: Survey,
     /// The lists, in words for the user.
@@ -134,8 +135,8 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Returns true if the jobs that were read can be downloaded before the others are checked. If jobs of
-    /// documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
+    /// Returns true if the jobs that were read can be downloaded before the other jobs are checked. If jobs
+    /// of documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
     /// known, because they show if an earlier run completed the shard.
     fn may_end_later(&self, pass: &Pass) -> bool {
         self.names.is_some()
@@ -157,7 +158,7 @@ impl Checks {
         })
     }
 
-    /// Reads up to `most` lines of a list. Returns how many were read.
+    /// Reads up to `most` lines of a list. Returns the number of lines that were read.
     pub(super) fn read(&mut self, list: &mut Reading, most: u64) -> u64 {
         let mut read = 0;
         while read < most {
@@ -184,7 +185,7 @@ impl Checks {
         }
         let checked = match &job {
             Ok(job) if list.jobs.of_a_document => {
-                // Another file of the run may have the same name. If the name was not added here, the run
+                // Another file of the run may have the same name. If this name was not added here, the run
                 // would forget it too early.
                 if let Some(names) = &mut self.names {
                     names.add_of_a_document(job);
@@ -227,7 +228,7 @@ impl Checks {
             let (names, suspects) = names.end().map_err(why)?;
             self.suspects = (!suspects.is_empty()).then_some(suspects);
             if let Some(known) = &self.survey.names {
-                // This is the only place that sets the names.
+                // This call does not fail, because only this place sets the names.
                 let _ = known.set(names);
             }
         }
@@ -261,7 +262,7 @@ impl Checks {
             count -= replaced.len() as u64;
             list = list.without(replaced).with_shard(shard);
             of_shard = count;
-            // Without these lines, other jobs may be in the shard.
+            // When these lines are left out, the shard may get other jobs.
             if shard.is_some() || kept.is_some() {
                 let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
                 of_shard = match &mut kept {
@@ -311,9 +312,9 @@ impl Checks {
         Ok(())
     }
 
-    /// Returns the job as it is checked. In a list that is divided into shards, the name from the URL counts
-    /// as given. Otherwise, two runs could each have a job with this name, and neither run could give one of
-    /// the two files a number.
+    /// Returns the job in the form in which it is checked. In a list that is divided into shards, the name
+    /// from the URL counts as given. Otherwise, two runs could each have a job with this name, and neither
+    /// run could give one of the two files a number.
     fn as_named<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
         if self.survey.shards.is_none() || job.destination != Destination::Server {
             return Cow::Borrowed(job);
@@ -330,9 +331,9 @@ impl Checks {
         last.is_some_and(|last| place.line <= *last)
     }
 
-    /// Adds the name of a job. A line of a lock file replaces an earlier line of the same list and name. If
-    /// the later line has no strong digest, it is left out instead. Otherwise, if the file of the earlier
-    /// line may already be downloaded, the lines clash.
+    /// Adds the name of a job. A line of a lock file replaces an earlier line of the same list that has the
+    /// same name. If the later line has no strong digest, the later line is left out instead. Otherwise, if
+    /// the file of the earlier line may already be downloaded, the lines clash.
     ///
     /// # Errors
     /// Returns a clash with an earlier line or argument, in words for the user.

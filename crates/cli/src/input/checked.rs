@@ -34,7 +34,7 @@ impl Count {
         }
     }
 
-    /// Returns the lines that later lines replace, as far as they were found during the run.
+    /// Returns the lines that later lines replace, if the check during the run has found such lines.
     pub(crate) fn replaced(&self) -> Arc<HashSet<u64>> {
         match self {
             Count::Known(_) => Arc::default(),

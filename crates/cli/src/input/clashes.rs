@@ -24,8 +24,8 @@ pub(super) struct Place {
 }
 
 /// The names that were added. They are kept as hashes of 64 bits, so that long lists need little memory. Two
-/// different names with the same hash would be refused like equal names. For a million hashes, the
-/// probability of that is less than one in a million.
+/// different names with the same hash would be refused like equal names. For a million names, the probability
+/// of such a mistake is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
     /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for the
@@ -75,7 +75,7 @@ impl Names {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
         self.seen.insert(self.hash(path), (place, what));
-        // Side files of a very long name cannot be found by their endings.
+        // The side files of a very long name have other names, which `owner` cannot find by their endings.
         if self.owner(&side.part).is_none() {
             for path in side.all() {
                 self.seen.insert(self.hash(path), (place, 0));
@@ -87,14 +87,14 @@ impl Names {
         Ok(())
     }
 
-    /// Replaces the earlier place of the name of a job by this one.
+    /// Replaces the earlier place of the name of a job by this place.
     pub(super) fn replace(&mut self, job: &Job, place: Place) {
         let Some(name) = given_name(job) else { return };
         let (hash, what) = (self.hash(Path::new(&name)), download_hash(&self.hasher, job));
         self.seen.insert(hash, (place, what));
     }
 
-    /// Returns the place of the job that has this name, or whose side file has it.
+    /// Returns the place of the job that has this name, or of the job with a side file of this name.
     fn owner(&self, path: &Path) -> Option<&Place> {
         let text = path.to_str()?;
         let owners = [PART, JOURNAL, NEW_JOURNAL].into_iter().filter_map(|ending| text.strip_suffix(ending));

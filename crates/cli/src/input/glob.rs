@@ -7,7 +7,7 @@
 use downhaul_engine::core::show;
 use std::net::Ipv6Addr;
 
-/// A URL that may have patterns. It stands for one URL or several.
+/// A URL that may have patterns. Such a URL stands for one URL or for several URLs.
 #[derive(Debug)]
 pub(super) struct Pattern {
     parts: Vec<Part>,
@@ -31,7 +31,7 @@ impl Part {
 #[derive(Debug, PartialEq, Eq)]
 enum Set {
     Words(Vec<String>),
-    /// `count` numbers from `first` on. Shorter ones are filled with zeros up to `width` digits.
+    /// `count` numbers from `first` on. Shorter numbers get zeros before them, up to `width` digits.
     Numbers {
         first: u64,
         step: u64,
@@ -66,8 +66,8 @@ impl Set {
     }
 }
 
-/// One of the URLs that a pattern stands for, and the value of each set, which replaces `#1` and so on in a
-/// name.
+/// One of the URLs for which a pattern stands, and the value of each set. In a name, the values replace `#1`,
+/// `#2` and so on.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub(super) struct Expanded {
     pub(super) url: String,

@@ -1,6 +1,6 @@
 //! Reads lists of jobs from files, and lists that were fetched. Such lists can be read more than once.
 //!
-//! Invariant: the jobs of a list that was fetched are those of a document, which someone else may have
+//! Invariant: the jobs of a list that was fetched count as jobs of a document, which someone else may have
 //! written.
 
 use super::clashes::{Clash, Names, Place, SAME};
@@ -82,8 +82,8 @@ impl List {
         }
     }
 
-    /// Returns the list that was fetched from a URL. The name in a URL may be wrong, so it does not decide
-    /// which form the list has. Relative paths begin at the URL.
+    /// Returns a list with this text, which was fetched from a URL. The name in a URL may be wrong, so it
+    /// does not decide which form the list has. Relative paths begin at the URL.
     pub(crate) fn fetched(url: Url, text: Arc<[u8]>, options: &Lists) -> List {
         List {
             facts: Arc::new(Facts { url: Some(url.clone()), ..facts(options, String::new()) }),
@@ -103,7 +103,7 @@ impl List {
         self.open()?.jobs()
     }
 
-    /// Returns the list with the jobs of a shard only. Without a shard, it has all jobs.
+    /// Returns the list with only the jobs of this shard. If `shard` is `None`, the list has all jobs.
     pub(super) fn with_shard(self, shard: Option<Shard>) -> List {
         List { shard, ..self }
     }
@@ -205,8 +205,8 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was packed, its content may be much longer than what
-/// was fetched, so the length is limited.
+/// The content of a list that was fetched. If the list was packed, its content may be much longer than the
+/// fetched bytes, so the length is limited.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.
@@ -259,7 +259,7 @@ impl Opened {
         let jobs = jobs.map(move |job| named(&naming, job));
         let all: Box<dyn Iterator<Item = AtLine> + Send> = match content {
             _ if form.is_document() => Box::new(distinct(jobs)),
-            // A line of a list file may say itself that a document named its URLs.
+            // In a list in a file, a line may state that its URLs come from a document.
             Content::File(_) => Box::new(jobs),
             Content::Fetched(..) => {
                 Box::new(jobs.map(|(number, job)| (number, job.and_then(option_keys::of_a_document))))
@@ -374,7 +374,7 @@ pub(super) fn at_line(number: u64, mut error: Error) -> Error {
     error
 }
 
-/// Returns the lines of a text that are UTF-8 and not too long. The others are left out.
+/// Returns the lines of a text that are UTF-8 and not too long. The other lines are left out.
 pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
     Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
 }

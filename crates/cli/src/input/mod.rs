@@ -1,5 +1,5 @@
-//! Turns arguments and lists into jobs, and finds their mistakes. `check` says which ones are found before
-//! the first file is requested.
+//! Turns arguments and lists into jobs, and finds their mistakes. The module `check` says which mistakes are
+//! found before the first file is requested.
 //!
 //! The input of a run has one or more parts: the arguments, and each list of `-i`. Their jobs are numbered in
 //! this order.
@@ -52,7 +52,7 @@ pub(crate) const HAS_NO_URL: &str = "it has no URL of a file to download";
 /// The input that the jobs come from, in the order of the jobs.
 pub struct Input {
     pub(crate) parts: Vec<Part>,
-    /// How far the check of long lists is, if it ends during the run.
+    /// The state of the check of long lists, if the check ends during the run.
     pub(crate) check: Option<Arc<SoFar>>,
 }
 
@@ -170,7 +170,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest
     Ok((Input { parts, check }, survey, rest))
 }
 
-/// Returns a list that is not fetched. Opens it if it can be read only once.
+/// Returns a list that is not fetched. If the list can be read only once, it is opened here.
 fn opened(path: &Path, args: &Args, shard: Option<Shard>) -> Result<Given, String> {
     let stream = Stream::open(path, &args.lists, args.output.naming(), shard)
         .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;

@@ -32,7 +32,7 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
 pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();
-    // A line with a URL is longer than these four bytes, so no job waits for them.
+    // A line with a URL is longer than these four bytes, so this read does not delay the first job.
     list.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut beginning)?;
     if beginning == PARQUET {
         let why = "a Parquet file must be on the disk, because it is read from its end. Save it first";

@@ -1,11 +1,11 @@
-//! Reads Parquet files as tables. The columns have the same names and meanings as those of a CSV table.
+//! Reads Parquet files as tables. The columns have the same names and meanings as the columns of a CSV table.
 //!
 //! Only columns whose values are single texts, numbers or truth values are read. A URL is one value, so cells
 //! with several URLs are not split.
 //!
 //! Invariant: the memory is limited to the description at the end of the file, one page of each column, and
-//! [`AT_ONCE`] rows. Only files on the disk are read, and none that were fetched, because the library may
-//! panic on a malicious file.
+//! [`AT_ONCE`] rows. Only files on the disk are read. A file that was fetched is not read, because the
+//! library may panic on a malicious file.
 
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::Job;
@@ -25,7 +25,7 @@ use std::fs::File;
 /// The number of rows that are read at a time. Their values take about 100 KB.
 const AT_ONCE: usize = 256;
 
-/// About the number of bytes that a row would have as a line of a list.
+/// The approximate number of bytes that a row would have as a line of a list.
 const BYTES_OF_A_ROW: u64 = 64;
 
 /// A Parquet file with the jobs of a list.
@@ -75,12 +75,12 @@ impl Parquet {
 
 /// A column that is read.
 struct Column {
-    /// Its place in the file.
+    /// The index of the column in the file.
     at: usize,
-    /// The level of a value that is not null.
+    /// The definition level (a term of Parquet) of a value that is not null.
     most: i16,
-    /// False for bytes that may be an image or the like. Such a column is read only if its name has a
-    /// meaning.
+    /// False for a column of bytes, which may be images or the like. Such a column is read only if its name
+    /// has a meaning.
     is_plain: bool,
 }
 
@@ -95,7 +95,7 @@ struct Rows {
     file: SerializedFileReader<File>,
     header: Header,
     columns: Vec<Column>,
-    /// The readers of the columns of the open row group. A column that is not read has none.
+    /// The readers of the columns of the open row group, or `None` for a column that is not read.
     readers: Vec<Option<ColumnReader>>,
     /// The rows of the open row group that were not read yet.
     left: usize,
@@ -165,7 +165,7 @@ impl Iterator for Rows {
     }
 }
 
-/// Returns this number of values of a column. It is an error if its row group has fewer.
+/// Returns this number of values of a column, or an error if the row group has fewer values.
 fn read_column(reader: &mut ColumnReader, most: i16, number: usize) -> Result<Vec<Value>> {
     match reader {
         ColumnReader::BoolColumnReader(reader) => values(reader, most, number, |value| (*value).into()),
@@ -179,7 +179,7 @@ fn read_column(reader: &mut ColumnReader, most: i16, number: usize) -> Result<Ve
         ColumnReader::FixedLenByteArrayColumnReader(reader) => {
             values(reader, most, number, |value| text(value.data()))
         }
-        // This is an old form of times, which is not read.
+        // This type is an old form of times. Such values are not read.
         ColumnReader::Int96ColumnReader(reader) => values(reader, most, number, |_| Value::Null),
     }
 }

@@ -1,4 +1,4 @@
-//! [`Rest`]: the rest of the check of long lists, which goes on while their first files are downloaded.
+//! [`Rest`]: the rest of the check of long lists, which continues while their first files are downloaded.
 //!
 //! Invariant: after a mistake was found, no more jobs are passed to the session, and the rest of the lists is
 //! read only to find more mistakes.
@@ -9,7 +9,8 @@ use super::pass::{Pass, Reading};
 use super::so_far::{OfList, SoFar};
 use std::sync::Arc;
 
-/// The number of jobs that are checked at a time. After that, the session may get them.
+/// The number of jobs that are checked at a time. The session may get these jobs before the next ones are
+/// checked.
 const AT_ONCE: u64 = 1024;
 
 /// The last line of the mistakes, if a signal came while the rest of the lists was read.
@@ -32,15 +33,15 @@ pub(crate) enum Ended {
     Right(Whole),
     /// The mistakes, in words for the user.
     Wrong(String),
-    /// The run ended before.
+    /// The run ended before the check.
     Cancelled,
 }
 
-/// What is known after all lists were checked.
+/// The facts that are known after all lists were checked.
 pub(crate) struct Whole {
     /// The number of jobs of the run, if it is known before its end.
     pub(crate) files: Option<u64>,
-    /// True if the first files had no digests, and later ones have.
+    /// True if the first files had no digests, and later files have digests.
     pub(crate) has_new_digests: bool,
     pub(crate) warnings: Vec<String>,
 }
@@ -52,7 +53,7 @@ impl Rest {
         so_far.set(pass_on(&mut checks, &pass));
         let mut lists = Vec::new();
         for (number, reading) in pass.lists.iter_mut().enumerate() {
-            // The jobs are read again by the thread that passes them on.
+            // The thread that passes the jobs to the session reads them again.
             reading.kept = None;
             let list = reading.list.with_own_count();
             lists.push(Checked::new(list, Count::Later(so_far.clone(), number), None));
@@ -61,7 +62,7 @@ impl Rest {
         (lists, Rest { checks, pass, so_far, others, had_digests })
     }
 
-    /// Returns how far the check is.
+    /// Returns the state of the check.
     pub(crate) fn so_far(&self) -> Arc<SoFar> {
         self.so_far.clone()
     }
@@ -115,7 +116,7 @@ impl Rest {
     }
 }
 
-/// Notes that the jobs so far may be passed to the session, and returns how far the lists were read. From
+/// Stores that the jobs so far may be passed to the session, and returns how far the lists were read. From
 /// then on, no later line replaces the line of one of these jobs.
 fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
     checks.passed = pass.lists.iter().map(|list| list.line).collect();

@@ -1,4 +1,4 @@
-//! [`SoFar`]: how far the check of long lists is, while their first files are downloaded.
+//! [`SoFar`]: the state of the check of long lists, while their first files are downloaded.
 //!
 //! Invariant: a job is passed to the session only after its line and all lines before it were checked.
 
@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The most jobs that are passed to the session before the check ends. The session remembers the names of
-/// these, which takes 9 MiB.
+/// The most jobs that are passed to the session before the check ends. The session keeps the names of these
+/// jobs in memory, which takes 9 MiB.
 const PASSED_MOST: u64 = 500_000;
 
-/// How far the check of the lists of a run is.
+/// The state of the check of the lists of a run.
 #[derive(Debug, Default)]
 pub(crate) struct SoFar {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
     end: Option<End>,
 }
 
-/// How far the check of one list is.
+/// The state of the check of one list.
 #[derive(Debug, Default, Clone)]
 pub(super) struct OfList {
     /// The jobs that were checked and have no mistakes.
@@ -47,7 +47,7 @@ enum End {
 }
 
 impl SoFar {
-    /// Sets how far each list is.
+    /// Sets the state of the check of each list.
     pub(super) fn set(&self, lists: Vec<OfList>) {
         self.change(|state| state.lists = lists);
     }
@@ -57,7 +57,7 @@ impl SoFar {
         self.change(|state| *state = State { lists, end: Some(End::Right) });
     }
 
-    /// Makes sure that no more jobs are passed to the session, because a mistake in the lists was found.
+    /// Ends the passing of jobs to the session, because a mistake in the lists was found.
     pub(super) fn refuse(&self) {
         self.change(|state| state.end = Some(End::Wrong));
     }
@@ -72,16 +72,16 @@ impl SoFar {
         self.state().end.is_some()
     }
 
-    /// Ends the check early, because the run ends. A check that has found mistakes goes on, so that it finds
-    /// the others too.
+    /// Ends the check early, because the run ends. A check that has found a mistake continues, so that it
+    /// finds the other mistakes too.
     pub(crate) fn cancel(&self) {
         if !self.is_refused() {
             self.is_cancelled.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes that a signal stopped the run. After that, the search for mistakes ends as soon as one was
-    /// found.
+    /// Stores that a signal stopped the run. After that, the search for mistakes ends as soon as one mistake
+    /// was found.
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::Relaxed);
     }
@@ -136,7 +136,7 @@ impl SoFar {
         state.end.and_then(|_| Some(state.lists.get(list)?.replaced.clone()))
     }
 
-    /// Waits until the state has an answer, and returns it.
+    /// Waits until `answer` returns a value for the state, and returns this value.
     fn wait<T>(&self, answer: impl Fn(&State) -> Option<T>) -> T {
         let mut state = self.state();
         loop {

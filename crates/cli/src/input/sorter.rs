@@ -1,4 +1,4 @@
-//! [`Sorter`]: sorts very many pairs of numbers in little memory, by parts in a temporary file.
+//! [`Sorter`]: sorts very many pairs of numbers in little memory. It writes sorted parts to a temporary file.
 //!
 //! Invariant: if no temporary file can be written, the pairs stay in memory, and the result is the same.
 
@@ -26,7 +26,7 @@ const WRITTEN_AT_ONCE: usize = 64 * 1024;
 /// The pairs that are read at a time from all parts together. They take 2 MiB.
 const READ_AT_ONCE: usize = 128 * 1024;
 
-/// The fewest pairs that are read at a time from one part. They are a page of the disk.
+/// The fewest pairs that are read at a time from one part. They take 4 KiB, which is a page of the disk.
 const READ_LEAST: usize = 256;
 
 /// Pairs that are to be sorted.
@@ -44,7 +44,7 @@ pub(super) struct Sorter {
 
 /// A sorted part of the pairs.
 enum Part {
-    /// It begins at this byte of the file, and has this many pairs.
+    /// A part in the file: its first byte, and the number of its pairs.
     InFile(u64, usize),
     InMemory(Vec<Pair>),
 }
@@ -85,8 +85,8 @@ impl Sorter {
         self.parts.push(part);
     }
 
-    /// Warns once that the pairs stay in memory. Without folders, as for a plan, this is intended, so there
-    /// is no warning.
+    /// Prints one warning that the pairs stay in memory. If there are no folders, as for a plan, there is no
+    /// warning, because the pairs are meant to stay in memory.
     fn warn(&mut self, why: &io::Error) {
         if !self.folders.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
             warn(&format!(
@@ -95,8 +95,8 @@ impl Sorter {
         }
     }
 
-    /// Opens a file in the first folder that can be used. If none can be used, the error is that of the last
-    /// one.
+    /// Opens a file in the first folder that can be used. If no folder can be used, returns the error for the
+    /// last folder.
     fn open(&self) -> io::Result<File> {
         let mut why = io::ErrorKind::NotFound.into();
         for folder in &self.folders {
@@ -171,7 +171,8 @@ impl Iterator for Sorted {
 
 /// Reads a part.
 struct Reader {
-    /// Where in the file the pairs begin that were not read yet, and the number of these pairs.
+    /// The position of the first pair in the file that was not read yet, and the number of pairs from there
+    /// on.
     in_file: (u64, usize),
     at_once: usize,
     read: std::vec::IntoIter<Pair>,

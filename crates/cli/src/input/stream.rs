@@ -82,7 +82,8 @@ impl Stream {
         };
         let (text, is_packed) = unpacked(reader)?;
         let mut text = Text::new(text);
-        // No more is read than is needed to recognise the form, so that the first lines are used immediately.
+        // Only the bytes that are needed to recognise the form are read here, so that the first lines are
+        // used immediately.
         let mut beginning = Vec::new();
         loop {
             let some = text.fill_buf()?;

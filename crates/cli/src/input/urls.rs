@@ -108,7 +108,7 @@ impl Arguments {
         matches!(self.naming, Naming::One(Destination::Stdout))
     }
 
-    /// Checks the first jobs with this function, which gets their numbers too.
+    /// Calls `check` for each of the first jobs, with the number of the job and the job.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.
@@ -122,7 +122,8 @@ impl Arguments {
         self.try_jobs().map(|job| job.map_err(|why| Error::new(ErrorKind::UrlInvalid, "", why)))
     }
 
-    /// Returns the jobs. For a job that cannot be made, returns what is wrong, in words for the user.
+    /// Returns the jobs. If a job cannot be made, its item is an error that says what is wrong, in words for
+    /// the user.
     fn try_jobs(&self) -> impl Iterator<Item = Result<Job, String>> {
         let urls = self.patterns.iter().flat_map(Pattern::urls);
         urls.enumerate().map(|(index, one)| {
@@ -254,7 +255,7 @@ fn bad_url(text: &str, error: &Error) -> String {
     message
 }
 
-/// Returns the command that a word was probably meant to be.
+/// Returns the command that the user probably wanted to type, if the word is similar to a command.
 fn corrected_command(word: &str) -> Option<String> {
     let command = args::command();
     let names = command.get_subcommands().map(clap::Command::get_name);

@@ -74,7 +74,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace_with(path, mode, |to| to.write_all(bytes))
 }
 
-/// Writes a file as [`replace`] does. `write` writes its content. If that fails, an older file stays.
+/// Writes a file as [`replace`] does. `write` writes the content of the file. If `write` fails, an older file
+/// stays.
 ///
 /// # Errors
 /// Returns why the file cannot be written.
@@ -90,7 +91,8 @@ pub(crate) fn replace_with(
     let file = create_new(&new, mode);
     let written = file.and_then(|file| write_to(&file, write).and_then(|()| file.sync_all()));
     written.and_then(|()| rename(&new, &path)).inspect_err(|e| {
-        // An incomplete file must not stay. A file that was there before is not ours.
+        // The incomplete file is removed, but not a file that existed before, because this run did not write
+        // it.
         if e.kind() != io::ErrorKind::AlreadyExists {
             let _ = fs::remove_file(&new);
         }
@@ -129,7 +131,7 @@ pub(crate) fn check_replace(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Returns why the file cannot be opened, such as that another run is writing it.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
-    // Another run may replace the file while it is being opened. Then the new one is opened.
+    // Another run may replace the file while it is being opened. In this case, the new file is opened.
     for _ in 0..REPLACED_MOST {
         let file = append(path, FOR_ALL, false)?;
         if !lock(&file)? {
@@ -166,8 +168,9 @@ pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
     unnamed(&folder.join(format!(".downhaul-{:016x}.tmp", random_number())))
 }
 
-/// Returns a number for the name of a temporary file that no other run has. The number of the process is not
-/// such a number: in a container, each run may have the same one, and a run that was killed leaves its files.
+/// Returns a number for the name of a temporary file, so that no other run uses the same name. The process ID
+/// is not enough: in a Linux container, each run may have the same process ID, and a run that was killed
+/// leaves its files behind.
 pub(crate) fn random_number() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

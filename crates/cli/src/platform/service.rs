@@ -1,11 +1,11 @@
-//! What a service needs from the system: messages to the service manager, and the sockets that it passes.
-//! Only Unix has such a manager.
+//! The functions of the system that a service needs: messages to the service manager, and the sockets that
+//! the manager passes. Only Unix has a service manager.
 
 use std::io;
 use std::net::TcpListener;
 
-/// Sends a datagram to the socket at this path. A path that begins with `@` is the name of a socket that is
-/// in no folder (Linux, unix(7)).
+/// Sends a datagram to the socket at this path. A path that begins with `@` is the name of an abstract
+/// socket, which is in no folder (Linux, unix(7)).
 ///
 /// # Errors
 /// Returns why the datagram could not be sent.
@@ -44,11 +44,10 @@ pub(crate) fn monotonic_micros() -> u64 {
     0
 }
 
-/// Returns the sockets that systemd passed to this process (sd_listen_fds(3)). There are none if it passed
-/// them to another process.
+/// Returns the sockets that systemd passed to this process (sd_listen_fds(3)). Sockets that systemd passed to
+/// another process are not returned.
 ///
-/// # Errors
-/// Returns an error if one of them is not a TCP socket that listens.
+/// # Errors Returns an error if one of the sockets is not a TCP socket that listens.
 #[cfg(unix)]
 pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
     let mut passed = listenfd::ListenFd::from_env();

@@ -26,7 +26,8 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Opens the terminal. Returns `None` if there is none, or if this program is not in its foreground.
+    /// Opens the terminal. Returns `None` if there is no terminal, or if this program is not in the
+    /// foreground of the terminal.
     pub(crate) fn open() -> Option<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
         is_in_front_of(&tty).then_some(Terminal { tty, before: None })
@@ -62,7 +63,7 @@ impl Terminal {
         }
     }
 
-    /// Returns the key that was pressed, if any.
+    /// Returns the key that was pressed, or [`Key::None`].
     pub(crate) fn key(&mut self) -> Key {
         // If this program read from the terminal in the background, the system would stop it.
         if !is_in_front_of(&self.tty) {
@@ -76,7 +77,7 @@ impl Terminal {
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
-            // When single keys are read, Ctrl-D does not end the input. It is then read as the byte 4.
+            // When single keys are read, Ctrl-D does not end the input, but is read as the byte 4.
             Ok(0) => Key::End,
             Ok(_) if byte[0] == 4 => Key::End,
             Ok(_) => Key::Char(char::from(byte[0])),
@@ -162,14 +163,15 @@ fn is_in_front_of(tty: &File) -> bool {
 pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Some systems (macOS) refuse "unlimited". Then the old limit stays.
+    // Some systems (macOS) refuse "unlimited". In this case, the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Leaves the session of the terminal, so that the program goes on after the terminal is closed.
+/// Leaves the session of the terminal, so that the program continues after the terminal is closed.
 pub(crate) fn leave_terminal() {
-    // This fails only if the program leads a process group. The program that `-D` starts does not.
+    // This fails only if the program leads a process group. The program that `-D` starts leads no process
+    // group.
     let _ = rustix::process::setsid();
 }
 
@@ -215,8 +217,8 @@ pub(super) fn unnamed(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If the
-/// file must be `new`, it is an error if it exists.
+/// Opens a file, to read it and to add to it. A file that does not exist is created with this mode. If `new`
+/// is true and the file exists, returns an error.
 pub(super) fn append(path: &Path, mode: u32, new: bool) -> io::Result<File> {
     File::options().read(true).append(true).create(true).create_new(new).mode(mode).open(path)
 }
@@ -226,7 +228,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Returns a locked file, so that it stays locked while another file replaces it.
+/// Returns the locked file, so that it stays locked while another file replaces it.
 pub(crate) fn keep_while_replaced(file: File) -> Option<File> {
     Some(file)
 }
@@ -247,16 +249,16 @@ pub(super) fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Returns true if an open file is the one at this path.
+/// Returns true if the open file is the file at this path.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let id = |meta: io::Result<std::fs::Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, if they can: one of them (except root) owns
-/// it, or its mode lets all users write. A mode that lets a group write is accepted, since many systems give
-/// each user a group of their own.
+/// Returns the reason why other users can change a regular file, or `None` if they cannot change it: another
+/// user (except root) owns the file, or its mode lets all users write. A mode that lets a group write is
+/// accepted, because many systems give each user a separate group.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -269,7 +271,7 @@ pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
 }
 
 /// Returns true if a path is a symbolic link of another user, except root. In a folder to which all users may
-/// write, such a link may be a trap.
+/// write, another user can make such a link to damage a file of this user.
 pub(crate) fn is_link_of_another_user(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let own = rustix::process::getuid().as_raw();
@@ -282,8 +284,8 @@ pub(crate) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
 
-/// Returns why an open file is not private, if it is not: another user (except root) owns it, or its mode
-/// gives its group or all users any right.
+/// Returns why an open file is not private, or `None` if it is private: another user (except root) owns it,
+/// or its mode gives its group or all users any right.
 pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt;
     let (meta, own) = (file.metadata()?, rustix::process::getuid().as_raw());

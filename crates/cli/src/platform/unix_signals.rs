@@ -1,6 +1,6 @@
 //! POSIX signals, and the end of the process that started the program.
 //!
-//! Invariant: one wish to end is one [`Signal`], even if it arrives twice.
+//! Invariant: one request to end the program is returned as one [`Signal`], even if its signal arrives twice.
 
 use super::super::Signal;
 use std::sync::OnceLock;
@@ -11,19 +11,19 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 /// is outside of the Linux container in which this program runs.
 static PARENT: OnceLock<Option<rustix::process::Pid>> = OnceLock::new();
 
-/// Notes which process started the program, before that process can have ended unnoticed. Returns false if it
-/// is not visible.
+/// Stores which process started the program. This must be called early, because the parent may end before the
+/// call. Returns false if the parent is not visible.
 pub(crate) fn note_parent() -> bool {
     PARENT.get_or_init(rustix::process::getppid).is_some()
 }
 
 /// The time between two checks of the parent. A new run may start on the same files about a second after the
-/// end of the parent. This run should have stopped by then.
+/// end of the parent. This run should have stopped before that.
 const PARENT_CHECKED: Duration = Duration::from_millis(250);
 
-/// A signal that follows another one within this time is the same wish to end. `timeout` sends its signal to
-/// the program and then to its group, and other programs pass on a signal that the terminal has sent already.
-/// People who press Ctrl-C twice need longer.
+/// A signal that follows another signal within this time belongs to the same request to end the program.
+/// `timeout` sends its signal to the program and then to its group, and other programs pass on a signal that
+/// the terminal has already sent. People who press Ctrl-C twice need longer.
 const SAME_WISH: Duration = Duration::from_millis(100);
 
 /// The signals that this program handles. On Linux, signals that were ignored when the program started
@@ -42,8 +42,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to handle signals, and the end of the process that [`note_parent`] noted, if `stop_with_parent`
-    /// is true.
+    /// Begins to handle signals, and the end of the process that [`note_parent`] stored, if
+    /// `stop_with_parent` is true.
     pub(crate) fn listen(stop_with_parent: bool) -> Signals {
         let ignored = ignored();
         let stream = |kind: SignalKind| {
@@ -61,12 +61,12 @@ impl Signals {
         }
     }
 
-    /// Leaves SIGHUP to [`Hangups`].
+    /// Stops the handling of SIGHUP here, because [`Hangups`] handles it.
     pub(crate) fn without_hangup(self) -> Signals {
         Signals { hangup: None, ..self }
     }
 
-    /// Returns the next signal. Of signals that are the same wish ([`SAME_WISH`]), returns the first.
+    /// Returns the next signal. Of several signals within [`SAME_WISH`], returns only the first.
     pub(crate) async fn next(&mut self) -> Signal {
         loop {
             let signal = self.received().await;
@@ -116,9 +116,9 @@ impl Hangups {
     }
 }
 
-/// Returns when the process that started this one has ended. The system then gives this process another
-/// parent, which can be seen on all systems. Linux can also send a signal, but sends it as soon as the thread
-/// ends that started this process.
+/// Returns when the process that started this process has ended. The system then gives this process another
+/// parent. This can be seen on all Unix systems. Linux can also send a signal, but this signal already comes
+/// when the thread that started this process ends.
 async fn end_of(parent: &mut Option<rustix::process::Pid>) {
     let Some(started_by) = *parent else { return std::future::pending().await };
     while rustix::process::getppid() == Some(started_by) {

@@ -16,7 +16,8 @@ const SHARED_FOR_READING: u32 = 1;
 /// `FILE_FLAG_DELETE_ON_CLOSE` of `CreateFile`.
 const DELETE_ON_CLOSE: u32 = 0x0400_0000;
 
-/// A terminal for questions. It is not implemented here, so failures are handled as with `--on-error retry`.
+/// A terminal for questions. Questions are not implemented on Windows, so failures are handled as with
+/// `--on-error retry`.
 pub(crate) struct Terminal;
 
 impl Terminal {
@@ -35,12 +36,12 @@ impl Terminal {
     }
 }
 
-/// Returns false, because a pipe cannot be asked if it has bytes.
+/// Returns false, because this system does not tell whether a pipe has bytes.
 pub(crate) fn has_input_within(_pipe: Option<&File>, _time: Duration) -> bool {
     false
 }
 
-/// Asks a question whose answer the terminal does not show. It is not implemented here.
+/// Returns [`Hidden::NoTerminal`], because questions are not implemented on Windows.
 pub(crate) fn ask_hidden(_question: &str) -> Hidden {
     Hidden::NoTerminal
 }
@@ -63,12 +64,12 @@ pub(crate) fn note_parent() -> bool {
 /// Does nothing. A program without a console continues after the console of its caller is closed.
 pub(crate) fn leave_terminal() {}
 
-/// Returns true, because other processes are not looked at on this system.
+/// Returns true, because other processes are not checked on this system.
 pub(crate) fn is_running(_process: u32) -> bool {
     true
 }
 
-/// Returns false. A reader that has ended is noticed when something is written.
+/// Returns false. On this system, the end of a reader is noticed when something is written.
 pub(crate) fn reader_is_gone() -> bool {
     false
 }
@@ -95,7 +96,7 @@ impl Signals {
         }
     }
 
-    /// There is no SIGHUP on this system.
+    /// Returns the same signals, because this system has no SIGHUP.
     pub(crate) fn without_hangup(self) -> Signals {
         self
     }
@@ -161,8 +162,9 @@ pub(super) fn unnamed(path: &Path) -> io::Result<File> {
     File::options().read(true).append(true).create_new(true).custom_flags(DELETE_ON_CLOSE).open(path)
 }
 
-/// Opens a file, to read it and to add to it. While it is open, other programs can read it, but they can
-/// neither write to it nor replace it. It is an error if another program has it open for writing.
+/// Opens a file, to read it and to add to it. While the file is open, other programs can read it, but they
+/// can neither write to it nor replace it. If another program has opened the file for writing, returns an
+/// error.
 pub(super) fn append(path: &Path, _mode: u32, new: bool) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).append(true).create(true).create_new(new).share_mode(SHARED_FOR_READING);
@@ -172,8 +174,8 @@ pub(super) fn append(path: &Path, _mode: u32, new: bool) -> io::Result<File> {
     })
 }
 
-/// Returns true, because [`append`] opens a file for one run only. A lock would keep other programs from
-/// reading the file.
+/// Returns true, because [`append`] opens a file for one run only. A lock is not used, because it would keep
+/// other programs from reading the file.
 pub(super) fn lock(_file: &File) -> io::Result<bool> {
     Ok(true)
 }

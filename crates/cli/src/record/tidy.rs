@@ -13,12 +13,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// About the most files that are remembered while the lock file is read once. They take less than 100 MB. If
-/// a run has more files than this, its lines keep the order in which the files ended.
+/// About the most files that are kept in memory while the lock file is read once. They take less than 100 MB.
+/// If a run has more files than this, its lines keep the order in which the files ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
-/// Removes the lines that later ones replace, if there were lines of earlier runs, and sorts the last lines.
-/// `file` is the open lock file, and `order` has the jobs of its last lines.
+/// If there were lines of earlier runs, removes the lines that later lines replace. Also sorts the last
+/// lines. `file` is the open lock file, and `order` has the jobs of its last lines.
 pub(super) fn tidy(
     mut file: File,
     path: &Path,
@@ -81,17 +81,17 @@ fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
     Ok(dropped)
 }
 
-/// The lines that count, among those that were read so far.
+/// The lines that are kept, among the lines that were read so far.
 #[derive(Default)]
 struct Counting {
-    /// By the hash of the name: the number of the line about a file that exists, and what it says.
+    /// For each hash of a name, the number of the line about a file that exists, and what the line says.
     files: HashMap<u64, (u64, Line)>,
-    /// By the hash of the URL: the number of the line about a job that failed.
+    /// For each hash of a URL, the number of the line about a job that failed.
     failed: HashMap<u64, u64>,
 }
 
 impl Counting {
-    /// Adds a line, and marks the lines that no longer count. `name` and `url` are hashes, or `None` if
+    /// Adds a line, and marks the lines that are no longer kept. `name` and `url` are hashes, or `None` if
     /// another pass compares them.
     fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Bits) {
         let failed_before = url.and_then(|url| self.failed.remove(&url));
@@ -111,7 +111,7 @@ impl Counting {
     }
 }
 
-/// A set of numbers. Each takes one bit.
+/// A set of numbers. Each number takes one bit.
 #[derive(Default)]
 struct Bits(Vec<u64>);
 
@@ -142,8 +142,8 @@ impl Bits {
 mod tests {
     use super::*;
 
-    /// Returns the numbers of the lines that stay. Each line has the hash of its name, the hash of its URL,
-    /// and what it says.
+    /// Returns the numbers of the lines that are kept. Each line has the hash of its name, the hash of its
+    /// URL, and its content.
     fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
         let (mut counting, mut dropped) = (Counting::default(), Bits::default());
         for (number, (name, url, line)) in lines.iter().enumerate() {

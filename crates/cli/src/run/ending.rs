@@ -1,4 +1,5 @@
-//! Ends a run: at a signal before the downloads begin, after the last output, or when its time is over.
+//! Ends a run: after a signal before the downloads begin, after the last output, or when the time of
+//! `--grace` is over.
 
 use super::{Shared, notes, own_runtime, warn};
 use crate::args::Args;
@@ -63,14 +64,14 @@ impl Early {
         Early(over)
     }
 
-    /// Notes that the downloads begin. Later signals have no effect here, because the run handles them.
+    /// Stores that the downloads begin. After that, a signal has no effect here, because the run handles it.
     pub(super) fn end(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Returns a function that ends the containers of `--to-tar` or `--to-warc`. The last one gets its final name
-/// only if every file of the input was tried, and no list and no output of the run failed.
+/// Returns a function that ends the containers of `--to-tar` or `--to-warc`. The last container gets its
+/// final name only if every file of the input was tried, and no list and no output of the run failed.
 pub(super) fn end_of_containers(
     containers: Arc<Containers>,
     summary: &Summary,
@@ -105,7 +106,7 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
     text
 }
 
-/// Writes the last output on a thread of its own, and waits until it is written. If the run was stopped, this
+/// Writes the last output on a separate thread, and waits until it is written. If the run was stopped, this
 /// function waits at most for `limit` after the last signal. Meanwhile, Ctrl-C ends the program immediately,
 /// unless the run was stopped by a mistake in a list and this is the first signal. SIGTERM or SIGHUP ends the
 /// program immediately if it is not the first signal.
@@ -130,8 +131,8 @@ pub(super) async fn write_last_output(
     }
 }
 
-/// Ends the program after the time that `--grace` allows, if it is still running then. A thread of its own
-/// waits for that time, since all other threads may be blocked by a disk or by standard error.
+/// Ends the program after the time that `--grace` allows, if it is still running then. A separate thread
+/// waits for that time, because a disk or standard error may block all other threads.
 pub(super) fn leave_after(grace: Duration, exit: Exit) {
     thread::spawn(move || {
         thread::sleep(grace);

@@ -1,5 +1,5 @@
-//! Starts everything that reads the events of a session and writes something: files, screen, log, JSON and
-//! commands. Each of them has a thread of its own.
+//! Starts the readers of the events of a session: the files, the screen, the log, the JSON output and the
+//! commands. Each reader has a separate thread.
 
 use super::{Shared, error, warn};
 use crate::archive;
@@ -20,7 +20,7 @@ use downhaul_engine::core::show::escaped;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Starts the lock file of `--record`, the archive and the list of `--failed`, each on a thread of its own.
+/// Starts the lock file of `--record`, the archive and the list of `--failed`, each on a separate thread.
 pub(super) fn start_files(
     (record, archive): (Option<Record>, Option<archive::Writer>),
     list: Option<failed::List>,
@@ -62,9 +62,9 @@ pub(super) fn start_files(
 }
 
 /// Starts the log, the commands of `--on-complete` and `--on-error-run`, and one of these: the screen, the
-/// JSON output, or the table of `downhaul plan`. Each has a thread of its own.
+/// JSON output, or the table of `downhaul plan`. Each reader has a separate thread.
 //
-// This function is long because each output is started in its own way.
+// This function is long because each output is started in a different way.
 pub(super) fn start_outputs(
     args: &Args,
     output: &OutputSettings,
@@ -107,7 +107,7 @@ pub(super) fn start_outputs(
         outputs.push(thread::spawn(move || {
             let gone = || {
                 if !args.options.ending.keep_going {
-                    error("the program that reads the events has ended, so the run stops. With --keep-going, it continues");
+                    error("the program that reads the events has ended, so the run stops. With --keep-going, the run continues");
                     // If all files are complete, the run is a success.
                     shared.stop(Exit::Success, &args);
                     session.stop();

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// The number of files of the run, as far as it is known.
+    /// The number of files of the run that are known so far.
     files: AtomicU64,
     /// True while the input may have more files.
     more: AtomicBool,
@@ -24,15 +24,16 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// True after the first signal that ends the run.
     signalled: AtomicBool,
-    /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
+    /// The worst failure outside of the session, such as a list that became unreadable. After such a failure,
+    /// the run continues.
     failure: Mutex<Option<Exit>>,
-    /// What is known about the jobs of the run, if there is a list of `--failed`.
+    /// The facts about the jobs of the run, if there is a list of `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
-    /// Lines that are printed at the very end, after the screen has ended.
+    /// The lines that are printed at the end of the run, after the screen has ended.
     last: Mutex<Vec<String>>,
-    /// How far the check of long lists is, if it ends during the run.
+    /// The state of the check of long lists, if the check ends during the run.
     check: Option<Arc<SoFar>>,
 }
 
@@ -42,7 +43,7 @@ impl Shared {
         Shared { pending, trace, check, ..Shared::default() }
     }
 
-    /// Notes that the run ends early, and how. Later calls change nothing.
+    /// Stores that the run ends early, and with which exit status. Later calls change nothing.
     pub(crate) fn end(&self, exit: Exit) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
     }
@@ -52,7 +53,7 @@ impl Shared {
         let exit = match signal {
             Signal::Interrupt => Exit::Interrupted,
             Signal::Terminate => Exit::Terminated,
-            // The parent often ends for the same reason for which this run got a signal before.
+            // Often, the parent ends for the same reason for which this run received an earlier signal.
             Signal::ParentEnded if self.ending().is_some() => return,
             Signal::ParentEnded => return self.stop(Exit::Terminated, args),
             Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
@@ -68,19 +69,20 @@ impl Shared {
         }
     }
 
-    /// Returns [`Exit::Usage`] if a mistake in a list was found, since a signal does not hide that. Otherwise
-    /// returns `exit`.
+    /// Returns [`Exit::Usage`] if a mistake in a list was found, because the exit status must show this
+    /// mistake even after a signal. Otherwise returns `exit`.
     fn or_usage(&self, exit: Exit) -> Exit {
         self.ending().filter(|ending| *ending == Exit::Usage).unwrap_or(exit)
     }
 
-    /// Notes that the run ends early, and how. The program then ends within the time of `--grace`.
+    /// Stores that the run ends early, and with which exit status. The program then ends within the time of
+    /// `--grace`.
     pub(super) fn stop(&self, exit: Exit, args: &Args) {
         self.end(exit);
         leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated));
     }
 
-    /// Keeps a failure for the exit status. The run goes on. Returns true if there was a failure before.
+    /// Stores a failure for the exit status. The run continues. Returns true if there was a failure before.
     pub(crate) fn fail(&self, exit: Exit) -> bool {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let is_further = failure.is_some();
@@ -94,18 +96,18 @@ impl Shared {
         self.more.store(count.is_none(), Ordering::Relaxed);
     }
 
-    /// Notes that the input has been read to its end, and how many files it has.
+    /// Stores that the input has been read to its end, and how many files it has.
     pub(crate) fn has_all_files(&self, files: u64) {
         self.files.fetch_max(files, Ordering::Relaxed);
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns what is known about the jobs of the run, if there is a list of `--failed`.
+    /// Returns the facts about the jobs of the run, if there is a list of `--failed`.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }
 
-    /// Keeps lines for the very end of the run.
+    /// Adds lines that are printed at the end of the run, after the screen has ended.
     pub(crate) fn print_last(&self, lines: Vec<String>) {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
     }

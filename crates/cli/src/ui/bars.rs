@@ -1,4 +1,5 @@
-//! Draws bars as lines of text. The bars depend only on numbers and the width, and look like those of tqdm.
+//! Draws bars as lines of text. The bars depend only on numbers and the width of the screen, and look like
+//! the bars of tqdm.
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
@@ -10,21 +11,22 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The shortest bar. A shorter bar shows too little to be worth its columns.
+/// The number of columns of the shortest bar. A shorter bar would show too little detail.
 const SHORTEST_BAR: usize = 8;
 
-/// The longest bar. In a longer bar, a person would see no more detail.
+/// The number of columns of the longest bar. A longer bar would show no more detail to a person.
 const LONGEST_BAR: usize = 40;
 
-/// With fewer columns than this, no bars are drawn. Name, per cent and speed are more important.
+/// With fewer columns than this, no bars are drawn, because the name, the percentage and the speed are more
+/// important.
 const NARROW: usize = 60;
 
-/// A name is not cut to fewer columns than this, unless the screen has no space for that. Shorter names would
-/// not tell files apart.
+/// A name is not cut to fewer columns than this, unless the screen is too narrow. With shorter names, a
+/// person could not tell files apart.
 const SHORTEST_NAME: usize = 12;
 
-/// The columns of the widest number of bytes, `9.99 MiB`. With a fixed width, numbers do not move while they
-/// grow.
+/// The number of columns of the widest number of bytes, `9.99 MiB`. All numbers of bytes have this width, so
+/// that they do not move while they grow.
 const BYTES: usize = 8;
 
 /// Everything that the bars show.
@@ -43,7 +45,7 @@ pub(crate) struct Bars {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
-    /// True if the list is not completely read. The number is then shown as `N of M+`.
+    /// True while the list is still read. The number is then shown as `N of M+`.
     pub(crate) more: bool,
 }
 
@@ -57,7 +59,8 @@ impl Bars {
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        // Only a file that receives bytes has a speed. A file that is read back or waits has none.
+        // Only a file that receives bytes has a speed. A file whose bytes on the disk are checked or that
+        // waits has no speed.
         for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
@@ -70,7 +73,7 @@ impl Bars {
     }
 
     /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines (two
-    /// if `rows` is less than two), and none is wider than `columns`.
+    /// if `rows` is less than two), and no line is wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -170,7 +173,7 @@ impl Bars {
             let bar = self.bar(share, room);
             return Line::plain(format!("{percent}|")).then(Style::Progress, &bar).and(&numbers);
         }
-        // The parts are in the order of importance. As many as fit are shown.
+        // The parts are in the order of importance. A part that does not fit into the line is left out.
         let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
         let mut text = percent;
         for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
@@ -228,7 +231,8 @@ impl Bars {
             left,
         ];
         let failures = format!("{failed} failed");
-        // The parts that are left out, for narrower and narrower screens.
+        // The indexes of the parts that are left out. Each row is for a narrower screen than the row before
+        // it.
         const LEFT_OUT: [&[usize]; 6] = [&[], &[1], &[1, 3], &[1, 2], &[1, 2, 3], &[0, 1, 2, 3]];
         let mut before = String::new();
         for left_out in LEFT_OUT {
@@ -246,8 +250,8 @@ impl Bars {
     }
 
     /// Returns the speed of all files, which is the sum of the speeds in the bars. If no file receives bytes,
-    /// or if some of these speeds are unknown (as with many small files), the result is the average over the
-    /// last seconds.
+    /// or if some of these speeds are unknown (as with many small files), the result is the average speed of
+    /// all files over the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()
@@ -265,8 +269,8 @@ impl Bars {
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
-    /// Returns the number of missing bytes, and true if every size is known. Files of unknown size are
-    /// counted with the mean size of the others. Returns `None` if no size is known.
+    /// Returns the number of missing bytes, and true if every size is known. A file of unknown size is
+    /// counted with the mean size of the other files. Returns `None` if no size is known.
     fn missing_bytes(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;
@@ -287,7 +291,7 @@ impl Bars {
     }
 }
 
-/// Returns the columns for a bar between two texts, or `None` if there are too few.
+/// Returns the number of columns for a bar between two texts, or `None` if there are too few columns.
 fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
     let room = columns.checked_sub(units::width(before) + units::width(after))?;
     (room >= SHORTEST_BAR).then_some(room.min(LONGEST_BAR))

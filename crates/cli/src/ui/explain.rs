@@ -31,8 +31,8 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     }
     if !at_once.is_empty() {
         out += "Files at once:\n";
-        // The goodput is left out, because it is no real speed. For the number of files, each file counts as
-        // its size plus 16 KiB (`FILE_COUNTS` in the core).
+        // The goodput is not shown, because it is not a speed here. To choose the number of files at once,
+        // the controller counts each file as its size plus 16 KiB (`FILE_COUNTS` in the core).
         let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
         out += &folded(steps.collect(), verbose);
     }

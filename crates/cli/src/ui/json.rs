@@ -3,7 +3,7 @@
 //!
 //! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
 //! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
-//! is full, the downloads continue, but the exit status is that of a failure.
+//! is full, the downloads continue, but the exit status is that of a failed run.
 
 use super::{AT_ONCE, EventReader, Next};
 use crate::platform;
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// The time between two lines of progress. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until the session is over. Calls `gone` if the reader has closed the pipe, which is no error.
+/// Runs until the session is over. If the program that reads the output has closed the pipe, calls `gone`.
+/// This is not an error.
 ///
 /// # Errors
 /// Returns why some events could not be written.
@@ -56,7 +57,8 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
     }
 }
 
-/// Returns a line about the progress of each file in progress, unless the user is asked about it.
+/// Returns a line about the progress of each file in progress. A file about which the user is asked is left
+/// out.
 fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

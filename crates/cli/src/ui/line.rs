@@ -1,12 +1,13 @@
-//! One line of text on the screen. One part of the line may have a meaning, which decides its colour.
+//! One line of text on the screen. One part of the line may have a meaning, which decides the colour of this
+//! part.
 //!
-//! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
+//! A line is cut to the width of the screen before it is coloured, so that no code of a colour is cut.
 
 use super::units;
 use crate::printer::{Paint, Style};
 use std::ops::Range;
 
-/// A line of text. One part of it may have a meaning, which is shown by a colour.
+/// A line of text. One part of the line may have a meaning, which is shown by a colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: String,
@@ -37,7 +38,7 @@ impl Line {
         self
     }
 
-    /// Returns the line with this text before it.
+    /// Returns the line with this text at its beginning.
     pub(crate) fn behind(self, before: &str) -> Line {
         let by = before.len();
         let part = self.part.map(|(part, style)| (part.start + by..part.end + by, style));

@@ -36,7 +36,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log under its default name. A file that has this name by chance is not changed.
+    /// Opens the log under its default name. If a file has this name and is not a log, it is not changed.
     ///
     /// # Errors
     /// Returns why no log is written, in words for the user.
@@ -92,7 +92,7 @@ impl Log {
         self.failed.map_or(Ok(()), Err)
     }
 
-    /// Adds a line to those that are written next.
+    /// Adds a line to the lines that are written next.
     fn line(&mut self, at: u64, level: &str, message: &str) {
         let (second, ms) = (i64::try_from(at / 1000).unwrap_or_default(), at % 1000);
         if self.second.0 != second {
@@ -111,7 +111,7 @@ impl Log {
         self.lines.clear();
     }
 
-    /// Returns the URL of a file, by which the log calls it.
+    /// Returns the URL of a file, which the log uses as the name of the file.
     fn name(&self, job: JobId) -> String {
         self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"))
     }
@@ -195,7 +195,7 @@ fn why(error: &Failure) -> String {
     format!("[{}] {}{at}", error.code, escaped(&error.message))
 }
 
-/// Returns true if a file begins as a log does.
+/// Returns true if a file begins like a log.
 fn is_log(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;

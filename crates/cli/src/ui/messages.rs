@@ -29,11 +29,11 @@ pub(crate) struct Messages<'a> {
     another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
     has_wrong_files: bool,
-    /// True if a job ended because the run was stopped. The last line of the run then shows what is left.
+    /// True if a job ended because the run was stopped. The last line then counts the unfinished files.
     stopped: bool,
 }
 
-/// What is known about a file that has not ended.
+/// The facts about a file that has not ended.
 #[derive(Default)]
 struct Known {
     url: String,
@@ -65,8 +65,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the text by which messages call a file that has not ended: its path or, as long as the path is
-    /// not known, its URL.
+    /// Returns the name of an unfinished file for messages: its path or, if the path is not known yet, its
+    /// URL.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -117,7 +117,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // This message is for a file that an earlier run left unfinished. If the transfer was
-                // interrupted in this run, a message has already said so.
+                // interrupted in this run, an earlier message has already said this.
                 let known = self.known.entry(job).or_default();
                 if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
@@ -153,7 +153,7 @@ impl<'a> Messages<'a> {
                 let (name, why) = (self.name_of(job), escaped(&error.message));
                 vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
-            // The question itself is shown by the prompt.
+            // The prompt shows the question.
             EventKind::Question { .. } => {
                 self.known.entry(job).or_default().is_interrupted = true;
                 Vec::new()
@@ -244,7 +244,7 @@ impl<'a> Messages<'a> {
             .or_else(elsewhere)
     }
 
-    /// Returns the form of the containers into which the files are put, if they are.
+    /// Returns the form of the containers, if the files are put into containers.
     fn form(&self) -> Option<Form> {
         self.args?.output.containers().map(|(names, _)| names.form())
     }
@@ -285,7 +285,7 @@ impl<'a> Messages<'a> {
             return Vec::new();
         };
         let how_to_resume = self.how_to_resume();
-        // If there is a single file, its own line is enough.
+        // For a single file, the message about this file is enough.
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
             return how_to_resume;
         }
@@ -302,8 +302,8 @@ impl<'a> Messages<'a> {
     }
 
     /// Returns the command that resumes the run, if a file failed and another run may succeed. If files on
-    /// the disk are wrong, returns the command that repairs them instead, unless part of that command is left
-    /// out or the files are in a container. Returns nothing for a file on standard output.
+    /// the disk are wrong, returns the command that repairs them instead, unless a secret is left out of that
+    /// command or the files are in a container. Returns nothing for a file on standard output.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files
@@ -332,8 +332,8 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Returns the last lines of a run that was stopped. `all` is the number of its files, if that is known, and
-/// `again` is the command that resumes the run.
+/// Returns the last lines of a run that was stopped. `all` is the number of files of the run, if it is known,
+/// and `again` is the command that resumes the run.
 pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let by = match summary.reached {

@@ -1,5 +1,5 @@
 //! The output for people and programs. The screen, the log and the JSON output each read the events of the
-//! session on a thread of their own. So a stopped terminal or a slow pipe does not delay the other outputs.
+//! session on a separate thread, so that a stopped terminal or a slow pipe does not delay the other outputs.
 
 pub(crate) mod bars;
 pub(crate) mod explain;
@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) const AT_ONCE: usize = 64 * 1024;
 
 /// The pause of a reader while many events arrive. With it, the reader wakes up only a few hundred times a
-/// second. To wake up for each event would cost more than everything else that is done for a small file.
+/// second. To wake up for each event would take more processor time than all other work for a small file.
 const NAP: Duration = Duration::from_millis(2);
 
 impl EventReader {
@@ -59,7 +59,7 @@ impl EventReader {
         EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
-    /// Returns true if no event waits to be read. The output so far should then be written.
+    /// Returns true if no event waits to be read. In this case, the caller should write its output so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.reader.is_empty()
     }

@@ -6,8 +6,8 @@
 //!
 //! Invariant: between two repaints, the cursor is at the first character of the block. A terminal that is
 //! resized keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them
-//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and
-//! nothing of an old block stays.
+//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and no
+//! part of an old block stays on the screen.
 
 /// The block on the screen.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Painter {
     columns: usize,
 }
 
-/// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). So each line takes one
+/// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). Each line then takes one
 /// row, even if the terminal has just become narrower. Lines above the block are wrapped.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
@@ -54,15 +54,16 @@ impl Painter {
         out
     }
 
-    /// Forgets the block, because another program wrote to the screen, such as a shell while this program was
-    /// stopped. The next block is painted below that text.
+    /// Marks the block as not painted, because another program wrote to the screen. For example, a shell
+    /// writes to the screen while this program is stopped. Returns the bytes that begin a new line. The next
+    /// block is painted below that text.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
     /// Returns the bytes that erase the block first, if its rows may have moved. Otherwise the block is
     /// repainted in place, which does not flicker. Rows that may have moved must be erased, because a
-    /// terminal remembers which rows it wrapped, and may later join rows that were only overwritten.
+    /// terminal stores which rows it wrapped, and may later join rows that were only overwritten.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

@@ -31,7 +31,7 @@ const STEP: usize = 9;
 const SIZE: usize = 9;
 const BEFORE: usize = STEP + 1 + SIZE + 2;
 
-/// The longest time to wait for an event. It is long, because there is nothing else to do meanwhile.
+/// The longest time to wait for an event. It is long, because this thread has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How the table is shown.
@@ -75,7 +75,7 @@ struct Row {
     note: String,
 }
 
-/// Numbers of files.
+/// The numbers of files that the lines below the table show.
 #[derive(Default)]
 struct Counts {
     steps: BTreeMap<&'static str, u64>,
@@ -87,7 +87,7 @@ struct Counts {
     left_out: u64,
 }
 
-/// The table, with what is known from the events so far.
+/// The table, with the facts from the events so far.
 struct Table {
     look: Look,
     /// The text that was not printed yet.
@@ -189,7 +189,8 @@ impl Table {
         }
     }
 
-    /// Prints the rows whose turn it is. With `is_forced`, the first one is printed before its turn.
+    /// Prints the rows that need not wait for an earlier row. With `is_forced`, the first row is printed even
+    /// if it must wait.
     fn print_rows(&mut self, mut is_forced: bool) {
         while let Some(first) = self.rows.first_entry() {
             let number = first.key().get();
@@ -287,7 +288,7 @@ fn word(step: Step) -> &'static str {
     }
 }
 
-/// Returns the place in [`Counts::sizes`].
+/// Returns the index in [`Counts::sizes`].
 fn index_of(from: SizeFrom) -> usize {
     match from {
         SizeFrom::List => 0,

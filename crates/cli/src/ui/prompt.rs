@@ -23,7 +23,7 @@ const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 /// file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The columns of the shortest name. A shorter one would not show which file it is.
+/// The number of columns of the shortest name. A shorter name would not show which file is meant.
 const SHORTEST_NAME: usize = 12;
 
 /// The most lines of a reason. More lines would leave too little space for the bars.
@@ -42,7 +42,7 @@ pub(crate) enum Choice {
 pub(crate) struct Prompt {
     terminal: Option<Terminal>,
     open: VecDeque<(JobId, Asked)>,
-    /// The time since which the first question is shown.
+    /// The time when the first open question appeared.
     asked: Option<Instant>,
 }
 
@@ -145,7 +145,7 @@ impl Prompt {
         }
     }
 
-    /// Restores the terminal.
+    /// Restores the settings of the terminal.
     pub(crate) fn close(&mut self) {
         if let Some(terminal) = &mut self.terminal {
             terminal.restore();

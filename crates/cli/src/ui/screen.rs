@@ -1,9 +1,9 @@
 //! Shows messages, and below them the bars and the question. Without bars, the progress is shown in plain
 //! lines between the messages.
 //!
-//! The screen runs on a thread of its own, reads events and progress, and paints at most ten times a second.
-//! If the screen falls behind, it misses events and does not show their messages. The numbers that it shows
-//! are still right, because they come from the state of the session.
+//! The screen runs on a separate thread, reads events and progress, and paints at most ten times a second. If
+//! the screen falls behind, it misses events and does not show their messages. The numbers that it shows are
+//! still right, because they come from the state of the session.
 
 use super::bars::{Bars, Total};
 use super::line::Line;
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The shortest time between two plain progress lines of one file.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// What is on the screen, and what will be printed next.
+/// The content of the screen, and the lines that are printed next.
 pub(crate) struct Screen<'a> {
     shown: Shown,
     messages: Messages<'a>,
@@ -121,7 +121,8 @@ impl<'a> Screen<'a> {
             // The question is below the bars, so its rows are not available for bars.
             let question = self.prompt.lines(columns.saturating_sub(1));
             let rows = rows.saturating_sub(question.len() + 1);
-            // One column stays free, because some terminals wrap a cursor behind the last column.
+            // One column stays free, because some terminals move the cursor to the next line after the last
+            // column.
             if self.shown == Shown::Bars && !samples.is_empty() {
                 block = self.bars.lines(samples, columns.saturating_sub(1), rows);
             }

@@ -23,7 +23,7 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 /// events. A person cannot read more lines in that time. Lines of common length take less than a megabyte.
 const MOST_LINES: usize = 4096;
 
-/// The lines of `-vv`. Without `-vv` there are none.
+/// The lines of `-vv`. Without `-vv`, there are no lines.
 #[derive(Clone, Default)]
 pub(crate) struct Trace(Arc<Mutex<Waiting>>);
 
@@ -36,7 +36,7 @@ struct Waiting {
 }
 
 impl Trace {
-    /// Starts a trace if the arguments ask for it (`-vv`).
+    /// Starts a trace if the arguments have `-vv`.
     pub(crate) fn of(args: &Args) -> Trace {
         match args.options.reporting.verbose {
             0 | 1 => Trace::default(),
@@ -48,7 +48,8 @@ impl Trace {
     fn start(paint: Paint) -> Trace {
         let trace = Trace::default();
         let layer = Lines { trace: trace.clone(), paint, start: Instant::now() };
-        // This fails only if there is a subscriber already. The program sets one only here, once.
+        // This call fails only if there is a subscriber already. The program sets a subscriber only here, and
+        // only once.
         let _ = tracing::subscriber::set_global_default(Registry::default().with(layer));
         trace
     }
@@ -69,7 +70,7 @@ impl Trace {
         lines
     }
 
-    /// Prints the waiting lines, and from now on each line at once, because the screen has ended.
+    /// Prints the waiting lines. From now on, each line is printed immediately, because the screen has ended.
     pub(crate) fn release(&self) {
         self.waiting().held = false;
         self.take().iter().for_each(|line| printer::err(&format!("{line}\n")));
@@ -99,11 +100,11 @@ struct Lines {
     start: Instant,
 }
 
-/// The number of a job, kept with its span.
+/// The number of a job, which is stored with the span of the job.
 struct JobNumber(u64);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
-    // Other crates trace too. Their events are not shown, because they may contain secrets.
+    // Other crates also send events. These events are not shown, because they may contain secrets.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         let is_wanted = metadata.target().starts_with("downhaul") && *metadata.level() <= Level::DEBUG;
         if is_wanted { Interest::always() } else { Interest::never() }

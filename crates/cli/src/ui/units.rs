@@ -16,7 +16,7 @@ pub(crate) fn bytes(n: u64) -> String {
     for next in UNITS {
         value /= 1024.0;
         unit = next;
-        // 999.5 would be printed as 1000.
+        // 999.5 would be printed as 1000, so the next unit is used.
         if value < 999.5 {
             break;
         }
@@ -120,7 +120,7 @@ fn suffix(text: &str, columns: usize) -> &str {
         }
         start = at;
     }
-    // A combining mark that lost its character would combine with the character that marks the gap.
+    // A combining mark at the start would combine with the `~` that marks the gap, so such marks are removed.
     text[start..].trim_start_matches(|c: char| c.width() == Some(0))
 }
 

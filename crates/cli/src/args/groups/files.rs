@@ -62,8 +62,8 @@ pub struct Output {
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
     /// (the number of the line), the name of an algorithm such as sha256 (the digest that the list states),
     /// and any column or other key of the list. path[-2:] means the last two folders, :.2 means the first two
-    /// characters, and :05 puts zeros before a number. If the list gives a name, the field name has this
-    /// name.
+    /// characters, and :05 puts zeros before a number. If the list gives a name for the file, the field name
+    /// contains this name.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 
@@ -71,33 +71,33 @@ pub struct Output {
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
     /// WebDataset: for each file, they also have a member whose name ends in .json, with the URL, the digests
-    /// and what the list says about the file. A relative path is below the folder of -d. A tar gets its name
-    /// when it is complete.
+    /// and what the list states about the file. A relative path is below the folder of -d. A tar gets its
+    /// name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
-    /// Begin another tar when a file would make one larger than SIZE (500M, 2G)
+    /// Begin another tar when a file would make the current one larger than SIZE (500M, 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub tar_size: u64,
 
-    /// Begin another tar when one has N files
+    /// Begin another tar when the current one has N files
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub tar_count: Option<u64>,
 
     /// Put the responses of servers into WARCs of this name, such as web-{number:05}.warc.gz
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
-    /// response, the request without secrets, redirects, and a description in JSON with what the list says
+    /// response, the request without secrets, redirects, and a description in JSON with what the list states
     /// about the file. Each file is verified before it is put into a WARC. A relative path is below the
     /// folder of -d. A WARC gets its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 
-    /// Begin another WARC when a file would make one larger than SIZE (500M, 2G)
+    /// Begin another WARC when a file would make the current one larger than SIZE (500M, 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub warc_size: u64,
 
-    /// Begin another WARC when one has N files
+    /// Begin another WARC when the current one has N files
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub warc_count: Option<u64>,
 
@@ -116,7 +116,7 @@ pub struct Output {
     /// Store nothing in extended attributes
     ///
     /// By default, downhaul stores a record in an extended attribute of each file. The record has a hash of
-    /// the URL and the request. A later run recognises the file by its record, and does not ask the server.
+    /// the URL and the request. A later run recognises the file by its record, and sends no request for it.
     #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
     pub no_xattr: bool,
 
@@ -166,16 +166,16 @@ pub struct Lists {
 
     /// Replace a text in every address of a list (can be repeated)
     ///
-    /// In each address, TO replaces the first FROM. As an example, ftp://=https:// changes the scheme. FROM
+    /// In each address, TO replaces the first FROM. For example, ftp://=https:// changes the scheme. FROM
     /// ends at the first =.
     #[arg(long, value_name = "FROM=TO", value_parser = Replacement::read, hide_short_help = true)]
     pub replace: Vec<Replacement>,
 
     /// Leave out the lines of a list that have mistakes
     ///
-    /// A warning says which lines these are. Without this option, a mistake in a list in a file or at a URL
-    /// ends the run, usually before the first download. On standard input and in documents such as Metalink,
-    /// a mistake fails only the file that it concerns.
+    /// A warning names these lines. Without this option, a mistake in a list in a file or at a URL ends the
+    /// run, usually before the first download. On standard input and in documents such as Metalink, only the
+    /// file with the mistake fails.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
 
@@ -223,8 +223,8 @@ pub struct Existing {
     /// Store files with the same digest only once
     ///
     /// If the list states a strong digest of a file, and this run or the archive has a file with that digest,
-    /// the new file is made from the other one without a download. Files without a stated digest are compared
-    /// by their SHA-256 after their download.
+    /// the new file is made from that file without a download. Files without a stated digest are compared by
+    /// their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }

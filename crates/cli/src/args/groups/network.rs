@@ -45,9 +45,9 @@ pub struct Http {
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
     /// The file has logins for hosts. A login is sent only to its host, and (without --auth basic) only if
-    /// this host requires a login. It is enough that a redirect, or a document such as a Metalink file or a
-    /// fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave and to
-    /// their redirects. The entry default is used only for the origins of the given URLs.
+    /// this host requires a login. A login is also sent if only a redirect, or a document such as a Metalink
+    /// file or a fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave
+    /// and to their redirects. The entry default is used only for the origins of the given URLs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -136,13 +136,13 @@ pub struct Http {
     #[arg(long, hide = true)]
     pub compressed: bool,
 
-    /// Trust the certificates in this PEM file instead of those of the system
+    /// Trust the certificates in this PEM file instead of the certificates of the system
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cacert: Option<PathBuf>,
 
     /// Accept every certificate, even an invalid one
     ///
-    /// Others on the network can then read and change the download.
+    /// Other people on the network can then read and change the download.
     #[arg(long, hide_short_help = true)]
     pub insecure: bool,
 
@@ -164,7 +164,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
-    /// Choose whether to decode content that a server compressed without being asked
+    /// Choose whether to decode content that a server compressed although downhaul requested no compression
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub decode: Decode,
 
@@ -203,15 +203,15 @@ pub struct Http {
     /// Send the client certificate in this PEM file to the origins of the given URLs
     ///
     /// CERT is FILE or, as in curl, FILE:PASSWORD with the password of the key. A colon in the name of FILE
-    /// needs a backslash before it. FILE must also contain the certificates of the chain. It must contain the
-    /// private key too, unless --key is given.
+    /// needs a backslash before it. FILE must also contain the certificates of the chain and, unless --key is
+    /// given, the private key.
     #[arg(long, value_name = "CERT", value_parser = values::cert, value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cert: Option<CertOption>,
 
     /// Read the private key of the client certificate from this PEM file
     ///
     /// If the key is encrypted, its password comes from --key-password or from --cert FILE:PASSWORD. If
-    /// neither gives it, downhaul asks for it on the terminal.
+    /// neither option gives the password, downhaul asks for it on the terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
@@ -225,8 +225,8 @@ pub struct Http {
     /// Require that the hosts of the given URLs have one of these public keys
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
-    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. An
-    /// http URL of such a host fails.
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. If a
+    /// URL of one of these hosts has the scheme http, it fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
@@ -275,7 +275,7 @@ pub struct Http {
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 
-    /// Choose whether to use https for hosts that ask for it (Strict-Transport-Security)
+    /// Choose whether to use https for hosts that require it (Strict-Transport-Security)
     #[arg(long, value_name = "WHEN", default_value = "on", hide_short_help = true)]
     pub hsts: Hsts,
 }

@@ -26,7 +26,8 @@ fn number_or_auto(text: &str, most: u16) -> Result<NumberOrAuto, String> {
     }
 }
 
-/// Reads a number of retries. If there is no limit, the result is the greatest number, which no run reaches.
+/// Reads a number of retries. If there is no limit, the result is the largest `u32`, because no run has so
+/// many retries.
 pub(in crate::args) fn retries(text: &str) -> Result<u32, String> {
     match text.to_ascii_lowercase().as_str() {
         "inf" | "infinite" | "infinity" | "unlimited" => Ok(u32::MAX),

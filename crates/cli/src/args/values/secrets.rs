@@ -6,7 +6,7 @@ use downhaul_engine::core::job::{Body, Headers};
 use downhaul_engine::core::secret::{Login, Secret};
 use std::path::PathBuf;
 
-/// The value of `--header`, and part of that of `--header-for`: a header, or a file with headers.
+/// The value of `--header`, and the second value of `--header-for`: a header, or a file with headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Header {
     /// The name and the value of a header.
@@ -48,7 +48,7 @@ pub struct CertOption {
 pub enum SecretOption {
     /// The token, the cookies or the password.
     Text(Secret),
-    /// A file with such a text in its first line.
+    /// A file whose first line is the token, the cookies or the password.
     File(PathBuf),
 }
 
