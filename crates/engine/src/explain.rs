@@ -1,4 +1,5 @@
-//! Records where the time of a run went, what limited its files, and why connections were added or dropped.
+//! Records how the time of a run was spent, what limited its files, and why connections were added or
+//! dropped.
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
 //! are kept. The time of each stage before a response is stored in a task-local value. [`spend`] adds to it
@@ -24,7 +25,8 @@ const SHARE: u32 = 4;
 /// each write takes 30 ms on a remote disk. Such a connection waits during 30 % of its time.
 const FULL_SHARE: u32 = 2;
 
-/// Shorter waits are not given as the limit of a file. They may be the time in which other files were served.
+/// Waits that are shorter than this time are not reported as the limit of a file. Other files may have been
+/// served in that time.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// The reasons for the duration of a run.

@@ -145,8 +145,8 @@ impl State {
         }
     }
 
-    /// Writes the bytes that follow the last written ones. The first bytes of `data` may have been written
-    /// already.
+    /// Writes the bytes of `data` that were not written before. Only the first bytes of `data` can have
+    /// been written before.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
         let mut known = self.left.saturating_sub(offset);

@@ -7,8 +7,8 @@
 //! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
 //! existing file is the wanted one.
 //!
-//! Invariant: the content of existing files is not changed here. If a file is complete, what a killed run
-//! left of it is deleted ([`Disk::tidy`]).
+//! Invariant: the content of existing files is not changed here. If a file is complete, the side files that
+//! a killed run left are deleted ([`Disk::tidy`]).
 
 mod existing;
 mod folders;
@@ -47,9 +47,9 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files with signed URLs, or with headers of the job that show who asks. The number is [`SEVERAL`] if
-    /// several jobs of the run differ only in these signatures or headers, which may then decide which file
-    /// is meant.
+    /// Files with signed URLs, or with headers of the job that identify the user. The number is [`SEVERAL`]
+    /// if several jobs of the run differ only in these signatures or headers, which may then decide which
+    /// file the server sends.
     signed: Mutex<Hashes>,
 }
 
@@ -304,7 +304,8 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first path, without a number or with one, that is usable and that no other job has.
+    /// Returns the first usable path that no other job has. The paths are tried without a number, and then
+    /// with the numbers 1, 2, and so on.
     fn first(
         &self,
         job: JobId,
@@ -329,8 +330,8 @@ impl Places {
         }
     }
 
-    /// Returns the path of a file by its name, which may come from a response. Returns `None` if the file
-    /// needs no name.
+    /// Returns the path that results from the name of a file. The name may come from a response. Returns
+    /// `None` if the file needs no name.
     fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
         let name = self.settings.naming.name_for(spec, remote)?;
         Some(self.settings.output_of(spec).join(name.as_str()))

@@ -17,7 +17,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The highest number of files of one name. If there are more, something else is probably wrong.
+/// The highest number of files that may have the same name, apart from the number in it. More such files
+/// are probably a mistake.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
 /// The endings of side files (the partial file and the journals).
@@ -135,7 +136,7 @@ impl ReservedPaths {
         names.has_forgotten || names.taken.numbers().filter(|what| *what != 0).take(2).count() > 1
     }
 
-    /// Forgets the first path of a job when the job ends, because no other job will ask for it.
+    /// Forgets the first path of a job when the job ends, because no other job will need that path.
     pub(super) fn forget_at_end(&self, job: JobId) {
         self.names().forgotten.insert(job);
     }
