@@ -1,6 +1,6 @@
 //! [`Live`]: the progress of one active download, with its speed.
 //!
-//! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress anew.
+//! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress again.
 
 use downhaul_engine::{Phase, Progress};
 use std::collections::VecDeque;

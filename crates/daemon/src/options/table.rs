@@ -19,8 +19,8 @@ pub enum Scope {
     Download,
     /// The daemon.
     Daemon,
-    /// Something that clients must not change: files, programs that are run, or the safety of the daemon. A
-    /// value that a client sends is ignored.
+    /// A part of the daemon that clients must not change: files, programs that are run, or the safety of
+    /// the daemon. A value that a client sends is ignored.
     Ignored,
 }
 
