@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-/// The number of bytes that are read at a time. downhaul reads at most as many.
+/// The number of bytes that are read at a time. downhaul does not read more at a time.
 const READ: usize = 256 * 1024;
 
 fn main() {

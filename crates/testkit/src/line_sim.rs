@@ -54,7 +54,7 @@ pub enum Host {
     Bursts,
 }
 
-/// What decides the number of connections.
+/// The way in which the number of connections is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
     /// A fixed number, as soon as the rate of the first connection is known.

@@ -79,7 +79,7 @@ enum Validator {
 /// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// What the source says about the file, or the error if there is no usable response.
+    /// The facts about the file from the source, or the error if there is no usable response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,

@@ -161,7 +161,8 @@ class Session:
     def files(self) -> Iterator[File]:
         """Returns an iterator over the rows of the files that end from now on.
 
-        The iterator ends when the session ends: when all files have ended after `close` or `finish`, or after `stop`.
+        The iterator ends when the session ends: when all files have ended after `close` or `finish`, or after
+        `stop`.
         """
         return self._each(self._core.rows().next, lambda row: file(row, self._to))
 
