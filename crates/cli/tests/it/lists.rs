@@ -165,7 +165,8 @@ fn a_digest_in_the_fragment_of_a_url_must_match() {
                 vec!["-i", "lists/mirrors"],
             ] {
                 let out = place.run(&[&args[..], &["-d", "out", "--retries", "0"]].concat());
-                // With a strong digest, the other mirror is asked too, and it does not have the file.
+                // With a strong digest, a request is sent to the other mirror too, which does not have the
+                // file.
                 let is_right = out.status == status
                     || (status == 3 && out.status == 1 && args.contains(&"lists/mirrors"));
                 assert!(is_right, "{args:?}: {}", out.stderr);

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What a model does with a connection.
+/// The behaviour of a model on a connection.
 #[derive(Clone)]
 enum Does {
-    /// Opens the tunnel that CONNECT asks for.
+    /// Opens the tunnel that CONNECT requests.
     Tunnels,
     /// Opens tunnels for requests with this value of `Proxy-Authorization`, and sends the challenge for
     /// others.
@@ -113,7 +113,7 @@ fn forward(client: TcpStream, port: u16) {
     }
 }
 
-/// A server with TLS, and a place that trusts it.
+/// Returns a server with TLS, and a place that trusts it.
 fn secure() -> (Server, Place) {
     let authority = Authority::default();
     let place = Place::new();

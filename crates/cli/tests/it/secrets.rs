@@ -207,7 +207,7 @@ fn common_options(trip: &Trip, way: Way) -> Vec<String> {
 }
 
 /// Returns the URL of a file on the home server whose response sets cookies. The run begins with this URL.
-/// Returns no URL for a run that cannot have it.
+/// Returns no URL for a run that cannot have such a URL.
 fn url_that_sets_cookies(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     let cookies = [
         "c=value-of-server-cookie; Secure; Path=/",

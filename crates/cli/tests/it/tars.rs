@@ -13,8 +13,8 @@ use std::time::Duration;
 
 pub const TO_TAR: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.tar"];
 
-/// The members of all tars that have their final names. Fails if a name occurs twice, or if a tar is not
-/// complete.
+/// Returns the members of all tars that have their final names. Fails if a name occurs twice, or if a tar
+/// is not complete.
 #[track_caller]
 pub fn members(place: &Place) -> BTreeMap<String, Vec<u8>> {
     let mut members = BTreeMap::new();

@@ -10,7 +10,8 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw, self_signed};
 
-/// A place with the certificate of an authority, and a client certificate that this authority signed.
+/// Returns a place with the certificate of an authority, and a client certificate that this authority
+/// signed.
 fn place_with(authority: &Authority) -> Place {
     let place = Place::new();
     place.write("keys/ca.pem", authority.pem());
