@@ -27,8 +27,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, broadcast};
 
-/// The time between two measurements of the progress. Clients ask once a second, so there is a new
-/// measurement for each answer.
+/// The time between two measurements of the progress. Clients usually send a request every second, so there
+/// is a new measurement for each answer.
 const MEASURED_EVERY: Duration = Duration::from_millis(500);
 
 /// The highest number of notices that are kept for a client that has not read them yet. If there are more,
@@ -233,7 +233,7 @@ impl Daemon {
     fn carry_out(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                // It is no error if no client listens.
+                // If no client listens, that is not an error.
                 Effect::Tell(notice, gid) => {
                     let _ = self.0.notices.send((notice, gid));
                     let entry = self.0.watch.as_ref().and_then(|_| self.state().queue().get(gid).cloned());

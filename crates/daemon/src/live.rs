@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The speed is the average over about this time. Clients ask once a second. An average over a much shorter
-/// time would change at each pause of a server.
+/// The speed is the average over about this time. Clients usually send a request every second. An average
+/// over a much shorter time would change at each pause of a server.
 const SPEED_OVER: Duration = Duration::from_secs(3);
 
 /// The progress of one active download.

@@ -4,8 +4,8 @@
 //! are over. Each is sorted by rank. Ranks have gaps, so that the move of a download seldom changes the ranks
 //! of other downloads. A sequence is a sorted list, so a position is found by a binary search.
 //!
-//! Invariant: every entry is in exactly one sequence, that of its state. No function here saves anything or
-//! starts downloads.
+//! Invariant: every entry is in exactly one sequence, the one of its state. No function here saves entries
+//! or starts downloads.
 
 use crate::entry::{Entry, State};
 use crate::fault::Fault;

@@ -59,7 +59,7 @@ pub enum Notice {
 /// An action outside of the state that must follow a change.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
-    /// Tell the clients.
+    /// Send this notice about a download to the clients.
     Tell(Notice, Gid),
     /// Stop this job of the library, and keep its partial file.
     Stop(JobId),
@@ -273,7 +273,7 @@ impl State {
     fn after_end(&mut self, gid: Gid) -> Vec<Effect> {
         self.live.remove(&gid);
         self.ended += 1;
-        // The last result is kept in any case, because clients and hooks are told about it next.
+        // The last result is always kept, because clients and hooks are told about it next.
         let most = usize::try_from(self.options().number("max-download-result")).unwrap_or(usize::MAX).max(1);
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();

@@ -63,25 +63,25 @@ pub struct FileStory {
 /// which work at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Finding the host's addresses.
+    /// The time for finding the addresses of the host.
     pub name: Duration,
-    /// Connecting.
+    /// The time for making connections.
     pub connect: Duration,
-    /// The TLS handshake.
+    /// The time for TLS handshakes.
     pub tls: Duration,
-    /// From the request to the head of the response, including redirects.
+    /// The time from a request to the head of its response, including redirects.
     pub first_byte: Duration,
-    /// Waiting for a limit of the rate, while bytes arrived.
+    /// The time of waiting for a limit of the rate, while bytes arrived.
     pub limit: Duration,
-    /// Waiting for the disk, while bytes arrived.
+    /// The time of waiting for the disk, while bytes arrived.
     pub disk: Duration,
-    /// Waiting for the hasher, while bytes arrived.
+    /// The time of waiting for the hasher, while bytes arrived.
     pub hash: Duration,
-    /// From the first byte to the last one.
+    /// The time from the first byte to the last one.
     pub body: Duration,
-    /// From the time when all bytes were written to the time when the file was verified.
+    /// The time between the last write and the end of the verification.
     pub verify: Duration,
-    /// Renaming the file to its final name.
+    /// The time for renaming the file to its final name.
     pub publish: Duration,
 }
 
@@ -95,9 +95,9 @@ pub enum Limiter {
     Waits,
     /// The time before the first byte was longer than the time in which bytes arrived.
     FirstByte,
-    /// The disk.
+    /// The speed of the disk.
     Disk,
-    /// The processor: hashing.
+    /// The speed of the processor, which computes digests.
     Processor,
     /// The number of connections that the user set.
     Named,

@@ -49,7 +49,7 @@
 //!
 //! # Pause and limit
 //!
-//! These methods may be called at any time, also for a job that waits in the queue. The bytes that have
+//! These methods may be called at any time, even for a job that waits in the queue. The bytes that have
 //! arrived stay in the partial file, if the job can be resumed.
 //!
 //! ```no_run

@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// Returns true if a source sometimes sends wrong bytes, or something other than the file. Wrong digests
+    /// Returns true if a source sometimes sends wrong bytes, or a page instead of the file. Wrong digests
     /// in a list do not count.
     pub fn has_wrong_source(&self) -> bool {
         self.wrong_source.is_some() || self.sends_pages

@@ -68,7 +68,7 @@ fn a_file_that_was_there_already_enters_the_archive_if_it_was_compared() {
     }
 }
 
-/// The lock file has the names that the list gives in this run, also for files that the archive has under
+/// The lock file has the names that the list gives in this run, even if the archive has the files under
 /// other names.
 #[test]
 fn a_lock_file_names_the_files_of_the_archive_as_the_list_does() {

@@ -542,7 +542,7 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).expect("a mode");
     let out = place.run(&[&url, "-d", "locked"]);
     if rustix::process::geteuid().is_root() {
-        // The superuser may write to every folder, except where the system allows no files at all.
+        // The superuser may write to every folder, except where the system allows no files.
         place.assert_exact(&out, "locked/f", &content("f", 1000));
     } else {
         assert!(out.status == 5 && out.stderr.contains("no permission to write"), "{}", out.stderr);

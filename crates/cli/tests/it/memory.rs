@@ -25,7 +25,7 @@ fn peak(child: &std::process::Child) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// No file of the list can be downloaded, because its http URL has a pinned key. So nothing is requested, and
+/// No file of the list can be downloaded, because its http URL has a pinned key. So no request is sent, and
 /// each line is a failure.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,4 +1,5 @@
-//! The lines of `--record`: one for each file, as soon as its job has ended, whatever happens to the run.
+//! The lines of `--record`: one for each file, as soon as its job has ended, even if the run is stopped or
+//! killed later.
 
 use crate::common::{Place, events};
 #[cfg(unix)]
@@ -186,7 +187,8 @@ fn after_a_kill_the_record_has_a_whole_line_for_each_file_that_ended() {
     }
     let recorded = lines(&place, "set.lock");
     assert!(recorded.len() >= 400, "{}", recorded.len());
-    // A line may be replaced by a later one. This is no mistake, and the next run removes the first one.
+    // A later line may replace an earlier one. That is not a mistake, and the next run removes the earlier
+    // line.
     assert_eq!(place.run(&["verify", "set.lock"]).status, 0);
     let out = place.run(&["-i", "set.lock", "-d", "again"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -500,7 +500,7 @@ fn apache_gets_the_client_certificate_with_every_version_of_tls() {
         let started = Daemon::start("apache2", |folder, port| {
             folder.write("www/f", content("f", 300_000));
             let (keys, here) = (root.display(), folder.path().display());
-            // This is where Debian has the modules of Apache.
+            // Debian has the modules of Apache in this folder.
             let modules: String = ["mpm_event", "authz_core", "socache_shmcb", "ssl"]
                 .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
                 .concat();

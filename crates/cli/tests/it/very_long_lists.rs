@@ -86,8 +86,8 @@ fn lines_that_are_left_out_are_a_warning_and_the_number_of_files_is_right() {
 fn a_file_of_a_document_does_not_replace_one_of_a_long_list() {
     let (server, place) = (Server::start(), Place::new());
     let (url, other) = (server.url("well_behaved/10/a"), server.url("well_behaved/10/z"));
-    // So many files do not fit into the queue of the session. So the first file has ended before the file
-    // of the document is queued.
+    // The queue of the session is too short for all these files. So the first file has ended before the
+    // file of the document is queued.
     let many: Vec<String> = (0..4000).map(|n| format!("{url}?{n} {n}")).collect();
     place.write("list", list(&server, &many.join("\n")));
     let file = format!("<file name=\"a\"><url>{other}</url></file>");

@@ -27,7 +27,7 @@ pub struct Deletion {
 }
 
 impl Deletion {
-    /// Deletes the files, as far as they exist. `settings` are those of the session.
+    /// Deletes the files, as far as they exist. `settings` are the settings of the session.
     pub(crate) fn carry_out(&self, settings: &Settings) {
         if let Err(error) = downhaul_engine::delete_partial(settings, &self.job, &self.path) {
             tracing::error!("a partial file could not be deleted: {error}");

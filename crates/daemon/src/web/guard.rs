@@ -58,7 +58,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'stat
 }
 
 /// Reads the value of `Host`: a name or an address, and perhaps a port. `scheme` gives the default port.
-/// Returns `None` if the value has anything else.
+/// Returns `None` if the value has another form.
 fn read_host(scheme: &str, host: &str) -> Option<Url> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))

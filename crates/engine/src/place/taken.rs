@@ -34,7 +34,7 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file.
     Same,
-    /// Another job has the path, or the path is reserved for something else, such as the log. No numbered
+    /// Another job has the path, or the path is reserved for another purpose, such as the log. No numbered
     /// name is possible, because the name may not change, or because all its numbered forms are in use.
     Taken,
 }

@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Returns a place on a disk with so many free bytes, or in memory. If there is no such place, this
+    /// Returns a place on a disk with this many free bytes, or in memory. If there is no such place, this
     /// function prints a note and returns `None`.
     #[cfg(unix)]
     pub fn with_room_for(bytes: u64) -> Option<Place> {

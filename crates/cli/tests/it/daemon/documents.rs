@@ -207,7 +207,7 @@ fn no_answer_has_the_secrets_of_a_url() {
     for answer in &answers {
         assert!(!answer.contains("hush"), "{answer}");
     }
-    // A client that sends back what it was shown means the same URL.
+    // A client that sends back a URL as it was shown means the complete URL.
     let shown = daemon.done("aria2.getUris", json!([gid]))[0]["uri"].clone();
     assert_eq!(shown, format!("{}?token=***&x=1", server.url("1")));
     assert_eq!(daemon.done("aria2.changeUri", json!([gid, 1, [shown], [shown]])), json!([1, 1]));

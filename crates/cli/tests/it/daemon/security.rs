@@ -31,13 +31,14 @@ enum Try {
     /// A request to the daemon that needs no secret: the path, the header lines, and the status of the
     /// answer.
     Open(&'static str, &'static str, u16),
-    /// The same, and the request asks for an upgrade to WebSocket.
+    /// The same request with an upgrade to WebSocket.
     Socket(&'static str, &'static str, u16),
     /// A request to the daemon with a secret.
     Closed(&'static str, &'static str, u16),
     /// A client that knows the secret adds the file with these options (JSON), which must be refused.
     Add(&'static str),
-    /// The file has this name for the server (`Content-Disposition`) and must be saved below the folder.
+    /// The server gives the file this name (`Content-Disposition`). The file must be saved below the
+    /// folder.
     Name(&'static str),
     /// Another attempt. The function panics if the guard was passed.
     Other(fn(&World)),

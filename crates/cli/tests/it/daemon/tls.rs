@@ -121,7 +121,7 @@ fn the_page_the_calls_and_the_sockets_work_over_tls() {
     }
     // The commands find the certificate, and trust it.
     assert_eq!(place.run(&["list"]).status, 0, "{}", place.run(&["list"]).stderr);
-    // Another client must be told which certificate to trust.
+    // Another client needs an option that names the certificate to trust.
     let other = Place::new();
     let secret = place.state().join("downhaul/daemon-secret");
     let cacert = other.write("ca.pem", authority.pem());

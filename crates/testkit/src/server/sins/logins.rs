@@ -1,4 +1,4 @@
-//! Serves files that need a login. The server asks for the login with challenges.
+//! Serves files that need a login. The server requires the login with challenges.
 
 use crate::server::exchange::Exchange;
 use aws_lc_rs::digest::{self, SHA256, SHA512_256};
