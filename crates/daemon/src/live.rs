@@ -25,7 +25,7 @@ pub struct Live {
     /// True if `completed` is known. Before the library has opened the partial file, it reports no bytes,
     /// even if some are on the disk.
     pub is_known: bool,
-    /// What was measured in the last seconds: the time and the number of bytes.
+    /// The measurements of the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
 }
 

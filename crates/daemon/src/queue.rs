@@ -26,7 +26,7 @@ const FEW: usize = 64;
 pub enum Place {
     /// This position, counted from the front.
     FromFront(i64),
-    /// This many positions towards the end. A negative number moves the download towards the front.
+    /// This number of positions towards the end. A negative number moves the download towards the front.
     FromHere(i64),
     /// This position, counted from the end. 0 is the last position, and -1 is the position before it.
     FromEnd(i64),

@@ -85,7 +85,7 @@ pub struct Spent {
     pub publish: Duration,
 }
 
-/// What limited the speed of a file.
+/// The limit of the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.

@@ -83,7 +83,7 @@ pub struct Meeting {
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
-    /// How the body ends.
+    /// The end of the body: success, or an error.
     pub end: Result<(), Error>,
 }
 

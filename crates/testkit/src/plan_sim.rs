@@ -19,7 +19,7 @@ use downhaul_engine::source::Request;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How a simulated download ended.
+/// The end of a simulated download.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// The outcome of the last plan. It is also `Skipped` if the download has not ended after eight runs.

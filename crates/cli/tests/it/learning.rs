@@ -1,4 +1,4 @@
-//! What a run learns about a host, and how the next run starts with it.
+//! Tests of what a run learns about a host, and of how the next run uses this knowledge at its start.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::content;

@@ -1,5 +1,5 @@
-//! Lists in the forms that programs write: tables and JSON arrays. Also how the form of a list is
-//! recognised, and lists that are compressed.
+//! Lists in the forms that programs write: tables and JSON arrays. The tests also cover the recognition of
+//! the form of a list, and compressed lists.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;

@@ -1,5 +1,5 @@
 //! Lists as people, editors and other tools write them: any line end, UTF-16, digests in fragments of URLs.
-//! Also the messages for lists with mistakes and for empty lists.
+//! The tests also compare the messages for lists with mistakes and for empty lists.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;

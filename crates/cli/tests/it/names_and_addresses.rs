@@ -1,5 +1,5 @@
-//! Where connections really lead: `--resolve`, `--connect-to`, `--interface` and `--unix-socket`.
-//! Certificates and headers remain those of the host in the URL.
+//! Options that change the address of a connection: `--resolve`, `--connect-to`, `--interface` and
+//! `--unix-socket`. Certificates and headers remain those of the host in the URL.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;

@@ -278,8 +278,7 @@ fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
 #[test]
 fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
     let server = Server::start();
-    // This number of lines is higher than the number that is read at a time, and than the length of the
-    // session's queue.
+    // The run reads fewer lines than this at a time, and the queue of the session is shorter too.
     let line = |n| {
         let url = server.url(&format!("slow/2000000/f{n}?rate=50000"));
         format!("{{\"listed_by\":\"--failed\",\"url\":\"{url}\"}}\n")

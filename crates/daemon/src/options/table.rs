@@ -12,7 +12,7 @@
 use Kind::{Bool, Lines, Number, OneOf, Real, Size, Text};
 use Scope::{Daemon, Download, Ignored};
 
-/// What an option affects.
+/// The part of the daemon that an option affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// One download. Downloads that are added later inherit the global value.

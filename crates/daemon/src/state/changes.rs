@@ -51,8 +51,8 @@ impl State {
     }
 
     /// Adds several downloads, all or none, one after the other at a position of the queue, or at its end.
-    /// Those to which a list gives a higher priority go first. Returns the identifiers in the order of the
-    /// items.
+    /// Downloads to which a list gives a higher priority go first. Returns the identifiers in the order of
+    /// the items.
     ///
     /// # Errors
     /// Returns the first fault.

@@ -97,7 +97,7 @@ impl Places {
 
 /// An existing file that matches its digests or its signature.
 pub(super) struct Verified {
-    /// What was compared, in words for the user.
+    /// The digest or signature that was compared, in words for the user.
     by: String,
     pub(super) digests: Vec<Digest>,
 }

@@ -17,10 +17,10 @@
 //! - All statements of the certificate that are used for this decision are signed with a strong hash, have
 //!   not expired, and are the newest ones about the key. A revocation counts with any hash.
 //!
-//! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
-//! the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that are not in the
-//! given file. The time that a signature states is not checked in other ways. If a key expired after it
-//! made a signature, the signature is still accepted.
+//! The following facts are not considered: the owner of the certificate (there is no web of trust, because
+//! the user gave the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that
+//! are not in the given file. The time that a signature states is not checked in other ways. If a key
+//! expired after it made a signature, the signature is still accepted.
 //!
 //! If there are several signatures, the first one by a given key that meets these conditions must be valid.
 

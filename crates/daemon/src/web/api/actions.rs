@@ -97,7 +97,7 @@ pub struct Removal {
 /// A complete file that was not deleted together with its download.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stays {
-    /// Which file stays and why, in words for the user.
+    /// The message for the user, which names the file and the reason.
     message: String,
 }
 

@@ -145,7 +145,7 @@ fn share_or_copy(
         return Ok(Duplicated::NotMade);
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
-    // It is not a failure if the disk cannot store the time.
+    // If the disk cannot store the time, the file is made all the same.
     let _ = modified.or(from.metadata()?.modified().ok()).map(|at| to.set_modified(at));
     if let Some(record) = record {
         attach(to, record, None);
