@@ -110,8 +110,8 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
     assert_eq!(place.file("pooled/f").as_deref(), Some(&content("f", 1000)[..]));
 }
 
-/// The host that a document on the disk came from is not known, so the document counts as one of a public
-/// host.
+/// The host that a document came from is not known here, so its URLs count as URLs that a public host
+/// names.
 #[test]
 fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     let [lists, files] = [Server::start(), Server::start()];
