@@ -2,7 +2,7 @@
 
 use downhaul_engine::ErrorKind;
 
-/// The status of a failure that has none of its own.
+/// The status of a failure for which aria2 has no status of its own.
 pub const UNKNOWN: u8 = 1;
 
 /// Returns the exit status of aria2 for a failure. `code` is the code of the failure, such as

@@ -27,8 +27,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, broadcast};
 
-/// The time between two measurements of the progress. Clients ask once a second, so there is a new
-/// measurement for each answer.
+/// The time between two measurements of the progress. Clients usually send a request every second, so there
+/// is a new measurement for each answer.
 const MEASURED_EVERY: Duration = Duration::from_millis(500);
 
 /// The highest number of notices that are kept for a client that has not read them yet. If there are more,
@@ -42,8 +42,8 @@ const LONGEST_END: Duration = Duration::from_millis(3500);
 /// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The settings of the library. The daemon replaces those for the number of files at once, the folder,
-    /// names, and locked files.
+    /// The settings of the library. The daemon replaces the settings for the number of files at once, the
+    /// folder, names, and locked files.
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,
@@ -157,7 +157,7 @@ impl Daemon {
             .map_err(|e| Fault::refused(format!("Failed to serialize session to '{}': {e}", path.display())))
     }
 
-    /// Stops the daemon. If the queue is in a database, active downloads go on after the next start.
+    /// Stops the daemon. If the queue is in a database, active downloads continue after the next start.
     pub fn stop(&self) {
         self.state().shut_down();
         self.0.stop.notify_waiters();
@@ -174,7 +174,7 @@ impl Daemon {
 
     /// Reads the events of the library, measures the progress, and begins downloads, until the session ends.
     ///
-    /// All of this is one task. So no event of a job is read before the job is recorded.
+    /// One task does all of this, so no event of a job is read before the job is recorded.
     async fn drive(self) {
         let mut events = self.0.session.events();
         let mut tick = tokio::time::interval(MEASURED_EVERY);
@@ -203,8 +203,9 @@ impl Daemon {
         self.0.changed.notify_one();
     }
 
-    /// Begins downloads whenever more of them may be active, until the session is closed. This waits while
-    /// the session takes no jobs. The session may take none until its events have been read.
+    /// Begins downloads whenever more of them may be active, until the session is closed. This function
+    /// waits while the session accepts no jobs. The session may accept no jobs until its events have been
+    /// read.
     async fn begin(&self) {
         loop {
             let (next, effects) = self.state().next(now());
@@ -232,7 +233,7 @@ impl Daemon {
     fn carry_out(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                // It is no error if no client listens.
+                // If no client listens, that is not an error.
                 Effect::Tell(notice, gid) => {
                     let _ = self.0.notices.send((notice, gid));
                     let entry = self.0.watch.as_ref().and_then(|_| self.state().queue().get(gid).cloned());

@@ -63,8 +63,9 @@ impl State {
     }
 }
 
-/// What a download was before a client changed its URLs, its headers or its name. The partial file of that
-/// time may still exist. It is not the partial file that is continued now.
+/// The path, the URLs and the options of a download before a client changed its URLs, its headers or its
+/// name. A partial file from before the change may still exist. The download does not continue that file
+/// now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// The path of the file.
@@ -75,20 +76,20 @@ pub struct Former {
     pub options: Options,
 }
 
-/// What the disk says about the file that a download saved. It shows whether the file at
-/// the path is still the one that the download saved.
+/// Data of the disk about the file that a download saved. They show if the file at the path is still the
+/// one that the download saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
     /// The size in bytes.
     size: u64,
     /// The date of the last change, in seconds and nanoseconds since the Unix epoch.
     modified: (u64, u32),
-    /// The number that the disk gives to the file. It is 0 if the system has no such numbers.
+    /// The inode number of the file. It is 0 if the system has no such numbers.
     number: u64,
 }
 
 impl Saved {
-    /// Returns what the disk says about the file at a path, or `None` if there is none.
+    /// Returns the data of the disk about the file at a path, or `None` if there is no file.
     pub fn of(path: &Path) -> Option<Saved> {
         let there = std::fs::symlink_metadata(path).ok()?;
         let since = there.modified().ok().and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -122,7 +123,7 @@ pub struct Entry {
     /// The options that clients have set for this download, and those that clients had set for the daemon
     /// when the download was added. Both have precedence over the options with which the daemon was started.
     pub options: Options,
-    /// What a list or a document says about the file.
+    /// The facts about the file from a list or a document.
     pub facts: Option<Arc<Facts>>,
     /// The path of the file. It is `None` until the library has reported it.
     pub path: Option<PathBuf>,
@@ -143,9 +144,9 @@ pub struct Entry {
     pub followed_by: Vec<Gid>,
     /// The download because of which this one was added.
     pub following: Option<Gid>,
-    /// What the download was before. The newest one is the last.
+    /// The former paths, URLs and options of the download. The newest ones are the last.
     pub former: Vec<Former>,
-    /// The finished file. It is `None` if the download has not saved one.
+    /// The finished file. It is `None` if the download has not saved a file.
     pub saved: Option<Saved>,
 }
 
@@ -223,7 +224,7 @@ impl Entry {
     }
 
     /// Reads what [`Entry::to_json`] returned. Returns `None` if the state is not known, or if the facts
-    /// cannot be read: without the digests in them, a wrong file could be called complete.
+    /// cannot be read. Without the digests in the facts, a wrong file could count as complete.
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
         let error = value["error"]

@@ -1,8 +1,8 @@
-//! [`Facts`]: what a list or a document says about a file, in addition to its URLs and its options.
+//! [`Facts`]: the facts about a file from a list or a document, in addition to its URLs and its options.
 //!
-//! Invariant: facts are stored and read again without a loss. A job that has more than an entry can keep is
-//! refused when it is added. Only keys of a list that say nothing about the download are left out. Headers
-//! are shown nowhere, because they may be secrets.
+//! Invariant: facts are stored and read again without a loss. A job with a fact that an entry cannot keep
+//! is refused when it is added. Only keys of a list that say nothing about the download are left out.
+//! Headers are never shown, because they may be secrets.
 
 use crate::fault::Fault;
 use crate::item::Item;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 
-/// What a list or a document says about a file. In the stored form, digests are hexadecimal.
+/// The facts about a file from a list or a document. In the stored form, digests are hexadecimal.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Facts {
@@ -85,7 +85,7 @@ impl Facts {
         self.strange.iter().any(|one| one == uri)
     }
 
-    /// Returns the priority that a list gives the file. Files with a higher number go first.
+    /// Returns the priority that a list gives the file. Files with a higher number are downloaded first.
     pub fn priority(&self) -> i32 {
         self.priority
     }
@@ -93,7 +93,7 @@ impl Facts {
     /// Adds the facts to a job.
     ///
     /// # Errors
-    /// Returns a fault if two digests contradict each other, or if a fact is not understood.
+    /// Returns a fault if two digests contradict each other, or if this version does not understand a fact.
     pub fn apply(&self, mut job: Job) -> Result<Job, Fault> {
         for (pair, from) in &self.digests {
             let digest = Digest::from_pair(pair).map_err(Fault::refused)?;
@@ -147,10 +147,10 @@ impl Chunks {
     }
 }
 
-/// Returns the download that a job of a list or of a document stands for.
+/// Returns the download for a job of a list or of a document.
 ///
 /// # Errors
-/// Returns a fault if the job has something that a download of the daemon cannot keep.
+/// Returns a fault if a download of the daemon cannot keep a part of the job, such as a request body.
 pub fn item_of(job: &Job) -> Result<Item, Fault> {
     let cannot = |what: &str| Err(Fault::refused(format!("A list of the daemon cannot have {what}.")));
     if job.login_of.is_some() {

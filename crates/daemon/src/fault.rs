@@ -10,7 +10,7 @@ pub struct Fault {
     pub code: i32,
     /// The reason, in words for the user.
     pub message: String,
-    /// True if the call names a download that is not there.
+    /// True if the call names a download that does not exist.
     pub is_missing: bool,
 }
 
@@ -32,7 +32,7 @@ impl Fault {
         Fault { code: REFUSED, message: message.into(), is_missing: false }
     }
 
-    /// Returns the fault of a call that names a download that is not there, or not any more.
+    /// Returns the fault of a call that names a download that does not exist, or does not exist any more.
     pub fn missing(gid: impl fmt::Display) -> Fault {
         Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) }
     }

@@ -10,7 +10,7 @@ pub struct Item {
     pub uris: Vec<String>,
     /// The options of the file.
     pub options: Options,
-    /// What a list or a document says about the file.
+    /// The facts about the file from a list or a document.
     pub facts: Option<Facts>,
 }
 

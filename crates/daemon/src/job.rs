@@ -19,7 +19,7 @@ use std::path::PathBuf;
 /// nothing. With the last one, a URL of aria2 stands for several URLs.
 const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 
-/// The options that limit the number of connections of a file. The lower one counts.
+/// The options that limit the number of connections of a file. The lower limit applies.
 const LIMITS: [&str; 2] = ["split", "max-connection-per-server"];
 
 /// Returns the job of a download. `options` are all its options.
@@ -76,8 +76,8 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     with_headers(job, options)
 }
 
-/// Checks the options of the daemon, as far as that is possible without a real download. An invented download
-/// is used for the check.
+/// Checks the options of the daemon, as far as that is possible without a real download. The check uses an
+/// example of a download.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.
@@ -135,8 +135,8 @@ fn if_exists(options: &Options) -> IfExists {
     }
 }
 
-/// Returns the highest number of connections of a file, if an option sets it. Otherwise, that of the daemon
-/// applies ([`most_connections`]).
+/// Returns the highest number of connections of a file, if an option sets it. Otherwise, the number of the
+/// daemon applies ([`most_connections`]).
 fn connections(options: &Options) -> Option<usize> {
     LIMITS.iter().any(|name| options.get(name).is_some()).then(|| most_connections(options))
 }

@@ -1,5 +1,5 @@
 //! The daemon of downhaul. If its queue of downloads is in a database, the queue survives a kill at any
-//! moment. Clients of aria2 can use the daemon, and so can clients of its own interface.
+//! moment. Clients of aria2 can use the daemon, and so can clients of downhaul's own interface.
 //!
 //! - [`daemon`] runs the queue with a session of the library; [`state`], [`queue`] and [`store`] hold the
 //!   queue;

@@ -1,14 +1,14 @@
 //! [`Live`]: the progress of one active download, with its speed.
 //!
-//! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress anew.
+//! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress again.
 
 use downhaul_engine::{Phase, Progress};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The speed is the average over about this time. Clients ask once a second. An average over a much shorter
-/// time would change at each pause of a server.
+/// The speed is the average over about this time. Clients usually send a request every second. An average
+/// over a much shorter time would change at each pause of a server.
 const SPEED_OVER: Duration = Duration::from_secs(3);
 
 /// The progress of one active download.
@@ -25,7 +25,7 @@ pub struct Live {
     /// True if `completed` is known. Before the library has opened the partial file, it reports no bytes,
     /// even if some are on the disk.
     pub is_known: bool,
-    /// What was measured in the last seconds: the time and the number of bytes.
+    /// The measurements of the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
 }
 

@@ -81,7 +81,7 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     let Some(name) = name else { return Ok(usual) };
     // An empty value means no proxy.
     let Some(text) = options.get(name) else { return Ok(None) };
-    // A login belongs to the option with the URL. No other proxy gets it.
+    // A login belongs to the option with the URL. No other proxy gets the login.
     let one_of = |part: &str| options.get(&format!("{name}-{part}"));
     let login = one_of("user")
         .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
@@ -96,7 +96,8 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     })
 }
 
-/// The networks of the session. One that no download uses any more is replaced when all places are taken.
+/// The networks of the session. When there are [`MOST`] networks, a network that no download uses any more
+/// is replaced.
 #[derive(Default)]
 pub(crate) struct Networks(Vec<(Options, u32)>);
 
@@ -105,7 +106,7 @@ impl Networks {
     /// `in_use` returns the options of the networks of all jobs that have not ended.
     ///
     /// # Errors
-    /// Returns a fault if too many networks are in use, or if this one cannot be used.
+    /// Returns a fault if too many networks are in use, or if the settings of the network cannot be used.
     pub(crate) fn number(
         &mut self,
         session: &Session,

@@ -4,8 +4,8 @@
 //! are over. Each is sorted by rank. Ranks have gaps, so that the move of a download seldom changes the ranks
 //! of other downloads. A sequence is a sorted list, so a position is found by a binary search.
 //!
-//! Invariant: every entry is in exactly one sequence, that of its state. No function here saves anything or
-//! starts downloads.
+//! Invariant: every entry is in exactly one sequence, the one of its state. No function here saves entries
+//! or starts downloads.
 
 use crate::entry::{Entry, State};
 use crate::fault::Fault;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// then move to the same place before all queued downloads must get new ranks.
 const STEP: i64 = 1 << 20;
 
-/// Fewer downloads than this are replaced one by one. Otherwise, all sequences are sorted again.
+/// If fewer downloads than this are replaced together, they are replaced one by one. Otherwise, all
+/// sequences are sorted again.
 const FEW: usize = 64;
 
 /// The place to which a download is moved.
@@ -25,9 +26,9 @@ const FEW: usize = 64;
 pub enum Place {
     /// This position, counted from the front.
     FromFront(i64),
-    /// This many positions towards the end. A negative number moves the download towards the front.
+    /// This number of positions towards the end. A negative number moves the download towards the front.
     FromHere(i64),
-    /// This many positions after the last one. 0 is the last position, and -1 is the one before it.
+    /// This position, counted from the end. 0 is the last position, and -1 is the position before it.
     FromEnd(i64),
 }
 
@@ -72,8 +73,8 @@ impl Queue {
         self.entries.get(&gid)
     }
 
-    /// Returns the download that a client names. The beginning of an identifier is enough if no other one
-    /// begins in the same way.
+    /// Returns the download that a client names. The beginning of an identifier is enough if no other
+    /// identifier begins in the same way.
     ///
     /// # Errors
     /// Returns a fault with the words of aria2.
@@ -99,7 +100,8 @@ impl Queue {
         self.entries.insert(entry.gid, Arc::new(entry));
     }
 
-    /// Adds or replaces several downloads. A download may get the rank that another of them had before.
+    /// Adds or replaces several downloads. A download may get the rank that another one of these downloads
+    /// had before.
     pub fn put_all(&mut self, entries: Vec<Entry>) {
         if entries.len() < FEW {
             entries.iter().for_each(|entry| self.remove(entry.gid));

@@ -13,7 +13,8 @@ use crate::state::State;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The option whose value is what a list or a document says about a file. Only downhaul reads it.
+/// The option whose value has the facts about a file from a list or a document. Only downhaul reads this
+/// option.
 const FACTS: &str = "downhaul-facts";
 
 /// Reads a list. Also returns the lines with options that aria2 does not have.
@@ -83,7 +84,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     let folder = state.options_of(entry).only(&["dir"]);
     for (name, value) in entry.options.above(&folder).iter() {
         match value {
-            // The next start chooses the folder.
+            // The folder is chosen again at the next start.
             "" if name == "dir" => {}
             "" => text += &format!(" {name}=\n"),
             _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),

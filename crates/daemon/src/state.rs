@@ -1,11 +1,12 @@
 //! [`State`]: the downloads, their order, which of them the library runs, and the options of the daemon.
 //!
-//! Every change by a client is saved before it is made. So a kill does not lose a change whose answer the
-//! client got. Downloads that were active go first after the next start, in their order.
+//! Every change by a client is saved before it is made. So when a client has received the answer to a
+//! change, a kill of the daemon does not lose the change. Downloads that were active go first after the
+//! next start, in their order.
 //!
-//! The methods of [`State`] are in several files: `changes` makes the changes that clients ask for,
-//! `runs` starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal`
-//! removes downloads and what they have left.
+//! The methods of [`State`] are in several files: `changes` makes the changes that clients request, `runs`
+//! starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal` removes
+//! downloads and the files that they left.
 //!
 //! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
 //! begin again only when its job has ended.
@@ -41,30 +42,30 @@ use std::sync::Arc;
 pub enum Notice {
     /// The download began.
     Start,
-    /// It was paused.
+    /// The download was paused.
     Pause,
-    /// It was removed while it was active.
+    /// The download was removed while it was active.
     Stop,
     /// The file is complete.
     Complete,
-    /// It failed.
+    /// The download failed.
     Error,
-    /// It was added or resumed, or it changed in another way: its place, its options, its URLs.
+    /// The download was added or resumed, or its place, its options or its URLs changed.
     Changed,
-    /// It is not known any more: a client removed it, or it was among the oldest results.
+    /// The daemon has forgotten the download: a client removed it, or it was among the oldest results.
     Gone,
 }
 
 /// An action outside of the state that must follow a change.
 #[derive(Debug, PartialEq)]
 pub enum Effect {
-    /// Tell the clients.
+    /// Send this notice about a download to the clients.
     Tell(Notice, Gid),
     /// Stop this job of the library, and keep its partial file.
     Stop(JobId),
     /// Stop this job of the library, and delete its partial file.
     Discard(JobId),
-    /// Delete what a download has left.
+    /// Delete the files that a download left.
     Delete(Box<Deletion>),
     /// Limit this job of the library to this many bytes a second.
     Limit(JobId, Option<u64>),
@@ -140,7 +141,7 @@ impl State {
     /// Returns a download.
     ///
     /// # Errors
-    /// Returns a fault if it is not there, or not any more.
+    /// Returns a fault if the download does not exist, or does not exist any more.
     pub fn known(&self, gid: Gid) -> Result<&Arc<Entry>, Fault> {
         self.queue.get(gid).ok_or_else(|| Fault::missing(gid))
     }
@@ -260,8 +261,8 @@ impl State {
         Ok(self.after_end(gid))
     }
 
-    /// Like [`State::end`], for a download that has ended already. If the end cannot be saved, the download
-    /// begins again after the next start.
+    /// Does the same as [`State::end`] for a download that has ended already. If the end cannot be saved,
+    /// the download begins again after the next start.
     fn end_or_keep(&mut self, entry: Entry) -> Vec<Effect> {
         let gid = entry.gid;
         self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
@@ -272,7 +273,7 @@ impl State {
     fn after_end(&mut self, gid: Gid) -> Vec<Effect> {
         self.live.remove(&gid);
         self.ended += 1;
-        // The last result is kept in any case, because clients and hooks are told about it next.
+        // The last result is always kept, because clients and hooks are told about it next.
         let most = usize::try_from(self.options().number("max-download-result")).unwrap_or(usize::MAX).max(1);
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();

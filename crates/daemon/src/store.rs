@@ -5,8 +5,8 @@
 //! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the last changes, but
 //! never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
 //!
-//! Invariant: only one process uses a store at a time. A change is in the store before the client that asked
-//! for the change gets an answer.
+//! Invariant: only one process uses a store at a time. A change is in the store before the client that
+//! requested the change gets an answer.
 
 use crate::entry::Entry;
 use crate::gid::Gid;
@@ -28,7 +28,7 @@ const HEADER: u64 = 100;
 const AT_VERSION: usize = 60;
 const AT_APPLICATION: usize = 68;
 
-/// Why a file is refused.
+/// The reasons for which a file is refused.
 const OTHER: &str = "it is not a database of downhaul's daemon";
 const NEWER: &str = "a newer downhaul wrote it";
 

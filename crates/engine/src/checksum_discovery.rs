@@ -1,5 +1,5 @@
-//! Collects digests, signatures and mirrors from checksum lists and Metalink documents: given ones, and those
-//! that are beside files or named by servers. A file is refused if something required is missing.
+//! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
+//! that servers name, or that are beside files. A file is refused if something required is missing.
 //!
 //! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
 //! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.
@@ -177,9 +177,9 @@ impl ChecksumDiscovery {
         Err(Error::new(missing, at(), why))
     }
 
-    /// Adds what a response offers: mirrors, and the digests in a Metalink document. The mirrors do not need
-    /// to be trusted, because several mirrors are used together only if a digest is known, with which all
-    /// bytes are verified.
+    /// Adds the mirrors that a response names, and the digests in the Metalink document that it names. The
+    /// mirrors do not need to be trusted, because several mirrors are used together only if a digest is
+    /// known, with which all bytes are verified.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();

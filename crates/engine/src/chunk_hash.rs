@@ -16,7 +16,7 @@ pub(crate) struct ChunkCheck {
     hashers: Hashers,
     /// The offset after the last byte of the chunk in the file.
     end: u64,
-    /// The bytes that have not arrived yet.
+    /// The number of bytes that have not arrived yet.
     left: u64,
     /// The URL of the chunk, for messages.
     at: String,

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The complete files of a session, and the way in which others are made from them.
+/// The complete files of a session, and the way in which other files are made from them.
 pub(crate) struct Duplicates {
     dedup: Dedup,
     disk: Arc<dyn Disk>,
@@ -75,7 +75,7 @@ impl Duplicates {
             let original = Original {
                 path: path.to_path_buf(),
                 size: there.file.size,
-                // Without a time, the bytes are compared with the digest.
+                // If no modification time is known, the bytes are compared with the digest later.
                 modified: there.file.modified,
                 digests: digests.into(),
             };
@@ -216,7 +216,7 @@ fn has_only_digests(wanted: &Wanted<'_>, demands: &Demands, settings: &Settings)
     let is_accepted = match settings.verify {
         Verify::Off => false,
         Verify::Listed => demands.is_listed || findings.expected.iter().any(is_listed),
-        // A file is made only if it has a strong digest.
+        // A file is made from another file only if a strong digest is known.
         Verify::Auto | Verify::Find | Verify::Require => true,
     };
     let is_signed = known.signature.is_some() || findings.signed.is_some();

@@ -1,4 +1,5 @@
-//! Records where the time of a run went, what limited its files, and why connections were added or dropped.
+//! Records how the time of a run was spent, what limited its files, and why connections were added or
+//! dropped.
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
 //! are kept. The time of each stage before a response is stored in a task-local value. [`spend`] adds to it
@@ -24,7 +25,8 @@ const SHARE: u32 = 4;
 /// each write takes 30 ms on a remote disk. Such a connection waits during 30 % of its time.
 const FULL_SHARE: u32 = 2;
 
-/// Shorter waits are not given as the limit of a file. They may be the time in which other files were served.
+/// Waits that are shorter than this time are not reported as the limit of a file. Other files may have been
+/// served in that time.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// The reasons for the duration of a run.
@@ -61,29 +63,29 @@ pub struct FileStory {
 /// which work at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Finding the host's addresses.
+    /// The time for finding the addresses of the host.
     pub name: Duration,
-    /// Connecting.
+    /// The time for making connections.
     pub connect: Duration,
-    /// The TLS handshake.
+    /// The time for TLS handshakes.
     pub tls: Duration,
-    /// From the request to the head of the response, including redirects.
+    /// The time from a request to the head of its response, including redirects.
     pub first_byte: Duration,
-    /// Waiting for a limit of the rate, while bytes arrived.
+    /// The time of waiting for a limit of the rate, while bytes arrived.
     pub limit: Duration,
-    /// Waiting for the disk, while bytes arrived.
+    /// The time of waiting for the disk, while bytes arrived.
     pub disk: Duration,
-    /// Waiting for the hasher, while bytes arrived.
+    /// The time of waiting for the hasher, while bytes arrived.
     pub hash: Duration,
-    /// From the first byte to the last one.
+    /// The time from the first byte to the last one.
     pub body: Duration,
-    /// From the time when all bytes were written to the time when the file was verified.
+    /// The time between the last write and the end of the verification.
     pub verify: Duration,
-    /// Renaming the file to its final name.
+    /// The time for renaming the file to its final name.
     pub publish: Duration,
 }
 
-/// What limited the speed of a file.
+/// The limit of the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
@@ -93,9 +95,9 @@ pub enum Limiter {
     Waits,
     /// The time before the first byte was longer than the time in which bytes arrived.
     FirstByte,
-    /// The disk.
+    /// The speed of the disk.
     Disk,
-    /// The processor: hashing.
+    /// The speed of the processor, which computes digests.
     Processor,
     /// The number of connections that the user set.
     Named,

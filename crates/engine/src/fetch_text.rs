@@ -16,7 +16,7 @@ use url::Url;
 /// The highest number of pauses that are not counted as retries. Files have the same limit.
 const PAUSES: u32 = 10;
 
-/// The wait before a retry, if the host states none. The user may set a longer one
+/// The wait before a retry, if the host states no wait. The user may set a longer wait
 /// ([`Settings::retry_wait`]).
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,7 +74,7 @@ impl Patience {
     /// Returns how long to wait before the request is sent again.
     ///
     /// # Errors
-    /// Returns `error`, if the request is not sent again.
+    /// Returns `error` if the request is not sent again.
     pub(crate) fn wait(&mut self, error: Error) -> Result<Duration, Error> {
         let wait = error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2)).max(self.retry_wait);
         // The first [`PAUSES`] pauses that the host requires are not counted as retries.

@@ -162,8 +162,9 @@ struct State {
 }
 
 impl State {
-    /// Returns what must be hashed next, or `None` if there is nothing yet. Bytes that were passed on in
-    /// order are in the queue before they are reported as written, so the queue is checked first.
+    /// Returns the next step of the hasher, or `None` if there is nothing to hash yet. Bytes that were
+    /// passed on in order are in the queue before they are reported as written, so the queue is checked
+    /// first.
     fn step(&mut self, hashed: u64) -> Option<Step> {
         if self.is_over {
             return Some(Step::Stop);
@@ -193,7 +194,8 @@ impl Shared {
     }
 
     /// Starts a thread that hashes, if there is something to hash and no thread works on this file. The
-    /// thread ends when nothing is left. A thread for each file would wait most of the time.
+    /// thread ends when no bytes are left to hash. A permanent thread for each file would wait most of the
+    /// time.
     fn wake(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let Some(work) = state.idle.take() else { return };
         let is_idle = state.batches.is_empty() && state.prefix <= work.hashed && !state.is_complete;

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Writing takes a few milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
-/// What earlier runs learned about hosts.
+/// The facts that earlier runs learned about hosts.
 #[derive(Default)]
 pub(crate) struct Memory {
     /// The path of the file, or `None` if nothing is stored.

@@ -49,7 +49,7 @@
 //!
 //! # Pause and limit
 //!
-//! These methods may be called at any time, also for a job that waits in the queue. The bytes that have
+//! These methods may be called at any time, even for a job that waits in the queue. The bytes that have
 //! arrived stay in the partial file, if the job can be resumed.
 //!
 //! ```no_run
@@ -120,7 +120,7 @@
 //!
 //! - `downhaul::net`: name lookups, attempts to connect, TLS (version, ALPN, time), requests (on a new or a
 //!   reused connection), heads of responses (status, HTTP version, time).
-//! - `downhaul::retry`: retries with the failure before them, and pauses that hosts asked for.
+//! - `downhaul::retry`: retries with the failure before them, and pauses that hosts requested.
 //! - `downhaul::concurrency`: which connection fetches which bytes, and changes of the number of connections
 //!   and of files at once.
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
@@ -160,9 +160,9 @@
 //! # Files of this crate
 //!
 //! `director` runs the loop of a session, [`source`] fetches bytes, `credentials` puts secrets on requests,
-//! `worker` carries out one request, and `disk` stores bytes. `space` checks the free space, `journal_check`
-//! compares partial files with their journals, `hashing` computes digests, `report` sends events, and
-//! `explain` records where the time went.
+//! `worker` carries out one request, and `disk` stores bytes. `space` checks the free space,
+//! `journal_check` compares partial files with their journals, `hashing` computes digests, `report` sends
+//! events, and `explain` records how the time was spent.
 
 mod async_writer;
 mod checksum_discovery;
@@ -228,10 +228,10 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
     disk::digests(&Files, path, algorithms)
 }
 
-/// Deletes what an unfinished download of a job has left for this path: its partial file and its journals.
-/// The files of other jobs, and files that a run is working on, are kept. A partial file without a journal
-/// does not say which job it belongs to. If an extended attribute says that downhaul made it, it is deleted,
-/// unless this job has a partial file with a tag. Blocks the thread.
+/// Deletes the files that an unfinished download of a job left for this path: its partial file and its
+/// journals. The files of other jobs, and files that a run is working on, are kept. A partial file without
+/// a journal does not say which job it belongs to. If an extended attribute says that downhaul made the
+/// partial file, the file is deleted, unless this job has a partial file with a tag. Blocks the thread.
 ///
 /// # Errors
 /// Returns the first error of the disk.
@@ -241,8 +241,8 @@ pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(),
 }
 
 /// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.
-/// Returns false if the file cannot be read. Also returns false if it is not a regular file, because a pipe,
-/// for example, can be read only once. Blocks the thread.
+/// Returns false if the file cannot be read. Also returns false if the file is not a regular one, because a
+/// pipe, for example, can be read only once. Blocks the thread.
 pub fn needs_password(file: &Path) -> bool {
     source::http::tls::identity::needs_password(file)
 }

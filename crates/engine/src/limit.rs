@@ -1,6 +1,6 @@
-//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. Over a long time, a limit is
-//! exact for the bytes that are accepted. It is also fair, because the workers that share it get one slice at
-//! a time, in the order in which they ask for one.
+//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. Over a long time, a limit
+//! is exact for the bytes that are accepted. It is also fair, because the workers that share it get one
+//! slice at a time, in the order in which they request it.
 //!
 //! Invariant: bytes are accepted only after the wait that the limit requires for them. If the limit changes
 //! meanwhile, the wait begins again with the new limit.
@@ -27,7 +27,7 @@ const MADE_UP_FOR: Duration = Duration::from_millis(100);
 /// A limit that several workers share.
 pub(crate) struct Limit {
     state: Mutex<State>,
-    /// Wakes the workers that wait when the limit changes.
+    /// Wakes the waiting workers when the limit changes.
     changed: Notify,
 }
 

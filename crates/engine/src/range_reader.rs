@@ -36,11 +36,11 @@ impl RangeReader {
     /// Opens the file at a URL. Returns a reader, and the first bytes of the file, up to `most`.
     ///
     /// # Errors
-    /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the server
-    /// does not state the size, sends no ranges, or sends no validator that shows which ranges belong
-    /// together. A file of which the first response has all bytes needs none of these.
-    /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error of
-    /// the settings as [`Session::start`](crate::Session::start) does.
+    /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the
+    /// server does not state the size, sends no ranges, or sends no validator that shows which ranges
+    /// belong together. If the first response has all bytes of the file, none of these is necessary.
+    /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error
+    /// of the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         let mut plain = url.clone();
         if !fragment::take_digests(&mut plain).is_ok_and(|digests| digests.is_empty()) {
@@ -187,7 +187,7 @@ async fn first(
 /// Returns all bytes of a body whose length is not stated, or `None` if it has more than `most`.
 ///
 /// # Errors
-/// Returns an error if the body breaks, or if nothing arrives for the time of `timeout`.
+/// Returns an error if the transfer of the body fails, or if nothing arrives for the time of `timeout`.
 async fn receive_whole(
     mut body: Body,
     remote: &Remote,
@@ -207,7 +207,8 @@ async fn receive_whole(
 /// Appends `wanted` bytes of a body, after its first `skip` bytes.
 ///
 /// # Errors
-/// Returns an error if the body ends early or breaks, or if nothing arrives for the time of `timeout`.
+/// Returns an error if the body ends early, if its transfer fails, or if nothing arrives for the time of
+/// `timeout`.
 async fn receive(
     mut body: Body,
     remote: &Remote,
@@ -228,7 +229,7 @@ async fn receive(
         to.extend_from_slice(used);
         left -= used.len() as u64;
     }
-    // The connection is used again if the end of the body has arrived too. If not, it is closed.
+    // If the end of the body has arrived too, the connection can be used again. Otherwise it is closed.
     let _ = tokio::time::timeout(Duration::ZERO, body.next()).await;
     Ok(())
 }

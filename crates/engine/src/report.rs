@@ -37,7 +37,7 @@ struct Broadcast {
     state: State,
     lossless: Vec<(mpsc::UnboundedSender<Arc<Event>>, Arc<AtomicUsize>)>,
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
-    /// True if the session is over. The stream of a reader that comes later ends at once.
+    /// True if the session is over. The stream of a reader that is added later ends at once.
     is_over: bool,
 }
 
@@ -184,8 +184,9 @@ impl Reporter {
     }
 }
 
-/// The ranges of a file are copied again for readers after this time at the earliest, because workers report
-/// many times a second. Those of a file that is whole are copied at once.
+/// The shortest time between two copies of the ranges of a file. Readers get these copies. Workers report
+/// too many times a second to copy the ranges each time. When a file is whole, its ranges are copied at
+/// once.
 const RANGES_AFTER: Duration = Duration::from_millis(500);
 
 /// The counters of one file in progress. Workers and the director write them.

@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The highest number of jobs that enter the queue at once. With half of the length of the queue, the next
-/// jobs can enter as soon as half of the queue is free.
+/// The highest number of jobs that enter the queue at once. This is half of the length of the queue, so
+/// that the next jobs can enter as soon as half of the queue is free.
 const ADDED_MOST: usize = director::QUEUE_AHEAD / 2;
 
 /// The error of a session that accepts no more jobs, because it was closed or stopped.
@@ -158,9 +158,9 @@ impl Session {
         Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::random() }
     }
 
-    /// Adds a network, and returns its number for [`Job::with_network`]. From these settings, jobs with this
-    /// number use the proxies, the timeouts, the number of retries and all options for connections. A network
-    /// has its own connections, and stays until it is replaced or the session ends.
+    /// Adds a network, and returns its number for [`Job::with_network`]. Jobs with this number use the
+    /// proxies, the timeouts, the number of retries and all options for connections from these settings. A
+    /// network has its own connections, and stays until it is replaced or the session ends.
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does.
@@ -243,8 +243,9 @@ impl Session {
         self.control(job, Control::Answer(answer));
     }
 
-    /// Answers all open questions with "retry". From now on, failures are retried without a question, as with
-    /// [`OnError::Retry`](downhaul_core::settings::OnError::Retry), whatever the settings say.
+    /// Answers all open questions with "retry". From now on, failures are retried without a question, as
+    /// with [`OnError::Retry`](downhaul_core::settings::OnError::Retry), even if the settings demand
+    /// questions.
     pub fn retry_all(&self) {
         self.command(Command::RetryAll);
     }

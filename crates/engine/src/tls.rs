@@ -52,7 +52,7 @@ impl Client {
     /// Begins TLS on a connection to this host. If `host` is an IPv6 address, it has no brackets.
     ///
     /// # Errors
-    /// Returns why that failed, such as that the certificate is not trusted.
+    /// Returns the reason why the handshake failed, for example that the certificate is not trusted.
     pub async fn connect(
         &self,
         host: &str,
@@ -102,7 +102,7 @@ impl Server {
     /// Begins TLS on a connection of a client.
     ///
     /// # Errors
-    /// Returns why that failed.
+    /// Returns the error of the handshake.
     pub async fn accept<S>(&self, stream: S) -> io::Result<tokio_rustls::server::TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -11,7 +11,7 @@ use tracing::{Span, info};
 /// Names, connections, TLS, requests and responses.
 pub(crate) const NET: &str = "downhaul::net";
 
-/// Retries, and pauses that hosts asked for.
+/// Retries, and pauses that hosts requested.
 pub(crate) const RETRY: &str = "downhaul::retry";
 
 /// The assignment of bytes to connections, and the number of connections and files at once.

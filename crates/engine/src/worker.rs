@@ -2,7 +2,7 @@
 //! response, reads the body, passes the bytes to the [`writer`], and reports the progress.
 //!
 //! Workers pass all bytes from the network to the disk and the hasher. The director receives no bytes, but
-//! only the offset up to which a worker has written. There is one exception. A small file that arrived
+//! only the offset up to which a worker has written. There is one exception: a small file that arrived
 //! together with the head of its response ([`Whole`]) is written when its partial file is opened.
 //!
 //! Invariant: a worker writes no byte before the director sends [`Go`], and reports no byte before it was
@@ -91,7 +91,7 @@ pub(crate) struct Worker {
 pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
-    /// Runs until the body ends, the segment is complete, or something fails. The worker passes its results
+    /// Runs until the body ends, the segment is complete, or an error occurs. The worker passes its results
     /// to `report`.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;

@@ -182,7 +182,7 @@ impl JobHandle {
         self.number
     }
 
-    /// Waits for the end of the job. Returns None if it does not end in time.
+    /// Waits for the end of the job. Returns None if the job does not end in time.
     #[pyo3(signature = (timeout))]
     fn row(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Row>> {
         self.live.check()?;

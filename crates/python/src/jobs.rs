@@ -23,7 +23,7 @@ pub(crate) struct Line {
     /// True if the text is a URL that cannot be written as UTF-8. The text then has other characters.
     #[pyo3(default)]
     is_not_utf8: bool,
-    /// Why Python cannot read the item. The job then fails like a line with a mistake.
+    /// The reason why Python cannot read the item. The job then fails like a line with a mistake.
     #[pyo3(default)]
     mistake: Option<String>,
     /// The path of the file, absolute or below the folder of the session.

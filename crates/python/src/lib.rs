@@ -1,13 +1,13 @@
 //! The part of the Python package that is written in Rust. It gives a [`Session`](downhaul_engine::Session)
 //! of the library to Python.
 //!
-//! What people use is written in Python (`python/downhaul/`). It checks arguments, reads the environment and
-//! draws progress. The classes here are private to it.
+//! The functions and classes for users are written in Python (`python/downhaul/`). That part checks
+//! arguments, reads the environment and draws progress. The classes here are private to the package.
 //!
 //! Invariants:
-//! - Python runs while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).
+//! - Other threads of Python run while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).
 //! - Each session and each remote file has its own threads (`threads.rs`), and none of them calls Python.
-//! - A process that was forked leaves the session of its parent alone.
+//! - A process that was forked neither uses nor ends the session of its parent.
 
 mod classes;
 mod jobs;
@@ -36,8 +36,8 @@ fn shown_url(url: &str) -> String {
     show::escaped(&show::given(url)).into_owned()
 }
 
-/// Returns the number of bytes of the digest under a key of a JSON line. It is 0 if the key does not tell the
-/// number, and None if the key is not for digests.
+/// Returns the number of bytes of the digest under a key of a JSON line. It is 0 if the key does not show
+/// the number, and None if the key is not for digests.
 #[pyfunction]
 fn digest_size(key: &str) -> Option<usize> {
     downhaul_engine::core::list::digest_size(key)

@@ -85,7 +85,8 @@ pub(crate) struct Options {
     /// The text of a netrc file, its path, and true if its mistakes are errors.
     #[pyo3(default)]
     netrc: Option<(String, String, bool)>,
-    /// The proxy for all URLs, which must be usable. The proxies of the environment are in other fields.
+    /// The proxy for all URLs. If it cannot be used, that is an error. The proxies of the environment are
+    /// in other fields.
     #[pyo3(default)]
     proxy: Option<String>,
     #[pyo3(default)]
@@ -110,7 +111,7 @@ pub(crate) struct Options {
     max_redirects: Option<u32>,
     #[pyo3(default)]
     private: Option<bool>,
-    /// The file with what earlier runs learned about hosts.
+    /// The path of the file in which runs store what they learned about hosts.
     #[pyo3(default)]
     hosts: Option<PathBuf>,
     /// The key for the hashes of URLs.
@@ -123,7 +124,7 @@ pub(crate) struct Options {
 /// Returns the settings of a session.
 ///
 /// # Errors
-/// Returns what is wrong with an option, in words for the user and without its value if that is secret.
+/// Returns a message for the user that says what is wrong with an option. The message has no secret values.
 //
 // This function is long because it has a line for each option.
 pub(crate) fn settings(options: Options) -> Result<Settings, String> {

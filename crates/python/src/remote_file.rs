@@ -64,13 +64,13 @@ impl Drop for RemoteFile {
     }
 }
 
-/// A range that is being fetched. It is given up when this object is dropped.
+/// A range that is being fetched. The request is cancelled when this object is dropped.
 #[pyclass(frozen)]
 pub(crate) struct Fetch(Pending<Vec<u8>>);
 
 #[pymethods]
 impl Fetch {
-    /// Waits for the bytes, and returns them. They can be taken once.
+    /// Waits for the bytes, and returns them. The bytes can be taken only once.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.0.get(py).map(|bytes| PyBytes::new(py, &bytes))
     }

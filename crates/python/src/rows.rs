@@ -4,7 +4,7 @@
 //! Tasks of the session read the events, and put rows or JSON into queues without a limit. So a caller that
 //! adds jobs without end must read the rows of earlier jobs before it adds further ones. The rows of all
 //! readers come from one task, which reads all events of the session. So a row is whole, even if its reader
-//! came after the first events of the job.
+//! was added after the first events of the job.
 
 use crate::session::Live;
 use crate::wait::{self, Got};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
-/// How a job ended. In Python it is a dictionary.
+/// The result of a job that has ended. In Python, it is a dictionary.
 #[derive(Clone, Default, IntoPyObject)]
 pub(crate) struct Row {
     /// The number of the job, from 1.
@@ -111,7 +111,8 @@ impl<T: Send + 'static> Queue<T> {
         Queue { live, values: Mutex::new(Some(values)) }
     }
 
-    /// Waits for values. Returns `None` if none follows, and an empty list if none came in time.
+    /// Waits for values. Returns `None` if no more values follow, and an empty list if no value came in
+    /// time.
     fn next(&self, py: Python<'_>, timeout: Option<f64>, most: usize) -> PyResult<Option<Vec<T>>> {
         self.live.check()?;
         let got = wait::until(py, wait::duration(timeout), |left| {
@@ -150,7 +151,7 @@ impl Rows {
 
 #[pymethods]
 impl Rows {
-    /// Waits for rows. Returns None if none follows, and an empty list if none came in time.
+    /// Waits for rows. Returns None if no more rows follow, and an empty list if no row came in time.
     #[pyo3(signature = (timeout, most))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>, most: usize) -> PyResult<Option<Vec<Row>>> {
         self.0.next(py, timeout, most)
@@ -180,7 +181,7 @@ impl Events {
 
 #[pymethods]
 impl Events {
-    /// Waits for events. Returns None if none follows, and an empty list if none came in time.
+    /// Waits for events. Returns None if no more events follow, and an empty list if no event came in time.
     #[pyo3(signature = (timeout, most))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>, most: usize) -> PyResult<Option<Vec<String>>> {
         let texts = self.0.next(py, timeout, most)?;

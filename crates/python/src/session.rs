@@ -27,7 +27,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 /// The most jobs that are passed to the session at once.
 const AT_ONCE: usize = 64;
 
-/// A job, or why it fails before it begins.
+/// A job, or the error with which it fails before it begins.
 pub(crate) type Added = Result<Job, Error>;
 
 /// A value that is set once, and that threads wait for.
@@ -46,7 +46,7 @@ impl<T: Clone + Send> Slot<T> {
         self.changed.notify_all();
     }
 
-    /// Waits for the value. Returns `None` if it is not there in time.
+    /// Waits for the value. Returns `None` if the value is not set in time.
     pub(crate) fn get(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<T>> {
         wait::until(py, wait::duration(timeout), |left| {
             let value = lock(&self.value);
@@ -102,7 +102,7 @@ impl Live {
         let ended = (session.clone(), over.clone(), is_broken.clone());
         threads.spawn(async move {
             let (session, over, is_broken) = ended;
-            // A panic of the library ends this task, but not the one that awaits it.
+            // A panic of the library ends this task, but not the task that awaits it.
             let result = tokio::spawn(async move { session.wait().await }).await;
             is_broken.store(result.is_err(), Ordering::Relaxed);
             over.set(());

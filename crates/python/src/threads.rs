@@ -18,7 +18,8 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Starts threads. As in the program, there are few threads: one thread receives more than a GB/s over
-    /// TLS, and on two cores, one was faster than two. The disk and the hashing have threads of their own.
+    /// TLS, and on two cores, one thread was faster than two. The disk and the hashing have threads of
+    /// their own.
     ///
     /// # Errors
     /// Returns an exception if the system cannot start the threads.
@@ -47,7 +48,7 @@ impl Threads {
     }
 }
 
-/// A process that may have been forked since.
+/// The process that made an object. The object may later be used in a forked process.
 #[derive(Clone, Copy)]
 pub(crate) struct Process(u32);
 

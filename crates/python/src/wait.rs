@@ -1,5 +1,5 @@
-//! Waits on behalf of Python. Meanwhile, other threads of Python run, and Ctrl-C and other signals are
-//! noticed.
+//! Waits on behalf of Python. During a wait, other threads of Python run, and Ctrl-C and other signals have
+//! an effect.
 
 use pyo3::prelude::*;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -36,16 +36,16 @@ pub(crate) fn duration(seconds: Option<f64>) -> Option<Duration> {
     seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// What a queue has at the moment.
+/// The result of a look at a queue.
 pub(crate) enum Got<T> {
     /// At least one value.
     Some(Vec<T>),
-    /// Nothing follows.
+    /// No more values follow.
     End,
 }
 
-/// Returns up to `most` values of a queue, after a wait for the first one. Returns `None` if there is none
-/// within the time.
+/// Returns up to `most` values of a queue, after a wait for the first one. Returns `None` if no value
+/// arrives within the time.
 pub(crate) fn take<T>(queue: &Receiver<T>, most: usize, wait: Duration) -> Option<Got<T>> {
     let first = match queue.recv_timeout(wait) {
         Ok(first) => first,

@@ -1,4 +1,4 @@
-"""A server on this machine that behaves, or misbehaves, as the path of a URL says."""
+"""A server on this machine. The path of a URL says if and how the server misbehaves."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         self.fine(body, ETag="")
 
     def changes(self, _: bytes) -> None:
-        """A file of which another version is there from the second request on."""
+        """A file that changes before the second request. The path says how it changes."""
         kind = self.path.split("/")[2]
         first, size = self.server.requests["changes"] == 1, 3_000_000
         if not first:
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         self.fine(body, Repr_Digest=self.sha256(body))
 
     def wrong_digest(self, body: bytes) -> None:
-        """The file, with the SHA-256 of another one."""
+        """The file, with the SHA-256 of another file."""
         self.fine(body, Repr_Digest=self.sha256(body + b"x"))
 
     def missing(self, _: bytes) -> None:
@@ -233,7 +233,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keeps the data and the settings of the person who runs the tests out of them."""
+    """Keeps the tests from using the data and the settings of the user who runs them."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))

@@ -48,7 +48,7 @@ def test_an_error_of_an_asynchronous_input_is_raised(server: Server, tmp_path: P
 
 
 def longest_pause(work: Callable[[], Awaitable[None]]) -> float:
-    """Returns the longest time in seconds for which the event loop did nothing else during some work."""
+    """Returns the longest time in seconds for which some work blocked the event loop."""
 
     async def run() -> float:
         longest, last = 0.0, time.monotonic()

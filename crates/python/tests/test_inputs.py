@@ -1,4 +1,4 @@
-"""What items of the input and options may be: they have an effect, or are refused."""
+"""Items of the input and options: each of them has an effect, or is refused."""
 
 from __future__ import annotations
 

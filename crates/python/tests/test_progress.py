@@ -1,4 +1,4 @@
-"""What a person sees of a download."""
+"""The progress of a download that a person sees."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_terminal_shows_a_bar_and_lines_do_not_mix_with_it(server: Server, tmp
     os.close(leader)
     text = shown.decode()
     assert "0/2 files" in text and "50%|" in text and "2/2 files" in text
-    # What a terminal has in its lines at the end.
+    # The lines that the terminal shows at the end.
     lines = [line.rsplit("\r", 1)[-1].replace("\x1b[K", "") for line in text.replace("\r\n", "\n").split("\n")]
     assert lines[:2] == ["300000.bin 300000", "500000.bin 500000"], lines
     assert lines[2].startswith("100%|████") and "2/2 files, 781 KiB [" in lines[2]

@@ -1,5 +1,5 @@
-"""Finds the shard of a task. The engines are not installed here, so modules with their names stand
-for them."""
+"""Tests that the shard of a task is found. The engines are not installed here, so modules with their names
+replace them."""
 
 from __future__ import annotations
 

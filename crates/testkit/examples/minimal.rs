@@ -1,5 +1,5 @@
 //! The reference for downloads of one large file in `benches/race`: it does only what must be done, with
-//! large reads and large writes and without TLS. It does not check anything and cannot resume.
+//! large reads and large writes and without TLS. It checks no bytes and cannot resume.
 //!
 //! Usage: `minimal HOST:PORT PATH FILE CONNECTIONS [sha256]`. Each connection has a thread, which requests an
 //! equal part of the file and writes it. With one connection for each core, no program that copies the bytes
@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-/// The number of bytes that are read at a time. downhaul reads at most as many.
+/// The number of bytes that are read at a time. downhaul does not read more at a time.
 const READ: usize = 256 * 1024;
 
 fn main() {

@@ -2,17 +2,17 @@
 //! be done: one request, one look at the final name, one write to `NAME.part`, the date of the server's file,
 //! and one rename. The bytes are not checked, and the file gets no record by which a later run recognises it.
 //!
-//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. It has one request on
-//! its way on each connection, and reads the responses in the order of the requests. So it needs no call that
-//! waits for several connections, and seldom waits for a response. Files that are larger than a read take
-//! several writes.
+//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. On each connection,
+//! one request is always in progress. The responses are read in the order of the requests. So it needs no
+//! call that waits for several connections, and seldom waits for a response. Files that are larger than a
+//! read take several writes.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// The number of bytes that are read at a time. downhaul reads at most as many.
+/// The number of bytes that are read at a time. downhaul does not read more at a time.
 const READ: usize = 256 * 1024;
 
 fn main() {
@@ -45,7 +45,8 @@ fn main() {
     }
 }
 
-/// Returns new connections. Each has a thread while it connects, because that takes a round trip.
+/// Returns new connections. Each connection is made on its own thread, because connecting takes a round
+/// trip.
 fn connect(address: &str, count: usize) -> Vec<TcpStream> {
     std::thread::scope(|scope| {
         let dial = || {

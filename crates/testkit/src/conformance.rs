@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A sentence that says which rule is broken, and how.
 pub type Broken = String;
 
-/// What the protocol, or its server, can do. The rules depend on these abilities.
+/// The abilities of a protocol, or of its server. The rules depend on these abilities.
 #[derive(Debug, Clone, Copy)]
 pub struct Abilities {
     /// True if the server sends ranges.

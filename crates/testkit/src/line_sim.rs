@@ -30,11 +30,11 @@ pub struct Line {
     pub round_trip: f64,
     /// The chance that a packet is lost.
     pub loss: f64,
-    /// How the host treats connections.
+    /// The way in which the host treats connections.
     pub host: Host,
 }
 
-/// How a host, or other traffic on the line, affects connections.
+/// The effect of a host, or of other traffic on the line, on connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Host {
     /// Connections are not affected.
@@ -54,7 +54,7 @@ pub enum Host {
     Bursts,
 }
 
-/// What decides the number of connections.
+/// The way in which the number of connections is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
     /// A fixed number, as soon as the rate of the first connection is known.

@@ -1,4 +1,4 @@
-//! Signs files as minisign does. The keys are made from a number.
+//! Signs files as minisign does. Each key pair is made from a number.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::prelude::{BASE64_STANDARD, Engine};

@@ -79,11 +79,11 @@ enum Validator {
 /// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// What the source says about the file, or the error if there is no usable response.
+    /// The facts about the file from the source, or the error if there is no usable response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
-    /// How the body ends.
+    /// The end of the body: success, or an error.
     pub end: Result<(), Error>,
 }
 
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// Returns true if a source sometimes sends wrong bytes, or something other than the file. Wrong digests
+    /// Returns true if a source sometimes sends wrong bytes, or a page instead of the file. Wrong digests
     /// in a list do not count.
     pub fn has_wrong_source(&self) -> bool {
         self.wrong_source.is_some() || self.sends_pages

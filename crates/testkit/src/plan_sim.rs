@@ -19,19 +19,19 @@ use downhaul_engine::source::Request;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How a simulated download ended.
+/// The end of a simulated download.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// The outcome of the last plan. It is also `Skipped` if the download has not ended after eight runs.
     pub outcome: Outcome,
     /// The published bytes.
     pub published: Option<Vec<u8>>,
-    /// What happened during the download.
+    /// The numbers of events during the download.
     pub seen: Seen,
 }
 
-/// What happened during a download. Tests assert these numbers, so that a simulation in which nothing happens
-/// does not pass.
+/// The numbers of events during a download. Tests check these numbers, so that a simulation without such
+/// events does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Requests that were made.

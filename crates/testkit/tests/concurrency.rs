@@ -1,5 +1,6 @@
-//! Measures how good the number of connections is that [`Controller`](downhaul_core::concurrency::Controller)
-//! finds. On each of a thousand simulated lines, this number is compared with fixed numbers.
+//! Measures the quality of the number of connections that the
+//! [`Controller`](downhaul_core::concurrency::Controller) finds. On each of a thousand simulated lines,
+//! this number is compared with fixed numbers.
 
 use downhaul_testkit::line_sim::{Choice, Host, Line, race};
 use std::fmt::Write as _;
@@ -86,8 +87,8 @@ fn percent(cells: &[Cell], is: fn(&Cell) -> bool) -> f64 {
     100.0 * cells.iter().filter(|cell| is(cell)).count() as f64 / cells.len() as f64
 }
 
-/// What the controller reaches now. The first number is the percentage of lines that are fast, and the second
-/// is the percentage of lines with few connections.
+/// The results of the controller now. The first number is the percentage of lines that are fast, and the
+/// second is the percentage of lines with few connections.
 const REACHED: [(Host, f64, f64); 8] = [
     (Host::Plain, 98.4, 84.8),
     (Host::Caps(1.0 / 6.0), 100.0, 92.8),
@@ -103,8 +104,8 @@ const REACHED: [(Host, f64, f64); 8] = [
 /// last bits between systems.
 const LEEWAY: f64 = 1.0;
 
-/// The aim is that 97 % of the lines are fast, and that 90 % have few connections. 96.9 % of the lines are
-/// fast, and 90.0 % have few connections. Other random numbers give up to one percent more or less.
+/// The aim is that 97 % of the lines are fast, and that 90 % have few connections. The results are 96.9 %
+/// and 90.0 %. Other random numbers give up to one percent more or less.
 ///
 /// - Lines that are shared with other downloads are less often fast enough, because each further connection
 ///   takes a share from the other downloads, so that the best fixed number is 64. Some lines with a round

@@ -1,5 +1,5 @@
-//! Tests of what a program can do with a session. The program pauses, resumes, removes and limits jobs while
-//! they run, reads events as a stream, writes files to its own writers, and drops the session.
+//! Tests of the functions of a session for programs. A program pauses, resumes, removes and limits jobs
+//! while they run, reads events as a stream, writes files to its own writers, and drops the session.
 
 #[path = "control/small_files.rs"]
 mod small_files;
@@ -57,7 +57,7 @@ impl World {
         })
     }
 
-    /// Starts a session that `builder` makes. `disk` is where its files will be.
+    /// Starts a session that `builder` makes. `disk` is the disk of its files.
     fn with(disk: FakeDisk, settings: Settings, builder: impl FnOnce(Settings, Sources) -> Builder) -> World {
         let host = SimHost::new(Allows {
             transfers: usize::MAX,
@@ -670,7 +670,7 @@ async fn commanded_at_random(seed: u64) -> usize {
 }
 
 /// Asserts that the file of a finished job is complete. For a removed job, asserts that it has no complete
-/// file, and no partial file unless a removal asked to keep it.
+/// file, and no partial file unless a removal kept it.
 fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Option<&[Remove]>) {
     let partial = disk.read(format!("out/{name}.part")).is_some();
     let whole = disk.read(format!("out/{name}"));
@@ -687,7 +687,7 @@ fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Opt
     }
 }
 
-/// A source whose host asks for a pause of this length after each request.
+/// A source whose host requests a pause of this length after each request.
 struct Pauses(Duration);
 
 impl Source for Pauses {

@@ -90,9 +90,9 @@ fn a_second_run_is_as_good_as_the_first_and_better_on_far_lines() {
     assert!(mean(&far) > 1.01, "{}", mean(&far));
 }
 
-/// On at most five lines, more than a tenth of the goodput is lost. On two of them, the traffic of others
-/// comes in bursts and every hundredth packet is lost. A run that knows nothing is faster there than it was
-/// before it watched the first connection.
+/// On at most five lines, more than a tenth of the goodput is lost. On two of them, other traffic comes in
+/// bursts, and every hundredth packet is lost. There, a run that knows nothing is fast, because it first
+/// watches one connection.
 #[test]
 fn a_number_that_is_much_too_high_costs_little() {
     for goodput in [None, Some(1.0)] {

@@ -7,7 +7,7 @@ use crate::verification::{SHA256, file};
 use downhaul_testkit::server::Server;
 use serde_json::json;
 
-/// Returns how often the server was asked for files.
+/// Returns the number of requests for files that the server received.
 fn requests(server: &Server) -> usize {
     server.requests().len()
 }
@@ -68,7 +68,7 @@ fn a_file_that_was_there_already_enters_the_archive_if_it_was_compared() {
     }
 }
 
-/// The lock file has the names that the list gives in this run, also for files that the archive has under
+/// The lock file has the names that the list gives in this run, even if the archive has the files under
 /// other names.
 #[test]
 fn a_lock_file_names_the_files_of_the_archive_as_the_list_does() {
@@ -89,7 +89,7 @@ fn a_lock_file_names_the_files_of_the_archive_as_the_list_does() {
         assert_eq!(place.file(&format!("{folder}/x/a.bin")).as_deref(), Some(&b"first"[..]));
         assert_eq!(place.file(&format!("{folder}/y/a.bin")).as_deref(), Some(&b"second"[..]));
     }
-    // The names of this run count, even if the file is still in the output folder under its old name.
+    // The names of this run are used, even if the file is still in the output folder under its old name.
     place.write("renamed", format!("{a} z/new.bin\n"));
     let out = place.run(&["-i", "renamed", "-d", "moved", "--archive", "done.db", "--record", "z.lock"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -123,7 +123,7 @@ fn exit_statuses_are_those_of_aria2() {
         (&["--conf-path=no-such-file", &url], 1),
         (&["--gid=zz", &url], 1),
         (&["--dry-run", &url], 1),
-        // Of several failures, the last one counts.
+        // If several downloads fail, the last failure decides the exit status.
         (&["-Z", "-j1", &forbidden, &url, &server.url("/no")], 3),
         (&["-Z", "-j1", &server.url("/no"), &url, &forbidden], 22),
         // Several URLs are mirrors.
@@ -216,7 +216,7 @@ fn a_list_has_options_for_each_file() {
     let request = &server.requests_for("/a")[0];
     let headers = ["x-a", "x-b", "referer"].map(|name| request.header(name));
     assert_eq!(headers, [Some("1"), Some("2"), Some("http://r/")]);
-    // The list may come from standard input, and may be packed.
+    // The list may come from standard input, and may be compressed.
     let place = Place::new();
     assert_eq!(place.run_with(&["aria2c", "-q", "-i", "-"], list.as_bytes()).status, 0);
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -321,8 +321,8 @@ fn with_the_option_daemon_the_download_runs_in_the_background() {
     wait_until("the file is complete", || place.file("f") == Some(content("f", 1_000_000)));
 }
 
-/// The command lines of programs that start aria2c, and the name of the file that they expect. `LIST`, `URL`,
-/// `HERE` and `PID` stand for what the test has.
+/// The command lines of programs that start aria2c, and the name of the file that they expect. `LIST`,
+/// `URL`, `HERE` and `PID` stand for values of the test.
 const CALLERS: [(&str, &str, &str); 7] = [
     (
         "apt-fast",

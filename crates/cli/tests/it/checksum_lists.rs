@@ -192,7 +192,8 @@ fn the_search_for_lists_beside_files_needs_few_requests() {
     let place = Place::new();
     let out = place.run(&[&urls.join(","), "--verify", "find", "-j5"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // There are ten requests for the folder, and for each file three besides the one for the file itself.
+    // There are ten requests for the folder. For each file, there are three requests for lists, and one for
+    // the file itself.
     assert_eq!(server.requests().len(), 10 + 5 * 4);
 
     // If a given list has the digest, no lists are searched beside the file.

@@ -542,7 +542,7 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).expect("a mode");
     let out = place.run(&[&url, "-d", "locked"]);
     if rustix::process::geteuid().is_root() {
-        // The superuser may write to every folder, except where the system allows no files at all.
+        // The superuser may write to every folder, except where the system allows no files.
         place.assert_exact(&out, "locked/f", &content("f", 1000));
     } else {
         assert!(out.status == 5 && out.stderr.contains("no permission to write"), "{}", out.stderr);
@@ -629,7 +629,7 @@ fn the_help_the_man_page_and_the_completions_have_all_options() {
             && man.contains("EXIT STATUS")
             && man.contains("NO_COLOR")
     );
-    // There is one page, so it names no pages of commands.
+    // There is only one manual page, so it does not refer to pages of commands.
     assert!(man.contains("downhaul verify\n") && !man.contains("verify(1)"), "{man}");
     let described = man.split(".TP\n").skip(1).map(|entry| entry.lines().nth(1).unwrap_or_default());
     assert!(described.clone().count() > 100 && described.clone().all(|text| !text.is_empty()), "{man}");

@@ -515,7 +515,7 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
         let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
     }
-    // Names of a home or of a company are in no list of public suffixes.
+    // Names in the network of a home or of a company are in no list of public suffixes.
     let names = ["*.lan", "*.local", "*.a", "*.lan:8443", "*.github.io"];
     place.write("c.toml", names.map(|name| format!("[host.\"{name}\"]\nconnections = 1\n")).concat());
     let out = place.run(&["config", "--config", "c.toml"]);

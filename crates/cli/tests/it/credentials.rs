@@ -6,7 +6,7 @@ use downhaul_testkit::server::{Request, Server};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// `Basic` with me:hush.
+/// The value of `Authorization` for Basic with the login `me:hush`.
 const BASIC: &str = "Basic bWU6aHVzaA==";
 
 /// Returns the URL with this userinfo.
@@ -106,7 +106,7 @@ const READERS: [&str; 18] = [
     "core/src/list/header_keys.rs",
     // A login in a list becomes a header, which has the type of a secret again.
     "core/src/list/aria2.rs",
-    // The name of the file in --header-for, and the parts of a body that are joined.
+    // This file reads the name of the file in --header-for, and joins the parts of a body.
     "cli/src/logins.rs",
     // The secret of the daemon is sent to the daemon only. The headers of `downhaul add` are sent to it too,
     // and have the type of a secret there again.

@@ -1,5 +1,5 @@
-//! Kinds of vulnerabilities that other programs had, and that no other file of tests has. `docs/security.md`
-//! lists all kinds, and names the test for each.
+//! Tests of kinds of vulnerabilities that other programs had. Other files of tests have further kinds.
+//! `docs/security.md` lists all kinds, and names the test for each.
 
 use crate::common::Place;
 use crate::secrets::net::{ELSEWHERE, HOME, Net, PLAIN, PROXY};
@@ -131,7 +131,8 @@ fn a_digest_of_one_origin_is_never_sent_to_another() {
     let file = |server: &Server, realm: &str, name: &str| {
         server.url(&format!("login/1000/{name}?as=SHA-256,MD5&realm={realm}"))
     };
-    // The second origin is given too. Then it is also behind a redirect of the first one.
+    // The list has a URL of the second origin. After that, a redirect of the first origin leads to the
+    // second one.
     place.write(
         "list",
         [

@@ -86,7 +86,7 @@ fn hard_links_with_one_name_in_several_folders_are_recognised_later() {
     let asked = server.requests().len();
     let again = place.run(&args);
     assert_eq!((again.status, server.requests().len()), (0, asked), "{}", again.stderr);
-    // A file of another URL is still another file, also if it has the same name.
+    // A file of another URL is still another file, even if it has the same name.
     let url = server.url("well_behaved/10/another");
     let out = place.run(&[&url, "-o", "b/LICENSE"]);
     assert!(out.status != 0 && out.stderr.contains("downloaded from another URL"), "{}", out.stderr);
@@ -152,7 +152,7 @@ fn without_reflinks_known_files_are_copied_and_a_note_says_so() {
     }
 }
 
-/// A Metalink file, with what is expected of each file in XML.
+/// Writes a Metalink file. The expected values of each file are in XML.
 fn metalink(place: &Place, server: &Server, files: &[(&str, String)]) {
     let file = |(n, (name, expected)): (usize, &(&str, String))| {
         let url = server.url(&format!("well_behaved/{SIZE}/f?{n}"));

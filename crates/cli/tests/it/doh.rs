@@ -32,7 +32,7 @@ struct DnsServer {
     seen: Arc<Mutex<Vec<Query>>>,
 }
 
-/// Returns an HTTP response, or `None` to never answer.
+/// Returns an HTTP response, or `None` if the server never answers.
 type Answer = fn(&Query) -> Option<Vec<u8>>;
 
 impl DnsServer {
@@ -273,7 +273,7 @@ fn a_dns_server_that_does_not_answer_is_named_and_the_system_is_not_asked() {
     let out = place.run(&["--doh", &dead, &url, "--retries", "0"]);
     assert_unresolved(&place, &out, "refused");
     assert!(files.requests().is_empty());
-    // For a name of this machine, no DNS server is asked.
+    // For a name of this machine, no query is sent to a DNS server.
     let url = format!("http://localhost:{}/well_behaved/1000/f", files.port());
     place.assert_exact(&place.run(&["--doh", &dead, &url]), "f", &content("f", 1000));
 }

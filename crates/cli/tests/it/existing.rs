@@ -56,7 +56,7 @@ fn no_download_replaces_a_list_of_the_run() {
     place.write("sums", format!("{}  own.txt\n", sha256(own.as_bytes())));
     let out = place.run(&["-i", "own.txt", "--if-exists", "update", "--checksum-file", "sums"]);
     assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
-    // Into a tar, the files get their names.
+    // In a tar, a file can have the name of the list.
     let out = place.run(&["-i", "list.txt", "--to-tar", "set-{shard}.tar"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
@@ -171,7 +171,7 @@ fn a_finished_file_is_not_used_as_the_partial_file_of_another_url() {
     assert_eq!(place.file("f.part"), Some(content("f.part", SIZE)));
 }
 
-/// Large enough for a journal.
+/// The size of a file that is large enough for a journal.
 const LARGE: u64 = 6_000_000;
 
 /// Runs the program until its partial file has bytes, and ends it with Ctrl-C.

@@ -1,8 +1,8 @@
 //! The program as the first process of a container. The system does not end that process for signals that it
 //! does not handle, and gives it the processes whose parents have ended.
 //!
-//! Each run is in a process namespace of its own. If none can be made, the tests print a note and are
-//! skipped, but not in CI.
+//! Each run is in a process namespace of its own. If no namespace can be made, the tests print a note and
+//! are skipped, except in CI.
 
 use crate::common::{Place, finish, note, poll, send_to, wait_until};
 use downhaul_testkit::content;
@@ -39,7 +39,7 @@ fn start(place: &Place, args: &[&str]) -> Option<Child> {
     Some(command.spawn().expect("unshare starts"))
 }
 
-/// Returns the number that the only child of a process has outside of its namespace.
+/// Returns the process identifier that the only child of a process has outside of its namespace.
 fn child_of(parent: &Child) -> Pid {
     let path = format!("/proc/{0}/task/{0}/children", parent.id());
     let children = fs::read_to_string(path).expect("the children of unshare");

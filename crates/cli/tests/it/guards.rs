@@ -29,7 +29,8 @@ fn in_a_network_of_its_own(place: &Place, commands: &str) -> Option<()> {
     Some(())
 }
 
-/// A server at the public address, one at a private address, which redirect to each other, and a proxy.
+/// Returns the configuration of two servers and a proxy. One server is at the public address, and the other
+/// one is at a private address. They redirect to each other.
 fn nginx_config(here: &str) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
@@ -109,7 +110,8 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
     assert_eq!(place.file("pooled/f").as_deref(), Some(&content("f", 1000)[..]));
 }
 
-/// It is not known where a document came from, so its URLs are treated as those of a public host.
+/// The host that a document came from is not known here, so its URLs count as URLs that a public host
+/// names.
 #[test]
 fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     let [lists, files] = [Server::start(), Server::start()];
@@ -141,7 +143,7 @@ fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
 
-/// A server with TLS for `localhost` and 127.0.0.1, and a place that trusts it.
+/// Returns a server with TLS for `localhost` and 127.0.0.1, and a place that trusts it.
 fn secure() -> (Server, Place) {
     let authority = Authority::default();
     let place = Place::new();

@@ -70,7 +70,7 @@ fn two_hundred_small_files_share_one_connection() {
     let two = of_version(&secure.server.requests(), 2);
     assert!(two.len() > 150, "only {} requests went over HTTP/2", two.len());
     assert_eq!(connections(&two), 1);
-    // It replaced an HTTP/1.1 connection, which the server closes a moment later.
+    // The HTTP/2 connection replaced an HTTP/1.1 connection, which the server closes a moment later.
     assert!(secure.server.most_open() <= 9, "{} connections", secure.server.most_open());
     let head = &two[0];
     assert_eq!(head.header(":scheme"), Some("https"));

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::time::SystemTime;
 
-/// Large enough for a journal and several batches.
+/// The size of a file that is large enough for a journal and several batches.
 const SIZE: u64 = 6_000_000;
 
 /// The bytes that a partial file must have before a run is stopped.

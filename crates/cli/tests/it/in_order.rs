@@ -32,7 +32,7 @@ fn a_device_is_written_to_and_not_replaced() {
     assert!(out.stderr.contains("/dev/null") && out.stderr.contains("sha-256"), "{}", out.stderr);
     assert!(place.files().is_empty(), "{:?}", place.files());
     assert!(!std::path::Path::new("/dev/null.part").exists());
-    // A wrong digest fails, although the bytes are gone.
+    // A wrong digest is a failure, although the bytes cannot be taken back.
     let out = place.run(&[&server.url(&format!("checksum_wrong/{SIZE}/f")), "-o", "/dev/null"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
     // A full device counts as a full disk.

@@ -8,11 +8,11 @@ use fastrand::Rng;
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// The number of lists, and how often each of them is interrupted.
+/// The number of lists, and the number of interruptions of each list.
 const LISTS: u64 = 20;
 const TIMES: u64 = 10;
 
-/// Large enough for a journal and several interruptions.
+/// The size of a file that is large enough for a journal and several interruptions.
 const SIZE: u64 = 2_500_000;
 
 /// The contents that a file of each name may have.

@@ -1,4 +1,4 @@
-//! What a run learns about a host, and how the next run starts with it.
+//! Tests of what a run learns about a host, and of how the next run uses this knowledge at its start.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::content;
@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-/// Large enough for several connections.
+/// The size of a file that is large enough for several connections.
 const SIZE: u64 = 24_000_000;
 
 /// The rate of each connection, in bytes a second.
 const RATE: u64 = 1_000_000;
 
-/// The time in milliseconds before each response. With it, the host is a far one on every machine, and a run
-/// without any knowledge starts with eight connections.
+/// The time in milliseconds before each response. With this time, the host counts as far away on every
+/// machine, and a run without any knowledge starts with eight connections.
 const WAIT: u64 = 20;
 
 /// The words of `--explain` for a number that an earlier run found.
@@ -57,9 +57,9 @@ fn plant(place: &Place, server: &Server, number: u64) {
 
 #[test]
 fn the_next_run_opens_the_best_number_of_connections_at_once() {
-    // With this time before each response, a run without any knowledge opens eight connections at once. Below
-    // 75 ms, it would watch its first connection first, and what it sees depends on what else the machine
-    // does. The file is large enough for the whole search.
+    // With this time before each response, a run without any knowledge opens eight connections at once.
+    // Below 75 ms, the run would watch its first connection first, and the result would depend on other
+    // work of the machine. The file is large enough for the whole search.
     const AFTER: u64 = 100;
     const LARGE: u64 = 96_000_000;
     let (server, place) = (Server::start(), Place::in_memory());

@@ -82,7 +82,7 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
     }
 }
 
-/// The files after the end are lacking, so `--skip-bad-lines` does not leave out this mistake.
+/// The files after the end are missing, so `--skip-bad-lines` does not leave out this mistake.
 #[test]
 fn a_document_that_is_cut_off_is_never_complete() {
     let server = Server::start();

@@ -1,5 +1,5 @@
-//! Lists in the forms that programs write: tables and JSON arrays. Also how the form of a list is recognised,
-//! and lists that are packed.
+//! Lists in the forms that programs write: tables and JSON arrays. The tests also cover the recognition of
+//! the form of a list, and compressed lists.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
@@ -218,7 +218,7 @@ fn rows_that_are_the_same_are_one_file() {
         assert!(out.stderr.contains("fetched once"), "{}", out.stderr);
     }
     assert_eq!(server.requests_for("/d/a").len(), 2);
-    // With another digest or another URL, it is not the same file.
+    // With another digest or another URL, the file is not the same.
     for other in [format!("{a},x,\n"), format!("{b},x,{digest}\n")] {
         let place = Place::new();
         place.write("list.csv", format!("url,name,sha256\n{a},x,{digest}\n{other}"));

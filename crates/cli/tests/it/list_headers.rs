@@ -165,7 +165,7 @@ fn the_urls_of_a_document_stay_those_of_a_document_in_the_list_of_failed_files()
         assert!(out.stderr.contains("the headers of -H are not sent to"), "{}", out.stderr);
         let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
         assert_eq!(failed.as_bytes(), place.file("again").expect("a list"), "it stays the same");
-        // Other code reads a list on standard input.
+        // A list on standard input is read by other code than a list in a file.
         place.run_with(&["-i", "-", "--retries", "0", "-H", "X-User: hush"], failed.as_bytes());
     }
     let sent = |server: &Server| {

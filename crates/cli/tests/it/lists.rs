@@ -1,5 +1,5 @@
 //! Lists as people, editors and other tools write them: any line end, UTF-16, digests in fragments of URLs.
-//! Also the messages for lists with mistakes and for empty lists.
+//! The tests also compare the messages for lists with mistakes and for empty lists.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
@@ -165,7 +165,8 @@ fn a_digest_in_the_fragment_of_a_url_must_match() {
                 vec!["-i", "lists/mirrors"],
             ] {
                 let out = place.run(&[&args[..], &["-d", "out", "--retries", "0"]].concat());
-                // With a strong digest, the other mirror is asked too, and it does not have the file.
+                // With a strong digest, a request is sent to the other mirror too, which does not have the
+                // file.
                 let is_right = out.status == status
                     || (status == 3 && out.status == 1 && args.contains(&"lists/mirrors"));
                 assert!(is_right, "{args:?}: {}", out.stderr);

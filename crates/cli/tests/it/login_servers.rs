@@ -1,4 +1,4 @@
-//! Logins at real servers: Basic and Digest of Apache, and Basic of nginx, also over HTTP/2.
+//! Logins at real servers: Basic and Digest of Apache, and Basic of nginx, over HTTP/1.1 and HTTP/2.
 //!
 //! If one of these servers is not installed, its test prints a note and is skipped, except in CI, which
 //! installs both.

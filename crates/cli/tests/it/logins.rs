@@ -28,7 +28,7 @@ fn assert_hidden(place: &Place, out: &Out, secret: &str) {
     assert!(!shown.contains(secret), "{shown}");
 }
 
-/// A list of files behind the same login, in two folders, with the query of the login.
+/// Returns a list of files behind the same login, in two folders, with the query of the login.
 fn list_of(server: &Server, files: usize, query: &str) -> String {
     let one = |n: usize| {
         let folder = if n.is_multiple_of(2) { "a" } else { "b" };
@@ -251,7 +251,7 @@ fn logins_go_to_the_origins_of_the_given_urls_only() {
     let (home, other) = (Server::start(), Server::start());
     for (option, secret) in [("--user", "me:hush"), ("--bearer", "hush")] {
         let place = Place::new();
-        // A redirect to another origin, which asks for a login.
+        // A redirect to another origin, which requires a login.
         let to = other.url("login/1000/f?as=basic,MD5,bearer");
         let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
         let out = place.run(&[&home.url(&format!("redirect/1/x?to={to}")), option, secret]);

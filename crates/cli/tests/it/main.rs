@@ -87,7 +87,7 @@ mod tls;
 mod tls_options;
 mod tracing;
 
-// What a run did, and when it stops.
+// The reports about a run, and the limits of a run.
 mod archives;
 mod records;
 mod run_limits;

@@ -1,5 +1,5 @@
-//! Memory that does not grow with the number of lines in a list, and what long lists have in common with
-//! short ones.
+//! Tests that the memory does not grow with the number of lines in a list, and that long lists have the
+//! same results as short ones.
 
 use crate::common::Place;
 #[cfg(target_os = "linux")]
@@ -12,7 +12,7 @@ use std::process::Stdio;
 /// A list of this many bytes or more is long: the names that occur once in it are not remembered.
 const LONG: usize = 4 * 1024 * 1024;
 
-/// Comments that make a list long.
+/// Returns comments that make a list long.
 fn comments() -> String {
     format!("# {}\n", "x".repeat(1000)).repeat(LONG / 1000)
 }
@@ -25,7 +25,7 @@ fn peak(child: &std::process::Child) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// No file of the list can be downloaded, because its http URL has a pinned key. So nothing is requested, and
+/// No file of the list can be downloaded, because its http URL has a pinned key. So no request is sent, and
 /// each line is a failure.
 #[cfg(target_os = "linux")]
 #[test]
@@ -66,7 +66,7 @@ fn a_file_of_a_long_list_is_never_replaced_by_a_later_one_of_the_same_name() {
     let named = server.url("named/20/b?disposition=attachment%3Bfilename%3Da");
     let other = server.url("well_behaved/30/x/a (1)");
     for (lines, expected) in [
-        // The server names the second file like the first one, which has ended.
+        // The server gives the second file the name of the first one, whose job has ended.
         (vec![&first, &named], vec![("a", content("a", 10)), ("a (1)", content("b", 20))]),
         // Names that occur twice, and a name that looks like a numbered one.
         (vec![&other, &first, &named], vec![("a", content("a", 10)), ("a (2)", content("b", 20))]),

@@ -471,7 +471,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");
     let old = damaged(&[14_000_000], content("f", SIZE).len());
-    // These options decide how many retries there are, and for how long.
+    // These options decide the number of retries and the time limits.
     let (place, out) = repair(&server, &format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
     assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&old)), "{}", out.stderr);
     assert!(
@@ -482,7 +482,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     let (_, out) =
         repair(&server, &format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
     assert!(out.status == 1 && out.stderr.contains("no response within 0.5 s"), "{}", out.stderr);
-    // These options say which file is right.
+    // These options decide which content is right.
     let (place, out) = repair(&server, &path, &["--checksum-file", "none"]);
     assert!(
         out.status == 2 && out.stderr.contains("the checksum list none cannot be read"),

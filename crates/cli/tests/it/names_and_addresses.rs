@@ -1,5 +1,5 @@
-//! Where connections really lead: `--resolve`, `--connect-to`, `--interface` and `--unix-socket`.
-//! Certificates and headers remain those of the host in the URL.
+//! Options that change the address of a connection: `--resolve`, `--connect-to`, `--interface` and
+//! `--unix-socket`. Certificates and headers remain those of the host in the URL.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -73,7 +73,7 @@ fn connections_lead_to_another_host_also_through_a_proxy() {
     let out = place.run(&["http://[::1]/well_behaved/1000/f", "--connect-to", &rule]);
     place.assert_exact(&out, "f", &content("f", 1000));
     assert_eq!(server.requests()[0].header("host"), Some("[::1]"));
-    // A proxy would forward a request to the host of the URL, so it is asked for a tunnel.
+    // A proxy would forward a request to the host of the URL, so a tunnel is requested.
     let (heads, proxy) = tunnel_to(server.port());
     let rule = "h.example:80:g.example:8080";
     let url = "http://h.example/well_behaved/1000/g";
@@ -83,7 +83,7 @@ fn connections_lead_to_another_host_also_through_a_proxy() {
     assert_eq!(server.requests().last().and_then(|one| one.header("host")), Some("h.example"));
 }
 
-/// A proxy that opens each tunnel to this port. Returns the heads of its requests, and its port.
+/// Starts a proxy that opens each tunnel to this port. Returns the heads of its requests, and its port.
 fn tunnel_to(port: u16) -> (mpsc::Receiver<String>, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let proxy = listener.local_addr().expect("an address").port();
@@ -125,7 +125,7 @@ fn connections_begin_at_the_given_address() {
         }
     });
     let url = format!("http://127.0.0.1:{port}/f");
-    // The last form is that of curl.
+    // The last form is the one of curl.
     for (interface, from) in
         [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"), ("host!127.0.0.3", "127.0.0.3")]
     {
@@ -154,7 +154,7 @@ fn the_error_for_a_url_with_a_zone_suggests_the_option_interface() {
     }
 }
 
-/// A Unix socket that leads to this port.
+/// Makes a Unix socket that leads to this port.
 fn unix_socket(path: &Path, port: u16) {
     let listener = UnixListener::bind(path).expect("a socket");
     thread::spawn(move || {

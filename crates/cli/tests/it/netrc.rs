@@ -1,4 +1,4 @@
-//! Logins of netrc files: for which hosts they are used, and what is said of mistakes.
+//! Logins of netrc files: for which hosts they are used, and which messages report mistakes.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::content;

@@ -314,7 +314,7 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
         let out = place.run(&["-i", "list", "--signed-by", &key, "--verify", how]);
         place.assert_exact(&out, "two", &file());
         assert_eq!(asked() - before, 1);
-        // Without an OpenPGP key, no request for it is sent.
+        // Without an OpenPGP key, no request for the signed list is sent.
         let before = asked();
         place.run(&[&url, "-o", "f", "--verify", how]);
         assert_eq!(asked(), before);

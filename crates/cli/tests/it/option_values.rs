@@ -68,7 +68,8 @@ fn an_option_that_is_given_twice_is_refused_or_the_last_one_is_used() {
         "{}",
         out.stderr
     );
-    // An option beside a pasted command is not a second one.
+    // An option beside a pasted command replaces the option of the command, without a message about a
+    // repeated option.
     let out = place.run(&[&format!("curl {url} -o c -r 0-1 -r 2-3"), "-o", "d", "--range", "4-5"]);
     place.assert_exact(&out, "d", &content("f", 1000)[4..6]);
     assert!(!out.stderr.contains("several times"), "{}", out.stderr);

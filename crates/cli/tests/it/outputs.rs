@@ -266,7 +266,7 @@ fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
         assert_eq!(place.file("f"), Some(content("f", 10)));
         let list = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
         assert!(list.lines().count() == 1 && list.starts_with(says), "{list}");
-        // The list can be replaced, and `-i` passes over the comment.
+        // The list can be replaced, and `-i` ignores the comment.
         let out = place.run(&["-i", "failed"]);
         assert!(out.stderr.contains("the list failed is empty"), "{}", out.stderr);
         let out = place.run(&[&good, "--failed", "failed"]);
@@ -278,7 +278,7 @@ fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
 #[test]
 fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
     let server = Server::start();
-    // So many lines are neither read at a time, nor do they fit into the queue of the session.
+    // The run reads fewer lines than this at a time, and the queue of the session is shorter too.
     let line = |n| {
         let url = server.url(&format!("slow/2000000/f{n}?rate=50000"));
         format!("{{\"listed_by\":\"--failed\",\"url\":\"{url}\"}}\n")

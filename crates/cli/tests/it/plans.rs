@@ -49,7 +49,8 @@ fn of_kind(out: &Out, kind: &str) -> Vec<Value> {
     events(out).into_iter().filter(|event| event["kind"] == kind).collect()
 }
 
-/// Returns how each job ended, by its number. A file that would be downloaded is compared with one that was.
+/// Returns how each job ended, by its number. In the result, a file that would be downloaded equals a file
+/// that was downloaded.
 fn ends(out: &Out) -> BTreeMap<u64, Value> {
     let end = |event: &Value| match event["kind"].as_str() {
         Some("planned") => Some(json!(["whole", event["path"], event["size"], event["kept"]])),

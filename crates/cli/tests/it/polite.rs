@@ -5,7 +5,7 @@ use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// Large enough for several connections.
+/// The size of a file that is large enough for several connections.
 const SIZE: u64 = 8_000_000;
 
 /// Downloads `SIN/SIZE/file?QUERY` as `f`.

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What a model does with a connection.
+/// The behaviour of a model on a connection.
 #[derive(Clone)]
 enum Does {
-    /// Opens the tunnel that CONNECT asks for.
+    /// Opens the tunnel that CONNECT requests.
     Tunnels,
     /// Opens tunnels for requests with this value of `Proxy-Authorization`, and sends the challenge for
     /// others.
@@ -113,7 +113,7 @@ fn forward(client: TcpStream, port: u16) {
     }
 }
 
-/// A server with TLS, and a place that trusts it.
+/// Returns a server with TLS, and a place that trusts it.
 fn secure() -> (Server, Place) {
     let authority = Authority::default();
     let place = Place::new();
@@ -481,7 +481,7 @@ fn the_scheme_decides_if_a_socks_proxy_gets_names_or_addresses() {
     let granted_5 = vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
     for (scheme, replies, wanted) in [
         ("socks5h", granted_5.clone(), [&[5, 1, 0, 3, 9], &b"localhost"[..], &port].concat()),
-        // This is what desktops write into `all_proxy`.
+        // Desktops write this form into `all_proxy`.
         ("socks", granted_5.clone(), [&[5, 1, 0, 3, 9], &b"localhost"[..], &port].concat()),
         ("socks5", granted_5, [&[5, 1, 0, 1, 127, 0, 0, 1][..], &port].concat()),
         (

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 const USER: &str = "ann";
 const PASSWORD: &str = "open:sesame";
 
-/// Large enough for several connections and a resumed download.
+/// The size of a file that is large enough for several connections and a resumed download.
 const SIZE: u64 = 8_000_000;
 
 /// The number of bytes that must have arrived before a download is interrupted.
@@ -107,7 +107,7 @@ fn dante() -> Option<Daemon> {
     })
 }
 
-/// haproxy with TLS, in front of the proxy on this port.
+/// Starts haproxy with TLS in front of the proxy on this port.
 fn haproxy(authority: &Authority, behind: u16) -> Option<Daemon> {
     Daemon::start("haproxy", |folder, port| {
         let (certificate, key) = authority.pem_pair();
@@ -181,7 +181,7 @@ fn files_are_downloaded_through_squid_without_a_login() {
     assert!(log.contains("CONNECT 127.0.0.1:") && log.contains("GET http://127.0.0.1:"), "{log}");
 }
 
-/// Returns how often squid asked for a login.
+/// Returns how often squid required a login.
 fn challenges(squid: &Daemon) -> usize {
     squid.text("access.log").lines().filter(|line| line.contains("/407 ")).count()
 }

@@ -1,4 +1,5 @@
-//! The lines of `--record`: one for each file, as soon as its job has ended, whatever happens to the run.
+//! The lines of `--record`: one for each file, as soon as its job has ended, even if the run is stopped or
+//! killed later.
 
 use crate::common::{Place, events};
 #[cfg(unix)]
@@ -101,7 +102,7 @@ fn every_job_has_one_line_that_says_how_it_ended() {
     let refused = ends.iter().find(|end| end["extra"]["id"] == 3).expect("a failed file");
     assert_eq!(refused["error"]["http_status"], 404);
 
-    // The files that failed are no part of the set.
+    // The files that failed are not part of the set.
     assert_eq!(place.run(&["verify", "all.jsonl"]).status, 0);
     let again = place.run(&["-i", "all.jsonl", "-d", "again"]);
     assert_eq!((again.status, place.file("again/there")), (0, Some(file())), "{}", again.stderr);
@@ -127,7 +128,7 @@ fn a_record_whose_name_ends_in_csv_is_a_table() {
         assert!(found, "{begins}\n{text}");
     }
 
-    // A second run has the same lines, the digests of an earlier run, and it is a list too.
+    // A second run has the same lines and the digests of the earlier run. The record is a list too.
     let out = place.run(&args);
     let after = String::from_utf8(place.file("all.csv").expect("a table")).expect("UTF-8");
     assert_eq!((out.status, after.lines().count()), (3, 5), "{after}");
@@ -186,7 +187,8 @@ fn after_a_kill_the_record_has_a_whole_line_for_each_file_that_ended() {
     }
     let recorded = lines(&place, "set.lock");
     assert!(recorded.len() >= 400, "{}", recorded.len());
-    // A line may be replaced by a later one. This is no mistake, and the next run removes the first one.
+    // A later line may replace an earlier one. That is not a mistake, and the next run removes the earlier
+    // line.
     assert_eq!(place.run(&["verify", "set.lock"]).status, 0);
     let out = place.run(&["-i", "set.lock", "-d", "again"]);
     assert_eq!(out.status, 0, "{}", out.stderr);

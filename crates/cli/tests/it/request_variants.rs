@@ -12,7 +12,7 @@ const SIZE: u64 = 6_000_000;
 
 #[test]
 fn requests_with_other_headers_ask_for_another_file() {
-    // Each pair of options asks for two files of one size and one ETag.
+    // Each pair of options requests two files of the same size and ETag.
     for (header, one, other) in [
         ("host", &["-H", "Host: site-a"][..], &["-H", "Host: site-b"][..]),
         ("x-fmt", &["-H", "X-Fmt: site-a"], &["-H", "X-Fmt: site-b"]),
@@ -92,7 +92,7 @@ fn with_a_new_token_the_server_is_asked_if_the_file_is_the_same() {
     assert_eq!(server.requests().len(), before + 1);
 }
 
-/// Ctrl-C needs a signal.
+/// This test is for Unix, because it sends Ctrl-C as a signal.
 #[cfg(unix)]
 #[test]
 fn bytes_of_two_sites_at_one_url_are_never_joined() {

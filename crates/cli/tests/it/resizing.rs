@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// The time for one repaint. The program repaints ten times a second.
 const REPAINT: Duration = Duration::from_millis(180);
 
-/// A list of files that end one after the other, all within three seconds.
+/// Writes a list of files that end one after the other, all within three seconds.
 fn list(server: &Server, place: &Place) {
     let mut list: String = (0..FILES)
         .map(|n| {

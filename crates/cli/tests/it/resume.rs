@@ -283,7 +283,7 @@ fn a_short_page_does_not_get_into_a_continued_file() {
     place.write("file", &whole[..200_000]);
     let out = place.run(&["-c", &server.url("page_at_first/300000/file")]);
     place.assert_exact(&out, "file", &whole);
-    // The bytes to compare with are gone when the next response arrives.
+    // The partial file no longer has the bytes for the comparison when the next response arrives.
     for wrong in ["changes_after/3000/file?requests=1&rate=900000", "page_at_first/6000/other"] {
         let place = Place::new();
         let url = server.url(wrong);

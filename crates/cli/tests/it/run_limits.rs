@@ -1,4 +1,4 @@
-//! `--max-total` and `--deadline`: no further file starts, and the same command goes on later.
+//! `--max-total` and `--deadline`: no further file starts, and the same command continues later.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
@@ -27,7 +27,7 @@ fn after_max_total_the_files_that_were_started_are_completed_and_no_other() {
     assert_eq!(place.files(), ["list", "out/f0", "out/f1", "out/f2"], "{}", out.stderr);
     let again = suggested(&out);
     let again: Vec<&str> = again.iter().map(String::as_str).collect();
-    // Each run goes on with the next files.
+    // Each run continues with the next files.
     let statuses: Vec<i32> = (0..3).map(|_| place.run(&again).status).collect();
     assert_eq!((statuses, place.files().len()), (vec![75, 75, 0], 11));
     let out = place.run(&["-i", "list", "-d", "all", "--max-total", "1000k"]);

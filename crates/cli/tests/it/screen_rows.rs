@@ -23,7 +23,7 @@ fn the_short_help_fits_one_screen_and_the_long_help_has_all_options() {
     for option in ["--folders", "--cacert", "--glob", "--signed-by", "--explain"] {
         assert!(!short.contains(option) && long.contains(option), "{option}: {short}");
     }
-    // Options of other tools are accepted or answered, but not offered.
+    // Options of other tools are accepted or explained, but the help does not list them.
     assert!(!long.contains("--location") && !long.contains("-O,"), "{long}");
     for word in ["nobody", "whoever", "Telling", "Silence"] {
         assert!(!long.contains(word), "{word}: {long}");

@@ -177,7 +177,7 @@ fn other_files_continue_while_a_question_is_open() {
     let good: Vec<String> = (0..5).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
     let mut terminal =
         Terminal::start(&place, 120, 24, &[&format!("{bad},{}", good.join(",")), "x,a,b,c,d,e", "-j", "1"]);
-    // The screen may be looked at while it is painted.
+    // The test may read the screen while it is painted.
     terminal.wait_for("all others and the question", |text| {
         text.matches("✓ ./").count() == 5 && text.contains(QUESTION)
     });

@@ -39,7 +39,7 @@ const REDIRECTED: &[Way] = &[
     Way::RedirectWithUserinfo,
 ];
 
-/// Such ways to servers that never ask for a login.
+/// Ways of this kind to servers that never require a login.
 const REDIRECTED_SILENTLY: &[Way] = &[
     Way::RetryBehindRedirect,
     Way::SeveralConnectionsBehindRedirect,
@@ -207,7 +207,7 @@ fn common_options(trip: &Trip, way: Way) -> Vec<String> {
 }
 
 /// Returns the URL of a file on the home server whose response sets cookies. The run begins with this URL.
-/// Returns no URL for a run that cannot have it.
+/// Returns no URL for a run that cannot have such a URL.
 fn url_that_sets_cookies(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     let cookies = [
         "c=value-of-server-cookie; Secure; Path=/",
@@ -308,7 +308,7 @@ impl Secret {
     /// Returns true if a run on this way, with this secret, has the secret.
     fn is_sent(&self, by: Alone, kind: SecretKind, way: Way, route: &[String]) -> bool {
         let is = |form: &str| self.forms[0] == form;
-        // In this case, the server gets no request at all.
+        // In this case, the server gets no request.
         if by == Alone::Body && way.only_a_document_names_the_target() {
             return false;
         }
@@ -423,7 +423,7 @@ fn tokens_and_headers_are_seen_where_the_table_says() {
 }
 
 /// A request with a body is sent over one connection and is not continued. A server that only a document
-/// names gets no request at all.
+/// names gets no request.
 #[test]
 fn bodies_are_seen_where_the_table_says() {
     let without_parts = |way: &&Way| {

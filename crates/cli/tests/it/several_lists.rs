@@ -1,4 +1,4 @@
-//! Several lists in one run, also together with URLs.
+//! Several lists in one run, with and without URLs beside them.
 
 use crate::common::{Place, events, finish};
 use crate::list_forms::{SIZE, put};

@@ -283,7 +283,7 @@ fn a_run_stops_if_the_reader_of_its_events_ends_unless_it_keeps_going() {
 fn a_run_ends_within_the_grace_even_if_its_last_output_hangs() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
-    // Nothing reads this pipe, so the list of failed files cannot be written.
+    // No program reads this pipe, so the list of failed files cannot be written.
     place.make_pipe("pipe");
     let run = place.start(&[&url, "-o", "f", "-x1", "--failed", "pipe", "--grace", "2"]);
     place.wait_for_bytes("f.part", 500_000);
@@ -324,7 +324,7 @@ fn the_list_of_failed_files_has_files_of_the_shard_only() {
 fn a_list_whose_shards_would_have_a_name_twice_is_refused() {
     let (server, place) = (Server::start(), Place::new());
     let urls: Vec<String> = (0..8).map(|n| server.put(&format!("/d{n}/data.bin"), format!("{n}"))).collect();
-    // A repeated line is one file.
+    // A repeated line stands for one file.
     place.write("list", format!("{0}\n{0}\n", urls.join("\n")));
     let args = ["-i", "list", "-d", "all", "--shard", "1/2"];
     let out = place.run(&args);

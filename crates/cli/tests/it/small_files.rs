@@ -1,5 +1,5 @@
-//! Lists of small files, which one thread downloads from start to end. Nothing about them may differ from
-//! other files.
+//! Lists of small files, which one thread downloads from start to end. Their results must not differ from
+//! the results of other files.
 
 use crate::common::{self, Place};
 use downhaul_testkit::content;
@@ -121,7 +121,8 @@ fn more_than_sixteen_files_are_downloaded_by_as_many_at_once_as_is_best() {
 
 #[test]
 fn a_file_that_is_out_of_the_ordinary_takes_the_place_of_a_small_one() {
-    // The last file is given back when no other file is left, and one connection is allowed.
+    // The thread gives the last file back to the director when no other file is left and one connection is
+    // allowed.
     for last in ["status/100/last?status=404", "well_behaved/1000000/last"] {
         let server = Server::start();
         let place = Place::new();

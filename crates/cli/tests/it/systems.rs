@@ -1,4 +1,5 @@
-//! What must work in the same way on every system. `.ci/windows` runs these tests as a program for Windows.
+//! Tests of functions that must work in the same way on every system. `.ci/windows` runs these tests as a
+//! program for Windows.
 
 use crate::common::{Out, Place, events, finish, wait_until};
 use downhaul_engine::core::journal;

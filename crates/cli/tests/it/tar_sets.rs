@@ -65,7 +65,7 @@ fn a_beginning_of_zeros_does_not_stop_the_runs() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_exact(&place, &files, &out);
     fs::remove_dir_all(place.path().join("out")).expect("removed");
-    // It may also lack the first bytes only.
+    // Only its first bytes may be lost too.
     assert_eq!(place.run(&[&TO_TAR[..], &["--max-total", "550k", "-j", "1"]].concat()).status, 75);
     let mut bytes = place.file(part).expect("an unfinished tar");
     bytes[..8192].fill(0);

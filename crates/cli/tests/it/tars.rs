@@ -13,8 +13,8 @@ use std::time::Duration;
 
 pub const TO_TAR: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.tar"];
 
-/// The members of all tars that have their final names. Fails if a name occurs twice, or if a tar is not
-/// complete.
+/// Returns the members of all tars that have their final names. Fails if a name occurs twice, or if a tar
+/// is not complete.
 #[track_caller]
 pub fn members(place: &Place) -> BTreeMap<String, Vec<u8>> {
     let mut members = BTreeMap::new();
@@ -43,7 +43,7 @@ pub fn list(place: &Place, server: &Server, files: &[(String, Vec<u8>)]) {
     place.write("list", lines.join("\n"));
 }
 
-/// Returns names and contents of small files of different sizes, also empty ones.
+/// Returns names and contents of small files of different sizes, including empty files.
 pub fn small(count: usize) -> Vec<(String, Vec<u8>)> {
     (0..count).map(|n| (format!("f{n:04}.bin"), content(&n.to_string(), n as u64 * 37 % 2000))).collect()
 }
@@ -277,7 +277,7 @@ fn the_tars_of_several_shards_have_different_numbers() {
     }
     let all = members(&place);
     assert_eq!(all.len(), 120);
-    // A run without shards finds all of them.
+    // A run without shards finds all files.
     let requests = server.requests().len();
     let out = place.run(&TO_TAR);
     assert_eq!(

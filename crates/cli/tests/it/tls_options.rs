@@ -10,7 +10,8 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw, self_signed};
 
-/// A place with the certificate of an authority, and a client certificate that this authority signed.
+/// Returns a place with the certificate of an authority, and a client certificate that this authority
+/// signed.
 fn place_with(authority: &Authority) -> Place {
     let place = Place::new();
     place.write("keys/ca.pem", authority.pem());
@@ -499,7 +500,7 @@ fn apache_gets_the_client_certificate_with_every_version_of_tls() {
         let started = Daemon::start("apache2", |folder, port| {
             folder.write("www/f", content("f", 300_000));
             let (keys, here) = (root.display(), folder.path().display());
-            // This is where Debian has the modules of Apache.
+            // Debian has the modules of Apache in this folder.
             let modules: String = ["mpm_event", "authz_core", "socache_shmcb", "ssl"]
                 .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
                 .concat();

@@ -20,7 +20,7 @@ fn bad_lines(number: usize) -> String {
     format!("ftp://127.0.0.1/{}\n", "x".repeat(500)).repeat(number)
 }
 
-/// The lines after the first ones.
+/// The number of lines after the first ones.
 const REST: usize = FIRST / 5;
 
 /// Returns a list whose last lines are checked after the first request. A line after the first ones has the
@@ -44,7 +44,7 @@ fn a_mistake_beyond_the_first_lines_stops_the_run_and_is_shown_with_its_line() {
         assert_eq!(out.status, 2, "{}", out.stderr);
         assert!(out.stderr.contains(&says), "{says}: {}", out.stderr);
         assert!(out.stderr.contains("so the run stops"), "{}", out.stderr);
-        // The file may have arrived before.
+        // The file may have arrived before the run stopped.
         assert!(place.file("out/a").is_none_or(|bytes| bytes == content("a", 10)));
     }
 }
@@ -86,8 +86,8 @@ fn lines_that_are_left_out_are_a_warning_and_the_number_of_files_is_right() {
 fn a_file_of_a_document_does_not_replace_one_of_a_long_list() {
     let (server, place) = (Server::start(), Place::new());
     let (url, other) = (server.url("well_behaved/10/a"), server.url("well_behaved/10/z"));
-    // So many files do not fit into the queue of the session. So the first one has ended before that of the
-    // document is queued.
+    // The queue of the session is too short for all these files. So the first file has ended before the
+    // file of the document is queued.
     let many: Vec<String> = (0..4000).map(|n| format!("{url}?{n} {n}")).collect();
     place.write("list", list(&server, &many.join("\n")));
     let file = format!("<file name=\"a\"><url>{other}</url></file>");

@@ -1,4 +1,4 @@
-//! `--to-warc`: what a WARC says about the requests and the responses. What is missing is marked as missing.
+//! `--to-warc`: what a WARC says about the requests and the responses. Missing parts are marked as missing.
 
 use crate::common::tcp::read_head;
 use crate::common::{Place, finish, wait_until};
@@ -28,7 +28,7 @@ fn scripted(answers: Vec<(&'static str, Vec<u8>)>) -> String {
     url
 }
 
-/// The records of a kind in the first WARC.
+/// Returns the records of a kind in the first WARC.
 #[track_caller]
 fn of_kind(place: &Place, kind: &str) -> Vec<Record> {
     let all = records(&place.file("out/web-000.warc.gz").expect("a WARC"));

@@ -63,8 +63,8 @@ pub fn records(mut warc: &[u8]) -> Vec<Record> {
     records
 }
 
-/// The files in all complete WARCs: their bodies and descriptions, by their names. Fails if a name occurs
-/// twice, or if the records of a file are not what they should be.
+/// Returns the files in all complete WARCs: their bodies and descriptions, by their names. Fails if a name
+/// occurs twice, or if the records of a file are wrong.
 #[track_caller]
 pub fn files(place: &Place) -> BTreeMap<String, (Vec<u8>, Value)> {
     let mut files = BTreeMap::new();
@@ -169,7 +169,7 @@ fn a_second_run_does_nothing_and_bounds_are_kept() {
     let again = place.run(&args);
     assert_eq!((again.status, server.requests().len()), (0, requests), "{}", again.stderr);
     assert_eq!(files(&place), before);
-    // What the server has now is compared with what is in the WARC.
+    // The file on the server is compared with the file in the WARC.
     let out = place.run(&[&args[..], &["--verify", "off", "--if-exists", "error"]].concat());
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("Files in a WARC are not replaced"), "{}", out.stderr);

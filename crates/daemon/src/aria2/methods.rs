@@ -21,8 +21,8 @@ use std::sync::Arc;
 /// The most calls in a batch. The size of a request is limited too.
 const CALLS_MOST: usize = 10_000;
 
-/// How often one request may ask for the lists of names. These calls need no token, and their answers are
-/// long.
+/// The highest number of calls of one request that return lists of names. These calls need no token, and
+/// their answers are long.
 const LISTS_MOST: usize = 16;
 
 /// Carries out calls of one client.
@@ -33,7 +33,7 @@ pub struct Caller<'a> {
     pub accepted: bool,
     /// True if a call had a wrong token, or lacked a token that it needs.
     refused: bool,
-    /// How often the lists of names were asked for.
+    /// The number of calls that returned a list of names.
     lists: usize,
     /// The names of the code and the message of a fault within `system.multicall`.
     fault: (&'static str, &'static str),
@@ -68,7 +68,8 @@ impl<'a> Caller<'a> {
     /// Carries out one call.
     ///
     /// # Errors
-    /// Returns why the call was not carried out, in the words of aria2 where it has them.
+    /// Returns the reason why the call was not carried out. If aria2 has a text for this reason, the fault
+    /// has that text.
     pub fn call(&mut self, method: &str, mut params: Vec<Value>) -> Result<Value, Fault> {
         match method {
             "system.listMethods" => return self.list(&METHODS),
@@ -84,8 +85,8 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        // After a wrong token, no other token of the same request is accepted, since the answer to a request
-        // is delayed only once.
+        // After a wrong token, no other token of the same request is accepted. Otherwise, one request could
+        // try many tokens, because the answer to a request is delayed only once.
         if !is_right || self.refused {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));
@@ -334,7 +335,7 @@ fn position(params: &Params, at: usize) -> Result<Option<i64>, Fault> {
     }
 }
 
-/// Returns the features that aria2 has names for, as far as downhaul has them.
+/// Returns the features of downhaul for which aria2 has names.
 fn features() -> [&'static str; 5] {
     ["GZip", "HTTPS", "Message Digest", "Metalink", "XML-RPC"]
 }

@@ -32,7 +32,7 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("connections", text(connections));
     add("numPieces", text(pieces));
     add("pieceLength", text(piece));
-    // Clients ask often, and most of them do not ask for this field.
+    // Clients call this method often, and most of them do not request this field.
     if pieces > 0 && is_wanted("bitfield") {
         let whole: Vec<Range<u64>> = match state.ranges(entry.gid) {
             [] => iter::once(whole_pieces(&(0..completed), piece, total)).collect(),

@@ -47,8 +47,8 @@ impl Options {
     /// are left out. Bad values of options of the daemon that downhaul does not use are left out too.
     ///
     /// # Errors
-    /// Returns a fault that names the first option whose bad value is not left out. Also fails if the value
-    /// is not an object.
+    /// Returns a fault that names the first option with a bad value that is not left out. Also fails if the
+    /// value is not an object.
     pub fn from_client(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, name| scope == Scope::Download || USED.contains(&name))
     }
@@ -174,8 +174,8 @@ impl Options {
     }
 
     /// Returns these options without each option whose value is a URL that equals the shown form of the URL
-    /// in `before`. The shown form has no secrets. A client that sends it back does not want to change the
-    /// URL.
+    /// in `before`. The shown form has no secrets. A client that sends this form back does not want to
+    /// change the URL.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {
@@ -211,15 +211,15 @@ impl Options {
     pub fn from_json(value: &Value) -> Options {
         let mut options = Options::default();
         for (name, value) in value.as_object().into_iter().flatten() {
-            // A value that is not allowed any more is left out, too.
+            // A value that is not allowed any more is left out too.
             let _ = options.set(name, value.as_str().unwrap_or_default());
         }
         options
     }
 
-    /// Returns what a client expects to see: the options with a value or a default. If `all` is false, only
-    /// options of downloads are returned. URLs have no secrets. `gid`, `pause`, `rpc-secret` and the
-    /// passwords of logins are left out. Headers are shown as they were set.
+    /// Returns the options that a client expects to see: those with a value or a default. If `all` is
+    /// false, only options of downloads are returned. URLs have no secrets. `gid`, `pause`, `rpc-secret`
+    /// and the passwords of logins are left out. Headers are shown as they were set.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)

@@ -12,15 +12,15 @@
 use Kind::{Bool, Lines, Number, OneOf, Real, Size, Text};
 use Scope::{Daemon, Download, Ignored};
 
-/// What an option affects.
+/// The part of the daemon that an option affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// One download. Downloads that are added later inherit the global value.
     Download,
     /// The daemon.
     Daemon,
-    /// Something that clients must not change: files, programs that are run, or the safety of the daemon. A
-    /// value that a client sends is ignored.
+    /// A part of the daemon that clients must not change: files, programs that are run, or the safety of
+    /// the daemon. A value that a client sends is ignored.
     Ignored,
 }
 

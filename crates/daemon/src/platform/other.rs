@@ -21,7 +21,7 @@ pub fn make_private(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns 0, because the system has no numbers of files that are known here.
+/// Returns 0, because no number that identifies a file is known on this system.
 pub fn number_of(_metadata: &Metadata) -> u64 {
     0
 }

@@ -35,7 +35,7 @@ pub fn make_private(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the number that the disk gives to a file.
+/// Returns the inode number of a file.
 pub fn number_of(metadata: &Metadata) -> u64 {
     metadata.ino()
 }

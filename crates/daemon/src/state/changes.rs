@@ -35,8 +35,8 @@ pub struct Edit {
 /// Options of an [`Item`] that say how it is added. The download does not keep them.
 const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
-/// The most former URLs, headers and names of a download that are remembered. A client may change them any
-/// number of times.
+/// The highest number of former URLs, headers and names that are remembered for a download. A client may
+/// change them any number of times.
 const FORMER_MOST: usize = 16;
 
 impl State {
@@ -51,8 +51,8 @@ impl State {
     }
 
     /// Adds several downloads, all or none, one after the other at a position of the queue, or at its end.
-    /// Those to which a list gives a higher priority go first. Returns the identifiers in the order of the
-    /// items.
+    /// Downloads to which a list gives a higher priority go first. Returns the identifiers in the order of
+    /// the items.
     ///
     /// # Errors
     /// Returns the first fault.
@@ -96,7 +96,7 @@ impl State {
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
-        // A document must not use the secret of a URL that a client gave.
+        // A document must not get the secret of a URL that a client gave.
         let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
         let uris = uri::checked(uris)?;
         let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
@@ -192,7 +192,7 @@ impl State {
         all.filter(|entry| states.contains(&entry.state)).map(|entry| entry.gid).collect()
     }
 
-    /// Tries a download again that failed or was removed. It goes to the end of the queue.
+    /// Tries a failed or removed download again. The download goes to the end of the queue.
     ///
     /// # Errors
     /// Returns a fault if the download has neither failed nor been removed.
@@ -206,8 +206,8 @@ impl State {
         Ok(((), vec![Effect::Tell(Notice::Changed, gid)]))
     }
 
-    /// Changes a download that is not over, in all fields or in none. If the URLs of an active download
-    /// change, or an option other than its rate limit, the download is stopped and begins again.
+    /// Changes a download that is not over. Either all fields change, or none. If the URLs of an active
+    /// download change, or an option other than its rate limit, the download is stopped and begins again.
     ///
     /// # Errors
     /// Returns a fault that says which change is not possible.
@@ -270,7 +270,8 @@ impl State {
         Ok(())
     }
 
-    /// Remembers what a download was, if the new job may use another partial file.
+    /// Remembers the former path, URLs and options of a download, if the new job may use another partial
+    /// file.
     fn remember(&self, before: &Entry, after: &mut Entry, job: &Job) {
         let Some(path) = before.path.clone() else { return };
         let old = job::of(before, &self.options_of(before), &self.folders);
@@ -323,7 +324,7 @@ impl State {
         Ok(((), vec![Effect::LimitAll(self.limit())]))
     }
 
-    /// Changes options with which the daemon was started, after it read its configuration again.
+    /// Changes options with which the daemon was started, after the daemon read its configuration again.
     ///
     /// # Errors
     /// Returns a fault if an option cannot be used.

@@ -1,9 +1,9 @@
 //! [`Globals`]: the options of the daemon.
 //!
 //! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed. Options
-//! of the start are never stored. A value that a client sets in this run replaces that of the start, until
-//! the configuration is read again and has another value for this option.
+//! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed.
+//! Options of the start are never stored. A value that a client sets in this run replaces the value of the
+//! start, until the configuration is read again and has another value for this option.
 
 use crate::folders::Folders;
 use crate::options::Options;
@@ -65,7 +65,7 @@ impl Globals {
     }
 
     /// Returns the options after the daemon read its configuration again. Options in the configuration have
-    /// precedence over those that clients have set, as the options of a start have.
+    /// precedence over those that clients have set, in the same way as options of the start.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
         let set = self.set.outside(change);
         Globals {
@@ -113,7 +113,7 @@ mod tests {
         let anew = client.given_anew(&options(&[("split", "6"), ("timeout", "8")]));
         assert_eq!((anew.all().value("split"), anew.all().value("timeout")), ("6", "8"));
         assert_eq!((anew.given().value("split"), anew.inherited()), ("6", options(&[])));
-        // What clients have set comes back at a start without these options.
+        // At a start without these options, the values that clients have set are in force again.
         assert_eq!(anew.stored(), options(&[("split", "5"), ("timeout", "9")]));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
 //! and it is below an allowed folder. A finished file is deleted only if it is still the one that the
-//! download left. A partial file that a download had before a change is also deleted when the download is
+//! download saved. A partial file that a download had before a change is also deleted when the download is
 //! complete.
 
 use super::{Changed, Effect, Notice, State};
@@ -27,7 +27,7 @@ pub struct Deletion {
 }
 
 impl Deletion {
-    /// Deletes the files, as far as they exist. `settings` are those of the session.
+    /// Deletes the files, as far as they exist. `settings` are the settings of the session.
     pub(crate) fn carry_out(&self, settings: &Settings) {
         if let Err(error) = downhaul_engine::delete_partial(settings, &self.job, &self.path) {
             tracing::error!("a partial file could not be deleted: {error}");
@@ -42,8 +42,8 @@ impl Deletion {
 }
 
 impl State {
-    /// Removes a download. A queued one leaves no result, and an active one leaves a result. The partial file
-    /// is kept.
+    /// Removes a download. A queued download leaves no result, and an active one leaves a result. The
+    /// partial file is kept.
     ///
     /// # Errors
     /// Returns a fault if the download has ended.
@@ -64,8 +64,8 @@ impl State {
         Ok(((), stopped.chain(forgotten).collect()))
     }
 
-    /// Removes a download with its partial file, and with its file if that is complete. Leaves no result.
-    /// Returns why the file stays, if it is not the one that the download saved.
+    /// Removes a download with its partial file, or with its complete file. Leaves no result. Returns why
+    /// the complete file stays, if it is not the one that the download saved.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
@@ -150,7 +150,7 @@ impl State {
         former.filter_map(|former| self.deletion(&former, former.path.clone(), false)).collect()
     }
 
-    /// Returns the paths of the downloads that are not complete, except that of one download.
+    /// Returns the paths of the downloads that are not complete. The path of one download is left out.
     fn unfinished_paths(&self, except: Gid) -> Vec<&PathBuf> {
         let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
         let others = all.flat_map(|sequence| self.queue.iter(sequence));

@@ -1,6 +1,6 @@
 //! The downloads that the library runs: how they begin, make progress and end.
 //!
-//! Invariant: what an event of the library says about a download is saved before clients are told.
+//! Invariant: a change that an event of the library reports is saved before clients are told about it.
 
 use super::changes::begins_again;
 use super::{Effect, Notice, State};
@@ -20,10 +20,10 @@ use std::time::Instant;
 /// The code of the failure of a download whose URL or options cannot be used.
 const REFUSED: &str = "url.invalid";
 
-/// What a person can do if there is a file that the download must not replace.
+/// The advice for a user if there is a file that the download must not replace.
 const AWAY: &str = ". Move that file away, then resume the download.";
 
-/// The most downloads that are active at once, whatever a client asks for. Each has its own plan in memory,
+/// The highest number of active downloads, even if a client requests more. Each has its own plan in memory,
 /// and all of them share the connections of the session.
 pub(crate) const ACTIVE_MOST: usize = 1000;
 
@@ -126,8 +126,9 @@ impl State {
         let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
-            // A client has changed the URLs or the options since the job was made. For instance, the digest
-            // is another one. What the old job did is no proof, so the next run checks the file.
+            // A client has changed the URLs or the options since the job was made. For instance, the
+            // download has another digest now. The result of the old job proves nothing, so the next run
+            // checks the file.
             _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
             // The next run of a download that was just paused continues the same partial file. A download
             // that has got another name begins with a new file.
@@ -148,7 +149,7 @@ impl State {
             EventKind::Skipped { path, bytes, reason, .. }
                 if event.kind.has_nothing_left() && !entry.state.is_over() =>
             {
-                // Nothing shows who saved this file.
+                // It is not known which download or program saved this file.
                 self.complete(&entry, path.into(), *bytes, reason, None, now)
             }
             EventKind::Skipped { reason, .. } if !is_stopping => {

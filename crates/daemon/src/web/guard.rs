@@ -1,10 +1,10 @@
-//! Decides by the headers of a request if it may be answered at all.
+//! Decides if a request may be answered, by the headers of the request.
 //!
 //! Every web page can send requests to this machine. A browser says in `Origin` and in `Sec-Fetch-Site` for
 //! which page it sends a request. An attacker can make the host name of a web page lead to this machine (DNS
 //! rebinding). Then `Host` has that name.
 //!
-//! Invariant: a request that these headers show to come from a page of someone else is refused.
+//! Invariant: a request is refused if these headers show that it comes from a page that is not allowed.
 
 use http::HeaderMap;
 use http::uri::{Authority, Uri};
@@ -58,7 +58,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'stat
 }
 
 /// Reads the value of `Host`: a name or an address, and perhaps a port. `scheme` gives the default port.
-/// Returns `None` if the value has anything else.
+/// Returns `None` if the value has another form.
 fn read_host(scheme: &str, host: &str) -> Option<Url> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))

@@ -44,7 +44,7 @@ impl Limits {
         }
     }
 
-    /// Waits, if a call had a wrong token. Returns false if too many others wait already.
+    /// Waits if a call had a wrong token. Returns false if too many other requests wait already.
     pub(super) async fn slow_down(&self, was_refused: bool) -> bool {
         if !was_refused {
             return true;

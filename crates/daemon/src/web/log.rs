@@ -26,7 +26,7 @@ pub struct Line {
     pub kind: &'static str,
     /// The identifier of the download, if the line is about one.
     pub id: Option<String>,
-    /// What happened, in words.
+    /// The message in words.
     pub text: String,
 }
 

@@ -51,7 +51,7 @@ const TOO_MANY: &str = "Too many requests with a wrong secret wait for their ans
 /// The longest name of a JSONP function.
 const CALLBACK_MOST: usize = 128;
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Clone)]
 pub struct Web {
     /// The daemon that carries out the calls.
@@ -66,7 +66,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Returns what the requests to a daemon share.
+    /// Returns the state that the requests to a daemon share.
     pub fn new(daemon: Daemon, token: Token, allowed: Allowed) -> Web {
         let (token, allowed) = (Arc::new(token), Arc::new(allowed));
         Web { daemon, token, allowed, log: Log::default(), limits: Arc::new(Limits::new()) }
@@ -100,7 +100,7 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     };
     let path = parts.uri.path();
     let mut place = None;
-    // A client that sends the secret in a header needs no place.
+    // A client that sends the secret in a header does not wait for a place.
     if is_long && !api::given_token(&parts.headers).is_some_and(|given| web.token.accepts(Some(given))) {
         place = web.limits.long_body(BODY_WITHIN).await;
         if place.is_none() {
@@ -225,8 +225,8 @@ fn respond(status: u16, content_type: &'static str, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Anything
-/// else could be a program.
+/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Any other
+/// text could be a program.
 fn is_callback(name: &str) -> bool {
     let is_part = |part: &str| {
         part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 
-/// What the page may do: run its own scripts, use its own styles, and talk to the daemon. No other page may
-/// show it in a frame, where a user could be led to click on it.
+/// The policy of the page: it may run its own scripts, use its own styles, and send requests to the daemon.
+/// No other page may show it in a frame, where a user could be led to click on it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

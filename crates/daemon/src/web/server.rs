@@ -120,7 +120,7 @@ async fn requests(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
         .with_upgrades();
     let mut served = std::pin::pin!(served);
-    // A client that closes the connection in the middle of a request is no error of the daemon.
+    // If a client closes the connection in the middle of a request, that is not an error of the daemon.
     tokio::select! {
         _ = served.as_mut() => return,
         () = connection.closing() => served.as_mut().graceful_shutdown(),

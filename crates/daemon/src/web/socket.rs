@@ -35,7 +35,7 @@ pub(super) async fn run(
                     Some(method) => json::notification(method, &gid.to_string()),
                     None => continue,
                 },
-                // The client has not read for a long time. It learns the state with its next call.
+                // The client has not read for a long time. It gets the current state with its next call.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },
@@ -47,12 +47,12 @@ pub(super) async fn run(
     }
 }
 
-/// What follows a message of a client.
+/// The answer to a message of a client.
 enum Answer {
     Text(String),
-    /// The message was no call.
+    /// No answer, because the message was not a call.
     Nothing,
-    /// Too many calls with a wrong token wait for their answer.
+    /// The connection is closed, because too many calls with a wrong token wait for their answer.
     Close,
 }
 

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 pub struct Token(Option<RwLock<Secret>>);
 
 impl Token {
-    /// Returns the token for a secret. Without one, every call is accepted.
+    /// Returns the token for a secret. Without a secret, every call is accepted.
     pub fn new(secret: Option<Secret>) -> Token {
         Token(secret.map(RwLock::new))
     }

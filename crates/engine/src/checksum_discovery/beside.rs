@@ -1,8 +1,8 @@
 //! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
-//! Lists are requested one after the other, strong ones before weak ones, until one names the file. Without
-//! the requests for signatures, this needs at most ten requests for each folder in a run, one for each
-//! release in the folder, and three for each file that no strong list of the folder names.
+//! Lists are requested one after the other, strong ones before weak ones, until a list names the file.
+//! Without the requests for signatures, this needs at most ten requests for each folder in a run, one for
+//! each release in the folder, and three for each file that no strong list of the folder names.
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
 //! is required and no earlier list was signed.
@@ -37,9 +37,9 @@ const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"
 const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
-/// The highest number of lists that are remembered, including those that do not exist. They are the lists of
-/// about a hundred folders. When it is reached, all of them are forgotten, and are requested again if they
-/// are needed.
+/// The highest number of lists that are remembered, including those that do not exist. About a hundred
+/// folders have this many lists. When the number is reached, all lists are forgotten, and are requested
+/// again if they are needed.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.

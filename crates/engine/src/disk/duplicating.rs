@@ -1,4 +1,4 @@
-//! How a disk makes a file from another one that has the same bytes.
+//! The options and results of making a file from another file that has the same bytes.
 
 use super::Publishing;
 use downhaul_core::dedup::{Dedup, Method};

@@ -196,7 +196,7 @@ fn further_records(path: &Path) -> Vec<Further> {
     bytes.map(|bytes| Further::list_from_bytes(&bytes)).unwrap_or_default()
 }
 
-/// Checks a path that the user or a program gave. Names from elsewhere are safe already.
+/// Checks a path that the user or a program gave. Names from servers and documents were made safe before.
 ///
 /// # Errors
 /// Returns `name.unsafe` if the system would refuse the path or use another one.
@@ -212,7 +212,7 @@ fn exists(path: &Path) -> bool {
 }
 
 /// Returns the side files of a job (its partial file and its journals), and true if they have the usual
-/// names. If the target had no files when its folder was read, this reads nothing from the disk.
+/// names. If the target had no files when its folder was read, this function reads nothing from the disk.
 fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     match (how.fresh, how.small) {
         (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
@@ -250,8 +250,8 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     let usual = side_files(target);
     let is_own = match start_of(&usual.journal) {
         Some(start) => identity.may_resume(start.origin),
-        // Without a journal, only the mark shows that the file is one of downhaul. If these origins have a
-        // file with a tag, the usual one belongs to another job.
+        // Without a journal, only the mark shows that downhaul made the file. If these origins have a
+        // partial file with a tag, the partial file with the usual name belongs to another job.
         None => {
             let mark = platform::attached(&usual.part, RECORD);
             let mut tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
@@ -266,7 +266,8 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
         if held.as_ref().is_ok_and(|file| is_locked(file) || !is_still_at(file, &side.part)) {
             continue;
         }
-        // Without a partial file there is no lock, so a run may begin one meanwhile.
+        // Without a partial file there is no lock. Another run may create the partial file meanwhile, so it
+        // is not removed here.
         let is_missing = held.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         let paths = side.all().into_iter().filter(|path| !is_missing || *path != side.part);
         for path in paths {
@@ -279,8 +280,8 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     Ok(())
 }
 
-/// Returns true if a path still leads to this file. If another run has finished or removed the file before it
-/// was locked here, a file at the path belongs to a third run.
+/// Returns true if a path still leads to this file. If another run finished or removed the file before this
+/// run locked it, a file at the path belongs to a third run.
 pub(super) fn is_still_at(file: &File, path: &Path) -> bool {
     file.metadata().and_then(|meta| platform::is_at(file, &meta, path)).unwrap_or(false)
 }

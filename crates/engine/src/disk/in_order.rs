@@ -79,8 +79,8 @@ impl InOrder {
     /// Checks a path before it is opened.
     ///
     /// # Errors
-    /// Returns `file.is_device` for a block device. Writing to one replaces its file system, which is
-    /// probably a mistake. A user who wants to do that can use a pipe.
+    /// Returns `file.is_device` for a block device. Writing to a block device replaces its file system,
+    /// which is probably a mistake. A user who wants to do that can use a pipe.
     pub(crate) fn check(path: &Path) -> Result<(), Error> {
         if platform::is_block_device(path) {
             let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
@@ -145,8 +145,8 @@ impl State {
         }
     }
 
-    /// Writes the bytes that follow the last written ones. The first bytes of `data` may have been written
-    /// already.
+    /// Writes the bytes of `data` that were not written before. Only the first bytes of `data` can have
+    /// been written before.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
         let mut known = self.left.saturating_sub(offset);

@@ -75,8 +75,8 @@ pub trait Disk: Send + std::marker::Sync {
         None
     }
 
-    /// Returns the path at which people find the file with this final name. A file in a container has
-    /// another path.
+    /// Returns the path under which a user finds the file with this final name. It differs from `path` only
+    /// for a file in a container.
     fn location(&self, path: &Path) -> PathBuf {
         path.to_path_buf()
     }
@@ -86,8 +86,8 @@ pub trait Disk: Send + std::marker::Sync {
         false
     }
 
-    /// Returns the tool that has not finished the file at this path, if there is a control file of that tool
-    /// beside it.
+    /// Returns the name of the tool that left the file at this path unfinished, if a control file of that
+    /// tool is beside the file.
     fn unfinished_by(&self, _path: &Path) -> Option<&'static str> {
         None
     }
@@ -207,7 +207,7 @@ pub struct Publishing {
     pub sync: Sync,
     /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
-    /// What a lock file says about the file, without its name and path, if the disk stores that.
+    /// The entry that a lock file has for the file, without its name and path, if the disk stores entries.
     pub about: Option<Box<Entry>>,
     /// The requests and responses by which the file was received, if they are kept.
     pub transcript: Option<Arc<Transcript>>,

@@ -18,7 +18,7 @@ pub(super) fn refused(_path: &Path) -> Option<String> {
     None
 }
 
-/// Calls a function. Other programs that have a file open are no obstacle on this system.
+/// Calls a function once. On this system, the call does not fail because another program has a file open.
 pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }
@@ -204,7 +204,7 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
-/// Requests that the system writes these bytes to the disk, and does not wait.
+/// Tells the system to begin writing these bytes to the disk, and does not wait.
 pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
     // On Linux, this advice starts the writing of dirty pages. Only pages that are already clean are dropped
     // from the cache.

@@ -1,7 +1,8 @@
 //! Makes the calls to the disk that differ between systems, for Windows.
 //!
-//! std opens files so that other programs may read, write, rename and delete them meanwhile. What std does
-//! not offer is left out here: extended attributes, files without a name, the free space, reserved space.
+//! std opens files so that other programs may read, write, rename and delete them meanwhile. The features
+//! that std does not offer are missing here: extended attributes, files without a name, the free space, and
+//! reserved space.
 
 use bytes::Bytes;
 use downhaul_core::name::refused_by_windows;
@@ -13,13 +14,13 @@ use std::path::Path;
 use std::time::Duration;
 use winapi_util::file::{Information, information};
 
-/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the file
-/// open, or, for the first one, the user lacks a permission.
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the
+/// file open. The first error can also mean that the user lacks a permission.
 const IN_USE: [i32; 3] = [5, 32, 33];
 
-/// A program that looks at new files (a virus scanner, an indexer) may have a file open for a moment. The
-/// pauses before further attempts are 1, 2, 4, ... milliseconds. With this many attempts, the pauses take
-/// about a second together.
+/// The highest number of attempts. A program that looks at new files (a virus scanner, an indexer) may have
+/// a file open for a moment. The pauses between the attempts are 1, 2, 4, ... milliseconds, and take about
+/// a second together.
 const ATTEMPTS: u32 = 11;
 
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: a link itself is opened, and not its target.

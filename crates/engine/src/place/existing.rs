@@ -1,4 +1,4 @@
-//! Decides what to do if the final name of a job exists (`--if-exists`).
+//! Decides what to do if a file under the final name of a job exists (`--if-exists`).
 //!
 //! Invariant: except with `skip`, an existing file counts as the wanted one only because of a given digest,
 //! signature or chunk hashes, a record in an extended attribute, or a comparison with the file on the server.
@@ -240,7 +240,7 @@ impl Places {
         format!("already exists, as downloaded on {day}{advice}")
     }
 
-    /// Returns why an existing file may be another one, although it has the size of the server's file.
+    /// Returns why an existing file may differ from the server's file, although both have the same size.
     fn why_another(
         &self,
         path: &Path,
@@ -255,7 +255,7 @@ impl Places {
                 "the files of several URLs may have this name, and nothing shows which of them this file is",
             );
         }
-        // Two visitors often get different files of the same size.
+        // Two users often get different files of the same size.
         let identity::Recognised::SignedDifferently(record) = self.known(there, wanted.identity) else {
             return None;
         };
@@ -296,8 +296,8 @@ impl Places {
     ///
     /// # Errors
     /// Returns `digest.missing` if no digest and no chunk hashes are known, and the size is not known to be
-    /// wrong. Also returns it if there are no chunk hashes and nothing is verified in this run. Returns the
-    /// error of the disk if the file cannot be read.
+    /// wrong. Also returns this error if there are no chunk hashes and nothing is verified in this run.
+    /// Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, there, wanted, &[]) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
@@ -321,7 +321,7 @@ fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
     stays_verified(path, there, reason, Vec::new())
 }
 
-/// Keeps a file. `digests` are those of its digests that are known.
+/// Returns the place of a file that is kept. `digests` are the digests of the file that are known.
 pub(super) fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
     let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
     Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })

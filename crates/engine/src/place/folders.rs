@@ -15,8 +15,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The highest number of names of a folder that are remembered, and of all folders together. More names would
-/// take many megabytes, and reading them would take as long as thousands of checks.
+/// The highest number of names that are remembered for one folder, and for all folders together. More names
+/// would take many megabytes, and reading them would take as long as thousands of checks.
 const NAMES_MOST: usize = 200_000;
 
 /// The highest number of folders that are remembered. Files of one folder are usually next to each other in a
@@ -101,7 +101,7 @@ impl Folders {
     /// Returns the sorted numbers of files and partial files whose names are that of `base` with a number.
     /// Blocks, because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
-        // A disk that is not read by folders is asked for one number after the other.
+        // On a disk of containers, no folder is read. So one number after the other is checked.
         if self.disk.is_free(base, identity).is_some() {
             let is_used =
                 |n: &u32| self.disk.is_free(&numbered(base, *n, self.numbers), identity) == Some(false);

@@ -7,8 +7,8 @@
 /// ten million entries, this half has 20 KiB, and moving it takes less than a microsecond.
 const SHARDS: usize = 4096;
 
-/// When a shard is full, it grows by this fraction (1/8). A hash map doubles instead, and needs the old and
-/// the new memory at once: 50 MiB for a million entries, instead of 18 MiB.
+/// A full shard grows by its length divided by this number. A hash map doubles instead, and needs the old
+/// and the new memory at once: 50 MiB for a million entries, instead of 18 MiB.
 const GROWTH: usize = 8;
 
 /// A number for each hash.

@@ -1,8 +1,8 @@
 //! Compares an existing file with everything that is known about the wanted one: the required size, digests,
 //! the signature, and the hashes of its chunks.
 //!
-//! Invariant: a file that does not match is an error here, whatever `--if-exists` says. Only the caller
-//! decides what happens to it.
+//! Invariant: a file that does not match is an error here, for every value of `--if-exists`. Only the
+//! caller decides what happens to it.
 
 use super::existing::stays_verified;
 use super::{Places, Wanted};
@@ -16,9 +16,9 @@ use downhaul_core::settings::Verify;
 use std::path::Path;
 
 impl Places {
-    /// Compares an existing file with everything that is known before a response: the required size, digests,
-    /// the signature, and, if nothing of this is strong, the hashes of its chunks. Returns `None` if there
-    /// was nothing to compare except the size, or if nothing is verified in this run.
+    /// Compares an existing file with everything that is known before a response: the required size,
+    /// digests, the signature, and, if none of these is strong, the hashes of its chunks. Returns `None` if
+    /// there was nothing to compare except the size, or if nothing is verified in this run.
     ///
     /// # Errors
     /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk
@@ -97,7 +97,7 @@ impl Places {
 
 /// An existing file that matches its digests or its signature.
 pub(super) struct Verified {
-    /// What was compared, in words for the user.
+    /// The digest or signature that was compared, in words for the user.
     by: String,
     pub(super) digests: Vec<Digest>,
 }

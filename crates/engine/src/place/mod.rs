@@ -7,8 +7,8 @@
 //! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
 //! existing file is the wanted one.
 //!
-//! Invariant: the content of existing files is not changed here. If a file is complete, what a killed run
-//! left of it is deleted ([`Disk::tidy`]).
+//! Invariant: the content of existing files is not changed here. If a file is complete, the side files that
+//! a killed run left are deleted ([`Disk::tidy`]).
 
 mod existing;
 mod folders;
@@ -47,9 +47,9 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files with signed URLs, or with headers of the job that show who asks. The number is [`SEVERAL`] if
-    /// several jobs of the run differ only in these signatures or headers, which may then decide which file
-    /// is meant.
+    /// Files with signed URLs, or with headers of the job that identify the user. The number is [`SEVERAL`]
+    /// if several jobs of the run differ only in these signatures or headers, which may then decide which
+    /// file the server sends.
     signed: Mutex<Hashes>,
 }
 
@@ -229,9 +229,9 @@ impl Places {
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let may_be_taken = there.keeps_its_name() || self.may_be_forgotten(path);
-                // With `check`, the new file gets a number, and also if the run has or had several files,
-                // since they may have this name. Otherwise the user has said what happens to the existing
-                // file.
+                // With `--if-exists check`, or if the run has or had several files, the new file gets a
+                // number, because one of these files may have this name. Otherwise, the options of the user
+                // say what happens to the existing file.
                 let is_decided =
                     self.settings.if_exists_of(spec) != IfExists::Check && !self.taken.has_several();
                 let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;
@@ -240,8 +240,9 @@ impl Places {
         }
     }
 
-    /// Returns true if the file at this path may be that of an earlier job, whose name was forgotten. In rare
-    /// cases it is not. Then a file whose name comes from the server gets a number that it does not need.
+    /// Returns true if the file at this path may belong to an earlier job, whose name was forgotten. In
+    /// rare cases, the result is true although the file belongs to no such job. Then a file whose name
+    /// comes from the server gets a number without need.
     fn may_be_forgotten(&self, path: &Path) -> bool {
         let name = path.strip_prefix(&self.settings.output).unwrap_or(path).to_string_lossy();
         self.listed_names().is_some_and(|names| names.may_have(&name))
@@ -259,12 +260,12 @@ impl Places {
         self.was_free(path, wanted.identity)
     }
 
-    /// Returns the path at which an earlier run saved this job's file, finished or not. The name may have any
-    /// number.
+    /// Returns the path at which an earlier run saved the finished or unfinished file of this job. The name
+    /// may have any number.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> =
             std::iter::once(0).chain(self.folders.numbers_of(base, wanted.identity)).collect();
-        // A digest shows that bytes are right. It does not show which job a name belongs to.
+        // A digest shows that the bytes are right, but not which job the name belongs to.
         let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
         // A file whose URL had another signature may belong to another job, so an exact match is preferred.
         for exactly in [true, false] {
@@ -287,7 +288,7 @@ impl Places {
     }
 
     /// Returns how well the record of a file matches the job. If several jobs of the run differ only in the
-    /// signatures of their URLs or in who asks, each job has its own file.
+    /// signatures of their URLs, or in the headers that identify the user, each job has its own file.
     fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {
@@ -304,7 +305,8 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first path, without a number or with one, that is usable and that no other job has.
+    /// Returns the first usable path that no other job has. The paths are tried without a number, and then
+    /// with the numbers 1, 2, and so on.
     fn first(
         &self,
         job: JobId,
@@ -329,8 +331,8 @@ impl Places {
         }
     }
 
-    /// Returns the path of a file by its name, which may come from a response. Returns `None` if the file
-    /// needs no name.
+    /// Returns the path that results from the name of a file. The name may come from a response. Returns
+    /// `None` if the file needs no name.
     fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
         let name = self.settings.naming.name_for(spec, remote)?;
         Some(self.settings.output_of(spec).join(name.as_str()))

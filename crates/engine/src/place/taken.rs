@@ -17,7 +17,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The highest number of files of one name. If there are more, something else is probably wrong.
+/// The highest number of files that may have the same name, apart from the number in it. More such files
+/// are probably a mistake.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
 /// The endings of side files (the partial file and the journals).
@@ -33,7 +34,7 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file.
     Same,
-    /// Another job has the path, or the path is reserved for something else, such as the log. No numbered
+    /// Another job has the path, or the path is reserved for another purpose, such as the log. No numbered
     /// name is possible, because the name may not change, or because all its numbered forms are in use.
     Taken,
 }
@@ -135,7 +136,7 @@ impl ReservedPaths {
         names.has_forgotten || names.taken.numbers().filter(|what| *what != 0).take(2).count() > 1
     }
 
-    /// Forgets the first path of a job when the job ends, because no other job will ask for it.
+    /// Forgets the first path of a job when the job ends, because no other job will need that path.
     pub(super) fn forget_at_end(&self, job: JobId) {
         self.names().forgotten.insert(job);
     }

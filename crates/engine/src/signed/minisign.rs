@@ -1,7 +1,8 @@
 //! Verifies minisign signatures, which [`downhaul_core::signature`] reads.
 //!
 //! The signed digest is computed while the file arrives, so that a signed file is usually not read again.
-//! Invariant: a signature file has a signature of the content and one of the comment, and both must be valid.
+//! Invariant: a signature file has a signature of the content and a signature of the comment, and both must
+//! be valid.
 
 use crate::hashers::Hashers;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};

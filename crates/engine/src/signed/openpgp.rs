@@ -13,14 +13,14 @@
 //! - It was made by the primary key of a given certificate, or by a subkey that the primary key allows to
 //!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
-//!   has not revoked either of them, for any reason or at any time.
+//!   has not revoked either of them. The reason and the time of a revocation do not matter.
 //! - All statements of the certificate that are used for this decision are signed with a strong hash, have
 //!   not expired, and are the newest ones about the key. A revocation counts with any hash.
 //!
-//! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
-//! the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that are not in the
-//! given file. The time that a signature states is not checked in other ways. If a key has expired since, its
-//! older signatures are still accepted.
+//! The following facts are not considered: the owner of the certificate (there is no web of trust, because
+//! the user gave the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that
+//! are not in the given file. The time that a signature states is not checked in other ways. If a key
+//! expired after it made a signature, the signature is still accepted.
 //!
 //! If there are several signatures, the first one by a given key that meets these conditions must be valid.
 
@@ -49,8 +49,8 @@ const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 /// three.
 const SIGNATURES_MOST: usize = 16;
 
-/// The fewest bits of an RSA key that is accepted (RFC 9580, section 12.4). A key with this many bits gives
-/// 112 bits of security (NIST SP 800-57).
+/// The minimum length of an accepted RSA key, in bits (RFC 9580, section 12.4). A key with this many bits
+/// gives 112 bits of security (NIST SP 800-57).
 const RSA_LEAST: u16 = 2048;
 
 /// The longest time that a signature may be in the future, in seconds. A day allows for clocks in the wrong
@@ -305,8 +305,8 @@ fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     }
 }
 
-/// Checks that the primary key was valid at the time when something was signed. Returns the purpose of the
-/// key, if the certificate states it.
+/// Checks that the primary key was valid when a signature was made. Returns the purpose of the key, if the
+/// certificate states it.
 fn primary(
     certificate: &SignedPublicKey,
     made: Timestamp,
@@ -332,7 +332,7 @@ fn primary(
     Ok(flags(own))
 }
 
-/// Checks that a subkey was valid at the time when something was signed with it.
+/// Checks that a subkey was valid when it made a signature.
 fn subkey(
     certificate: &SignedPublicKey,
     subkey: &SignedPublicSubKey,
@@ -372,8 +372,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {
         return Err("its version is older than 4 (1998) and says too little".into());
     }
-    // These are the hashes that RFC 9580 (9.5) does not advise against, except SHA-224, which is shorter than
-    // the others.
+    // RFC 9580 (9.5) advises against all other hashes except SHA-224. SHA-224 is not accepted either,
+    // because it is shorter than these hashes.
     let hash = config.hash_alg;
     if !matches!(
         hash,
@@ -402,8 +402,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     }
 }
 
-/// Checks that a key can sign, that its kind is known and is not DSA, which is deprecated (RFC 9580, section
-/// 9.1), and that it is long enough.
+/// Checks that a key can sign, that its kind is known, and that it is long enough. DSA is not accepted,
+/// because it is deprecated (RFC 9580, section 9.1).
 fn strong(key: &impl KeyDetails) -> Result<(), String> {
     let strong = match key.public_params() {
         PublicParams::RSA(params) => {
@@ -423,7 +423,8 @@ fn strong(key: &impl KeyDetails) -> Result<(), String> {
     }
 }
 
-/// Checks that a key existed and had not expired at a time, by the newest statement about it.
+/// Checks that a key existed and had not expired when a signature was made. `newest` is the newest
+/// statement of the certificate about the key.
 fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> Result<(), String> {
     if made < key.created_at() {
         return Err(format!("it states a time before its key {} was made", name(key)));
@@ -436,8 +437,8 @@ fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> 
     }
 }
 
-/// Returns the time when something expires, in seconds since 1970, or `None` if it never expires. A time of 0
-/// means never (RFC 9580, sections 5.2.3.13 and 5.2.3.18).
+/// Returns the time at which a signature or a key expires, in seconds since 1970, or `None` if it never
+/// expires. A time of 0 means never (RFC 9580, sections 5.2.3.13 and 5.2.3.18).
 fn end(begin: Timestamp, after: Option<Duration>) -> Option<u64> {
     let after = std::time::Duration::from(after?).as_secs();
     (after > 0).then(|| u64::from(begin.as_secs()) + after)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from ._downhaul import Row
 
-# The most files that are added and have no row yet. It is more than a session usually downloads at once, and
-# little enough that an endless input needs little memory.
+# The highest number of files that are added and have no row yet. It is higher than the number that a
+# session usually downloads at once, and so low that an endless input needs little memory.
 _AHEAD = 1024
 
-# The most rows that are taken at once.
+# The highest number of rows that are taken at once.
 _ROWS = 256
 
 # An input is read for this many seconds, or until it gives one item, before rows are taken.
@@ -40,7 +40,7 @@ AsyncInput = Union[_input.Input, AsyncIterable[_input.Item]]
 
 
 class _Run:
-    """What the two kinds of downloads share: a session, its input, and the rows that are ready."""
+    """The common part of both kinds of downloads: a session, its input, and the rows that are ready."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class _Run:
 
     @property
     def room(self) -> int:
-        """How many files may be added now."""
+        """The number of files that may be added now."""
         return _AHEAD - len(self._open)
 
     def feed(self) -> None:
         """Adds files, as far as there is room, and for a short time. Each is added before the next item is
-        read, because the input may need a long time for that."""
+        read, because reading an item may take a long time."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT
@@ -101,7 +101,7 @@ class _Run:
         self.core.close()
 
     def wait(self) -> float:
-        """Returns how many seconds to wait for rows, before there is something else to do."""
+        """Returns how many seconds to wait for rows, before the run has other work to do."""
         if not self._is_closed and self.room:
             return _SLOW_INPUT
         return _progress.EVERY if self.meter else 0.5
@@ -151,7 +151,7 @@ class Downloads(Iterator[File]):
         self._shown = run
         self._raise_on_error = raise_on_error
         self._is_read = False
-        # The first files are on their way before the first row is asked for.
+        # The first downloads begin before the first row is requested.
         run.feed()
         self._run = run
 
@@ -222,7 +222,8 @@ class AsyncDownloads(AsyncIterator[File]):
     """The rows of a download, one for each file. `adownload` returns it."""
 
     def __init__(self, run: _Run, items: AsyncIterable[Any] | None, raise_on_error: bool) -> None:
-        # Importing these takes longer than importing this package.
+        # Importing these modules takes longer than importing this package, so this is done only where it is
+        # needed.
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
@@ -230,8 +231,8 @@ class AsyncDownloads(AsyncIterator[File]):
         self._shown = run
         self._items = items
         self._raise_on_error = raise_on_error
-        # A thread of its own reads the input and waits for rows, so that those of the event loop are not kept
-        # busy.
+        # A separate thread reads the input and waits for rows, so that the threads of the event loop stay
+        # free.
         self._thread = ThreadPoolExecutor(1, "downhaul")
         self._feeder: asyncio.Task[None] | None = None
         self._has_room = asyncio.Event()
@@ -334,7 +335,7 @@ def download(
     table of pandas, polars or pyarrow, whose columns are found by their names or by
     `columns={"url": "NAME", "md5": "NAME"}`. The input is read as needed, so it may be endless.
 
-    `to` is the folder. `progress` is True, False, None (a bar if a person is there), or a function
+    `to` is the folder. `progress` is True, False, None (a bar in a terminal or a notebook), or a function
     that gets a `Progress`. The rows come in the order in which the files end.
 
     If a file fails, its row has the error. The error is raised only if `raise_on_error` is true. To stop
@@ -353,8 +354,8 @@ def adownload(
     columns: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> AsyncDownloads:
-    """Like `download`, for `async for`. The URLs may come from an asynchronous iterable. Any other iterable is
-    read in another thread."""
+    """Does what `download` does, for `async for`. The URLs may come from an asynchronous iterable. Any
+    other iterable is read in another thread."""
     if isinstance(urls, AsyncIterable):
         _input.refuse_columns(columns)
         return AsyncDownloads(_Run(iter(()), None, to, progress, options), urls, raise_on_error)

@@ -1,4 +1,4 @@
-"""What the package takes from the environment, by the same rules as the program."""
+"""Reads options and files of the environment, by the same rules as the program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 # The library needs a key of this length for the hashes of URLs.
 _KEY_BYTES = 32
 
-# The longest netrc file, as in the program.
+# The length of the longest netrc file that is read, in bytes. The program has the same limit.
 _LONGEST_NETRC = 1 << 20
 
 
@@ -47,7 +47,7 @@ def netrc() -> tuple[str, str, bool] | None:
 
 
 def read_netrc(path: Path, *, strict: bool) -> tuple[str, str, bool]:
-    """Returns the text of a netrc file, its path, and if its mistakes are errors."""
+    """Returns the text of a netrc file, its path, and true if its mistakes are errors."""
     with path.open("rb") as file:
         text = file.read(_LONGEST_NETRC + 1)
     if len(text) > _LONGEST_NETRC:
@@ -69,7 +69,7 @@ def state_folder() -> Path | None:
 
 
 def hash_key(folder: Path) -> bytes | None:
-    """Returns the key for the hashes of URLs, which the first run creates. None if there is no usable key."""
+    """Returns the key for the hashes of URLs, or None if there is no usable key. The first run creates it."""
     path = folder / "key"
     try:
         key = path.read_bytes()[:_KEY_BYTES]
@@ -85,7 +85,7 @@ def hash_key(folder: Path) -> bytes | None:
 
 
 def _create_key(folder: Path, path: Path) -> None:
-    """Writes a key under another name first. So no other run reads half of it, and the first key stays."""
+    """Writes a key under another name first. So no other run reads half a key, and the first key stays."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # In a container, each run may have the same process number.
     new = folder / f"key.{os.urandom(8).hex()}"

@@ -10,11 +10,11 @@ class DownloadError(Exception):
     """
 
     code: str
-    """What failed, such as ``http.not_found``."""
+    """The code of the failure, such as ``http.not_found``."""
     message: str
     """The meaning of the code, and the message of the server or the system."""
     at: str
-    """Where it failed: a URL without secrets, an address, or a path."""
+    """The place of the failure: a URL without secrets, an address, or a path."""
 
     def __init__(self, code: str, message: str, at: str = "") -> None:
         super().__init__(code, message, at)

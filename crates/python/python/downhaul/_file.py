@@ -15,51 +15,51 @@ if TYPE_CHECKING:
 
 Status = Literal["finished", "skipped", "failed"]
 
-# What the library says about a file that it could not compare with a digest or a signature.
+# The texts of the library for a file that was not compared with a digest or a signature.
 _NOT_VERIFIED = ("size only", "end of transfer only")
 
 
-# It is neither frozen nor compared by its fields, which would take longer than all else that is
-# done for a row.
+# The class is neither frozen nor compared by its fields, because these would take longer than all other
+# work for a row.
 @dataclass(repr=False, eq=False, slots=True)
 class File:
-    """How the download of one file ended."""
+    """The result of the download of one file."""
 
     url: str
-    """The URL as it was given. In the rows of `Session.files`, it has no secrets."""
+    """The URL as it was given. In the rows of `Session.files`, the URL has no secrets."""
     status: Status
     """``finished``; ``skipped``, if an existing file was kept, if another run is working on the file
     (``if_locked="skip"``), or if an earlier item has the same URL; or ``failed``."""
     ok: bool = False
-    """True if the complete file is at `path`. False if it failed, if another run is still working on it
-    (``if_locked="skip"``), or if an earlier item has the same URL, whose row then tells how it ended."""
+    """True if the complete file is at `path`. False if the download failed, if another run works on the file
+    (``if_locked="skip"``), or if an earlier item has the same URL. The row of that item has the result."""
     path: Path | None = None
-    """The file. None if it failed."""
+    """The path of the file. None if the download failed."""
     bytes: int | None = None
-    """The size of the file in bytes. None if it failed, or if there is no file."""
+    """The size of the file in bytes. None if the download failed, or if there is no file."""
     verified: str | None = None
     """How the content was verified, such as ``sha-256 from Repr-Digest``. None if it was not compared with a
     digest or a signature."""
     error: DownloadError | None = None
-    """Why it failed. None if it did not."""
+    """The error of a download that failed, or None."""
     final_url: str | None = None
     """The URL of the response after redirects, without secrets."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """The digests that were computed, in hexadecimal, by algorithm."""
     reason: str | None = None
-    """Why it was skipped."""
+    """The reason why the file was skipped, or None."""
     warnings: tuple[str, ...] = ()
     """Notes about the file, for example that its name was changed."""
     fetched: int = 0
     """The number of bytes that were received in this run."""
     seconds: float = 0.0
-    """The time from the first request to the end, in seconds. 0 if it was skipped or failed."""
+    """The time from the first request to the end, in seconds. 0 if the file was skipped or failed."""
     retries: int = 0
-    """The number of retries before it failed. 0 if it did not fail."""
+    """The number of retries before the download failed. 0 if it did not fail."""
     number: int = 0
     """The number of the item in the input, from 1."""
     item: Any = None
-    """The item of the input: a text, or a dictionary, with the keys that downhaul does not know too. None in
+    """The item of the input: a text, or a dictionary with all its keys, even unknown ones. None in
     the rows of `Session.files`."""
 
     def raise_for_error(self) -> File:
@@ -103,7 +103,7 @@ class File:
 
 
 def file(row: Row, folder: str, url: str | None = None, item: Any = None) -> File:
-    """Returns the row for a person. `folder` is that of the download, and `url` is the URL as it was given."""
+    """Returns the row for the user. `folder` is the folder of the download, and `url` is the given URL."""
     path = None if row["path"] is None else Path(folder, row["path"])
     size = row["bytes"]
     if size is None and path is not None and row["is_complete"]:

@@ -1,4 +1,4 @@
-"""Makes jobs of what people have: URLs, dictionaries, and the rows of tables.
+"""Makes jobs from the input of a user: URLs, dictionaries, and the rows of tables.
 
 A table of pandas, polars or pyarrow is recognised by its methods, so none of these packages is needed.
 """
@@ -48,19 +48,20 @@ class Given(NamedTuple):
     url: str
     """The URL as it was given."""
     core: str | dict[str, Any]
-    """What the library takes: a URL, or a JSON line (`text`) with options. An item that cannot be understood has
+    """The form for the library: a URL, or a JSON line (`text`) with options. An unusable item has
     the reason (`mistake`)."""
 
 
-# Names of columns that stand for a key, as in the lists of the program. Of several, the first one is used.
+# Names of columns that stand for a key, as in the lists of the program. If a table has several of them, the
+# first one is used.
 _COLUMNS = {
     "url": ("url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"),
     "out": ("out", "filename", "file", "path", "name"),
     "size": ("size", "bytes", "filesize"),
 }
 
-# The keys for options of a JSON line. A table may have such a column by chance, so it is used only
-# if `columns` names it.
+# The keys for options of a JSON line. A table may have a column of this name by chance, so the column is
+# used only if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
 # The other keys of a JSON line with a meaning, apart from those for digests.
@@ -78,7 +79,7 @@ _digest_size = lru_cache(1024)(_downhaul.digest_size)
 
 
 class _Mistake(ValueError):
-    """A value under a key with a meaning that cannot be understood."""
+    """The value under a key that has a meaning cannot be understood."""
 
 
 def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Given]:
@@ -97,7 +98,7 @@ def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Giv
 
 
 def refuse_columns(columns: Mapping[str, str] | None) -> None:
-    """Raises `ValueError` if there are columns, because the input is no table."""
+    """Raises `ValueError` if there are columns, because the input is not a table."""
     if columns:
         raise ValueError("columns is only for tables")
 
@@ -115,7 +116,7 @@ def count(given: Any) -> int | None:
 
 
 def job(item: Any) -> Given:
-    """Returns the job for one item. An item that cannot be understood has a job that fails."""
+    """Returns the job for one item. The job of an item that cannot be understood fails."""
     if isinstance(item, str):
         return Given(item, item, _of_url(item))
     scalar = getattr(item, "as_py", None)  # of pyarrow
@@ -152,7 +153,7 @@ def _shown(url: Any) -> str:
 
 
 def _value(name: Any, value: Any) -> Any:
-    """Returns what the line of an item has under a key. None means that the line has no such key.
+    """Returns the value under a key in the line of an item. None means that the line has no such key.
 
     Raises `_Mistake` if the key has a meaning and the value cannot be understood.
     """
@@ -161,7 +162,8 @@ def _value(name: Any, value: Any) -> Any:
     if not isinstance(name, str) or _is_none(value):
         return None
     if not _has_meaning(name):
-        # Texts are copied to the events. All else is data of the caller, which the row has in its item.
+        # Texts are copied to the events. Other values are data of the caller, which the row has in its
+        # item.
         return None
     scalar = getattr(value, "as_py", None)  # of pyarrow
     if scalar is not None:
@@ -195,7 +197,7 @@ def _digest(name: str, value: Any, size: int) -> Any:
             f"`{name}` must be a text, because a number has no leading zeros: read the column as text (dtype=str)"
         )
     if isinstance(value, Mapping):
-        # The library reads all that JSON has.
+        # The library can read all types of values of JSON.
         return {
             key: _digest(str(key), one, _digest_size(str(key)) or 0) if isinstance(one, _BYTES) else one
             for key, one in value.items()
@@ -227,12 +229,12 @@ def _integer(name: str, value: Any) -> int | None:
     try:
         if isinstance(value, bool):
             raise TypeError
-        # A table has numbers with a fraction in a column where another row has none.
+        # If a row of a column has no number, a table stores the others as floating-point numbers.
         if hasattr(value, "is_integer") and value.is_integer():
             value = int(value)
         return operator.index(value)
     except TypeError:
-        if _form(name) == "size":  # A wrong size changes nothing.
+        if _form(name) == "size":  # A size that cannot be read is ignored.
             return None
         raise _Mistake(f"`{name}` must be a whole number, or a text with one") from None
 
@@ -245,7 +247,7 @@ def _has_meaning(name: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Returns what is to be written for a value that JSON does not have, such as an array of numpy."""
+    """Returns the form in JSON of a value that JSON cannot represent, such as an array of numpy."""
     if isinstance(value, _BYTES):
         raise _Mistake("it has bytes where a text is needed")
     return dict(value) if isinstance(value, Mapping) else list(value)
@@ -255,7 +257,7 @@ _encode = json.JSONEncoder(default=_plain).encode
 
 
 def _of_url(url: str) -> str | dict[str, Any]:
-    """Returns the job of a URL. One that cannot be written as UTF-8 has a job that fails."""
+    """Returns the job of a URL. The job of a URL that cannot be written as UTF-8 fails."""
     return url if _is_utf8(url) else {"text": _clean(url), "is_not_utf8": True}
 
 
@@ -305,7 +307,7 @@ def _of_table(rows: Iterator[dict[str, Any]], columns: Mapping[str, str]) -> Ite
 
 
 def _keys(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
-    """Returns the keys of a JSON line that the columns of a table stand for, each with its column."""
+    """Returns the keys of a JSON line for the columns of a table, each with the name of its column."""
     missing = [column for column in columns.values() if column not in row]
     if missing:
         raise KeyError(f"the table has no column {missing[0]!r}")

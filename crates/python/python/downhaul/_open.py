@@ -1,4 +1,4 @@
-"""`open`: a remote file that is read like a local one. It fetches blocks ahead, and keeps some of them."""
+"""`open`: a remote file that is read like a local one. Blocks are fetched ahead, and some are kept."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ._options import OpenOptions, core_options
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Unpack
 
-# The length of the first block, and the least length of one after a jump. It is small, because a program that
-# jumps often reads little.
+# The length of the first block, and the shortest length of a block after a jump. It is small, because a
+# program that jumps often reads only a few bytes.
 _FIRST = 256 * 1024
 
 # The length of the longest block. With a round trip of 100 ms, four such blocks at a time arrive at up to
 # 160 MB/s.
 _LONGEST = 4 * 1024 * 1024
 
-# The most blocks that are fetched ahead of the one that is read.
+# The highest number of blocks that are fetched ahead of the block that is read.
 _AHEAD = 4
 
-# How many blocks are kept: the one that is read, those ahead of it, and one before it.
+# The number of blocks that are kept: the one that is read, those ahead of it, and one before it.
 _KEPT = _AHEAD + 2
 
 
 class _Block:
-    """A range of the file, whose bytes may still be on their way."""
+    """A range of the file. Its bytes may not have arrived yet."""
 
     def __init__(self, start: int, end: int, source: Fetch | bytes) -> None:
         self.start = start
@@ -84,14 +84,14 @@ class _Raw(io.RawIOBase):
         return len(part)
 
     def readall(self) -> bytes:
-        # What the base class does reads 8 KiB at a time.
+        # The method of the base class reads only 8 KiB at a time.
         parts = []
         while part := self._next(_LONGEST):
             parts.append(part)
         return b"".join(parts)
 
     def _next(self, most: int) -> memoryview:
-        """Returns the next bytes, which are in one block. Returns none at the end of the file."""
+        """Returns the next bytes, which are in one block. Returns no bytes at the end of the file."""
         core = self._check()
         if most == 0 or self._at >= self.size:
             return memoryview(b"")
@@ -178,7 +178,7 @@ class RemoteFile(io.BufferedReader):
 
 
 def open(url: str, **options: Unpack[OpenOptions]) -> RemoteFile:
-    """Opens a remote file for reading. It is a seekable binary file, as `zipfile` and pyarrow take them.
+    """Opens a remote file for reading. Returns a seekable binary file, which `zipfile` and pyarrow accept.
 
     Ranges of the file are fetched ahead of the place that is read. All of them belong to one
     version of the file: if it changes on the server, a read raises a `DownloadError` with the code

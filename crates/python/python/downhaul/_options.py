@@ -1,4 +1,4 @@
-"""The options of a session: their types, and how they become what the library takes."""
+"""The options of a session: their types, and their conversion to the options of the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IfExists = Literal["check", "skip", "overwrite", "rename", "update", "error"]
 
 
 class OpenOptions(TypedDict, total=False):
-    """The options of `open`: how a server is reached, and what it is told."""
+    """The options of `open`: how a server is reached, and what is sent to it."""
 
     retries: int
     retry_on: Iterable[int]
@@ -47,7 +47,7 @@ class OpenOptions(TypedDict, total=False):
 class Options(OpenOptions, total=False):
     """The options of a download or a session.
 
-    They mean what the options of the program mean that have the same name. docs/python.md lists them.
+    They have the same meaning as the options of the program with the same names. docs/python.md lists them.
     """
 
     parallel: int | Literal["auto"]
@@ -85,7 +85,7 @@ class JobOptions(TypedDict, total=False):
     user: tuple[str, str]
 
 
-# What the library calls an option, if it is not what the package calls it.
+# The names of options that have another name in the library.
 _NAMES = {"mtime": "keep_mtime"}
 _NUMBERS = ("connections", "max_per_host", "max_connections", "retries", "max_redirects")
 _SIZES = ("limit_rate", "min_speed")
@@ -93,13 +93,13 @@ _TIMES = ("timeout", "connect_timeout", "max_time")
 _PATHS = ("cacert", "cert", "key")
 _SWITCHES = ("resume", "mtime", "xattr", "accept_html", "mirrors", "decode", "insecure", "private")
 
-# A session may have this many connections in all, or `parallel` if that is more, as far as the limit of open
-# files allows it. The program does the same.
+# The number of connections that a session may have. If `parallel` is higher, it may have that many. The
+# limit of open files can lower both numbers. The program does the same.
 _CONNECTIONS = 64
 
 
 def core_options(to: StrPath | None, options: Options | OpenOptions) -> dict[str, Any]:
-    """Returns the options as the library takes them.
+    """Returns the options in the form that the library needs.
 
     An option that is None has its default. Raises TypeError for an unknown option, ValueError or TypeError
     for a value that cannot be used, and OSError for a file that cannot be read.
@@ -135,7 +135,7 @@ def core_options(to: StrPath | None, options: Options | OpenOptions) -> dict[str
 
 
 def core_job_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of a file as the library takes them. Raises ValueError for one that
+    """Returns the options of a file in the form that the library needs. Raises ValueError for an option that
     cannot be used."""
     core = {}
     for name, value in options.items():
@@ -196,7 +196,7 @@ def _checked(name: str, value: Any, kind: type, needs: str) -> Any:
 
 
 def _line(name: str, value: Any) -> str:
-    """Returns a text that is sent in a header. Line ends at its end are removed, since files often have one."""
+    """Returns a text that is sent in a header. Line ends at its end are removed, as files often have one."""
     text = str(_checked(name, value, str, "a text")).rstrip("\r\n")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError(f"{name} must not have control characters")
@@ -272,7 +272,7 @@ def _checksum_file(value: Any) -> tuple[str, bytes | None]:
 
 
 def _proxies(proxy: Any, core: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the options for proxies. An empty text is no proxy at all."""
+    """Returns the options for proxies. An empty text means that no proxy is used."""
     if proxy is None:
         return {**environment.proxies(), **{k: core[k] for k in ("no_proxy",) if k in core}}
     if not proxy:

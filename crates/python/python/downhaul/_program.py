@@ -17,7 +17,7 @@ from ._options import StrPath
 def program() -> Path:
     """Returns the path of the program. Raises FileNotFoundError if it is not installed."""
     name = "downhaul.exe" if os.name == "nt" else "downhaul"
-    # A wheel is installed for everyone, for a user, or into a folder (`pip install --target`).
+    # A wheel is installed for all users, for one user, or into a folder (`pip install --target`).
     target = Path(__file__).parent.parent / "bin"
     schemes = (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), str(target))
     for folder in schemes:
@@ -39,7 +39,8 @@ def cli(args: Iterable[StrPath] = ()) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # The terminal sends Ctrl-C to the program too, which then puts its partial files in order.
+            # The terminal sends Ctrl-C to the program too. The program then puts its partial files in
+            # order.
             if not _shares_terminal():
                 process.send_signal(signal.SIGINT)
 

@@ -1,6 +1,6 @@
-"""Progress: what a callback gets, and the bars of terminals and notebooks.
+"""Progress: the values for a callback, and the bars of terminals and notebooks.
 
-A bar is one line. It looks like that of tqdm, and is shown if a person is there to see it: in a terminal, or
+A bar is one line. It looks like a bar of tqdm, and is shown where a person can see it: in a terminal, or
 in a notebook.
 """
 
@@ -21,10 +21,12 @@ from ._file import units
 if TYPE_CHECKING:
     from ._downhaul import Totals
 
-# The number of seconds between two looks at the progress. A person sees no more than ten changes in a second.
+# The number of seconds between two updates of the progress. A person sees no more than ten changes in a
+# second.
 EVERY = 0.1
 
-# A notebook keeps each change in a message to the browser, so they are fewer.
+# The number of seconds between two updates in a notebook. It is higher, because each change is a message to
+# the browser.
 _EVERY_IN_NOTEBOOKS = 0.5
 
 # The number of seconds over which the speed is smoothed.
@@ -65,7 +67,7 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """How much is done, from 0 to 1. None if the number of files is 0 or not known."""
+        """The part of the work that is done, from 0 to 1. None if the number of files is 0 or not known."""
         total = self.total
         if not total:
             return None
@@ -75,7 +77,8 @@ class Progress:
 
 
 ProgressOption = Union[bool, None, Callable[[Progress], Any]]
-"""True and False show a bar or none. None shows one if a person is there. A function is called instead."""
+"""True shows a bar, and False shows none. None shows a bar only in a terminal or a notebook. A function is
+called with the progress instead."""
 
 
 class Meter:
@@ -129,7 +132,7 @@ class Meter:
 
 
 def meter(option: ProgressOption, total: int | None) -> Meter | None:
-    """Returns what shows the progress, or None if it is not shown."""
+    """Returns the meter that shows the progress, or None if no progress is shown."""
     if option is False:
         return None
     if option is not None and option is not True:
@@ -189,7 +192,8 @@ class TerminalBar(Bar):
         self._is_shown = True
 
     def hide(self) -> None:
-        # Lines for a terminal would be written behind the bar. Those for a file are not.
+        # If standard output is a terminal, its lines would be written behind the bar. Lines for a file
+        # would not.
         if self._is_shown and _is_terminal(sys.stdout):
             self._write("\r\x1b[K")
             self._is_shown = False
@@ -203,7 +207,7 @@ class TerminalBar(Bar):
         try:
             self._stream.write(part)
             self._stream.flush()
-        except (OSError, ValueError):  # The terminal is gone, which is no reason to stop.
+        except (OSError, ValueError):  # The terminal is gone. The download continues.
             pass
 
 
@@ -258,7 +262,7 @@ def _clock(seconds: float) -> str:
 
 
 def _html(progress: Progress) -> str:
-    """Returns a bar that fits light and dark themes. The element for progress bars is white in dark ones."""
+    """Returns a bar for light and dark themes. The HTML element for progress is white in dark themes."""
     bar, fraction = "", progress.fraction
     if fraction is not None:
         color = "#d32f2f" if progress.failed else "#1976d2"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The most rows or events that are taken at once.
+# The highest number of rows or events that are taken at once.
 _AT_ONCE = 256
 
 # The number of seconds that a stopped session may take to put its partial files in order.
@@ -55,7 +55,7 @@ class FileProgress:
     seconds: float
     """The time since the first request, in seconds."""
     wait: float
-    """The seconds until the next request, if it waits."""
+    """The number of seconds until the next request, if the file waits."""
 
 
 class Job:
@@ -90,7 +90,7 @@ class Job:
         return row
 
     def result(self, timeout: float | None = None) -> File:
-        """Like `wait`, but raises the `DownloadError` of a file that failed."""
+        """Waits as `wait` does, and raises the `DownloadError` if the file failed."""
         return self.wait(timeout).raise_for_error()
 
     def _wait(self, timeout: float | None) -> File | None:
@@ -109,12 +109,12 @@ class Job:
         self._handle.resume()
 
     def remove(self, *, keep_partial: bool = True) -> None:
-        """Gives the file up. It fails with the code ``job.removed``, unless it has ended. Its partial file is
+        """Removes the file. It fails with the code ``job.removed``, unless it has ended. Its partial file is
         deleted if `keep_partial` is false."""
         self._handle.remove(keep_partial)
 
     def set_priority(self, priority: int) -> None:
-        """Waiting files with the highest priority start next. The default is 0."""
+        """Sets the priority. Waiting files with the highest priority start next. The default is 0."""
         self._handle.set_priority(priority)
 
     def set_limit_rate(self, limit_rate: Size | None) -> None:
@@ -161,14 +161,15 @@ class Session:
     def files(self) -> Iterator[File]:
         """Returns an iterator over the rows of the files that end from now on.
 
-        It ends when the session does: when all files have ended after `close` or `finish`, or after `stop`.
+        The iterator ends when the session ends: when all files have ended after `close` or `finish`, or after
+        `stop`.
         """
         return self._each(self._core.rows().next, lambda row: file(row, self._to))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Returns an iterator over the events from now on, as docs/events.md describes them.
 
-        It ends when the session does, as the iterator of `files` does.
+        The iterator ends when the session ends, as the iterator of `files` does.
         """
         return self._each(self._core.events().next, json.loads)
 
@@ -196,7 +197,7 @@ class Session:
 
     @property
     def limit_rate(self) -> Size | None:
-        """The limit of all files together in bytes a second, which can be set at any time. None is
+        """The limit of all files together in bytes a second. It can be set at any time. None means
         no limit."""
         return self._limit_rate
 
@@ -206,7 +207,7 @@ class Session:
         self._limit_rate = limit_rate
 
     def pause(self) -> None:
-        """Pauses all files, also those that are added before `resume`."""
+        """Pauses all files, including those that are added before `resume` is called."""
         self._core.pause()
 
     def resume(self) -> None:
@@ -226,7 +227,7 @@ class Session:
         return self.summary
 
     def stop(self) -> None:
-        """Stops. Files that have not ended fail with ``run.stopped``, and a later session continues them."""
+        """Stops the session. Unfinished files fail with ``run.stopped``. A later session continues them."""
         self._core.stop()
         self._core.wait(_STOP)
 

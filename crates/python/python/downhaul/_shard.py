@@ -1,6 +1,6 @@
 """Finds the shard of a task of Spark or Ray.
 
-Invariant: neither of them is imported here. A task runs in a process that has loaded its engine.
+Invariant: this module imports neither Spark nor Ray. A task runs in a process that has loaded its engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class _Task(NamedTuple):
     number: int
     """The number of the task, from 1."""
     of: int | None
-    """How many tasks there are. None if the engine does not state it."""
+    """The number of tasks. None if the engine does not state it."""
 
 
 def task_shard(of: int | None = None) -> str:
@@ -58,5 +58,5 @@ def _ray_train() -> _Task | None:
         context = train.get_context()
         return _Task(context.get_world_rank() + 1, context.get_world_size())
     except RuntimeError:
-        # Ray Train is loaded, but this is none of its workers.
+        # Ray Train is loaded, but this process is not one of its workers.
         return None

@@ -22,7 +22,7 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// The number of bytes that arrive at once.
 const BUFFER: usize = 64 * 1024;
 
-/// What a host allows.
+/// The limits of a host.
 #[derive(Debug, Clone, Copy)]
 pub struct Allows {
     /// The highest number of transfers at once. One more transfer leads to a ban.
@@ -33,7 +33,7 @@ pub struct Allows {
     pub rate: f64,
     /// The number of files that may be requested at once in addition to the rate.
     pub burst: f64,
-    /// Bytes a second of each transfer.
+    /// The speed of each transfer in bytes a second.
     pub speed: f64,
 }
 

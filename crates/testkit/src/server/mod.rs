@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest wait for a byte from the client. After it, the connection is closed.
+/// The longest wait for a byte from the client. After this time, the connection is closed.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// A running server. It stops when it is dropped.
@@ -69,11 +69,11 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body. It is always empty over HTTP/2.
     pub body: Vec<u8>,
-    /// The number of the connection that it arrived on, from 1.
+    /// The number of the connection on which the request arrived, from 1.
     pub connection: usize,
     /// The HTTP version: 1 for HTTP/1.1, and 2 for HTTP/2.
     pub version: u8,
-    /// The time when it arrived.
+    /// The time when the request arrived.
     pub at: Instant,
 }
 
@@ -306,7 +306,7 @@ impl World {
                 Some(bytes) => sins::answer_with(&bytes, exchange),
                 None => sins::answer(&sin, exchange),
             };
-            // A client may ask for the end of the connection (RFC 9112, section 9.6).
+            // A client may request the end of the connection (RFC 9112, section 9.6).
             if !matches!(answered, Ok(true)) || request.header("connection") == Some("close") {
                 return;
             }

@@ -50,7 +50,7 @@ fn config_with(
     Arc::new(config)
 }
 
-/// What is wrong with a certificate.
+/// The flaw of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     /// The certificate has no flaw. A certificate that an authority issues is for 127.0.0.1 and localhost.

@@ -1,4 +1,4 @@
-//! Tests of sessions with many small files, which a thread of its own downloads. These tests use real time,
+//! Tests of sessions with many small files, which a separate thread downloads. These tests use real time,
 //! because such a thread needs a runtime with several threads.
 
 use super::World;

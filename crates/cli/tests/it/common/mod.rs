@@ -62,8 +62,8 @@ impl Place {
         }
     }
 
-    /// Returns a place on a disk with so many free bytes, or in memory. If there is none, this prints a note
-    /// and returns `None`.
+    /// Returns a place on a disk with this many free bytes, or in memory. If there is no such place, this
+    /// function prints a note and returns `None`.
     #[cfg(unix)]
     pub fn with_room_for(bytes: u64) -> Option<Place> {
         undo_ignored_signals();
@@ -311,7 +311,7 @@ pub fn events(out: &Out) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
-/// Prints something that a reader of the test's output should know.
+/// Prints a note for the reader of the test's output.
 #[cfg(unix)]
 #[expect(clippy::disallowed_macros, reason = "a test may print")]
 pub fn note(text: &str) {

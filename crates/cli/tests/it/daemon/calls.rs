@@ -264,7 +264,7 @@ fn an_expired_url_is_replaced_and_the_bytes_are_kept() {
     let daemon = Daemon::start(&place);
     let gid = daemon.add(&signed("old"), json!({ "max-download-limit": "3M" }));
     let path = format!("/downloads/{gid}");
-    // While a run has no ranges yet, the bytes of the run before are shown.
+    // While a run has no ranges yet, the bytes of the earlier run are shown.
     let received = || {
         let (_, now) = daemon.api("GET", &path, "");
         let has_ranges = now["ranges"].as_array().is_some_and(|ranges| !ranges.is_empty());
@@ -274,7 +274,7 @@ fn an_expired_url_is_replaced_and_the_bytes_are_kept() {
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "20K" }]));
     let counts = daemon.done("aria2.changeUri", json!([gid, 1, [signed("old")], [signed("new")]]));
     assert_eq!(counts, json!([1, 1]));
-    // At this rate, so many bytes could not be received again.
+    // At this rate, that many bytes could not be received again.
     let kept = poll(SOON, || (received() > 3_000_000).then_some(()));
     assert!(kept.is_some(), "{}", received());
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));

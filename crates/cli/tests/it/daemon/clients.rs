@@ -168,14 +168,14 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
     std::fs::set_permissions(&wrong, std::fs::Permissions::from_mode(0o600)).expect("ours");
     let out = other.run(&["list", "--daemon", &address, "--secret-file", "wrong"]);
     assert!(out.status == 1 && out.stderr.contains("refused the secret in wrong"), "{}", out.stderr);
-    // The variables say the same as the options.
+    // The variables have the same effect as the options.
     let mut command = other.command(&["list"]);
     command.env("DOWNHAUL_DAEMON", &address);
     command.env("DOWNHAUL_DAEMON_SECRET", daemon.secret.as_deref().expect("a secret"));
     let out = finish(command.spawn().expect("the program starts"));
     assert_eq!((out.status, text(&out).as_str()), (0, "no downloads\n"), "{}", out.stderr);
 
-    // A daemon that has ended takes its notice with it.
+    // A daemon removes its notice when it ends.
     let notice = place.state().join("downhaul/daemon.json");
     assert_eq!(notice.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
     daemon.stop();

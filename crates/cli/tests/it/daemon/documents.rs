@@ -1,5 +1,5 @@
-//! Downloads whose URLs come from a document that someone else may have written: where the secrets of a
-//! client go, and what the document says about its files.
+//! Downloads whose URLs come from a document that someone else may have written: to which servers the
+//! secrets of a client are sent, and which facts of the document are used.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};
@@ -39,7 +39,7 @@ fn a_server_that_only_a_document_names_gets_no_secret_of_the_client() {
     let missing = metalink("3", "", &strange.url("/no"));
     let third =
         gid_of(&daemon.done("aria2.addMetalink", json!([BASE64_STANDARD.encode(missing), secrets(true)])));
-    // Downloads that are added later inherit these.
+    // Downloads that are added later inherit these options.
     daemon.done("aria2.changeGlobalOption", json!([secrets(false)]));
     let (status, listed) = daemon.api("POST", "/lists?name=a.meta4", &metalink("2", "", &two));
     assert_eq!(status, 201, "{listed}");
@@ -48,7 +48,8 @@ fn a_server_that_only_a_document_names_gets_no_secret_of_the_client() {
     daemon.done("aria2.unpause", json!([gid_of(&added)]));
     daemon.wait_for(&gid_of(&added), "complete");
     daemon.wait_for(listed["ids"][0].as_str().expect("an id"), "complete");
-    // A URL that the client itself gives gets them, and the others of the same file still do not.
+    // The secrets are sent to a URL that the client itself gives, and still not to the other URLs of the
+    // same file.
     let url = own.put("/3", content("3", 3000));
     daemon.done("aria2.changeUri", json!([third, 1, [], [url]]));
     daemon.done("aria2.unpause", json!([third]));
@@ -206,7 +207,7 @@ fn no_answer_has_the_secrets_of_a_url() {
     for answer in &answers {
         assert!(!answer.contains("hush"), "{answer}");
     }
-    // A client that sends back what it was shown means the same URL.
+    // A client that sends back a URL as it was shown means the complete URL.
     let shown = daemon.done("aria2.getUris", json!([gid]))[0]["uri"].clone();
     assert_eq!(shown, format!("{}?token=***&x=1", server.url("1")));
     assert_eq!(daemon.done("aria2.changeUri", json!([gid, 1, [shown], [shown]])), json!([1, 1]));

@@ -118,7 +118,7 @@ fn clients_that_send_nothing_do_not_shut_out_others() {
     while since.elapsed() < Duration::from_secs(2) {
         most = most.max(open());
     }
-    // The last ones wait. Some files are those of the program itself.
+    // The last connections wait. Some of the open files belong to the program itself.
     assert!((1024..1100).contains(&most), "{most} files were open");
     daemon.done("aria2.getVersion", json!([]));
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());

@@ -1,4 +1,4 @@
-//! Tests that kill the daemon and start it again. What a client was told must still be true.
+//! Tests that kill the daemon and start it again. All answers that a client received must still be true.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, note, poll};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The number of kills. The whole test takes about half a minute. With the environment variable
-/// `DOWNHAUL_KILLS`, it is another number.
+/// The number of kills. The whole test takes about half a minute. The environment variable `DOWNHAUL_KILLS`
+/// can set another number.
 const KILLS: usize = 25;
 
 /// Returns the number of kills.
@@ -19,24 +19,24 @@ fn kills() -> usize {
     std::env::var("DOWNHAUL_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(KILLS)
 }
 
-/// What the clients of a daemon were told.
+/// The answers that the clients of a daemon received.
 #[derive(Default)]
 struct Told {
     /// The name and the size of each download, by its identifier.
     all: BTreeMap<String, (String, u64)>,
     removed: Vec<String>,
-    /// Those that were said to be complete, and are.
+    /// The downloads that the daemon reported as complete, and that are complete.
     complete: BTreeSet<String>,
 }
 
 impl Told {
-    /// Checks that no download is lost, and that those that are said to be complete are.
+    /// Checks that no download is lost, and that each download that is reported as complete is complete.
     fn check(&mut self, daemon: &Daemon, place: &Place) {
         let keys = json!(["gid", "status"]);
         let list = |method: &str, params: Value| {
             daemon.done(method, params).as_array().cloned().expect("a list").into_iter()
         };
-        // A download may go on while it is asked for, in this order.
+        // Between these calls, a download may change its state in this order: waiting, active, stopped.
         let known: BTreeMap<String, String> = list("aria2.tellWaiting", json!([0, 100_000, keys]))
             .chain(list("aria2.tellActive", json!([keys])))
             .chain(list("aria2.tellStopped", json!([0, 100_000, keys])))
@@ -194,7 +194,7 @@ fn active_downloads_are_in_their_place_again_after_a_kill() {
     let daemon = Daemon::start_with(&place, &["-j", "2"]);
     let gids: Vec<String> = (0..6).map(|n| daemon.add(&url(n), json!({}))).collect();
     assert_eq!(daemon.order(2), gids);
-    // What was active goes to the front of the queue, and the next ones begin.
+    // The paused download goes to the front of the queue, and the next download begins.
     daemon.done("aria2.pause", json!([gids[0]]));
     daemon.done("aria2.changePosition", json!([gids[5], 0, "POS_SET"]));
     daemon.wait_for(&gids[2], "active");
@@ -203,7 +203,7 @@ fn active_downloads_are_in_their_place_again_after_a_kill() {
     daemon.kill();
     let daemon = Daemon::start_with(&place, &["-j", "2"]);
     assert_eq!(daemon.order(2), before);
-    // Those that were active may now wait, and keep their place.
+    // Downloads that were active may now wait, but they keep their places.
     daemon.kill();
     let daemon = Daemon::start_with(&place, &["-j", "1"]);
     daemon.done("aria2.changePosition", json!([gids[4], 0, "POS_SET"]));
@@ -243,7 +243,7 @@ fn options_of_the_command_line_are_those_of_the_last_start() {
     daemon.done("aria2.changeGlobalOption", json!([{ "split": 3 }]));
     daemon.kill();
     assert_eq!(most(&Daemon::start(&place)), "9");
-    // The same for options that downloads inherit.
+    // The same is true for options that downloads inherit.
     let place = Place::new();
     let url = server.put("/a", content("a", 100));
     let daemon = Daemon::aria2c(&place, &["--user-agent=old"]);
@@ -268,7 +268,7 @@ fn a_file_that_was_complete_at_a_kill_is_found_again_though_its_list_says_rename
     assert_eq!(status, 201, "{listed}");
     place.wait_for_bytes("files/a.bin.part", 1);
     daemon.kill();
-    // The file got its name, and the kill came before this was saved.
+    // The file got its name, and the daemon was killed before it saved this.
     place.write("files/a.bin", &bytes);
     let daemon = Daemon::start(&place);
     daemon.wait_for(listed["ids"][0].as_str().expect("an id"), "complete");

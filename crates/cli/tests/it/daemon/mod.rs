@@ -91,8 +91,8 @@ impl Daemon {
         self.done("aria2.addUri", json!([[url], options])).as_str().expect("a gid").to_string()
     }
 
-    /// Waits until so many downloads are active. Returns their identifiers and those of the downloads that
-    /// wait or are paused, in order.
+    /// Waits until this many downloads are active. Returns their identifiers and those of the downloads
+    /// that wait or are paused, in order.
     fn order(&self, active: usize) -> Vec<String> {
         let count = || self.done("aria2.getGlobalStat", json!([]))["numActive"].clone();
         assert!(

@@ -93,7 +93,8 @@ fn a_download_that_is_added_again_as_its_client_saw_it_has_its_secret() {
     daemon.wait_for(&again, "error");
     let requests = server.requests_for("/status");
     assert!(requests.len() == 2 && requests.iter().all(|one| one.target.contains("token=hush")));
-    // A document does not get the secret, and it is not guessed which of two is meant.
+    // A document does not get the secret. If there are two secrets, the daemon does not guess which one is
+    // meant.
     let document = format!(
         "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"x\"><url>{}</url></file></metalink>",
         shown.as_str().expect("a URL").replace('&', "&amp;")

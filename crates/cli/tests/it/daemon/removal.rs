@@ -149,7 +149,7 @@ fn only_the_file_that_a_download_saved_is_deleted_with_it() {
         place.write("files/f", &bytes);
         stays(&gid, "files/f", "it was changed or replaced", &bytes);
     }
-    // The commands say it too.
+    // The commands show the reason too.
     let gid = complete("h", "h", json!({}));
     place.write("files/h", "mine");
     let out = place.run(&["remove", "--files", &gid]);

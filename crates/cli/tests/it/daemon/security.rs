@@ -1,6 +1,7 @@
-//! What the daemon must not let others do, as one table: each guard, who tries to pass it, and how.
+//! Tests that the daemon is protected against attackers, as one table: each guard, and the attempts to pass
+//! it.
 //!
-//! Invariant: after all tries, no file and no download exists that an attacker wanted.
+//! Invariant: after all attempts, no file and no download exists that an attacker wanted.
 //!
 //! This file is long because the table and its checks are read together.
 
@@ -20,31 +21,33 @@ struct World {
     server: Server,
     /// A daemon with a secret.
     closed: Daemon,
-    /// A daemon that needs no secret, which web pages would like to use.
+    /// A daemon that needs no secret, so that web pages try to use it.
     open: Daemon,
     open_place: Place,
 }
 
-/// How someone tries to pass a guard.
+/// An attempt to pass a guard.
 enum Try {
     /// A request to the daemon that needs no secret: the path, the header lines, and the status of the
     /// answer.
     Open(&'static str, &'static str, u16),
-    /// The same, and the request asks for an upgrade to WebSocket.
+    /// The same request with an upgrade to WebSocket.
     Socket(&'static str, &'static str, u16),
     /// A request to the daemon with a secret.
     Closed(&'static str, &'static str, u16),
     /// A client that knows the secret adds the file with these options (JSON), which must be refused.
     Add(&'static str),
-    /// The file has this name for the server (`Content-Disposition`) and must be saved below the folder.
+    /// The server gives the file this name (`Content-Disposition`). The file must be saved below the
+    /// folder.
     Name(&'static str),
-    /// Anything else, which panics if the guard was passed.
+    /// Another attempt. The function panics if the guard was passed.
     Other(fn(&World)),
 }
 
 use Try::{Add, Closed, Name, Open, Other, Socket};
 
-/// The guards, with those who try to pass them. A try takes one line, so that the table can be read.
+/// The guards, with the attempts to pass them. An attempt takes one line, so that the table is easy to
+/// read.
 #[rustfmt::skip]
 const TRIES: &[(&str, &str, Try)] = &[
     // The address: only this machine.
@@ -159,7 +162,7 @@ fn every_attack_in_the_table_is_stopped_by_its_guard() {
             Other(check) => check(&world),
         }
     }
-    // No try has left anything.
+    // No attempt has left a download or a file.
     assert_eq!(world.open.done("aria2.tellActive", json!([])), json!([]));
     assert_eq!(world.open.done("aria2.tellWaiting", json!([0, 10])), json!([]));
     assert_eq!(world.open_place.files(), Vec::<String>::new());
@@ -171,7 +174,7 @@ fn every_attack_in_the_table_is_stopped_by_its_guard() {
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A call that a page or a program without the secret would like to make.
+/// A call that a page or a program without the secret tries to make.
 const EVIL: &str = r#"{"id":1,"method":"aria2.addUri","params":[["http://127.0.0.1:1/evil.bin"]]}"#;
 
 /// Sends a request, and returns the status of the answer. `headers` may begin with a method other than POST.
@@ -241,7 +244,7 @@ fn secret_has_one_form(world: &World) {
         format!("Authorization: Bearer {}\r\n", secret.to_uppercase()),
         format!("Cookie: secret={secret}\r\n"),
     ] {
-        // A secret in a cookie would be sent by pages of others, too.
+        // A browser would also send a secret in a cookie for a request of another page.
         let path = format!("/api/v1/summary?secret={secret}&token={secret}");
         assert_eq!(status_of(&world.closed, &path, &format!("GET {headers}")), 401, "{headers}");
     }
@@ -275,7 +278,7 @@ fn guesses_do_not_shut_out_others(world: &World) {
             stream
         })
         .collect();
-    // Beyond some that wait, guesses are refused at once, and hold no place.
+    // If enough guesses wait, further ones are refused at once, and take no place.
     assert!(poll(SOON, || (first_status(&world.closed, guess).1 == 429).then_some(())).is_some());
     let call = r#"{"id":1,"method":"aria2.getVersion","params":["token:guess"]}"#;
     assert_eq!(world.closed.post("/jsonrpc", "", call).status, 429);
@@ -341,7 +344,7 @@ fn long_bodies_are_refused(world: &World) {
 }
 
 fn long_bodies_wait_for_each_other(world: &World) {
-    // These say that they send much, and send nothing.
+    // These clients announce a long body, and send nothing.
     let head = "POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n";
     let silent: Vec<TcpStream> = (0..100)
         .map(|_| {
@@ -354,7 +357,7 @@ fn long_bodies_wait_for_each_other(world: &World) {
     world.open.done("aria2.getVersion", json!([]));
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     drop(silent);
-    // A long list with the secret waits for none of them.
+    // A request with a long list and the secret does not wait for them.
     let head = "POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n";
     let silent: Vec<TcpStream> = (0..100)
         .map(|_| {

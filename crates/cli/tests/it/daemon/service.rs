@@ -24,7 +24,7 @@ impl Manager {
         Manager(socket)
     }
 
-    /// Returns the next message that is not a sign of life.
+    /// Returns the next message that is not a watchdog message.
     fn next(&self) -> String {
         loop {
             let mut bytes = [0; 1024];
@@ -71,7 +71,7 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     let daemon = running(child, port, &place);
     let option = |name: &str| daemon.done("aria2.getGlobalOption", json!([]))[name].clone();
     assert_eq!(option("max-concurrent-downloads"), "3");
-    // A sign of life comes twice within the time.
+    // A watchdog message is sent twice within the time of the watchdog.
     let signs = Instant::now();
     for _ in 0..3 {
         let mut bytes = [0; 64];
@@ -154,7 +154,7 @@ fn sigterm_saves_and_ends_within_five_seconds_and_nothing_is_lost() {
     let url = server.put("/a.bin", bytes.clone());
     let daemon = Daemon::start(&place);
     let slow = daemon.add(&url, json!({ "max-download-limit": "100K" }));
-    // These send nothing, and do not end by themselves.
+    // These connections send nothing, and the clients do not close them.
     for number in 0..8 {
         daemon.add(&server.url(&format!("slow_first_byte/60/{number}")), json!({}));
     }
@@ -189,7 +189,7 @@ fn an_answer_that_the_client_has_not_read_yet_is_sent_whole_before_the_daemon_en
     let (place, other) = (Place::new(), Place::new());
     for mut daemon in [Daemon::start(&place), Daemon::aria2c(&other, &[])] {
         let secret = daemon.secret.clone().unwrap_or_default();
-        // The answer is longer than what the system keeps for a client that does not read.
+        // The answer is longer than the buffers of the system for a client that does not read.
         let header = "X-Long: ".to_string() + &"x".repeat(60_000);
         let options = json!({ "pause": "true", "header": header });
         let gid = daemon.add("http://127.0.0.1:1/f", options);

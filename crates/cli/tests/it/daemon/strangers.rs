@@ -155,7 +155,7 @@ fn watch_succeeds_though_the_result_of_a_complete_download_was_removed() {
     daemon.wait_for(&first, "complete");
     let second = daemon.add(&url, serde_json::json!({ "out": "second", "pause": "true" }));
     let watch = place.start(&["watch", &second, &first]);
-    // A paused download prints no line, so the time is all that tells that the command has asked for both.
+    // A paused download prints no line, so only the time shows that the command has sent both requests.
     thread::sleep(Duration::from_secs(2));
     assert_eq!(place.run(&["remove", "--over"]).status, 0);
     assert_eq!(place.run(&["resume", &second]).status, 0);
@@ -193,7 +193,7 @@ fn the_usual_secret_is_not_sent_to_a_program_of_another_user() {
     let stranger = Stranger::with(listener, "{}");
     let address = format!("127.0.0.1:{}", stranger.port);
     place.run(&["list", "--daemon", &address]);
-    // The daemon of this notice was killed, and a process with its number runs again.
+    // The daemon of this notice was killed, and now another process has its number.
     let notice = serde_json::json!({
         "url": format!("http://{address}"), "needs_secret": true, "secret_file": secret, "certificate": null,
         "process": std::process::id()

@@ -49,7 +49,8 @@ fn commands_on_this_machine_trust_the_key_of_the_daemon_under_any_name() {
     place.write("cert.pem", certificate);
     let out = place.run(&["list"]);
     assert!(out.status == 1 && out.stderr.contains("TLS with the daemon"), "{}", out.stderr);
-    // Without the notice of the daemon, the name counts, and the reason is in words.
+    // Without the notice of the daemon, the name in the certificate decides, and the message explains the
+    // reason.
     let other = Place::new();
     other.write("ca.pem", authority.pem());
     let address = format!("https://127.0.0.1:{}", daemon.port);
@@ -120,7 +121,7 @@ fn the_page_the_calls_and_the_sockets_work_over_tls() {
     }
     // The commands find the certificate, and trust it.
     assert_eq!(place.run(&["list"]).status, 0, "{}", place.run(&["list"]).stderr);
-    // Another client must be told which certificate to trust.
+    // Another client needs an option that names the certificate to trust.
     let other = Place::new();
     let secret = place.state().join("downhaul/daemon-secret");
     let cacert = other.write("ca.pem", authority.pem());
@@ -144,7 +145,7 @@ fn sighup_reads_the_certificate_again_and_keeps_the_old_one_if_that_fails() {
     place.write("cert.pem", "nothing");
     send(Signal::HUP, &daemon.child);
     let log = || String::from_utf8_lossy(&place.run(&["logs"]).stdout).into_owned();
-    // The notice names the file, which is no certificate for the moment.
+    // The notice names the file, which is not a certificate at the moment.
     place.write("old.pem", old.pem());
     let log_with_old =
         || String::from_utf8_lossy(&place.run(&["logs", "--cacert", "old.pem"]).stdout).into_owned();

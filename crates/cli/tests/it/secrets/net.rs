@@ -128,7 +128,7 @@ impl Net {
     }
 }
 
-/// What is recorded when a client shows its certificate.
+/// The text that is recorded when a client shows its certificate.
 pub const CERTIFICATE: &str = "(a client certificate)";
 
 /// Returns the host of an origin.

@@ -30,10 +30,11 @@ const SHOWN_MOST: usize = 10_000;
 /// The most downloads in one answer if the client states no number.
 const SHOWN: usize = 100;
 
-/// Which downloads are shown.
+/// The query for a list of downloads.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Wanted {
-    /// `active`, `queued` (waiting and paused) or `over`. Without it, all are shown, in this order.
+    /// `active`, `queued` (waiting and paused) or `over`. Without this field, all downloads are returned,
+    /// in this order.
     sequence: Option<String>,
     /// Only downloads whose name or URL contains this text. Upper and lower case make no difference.
     search: Option<String>,
@@ -84,7 +85,7 @@ pub struct Change {
     options: Option<Value>,
 }
 
-/// What happens to the file of a download that is removed.
+/// The options for the removal of a download.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
     /// True if the partial file and the complete file are removed too. A complete file stays if it is not the
@@ -96,11 +97,11 @@ pub struct Removal {
 /// A complete file that was not deleted together with its download.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stays {
-    /// Which file stays and why, in words for the user.
+    /// The message for the user, which names the file and the reason.
     message: String,
 }
 
-/// How a list is read and added.
+/// The options for adding a list.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ListName {
     /// The file name of the list, which can show its form.
@@ -123,8 +124,8 @@ pub struct ChangeAll {
 pub struct Listed {
     /// The identifiers of the new downloads.
     ids: Vec<String>,
-    /// What is wrong with the list, with the number of the line if it is known. If there are any mistakes,
-    /// nothing was added.
+    /// The mistakes in the list, each with the number of its line if the line is known. If there are any
+    /// mistakes, nothing was added.
     mistakes: Vec<String>,
 }
 
@@ -267,7 +268,7 @@ pub async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json
     show_one(&web, find(&web, &id)?)
 }
 
-/// Changes a download, in all fields or in none.
+/// Changes a download. Either all fields of the request change, or none.
 #[utoipa::path(
     patch,
     path = "/downloads/{id}",
@@ -318,7 +319,7 @@ pub async fn remove(
     })
 }
 
-/// Tries a download again that failed or was removed. It goes to the end of the queue.
+/// Tries a failed or removed download again. The download goes to the end of the queue.
 #[utoipa::path(
     post,
     path = "/downloads/{id}/retry",

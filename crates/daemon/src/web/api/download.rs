@@ -36,7 +36,7 @@ pub struct Download {
     pub ranges: Vec<[u64; 2]>,
     /// The time until the file is complete, in seconds, at the speed of the last seconds.
     pub seconds_left: Option<u64>,
-    /// Why the download failed, or that it was removed.
+    /// The reason why the download failed, or the note that it was removed.
     pub error: Option<Failure>,
     /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
     /// such as `already exists`.
@@ -51,7 +51,7 @@ pub struct Download {
     pub limit: Option<u64>,
 }
 
-/// Why a download failed.
+/// The reason why a download failed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Failure {
     /// The stable code, such as `http.not_found`. See the page on errors.

@@ -1,7 +1,7 @@
 //! The events of the interface: a stream of server-sent events, or a WebSocket with the same objects.
 //!
-//! A client that has not read for a long time misses events. It then gets the event `missed`, and should ask
-//! for the list of downloads again.
+//! A client that has not read for a long time misses events. It then gets the event `missed`, and should
+//! request the list of downloads again.
 
 use super::download::{self, Download};
 use crate::daemon::Daemon;

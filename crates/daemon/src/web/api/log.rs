@@ -10,13 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 /// The usual number of lines in one answer.
 const SHOWN: usize = 100;
 
-/// Which lines are shown.
+/// The query for lines of the log.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Wanted {
-    /// Only lines after this number.
+    /// The number of a line. Only the lines after it are returned.
     #[serde(default)]
     after: u64,
-    /// At most this many lines, the last ones. The default is 100, and the log has at most 1000.
+    /// The highest number of lines in the answer. If there are more, the last lines are returned. The
+    /// default is 100, and the log has at most 1000 lines.
     limit: Option<usize>,
 }
 

@@ -218,8 +218,9 @@ pub(super) fn no_container(form: Form) -> io::Error {
     )
 }
 
-/// Returns the time when a file was last changed. `modified` is the time in the container, in seconds, which
-/// is that of the server. If it is 0, returns the time of the download, as files on a disk have it.
+/// Returns the time when a file was last changed. `modified` is the time in the container, in seconds,
+/// which is that of the server. If `modified` is 0, returns the time of the download, which a file on a
+/// disk has in this case too.
 pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
     let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)

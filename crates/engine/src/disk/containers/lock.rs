@@ -18,13 +18,13 @@ use std::thread;
 use std::time::Duration;
 
 /// The time between two attempts to lock the set or a shard. Another run holds its locks for minutes or
-/// hours.
+/// hours, so a second does not matter.
 const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
-/// The time between two attempts while another run starts or ends, and the highest number of such attempts if
-/// this run does not wait for other runs. A run that starts with another number of shards first completes the
-/// unfinished containers of earlier runs, which may take minutes. The highest number of attempts takes ten
-/// minutes.
+/// The time between two attempts while another run starts or ends, and the highest number of such attempts
+/// if this run does not wait for other runs. A run that starts with another number of shards first
+/// completes the unfinished containers of earlier runs, which may take minutes. With the highest number of
+/// attempts, a run waits ten minutes.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const STEPS_MOST: u32 = 12_000;
 

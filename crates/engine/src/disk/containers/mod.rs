@@ -61,7 +61,7 @@ pub struct ContainerOptions {
     pub numbers: Numbers,
     /// The bounds of each container.
     pub bounds: Bounds,
-    /// True to wait while another run writes the containers.
+    /// True if the run waits while another run writes the containers.
     pub waits: bool,
 }
 
@@ -255,7 +255,8 @@ fn is_side_file(file: &str, name: &str) -> bool {
     [PART, JOURNAL, NEW_JOURNAL].iter().any(|side| side.strip_prefix('.') == Some(ending))
 }
 
-/// Reads hexadecimal digits, two for each byte.
+/// Returns the bytes of a text of hexadecimal digits, two digits for each byte. Returns `None` if the text
+/// has other characters.
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Each time this many bytes were added, the system is asked to begin writing them to the disk. Forcing the
+/// Each time this many bytes were added, the system is told to begin writing them to the disk. Forcing the
 /// container to the disk at its end is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
@@ -23,7 +23,7 @@ pub(super) struct Open {
     pub(super) end: u64,
     /// The number of files in the container.
     pub(super) count: u64,
-    /// The offset up to which the system was asked to write the container to the disk.
+    /// The offset up to which the system was told to write the container to the disk.
     written_back: u64,
     /// True if the name of the container is forced to the disk too, as `--sync always` demands.
     pub(super) forces_name: bool,

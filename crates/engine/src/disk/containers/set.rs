@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// This many numbers are tried for a new container. A number can be in use by a file of another program, or
-/// by another run with the same numbers.
+/// The highest number of attempts to find a free number for a new container. A number can be in use by a
+/// file of another program, or by another run with the same numbers.
 const NUMBERS_MOST: u32 = 1000;
 
 /// The containers of a run.
@@ -52,8 +52,8 @@ struct Writing {
 }
 
 impl ContainerSet {
-    /// Finds the containers in a folder and the files in them. Of the containers with these numbers that
-    /// earlier runs left unfinished, continues the last one and completes the others.
+    /// Finds the containers in a folder and the files in them. If earlier runs left containers with these
+    /// numbers unfinished, continues the last of these containers, and completes the others.
     pub(super) fn open(
         folder: PathBuf,
         names: ContainerNames,
@@ -85,7 +85,7 @@ impl ContainerSet {
         Ok(set)
     }
 
-    /// Completes the containers that earlier runs left unfinished, whatever their shards were. The caller
+    /// Completes the containers that earlier runs left unfinished, for all numbers of shards. The caller
     /// makes sure that no other run writes the set.
     pub(super) fn complete_all(folder: &Path, names: &ContainerNames, bounds: Bounds) -> Result<(), Error> {
         if existing(folder, names)?.1.is_empty() {
@@ -120,8 +120,8 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Opens a container that is not complete. Removes everything from the first file on that is damaged or
-    /// not whole.
+    /// Opens a container that is not complete. Removes the first file that is damaged or not whole, and
+    /// everything after it.
     fn continue_one(&self, number: u64) -> Result<Open, Error> {
         self.index().check_room(&self.folder)?;
         let (target, path, form) = (self.path(number), self.part(number), self.form());
@@ -371,8 +371,8 @@ impl ContainerSet {
     }
 }
 
-/// Returns the sorted numbers of the containers in a folder that have their final names, and of those that do
-/// not.
+/// Returns two sorted lists of the numbers of the containers in a folder: first those with their final
+/// names, and then those that are unfinished.
 fn existing(folder: &Path, names: &ContainerNames) -> Result<(Vec<u64>, Vec<u64>), Error> {
     let (mut complete, mut unfinished) = (Vec::new(), Vec::new());
     let entries = match fs::read_dir(folder) {

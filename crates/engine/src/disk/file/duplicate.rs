@@ -25,8 +25,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) const FURTHER: &str = "user.downhaul.further";
 
 /// The longest value of this attribute, in bytes. With this limit, the attributes of a file fit into one
-/// block of ext4. The value has room for some 40 records. If there is no more room, a file gets bytes of its
-/// own, because a later run would not recognise a further link.
+/// block of ext4. The value has room for some 40 records. If the value is full, a new file gets its own
+/// bytes instead of a hard link, because a later run would not recognise the link.
 const FURTHER_MOST: usize = 2000;
 
 /// One record is added at a time, because all records of a file are in one attribute.
@@ -61,7 +61,7 @@ pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) ->
     };
     if let Err(e) = renamed {
         remove(&new);
-        // Another run has saved the file, or makes the same file.
+        // Another run has saved the file, or is making the same file.
         let is_of_another = matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
         return if is_of_another { Ok(Duplicated::NotMade) } else { Err(failure(&e, target)) };
     }
@@ -75,8 +75,8 @@ pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) ->
     Ok(made)
 }
 
-/// Makes a hard link with the name `new`, which is then renamed to `target`. Its record is added to those of
-/// the other names of the file.
+/// Makes a hard link with the name `new`, which is then renamed to `target`. The record of the new name is
+/// added to the records of the other names of the file.
 fn hard_link(
     original: &Original,
     target: &Path,
@@ -145,7 +145,7 @@ fn share_or_copy(
         return Ok(Duplicated::NotMade);
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
-    // It is not a failure if the disk cannot store the time.
+    // If the disk cannot store the time, the file is made all the same.
     let _ = modified.or(from.metadata()?.modified().ok()).map(|at| to.set_modified(at));
     if let Some(record) = record {
         attach(to, record, None);
@@ -205,8 +205,8 @@ fn add_record(
             && origin.hashes.compare(first.origin) != Relation::Unknown
     };
     let Some(first) = first.filter(is_known) else {
-        // A record of this job would stand for the original too. Without extended attributes, no later run
-        // recognises a file without asking the server.
+        // A record of this job would count for the original too, so none is added. Without extended
+        // attributes, a later run recognises no file by a record, so the link does no harm.
         return Ok(!platform::stores_attributes(new));
     };
     let mut further = further_records(new);

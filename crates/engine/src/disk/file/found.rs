@@ -1,5 +1,5 @@
-//! Finds the bytes that a run can continue: those of a partial file with a journal, or those of a file under
-//! the final name. A download copies the latter file.
+//! Finds the bytes that a run can continue: those of a partial file with a journal, or those of a file
+//! under the final name. A download copies a file under the final name, and continues the copy.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
 //! journal only after their end was found equal to the server's bytes. The control file of aria2 is removed
@@ -142,8 +142,8 @@ impl PartFile {
         Ok(None)
     }
 
-    /// Replaces the bytes of the partial file by a copy of the file under the final name. Returns the length
-    /// of that file, if it exists and is not empty. A preview copies nothing.
+    /// Replaces the bytes of the partial file with a copy of the file under the final name. Returns the
+    /// length of that file, if it exists and is not empty. A preview copies nothing.
     fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(mut old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();

@@ -25,8 +25,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tracing::debug;
 
-/// Each time this many bytes were written to a file with a journal, the system is requested to write them to
-/// the disk. Forcing the file to the disk at the end is then quick, because few bytes are left to write.
+/// Each time this many bytes were written to a file with a journal, the system is told to begin writing
+/// them to the disk. Forcing the file to the disk at the end is then quick, because few bytes are left to
+/// write.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -41,8 +42,8 @@ pub(super) struct PartFile {
     state: Mutex<State>,
 }
 
-/// Everything that changes, under one lock. The system carries out the writes to a file one after the other
-/// anyway.
+/// The state that changes, under one lock. One lock is enough, because the system carries out the writes to
+/// a file one after the other anyway.
 #[derive(Default)]
 pub(super) struct State {
     generation: Generation,
@@ -56,8 +57,8 @@ pub(super) struct State {
     pub(super) claims: bool,
     /// True if it is known that there is no file at the path of the journal.
     pub(super) no_journal: bool,
-    /// A range that contains all bytes for which no write to the disk was requested yet, and the number of
-    /// these bytes.
+    /// A range that contains all bytes that the system was not yet told to write to the disk, and the
+    /// number of these bytes.
     dirty: (Range<u64>, u64),
     /// The unfinished file of another tool, until its end was found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
@@ -115,7 +116,8 @@ impl PartFile {
         })
     }
 
-    /// Requests that the system writes the bytes to the disk, once there are enough of them. Does not wait.
+    /// Tells the system to begin writing the bytes to the disk, once there are enough of them. Does not
+    /// wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;

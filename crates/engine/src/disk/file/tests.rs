@@ -105,7 +105,8 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"downhaul journal 1,");
 }
 
-/// Neither file shows that downhaul made it: the partial file has no mark, and the other one is no journal.
+/// Neither file shows that downhaul made it: the partial file has no mark, and the other file is not a
+/// journal.
 #[test]
 fn files_with_the_names_of_side_files_that_downhaul_did_not_make_are_not_changed() {
     let folder = tempfile::tempdir().expect("a folder");

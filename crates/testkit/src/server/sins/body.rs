@@ -68,7 +68,8 @@ pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends a chunk whose size has no end. The size begins with `?line=`, and after that `?again=` is repeated.
+/// Sends a chunk whose size has no end. The size begins with the value of `?line=`. The value of `&again=`
+/// is then repeated without end.
 pub(super) fn endless_chunk_size(x: &mut Exchange) -> io::Result<bool> {
     x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
     let again = x.request.query("again").unwrap_or("0".into()).repeat(10_000);

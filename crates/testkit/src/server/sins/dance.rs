@@ -7,7 +7,7 @@ use std::io;
 /// The value of the header `Authorization` that [`authorize`] accepts. The login is `me:hush`.
 const LOGIN: &str = "Basic bWU6aHVzaA==";
 
-/// Redirects to itself and sets a cookie, until the cookie comes back.
+/// Redirects to itself and sets a cookie, until a request has the cookie.
 pub(super) fn cookie_wall(x: &mut Exchange) -> io::Result<bool> {
     if has_cookie(x, "wall=1") {
         return x.file(&[]);
@@ -30,7 +30,7 @@ pub(super) fn granule(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &to)], b"")
 }
 
-/// Asks for a login, and then redirects back with a code.
+/// Requires a login, and then redirects back with a code.
 pub(super) fn authorize(x: &mut Exchange) -> io::Result<bool> {
     if x.request.header("authorization") != Some(LOGIN) {
         let challenge = "Basic realm=\"Please enter your credentials\"";

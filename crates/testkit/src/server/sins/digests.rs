@@ -4,16 +4,16 @@ use crate::server::exchange::{Exchange, borrowed};
 use crate::{content_digest, sha256};
 use std::io;
 
-/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle. With
-/// `always=1`, all later ranges have a wrong byte too. The response to a request for everything ends in the
-/// middle and has no digest.
+/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle.
+/// With `always=1`, all later ranges have a wrong byte too. The response to a request for the whole file
+/// ends in the middle and has no digest.
 pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_none() {
         return x.only(x.half(), &[]);
     }
     let (etag, (status, headers, mut body)) = (x.etag(), x.part());
     let of_part = content_digest(&body);
-    // The first request was for everything.
+    // The first request was for the whole file.
     let (visit, bad) = (x.visit as u64, x.number("bad").unwrap_or(u64::MAX));
     if visit == bad || (visit > bad && x.request.query("always").is_some()) {
         let middle = body.len() / 2;
@@ -24,7 +24,7 @@ pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&status, &all, &body)
 }
 
-/// Sends the right digest, in capitals with `?upper=1`.
+/// Sends the right digest. With `?upper=1`, its letters are capitals.
 pub(super) fn checksum(x: &mut Exchange) -> io::Result<bool> {
     let mut digest = sha256(&x.content());
     if x.request.query("upper").is_some() {

@@ -1,4 +1,4 @@
-//! Serves files that need a login. The server asks for the login with challenges.
+//! Serves files that need a login. The server requires the login with challenges.
 
 use crate::server::exchange::Exchange;
 use aws_lc_rs::digest::{self, SHA256, SHA512_256};
@@ -15,7 +15,7 @@ pub(in crate::server) struct Nonces {
     used: HashMap<String, HashSet<String>>,
 }
 
-/// What a client must send to get a file that needs a login.
+/// The login that a client must send to get a file.
 struct Wanted {
     /// The schemes, in the order in which they are offered: `basic`, `bearer`, `ntlm`, or an algorithm of
     /// Digest.
@@ -24,7 +24,7 @@ struct Wanted {
     password: String,
     realm: String,
     qop: String,
-    /// How often a nonce may be used.
+    /// The number of times that a nonce may be used.
     uses: usize,
     hides_user: bool,
     /// True if the realm is sent in ISO-8859-1, and not in UTF-8.
@@ -47,11 +47,12 @@ impl Wanted {
     }
 }
 
-/// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes, in the order in which
-/// they are offered. With `&one=1`, one header has all schemes. `&user=me&password=hush&realm=R&qop=auth` are
-/// the required values. `&uses=N` is how often a nonce may be used, and with `&userhash=1`, clients must send
-/// a hash of the user name. With `&latin1=1`, the realm is sent in ISO-8859-1, and a challenge of Digest has
-/// no `charset`. `&next=1` announces the next nonce, and `&domain=/a` names the protection space.
+/// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes, in the order in
+/// which they are offered. With `&one=1`, one header has all schemes.
+/// `&user=me&password=hush&realm=R&qop=auth` are the required values. A nonce may be used `&uses=N` times.
+/// With `&userhash=1`, clients must send a hash of the user name. With `&latin1=1`, the realm is sent in
+/// ISO-8859-1, and a challenge of Digest has no `charset`. `&next=1` announces the next nonce, and
+/// `&domain=/a` names the protection space.
 pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     let wanted = Wanted::of(x);
     let given = x.request.header("authorization").map(String::from);

@@ -44,9 +44,9 @@ pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Stops after `?after=N` bytes of the first response, and sends the rest `?pause=MS` later. With `?times=N`,
-/// that many responses do so. Later requests get what they ask for, with `?others=whole` the whole file, and
-/// with `?others=STATUS` this status.
+/// Stops after `?after=N` bytes of the first response, and sends the rest `?pause=MS` later. With
+/// `?times=N`, that many responses do so. Later requests get the requested bytes. With `?others=whole` they
+/// get the whole file, and with `?others=STATUS` this status.
 pub(super) fn pause_in_first_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit >= x.number("times").map_or(1, |times| usize::try_from(times).unwrap_or(usize::MAX)) {
         return match x.request.query("others").as_deref() {

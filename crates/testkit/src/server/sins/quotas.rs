@@ -8,7 +8,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What a host counts over all connections.
+/// The counters of a host, over all its connections.
 #[derive(Default)]
 pub(in crate::server) struct Counted {
     /// The number of requests that may be answered without a pause, and the time when this number was
@@ -89,7 +89,7 @@ fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Refuses the first request for a file, and asks for a pause of `?wait=N` seconds (2 by default).
+/// Refuses the first request for a file, and requests a pause of `?wait=N` seconds (2 by default).
 /// `&how=ratelimit`, `older`, `x` or `202` sets the status and the header of the refusal. The default is a
 /// 403 with `Retry-After`.
 pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {

@@ -1,5 +1,5 @@
-//! Scripts that answer requests in unusual ways that concern ranges, such as with the whole file or with
-//! other bytes than the requested ones.
+//! Scripts with unusual responses that concern ranges. They send, for example, the whole file, or other
+//! bytes than the requested ones.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -13,8 +13,8 @@ pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
     x.respond("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
 }
 
-/// Always sends everything, although it says that it accepts ranges. With `?break=1`, the first response ends
-/// after half of the body. `?rate=N` limits the bytes a second.
+/// Always sends the whole file, although its headers say that it accepts ranges. With `?break=1`, the first
+/// response ends after half of the body. `?rate=N` limits the bytes a second.
 pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
     let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
@@ -28,7 +28,7 @@ pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     Ok(whole == body.len())
 }
 
-/// Serves ranges in its first two responses, and later always sends everything.
+/// Serves ranges in its first two responses, and later always sends the whole file.
 pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
@@ -93,10 +93,10 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
 }
 
-/// Answers a request without a range correctly, at a limited rate. A request for a range gets something else:
-/// `?how=` is `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON), `ignored` (everything),
-/// or a status. With `?break=N` the first response ends after half of the body, the next N responses are
-/// wrong, and later ones are correct.
+/// Answers a request without a range correctly, at a limited rate. A request for a range gets another
+/// response, which `?how=` chooses: `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON),
+/// `ignored` (the whole file), or a status. With `?break=N` the first response ends after half of the body,
+/// the next N responses are wrong, and later ones are correct.
 pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
         return x.respond("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);

@@ -19,8 +19,9 @@ use std::time::SystemTime;
 /// length of the beginning. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
-/// The number of bytes at the beginning of a record that are compressed to decide this. The headers of the
-/// record are part of its beginning, because they can be longer than the file, and can be compressed.
+/// The number of bytes at the beginning of a record that are compressed to decide if the record is
+/// compressed. The headers of the record are part of its beginning, because they can be longer than the
+/// file, and can be compressed.
 const BEGINNING: usize = 64 * 1024;
 
 /// The number of bytes that the headers of two records need at most, without the URLs in them.
@@ -145,7 +146,8 @@ impl Fields {
         if is_cut { self.with("WARC-Truncated", "unspecified") } else { self }
     }
 
-    /// Adds a SHA-1, because other programs for WARCs write and compare SHA-1.
+    /// Adds a field with the SHA-1 of these bytes, because other programs for WARCs write and compare
+    /// SHA-1.
     fn digest(self, name: &'static str, bytes: &[&[u8]]) -> Fields {
         let mut hashers = Hashers::new(&[Algorithm::Sha1]);
         hashers.update(bytes);
