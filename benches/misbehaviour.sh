@@ -72,6 +72,6 @@ body_longer_than_announced sends more than announced
 busy_once?after=2 answers 503 with Retry-After: 2, once
 fails_once?status=502 answers 502, once
 expired_link redirects to a link that has expired, once
-silence_in_mid_body_once sends nothing more in the middle, once
+silence_in_mid_body_once stops sending in the middle of the file, once
 checksum_wrong announces a SHA-256 (`X-Checksum-SHA256`) that the file does not have
 SINS
