@@ -19,7 +19,8 @@ FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 # the line, 128 requests for 10 KiB are 1.25 MiB, almost the 1.4 MiB that are in flight at 300
 # Mbit/s and 40 ms.
 AT_ONCE, AT_ONCE_FAR = 8, 128
-# 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
+# The size of the file for the wide-area lines. It takes 2.9 s at 300 Mbit/s, so the slow start of
+# TCP is only a small part of the time.
 WIDE = 100 << 20
 # After this many seconds, a tool is stopped and not run again in the scene. The slowest case, one
 # connection over a line that loses 0.1 % of the packets, takes about 100 s. A million files take
