@@ -47,7 +47,7 @@ def check(work, program, started):
     failed = [line.split()[0] for line in states(job).splitlines() if "FAILED" in line]
     for one in failed:
         ran("scontrol", "requeue", one)
-    # This job takes both nodes, so Slurm stops the tasks there and queues them again.
+    # This job takes both nodes, so Slurm stops the tasks on the nodes and queues them again.
     ran("sbatch", "--parsable", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 2")
     marks = f"{work}/out/.downhaul-shards"
     wait(LONGEST, "every shard is complete", lambda: os.path.isdir(marks) and len(os.listdir(marks)) == TASKS)
