@@ -5,9 +5,10 @@
 #   benches/misbehaviour.sh
 #
 # Needs cargo and curl, and uses wget2, aria2c and axel where they are installed. Everything stays on
-# 127.0.0.1 and in a temporary folder. A cell says `exact` (the right file and success), `corrupt,
-# exit 0` or `no file, exit 0` (a wrong result that is reported as a success), `hangs (30 s)`, or the
-# exit status of a reported failure, after `exact` if the file is right all the same.
+# 127.0.0.1 and in a temporary folder. A cell says `exact` (the right file and success), `corrupt, exit 0`
+# or `no file, exit 0` (a wrong result that is reported as a success), `hangs (30 s)`, or the exit status of
+# a reported failure. If the tool reports a failure although the file is right, the cell says `exact` before
+# the exit status.
 set -u
 cd "$(dirname "$0")/.."
 cargo build --profile dist --quiet -p downhaul
@@ -39,15 +40,15 @@ while read -r sin says; do
     dir=$work/$tool-${sin%%\?*}; mkdir -p "$dir"; cd "$dir" || exit 1
     url=${base}${sin%%\?*}/3000000/$tool; [ "$sin" = "${sin#*\?}" ] || url+="?${sin#*\?}"
     timeout 30 bash -c "$(declare -f run); downhaul=$downhaul; run $tool '$url'" >/dev/null 2>&1 </dev/null; status=$?
-    # Only the final name counts. If the file changed during the download, either version is right,
-    # but not a mixture.
+    # Only the file with the final name is compared. If the file changed on the server during the download,
+    # each of the two versions is right, but a mixture of both is wrong.
     curl -s -o wanted "${base}well_behaved/3000000/$tool"
     curl -s -o wanted.changed "${base}well_behaved/3000000/changed"
     if [ ! -f f ]; then right=missing
     elif cmp -s f wanted; then right=exact
     elif [ "$sin" = changed_when_continued ] && cmp -s f wanted.changed; then right=exact
     else right=corrupt; fi
-    # The server stated a digest that this file does not have. Accepting the file is the wrong result.
+    # The server stated a digest that this file does not have, so it is wrong to accept the file.
     [ "$sin" = checksum_wrong ] && [ $right = exact ] && right=corrupt
     case $right-$status in
       exact-0) cell=exact ;;
@@ -72,6 +73,6 @@ body_longer_than_announced sends more than announced
 busy_once?after=2 answers 503 with Retry-After: 2, once
 fails_once?status=502 answers 502, once
 expired_link redirects to a link that has expired, once
-silence_in_mid_body_once sends nothing more in the middle, once
+silence_in_mid_body_once stops sending in the middle of the file, once
 checksum_wrong announces a SHA-256 (`X-Checksum-SHA256`) that the file does not have
 SINS

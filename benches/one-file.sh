@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Downloads one file of 1 GiB from nginx on loopback into memory (tmpfs), and prints its wall time
-# and processor time, and the times of curl for the same file.
+# Downloads one file of 1 GiB from nginx on loopback into memory (tmpfs) with downhaul and with
+# curl, and prints the wall time and the processor time of both.
 #
 #   benches/one-file.sh [RUNS]
 #
-# The runs of downhaul and curl alternate, and the result is the median. Needs cargo, nginx, curl,
+# The runs of downhaul and curl alternate, and the results are medians. Needs cargo, nginx, curl,
 # and 3 GiB in /dev/shm.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,5 +1,6 @@
 """Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it
-can be read on any page. Scenes without a peer are left out."""
+can be read on any page. Scenes without another tool than downhaul and the reference are left
+out."""
 import html
 
 import report
@@ -10,7 +11,8 @@ COLUMN = (WIDTH - 2 * MARGIN - GAP) / 2
 NAMES, FIGURES = 120, 66
 BARS = COLUMN - NAMES - FIGURES
 LINE, BAR, TITLE, BETWEEN, FOOT = 16, 10, 38, 14, 24
-# A bar is cut when it is more than this many times as long as the longer one of downhaul and the best peer.
+# A bar is cut if it is more than this many times as long as the longer bar of downhaul and the best
+# peer.
 CUT = 3
 STYLE = """
 text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }
@@ -25,7 +27,8 @@ text { fill: #e6edf3 } .page { fill: #161b22 } .faint { fill: #9198a1 }
 
 
 def draw(source, names, path):
-    """Draws the scenes of race.json that have a peer, and prints which of `names` are not there."""
+    """Draws the scenes of race.json that have a peer (another tool), and prints which of `names`
+    race.json does not have."""
     stored = report.load(source)
     scenes = [scene for scene in stored.values() if "best peer" in scene["ratios"]]
     if not scenes:
@@ -34,7 +37,8 @@ def draw(source, names, path):
     if missing:
         print(f"these scenes are not drawn, because {source} does not have them: {', '.join(missing)}")
     heights = [TITLE + LINE * len(scene["tools"]) + BETWEEN for scene in scenes]
-    # Two columns. The left one gets scenes until it is at least half of the whole height.
+    # There are two columns. The left column gets scenes until it has at least half of the whole
+    # height.
     left = next(n for n in range(1, len(scenes) + 1) if 2 * sum(heights[:n]) >= sum(heights))
     parts = []
     for column, some in enumerate((range(left), range(left, len(scenes)))):

@@ -1,19 +1,19 @@
 """The results of a scene of `benches/race`: medians and ratios, as a table and in race.json. The
-name of a tool says what it is: `downhaul...` is this program, `reference...` a loop that does only
-what must be done, and all others are peers.
+names of the tools show their kinds: `downhaul...` is this program, `reference...` is a program that
+does only the necessary work, and all other tools are peers.
 
-Results of earlier versions stay readable. They have no context switches (`voluntary`,
-`involuntary`) and no `calls`, and the reference is called `minimal loop`."""
+Results of earlier versions of this script can still be read. They have no context switches
+(`voluntary`, `involuntary`) and no `calls`, and their reference is called `minimal loop`."""
 import json, os, re, shutil, statistics, subprocess
 
 REFERENCE = ("reference", "minimal")
-# What `timed` prints, in this order.
+# The numbers that `timed` prints, in this order.
 TIMED = ("wall", "cpu", "peak", "voluntary", "involuntary")
 # `disk` is the wall time with the output on a disk.
 MEASURED = (*TIMED, "disk")
-# System calls that are made less than once in so many files are not printed.
+# A system call that is made less than once in this number of files is not printed.
 RARE = 20
-# The inputs of the program that is measured.
+# The sources of the program that is measured.
 SOURCES = ("crates", "Cargo.toml", "Cargo.lock")
 
 
@@ -25,7 +25,7 @@ def peers(tools):
 def versions(root, downhaul):
     """Returns the version of each tool that takes part."""
     commit = text(["git", "-C", root, "describe", "--always"]).strip() or "no commit"
-    # Other files may differ from the commit. race.json does, after the first scene.
+    # Other files may differ from the commit. For example, race.json differs after the first scene.
     changed = text(["git", "-C", root, "status", "--porcelain", "--", *SOURCES]) != ""
     found = {"downhaul": f"{number(text([downhaul, '--version']))} ({commit}{'-dirty' if changed else ''})"}
     for tool, option in (("curl", "--version"), ("wget2", "--version"), ("aria2c", "--version"), ("axel", "--version"), ("nginx", "-v")):
@@ -35,7 +35,7 @@ def versions(root, downhaul):
 
 
 def text(command):
-    """Returns what a command prints, or nothing if it fails or is not installed."""
+    """Returns the output of a command, or an empty text if it fails or is not installed."""
     if not shutil.which(command[0]):
         return ""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -66,7 +66,8 @@ def load(path):
 
 
 def scene(path, name, scene, tools, runs, filesystem, versions):
-    """Prints the table of a scene and writes its numbers into the file. The numbers of other scenes stay."""
+    """Prints the table of a scene and writes its numbers into the file. The file keeps the numbers
+    of other scenes."""
     for one in tools.values():
         one["median"] = {what: statistics.median(one[what]) if one[what] else None for what in MEASURED}
     result = {
@@ -82,16 +83,16 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
         "tools": tools,
     }
     print_table(name, result)
-    # The file is replaced by a rename, because a scene may have taken an hour and a half-written
-    # file would lose it.
+    # The file is replaced by a rename, because the numbers of a scene may have taken an hour, and a
+    # file that is written only in part would lose them.
     with open(f"{path}.new", "w") as file:
         json.dump({**load(path), name: result}, file, indent=1)
     os.replace(f"{path}.new", path)
 
 
 def ratios(tools):
-    """Returns downhaul's medians divided by those of the fastest peer, the fastest reference, and
-    the fastest downhaul that was told a number, if there are any."""
+    """Returns the medians of downhaul divided by those of the fastest peer, the fastest reference,
+    and the fastest run of downhaul with a fixed number, if there are any."""
     ours, *fixed = [name for name in tools if name.startswith("downhaul")]
     found = {}
     for of, among in (
@@ -110,7 +111,7 @@ def ratios(tools):
 def print_table(name, result):
     tools = result["tools"]
     files, disk = result["files"], result["disk"]
-    # The columns: the head of each, and a function that returns the cell of a tool.
+    # The columns: the heading of each column, and a function that returns the cell of a tool.
     ours = next(iter(tools.values()))["median"]["wall"]
     columns = [
         ("wall", lambda one, at: f"{more(one)}{at['wall']:.3f} s"),
@@ -137,7 +138,7 @@ def print_table(name, result):
 
 
 def print_notes(result):
-    """Prints what is below a table: the ratios, the versions, the line, and the commands."""
+    """Prints the text below a table: the ratios, the versions, the line, and the commands."""
     tools, files = result["tools"], result["files"]
     print()
     for of, ratio in result["ratios"].items():
@@ -156,7 +157,8 @@ def print_notes(result):
 
 
 def more(one):
-    """Returns the mark of a tool that was stopped. Only one thing is known of it: that it takes longer."""
+    """Returns the mark for a tool that was stopped: its time is only known to be longer than the
+    stated one."""
     return "> " if one["cut"] else ""
 
 

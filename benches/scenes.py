@@ -1,7 +1,7 @@
 """The scenes of `benches/race`: files, servers, lines, and the command of each tool.
 
-Owns the folder that it is given (in /dev/shm) and the ports 18481 to 18483. Each process that is
-started is returned to the caller, which stops it.
+A stage uses the folder that it is given (in /dev/shm) and the ports 18481 to 18483 alone. It
+returns each process that it starts, and the caller stops the process.
 """
 import dataclasses, functools, hashlib, os, subprocess, time, typing
 
@@ -12,16 +12,19 @@ HTTP, HTTPS, HTTP_FAR = f"http://127.0.0.1:{PLAIN}", f"https://localhost:{SECURE
 LARGE = 1 << 30
 SMALL, SMALL_SIZE = 10_000, 10 * 1024
 MIDDLE, MIDDLE_SIZE = 1_000, 1 << 20
-# The numbers of files at a time that are compared with `-j auto`. On a line with a round trip of 40
-# ms, 8 would take 50 s.
+# The fixed numbers of files at a time that are compared with `-j auto`. 8 is left out on a line
+# with a round trip of 40 ms, because it would take 50 s.
 FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
-# The requests that the reference has on their way. On loopback, more are not faster. On the line,
-# 128 requests of 10 KiB are 1.25 MiB, almost the 1.4 MiB that are under way at 300 Mbit/s and 40 ms.
+# The number of unanswered requests of the reference. On loopback, a higher number is not faster. On
+# the line, 128 requests for 10 KiB are 1.25 MiB, almost the 1.4 MiB that are in flight at 300
+# Mbit/s and 40 ms.
 AT_ONCE, AT_ONCE_FAR = 8, 128
-# 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
+# The size of the file for the wide-area lines. It takes 2.9 s at 300 Mbit/s, so the slow start of
+# TCP is only a small part of the time.
 WIDE = 100 << 20
-# After this many seconds a tool is stopped and not run again in the scene. The slowest case, one
-# connection over a line that loses 0.1 %, takes about 100 s; a million files take minutes.
+# After this many seconds, a tool is stopped and not run again in the scene. The slowest case, one
+# connection over a line that loses 0.1 % of the packets, takes about 100 s. A million files take
+# minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
 # The highest number of seconds that a server may need to start. It usually needs less than one second.
 STARTS = 10
@@ -29,8 +32,8 @@ STARTS = 10
 
 @dataclasses.dataclass
 class Scene:
-    """Each command runs in an empty folder. If the command ends with `> NAME`, its standard output
-    goes to the file NAME in this folder."""
+    """A scene. Each command runs in an empty folder. If the command ends with `> NAME`, its
+    standard output goes to the file NAME in this folder."""
 
     title: str
     tools: dict[str, list[str]]
@@ -39,8 +42,8 @@ class Scene:
     files: int = 1
     # The arguments of `link`: Mbit/s, round trip in ms, loss in percent.
     line: tuple[str, str, str] | None = None
-    # `disk`: also run with the output on a disk. `counted`: one more run counts system calls.
-    # `warm`: a first run only warms up.
+    # `disk`: the commands also run with the output on a disk. `counted`: one more run counts system
+    # calls. `warm`: a first run only warms up.
     disk: bool = False
     counted: bool = False
     warm: bool = True
@@ -66,7 +69,7 @@ class Stage:
         with open(f"{work}/www/wide", "wb") as wide:
             for _ in range(WIDE >> 20):
                 wide.write(os.urandom(1 << 20))
-        # This is text because it is also part of nginx's configuration.
+        # This is a text and not bytes, because it is also a part of the configuration of nginx.
         self.kib = os.urandom(512).hex()
         with open(f"{work}/www/1k", "w") as tiny:
             tiny.write(self.kib)
@@ -75,7 +78,7 @@ class Stage:
             for n in range(count):
                 with open(f"{work}/www/{folder}/{n}.bin", "wb") as file:
                     file.write(os.urandom(size))
-            # A list has the name of its scene.
+            # Each list has the name of its scene.
             for server, base in (("", HTTP), ("-tls", HTTPS), ("-far", HTTP_FAR)):
                 self.list(f"{folder}{server}", [f"{base}/{folder}/{n}.bin" for n in range(count)])
         with open(f"{work}/san", "w") as names:
@@ -120,7 +123,7 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
   {servers} }}""")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen([*prefix, "nginx", "-p", work, "-c", f"{work}/{name}.conf"], **quiet)
-        # nginx writes this file when it listens.
+        # nginx writes this file when it has opened its ports.
         within(STARTS, lambda: os.path.exists(f"{work}/{name}.pid"), f"nginx did not start; see {work}/{name}.log")
         return process
 
@@ -131,11 +134,12 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
     def of_one_file(self):
         capped = f"http://127.0.0.1:{CAPPED}"
         minimal = [f"{self.programs}/examples/minimal", f"127.0.0.1:{PLAIN}", "/large", "out"]
-        # As many connections as cores, because each connection of the reference has a thread.
+        # The reference has as many connections as there are cores, because each connection has a
+        # thread.
         cores = os.cpu_count()
         references = {f"reference, {n} connection{'s' * (n > 1)}": [*minimal, str(n)] for n in sorted({1, cores})}
         with_sum = {"downhaul": self.one(f"{HTTP}/sum/large")["downhaul"]}
-        # Tools with one connection are left out: they all take 42 s.
+        # Tools with one connection are left out, because all of them take 42 s.
         several = self.one(f"{capped}/capped/209715200/file?rate=5000000")
         several = {name: command for name, command in several.items() if name not in ("curl", "wget2")}
         refusing = self.one(f"{capped}/refuses_the_fifth/40000000/file?rate=2000000&how=503")["downhaul"]
@@ -206,8 +210,8 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
         }
 
     def of_a_million(self):
-        # The log and the events are on, because they could fill the memory. curl and aria2 are left
-        # out: they keep the whole list in memory.
+        # The log and the events are turned on, because they could fill the memory. curl and aria2
+        # are left out, because they keep the whole list in memory.
         list_of_all = ["-i", f"{self.work}/million.list"]
         events = ["--log", "log", "--progress", "json", ">", "events"]
         endless = {
@@ -256,8 +260,8 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
 
 
 class Line:
-    """The line of a scene, with a server at its far end. `with` gives the prefix that runs a
-    command at the near end."""
+    """The line of a scene, with a server at its far end. The value of `with` is the prefix that
+    runs a command at the near end."""
 
     def __init__(self, stage, line):
         self.stage, self.line, self.started = stage, line, []
@@ -267,8 +271,8 @@ class Line:
             return []
         try:
             program = f"{self.stage.programs}/link"
-            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends even if
-            # this program cannot end it.
+            # The queue holds 100 ms of traffic. The limit of 12 hours only ensures that the line
+            # ends even if this program cannot end it.
             link = subprocess.Popen([program, *self.line, "100", "43200"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self.started.append(link)
             near, far = ([f"--net={link.stdout.readline().split()[2]}"] for _ in range(2))
@@ -309,8 +313,8 @@ def is_of_size(size):
 
 
 def holds(path, content):
-    """Returns True if a small file has this content. Python's buffers are not used, because there
-    are a million files."""
+    """Returns True if a small file has this content. The function does not use the buffers of
+    Python, which would be slow for a million files."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""Draws docs/demo.svg: the demo as a terminal shows it. `benches/screen.py` needs tmux, and `cargo
-build --example demo` before it. It runs the demo in a terminal of its own, takes a picture of the
-screen while bars are drawn, and stops it.
+"""Draws docs/demo.svg: the demo as a terminal shows it. The script needs tmux, and the demo must be
+built before (`cargo build --example demo`). It runs the demo in a terminal of its own, takes a
+picture of the screen while bars are drawn, and stops the demo.
 """
 import html, os, re, subprocess, sys, time
 
 COLUMNS, ROWS = 100, 30
-# The screen is taken this long after the start, when some files are finished and others have bars.
+# The picture is taken this long after the start, when some files are finished and others have bars.
 AFTER = 3.2
 WIDTH, HEIGHT, MARGIN, TOP = 8.0, 17, 14, 27
 INK, PAPER, FAINT = "#c0caf5", "#1a1b26", "#7a83ad"
@@ -33,8 +33,8 @@ def capture():
 
 
 def parts(lines):
-    """Returns the texts of each line with their styles. A style holds until another one begins,
-    also on the next line."""
+    """Returns the texts of each line with their styles. A style is valid until another style
+    begins, also on the next line."""
     style = (INK, False)
     for line in lines:
         row = []
@@ -57,7 +57,7 @@ def draw(lines, path):
     for n, row in enumerate(parts(lines)):
         column, spans = 0, []
         for (colour, bold), text in row:
-            # The length keeps the columns where the font of a reader has another width.
+            # The length keeps the columns in place if the font of a reader has another width.
             length = f'textLength="{len(text) * WIDTH:.0f}" lengthAdjust="spacingAndGlyphs"'
             weight = ' font-weight="600"' if bold else ""
             spans.append(f'<tspan x="{MARGIN + column * WIDTH:.0f}" fill="{colour}"{weight} {length}>{html.escape(text)}</tspan>')

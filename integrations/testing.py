@@ -1,4 +1,5 @@
-"""What the tests of the engines share: files, a server for them, and the processes of a test."""
+"""The functions that the tests of the engines share: files, a server for them, and the processes of
+a test."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ class Server(http.server.ThreadingHTTPServer):
         return {"url": f"http://127.0.0.1:{self.server_port}/{name}", "sha256": sha256(content(name, self.size))}
 
     def handle_error(self, request, client_address) -> None:
-        """A client that was killed is no error."""
+        """Ignores errors, because the tests kill clients."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -87,8 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Job:
-    """Downloads items with a function in a thread. The function gets the folder for the files, and
-    returns the rows."""
+    """Downloads items in a thread. The function `run` gets the folder for the files, downloads
+    them, and returns the rows."""
 
     def __init__(self, items: list[dict[str, str]], folder: str, run: Callable[[str], list[dict]]) -> None:
         self.items, self.folder = items, folder
@@ -107,12 +108,13 @@ class Job:
         return self._thread.is_alive()
 
     def partial_files(self) -> int:
-        """Returns how many files are in the middle. Fails if the function has failed."""
+        """Returns the number of partial files. Fails if the function of the job has failed."""
         assert self._error is None, self._error
         return sum(name.endswith(".part") for name in os.listdir(self.folder)) if os.path.isdir(self.folder) else 0
 
     def check(self, size: int) -> None:
-        """Waits for the end, and checks that each file is there with the right bytes and has one row."""
+        """Waits for the end of the job, and checks that each file exists, has the right bytes, and
+        has one row."""
         self._thread.join(LONGEST)
         assert not self.is_running(), f"the job takes more than {LONGEST} s"
         if self._error is not None:
@@ -124,7 +126,8 @@ class Job:
 
 
 def check_files(folder: str, items: list[dict[str, str]]) -> None:
-    """Checks that a folder has each file with the right bytes, and nothing else but the marks of shards."""
+    """Checks that a folder has each file with the right bytes, and no other file except the marks
+    of complete shards."""
     names = {item["url"].rpartition("/")[2]: item["sha256"] for item in items}
     there = set(os.listdir(folder)) - {".downhaul-shards"}
     assert there == set(names), f"other files: {there ^ set(names)}"
@@ -134,12 +137,13 @@ def check_files(folder: str, items: list[dict[str, str]]) -> None:
 
 
 def processes(mark: str, word: str = "") -> list[int]:
-    """Returns the processes with this mark and with a word in their command."""
+    """Returns the processes that have this mark in their environment and this word in their
+    command."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if pid == os.getpid() or f"{MARK}={mark}".encode() not in _read(pid, "environ").split(b"\0"):
             continue
-        # A process that has ended has no command until its parent notices.
+        # A process that has ended, but for which its parent has not waited yet, has no command.
         if command(pid) and word in command(pid):
             found.append(pid)
     return found
@@ -151,19 +155,20 @@ def command(pid: int) -> str:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns the processes that a process started, and theirs."""
+    """Returns the processes that a process started, directly or indirectly."""
     children = [int(child) for task in _tasks(pid) for child in _read(pid, f"task/{task}/children").split()]
     return children + [below for child in children for below in descendants(child)]
 
 
 def is_running(pid: int) -> bool:
-    """Returns false for a process that has ended, also if its parent has not noticed yet."""
+    """Returns true if a process runs. A process that has ended does not run, even if its parent has
+    not waited for it yet."""
     state = _read(pid, "stat").rpartition(b")")[2][1:2]
     return state not in (b"", b"Z", b"X")
 
 
 def kill(pids: list[int]) -> None:
-    """Kills processes. Some may have ended."""
+    """Kills processes. Some of them may have ended already."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -172,7 +177,7 @@ def kill(pids: list[int]) -> None:
 
 
 def kill_all(mark: str) -> None:
-    """Kills the processes of a test, and those that they start meanwhile."""
+    """Kills the processes of a test, and the processes that they start meanwhile."""
     for _ in range(100):
         left = processes(mark)
         if not left:
@@ -183,12 +188,13 @@ def kill_all(mark: str) -> None:
 
 
 def end_for_sigterm() -> None:
-    """Makes SIGTERM an exception of this process, so that a test which is stopped ends its processes."""
+    """Makes SIGTERM raise an exception in this process, so that a stopped test ends its
+    processes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
 
 
 def wait(seconds: float, what: str, condition: Callable[[], object]) -> None:
-    """Waits until a condition is true. Fails after the time."""
+    """Waits until a condition is true. Fails if it is not true within this many seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"

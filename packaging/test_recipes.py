@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fills the recipes from a made-up release, and checks each with the tools of its package manager that are on this machine."""
+"""Fills the recipes from an invented release, and checks each recipe with those tools of its package
+manager that are on this machine."""
 
 import hashlib
 import json
@@ -83,14 +84,15 @@ class Recipes(unittest.TestCase):
     def test_aur_with_makepkg(self):
         self.text("aur/PKGBUILD")
         folder = self.filled / "aur"
-        # makepkg compares the source with the digest. It takes the source from its own folder, and does
-        # not run as root.
+        # makepkg compares the source with the digest. The source must be in the folder of the recipe, and
+        # makepkg refuses to run as root.
         shutil.copy(self.release / SOURCE, folder)
         as_user = []
         if os.getuid() == 0:
             run("chown", "-R", "nobody", folder)
             as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        # makepkg would ask pacman for the packages that the recipe needs. `true` takes its place.
+        # makepkg would use pacman to find the packages that the recipe needs. Here, the command `true`
+        # replaces pacman.
         makepkg = [*as_user, "env", f"HOME={folder}", "PACMAN=true", "makepkg"]
         about = run(*makepkg, "--printsrcinfo", cwd=folder)
         self.assertIn(f"source = {URL}/{SOURCE}", about)
@@ -100,7 +102,7 @@ class Recipes(unittest.TestCase):
     def test_nix(self):
         self.text("nix/package.nix")
         store = {**os.environ, "NIX_STORE_DIR": f"{self.folder}/store", "NIX_STATE_DIR": f"{self.folder}/state"}
-        # The collection of packages of Nix is not installed. These values take its place.
+        # The package collection of Nix is not installed. These values replace it.
         given = "{ lib = { optionalString = _: text: text; licenses = { mit = 1; asl20 = 2; }; }; fetchurl = source: source; "
         given += "stdenv = { buildPlatform.canExecute = _: true; hostPlatform = 1; }; installShellFiles = 1; "
         given += "rustPlatform.buildRustPackage = package: package; }"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Races the Python package against img2dataset and hf_transfer, with many small JPEG files.
+"""Measures the Python package against img2dataset and hf_transfer, with many small JPEG files.
 
     benches/python/race.py [RUNS] --python VENV/bin/python [--files N] [--images FOLDER] [--results FILE] [--only TEXT]
 
 RUNS is the number of alternating runs of each tool (5). N is the number of files (10,000) of about
-10 KiB each. hf_transfer is slow with small files, and gets a tenth of them. With --images, the
-files are kept in FOLDER for the next race. RUNS may be 0, to make them only. With --results, the
-figures of each run are appended to FILE, and the table is of all runs in FILE. With --only, only
-the tools run whose names have TEXT.
+10 KiB each. hf_transfer is slow with small files, so it gets only a tenth of them. With --images,
+the files are kept in FOLDER for the next measurement. If RUNS is 0, the script only makes the
+files. With --results, the numbers of each run are appended to FILE, and the table shows all runs in
+FILE. With --only, only the tools whose names contain TEXT run.
 
 The environment VENV needs img2dataset, hf_transfer and the wheel:
 
@@ -16,9 +16,9 @@ The environment VENV needs img2dataset, hf_transfer and the wheel:
 
 Build the wheel for this with `packaging/wheel`. Debug wheels are slow.
 
-Needs Linux, nginx, and some 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools
+Needs Linux, nginx, and about 300 MiB in /dev/shm. nginx serves the files on loopback, and all tools
 write to memory. Every file of downhaul and hf_transfer is compared with the file on the server.
-img2dataset writes other bytes if it encodes the images again, so its files are counted.
+img2dataset writes other bytes if it encodes the images again, so its files are only counted.
 """
 
 import argparse
@@ -39,15 +39,15 @@ import time
 
 MAKE = """
 import cv2, numpy, sys
-# Noise at a size that makes about 10 KiB. All images differ.
+# Images of noise, whose size is chosen so that each file has about 10 KiB. All images differ.
 for n in range(int(sys.argv[2])):
     small = numpy.random.default_rng(n).integers(0, 256, (72, 96, 3), numpy.uint8)
     image = cv2.resize(small, (288, 216), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(f"{sys.argv[1]}/{n:06}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 20])
 """
 
-# The scripts of downhaul and hf_transfer write the times of the download itself, as img2dataset
-# does for each shard.
+# The scripts of downhaul and hf_transfer write the start and the end of the download itself, as
+# img2dataset does for each shard.
 DOWNHAUL = """
 import json, os, sys, time, downhaul
 urls = open(sys.argv[1]).read().split()
@@ -57,7 +57,8 @@ times = {"start_time": begin, "end_time": time.time(), "successes": right}
 json.dump(times, open(os.path.join(sys.argv[2], "_stats.json"), "w"))
 """
 
-# This is what huggingface_hub does: eight files at a time, each with these arguments.
+# huggingface_hub calls hf_transfer in the same way: eight files at a time, each with these
+# arguments.
 HF_TRANSFER = """
 import concurrent.futures, hf_transfer, json, os, sys, time
 def fetch(url):
@@ -72,8 +73,8 @@ times = {"start_time": begin, "end_time": time.time(), "successes": right}
 json.dump(times, open(os.path.join(sys.argv[2], "_stats.json"), "w"))
 """
 
-# A process for each core, as its documentation says, and shards of which each process gets two. 256
-# threads are the default, and were faster than 64.
+# One process for each core, as the documentation of img2dataset recommends, and two shards for each
+# process. 256 threads are the default, and were faster than 64.
 IMG2DATASET = """
 import os, sys, img2dataset
 if __name__ == "__main__":
@@ -100,7 +101,7 @@ def main():
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     work = tempfile.mkdtemp(prefix="downhaul-python.", dir="/dev/shm")
-    # nginx reads the files as another user.
+    # nginx reads the files as another user, so the folder must be readable for all users.
     os.chmod(work, 0o755)
     try:
         measured = race(args, pathlib.Path(work))
@@ -126,7 +127,8 @@ def arguments():
 
 
 def race(args, work):
-    """Returns the figures of each run. The tools take turns, so that other load affects all of them."""
+    """Returns the numbers of each run. The tools take turns, so that other load on the machine
+    affects all of them."""
     files = (args.images or work / "files").absolute()
     files.mkdir(exist_ok=True)
     if len(list(files.iterdir())) != args.files:
@@ -137,7 +139,7 @@ def race(args, work):
     with server(work, files) as base:
         chosen = {name: command for name, command in tools(args.python, work).items() if args.only in name}
         for run in range(args.runs):
-            # Each run begins with another tool.
+            # Each round begins with another tool.
             names = collections.deque(chosen)
             names.rotate(-run)
             for name in names:
@@ -188,7 +190,8 @@ def server(work, files):
 def measure(command, work, files):
     """Returns the wall time and the processor time of a command, and the time that the download
     itself took."""
-    # Nothing that an earlier run learned about the server is used.
+    # The state folder is a new one, so nothing that an earlier run learned about the server is
+    # used.
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
     env = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "NO_ALBUMENTATIONS_UPDATE": "1"}
@@ -209,7 +212,7 @@ def measure(command, work, files):
 
 
 def check(name, files, out, number):
-    """Checks what a tool has written."""
+    """Checks the files that a tool has written."""
     if name.startswith("img2dataset"):
         assert sum(1 for _ in out.glob("*/*.jpg")) == number, name
         return

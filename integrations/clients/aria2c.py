@@ -1,5 +1,5 @@
-"""Downloads with yt-dlp, the current one and that of Debian, which finds downhaul as `aria2c`, from a server on
-this machine. `.ci/daemon aria2c` runs this."""
+"""Downloads with yt-dlp of PyPI and with yt-dlp of Debian, from a server on this machine. Both start
+downhaul under the name `aria2c`. `.ci/daemon aria2c` runs this script."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ BIN, WWW, WORK = HERE / "bin", HERE / "www", HERE / "work"
 
 
 def run(*command):
-    """Runs a program that finds downhaul as `aria2c`."""
+    """Runs a program that can start downhaul under the name `aria2c`."""
     env = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", XDG_STATE_HOME=str(WORK / "state"))
     done = subprocess.run(command, cwd=WORK, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -1,5 +1,6 @@
-"""Programs of Debian and PyPI that start downhaul as `aria2c`: uGet, libkiwix, pacman and the wrapper of
-Portage. Each one gets a file from a server on this machine. `.ci/daemon callers` runs this."""
+"""Runs programs of Debian and PyPI that start downhaul under the name `aria2c`: uGet, libkiwix, pacman and
+fetchcommandwrapper of Portage. Each of them downloads a file from a server on this machine. `.ci/daemon
+callers` runs this script."""
 
 import json
 import os
@@ -28,7 +29,7 @@ XFER = (
 
 
 def run(*command, **more):
-    """Runs a program that finds downhaul as `aria2c`, and returns what it says."""
+    """Runs a program that can start downhaul under the name `aria2c`, and returns its output."""
     done = subprocess.run(
         [str(word) for word in command], cwd=WORK, env=ENV | more, capture_output=True, text=True, timeout=90
     )
@@ -38,7 +39,7 @@ def run(*command, **more):
 
 
 def put(name, size):
-    """Puts a file of random bytes on the server."""
+    """Puts a file of random bytes on the server, and returns these bytes."""
     body = random.Random(name).randbytes(size)
     (WWW / name).write_bytes(body)
     return body
@@ -51,7 +52,7 @@ def kiwix(base):
     said = run(KIWIX, f"{base}/wiki.zim", KIWIX_DATA_DIR=str(data))
     check("libkiwix: a file, paused, and continued after a restart", is_there(data / "wiki.zim", body))
     check("libkiwix: the path of the file", str(data / "wiki.zim") in said)
-    check("libkiwix: downhaul was its aria2c", (data / "kiwix.session.db").is_file())
+    check("libkiwix: it started downhaul as aria2c", (data / "kiwix.session.db").is_file())
 
 
 def uget(base):
@@ -62,7 +63,8 @@ def uget(base):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     option = f"--rpc-listen-port={port}"
-    # The settings of a new uGet, but with aria2 for all downloads (PluginOrder), and with another port.
+    # These are the settings of a new uGet, except that aria2 downloads all files (PluginOrder), and that
+    # the port is another one.
     launch = f"--enable-rpc=true -D --disable-ipv6 --check-certificate=false {option}"
     aria2 = {"launch": True, "shutdown": True, "path": "aria2c", "arguments": launch}
     aria2["uri"] = f"http://localhost:{port}/jsonrpc"
@@ -73,12 +75,12 @@ def uget(base):
         session = subprocess.Popen(command, cwd=WORK, env=ENV, stdout=log, stderr=log, start_new_session=True)
     try:
         check("uGet: a file", waits_for(lambda: is_there(saved / "saved.bin", body)))
-        check("uGet: downhaul was its aria2c", len(processes(PROGRAM, option)) == 1)
+        check("uGet: it started downhaul as aria2c", len(processes(PROGRAM, option)) == 1)
         os.kill(int((TOP / "uget.pid").read_text()), signal.SIGTERM)
         session.wait(timeout=20)
         check("uGet: its aria2c ends with it", waits_for(lambda: not processes(PROGRAM, option)))
         queue = (STATE / "downhaul").glob(f"aria2c-{port}.db*")
-        check("uGet: the download was one of downhaul", any(b"/uget.bin" in file.read_bytes() for file in queue))
+        check("uGet: the queue of downhaul has the download", any(b"/uget.bin" in file.read_bytes() for file in queue))
     finally:
         if session.poll() is None:
             os.killpg(session.pid, signal.SIGTERM)
@@ -110,7 +112,8 @@ def pacman(base):
 
 
 def portage(base):
-    """fetchcommandwrapper downloads and continues a file. Its path of aria2c and its list of mirrors are replaced."""
+    """fetchcommandwrapper downloads a file, and continues an unfinished one. Its path of aria2c and its
+    list of mirrors are changed for this test."""
     body, mirrors = put("source.tar", 5_000_000), [f"{base}/", "http://127.0.0.1:9/"]
     start = (
         "import fetchcommandwrapper.__main__ as wrapper\n"
@@ -118,13 +121,13 @@ def portage(base):
     )
     tool = [HERE / "venv" / "bin" / "python", "-c", start]
     run(*tool, "--link-speed", "600000", f"{base}/source.tar", WORK, "new.tar")
-    check("fetchcommandwrapper: a file of mirrors, one of them dead", is_there(WORK / "new.tar", body))
+    check("fetchcommandwrapper: a file of two mirrors, one of which does not answer", is_there(WORK / "new.tar", body))
     (WORK / "half.tar").write_bytes(body[:2_000_000])
     Handler.asked.clear()
     run(*tool, "--continue", f"{base}/source.tar", WORK, "half.tar", PORTAGE_VERBOSE="1")
     check("fetchcommandwrapper: an unfinished file", is_there(WORK / "half.tar", body))
     begins = [int(ranged.removeprefix("bytes=").partition("-")[0] or 0) for _, ranged in Handler.asked]
-    check("fetchcommandwrapper: what is there is not fetched again", begins and min(begins) > 1_900_000)
+    check("fetchcommandwrapper: the bytes on the disk are not fetched again", begins and min(begins) > 1_900_000)
 
 
 def main():

@@ -1,4 +1,4 @@
-// Drives `downhaul daemon` with clients of aria2 that are written in JavaScript. Usage: node
+// Tests `downhaul daemon` with clients of aria2 that are written in JavaScript. Usage: node
 // clients.mjs PORT SECRET URL
 import { createRequire } from "node:module";
 import { aria2, close, open, system } from "maria2";
@@ -10,7 +10,7 @@ const check = (what, is) => {
   if (!is) throw new Error(`wrong: ${what}`);
 };
 
-// aria2 (npm) sends no version in its calls, and batches them.
+// The package aria2 of npm sends no version in its calls, and can send several calls in one batch.
 const Aria2 = require("aria2");
 const old = new Aria2({ host: "127.0.0.1", port, secure: false, secret, path: "/jsonrpc" });
 await old.open();

@@ -1,4 +1,4 @@
-"""Drives `downhaul daemon` with clients of aria2 that are written in Python: most methods over
+"""Tests `downhaul daemon` with clients of aria2 that are written in Python: most methods over
 JSON-RPC (aria2p), a WebSocket with notices (aioaria2), and XML-RPC (the standard library).
 
 Usage: python clients.py PROGRAM NODE_SCRIPT   (NODE_SCRIPT is then run with the port, the secret and a URL)
@@ -44,11 +44,11 @@ class Files(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_):
-        """A paused download closes its connection, which is no error."""
+        """Ignores errors, because a paused download closes its connection."""
 
 
 def until(what, look):
-    """Returns what `look` returns, as soon as that is true."""
+    """Calls `look` until its result is true, and returns this result."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         if found := look():
@@ -159,4 +159,4 @@ with tempfile.TemporaryDirectory() as place:
             assert daemon.wait(timeout=20) == 0
         finally:
             daemon.kill()
-print("clients: aria2p, aioaria2, XML-RPC, aria2 and maria2 did what they do with aria2")
+print("clients: aria2p, aioaria2, XML-RPC, aria2 and maria2 work with the daemon as with aria2")

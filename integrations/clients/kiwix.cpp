@@ -1,6 +1,7 @@
-// Downloads a file with the Downloader of libkiwix: adds, pauses and resumes it, ends aria2c, starts it again,
-// and waits until the file is complete. The argument is the URL. It prints the path of the file. libkiwix 11
-// sends each option as a parameter of its own, and aria2 takes one of them only.
+// Downloads a file with the Downloader of libkiwix: adds, pauses and resumes the download, ends aria2c,
+// starts aria2c again, and waits until the file is complete. The argument is the URL. The program prints
+// the path of the file. libkiwix 11 sends each option as a parameter of its own, and aria2 uses only one of
+// these parameters.
 #include <chrono>
 #include <iostream>
 #include <kiwix/downloader.h>
@@ -8,7 +9,7 @@
 #include <string>
 #include <thread>
 
-// Waits at most 30 seconds for a status, and fails if the download ends with another one.
+// Waits at most 30 seconds for a status, and fails if the download ends with another status.
 static void wait_for(kiwix::Download* download, kiwix::Download::StatusResult wanted) {
   for (int tries = 0; tries < 300; tries++) {
     download->updateStatus(true);

@@ -1,5 +1,5 @@
-// Drives the page of the daemon in Chromium: adds, pauses, resumes, reorders, limits and removes real
-// downloads, and checks it for accessibility.
+// Tests the page of the daemon in Chromium: adds, pauses, resumes, reorders, limits and removes
+// real downloads, and checks the accessibility of the page.
 //
 // Usage: node page.mjs PROGRAM FOLDER
 // Screenshots are written into FOLDER.
@@ -142,7 +142,8 @@ try {
   await row("missing.bin").getByRole("button", { name: "Remove" }).click();
   await row("missing.bin").waitFor({ state: "hidden" });
 
-  // An answer with the order of the queue that is older than the removal must not bring the download back.
+  // If the answer with the order of the queue is older than the removal, the page must not show the
+  // removed download again.
   await tab("Waiting");
   let [asked, answered] = [0, 0];
   await page.route((url) => url.search.includes("sequence=queued"), async (route) => {
@@ -213,7 +214,7 @@ try {
     await other.close();
   }
   check(`no error in the page: ${problems}`, problems.length === 0);
-  console.log("page: everything was seen");
+  console.log("page: all checks passed");
 } finally {
   await browser.close();
   daemon.kill("SIGTERM");

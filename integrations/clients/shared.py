@@ -1,4 +1,4 @@
-"""What the scripts with callers of aria2c share: a web server, and how a result is checked."""
+"""The functions that the scripts with callers of aria2c share: a web server, and checks of results."""
 
 import functools
 import http.server
@@ -9,7 +9,7 @@ import time
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files with ranges, as video sites do, and notes which ranges were asked for."""
+    """Serves files with ranges, as video sites do, and records which ranges were requested."""
 
     asked = []
 
@@ -36,14 +36,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A client that has enough may close a connection in the middle."""
+    """A server that ignores errors, because a client may close a connection before the end of a
+    response."""
 
     def handle_error(self, *_):
         pass
 
 
 def serve(folder):
-    """Serves a folder on this machine, and returns the URL of it."""
+    """Serves a folder on this machine, and returns its URL."""
     handler = functools.partial(Handler, directory=str(folder))
     server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -62,7 +63,8 @@ def is_there(path, body):
 
 
 def waits_for(true, seconds=30):
-    """Waits until something is true, for this many seconds at most. Returns true if it is."""
+    """Waits until the function `true` returns true, but at most this many seconds. Returns its last
+    result."""
     until = time.monotonic() + seconds
     while not true() and time.monotonic() < until:
         time.sleep(0.1)

@@ -20,8 +20,8 @@ import downhaul
 if TYPE_CHECKING:
     from distributed import Client
 
-# The number of files of a task. The tasks of the scheduler cost about a millisecond each, and a
-# lost task is run again.
+# The number of files of a task. Each task costs the scheduler about a millisecond, so a task has
+# several files. It does not have more, because a lost task is run again as a whole.
 FILES_OF_A_TASK = 64
 
 # How many tasks of each thread of the workers wait on the scheduler, so that an endless input needs
@@ -39,9 +39,9 @@ def download(
 ) -> Iterator[dict[str, Any]]:
     """Downloads items as downhaul.download does, and yields a dictionary for each of them as the tasks end.
 
-    ``number`` in each dictionary is the number of the item in the input, from 1. A file that fails
-    raises nothing; its dictionary has the error. An option that cannot be used raises an error at
-    the first row.
+    ``number`` in each dictionary is the number of the item in the input, from 1. If a file fails,
+    no exception is raised: the dictionary of the file has the error. An option that cannot be used
+    raises an error at the first row.
     """
     from distributed import as_completed
 
@@ -63,7 +63,8 @@ def download(
 
 def fetch(batch: list[tuple[int, str | Mapping[str, Any]]], to: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Downloads the items of one task, on a worker."""
-    # A copy of this task may still run on a worker that the scheduler has lost.
+    # Another copy of this task may still run on a worker to which the scheduler has lost the
+    # connection.
     options = {"if_locked": "wait", "progress": False, **options}
     rows = []
     for file in downhaul.download([item for _, item in batch], to=to, **options):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Downloads files with two real workers of Dask, and kills one of them in the middle. Takes about
-half a minute.
+"""Downloads files with two real workers of Dask, and kills one of them during its downloads. Takes
+about half a minute.
 
 Needs the packages downhaul and distributed. Everything is in a temporary folder and on loopback.
 """
@@ -17,8 +17,8 @@ import testing
 from distributed import Client
 
 FILES, BYTES = 60, 300_000
-# The server sends at this speed on each connection, in bytes a second, so that the worker is killed
-# in the middle.
+# The speed of each connection of the server, in bytes a second. It is so low that the worker is
+# killed during its downloads.
 SPEED = 300_000
 
 
@@ -49,7 +49,7 @@ def check(address, server, work, workers) -> None:
             rows.append(row)
             if not killed:
                 killed = True
-                # The first rows are there, and both workers have files in the middle.
+                # The first rows have arrived, and both workers are downloading files.
                 time.sleep(0.5)
                 testing.kill([workers[0].pid])
     assert sorted(row["number"] for row in rows) == list(range(1, FILES + 1)), "each item has one row"

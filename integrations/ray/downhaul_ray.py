@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
-# The number of files of a batch or a task. A batch that is lost is run again, and an actor waits
-# for the last file of a batch before it begins the next one.
+# The number of files of a batch or a task. A lost batch is run again as a whole, and an actor waits
+# for the last file of a batch before it begins the next batch.
 FILES_AT_ONCE = 256
 
 # How many plain tasks wait for each processor, so that an endless input needs little memory.
@@ -40,14 +40,14 @@ def download(
     files_at_once: int = FILES_AT_ONCE,
     **options: Any,
 ) -> Dataset:
-    """Returns a dataset with a row for each URL of a dataset. Its files are downloaded when Ray
-    computes its rows.
+    """Returns a dataset with a row for each URL of the given dataset. Ray downloads the files when
+    it computes the rows of the result.
 
-    `columns` names other columns of the dataset, such as ``{"sha256": "digest"}``, and the options
-    are those of `downhaul.download`. Each of the actors needs one processor.
+    `columns` states the meaning of other columns, such as ``{"sha256": "digest"}``. The options are
+    those of `downhaul.download`. Each of the actors needs one processor.
 
-    A file that fails raises nothing: its row has the error. The dataset fails if an option cannot
-    be used, or if the disk cannot be written.
+    If a file fails, no exception is raised: the row of the file has the error. The dataset fails if
+    an option cannot be used, or if the disk cannot be written.
     """
     import ray.data
 
@@ -72,7 +72,7 @@ class Fetch:
         rows = fetch(batch, self._to, {"columns": self._columns, **self._options})
         for row in rows:
             row["digests"] = list(row["digests"].items())
-            # It would be the number in the batch.
+            # The number is removed, because it would be the number of the item in its batch.
             del row["number"]
         return pyarrow.Table.from_pylist(rows, schema())
 
@@ -88,7 +88,7 @@ def download_items(
 
     task = ray.remote(fetch).options(max_retries=-1)
     given = iter(items)
-    # The rows of each task begin after this number.
+    # For each running task, the number of items before its first item.
     running: dict[Any, int] = {}
     ahead = max(1, TASKS_AHEAD * int(ray.cluster_resources().get("CPU", 1)))
     added = 0
@@ -106,9 +106,9 @@ def download_items(
 
 
 def fetch(items: Any, to: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Downloads items, and returns their rows. Raises an error of the disk, because other files
-    would fail too."""
-    # A task on a node that Ray has lost may still be working on the same files.
+    """Downloads items, and returns their rows. Raises an error if the disk cannot be written,
+    because the other files would fail too."""
+    # A task on a node to which Ray has lost the connection may still be downloading the same files.
     options = {"if_locked": "wait", "progress": False, **options}
     rows = []
     with downhaul.download(items, to=to, **options) as files:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Downloads files with two real nodes of Ray. Takes two to five minutes.
 
-Ray Data downloads a dataset with two actors. One of them is killed, and later the raylet of the
-other node, whose place another node takes. Then plain tasks download a list, and the process of one
-of them is killed. At last, the workers of Ray Train find their shards.
+Ray Data downloads a dataset with two actors. The test kills one of them, and later the raylet of
+the other node, and starts a new node in its place. Then plain tasks download a list, and the test
+kills the process of one of them. At the end, the workers of Ray Train find their shards.
 
 Needs the packages downhaul and ray[data,train]. Everything is in a temporary folder and on loopback.
 """
@@ -20,9 +20,9 @@ import testing
 
 # The files are larger than 1 MiB, so that each has a journal and is resumed.
 BYTES = 1_200_000
-# The server sends at this speed on each connection, in bytes a second.
+# The speed of each connection of the server, in bytes a second.
 SPEED = 400_000
-# The first node, the one that is lost, and the one that takes its place.
+# The first node, the node that is lost, and the node that replaces the lost node.
 HEAD, LOST, NEW = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 
@@ -74,7 +74,8 @@ def check(work: str, address: str, server: testing.Server) -> None:
             f"shards of Ray Train, {time.monotonic() - end:.0f} s"
         )
     finally:
-        # The first node still runs here. Without it, the end of this process would wait for a minute.
+        # This must happen while the first node runs. Without that node, the end of this process
+        # would wait for a minute.
         ray.shutdown()
 
 
@@ -117,7 +118,7 @@ def train(work: str) -> None:
     """Runs two workers of Ray Train, which write their shards into files."""
     from ray.train import RunConfig, ScalingConfig
 
-    # The trainers of all frameworks are made of this one, which needs no framework.
+    # The trainers of all frameworks are based on this trainer, which needs no framework.
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     os.makedirs(f"{work}/shards")

@@ -7,7 +7,7 @@
 #SBATCH --open-mode=append
 srun downhaul -i "$1" -d "$2" --shard auto --if-locked wait --log none --progress plain
 status=$?
-# 75: a signal stopped the task before the end. It is queued again, and continues.
+# 75: a signal stopped the task before the end. The task is queued again, and continues.
 if [ "$status" = 75 ]; then
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs job.sh on a real Slurm with two nodes, all on this machine, and disturbs it.
+"""Runs job.sh on a real Slurm with two nodes, all on this machine, and interrupts its tasks.
 
     integrations/slurm/test.py PROGRAM      PROGRAM is the program downhaul
 
 Needs root, nginx, and slurmctld, slurmd, slurm-client and munge of Debian. Takes about three
-minutes, because Slurm lets a task that is queued again wait for two. Everything is in one temporary
-folder and on loopback. One task is stopped by SIGTERM (exit status 75, and the task queues itself
-again), one is killed, and a job of higher priority takes the nodes from the others.
+minutes, because Slurm waits two minutes before it starts a task again. Everything is in one
+temporary folder and on loopback. One task is stopped by SIGTERM (exit status 75, and the task
+queues itself again), one is killed, and a job of higher priority takes the nodes from the others.
 """
 import hashlib, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
 
@@ -42,15 +42,15 @@ def check(work, program, started):
     first, second = pids()[:2]
     os.kill(first, signal.SIGTERM)
     os.kill(second, signal.SIGKILL)
-    # A task that was killed has failed, and a person queues it again.
+    # A task that was killed has failed. The test queues it again, as an administrator would.
     wait(60, "a task has failed", lambda: "FAILED" in ran("squeue", "-h", "-t", "all", "-o", "%T") or "NODE_FAIL" in states(job))
     failed = [line.split()[0] for line in states(job).splitlines() if "FAILED" in line]
     for one in failed:
         ran("scontrol", "requeue", one)
-    # This job takes both nodes, so Slurm stops the tasks there and queues them again.
+    # This job takes both nodes, so Slurm stops the tasks on the nodes and queues them again.
     ran("sbatch", "--parsable", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 2")
     marks = f"{work}/out/.downhaul-shards"
-    wait(LONGEST, "every shard is done", lambda: os.path.isdir(marks) and len(os.listdir(marks)) == TASKS)
+    wait(LONGEST, "every shard is complete", lambda: os.path.isdir(marks) and len(os.listdir(marks)) == TASKS)
     wait(60, "no task is left", lambda: ran("squeue", "-h") == "")
     for name, digest in wanted.items():
         with open(f"{work}/out/{name}", "rb") as file:
@@ -65,7 +65,8 @@ def check(work, program, started):
 
 
 def files(work, started):
-    """Writes the files and their list, starts the server, and returns the digests by name."""
+    """Writes the files and their list, starts the server, and returns the digest of each file by
+    its name."""
     os.makedirs(f"{work}/www")
     port, wanted = free_port(), {}
     with open(f"{work}/list.csv", "w") as table:
@@ -140,7 +141,7 @@ PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE St
 
 
 def pids():
-    """Returns the processes of downhaul that tasks of this test have."""
+    """Returns the processes of downhaul that belong to tasks of this test."""
     found = subprocess.run(["pgrep", "-x", "downhaul"], capture_output=True, text=True).stdout.split()
     mine = os.environ["SLURM_CONF"].encode()
     return [int(pid) for pid in found if mine in environment(pid)]

@@ -6,8 +6,8 @@
 
 Every executor must see the folder, and needs the packages downhaul and pandas, and this module
 (`--py-files`). Spark runs a task again if its executor is lost, and runs a copy of a slow task if
-speculation is on. The files that are complete are then skipped, and a file that another task is
-working on is waited for.
+speculation is on. Such a task skips the files that are complete, and waits for a file that another
+task is downloading.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ def download(
     columns: Mapping[str, str] | None = None,
     **options: Any,
 ) -> DataFrame:
-    """Returns a table with a row for each URL of a table. Its files are downloaded when Spark
-    computes its rows.
+    """Returns a table with a row for each URL of the given table. Spark downloads the files when it
+    computes the rows of the result.
 
-    `columns` names other columns of the table, such as ``{"sha256": "digest"}``, and the options are those of
-    `downhaul.download`. Each partition of the table is one download, so `df.repartition(N)` divides the work.
+    `columns` states the meaning of other columns, such as ``{"sha256": "digest"}``. The options are
+    those of `downhaul.download`. Each partition of the table is one download, so
+    `df.repartition(N)` divides the work.
 
-    A file that fails raises nothing: its row has the error. The task fails if an option cannot be
-    used, or if the disk cannot be written.
+    If a file fails, no exception is raised: the row of the file has the error. The task fails if an
+    option cannot be used, or if the disk cannot be written.
     """
     names = {**(columns or {}), "url": url}
     unknown = sorted(set(names.values()) - set(df.columns))
@@ -81,25 +82,27 @@ def download_partition(
     first = next(frames, None)
     if first is None:
         return
-    # Another task may be working on the same files: a copy of this one, or one whose executor was lost.
+    # Another task may be downloading the same files: a copy of this task, or a task whose executor
+    # was lost.
     options = {"if_locked": "wait", "progress": False, **options}
     with downhaul.download(Partition(first, frames), to=to, columns=columns, **options) as files:
         rows = map(row, files)
         while batch := list(islice(rows, ROWS_AT_ONCE)):
-            # Columns of objects keep whole numbers beside rows that have none.
+            # Columns of the type `object` keep whole numbers, even if other rows have no number.
             yield pandas.DataFrame(batch, columns=list(COLUMNS), dtype=object)
 
 
 def row(file: downhaul.File) -> dict[str, Any]:
-    """Returns the row of a file. Raises its error if the disk cannot be written, because others
-    would fail too."""
+    """Returns the row of a file. Raises the error of the file if the disk cannot be written,
+    because other files would fail too."""
     if file.error is not None and file.error.code.startswith("disk."):
         raise file.error
     return file.to_dict()
 
 
 class Partition:
-    """The frames of a partition as one table, which downhaul.download reads like a frame of pandas."""
+    """Presents the frames of a partition as one table, which downhaul.download reads like a frame
+    of pandas."""
 
     def __init__(self, first: pandas.DataFrame, others: Iterator[pandas.DataFrame]) -> None:
         self.columns = first.columns

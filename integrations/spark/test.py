@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Downloads files with two real workers of Spark. Takes two to five minutes.
 
-In the first table, one partition is so slow that Spark runs a copy of it on the other worker. In
-the second one, a process of Python is killed, and later a worker and its executor, as if their
-machine were lost. Then each task runs the program with its shard of a list.
+In the first table, one partition is so slow that Spark runs a copy of it on the other worker. With
+the second table, the test kills a process of Python, and later a worker and its executor, as if
+their machine were lost. Then each task runs the program with its shard of a list.
 
 Needs Java 17, and the packages downhaul, pyspark, pandas and pyarrow. Everything is in a temporary
 folder and on loopback.
@@ -27,9 +27,9 @@ from pyspark.sql import SparkSession
 
 # The files are larger than 1 MiB, so that each has a journal and is resumed.
 BYTES = 1_200_000
-# The server sends at this speed on each connection, in bytes a second.
+# The speed of each connection of the server, in bytes a second.
 SPEED = 600_000
-# The speed of the files of the slow task. They take six minutes.
+# The speed of the files of the slow task. At this speed, they take six minutes.
 SLOW = 20_000
 # Spark never runs a copy of a task on the host of the task, so the workers have different hosts.
 HOSTS = ("127.0.0.1", "127.0.0.2")
@@ -127,13 +127,13 @@ def slow_task(spark: SparkSession, server: testing.Server, work: str) -> int:
 
 
 def lost_worker(spark: SparkSession, server: testing.Server, work: str) -> int:
-    """Kills a process of Python, and a worker with its executor, while they download. Returns how
-    many were killed."""
+    """Kills a process of Python, and a worker with its executor, while they download. Returns the
+    number of processes that were killed or lost."""
     partitions = [[server.item(f"f{part}-{n}.bin") for n in range(10)] for part in range(6)]
     job = start_job(spark, partitions, f"{work}/lost", parallel=2)
     first, second = (executor_on(host, work) for host in HOSTS)
     testing.wait(120, "both tasks download", lambda: job.partial_files() >= 3)
-    # An executor has a process of Python that starts another one for each task.
+    # An executor has a process of Python that starts another process for each task.
     python = [pid for pid in testing.descendants(first) if not testing.descendants(pid)][0]
     testing.kill([python])
     testing.wait(120, "the task runs again", lambda: not testing.is_running(python) and job.partial_files() >= 3)
@@ -148,7 +148,7 @@ def lost_worker(spark: SparkSession, server: testing.Server, work: str) -> int:
 
 
 def shards(spark: SparkSession, server: testing.Server, work: str) -> None:
-    """Runs the program in tasks, twice. The second run finds that all shards are done."""
+    """Runs the program in tasks, twice. The second run finds that all shards are complete."""
     items = [server.item(f"shard{n}.bin") for n in range(8)]
     folder, lines = f"{work}/shards", f"{work}/list.jsonl"
     with open(lines, "w") as file:
@@ -165,14 +165,16 @@ def shards(spark: SparkSession, server: testing.Server, work: str) -> None:
     testing.check_files(folder, items)
     requests = server.requests
     assert (found := tasks.mapPartitions(run).collect()) == wanted, found
-    assert server.requests == requests, "a shard that is done makes no requests"
-    # All tasks of barrier mode run at once, and one of the two workers is lost.
+    assert server.requests == requests, "a complete shard sends no requests"
+    # Barrier mode runs all tasks at once. Only one of the two workers is left, so there is one
+    # task.
     one = spark.sparkContext.parallelize(range(1), 1).barrier().mapPartitions(lambda _: [downhaul.task_shard()])
     assert one.collect() == ["1/1"]
 
 
 def start_job(spark: SparkSession, partitions: list[list[dict[str, str]]], folder: str, **options) -> testing.Job:
-    """Downloads a table with these partitions. Spark writes its rows, and they are read from there."""
+    """Downloads a table with these partitions. Spark writes the rows to a folder, and the job reads
+    them from this folder."""
 
     def run(to: str) -> list[dict]:
         lists = spark.sparkContext.parallelize(partitions, len(partitions)).flatMap(list)
@@ -194,7 +196,7 @@ def executor_on(host: str, work: str) -> int:
 
 
 def copies(spark: SparkSession) -> list[dict]:
-    """Returns the tasks that are copies of others. The web server of Spark states them."""
+    """Returns the tasks that are copies of other tasks, from the web interface of Spark."""
     context = spark.sparkContext
     base = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/stages"
 

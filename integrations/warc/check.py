@@ -12,7 +12,7 @@ import types
 from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
-# The files are small and large, compressible and not, and one is empty.
+# Small and large files, files that gzip can and cannot make smaller, and an empty file.
 FILES = {
     "/page.html": b"<!doctype html><p>Hello</p>" * 300,
     "/small.bin": bytes(range(256)) * 7,
@@ -68,7 +68,7 @@ def check(folder: pathlib.Path, base: str) -> None:
     assert len(warcs) > 1, warcs
     found, requests, redirects = {}, 0, 0
     for warc in warcs:
-        # The command `warcio check`: all digests must match.
+        # This check is the same as that of the command `warcio check`: all digests must match.
         checker = Checker(types.SimpleNamespace(inputs=[str(warc)], verbose=False))
         assert checker.process_all() == 0, f"{warc}: a digest is wrong"
         with warc.open("rb") as stream:

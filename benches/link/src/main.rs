@@ -2,9 +2,9 @@
 //! drop-tail queue. Real programs use it with real TCP (CUBIC). The emulator is for kernels without netem,
 //! and for machines whose global settings must not change.
 //!
-//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends after
-//! SECONDS (600). The program prints where the two ends are, and runs until its standard input closes or it
-//! is killed:
+//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends
+//! after SECONDS (600). The program prints the address and the namespace of each end, and runs until its
+//! standard input closes or it is killed:
 //!
 //! ```text
 //! near 10.77.0.2 /proc/4711/fd/4
@@ -12,12 +12,12 @@
 //! ```
 //!
 //! `nsenter --net=/proc/4711/fd/4 curl http://10.77.0.1/` runs curl at the near end. The namespaces have no
-//! name. They disappear with the last process in them, however this program ended, and several lines can
-//! exist at once.
+//! name. They disappear when the last process in them ends, even if this program was killed. Several lines
+//! can exist at the same time.
 //!
-//! Needs Linux, root, `/dev/net/tun` and `ip`. Each direction has two threads. The first takes packets from
-//! the device, drops some, and computes when each of the others arrives. The second delivers them at that
-//! time.
+//! Needs Linux, root, `/dev/net/tun` and `ip`. Each direction has two threads. The first thread takes
+//! packets from the device, drops some of them, and computes when each of the other packets arrives. The
+//! second thread delivers the packets at these times.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -27,15 +27,15 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The length of the buffer for one packet. No IP packet is longer than 65,535 bytes. The MTU of the devices
-/// is 1500, as nearly everywhere on the internet.
+/// The length of the buffer for one packet. No IP packet is longer than 65,535 bytes. The MTU of the
+/// devices is 1500, which is common on the internet.
 const PACKET: usize = 65536;
 /// The number of packets that may wait inside a device for the thread that takes them. 10,000 packets are 0.4
 /// s at 300 Mbit/s. The thread is never that late, so only the emulated queue drops packets.
 const DEVICE_QUEUE: &str = "10000";
-/// The bytes that TCP may have in flight on one connection. 300 Mbit/s, 80 ms and a queue of 100 ms need 6.75
-/// MB. The kernel also counts its bookkeeping, which takes at most about as many bytes again. With 32 MiB the
-/// line is the limit, and not the buffer.
+/// The bytes that TCP may have in flight on one connection. 300 Mbit/s, 80 ms and a queue of 100 ms need
+/// 6.75 MB. The kernel also counts its own data about the packets, which has at most about the same size.
+/// So with 32 MiB, the line limits the speed, and not the buffer.
 const SOCKET_BUFFER: &str = "33554432";
 /// The default length of the queue, and the default lifetime of the line in seconds. 100 ms is a common size
 /// of the buffers of access lines.
@@ -109,7 +109,8 @@ fn end(address: &'static str) -> End {
         // The route sets the congestion control. A setting of the namespace could choose only an algorithm
         // that the machine allows to all users.
         ip(&format!("route add 10.77.0.0/24 dev line src {address} congctl cubic"));
-        // The kernel must not remember a peer. Otherwise one run would influence the next.
+        // The kernel must not remember the properties of a peer. Otherwise one run would influence the next
+        // run.
         for (name, value) in [
             ("tcp_no_metrics_save", "1"),
             ("tcp_wmem", &format!("4096 65536 {SOCKET_BUFFER}")),
@@ -123,7 +124,7 @@ fn end(address: &'static str) -> End {
     .expect("an end of the line")
 }
 
-/// Makes the open descriptor a device named `line` that passes whole IP packets.
+/// Turns the open descriptor into a device named `line` that passes whole IP packets.
 fn name_it(device: RawFd) {
     // SAFETY: an `ifreq` of zeros is valid, and TUNSETIFF reads and writes only this `ifreq`.
     let named = unsafe {
@@ -137,15 +138,15 @@ fn name_it(device: RawFd) {
     must(named, "TUNSETIFF");
 }
 
-/// Takes packets from a device, drops packets that are lost or find the queue full, and passes the others on
-/// with the time of their arrival.
+/// Takes packets from a device. Drops the packets that the line loses and the packets for which the queue
+/// is full, and passes the other packets on with the times of their arrival.
 fn take(mut from: File, line: Line, seed: u64, to: &Sender<(Instant, Vec<u8>)>) {
     let mut random = Random(seed);
     let mut buffer = vec![0; PACKET];
     let mut idle_at = Instant::now();
     loop {
         let length = from.read(&mut buffer).expect("a packet");
-        // The queue is what the line has not sent yet.
+        // The queue has the bytes that the line has not sent yet.
         let now = Instant::now();
         let begins = idle_at.max(now);
         if begins - now > line.queue || random.unit() < line.loss {
@@ -158,7 +159,7 @@ fn take(mut from: File, line: Line, seed: u64, to: &Sender<(Instant, Vec<u8>)>) 
     }
 }
 
-/// Delivers each packet at its time. A sleep may be 0.05 ms too long; then several packets are delivered
+/// Delivers each packet at its time. A sleep may be 0.05 ms too long. Several packets are then delivered
 /// together.
 fn hand_over(mut to: File, line: &Receiver<(Instant, Vec<u8>)>) {
     for (arrives, packet) in line {

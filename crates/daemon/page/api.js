@@ -73,7 +73,7 @@ export async function call(method, path, body) {
 }
 
 /**
- * Passes every event to `on`, until the connection ends. `begin` is called when no event can be missed any more.
+ * Passes every event to `on`, until the connection ends. `begin` is called when the connection is open, so that no later event is missed.
  * @param {(event: any) => void} on @param {() => Promise<void>} begin
  */
 export async function events(on, begin) {

@@ -17,7 +17,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 
 /**
- * Lets the form of a dialog run `action`. The dialog stays open, and shows the reason, if that fails.
+ * Lets the form of a dialog run `action`. If the action fails, the dialog stays open and shows the reason.
  * @param {string} id @param {() => Promise<void>} action
  */
 function onSubmit(id, action) {
@@ -64,16 +64,16 @@ onSubmit("add", async () => {
   if (at("add-limit").value) options["max-download-limit"] = `${at("add-limit").value}K`;
   const files = at("mirrors").checked ? [urls] : urls.map((/** @type {string} */ url) => [url]);
   if (files.length > 1 && (options.out || options.checksum)) {
-    throw new Error("A name and a digest belong to one file. Add the URLs one by one.");
+    throw new Error("A name or a digest is for one file only. Add the URLs one by one.");
   }
   if (file && Object.keys(options).length) {
-    throw new Error("The name, the folder, the digest, the headers and the limit belong to URLs. A list states its own.");
+    throw new Error("The name, the folder, the digest, the headers and the limit are only for URLs. A list states them for its own files.");
   }
   if (file) {
     await addList(file, at("paused").checked);
     at("list-file").value = "";
   }
-  // What was added is taken out of the form, so that a mistake in a later line does not add it again.
+  // Added URLs are removed from the form, so that they are not added again after a mistake in a later line.
   for (const one of files.filter((/** @type {string[]} */ some) => some.length)) {
     await api.call("POST", "/downloads", { urls: one, options, paused: at("paused").checked });
     at("urls").value = at("urls").value.split("\n").filter((/** @type {string} */ line) => !one.includes(line.trim())).join("\n");

@@ -12,7 +12,7 @@ import { size } from "./words.js";
 /** @param {string} id */
 const at = (id) => /** @type {any} */ (document.getElementById(id));
 
-/** The most downloads of a sequence that the page loads. The daemon has the same limit for one answer. */
+/** The highest number of downloads of a sequence that the page loads. The daemon has the same limit for one answer. */
 const LOADED_MOST = 10000;
 
 /** The wait before the page connects again, in milliseconds. */
@@ -32,7 +32,7 @@ function sequenceOf(download) {
   return download.state === "waiting" || download.state === "paused" ? "queued" : "over";
 }
 
-/** Draws the list once for all changes of one moment. */
+/** Draws the list once for all changes before the next frame. */
 function draw() {
   if (isDrawing) return;
   isDrawing = true;
@@ -49,8 +49,8 @@ function draw() {
     rows.set(wanted);
     at("empty").hidden = wanted.length > 0;
     at("empty").textContent = search
-      ? "Nothing here has this text."
-      : { active: "Nothing is being downloaded.", queued: "Nothing waits.", over: "Nothing has ended yet." }[sequence];
+      ? "No download in this list has this text in its name or URL."
+      : { active: "No download is active.", queued: "No download is waiting.", over: "No download has ended yet." }[sequence];
   });
 }
 
@@ -91,15 +91,15 @@ function put(download) {
 }
 
 let reordering = 0;
-/** The request for the order that was sent last. The next one waits for its answer. */
+/** The last request for the order of the queue. The next request waits for its answer. */
 let lastOrder = Promise.resolve();
-/** Asks for the new order of the queue, once for many changes. */
+/** Requests the new order of the queue, only once for many changes. */
 function reorder() {
   clearTimeout(reordering);
   reordering = setTimeout(() => (lastOrder = lastOrder.then(takeOrder)), 150);
 }
 
-/** Takes only the positions from the answer, because an event that arrived before the answer can be newer than it. */
+/** Uses only the positions in the answer, because an event that arrived before the answer can be newer than the answer. */
 async function takeOrder() {
   try {
     const { downloads: queued } = await api.call("GET", `/downloads?sequence=queued&limit=${LOADED_MOST}`);
@@ -113,7 +113,7 @@ async function takeOrder() {
   }
 }
 
-/** The events that arrived while the downloads are loaded. They are applied after that. @type {any[]|null} */
+/** The events that arrive while the page loads the downloads. They are applied after that. The value is null at other times. @type {any[]|null} */
 let heldEvents = null;
 
 /** Loads all downloads again. */
@@ -168,7 +168,7 @@ function say(text) {
   silence = setTimeout(() => (at("notice").textContent = ""), 6000);
 }
 
-/** Shows why something failed. @param {unknown} error */
+/** Shows the message of an error. @param {unknown} error */
 const report = (error) => say(error instanceof Error ? error.message : String(error));
 
 /** @param {Sequence} name */
@@ -240,7 +240,7 @@ function listen() {
   });
 }
 
-/** Loads the downloads and follows the events, again and again. */
+/** Loads the downloads and reads the events. Connects again when the connection ends. */
 async function run() {
   for (;;) {
     try {

@@ -1,4 +1,5 @@
-// The list of downloads. Only the visible rows are in the page, so that ten thousand cost no more than twenty.
+// The list of downloads. Only the visible rows are in the page, so a list of ten thousand downloads takes no more
+// time than a list of twenty.
 // @ts-check
 
 import { facts, stateName } from "./words.js";
@@ -8,7 +9,7 @@ import { facts, stateName } from "./words.js";
 /** The height of a row in CSS pixels, as in style.css. */
 const HEIGHT = 72;
 
-/** Rows above and below the visible part, so that the next ones are there when somebody scrolls. */
+/** The number of rows that are drawn above and below the visible part, so that they are there when the user scrolls. */
 const SPARE = 6;
 
 export class Rows {
@@ -58,7 +59,7 @@ export class Rows {
       row.setAttribute("aria-setsize", String(this.downloads.length));
       this.fill(row, download);
     }
-    // A row that moved has lost the focus.
+    // If a row was moved, it has lost the focus, and gets it back here.
     if (focused instanceof HTMLElement && focused !== document.activeElement && this.rows.contains(focused)) {
       focused.focus();
     }

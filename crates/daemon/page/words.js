@@ -1,4 +1,4 @@
-// Numbers and states as people read them.
+// Turns numbers and states into texts for people.
 // @ts-check
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -23,18 +23,18 @@ export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" :
 /** @param {number} ms */
 export const date = (ms) => new Date(ms).toLocaleString();
 
-/** What a person can do about a failure. The keys are the beginnings of codes. @type {[string, string][]} */
+/** Advice for the user after a failure. The keys are the beginnings of error codes. @type {[string, string][]} */
 const ADVICE = [
   ["http.not_found", "Check the URL. If the file has moved, add its new URL as a new download."],
   ["http.gone", "The file was removed from the server. Look for another source."],
   ["http.unauthorized", "The server requires a login: add a header or a login."],
   ["http.forbidden", "The server refuses this download. The URL may have expired. If so, get a new URL, and add it as a new download."],
   ["http.busy", "The server is overloaded. Try again later."],
-  ["http.later", "The server asks for a long wait. Try again later."],
+  ["http.later", "The server requires a long wait. Try again later."],
   ["digest", "The file does not have the expected digest. Check the expected digest, or try another URL."],
   ["disk.full", "Free some space on the disk, and try again."],
   ["disk", "Check the folder and its permissions."],
-  ["file.exists", "Another file has this name. Choose a name or another folder."],
+  ["file.exists", "Another file has this name. Choose another name or another folder."],
   ["file.locked", "Another program is downloading this file. Wait for it."],
   ["dns", "Check the name of the host and your connection."],
   ["connect", "The host cannot be reached. Check your connection, or try again later."],
@@ -46,14 +46,14 @@ const ADVICE = [
 /** @param {string} code */
 export const advice = (code) => ADVICE.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "";
 
-/** How a file was verified. @param {string|null} proof */
+/** Returns the text that says how a file was verified. @param {string|null} proof */
 export function verified(proof) {
   if (proof === "size only") return "not verified (size matches)";
   if (proof === "end of transfer only") return "not verified (server sent no size)";
   return proof ?? "not verified";
 }
 
-/** The texts of a row about a download. @param {import("./api.js").Download} download */
+/** Returns the texts of the row of a download. @param {import("./api.js").Download} download */
 export function facts(download) {
   const { state, total, completed } = download;
   const bytes = total === null ? size(completed) : completed >= total ? size(total) : `${size(completed)} of ${size(total)}`;

@@ -1,4 +1,5 @@
-# `pkgs.callPackage ./package.nix { }`, with Cargo.lock of the release beside this file.
+# Use this file with `pkgs.callPackage ./package.nix { }`. Cargo.lock of the release must be beside
+# it.
 {
   lib,
   stdenv,
@@ -21,7 +22,7 @@ rustPlatform.buildRustPackage rec {
   doCheck = false;
 
   nativeBuildInputs = [ installShellFiles ];
-  # A program for another system cannot write its own man page here.
+  # If the program is built for another system, it cannot run here to write its own man page.
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     $out/bin/downhaul man > downhaul.1
     installManPage downhaul.1
