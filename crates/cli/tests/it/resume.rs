@@ -498,8 +498,10 @@ fn a_local_file_that_is_longer_than_the_servers_is_never_replaced_by_continue() 
         place.write("file", &mine);
         let out = place.run(&["-c", &server.url("well_behaved/100000/file")]);
         assert_eq!(out.status, 1, "{longer}: {}", out.stderr);
-        let (here, there) =
-            (format!("it has {} bytes", 100_000 + longer), "the server's file has 100000 bytes");
+        let (here, there) = (
+            format!("the unfinished file has {} bytes", 100_000 + longer),
+            "the server's file has 100000 bytes",
+        );
         assert!(out.stderr.contains(&here) && out.stderr.contains(there), "{longer}: {}", out.stderr);
         assert!(place.file("file") == Some(mine), "{longer}: it was touched");
         assert_eq!(place.files(), ["file"], "{longer}");

@@ -15,7 +15,7 @@ use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
 
-/// The number of a worker. Later workers have higher numbers, so late reports of older ones are recognised.
+/// The number of a worker. Each worker of a plan has a new number, so late reports are recognised.
 pub type WorkerId = u32;
 
 /// The next task of the driver.
@@ -36,18 +36,18 @@ pub enum Action {
         /// The conditions that the server checks.
         conditions: Conditions,
     },
-    /// Choose the name, from the response if necessary, and open the partial file. If `begin` is given and no
-    /// bytes of an earlier run or of another tool can be kept, begin the partial file as `begin` says. The
-    /// answer is `Placed`.
+    /// Choose the name, from the response if necessary, and open the partial file. If `begin` is not `None`,
+    /// and no bytes of an earlier run or of another tool can be kept, also carry out [`Action::Begin`] with
+    /// it. The answer is `Placed`.
     Place {
-        /// The response that names the file. It is `None` if a partial file of an earlier run may be resumed,
-        /// or if another run had locked the partial file.
+        /// The response that may give the file its name. It is `None` if no request for bytes was sent yet,
+        /// because a partial file of an earlier run may be resumed.
         remote: Option<Box<Remote>>,
-        /// The beginning of the partial file, or `None` if it must not begin yet.
+        /// The instructions to begin the partial file, or `None` if it must not be begun yet.
         begin: Option<Begin>,
     },
-    /// Begin the partial file. A plan may return this action several times. Written bytes are discarded,
-    /// unless `keep` is true. The answer is `Begun`.
+    /// Begin the partial file: remove its old journal, discard its bytes unless `keep` is true, and start a
+    /// new journal if the file has one. A plan may return this action several times. The answer is `Begun`.
     Begin(Begin),
     /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
@@ -78,14 +78,14 @@ pub enum Action {
         skip: u64,
         /// The offset in the file of the first byte that is written.
         at: u64,
-        /// The end of the worker's segment, if known. Bytes beyond it are not written.
+        /// The offset after the worker's segment, if known. Bytes from this offset on are not written.
         end: Option<u64>,
     },
-    /// End the worker's segment at `end`. The worker writes no more bytes beyond this offset.
+    /// End the worker's segment at `end`. From now on, the worker writes no bytes beyond this offset.
     Cut {
         /// The worker.
         worker: WorkerId,
-        /// The offset after the last byte of its segment.
+        /// The offset after the last byte of the worker's segment.
         end: u64,
     },
     /// Stop the worker. Its later reports are ignored.
@@ -124,18 +124,18 @@ pub enum Action {
         /// The observation.
         observation: concurrency::Observation,
     },
-    /// There is nothing to do before this time (if any), the next input, or a change of an allowance.
+    /// Do nothing until the next input, until a change of an allowance, or until this time, if there is one.
     Wait(Option<Duration>),
     /// The job is over.
     Finish(Outcome),
 }
 
-/// The beginning of a partial file.
+/// The instructions to begin a partial file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
-    /// The beginning of the journal, or `None` if the file has no journal.
+    /// The first entry of the journal, or `None` if the file has no journal.
     pub journal: Option<Start>,
-    /// True if the bytes in the file are kept, because another tool left them.
+    /// True if the bytes in the partial file are kept, because another tool left them.
     pub keep: bool,
 }
 
@@ -164,8 +164,8 @@ pub enum Input {
         worker: WorkerId,
         /// The offset after the last byte.
         upto: u64,
-        /// True if the worker wrote all of these bytes, and none of them had been written before. It is false
-        /// if another worker with the same segment wrote some of them, or if the segment was cut.
+        /// True if the worker wrote all bytes since its last report, and all for the first time. It is false
+        /// if another worker with the same segment wrote some of them, or if the segment was shortened.
         fresh: bool,
     },
     /// A worker has ended, because its body or its segment ended, or because the worker failed.
@@ -184,7 +184,7 @@ pub enum Input {
         /// True if the bytes match the claim.
         good: bool,
     },
-    /// All claims were compared and reported. Bytes without a claim that matched are fetched again.
+    /// All claims were compared and reported. Bytes that are in no matching claim must be fetched again.
     JournalChecked {
         /// The number in the action that this input answers.
         number: u32,
@@ -195,7 +195,7 @@ pub enum Input {
         number: u32,
         /// The chunk in the action that this input answers.
         chunk: Range<u64>,
-        /// True if the digest matches, or the error if the chunk could not be read.
+        /// True if the digest matches, false if not, or the error if the chunk could not be read.
         good: Result<bool, Error>,
     },
     /// The result of `Discard`.
@@ -230,15 +230,15 @@ pub enum Input {
 pub struct Findings {
     /// Digests from checksum lists and documents.
     pub expected: Vec<Expected>,
-    /// Digests of the chunks of the file.
+    /// Digests that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
-    /// The size of the file in bytes.
+    /// The size that the file must have, in bytes.
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked.
     pub look: Option<Look>,
-    /// A note for the user about a name that was changed.
+    /// A note for the user, if the name of the file was changed.
     pub renamed: Option<String>,
     /// Other notes for the user.
     pub notes: Vec<String>,
@@ -285,7 +285,7 @@ pub enum Leftover {
     Whole(u64),
 }
 
-/// The user's answer about one file.
+/// The user's answer to a question about one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Try the job again.
@@ -327,7 +327,7 @@ pub struct Rules {
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if the request must not be sent to another source, unless the first source did nothing with it.
+    /// True if the request may be sent to another source only if the first source did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -389,7 +389,7 @@ impl Sizes {
         // A common line transfers this many bytes in about a second. To fetch fewer bytes again is cheaper
         // than to keep a journal.
         journal_from: Some(1024 * 1024),
-        // Hashing a whole window takes less than 50 ms (SHA-256 at 1.8 GB/s), so a late segment costs little.
+        // To hash a whole window after a late segment takes less than 50 ms (SHA-256 at 1.8 GB/s).
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };

@@ -2,7 +2,7 @@
 //! written ones.
 //!
 //! [`Identity`] keeps the facts that the server stated about the file (validator, size, coding). It also
-//! keeps a partial file to adopt, and the number of times that the file changed.
+//! keeps a file to adopt, which another tool left unfinished, and the number of changes of the server's file.
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
 //! digest can show whether they belong to this version. Bytes of another tool's unfinished file are joined
@@ -57,12 +57,12 @@ pub(super) struct Identity {
     adopting: Option<Adopted>,
     /// The unfinished file of another tool, while its end is being compared.
     comparing: Option<Adopted>,
-    /// The number of changes of the file during the download.
+    /// The number of changes of the server's file during the download.
     changes: u32,
-    /// True if bytes were joined without a validator. Then only a digest shows if all bytes belong together.
+    /// True if bytes were joined without a validator. Then only a digest shows if they are of one version.
     joined_unproven: bool,
-    /// Header lines that could not be read in the last response. The event `started` reports the lines of the
-    /// first accepted response.
+    /// The header lines of the last response that could not be read. The event `started` reports the lines of
+    /// the first accepted response.
     unread: Vec<String>,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.
@@ -89,7 +89,7 @@ impl Identity {
         self.remote.as_ref().map(|file| &file.start)
     }
 
-    /// Returns true if this run began the download with a response that says that it has a web page.
+    /// Returns true if this run began the download with a response that states that the file is a web page.
     pub(super) fn is_html(&self) -> bool {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
@@ -109,7 +109,7 @@ impl Identity {
         self.joined_unproven
     }
 
-    /// Counts a change of the file during the download.
+    /// Counts a change of the server's file during the download.
     pub(super) fn count_change(&mut self) {
         self.changes += 1;
     }
@@ -127,11 +127,11 @@ impl Identity {
         if file.joinable {
             return Some(file.start.clone());
         }
-        // Bytes that cannot be joined now cannot be joined in a later run either.
+        // Bytes that cannot be joined now cannot be joined in a later run, so the entry has no validator.
         Some(Start { validator: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// Begins a download of the version of the file that this response describes.
+    /// Begins a download of the version of the file that is in this response.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
     }
@@ -142,13 +142,14 @@ impl Identity {
         self.remote = Some(RemoteFile::left(start));
     }
 
-    /// Continues with an existing file that is being repaired. This file has no journal.
+    /// Continues with an existing file that is being repaired. This file gets no journal.
     pub(super) fn continue_without_journal(&mut self, start: Start) {
         self.journal_from = None;
         self.continue_left(start);
     }
 
-    /// Accepts a range of the file from this source.
+    /// Records that a range of the file was accepted. `origin` is the origin of the source, and `size` is the
+    /// size of the whole file, if known.
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
         if file.answered.is_none() {
@@ -163,8 +164,8 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Records the size of a response, and if it is a web page. This is done for the first response of the
-    /// run, and for a response with which the download starts (`again`).
+    /// Records the size that a response states, and if the response is a web page. This is done for the first
+    /// response of the run, and for each response with which the download starts (`again`).
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -173,14 +174,14 @@ impl Identity {
         }
     }
 
-    /// Records the header lines of a response that could not be read.
+    /// Records which header lines of a response could not be read.
     pub(super) fn set_unread(&mut self, lines: Vec<String>) {
         self.unread = lines;
     }
 
     /// Forgets the known facts about the file, because the download starts again. Later responses are still
-    /// compared with the first one. An unfinished file of another tool is still compared with the server's
-    /// file.
+    /// compared with the first response. An unfinished file of another tool is still compared with the
+    /// server's file.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -201,11 +202,11 @@ impl Identity {
     }
 
     /// Compares the size of the complete file with the size in the response with which the download began
-    /// before it started again. This check is needed because some responses do not state the size, so that
-    /// [`Identity::check_kind`] cannot compare it.
+    /// before it started again. This check is needed for responses that do not state the size, because
+    /// [`Identity::check_kind`] cannot compare their size.
     ///
     /// # Errors
-    /// Returns `remote.other` if the response does not contain a version of the file.
+    /// Returns `remote.other` if the complete file is too small to be a version of the expected file.
     pub(super) fn check_size_of_whole(&self, size: u64, path: &str) -> Result<(), Error> {
         match self.before.is_some_and(|before| before.dwarfs(size)) {
             true => Err(Error::new(ErrorKind::RemoteOther, path, format!("a response of {size} bytes"))),
@@ -235,8 +236,8 @@ impl Identity {
     }
 
     /// Validates a response with a range. Returns the bytes of the response that are used. If the range is
-    /// compared with the end of another tool's unfinished file, this function also returns what is then known
-    /// about the file.
+    /// compared with the end of another tool's unfinished file, also returns the facts about the server's
+    /// file in this response.
     ///
     /// # Errors
     /// Returns an error with the reason why no byte of the response may be written.
@@ -304,8 +305,8 @@ impl Identity {
         self.adopting = Some(left);
     }
 
-    /// Returns the offset of the first byte to request: the start of the comparison with an adopted file, or
-    /// 0.
+    /// Returns the offset of the first byte to request: the first byte of an adopted file that is compared
+    /// with the server's file, or 0 if no file is being adopted.
     pub(super) fn first_byte(&self) -> u64 {
         self.adopting.as_ref().map_or(0, |left| left.overlap().start)
     }
@@ -324,7 +325,7 @@ impl Identity {
         self.comparing.as_ref()
     }
 
-    /// Ends the comparison with another tool's unfinished file, if its whole end is written.
+    /// Ends the comparison with another tool's unfinished file, if all bytes to compare have arrived.
     pub(super) fn end_comparison(&mut self, written: &RangeSet) {
         if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
             self.comparing = None;
@@ -332,7 +333,7 @@ impl Identity {
     }
 
     /// Returns the error to report. If the server's file is shorter than another tool's unfinished file, the
-    /// error says that the partial file does not belong to the server's file.
+    /// returned error says that the unfinished file does not match the server's file.
     pub(super) fn explain(&self, error: Error) -> Error {
         match &self.adopting {
             Some(left) if error.kind == ErrorKind::HttpRangePast => {
@@ -359,7 +360,7 @@ impl Identity {
         let refuse = |kind, why: &str| Err(Error::new(kind, path, why));
         let Leftover::Journal { start, claims } = left else { return Ok(()) };
         if !job.may_resume(start.origin) {
-            return refuse(ErrorKind::ResumeUnproven, "it came from another URL");
+            return refuse(ErrorKind::ResumeUnproven, "the partial file came from another URL");
         }
         let Some(known) = self.start() else {
             let unproven = start.validator == Validator::Unknown && !digest_tells(&start.digests);
@@ -373,7 +374,7 @@ impl Identity {
         match same {
             _ if !joinable => refuse(ErrorKind::ResumeUnproven, ""),
             true => Ok(()),
-            false => refuse(ErrorKind::RemoteChanged, "since an earlier run"),
+            false => refuse(ErrorKind::RemoteChanged, "the partial file has bytes of another version"),
         }
     }
 

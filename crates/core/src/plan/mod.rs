@@ -9,8 +9,8 @@
 //! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
 //!    [`Action::Finish`]. Every action is returned once.
 //! 3. After [`Action::Wait`], wait until something happens, until an allowance changes, or until the time
-//!    that the action states, if it states one. Pass what happened to [`Plan::on`], and return to step 2. You
-//!    may call `on` several times before the next call of `next`.
+//!    that the action states, if it states one. If something happened, pass it to [`Plan::on`]. Then return
+//!    to step 2. You may call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
 //! `now` is the time since a fixed moment that the driver chooses. It must never decrease. `allowances` says
@@ -46,7 +46,7 @@
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
 //!               |   ^    <-> Asking        the user decides
 //!               v   |
-//!        Placing, Beginning                the first response names the file, or the file is begun again
+//!        Placing, Beginning                the file gets its name, or the partial file is begun (emptied)
 //!          ^ Locked                        another run works on the file (--if-locked wait)
 //!               |
 //!           Verifying -> Publishing -> Over
@@ -54,11 +54,11 @@
 //!
 //! # Which part decides what
 //!
-//! | owner | state | decides |
+//! | part | state | decides |
 //! |---|---|---|
 //! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
 //! | `identity` | validator, size, what is adopted or resumed | if new bytes may be joined to written ones |
-//! | `verification` | digests, chunk hashes, suspects | if bytes are right, and which mirror is wrong |
+//! | `verification` | digests, chunk hashes, suspects | if bytes are right, or which mirror sent wrong ones |
 //! | `retry_policy` | retries, pauses, answers | what follows a failure |
 //! | `sources` | what is known about each source | which source is used |
 //!
@@ -85,8 +85,8 @@ pub use contract::{
     Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
-// These items are public because the tests simulate transfers over a line, in which segments are assigned in
-// the same way as by a plan.
+// These items are public because the testkit simulates transfers over a network line. In these simulations,
+// segments are assigned by the same rules as in a plan.
 #[doc(hidden)]
 pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
@@ -124,10 +124,11 @@ type Actions = VecDeque<Action>;
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Looking,
-    /// The partial file is being opened. If there is a worker, its response waits until the file is open.
+    /// The partial file is being opened. If the value is a worker, the response of this worker waits until
+    /// the partial file is open.
     Placing(Option<WorkerId>),
-    /// The partial file is being begun for the response of this worker. The first `skip` bytes of the
-    /// response will not be written.
+    /// The driver carries out [`Action::Begin`] for the response of this worker. The first `skip` bytes of
+    /// the response will not be written.
     Beginning {
         worker: WorkerId,
         skip: u64,
@@ -137,8 +138,8 @@ enum State {
     /// The job waits until this time to send the next request.
     Waiting {
         until: Duration,
-        /// True if the host asked for the wait, or limits its clients. Meanwhile, another job may run in
-        /// place of this one.
+        /// True if the host asked for the wait, or limits its clients. In this case, another job may run in
+        /// place of this one during the wait.
         for_host: bool,
     },
     /// Another run is working on the file. The job looks at the file again at this time.
@@ -169,8 +170,9 @@ pub struct Plan {
     identity: Identity,
     verification: Verification,
     retry: RetryPolicy,
-    /// The conditions for a request about a file that exists under the final name. The plan sends this
-    /// request first. The conditions are not kept in a state, because the request may be retried.
+    /// The conditions for a request about a file that exists under the final name. This request is sent
+    /// before any request for bytes. The conditions are not kept in [`State`], because the state changes
+    /// while the request is retried.
     asking: Option<Conditions>,
     /// The final path of the file. It is set as soon as the partial file is open.
     path: Option<String>,
@@ -306,8 +308,9 @@ impl Plan {
         }
     }
 
-    /// Returns the algorithms whose digests `Verify` needs. These algorithms are known when `Accept`,
-    /// `CheckJournal` or `Verify` is returned. A later response or a later `Found` may add algorithms.
+    /// Returns the algorithms whose digests `Verify` needs, as far as they are known now. The first of these
+    /// algorithms are known when `Accept` or `CheckJournal` is returned. A later response or a later `Found`
+    /// may add algorithms. All of them are known when `Verify` is returned.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
@@ -322,7 +325,7 @@ impl Plan {
         self.verification.demands()
     }
 
-    /// Returns true while bytes that are on the disk are compared with their journal or with chunk hashes.
+    /// Returns true while bytes that are on the disk are compared with the journal or with chunk hashes.
     pub fn is_reading_back(&self) -> bool {
         self.transfer.ledger().is_reading_back() || self.verification.is_reading_back()
     }
@@ -346,7 +349,8 @@ impl Plan {
         }
     }
 
-    /// Returns the origin from which the file is fetched, and the validator that this origin stated.
+    /// Returns the origin from which the file is fetched, and the validator that this origin stated. Returns
+    /// `None` while the origin is not known.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.validator.clone()))
@@ -358,9 +362,9 @@ impl Plan {
         self.identity.transcript()
     }
 
-    /// Returns what a lock file says about a file that was verified, or an empty entry before that. The
-    /// caller adds the URL of the job, the name, the time, and the keys of the job's line that downhaul does
-    /// not know.
+    /// Returns what a lock file says about a file that is verified and is being published. At any other time,
+    /// returns an empty entry. The caller adds the URL of the job, the name, the time, and the keys of the
+    /// job's line that downhaul does not know.
     pub fn entry(&self, now: Duration) -> Entry {
         let State::Publishing { digests, .. } = &self.state else { return Entry::default() };
         let start = self.identity.start();
@@ -377,9 +381,9 @@ impl Plan {
         }
     }
 
-    /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from that URL,
-    /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets, or
-    /// if another source sent the written bytes.
+    /// Returns the URL from which this source sent the written bytes. The download can be resumed from that
+    /// URL, even if redirects lead to another URL now. Returns `None` if that URL is not known or has
+    /// secrets, or if another source sent the written bytes.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
         let same = self.sources.origin(source)?.may_resume(start.origin?);
@@ -393,8 +397,8 @@ impl Plan {
     }
 
     /// Returns true if another job may run in place of this one. There are four reasons: the user is being
-    /// asked about this job, its host needs a pause, another run is working on its file, or the job is
-    /// paused.
+    /// asked about this job, its host needs a pause, another run is working on its file, or the job is paused
+    /// and has no connections left.
     pub fn is_idle(&self) -> bool {
         let waits = matches!(
             self.state,
@@ -403,8 +407,8 @@ impl Plan {
         waits || self.is_paused()
     }
 
-    /// Returns true if the job is paused and has no connections left. Placing, verifying and publishing a
-    /// file are not interrupted.
+    /// Returns true if the job is paused and has no connections left. A pause does not interrupt the placing,
+    /// verifying or publishing of a file.
     pub fn is_paused(&self) -> bool {
         let halted = matches!(self.state, State::Transferring | State::Waiting { .. } | State::Locked { .. });
         self.paused.is_some() && halted && !self.transfer.is_active()
@@ -415,16 +419,16 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if a host that serves other files refused the last request for this file (see
-    /// [`Why::Shared`]), and no byte of the file has arrived since.
+    /// Returns true if a host that serves other connections refused the last request for this file (see
+    /// [`Why::Shared`]), and no byte of the file has arrived since then.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
     pub fn is_refused_again(&self) -> bool {
         self.retry.is_refused_again(self.transfer.received())
     }
 
-    /// Returns true if the job needs a connection and has none: bytes are missing, and the job is neither
-    /// waiting nor paused.
+    /// Returns true if the job needs a connection and has none: bytes are missing, and the job could fetch
+    /// them now, because it is neither waiting nor paused.
     pub fn is_starving(&self) -> bool {
         let is_missing = self.size().is_none_or(|size| self.bytes() < size);
         let runs = self.state == State::Transferring && self.paused.is_none();
@@ -520,8 +524,8 @@ impl Plan {
         self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
-    /// Tries to open the partial file again, without a request. The file may exist by now, or another run may
-    /// still have the partial file locked. In the second case, the job waits again.
+    /// Tries to open the partial file again, without a request. By now, the other run may have finished the
+    /// file. If that run still has the partial file locked, the job waits again.
     fn try_lock(&mut self) {
         self.state = State::Placing(None);
         self.actions.push_back(Action::Place { remote: self.named_by.clone(), begin: None });
@@ -553,7 +557,7 @@ impl Plan {
 
     fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
-        // A file that is being renamed will be complete in a moment, so its job is not stopped.
+        // A file that is being renamed will have its final name in a moment, so its job is not stopped.
         if !matches!(self.state, State::Publishing { .. } | State::Over) {
             self.drop_workers();
             self.give_up(&Error::new(why, self.path(), ""), false, false);
@@ -638,8 +642,8 @@ impl Plan {
     }
 
     /// Returns the time when `--max-time` ends the job. The time in which a question is open, another run is
-    /// working on the file, or the job is paused does not count. Verifying and publishing are not
-    /// interrupted.
+    /// working on the file, or the job is paused does not count. During such a time, and while the file is
+    /// verified or published, this function returns `None`.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

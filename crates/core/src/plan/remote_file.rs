@@ -1,6 +1,6 @@
 //! The known facts about the file on the server: its present state, and the first response.
 //!
-//! Invariant: if a response cannot contain a version of the file ([`FirstResponse::differs`]), it is never
+//! Invariant: a response that cannot contain a version of the file ([`FirstResponse::differs`]) is never
 //! stored as the present state of the file.
 
 use crate::journal::Start;
@@ -34,7 +34,8 @@ pub(super) struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// Returns the file that an earlier run left unfinished.
+    /// Returns the facts about a file of which bytes are already on the disk. `start` is the first entry of
+    /// the journal of that file, or has what is known about an existing file that is being repaired.
     pub(super) fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
@@ -49,7 +50,7 @@ impl RemoteFile {
         }
     }
 
-    /// Returns the file that this response describes.
+    /// Returns the facts about the file in this response. `start` is the first entry of the journal for it.
     pub(super) fn said(start: Start, remote: &Remote) -> RemoteFile {
         let left = RemoteFile::left(start);
         let (html, joinable) = (remote.is_html(), remote.can_resume);
@@ -64,8 +65,8 @@ impl RemoteFile {
 /// comes from the journal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
-    /// True if the file is a web page. It is `None` if the response was in an earlier run, because a journal
-    /// does not record this.
+    /// True if the file is a web page. It is `None` if the first response arrived in an earlier run, because
+    /// a journal does not record this.
     pub(super) html: Option<bool>,
     /// The size in bytes, if the response stated it.
     pub(super) size: Option<u64>,
@@ -90,7 +91,7 @@ impl FirstResponse {
         self.html.is_some() || remote.validator == Validator::Unknown
     }
 
-    /// Returns true if a file of this size is so small that it cannot be a version of the same file.
+    /// Returns true if `size` is so small that a file of this size cannot be a version of the same file.
     pub(super) fn dwarfs(&self, size: u64) -> bool {
         self.size.is_some_and(|before| size < before / FAR_SMALLER)
     }

@@ -33,8 +33,8 @@ impl Plan {
         }
     }
 
-    /// Continues with the result of `Place`: the partial file is open, the file must not be downloaded, or
-    /// there was an error. `left` is the content of the partial file, if it may be kept.
+    /// Continues with the result of `Place`: the partial file is open, the file does not need to be
+    /// downloaded, or there was an error. `left` is the content of the partial file, if it may be kept.
     pub(super) fn placed(
         &mut self,
         now: Duration,
@@ -106,8 +106,9 @@ impl Plan {
         }
     }
 
-    /// Keeps the chunks of an existing file that match their digests. If no chunk hashes are known, or if
-    /// they do not fit the size, the download starts from the beginning.
+    /// Treats all bytes of an existing file, which has `length` bytes, as written. After that, its chunks are
+    /// verified, and only the chunks that do not match their digests are fetched again. If no chunk hashes
+    /// are known, or if they do not fit the size, the download starts from the beginning.
     fn repair(&mut self, length: u64) {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
@@ -136,7 +137,7 @@ impl Plan {
         }
     }
 
-    /// Validates the response of a worker, and begins or continues the file with it.
+    /// Validates the response of a worker, and begins or continues the file with this response.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
         let assignment = self.transfer.on_response(now, worker, remote.waited, &mut self.actions);
         let Some(assignment) = assignment else { return };
@@ -180,7 +181,7 @@ impl Plan {
     }
 
     /// Validates a response with the whole file. If a range was requested, the response is used only if the
-    /// file has no other worker and no other usable mirror.
+    /// file has no other worker, and no other usable mirror whose bytes may be mixed with the written bytes.
     fn validate_whole(&mut self, assignment: &Assignment, remote: &Remote) -> Result<(), Error> {
         let present = self.transfer.present();
         self.identity.validate_whole(assignment, remote, present, self.joining())?;
@@ -222,7 +223,7 @@ impl Plan {
         } else {
             let begin = Begin { journal: self.identity.journal(self.transfer.size()), keep };
             self.state = State::Placing(Some(worker));
-            // The links of the response were followed already.
+            // The links of the response are left out, because they were followed already.
             let named_by = || Box::new(Remote { links: Links::default(), ..remote.clone() });
             self.named_by = self.retry.waits_for_locks().then(named_by);
             let remote = Some(Box::new(remote.clone()));
@@ -230,8 +231,8 @@ impl Plan {
         }
     }
 
-    /// Continues the file with this response. `adopted` is what the response shows about the partial file of
-    /// another tool.
+    /// Continues the file with this response. If its bytes are the first that are compared with the end of
+    /// another tool's unfinished file, `adopted` has the facts about the server's file in this response.
     fn continue_with(
         &mut self,
         now: Duration,
@@ -271,7 +272,9 @@ impl Plan {
         self.accept(now, worker, segment.skip);
     }
 
-    /// Starts the partial file for a worker's response.
+    /// Requests that the partial file is begun for a worker's response. The first `skip` bytes of the
+    /// response will not be written. `keep` is true if the partial file keeps its bytes, because another tool
+    /// left them.
     fn begin(&mut self, worker: WorkerId, skip: u64, keep: bool) {
         self.state = State::Beginning { worker, skip };
         let journal = self.identity.journal(self.transfer.size());

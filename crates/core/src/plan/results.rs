@@ -45,9 +45,9 @@ impl Plan {
         }
     }
 
-    /// Requests that the next chunk is read back, if a chunk can be verified now. Requests the digests of the
-    /// whole file instead, and returns true, if the job is transferring, every byte is written, and every
-    /// chunk is verified.
+    /// If a chunk can be verified now, requests that this chunk is read back. If the job is transferring,
+    /// every byte is written and every chunk is verified, requests the digests of the whole file and returns
+    /// true. Otherwise returns false.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
         // Bytes of an earlier run are verified as soon as they have matched the journal.
@@ -66,7 +66,7 @@ impl Plan {
         true
     }
 
-    /// Continues after a chunk was read back. `good` is true if its digest matched, or the error if the chunk
+    /// Continues after a chunk was read back. `good` says if its digest matched, or is the error if the chunk
     /// could not be read.
     pub(super) fn chunk_verified(&mut self, now: Duration, chunk: Range<u64>, good: Result<bool, Error>) {
         if !self.verification.chunk_read(&chunk, good == Ok(true)) {
@@ -132,7 +132,7 @@ impl Plan {
                 }
                 self.identity.warn(warnings);
                 if let Some(source) = guilty {
-                    let why = "it sent wrong bytes";
+                    let why = "the mirror sent wrong bytes";
                     self.blame(source, ErrorKind::DigestMismatch, why);
                 }
                 self.actions.extend(events.into_iter().map(Action::Tell));
@@ -146,8 +146,8 @@ impl Plan {
     }
 
     /// Decides what follows a wrong digest of the whole file. If bytes of several mirrors may be mixed, some
-    /// of the bytes are fetched again from other mirrors, until each mirror that sent bytes was suspected
-    /// once.
+    /// of the bytes are fetched again from other mirrors. This is repeated until the digest is right, or
+    /// until each mirror that sent bytes was suspected once.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,
@@ -375,7 +375,7 @@ impl Plan {
         self.state = State::Transferring;
     }
 
-    /// Forgets everything that was written, and what sources stated about the file.
+    /// Forgets which bytes are written, and what the sources stated about the file.
     pub(super) fn forget(&mut self) {
         self.transfer.forget();
         self.identity.forget();

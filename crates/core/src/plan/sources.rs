@@ -71,7 +71,7 @@ impl Source {
 pub(super) struct Sources {
     all: Vec<Source>,
     current: usize,
-    /// The highest index that [`Sources::advance`] has reached.
+    /// The highest index of a source that [`Sources::advance`] has made the current one.
     furthest: usize,
 }
 
@@ -109,8 +109,8 @@ impl Sources {
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
     }
 
-    /// Makes the next source after `furthest` the current one. Each source becomes current in this way only
-    /// once. Returns false if no such source is left.
+    /// Makes the next source after `furthest` that sent no wrong bytes the current one. Each source becomes
+    /// current in this way at most once. Returns false if no such source is left.
     pub(super) fn advance(&mut self) -> bool {
         let next = (self.furthest + 1..self.all.len()).find(|&one| !self.sent_wrong_bytes(one));
         if let Some(next) = next {
@@ -127,8 +127,8 @@ impl Sources {
         self.has_other(than)
     }
 
-    /// Returns the sources that may get requests for segments, the current one first. There are at most
-    /// [`AT_ONCE`].
+    /// Returns the sources that may get requests for segments, the current one first. Returns at most
+    /// [`AT_ONCE`] sources.
     pub(super) fn usable(&self) -> Vec<usize> {
         let others = (0..self.all.len()).filter(|&one| one != self.current);
         let usable = std::iter::once(self.current).chain(others).filter(|&one| self.is_usable(one));
@@ -145,7 +145,7 @@ impl Sources {
         (0..self.all.len()).any(|one| !these.contains(&one) && self.is_usable(one))
     }
 
-    /// Records a valid response of the source.
+    /// Records a valid response of the source: its URL without secrets, and its validator.
     pub(super) fn answered(&mut self, source: usize, url: String, validator: &Validator) {
         if let Some(one) = self.all.get_mut(source) {
             one.url = url;
@@ -195,14 +195,16 @@ impl Sources {
         rate > 0.0 && one.rate * SLOW < best
     }
 
-    /// Records that a connection of the source failed. Returns true if the source has failed too often.
+    /// Records that a connection of the source failed. `sent_bytes` is true if the connection delivered bytes
+    /// before. Then earlier failures do not count any more. Returns true if the source has failed too often.
     pub(super) fn failed(&mut self, source: usize, sent_bytes: bool) -> bool {
         let Some(one) = self.all.get_mut(source) else { return false };
         one.failures = if sent_bytes { 1 } else { one.failures + 1 };
         one.failures >= FAILURES
     }
 
-    /// Makes the source unusable. If it was the current one, the next usable source becomes current.
+    /// Makes the source unusable. If it was the current one, the first usable source becomes the current one.
+    /// If no source is usable, the current one stays.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = Some(why);

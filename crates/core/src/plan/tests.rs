@@ -116,7 +116,7 @@ fn a_broken_transfer_continues_only_with_the_same_validator() {
         assert_eq!(actions.contains(&goes_on), accepted, "{etag} {range}: {actions:?}");
         if !accepted {
             assert!(actions.contains(&Action::Drop { worker: 2 }));
-            assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "the file starts again");
+            assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "the download starts again");
         }
     }
 }

@@ -22,7 +22,7 @@ const SKIPPED_MOST: u64 = 1024 * 1024;
 pub struct Segment {
     /// The number of bytes to skip at the beginning of the body.
     pub skip: u64,
-    /// The offset in the file after the last used byte. It is at most the end of the request.
+    /// The offset in the file after the last used byte. It is never beyond the end of the requested range.
     pub end: u64,
 }
 
@@ -48,7 +48,8 @@ pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Res
     }
     if remote.coding != known.coding {
         let coding = |one: &Option<String>| one.clone().unwrap_or_else(|| "none".into());
-        let codings = format!("{} before, {} now", coding(&known.coding), coding(&remote.coding));
+        let codings =
+            format!("it was {} before, and is {} now", coding(&known.coding), coding(&remote.coding));
         return refuse(ErrorKind::HttpEncoding, &codings);
     }
     // Without a validator, only digests and the size can tell two versions of the file apart.
@@ -68,15 +69,16 @@ pub fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Res
     }
     let size = known.size.or(remote.size);
     if size.is_none() && end.is_some() {
-        return refuse(ErrorKind::HttpRangeWrong, "it does not say where the file ends");
+        return refuse(ErrorKind::HttpRangeWrong, "the size of the whole file is not known");
     }
     if size.is_some_and(|size| range.end > size) {
-        return refuse(ErrorKind::HttpRangeWrong, "it ends beyond the end of the file");
+        return refuse(ErrorKind::HttpRangeWrong, "the range ends beyond the end of the file");
     }
     Ok(Segment { skip: from - range.start, end: end.map_or(range.end, |end| end.min(range.end)) })
 }
 
-/// Returns the start of a journal for the file in this response.
+/// Returns the description of the file in this response, as a journal stores it. `origin` is the origin of
+/// the source that sent the response, if known.
 pub fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
     Start {
         url: show::url(&remote.url),
@@ -100,8 +102,8 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns the facts about the server's file from a response whose bytes are compared with the end of an
-/// adopted file.
+/// Returns the facts about the server's file from a response. The bytes of this response are compared with
+/// the end of `left`, a file that another tool left unfinished and that downhaul continues (adopts).
 ///
 /// # Errors
 /// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file.
@@ -116,11 +118,12 @@ pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adop
     }
 }
 
-/// Returns the error for an unfinished file of another tool whose size does not fit the server's file.
+/// Returns the error for an unfinished file of another tool whose size does not fit the server's file. `size`
+/// is the size of the server's file. With `None`, it is only known that the server's file is shorter.
 pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> Error {
     let here = match left.size {
-        Some(size) => format!("it belongs to a file of {size} bytes"),
-        None => format!("it has {} bytes", left.end()),
+        Some(size) => format!("the unfinished file belongs to a file of {size} bytes"),
+        None => format!("the unfinished file has {} bytes", left.end()),
     };
     let there = size.map_or("is shorter".to_string(), |size| format!("has {size} bytes"));
     Error::new(ErrorKind::ResumeDamaged, url, format!("{here}, and the server's file {there}"))

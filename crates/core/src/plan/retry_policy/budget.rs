@@ -118,7 +118,7 @@ impl Budget {
         Duration::from_millis(100).mul_f64(0.5 + self.next_jitter()).max(self.least_wait)
     }
 
-    /// Returns a number from 0 to 1, by splitmix64 (Steele, Lea, Flood 2014).
+    /// Returns the next random number from 0 to 1. The generator is splitmix64 (Steele, Lea, Flood 2014).
     fn next_jitter(&mut self) -> f64 {
         self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.jitter;

@@ -1,9 +1,10 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. Five
-//! decisions cost no retry: to pause because a host asked for it or limits its clients, to start again if
-//! only bytes of an earlier run are lost, to continue after progress, to use a mirror that was not tried yet,
-//! and to wait for another run that is working on the file. Every other attempt costs a retry.
+//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. After
+//! five decisions, the job goes on without the cost of a retry: to pause because a host asked for it or
+//! limits its clients, to start again if only bytes of an earlier run are lost, to continue after progress,
+//! to use a mirror that was not tried yet, and to wait for another run that is working on the file. Every
+//! other attempt costs a retry.
 
 mod budget;
 mod pauses;
@@ -38,7 +39,7 @@ pub(super) enum FailureDecision {
     WaitForLock { wait: Duration },
     /// Leave the file to the other run that is working on it. The job counts as skipped.
     LeaveToOtherRun,
-    /// Try again. The retry is already counted.
+    /// Try again after this wait. This costs a retry, which is already counted.
     Retry { wait: Duration },
     /// Ask the user. `left` is the number of retries that are left.
     Ask { left: u32 },
@@ -118,7 +119,8 @@ impl RetryPolicy {
             (ErrorKind::FileLocked, IfLocked::Skip) => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
-        // A request that must be sent only once may have had an effect, unless the server refused it.
+        // A request that must be sent only once may have had an effect, unless the server refused it. So it
+        // is not repeated after a failure that only looks like a ban.
         let may_repeat = |pause: &Pause| {
             let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
             !self.sends_once || is_refused || pause.why != Why::Banned
@@ -150,9 +152,9 @@ impl RetryPolicy {
     }
 
     /// Decides if the dropped mirrors are used again, since they may have been dropped too soon. The caller
-    /// needs this decision when the last usable mirror can never deliver the missing bytes and no connection
-    /// of the job works any more. To use the mirrors again costs a retry. Returns the wait before the retry,
-    /// or `None` if the job has failed.
+    /// needs this decision when `last`, the last usable mirror, can never deliver the missing bytes and no
+    /// connection of the job works any more. To use the mirrors again costs a retry. Returns the wait before
+    /// the retry, or `None` if the job has failed.
     pub(super) fn decide_on_last_mirror(&mut self, last: usize, sources: &mut Sources) -> Option<Duration> {
         (self.left() > 0 && sources.revive_others(last)).then(|| self.spend())
     }
@@ -219,10 +221,11 @@ impl RetryPolicy {
 }
 
 /// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
-/// the request, if the bytes of suspected mirrors were replaced in vain, or if failures of this kind are
-/// never retried. A server that asks for a very long wait gets no further request. Another mirror is then
-/// tried, unless a later run can continue after the written bytes. If the next request can continue after the
-/// written bytes, another mirror is tried only when the job would otherwise give up.
+/// the request, if the path could not be chosen, if the bytes of suspected mirrors were replaced in vain, or
+/// if failures of this kind are never retried. There is one exception: a server that asks for a very long
+/// wait gets no further request, but another mirror is tried if no written bytes can be continued. If the
+/// next request can continue after the written bytes, another mirror is tried only when the job would
+/// otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

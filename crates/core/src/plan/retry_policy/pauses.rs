@@ -15,7 +15,7 @@ const PAUSES: u32 = 10;
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The first value is the shortest wait. It is used because a `Retry-After` may be 0. For [`Why::Shared`],
+/// The first value is the shortest wait. It is needed because a `Retry-After` may be 0. For [`Why::Shared`],
 /// the shortest wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -32,13 +32,14 @@ pub(super) struct Pauses {
 
 impl Pauses {
     /// Returns true if the last request that was sent led to a pause for [`Why::Shared`], and no byte has
-    /// arrived since. `received` is the number of bytes so far.
+    /// arrived since then. `received` is the number of bytes that were received so far.
     pub(super) fn is_refused_again(&self, received: u64) -> bool {
         self.why == Some(Why::Shared) && received <= self.received
     }
 
-    /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the
-    /// failure must cost a retry.
+    /// Counts a pause, and returns how long the job waits. `pause` is the pause that the host needs, and
+    /// `received` is the number of bytes that were received so far. Returns `None` if there were too many
+    /// pauses without a new byte. The failure must then cost a retry.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, why: None, since: now, received };

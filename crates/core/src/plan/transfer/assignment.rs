@@ -114,7 +114,7 @@ impl Assignment {
         match (result, self.end) {
             (Err(_), Some(end)) if self.receiving && self.at >= end => Ok(()),
             (Err(error), _) => Err(error),
-            (Ok(()), _) if !self.receiving => truncated("no response"),
+            (Ok(()), _) if !self.receiving => truncated("no response arrived"),
             (Ok(()), Some(end)) if self.at < end => {
                 truncated(&format!("{} bytes are missing", end - self.at))
             }
@@ -151,7 +151,7 @@ impl Assignment {
     }
 
     /// Records that the worker wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of
-    /// measurement ended.
+    /// measurement ended. Returns `None` if no bytes are new.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -175,15 +175,16 @@ impl Assignment {
         now.saturating_sub(self.speed.last)
     }
 
-    /// Returns true if bytes of the worker are probably still arriving: it was accepted or delivered bytes at
-    /// most five [`SPAN`]s ago.
+    /// Returns true if bytes of the worker are probably still arriving: its response was accepted, or it
+    /// delivered bytes, at most five [`SPAN`]s ago.
     pub(super) fn delivers(&self, now: Duration) -> bool {
         self.receiving && self.silence(now) <= SPAN * 5
     }
 
-    /// Returns true if the worker has received bytes for more than two [`SPAN`]s. If its rate is still not
-    /// known then, the rate is very low. Returns false before the first bytes have arrived. A host that bans
-    /// clients for a further connection can be recognised only after bytes have arrived.
+    /// Returns true if bytes have arrived and the response was accepted more than two [`SPAN`]s ago. If the
+    /// rate of the worker is still not known then, the rate is very low. Before the first bytes have arrived,
+    /// this function returns false, so that no further connection is opened. The reason is that some hosts
+    /// ban a client for a further connection, and a ban is recognised only after bytes have arrived.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && self.delivered() > 0 && now.saturating_sub(self.speed.since) > SPAN * 2
     }

@@ -32,8 +32,8 @@ pub(in crate::plan) struct Growth {
 }
 
 impl Growth {
-    /// Records that the source refused a connection while `others` of its connections delivered bytes.
-    /// `newest` is the last worker that was started.
+    /// Records that the source refused the connection of `worker` while `others` of its connections delivered
+    /// bytes. `newest` is the last worker that was started.
     pub(in crate::plan) fn refused(
         &mut self,
         now: Duration,

@@ -38,7 +38,7 @@ pub(in crate::plan) struct SegmentLedger {
     /// If possible, segments begin and end at multiples of this number, so that each chunk comes from one
     /// source. With 0, segments begin and end anywhere.
     pub(super) align: u64,
-    /// The number of bytes that were assigned to hedges. Probes do not count.
+    /// The number of bytes that were assigned to hedges so far. Bytes of probes do not count.
     pub(super) hedged: u64,
     /// True if a response to a request for a range had a digest of its own.
     pub(super) digested: bool,
@@ -101,8 +101,7 @@ impl SegmentLedger {
         self.assignments.push(assignment);
     }
 
-    /// Records that a response arrived. The latency is the shortest time between a request and its response
-    /// so far.
+    /// Records that a response to this worker arrived, and how long the worker waited for it.
     pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) {
         let known = self.latency;
         let Some(assignment) = self.get_mut(worker) else { return };
@@ -140,9 +139,9 @@ impl SegmentLedger {
         hedge
     }
 
-    /// Assigns bytes to a worker although they are assigned to another one already. If the other worker has
-    /// not reached these bytes, the new worker is a probe. The response to a probe shows if the source sends
-    /// ranges.
+    /// Assigns bytes to a worker although they are assigned to another worker (`primary`) already. If the
+    /// primary has not reached these bytes, the new worker is a probe. The response to a probe shows if the
+    /// source sends ranges.
     pub(super) fn hedge(
         &mut self,
         now: Duration,
@@ -160,8 +159,8 @@ impl SegmentLedger {
     }
 
     /// Makes a probe whose response is valid the only worker of its segment. Returns the worker whose segment
-    /// now ends where the probe begins. Returns `None` if that worker has passed this place already, so that
-    /// the probe is useless.
+    /// now ends where the segment of the probe begins. Returns `None` if that worker has already written some
+    /// bytes of the probe's segment. The probe is useless then.
     pub(super) fn take_over(&mut self, worker: WorkerId) -> Option<WorkerId> {
         let probe = self.get(worker)?;
         let (from, primary) = (probe.from, probe.hedge_of?);
@@ -262,8 +261,8 @@ impl SegmentLedger {
         assignment.set_whole_only(last, alone)
     }
 
-    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if no other worker wrote any of
-    /// these bytes before, and the segment was not cut meanwhile.
+    /// Records that a worker wrote all bytes of its segment below `upto`. `fresh` is true if no other worker
+    /// wrote any of the new bytes, and if the segment was not shortened while they were written.
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
         let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };
@@ -321,8 +320,8 @@ impl SegmentLedger {
         self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
-    /// Releases a silent worker. The next worker is given more time, so that a slow server can send its
-    /// response.
+    /// Releases a silent worker. Later workers may be silent for a longer time, so that a slow server can
+    /// send its response.
     pub(super) fn release_silent(&mut self, worker: WorkerId) {
         self.patience = self.patience.max(SILENCE) * 2;
         self.release(worker);

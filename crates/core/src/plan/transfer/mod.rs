@@ -40,7 +40,7 @@ pub(super) struct Transfer {
     sizes: Sizes,
     /// The highest number of connections for the file. With `None`, the number is chosen automatically.
     connections: Option<usize>,
-    /// The newest worker.
+    /// The worker that was started last.
     newest: WorkerId,
     /// True if a source ignored a request for a range, and no other mirror can be used. The file then gets no
     /// additional connection.
@@ -182,9 +182,9 @@ impl Transfer {
     }
 
     /// Returns true if a worker's response, which ends at `end`, is still needed. The response is not needed
-    /// if its bytes have arrived already. It is also not needed if its digest cannot be compared, because
-    /// other workers write some of the bytes. If the worker is a probe, it becomes the only worker of its
-    /// segment. If the response has a digest of its own, `digest_until` is the offset of its last byte.
+    /// if its bytes have arrived already, or if its digest cannot be compared because other workers write
+    /// some of the bytes. A probe becomes the only worker of its segment, if that segment is still needed. If
+    /// the response has a digest of its own, `digest_until` is the offset of the last byte of the response.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,
@@ -230,7 +230,7 @@ impl Transfer {
         actions.extend(others.into_iter().map(|worker| Action::Drop { worker }));
     }
 
-    /// Forgets all bytes and the size. Reports about these bytes are ignored from now on.
+    /// Forgets all bytes and the size. Reports about the forgotten bytes are ignored from now on.
     pub(super) fn forget(&mut self) {
         self.ledger.clear();
         (self.open_ended, self.sized_by_end, self.left) = (false, false, RangeSet::new());
@@ -260,8 +260,8 @@ impl Transfer {
     }
 
     /// Records that a claim of the journal was compared with the disk. If they match (`good`), the bytes of
-    /// the claim become written. Claims may overlap, so some of these bytes may be written or discarded
-    /// already.
+    /// the claim count as written from now on. Claims may overlap, so some of these bytes may be written or
+    /// discarded already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
             let claimed = self.ledger.claimed.take(claim.start..claim.end);
@@ -274,7 +274,7 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that a worker's bytes below `upto` are written. Returns false if the worker has no assignment.
+    /// See [`SegmentLedger::wrote`]. Returns false, and changes nothing, if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -299,7 +299,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If the segment had no known end, the file ends there.
+    /// Records that a worker finished its segment. If no end of the segment was known, the file ends there.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,
@@ -393,7 +393,7 @@ impl Transfer {
     /// Returns the broken part of the invariant.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.ledger.written.len() > self.best.saturating_add(self.left.len()) {
-            return Err("more bytes are present than the highest number so far");
+            return Err("this run has more written bytes than the highest number so far");
         }
         self.ledger.check()
     }

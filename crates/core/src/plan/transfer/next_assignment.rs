@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// A segment has as many bytes as one connection delivers in this many round trips, within the limits of
-/// [`SEGMENT_SECONDS`] and [`Sizes`]. One round trip is lost between two segments.
+/// [`SEGMENT_SECONDS`] and [`Sizes`]. Between two segments of a connection, one round trip is lost.
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
 /// The shortest and the longest time, in seconds, that one connection should need for a segment. The length
@@ -66,7 +66,7 @@ impl SegmentLedger {
         if workers < 2 {
             return NextAssignment::Nothing;
         }
-        // If a hedge is silent too, it is dropped.
+        // A silent hedge is dropped, so that another worker can become the hedge.
         let dead = |one: &&Assignment| {
             one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
         };

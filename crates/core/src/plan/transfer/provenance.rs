@@ -1,8 +1,9 @@
 //! Records which source sent which of the written bytes.
 //!
 //! Invariant: no byte has two sources, and only written bytes have a source. The source of a written byte is
-//! unknown if the byte was written by an earlier run, by another tool, by two connections at the same time,
-//! or by a connection whose segment was cut at that moment.
+//! unknown if an earlier run or another tool wrote the byte. The source is also unknown if two connections
+//! wrote the byte at the same time, or if the segment of the connection was shortened while the byte was
+//! written.
 
 use crate::ranges::RangeSet;
 use std::collections::BTreeMap;

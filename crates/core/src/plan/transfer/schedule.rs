@@ -14,8 +14,8 @@ use crate::plan::{Action, Actions, WorkerId};
 use crate::retry::PROGRESS;
 use std::time::Duration;
 
-/// The time between two checks, while nothing else happens. Each check decides if an idle connection can help
-/// a slow one.
+/// The time between two checks, while nothing else happens. Each check decides if a further connection can
+/// help a slow one.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
 /// The facts on which scheduling depends, in addition to the transfer itself.
@@ -99,7 +99,8 @@ impl Transfer {
         later
     }
 
-    /// Requests the whole file, or all bytes from the first missing byte on, over a single connection.
+    /// Requests bytes over a single connection: all bytes from the first missing byte on (`ranged`), or else
+    /// all bytes from `start` on.
     fn request_the_rest(
         &mut self,
         now: Duration,
@@ -152,8 +153,8 @@ impl Transfer {
         actions: &mut Actions,
     ) -> bool {
         let sends_ranges = terms.sources.sends_ranges(source);
-        // If a worker was cut or dropped, some bytes usually became free. The second attempt then finds a
-        // segment.
+        // If the segment of a worker was cut, or a worker was dropped, some bytes usually became free. The
+        // second attempt then finds a segment.
         for _ in 0..2 {
             match self.ledger.next_assignment(now, workers, sends_ranges, &self.sizes) {
                 NextAssignment::Fetch(range) => {

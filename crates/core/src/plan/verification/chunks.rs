@@ -39,8 +39,9 @@ impl Chunks {
         size.div_ceil(self.length()) == self.hashes.digests.len() as u64
     }
 
-    /// Returns the next chunk to read back, and its digest. The chunk is written and not verified. Returns
-    /// `None` if there is no such chunk, or while another chunk is being read.
+    /// Returns the next chunk to read back, and its expected digest. All bytes of this chunk are written, and
+    /// the chunk is not verified yet. Returns `None` if there is no such chunk, or while another chunk is
+    /// being read back.
     pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
         if self.pending.is_some() {
             return None;
@@ -65,7 +66,8 @@ impl Chunks {
         self.pending.is_some()
     }
 
-    /// Records that a chunk was read back. Returns false if this chunk was not requested.
+    /// Records that a chunk was read back. `good` is true if its digest matches. Returns false, and changes
+    /// nothing, if this chunk is not the one that is being read back.
     pub(super) fn finish(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         if self.pending.as_ref() != Some(chunk) {
             return false;
@@ -77,8 +79,8 @@ impl Chunks {
         true
     }
 
-    /// Records that the source sent wrong bytes for this chunk. Returns all sources that sent wrong bytes for
-    /// it so far.
+    /// Records that the source sent wrong bytes for this chunk. Returns all sources that are recorded for
+    /// this chunk.
     pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
         let sources = self.wrong.entry(chunk.start).or_default();
         if !sources.contains(&source) {
@@ -87,12 +89,13 @@ impl Chunks {
         sources
     }
 
-    /// Returns the sources that sent wrong bytes for this chunk before, and removes them from the list.
+    /// Returns the sources that sent wrong bytes for this chunk, and forgets them.
     pub(super) fn take_wrong(&mut self, chunk: &Range<u64>) -> Vec<usize> {
         self.wrong.remove(&chunk.start).unwrap_or_default()
     }
 
-    /// Records that these bytes are fetched again. The chunks that overlap them are not verified any more.
+    /// Records that these bytes must be fetched again. The chunks that overlap these bytes do not count as
+    /// verified any more.
     pub(super) fn take_back(&mut self, range: &Range<u64>) {
         let length = self.length();
         let (start, end) = (range.start / length * length, range.end.div_ceil(length).saturating_mul(length));
@@ -104,7 +107,7 @@ impl Chunks {
         self.verified.contains(&(0..size))
     }
 
-    /// Forgets everything except the digests, because the download starts again.
+    /// Forgets everything except the chunk hashes, because the download starts again.
     pub(super) fn forget(&mut self) {
         (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();

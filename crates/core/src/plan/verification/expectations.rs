@@ -29,9 +29,10 @@ pub(super) struct Expectations {
     /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked,
     /// for example because a file of this name may be a web page.
     look: Option<Look>,
-    /// True if the job itself has a strong digest of the file, and not only a checksum list.
+    /// True if the job itself came with a strong digest of the file. Digests that are found later, such as
+    /// those in a checksum list, do not count.
     own: bool,
-    /// A note for the user about a name that was changed.
+    /// A note for the user, if the name of the file was changed.
     renamed: Option<String>,
     notes: Vec<String>,
 }

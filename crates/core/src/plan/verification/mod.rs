@@ -80,7 +80,7 @@ pub(super) struct WrongChunk {
     pub(super) mixes: bool,
 }
 
-/// The decision about how a wrong chunk is fetched again.
+/// The decision about a wrong chunk.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
     /// The chunk is fetched from any mirror except this one.
@@ -105,8 +105,8 @@ impl Verification {
         verification
     }
 
-    /// Adds facts that did not come from responses to requests for the file itself. An earlier size and
-    /// earlier chunk hashes are kept.
+    /// Adds facts that did not come from responses to requests for the file itself. If a size or chunk hashes
+    /// are known already, the new ones are ignored.
     pub(super) fn add(&mut self, mut findings: Findings) {
         let (chunks, size) = (findings.chunks.take(), findings.size.take());
         self.expectations.add(findings);
@@ -114,14 +114,14 @@ impl Verification {
         self.set_chunks(chunks);
     }
 
-    /// Sets the chunk hashes. Output that is written in order cannot be read back, so it has no chunk hashes.
+    /// Sets the chunk hashes, if none are set yet and if chunks can be read back and verified.
     fn set_chunks(&mut self, hashes: Option<ChunkHashes>) {
         if let Some(hashes) = hashes.filter(|_| self.can_read_back() && self.chunks.is_none()) {
             self.chunks = Some(Chunks::new(hashes));
         }
     }
 
-    /// Returns true if bytes on the disk are compared with digests.
+    /// Returns true if written bytes can be read back and compared with digests.
     fn can_read_back(&self) -> bool {
         self.verify != Verify::Off && self.is_readable
     }
@@ -131,9 +131,10 @@ impl Verification {
         self.expectations.begin(stated);
     }
 
-    /// Adds digests that the server states for the same version of the file. With several mirrors, only the
-    /// digests of the first mirror are used. New digests of bytes that were already written in order cannot
-    /// be computed, so they are not added.
+    /// Adds digests that the server states for the same version of the file. If bytes of several mirrors may
+    /// be mixed (`mixes`), nothing is added: only the digests in the response that began the download are
+    /// used. Nothing is added for output that is written in order, because the digests of its earlier bytes
+    /// cannot be computed later.
     pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
         if self.is_readable && !mixes {
             self.expectations.learn(stated);
@@ -186,7 +187,7 @@ impl Verification {
         self.can_read_back() && self.tells_bytes_apart()
     }
 
-    /// Returns false with `--verify off`, which compares no digests.
+    /// Returns true if digests are compared, which is the case unless `--verify off` is set.
     pub(super) fn is_on(&self) -> bool {
         self.verify != Verify::Off
     }
@@ -253,7 +254,8 @@ impl Verification {
         known.is_none_or(|(chunks, size)| chunks.all_verified(size) || !chunks.fit(size))
     }
 
-    /// Records that a chunk was read back. Returns false if this chunk was not requested.
+    /// Records that a chunk was read back. `good` is true if its digest matches. Returns false, and changes
+    /// nothing, if this chunk is not the one that is being read back.
     pub(super) fn chunk_read(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
@@ -303,7 +305,7 @@ impl Verification {
         format!("bytes {} to {} do not match {from}", chunk.start, chunk.end.saturating_sub(1))
     }
 
-    /// Records that these bytes are fetched again.
+    /// Records that these bytes must be fetched again.
     pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
         if let Some(chunks) = &mut self.chunks {
             ranges.iter().for_each(|range| chunks.take_back(range));
@@ -353,7 +355,8 @@ impl Verification {
         if !ranges.is_empty() && self.suspects.replace_unknown() {
             return Some(Replacement { ranges, suspect: None });
         }
-        // If only a server stated the digest, this server itself may have a different file.
+        // If only a server stated the digest, this server itself may have a different file. A match then does
+        // not show which mirror sent wrong bytes.
         let alone = ranges.is_empty() && self.expectations.is_given();
         // The bytes of the mirror that sent the fewest bytes are replaced first, because that costs least.
         let suspect = self.suspects.suspect_next(&provenance.contributors(), alone, sources)?;

@@ -3,8 +3,8 @@
 //!
 //! The bytes of one mirror after the other are replaced by bytes of other mirrors, until the digest is right.
 //!
-//! Invariant: a mirror is found guilty only if the file was right after only the bytes of this mirror were
-//! replaced.
+//! Invariant: a mirror is found to have sent wrong bytes only if the file became right when only the bytes of
+//! this mirror were replaced.
 
 use crate::plan::sources::{Out, Sources};
 
@@ -28,16 +28,16 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Records that bytes of an unknown source are replaced, which is done only once. Returns true at the
+    /// Records that bytes of an unknown source must be replaced, which is done only once. Returns true at the
     /// first call, and false after that.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
 
-    /// Chooses the next of these mirrors as the suspected one. Its bytes will be replaced by bytes of other
-    /// mirrors. `alone` is true if a matching digest will prove that this mirror sent wrong bytes. Returns
-    /// `None` if each of these mirrors was suspected already, or if no other mirror is left that could send
-    /// the bytes.
+    /// Chooses the next suspected mirror: the first mirror in `among` that was not suspected before. The
+    /// bytes of this mirror will be replaced by bytes of other mirrors. `alone` is true if a matching digest
+    /// will prove that this mirror sent wrong bytes. Returns `None` if each mirror in `among` was suspected
+    /// already, or if no other mirror is left that could send the bytes.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],
@@ -54,8 +54,8 @@ impl Suspects {
         Some(next)
     }
 
-    /// Ends the search, because the file is right now. Returns the mirror that sent wrong bytes, if that is
-    /// certain.
+    /// Ends the search, because the digest of the file matches. Returns the mirror that sent wrong bytes, if
+    /// that is certain.
     pub(super) fn guilty(&mut self) -> Option<usize> {
         self.current.take().filter(|_| self.alone)
     }
