@@ -6,8 +6,8 @@
 //!
 //! Invariant: the plan knows one version of the file at a time. Bytes are joined only if a validator or a
 //! digest can show whether they belong to this version. Bytes of another tool's unfinished file are joined
-//! only if the end of that file is equal to the server's bytes. A journal identifies the version for a later
-//! run only if ranges of the file can be requested.
+//! only if the end of that file is equal to the server's bytes at the same offsets. A journal identifies the
+//! version for a later run only if ranges of the file can be requested.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -35,7 +35,7 @@ pub(super) struct Joining<'p> {
     pub(super) mixes: bool,
     /// True if ranges of the file may be joined: see [`Identity::may_join`].
     pub(super) joinable: bool,
-    /// True if the last accepted range did not state where the file ends.
+    /// True if the last accepted response with a range did not state the size of the file.
     pub(super) open_ended: bool,
     pub(super) sources: &'p Sources,
     /// The digests that the whole file is expected to have.
@@ -214,13 +214,13 @@ impl Identity {
         }
     }
 
-    /// Validates a response that contains the whole file although a range was requested. The response must
-    /// not be a web page, must not be shorter than the `present` bytes on the disk, and must not belong to
-    /// another version of the file. If the whole file was requested, this function accepts every response.
+    /// Validates a response that contains the whole file. If the whole file was requested, every response is
+    /// valid. If a range was requested, the response must not be a web page, must not have fewer bytes than
+    /// the `present` bytes on the disk, and must not belong to another version of the file.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the response is not valid. If the job fails with this error, its next
-    /// request is for the whole file. The response to that request shows the new state of the file.
+    /// Returns `remote.changed` if the response is not valid. If the job fails with this error, the download
+    /// starts again. The response to its next request shows the new state of the file.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,
@@ -300,7 +300,7 @@ impl Identity {
         validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
     }
 
-    /// Adopts another tool's unfinished file. Its end will be compared with the server's file first.
+    /// Adopts another tool's unfinished file. The first request will be for its last bytes, to compare them.
     pub(super) fn adopt(&mut self, left: Adopted) {
         self.adopting = Some(left);
     }

@@ -109,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// Compares the digests of the complete file. Publishes the file if they are right.
+    /// Compares the digests of the complete file. If they are right, requests that the file is published.
     pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
         let (path, size) = (self.path(), self.transfer.size());
         let checked = computed.and_then(|computed| {
@@ -185,7 +185,7 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// Discards these bytes. The bytes are fetched again when the disk has discarded them.
+    /// Requests that these bytes are discarded. They are fetched again when the disk has discarded them.
     fn take_back(&mut self, ranges: Vec<Range<u64>>) {
         self.verification.take_back(&ranges);
         self.transfer.take_back(ranges, &mut self.actions);

@@ -9,8 +9,8 @@ use crate::retry::PROGRESS;
 use crate::settings::OnError;
 use std::time::Duration;
 
-/// The first wait. Half a second is longer than most short disturbances, and short enough for a user who
-/// waits.
+/// The wait before the first retry. Half a second is longer than most short disturbances of a network, and
+/// short enough for a user who waits.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The longest wait before a retry, unless the user or a server asks for a longer one. The limit applies

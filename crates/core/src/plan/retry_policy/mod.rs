@@ -119,8 +119,8 @@ impl RetryPolicy {
             (ErrorKind::FileLocked, IfLocked::Skip) => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
-        // A request that must be sent only once may have had an effect, unless the server refused it. So it
-        // is not repeated after a failure that only looks like a ban.
+        // A request that must be sent only once may have had an effect, unless the server refused it. So
+        // after a possible ban, such a request is repeated only if the server refused it.
         let may_repeat = |pause: &Pause| {
             let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
             !self.sends_once || is_refused || pause.why != Why::Banned

@@ -22,9 +22,11 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 /// The pauses of one job.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
+    /// The number of pauses in a row without a new byte.
     count: u32,
     /// The reason for the last pause that followed a request that was sent.
     why: Option<Why>,
+    /// The time of the first pause of this row.
     since: Duration,
     /// The number of bytes that had been received at the time `since`.
     received: u64,

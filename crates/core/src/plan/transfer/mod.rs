@@ -45,7 +45,7 @@ pub(super) struct Transfer {
     /// True if a source ignored a request for a range, and no other mirror can be used. The file then gets no
     /// additional connection.
     single: bool,
-    /// True if the last accepted range did not state where the file ends.
+    /// True if the last accepted response with a range did not state the size of the file.
     open_ended: bool,
     /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,

@@ -169,7 +169,8 @@ impl SegmentLedger {
         self.assignments.iter().any(|other| other.hedge_of == Some(one.worker))
     }
 
-    /// Returns the part of a gap that one worker requests.
+    /// Returns the part of a gap that one worker requests. `length` is the wanted length of a segment, and
+    /// `workers` is the number of workers that there will be in total.
     pub(super) fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
         // A contested chunk, which was wrong before, is assigned to one worker.
         if self.contested.contains(&(gap.start..gap.start + 1)) {
@@ -185,7 +186,7 @@ impl SegmentLedger {
         if all { gap } else { gap.start..self.aligned(gap.start + length).min(gap.end) }
     }
 
-    /// Returns the wanted length of a segment.
+    /// Returns the wanted length of a segment in bytes, if there are this many workers in total.
     pub(super) fn segment_length(&self, workers: usize, sizes: &Sizes) -> u64 {
         let share = sizes.window / (2 * workers.max(1) as u64);
         let (shortest, longest) = SEGMENT_SECONDS;

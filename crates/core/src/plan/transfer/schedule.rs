@@ -127,8 +127,8 @@ impl Transfer {
         None
     }
 
-    /// Stops workers of sources that have too many workers. Returns true if the driver must carry out actions
-    /// first.
+    /// Stops workers of sources that have too many workers. Returns true if there are actions that the driver
+    /// must carry out before more workers are started.
     fn stop_surplus(&mut self, now: Duration, allowances: &[Allowance], actions: &mut Actions) -> bool {
         for (source, allowance) in allowances.iter().enumerate().filter(|(_, one)| one.surplus > 0) {
             for step in self.ledger.fewer(now, source, allowance.surplus) {
