@@ -372,7 +372,7 @@ pub struct Sizes {
     /// The window: segments begin at most this many bytes beyond the first missing byte. With many
     /// connections, the window may be larger. With one connection, there is no window.
     pub window: u64,
-    /// True if the bytes of the window are kept in memory. The window is then never larger.
+    /// True if the bytes of the window are kept in memory. The window is then never larger than `window`.
     pub window_is_memory: bool,
 }
 

@@ -34,8 +34,8 @@ pub(super) struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// Returns the facts about a file of which bytes are already on the disk. `start` is the first entry of
-    /// the journal of that file, or has what is known about an existing file that is being repaired.
+    /// Returns the facts about a file with bytes that are on the disk already. `start` is the first entry of
+    /// its journal. If an existing file is being repaired, `start` has what is known about that file.
     pub(super) fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();

@@ -16,8 +16,8 @@ const AT_ONCE: usize = 4;
 /// first of these failures. A single failure may be an accident.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if the connections of another source are faster by this factor. Otherwise, the
-/// segments of such a slow source would still be incomplete long after all other segments are complete.
+/// A source is dropped if the connections of another source are more than this many times as fast.
+/// Otherwise, the segments of the slow source would still be incomplete long after all other segments.
 const SLOW: f64 = 8.0;
 
 /// The reason why a source is not used.
@@ -221,8 +221,9 @@ impl Sources {
         }
     }
 
-    /// Makes all sources usable again, except the sources that sent wrong bytes. The caller does this if no
-    /// source is left, or after a failure of the job.
+    /// Makes all sources usable again, except the sources that sent wrong bytes. If the current source sent
+    /// wrong bytes, the next source becomes current. The caller does this if no source is left, or after a
+    /// failure of the job.
     pub(super) fn revive(&mut self) {
         for one in &mut self.all {
             one.out = one.out.filter(|why| *why == Out::SentWrongBytes);

@@ -214,7 +214,8 @@ impl RetryPolicy {
         self.retries
     }
 
-    /// Returns the time when `--max-time` ends a job that sent its first request at `start`.
+    /// Returns the time when `--max-time` ends a job that sent its first request at `start`. Returns `None`
+    /// without this option.
     pub(super) fn deadline(&self, start: Duration) -> Option<Duration> {
         Some(start.saturating_add(self.max_time?).saturating_add(self.idle))
     }

@@ -35,7 +35,7 @@ pub(in crate::plan) struct Assignment {
     pub(in crate::plan) at: u64,
     /// The offset after the last byte of the segment, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
-    /// The offset after the last byte that was requested.
+    /// The offset after the last byte that was requested, or `None` if the request had no end.
     requested_end: Option<u64>,
     /// True if the response of the worker was accepted.
     pub(in crate::plan) receiving: bool,
@@ -196,7 +196,7 @@ impl Assignment {
     }
 
     /// Returns the present rate in bytes a second. `latency` is the time of a round trip. Reports come about
-    /// ten times a second, so a longer silence lowers the rate.
+    /// ten times a second. So a silence that is longer than two [`SPAN`]s and a round trip lowers the rate.
     pub(super) fn rate_by_now(&self, now: Duration, latency: Duration) -> f64 {
         let (span, silence) = ((SPAN * 2).max(latency), self.silence(now));
         if silence <= span {
@@ -206,8 +206,8 @@ impl Assignment {
         }
     }
 
-    /// Returns an estimate of the offset that the worker has reached. Reports come about ten times a second,
-    /// so a worker that is not silent has passed the offset in its last report.
+    /// Returns an estimate of the offset that the worker has reached. Reports come about ten times a second.
+    /// So a worker that is not silent has probably passed the offset in its last report.
     pub(super) fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.silence(now);
         let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };

@@ -259,9 +259,8 @@ impl Transfer {
         self.ledger.written.insert(range);
     }
 
-    /// Records that a claim of the journal was compared with the disk. If they match (`good`), the bytes of
-    /// the claim count as written from now on. Claims may overlap, so some of these bytes may be written or
-    /// discarded already.
+    /// Records if a claim of the journal matches the disk (`good`). If it does, its bytes count as written.
+    /// Claims may overlap, so some bytes of the claim may be written or discarded already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
             let claimed = self.ledger.claimed.take(claim.start..claim.end);
@@ -274,7 +273,8 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// See [`SegmentLedger::wrote`]. Returns false, and changes nothing, if the worker has no assignment.
+    /// Records that the bytes of a worker's segment below `upto` are written ([`SegmentLedger::wrote`] says
+    /// what `fresh` means). Returns false if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -322,8 +322,8 @@ impl Transfer {
 
     /// Records that a source refused a request for the bytes from the offset `from` on, because the file ends
     /// at or before that offset. `size` is the size that the refusal states. Returns true if the file is
-    /// complete now: no response stated its size, all bytes before `from` are written, and the refusal states
-    /// no other size.
+    /// complete now: no worker is active, no response stated the size, all bytes before `from` are written,
+    /// and the refusal states no other size.
     pub(super) fn ends_at(&mut self, from: u64, size: Option<u64>) -> bool {
         let waits_for_end = self.open_ended && self.ledger.size.is_none() && !self.is_active();
         let ends =

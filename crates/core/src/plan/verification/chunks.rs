@@ -16,7 +16,7 @@ pub(super) struct Chunks {
     verified: RangeSet,
     /// The chunk that is being read back.
     pending: Option<Range<u64>>,
-    /// The sources that sent wrong bytes for a chunk. The key is the offset of the first byte of the chunk.
+    /// For each chunk, the sources that sent wrong bytes for it. The key is the offset of its first byte.
     wrong: BTreeMap<u64, Vec<usize>>,
 }
 

@@ -123,7 +123,8 @@ impl Expectations {
     ///
     /// # Errors
     /// Returns `digest.missing` with `--verify require`, if neither a strong digest nor a signature is known.
-    /// Returns `digest.unlisted` with `--verify listed`, if neither a list nor the user gave a digest.
+    /// Returns `digest.unlisted` with `--verify listed`, if neither a list nor the user gave a digest that
+    /// this option accepts.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {

@@ -11,10 +11,10 @@ use crate::plan::sources::{Out, Sources};
 /// The mirrors that are suspected of sending wrong bytes.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    /// The mirror whose bytes are being replaced.
+    /// The suspected mirror, whose bytes are being replaced.
     current: Option<usize>,
-    /// True if a matching digest will prove that this mirror sent wrong bytes: no other bytes are being
-    /// replaced, and the user or a list gave the digest.
+    /// True if a matching digest will prove that the suspected mirror sent wrong bytes: no other bytes are
+    /// being replaced, and the digest was stated by the user or a list.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
