@@ -3,7 +3,7 @@
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads Metalink documents. Each
-//! file in such a document is a job too.
+//! file in a Metalink document is a job.
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
@@ -48,16 +48,18 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     line_with(bytes, &Addresses::default())
 }
 
-/// Reads one line of a list, and applies these rules to its addresses.
+/// Reads one line of a list. `addresses` has the rules for the addresses in the line.
 fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     // A comment may have any encoding.
     if bytes.trim_ascii_start().starts_with(b"#") {
         return Ok(None);
     }
     let text = std::str::from_utf8(bytes)
-        .map_err(|_| bad("it is not UTF-8 (UTF-16 needs a byte order mark at its beginning)"))?;
+        .map_err(|_| bad("it is not UTF-8 (a UTF-16 list needs a byte order mark at its beginning)"))?;
     if text.contains('\0') {
-        return Err(bad("it contains NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
+        return Err(bad(
+            "it contains NUL bytes: is the list UTF-16 without a byte order mark? Save it as UTF-8",
+        ));
     }
     // A list may be several joined texts, and each of these texts may begin with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -85,9 +87,9 @@ fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why.into())
 }
 
-/// Returns the error for a line that [`Lines`](text::Lines) cannot return. A line that is too long is only a
-/// mistake in that line, and the lines after it are still read. Any other error ends the list, so some of its
-/// files may be missing.
+/// Returns the error for a line that [`Lines`](text::Lines) cannot return. If the line is too long, the error
+/// concerns only this line, and the lines after it are still read. Any other error ends the list, so some of
+/// the files in the list may be missing.
 fn unread(e: io::Error) -> Error {
     let kind = match e.kind() {
         io::ErrorKind::InvalidData => ErrorKind::ListLine,
