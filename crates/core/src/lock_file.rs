@@ -3,8 +3,8 @@
 //! instead ([`csv`]).
 //!
 //! If a job did not fail, its line can also be read as a line of a list of jobs. If this line has a strong
-//! digest, a run that reads the line later downloads the same file, or the job fails. If several lines are
-//! about one file, the last line counts, unless it adds nothing to an earlier line
+//! digest, a later run that reads the line downloads the same file, or its job for this line fails. If
+//! several lines are about one file, the last line counts, unless it adds nothing to an earlier line
 //! ([`Line::adds_nothing_to`]).
 //!
 //! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
@@ -48,7 +48,8 @@ impl Status {
 /// The facts about one file and its job, which are written as one line of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The URL of the job, before any redirect, without secrets.
+    /// The first URL of the job, before any redirect and without secrets. If an entry of a list could not
+    /// become a job, this is the place of the mistake.
     pub url: String,
     /// The name of the file below the output folder. It is empty if the job failed before the file had a
     /// name.
@@ -95,8 +96,8 @@ pub struct Entry {
     /// Only descriptions in containers have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The values in the list of jobs that downhaul does not use, such as an `id` of the user. Their keys are
-    /// the keys of the JSON line, or the names of the columns.
+    /// The values that the list of jobs has for this file but that downhaul does not use, such as an `id`.
+    /// Their keys are the keys of the JSON line, or the names of the columns of the table.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
     /// The digests of the file in hexadecimal. The keys are the names that lists use, such as `sha256`.

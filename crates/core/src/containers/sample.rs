@@ -15,8 +15,8 @@ use crate::name::{mark, split_extension};
 /// The extension of the member that describes a file.
 const DESCRIPTION: &str = "json";
 
-/// The extension of a member whose file has no extension in its name. Readers of tars ignore members without
-/// an extension.
+/// The extension of a member whose file has no extension in its name. Readers of WebDataset ignore members
+/// without an extension.
 const NO_EXTENSION: &str = "bin";
 
 /// The names of the two members of a file.
@@ -44,9 +44,10 @@ impl Sample {
         Sample { key, extension }
     }
 
-    /// Returns the names of the members of a file, with a hash in the key. They are used if the key without a
-    /// hash may be the key of another file too. The hash is made from the name and the shard that `numbers`
-    /// stands for, because the run of one shard does not know the names of the files in other shards.
+    /// Returns the names of the members of a file, with a hash in the key. These names are used if the key
+    /// without a hash may be the key of another file too. The hash is made from the name and the shard that
+    /// `numbers` stands for, because the run of one shard does not know the names of the files in other
+    /// shards.
     pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
         let Sample { key, extension } = Sample::of(name);
         let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };

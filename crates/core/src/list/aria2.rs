@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// If the job were not an error, it would be downloaded without the digest that the list has for it.
+    /// If there were no error, the file would be downloaded without the digest that the list has for it.
     #[test]
     fn a_job_one_of_whose_options_cannot_be_read_is_an_error() {
         let checksum = format!("\n  checksum=sha-256={}\nhttp://h/b\n  out=b\n", "ab".repeat(32));

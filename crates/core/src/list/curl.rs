@@ -127,7 +127,7 @@ struct Section {
     names: Vec<Option<String>>,
     headers: Headers,
     folder: Option<SafeName>,
-    /// The highest rate of each file, in bytes a second.
+    /// The highest rate of the download of each file, in bytes a second.
     rate: Option<u64>,
     /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,
@@ -210,7 +210,7 @@ impl Section {
         }
     }
 
-    /// Records an option that is not read, if the option needs a note or is a mistake.
+    /// Records an option that [`Section::add`] does not read, if the option needs a note or is a mistake.
     fn add_unread(&mut self, number: u64, name: &str) {
         match use_of(name) {
             Use::Silent => {}

@@ -135,8 +135,8 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }))
 }
 
-/// Returns the text in a value. If the value is an object, this is its `@id`. If the value is an array, this
-/// is the text in its first element.
+/// Returns the text in a value. For an object, this text is its `@id`. For an array, it is the text in the
+/// first element.
 fn first_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -146,8 +146,8 @@ fn first_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns a job for an absolute URL, or for a path that is relative to the document. Such a path is also the
-/// name of the file ([`named`]).
+/// Returns a job for an absolute URL, or for a path that is relative to the document. Such a path also gives
+/// the file its name or its folder ([`named`]).
 fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
     let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {

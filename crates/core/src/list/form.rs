@@ -223,7 +223,7 @@ fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> 
     })
 }
 
-/// Reads the whole text of a document. Returns an error if the text has more than `longest` bytes.
+/// Reads the whole text of a list. Returns an error if the text has more than `longest` bytes.
 fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     text.take(longest as u64 + 1).read_to_end(&mut all)?;
@@ -234,7 +234,7 @@ fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-/// Returns the jobs of a document, or one error if the document cannot be read.
+/// Returns the jobs of a list that was read as a whole, or one error if the list cannot be read.
 fn whole(jobs: Result<Vec<AtLine>, Error>) -> Vec<AtLine> {
     jobs.unwrap_or_else(|error| vec![(0, Err(Error { kind: ErrorKind::ListUnreadable, ..error }))])
 }

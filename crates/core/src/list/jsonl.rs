@@ -1,7 +1,7 @@
-//! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
-//! the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the required
-//! size and the chunk hashes.
+//! Reads JSON lines, such as `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to
+//! the events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys`
+//! reads the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the
+//! required size and the chunk hashes.
 //!
 //! Invariant: if the name of a key suggests a digest and its value is a text, this value is used as a digest,
 //! causes an error, or causes a note. There is one exception: if the job has a strong digest, no note is
@@ -48,7 +48,7 @@ const SECRETS: [&str; 12] = [
     "bearer",
 ];
 
-/// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
+/// Words that may surround the name of an algorithm in a key, as in `sha256sum` or `checksum_sha256`.
 const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
 /// Reads a trimmed line that begins with `{`. Returns `None` for the line of a lock file about a job that

@@ -36,7 +36,8 @@ use std::io;
 /// line of its own.
 pub type AtLine = (u64, Result<Job, Error>);
 
-/// The line that conda writes before the URLs of an explicit list. Each URL has its digest in its fragment.
+/// The line that `conda list --explicit` writes before the URLs. Each of these URLs may have a digest in its
+/// fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
 /// Reads one line of a list. Returns `None` for blank lines, comments, `@EXPLICIT`, and lines of a lock file
@@ -61,7 +62,7 @@ fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> 
             "it contains NUL bytes: is the list UTF-16 without a byte order mark? Save it as UTF-8",
         ));
     }
-    // A list may be several joined texts, and each of these texts may begin with a byte order mark.
+    // A list may consist of several joined texts, and each of these texts may begin with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
@@ -98,9 +99,9 @@ fn unread(e: io::Error) -> Error {
     Error::new(kind, "", e.to_string())
 }
 
-/// Returns the size in bytes of the digest that belongs to a key of a JSON line. Returns 0 if the key does
-/// not tell the size, because its value names the algorithm or may have several digests, or because the
-/// algorithm is not supported. Returns `None` if the key is not for digests.
+/// Returns the size, in bytes, of the digest that a key of a JSON line is for. Returns 0 if the key does not
+/// tell the size, because its value names the algorithm or may have several digests, or because the algorithm
+/// is not supported. Returns `None` if the key is not for digests.
 pub fn digest_size(key: &str) -> Option<usize> {
     jsonl::digest_size(key)
 }

@@ -300,7 +300,7 @@ mod tests {
         let (_, job) = read("url,priority,p\nhttp://h/a,high,3\n", "priority=p").remove(0);
         let job = job.expect("a job");
         assert_eq!((job.priority, job.extra.get("priority")), (3, Some(&"high".into())));
-        // The other columns are copied.
+        // The values of columns that are not read are copied to the events.
         let (_, job) = read("url,tag_hash_x,a\nhttp://h/a,1,2\n", "").remove(0);
         assert!(job.expect("a job").extra.contains_key("tag_hash_x"), "its name stays");
         let (_, job) = read("url,sample,bytes\nhttp://h/a,s 1,12\n", "").remove(0);
@@ -382,7 +382,7 @@ mod tests {
         };
         assert!(after.contains("text follows the end of a quotation"), "{after}");
         assert!(open.contains("line 7: a quotation begins here and has no end"), "{open}");
-        // Many programs write tables with tabs without quotations.
+        // Many programs do not quote the cells of tables with tabs.
         let text = "url\tout\ttitle\nhttp://h/a\ta\t\"Effect of x\nhttp://h/b\t\"b\"\t\"\"\"y\"\"\"\n";
         assert_eq!(jobs(text, ""), [of(2, "http://h/a", "a"), of(3, "http://h/b", "b")]);
     }

@@ -46,8 +46,8 @@ pub(super) fn written(name: &str) -> String {
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // If the text before the digits ends with one of these characters, it contains the name of an unknown
-    // algorithm: `SHA3-256 (NAME) = HEX`.
+    // If the text before the digits ends with one of these characters, the text names an unknown algorithm,
+    // as in `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }

@@ -1,4 +1,5 @@
-//! Tests with documents of both versions. Some are valid, some have mistakes, and some are attacks.
+//! Tests with documents of both versions of Metalink. Some are valid, some have mistakes, and some are
+//! attacks.
 
 use super::format::{NAMESPACE_3, NAMESPACE_4};
 use super::*;
