@@ -3,8 +3,8 @@
 //! `forms` reads entries that consist of one line. `print_md` reads entries that may span several lines.
 //!
 //! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Every other line that
-//! is not part of an entry is skipped and counted. The memory in use is a small multiple of the size of the
-//! text.
+//! is not part of an entry is skipped and counted as unread. The memory in use is a small multiple of the
+//! size of the text.
 
 mod forms;
 mod print_md;
@@ -112,7 +112,8 @@ impl Checksums {
             entry.name.is_empty()
                 && self.entries.iter().take(at).all(|other| other.digest.algorithm != algorithm)
         };
-        // This loop ends soon even for a long list, since there are few algorithms.
+        // This loop ends soon even for a long list: there are few algorithms, so one of them soon occurs
+        // again.
         match self.entries.iter().enumerate().all(of_one_file) {
             true => self.entries.iter().map(|entry| entry.digest.clone()).collect(),
             false => Vec::new(),

@@ -1,4 +1,4 @@
-//! Reads the rows of tables (RFC 4180).
+//! Reads the rows of tables (RFC 4180). A cell may be a quotation, which is a text in quotation marks.
 //!
 //! Text after the end of a quotation, and a quotation without an end, are mistakes. A reader that accepts
 //! such mistakes would lose rows. If tabs separate the cells, quotation marks count only if they enclose a
