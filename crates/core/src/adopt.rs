@@ -1,26 +1,28 @@
-//! Files that other tools left unfinished: the beginning of a file, or a file with a control file that says
-//! which ranges are complete.
+//! Describes the files that other tools left unfinished. Such a file has only the beginning of the whole
+//! file, or the other tool wrote a control file that says which ranges are complete. A job adopts such a
+//! file: it keeps the complete ranges and downloads the rest.
 //!
-//! Invariant: a file that contains bytes of an unfinished file is finished only after the last complete bytes
-//! of the unfinished file were compared with the server's bytes.
+//! Invariant: a job that adopts a file does not finish before the last bytes of the last complete range were
+//! compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end of an unfinished file that are usually fetched again and compared. An
-/// interrupted write is assumed to damage at most this many bytes. Two different files rarely have the same
-/// 64 KiB, unless all of these bytes have the same value (see [`Adopted::compare_from`]).
+/// The number of bytes at the end of an unfinished file that are usually fetched again and compared with the
+/// bytes on the disk. An interrupted write is assumed to damage at most this many bytes. Two different files
+/// rarely have the same 64 KiB at the same place, unless all these bytes have the same value (see
+/// [`Adopted::compare_from`]).
 pub const OVERLAP: u64 = 64 * 1024;
 
-/// An unfinished file of another tool.
+/// A file that another tool left unfinished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
     /// The ranges that are complete, in order. No range is empty, and there is at least one range.
     ranges: Vec<Range<u64>>,
-    /// The size of the whole file in bytes, if the tool recorded it.
+    /// The size of the whole file in bytes, if the tool recorded this size.
     pub size: Option<u64>,
-    /// The number of bytes at the end of the last range that are compared. If the last range is shorter, all
-    /// of it is compared, and nothing before it.
+    /// The number of bytes at the end of the last range that are compared with the server's bytes. If the
+    /// last range has fewer bytes, exactly the last range is compared.
     compared: u64,
 }
 
@@ -45,23 +47,26 @@ impl Adopted {
         self.ranges.last().map_or(0, |last| last.end)
     }
 
-    /// Returns the end of the last range, which is compared with the server's bytes before the file is
-    /// finished.
+    /// Returns the range that is compared with the server's bytes before the job finishes. It consists of the
+    /// last bytes of the last complete range.
     pub fn overlap(&self) -> Range<u64> {
         self.ranges
             .last()
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Makes the compared range begin at `offset`, if it does not begin earlier already. It never begins
-    /// before the last range. `offset` is the start of the last block of at most [`OVERLAP`] bytes in which
-    /// two bytes differ, or the start of the last range. A comparison of the blocks after this block would
-    /// show nothing, because many different files have blocks of equal bytes.
+    /// Makes the compared range begin at `offset`, unless it already begins before `offset`. It never begins
+    /// before the last complete range.
+    ///
+    /// The caller divides the last complete range, from its end, into blocks of [`OVERLAP`] bytes. `offset`
+    /// is the start of the last block that contains two different bytes. If there is no such block, `offset`
+    /// is the start of the range. The blocks after `offset` alone would prove nothing, because in each of
+    /// them all bytes have the same value, and many different files have such blocks.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
 
-    /// Returns the complete ranges up to the compared range.
+    /// Returns the complete bytes before the compared range, as ranges in order.
     pub fn before_overlap(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let end = self.overlap().start;
         self.ranges.iter().map(move |range| range.start..range.end.min(end)).filter(|range| !range.is_empty())
@@ -69,8 +74,9 @@ impl Adopted {
 }
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) for an unfinished file of
-/// `length` bytes. Returns the pieces that the control file marks as complete and that lie within these
-/// bytes. Returns `None` if there are no such pieces.
+/// `length` bytes. aria2 divides a file into pieces of equal length. Returns the pieces that the control file
+/// marks as complete and that lie completely within the `length` bytes. Returns `None` if there are no such
+/// pieces.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be trusted.
@@ -96,8 +102,8 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         return Err(bad);
     }
     let bitfield = take(usize::try_from(bits).map_err(|_| bad)?)?;
-    // The pieces in progress follow. This code only checks that their list is readable. Their bytes are
-    // fetched again.
+    // A list of the pieces in progress follows. This code only checks that the list is readable. The bytes of
+    // these pieces are fetched again.
     let in_progress = number(take(4)?);
     for _ in 0..in_progress {
         take(8)?;
@@ -109,8 +115,8 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         for bit in (0..8).filter(|bit| eight & (0x80 >> bit) != 0) {
             let start = (byte * 8 + bit).checked_mul(piece).filter(|start| *start < total).ok_or(bad)?;
             let end = start.saturating_add(piece).min(total);
-            // The file may have lost its last bytes. A piece that is not completely in the file is fetched
-            // again.
+            // The unfinished file may have lost its last bytes. A piece that is not completely in the file is
+            // fetched again.
             if end <= length {
                 there.insert(start..end);
             }

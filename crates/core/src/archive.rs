@@ -1,8 +1,9 @@
-//! Decides which files were fetched before. An archive (`--archive`) has the files of earlier runs.
+//! Decides which files were fetched before. An archive (`--archive`) lists the files that earlier runs
+//! fetched.
 //!
-//! A file is found in an archive by its URL, or by a strong digest that the job expects. Signatures in URLs,
-//! passwords and tokens are not compared, because they change from day to day. The facts of a request that
-//! choose the content are compared ([`Variant`]).
+//! The file of a job is found in an archive by its URL, or by a strong digest that the job expects.
+//! Signatures, passwords and tokens in URLs are not compared, because they change from day to day. The facts
+//! of the request that may change the content, such as some headers, are compared too ([`Variant`]).
 //!
 //! Invariant: if the job expects a size or a digest, and the archive has another size or digest, the file
 //! does not count as fetched before. An archive gets only a keyed hash of each URL from this module, so that
@@ -14,8 +15,8 @@ use crate::identity::{self, Variant};
 use crate::job::{IfExists, Job};
 use crate::settings::Settings;
 
-/// The hash of a URL and of the facts of a request that choose the content. With ten million files, the
-/// probability that two of them have the same hash is less than one in 10^24.
+/// The hash of a URL, together with the facts of the request that may change the content ([`Variant`]). With
+/// ten million files, the probability that two of them have the same hash is less than one in 10^24.
 pub type UrlKey = [u8; 16];
 
 /// A file that was fetched before.
@@ -25,20 +26,21 @@ pub struct Archived {
     pub path: String,
     /// The size of the file in bytes.
     pub size: u64,
-    /// The time when the file was complete, in milliseconds since the Unix epoch.
+    /// The time when the download of the file ended, or when an existing file was found to be the wanted
+    /// file. It is in milliseconds since the Unix epoch.
     pub date: u64,
     /// The digests of the file, as far as they are known.
     pub digests: Vec<Digest>,
 }
 
-/// Returns the keys by which an archive finds the file of a job, one for each URL. The keys are hashes that
+/// Returns the hashes by which an archive finds the file of a job, one for each URL of the job. The hashes
 /// are made with the secret key of the settings.
 pub fn url_keys(settings: &Settings, job: &Job) -> Vec<UrlKey> {
     let key = |url| identity::file_hash(url, &Variant::of(settings, job, url), &settings.key);
     job.urls.iter().map(key).collect()
 }
 
-/// Returns the digests by which an archive finds the file of a job.
+/// Returns the digests by which an archive finds the file of a job: the strong digests that the job expects.
 pub fn digests(job: &Job) -> impl Iterator<Item = &Digest> {
     // If a digest is not strong, another file may have the same digest.
     job.expected.iter().map(|one| &one.digest).filter(|digest| digest.algorithm.is_strong())
@@ -66,8 +68,9 @@ impl Archived {
 }
 
 /// Returns the file that an event adds to an archive: a file that was downloaded, or an existing file that
-/// was found to be the wanted file. With `--if-exists skip`, an existing file is not compared, so it is not
-/// added unless the event has a digest of it. `if_exists` is the handling of existing files for the job.
+/// was found to be the wanted file. Returns `None` if the event adds no file. `if_exists` says how the job
+/// treats an existing file. With `--if-exists skip`, an existing file is not compared with the server's file.
+/// So it is added only if the event has a digest of it. An existing file of unknown size is not added.
 pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
     let (path, size, digests, is_new) = match &event.kind {
         EventKind::Finished { path, bytes, digests, .. } => (path, *bytes, digests, true),

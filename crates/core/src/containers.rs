@@ -1,5 +1,5 @@
-//! Makes the names of containers, and decides when a container is full. A container is a file that contains
-//! the files of a run (`--to-tar`, `--to-warc`). [`Sample`] has the names of files in a tar.
+//! Makes the names of containers, and decides when a container is full. A container is a tar or a WARC that
+//! contains downloaded files (`--to-tar`, `--to-warc`). [`Sample`] has the names of a file within a tar.
 //!
 //! Invariant: if a list is divided into shards, the runs of two shards never make containers with the same
 //! name.
@@ -21,7 +21,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Returns the ending of the names of containers.
+    /// Returns the ending of the names of containers of this form, such as `.tar`.
     pub fn ending(self) -> &'static str {
         match self {
             Form::Tar => ".tar",
@@ -29,8 +29,8 @@ impl Form {
         }
     }
 
-    /// Returns the field in the names of containers that stands for their number. WebDataset calls a tar a
-    /// shard.
+    /// Returns the name of the field that stands for the number of a container, in a pattern for names of
+    /// containers ([`ContainerNames::read`]). For tars it is `shard`, because WebDataset calls a tar a shard.
     pub fn field(self) -> &'static str {
         match self {
             Form::Tar => "shard",
@@ -38,7 +38,7 @@ impl Form {
         }
     }
 
-    /// Returns the option for containers of this form.
+    /// Returns the option by which the user requests containers of this form.
     pub fn option(self) -> &'static str {
         match self {
             Form::Tar => "--to-tar",
@@ -66,7 +66,8 @@ pub const TAR_END: u64 = 1024;
 /// container has at most 40 bits.
 pub const LARGEST: u64 = 1 << 40;
 
-/// The names of the containers of a set: `train/shard-{shard:05}.tar`.
+/// A pattern for the names of containers, such as `train/shard-{shard:05}.tar`. The containers with such
+/// names are a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerNames {
     form: Form,
@@ -100,12 +101,12 @@ impl ContainerNames {
         let digits = match field.strip_prefix(known) {
             Some("") => 1,
             Some(format) => digits(format).ok_or_else(|| {
-                format!("{{{field}}} has an unknown form. {{{known}:05}} means five digits")
+                format!("{{{field}}} has an unknown form. {{{known}:05}} means at least five digits")
             })?,
             None => return Err(format!("{{{field}}} is an unknown field. Only {{{known}}} is known")),
         };
         if after.contains(['{', '}']) || before.contains('}') || folder.contains(['{', '}']) {
-            return Err(format!("{{{known}}} must be in the name once, and nothing else in braces"));
+            return Err(format!("{{{known}}} must be in the name once, and no other braces are allowed"));
         }
         if !after.ends_with(ending) {
             return Err(format!("the name must end in {ending}"));
@@ -118,7 +119,8 @@ impl ContainerNames {
         self.form
     }
 
-    /// Returns the folder of the containers, as it was given.
+    /// Returns the folder of the containers, as it is in the pattern. It may be relative to the output
+    /// folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -128,7 +130,8 @@ impl ContainerNames {
         format!("{}{number:0digits$}{}", self.before, self.after, digits = self.digits)
     }
 
-    /// Returns the number of the container with this file name, if this container belongs to the set.
+    /// Returns the number of the container with this file name. Returns `None` if no container of the set can
+    /// have this name.
     pub fn number_of(&self, name: &str) -> Option<u64> {
         let number = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?.parse().ok()?;
         (self.name(number) == name).then_some(number)
@@ -139,9 +142,9 @@ impl ContainerNames {
         format!("{}N{}", self.before, self.after)
     }
 
-    /// Returns the name of a file in a container. `path` is the path of the file as events report it: the
-    /// path of the container, followed by this name. `output` is the output folder. Returns `None` if the
-    /// path does not lead into a container of the set.
+    /// Returns the name that a downloaded file has within its container. `path` is the path of the file as
+    /// events report it: the path of the container, followed by the name within the container. `output` is
+    /// the output folder. Returns `None` if the path does not lead into a container of the set.
     pub fn file_at<'p>(&self, path: &'p Path, output: &Path) -> Option<&'p Path> {
         let below = path.strip_prefix(output.join(&self.folder)).ok()?;
         let container = below.iter().next()?;
@@ -162,15 +165,16 @@ impl fmt::Display for ContainerNames {
     }
 }
 
-/// Reads the number of digits in the field of a pattern: `:05`.
+/// Returns the number of digits that the format in a field requests, such as 5 for `:05`. Returns `None` if
+/// the format is malformed.
 fn digits(format: &str) -> Option<usize> {
     let digits = format.strip_prefix(":0")?;
     let digits = Some(digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok().filter(|digits| (1..=DIGITS_MOST).contains(digits))
 }
 
-/// The numbers of the containers that a run writes. The runs of several shards write one set, so each run has
-/// numbers of its own.
+/// The numbers of the containers that a run writes. If the runs of several shards write the containers of one
+/// set, each run has numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     first: u64,
@@ -188,7 +192,7 @@ impl Numbers {
         Numbers { first: number.saturating_sub(1) % step, step }
     }
 
-    /// Returns the number of shards that write the set.
+    /// Returns the number of shards. The run of each shard writes a part of the set.
     pub fn shards(self) -> u64 {
         self.step
     }
@@ -207,14 +211,14 @@ impl Numbers {
     }
 }
 
-/// Writes the shard, as in `3of8`.
+/// Writes the number of the shard and the number of shards, such as `3of8`.
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}of{}", self.first + 1, self.step)
     }
 }
 
-/// The bounds of each container.
+/// The bounds for the size of each container and for its number of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The highest size in bytes. A file that is larger gets a container of its own.
@@ -224,9 +228,9 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Returns true if a container of this size, without its end, and with this number of files has room for
-    /// `more` bytes: the bytes of a file, and the bytes of the end. A container without files always has
-    /// room.
+    /// Returns true if another file fits into a container. `size` is the number of bytes in the container,
+    /// without its end (see [`TAR_END`]), and `count` is its number of files. `more` is the number of bytes
+    /// that the other file and the end of the container need. A container without files always has room.
     pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
         let has_bytes = size.saturating_add(more) <= self.size.min(LARGEST);
         count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))

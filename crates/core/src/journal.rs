@@ -2,8 +2,8 @@
 //! of its bytes were written to the disk.
 //!
 //! A journal is a line that names its format, followed by entries that are only appended. Each entry has its
-//! length and a CRC of its own. The first entry is a [`Start`]. A damaged or incomplete entry ends the
-//! journal, and everything before it is used.
+//! length and a CRC of its own. The first entry is a [`Start`]. A reader stops at the first damaged or
+//! incomplete entry, and uses only the entries before it.
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
 //! on the disk were read and have the CRC in the claim. Therefore damage to the journal or to the partial
@@ -15,20 +15,20 @@ use crate::remote::Validator;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 
-/// The first line, which names the format. A journal of another format is not read, and the file starts
+/// The first line, which names the format. A journal of another format is not read, and the download starts
 /// again. In format 2, the origin did not contain the headers and the server of the request.
 const FORMAT: &[u8] = b"downhaul journal 3\n";
 
 /// The beginning of the first line in every format.
 const ANY_FORMAT: &[u8] = b"downhaul journal ";
 
-/// The longest entry in bytes. An entry contains little more than a URL, and servers accept no URL of 64 KiB,
-/// so four times this length is enough.
+/// The highest length of an entry in bytes. The longest entry contains little more than a URL, and servers
+/// accept no URL of 64 KiB, so four times this length is enough.
 const LONGEST_ENTRY: usize = 256 * 1024;
 
-/// When a journal is rewritten, adjacent claims are joined into claims of at most this many bytes. A file of
-/// a terabyte then has about 25 MB of entries. If a byte of a joined claim is damaged, at most this many
-/// bytes are fetched again.
+/// When a journal is rewritten, adjacent claims are joined into claims about at most this many bytes. The
+/// journal of a file of one terabyte then has about 25 MB. If a byte in the range of a joined claim is
+/// damaged, at most this many bytes are fetched again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
 /// The description of the file in a journal. A later run uses it to decide if a response belongs to the file.
@@ -36,7 +36,7 @@ const JOINED_MOST: u64 = 1024 * 1024;
 pub struct Start {
     /// The URL that the file came from, without secrets. It is shown to the user.
     pub url: String,
-    /// The origin that the file came from. It decides which jobs may resume the file
+    /// The origin that the file came from. It decides which jobs may resume the partial file
     /// ([`Identity::may_resume`](crate::identity::Identity::may_resume)). It is `None` if the origin is not
     /// known.
     pub origin: Option<Origin>,
@@ -72,7 +72,7 @@ pub struct Crc(crc_fast::Digest);
 
 impl Crc {
     /// Returns the CRC of no bytes.
-    #[expect(clippy::new_without_default, reason = "nothing else would use it")]
+    #[expect(clippy::new_without_default, reason = "nothing would use `Default`")]
     pub fn new() -> Crc {
         Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi))
     }
@@ -82,7 +82,7 @@ impl Crc {
         self.0.update(bytes);
     }
 
-    /// Returns the CRC of all bytes so far.
+    /// Returns the CRC of all bytes that were added.
     pub fn value(&self) -> u32 {
         // The library returns every CRC in 64 bits. A CRC-32 uses only the lower 32 bits.
         self.0.finalize() as u32
@@ -94,7 +94,7 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
-/// Returns the beginning of a journal.
+/// Returns the bytes at the beginning of a journal: the first line and the first entry.
 pub fn begin(start: &Start) -> Vec<u8> {
     let mut bytes = FORMAT.to_vec();
     append(&mut bytes, &Entry::Start(start.clone()));
@@ -116,8 +116,8 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
 }
 
 /// Reads the start of a journal, and its claims up to the first entry that is not a readable claim. Returns
-/// `None` if the journal has another format, or if its start is not readable. Claims of no bytes, or of bytes
-/// that the file cannot have, are left out.
+/// `None` if the journal has another format, or if its start is not readable. Claims about no bytes, or about
+/// bytes beyond the end of the file, are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Entry::Start(start)) = take(&mut rest) else { return None };
@@ -130,7 +130,8 @@ pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     Some((start, claims))
 }
 
-/// Reads only the start of a journal. Its first [`START_MOST`] bytes are enough.
+/// Reads only the start of a journal. `bytes` need not contain more than the first [`START_MOST`] bytes of
+/// the journal. Returns `None` if the journal has another format, or if its start is not readable.
 pub fn read_start(bytes: &[u8]) -> Option<Start> {
     match take(&mut bytes.strip_prefix(FORMAT)?)? {
         Entry::Start(start) => Some(start),
@@ -154,7 +155,8 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, entry: &Entry) {
-    // If this entry is left out, a later run fetches the bytes again. No other harm is done.
+    // An entry that cannot be encoded is left out. A later run then fetches its bytes again. No other harm is
+    // done.
     let Ok(payload) = postcard::to_stdvec(entry) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -177,7 +179,7 @@ fn take(rest: &mut &[u8]) -> Option<Entry> {
     postcard::from_bytes(payload).ok()
 }
 
-/// Returns the claims in order, with adjacent claims joined.
+/// Returns the claims in order, with adjacent claims joined. Of two equal claims, only one is returned.
 fn joined(claims: &[Claim]) -> Vec<Claim> {
     let mut sorted = claims.to_vec();
     sorted.sort_unstable_by_key(|claim| (claim.start, claim.end));
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn crcs_equal_the_examples_of_rfc_3720() {
-        // These are examples of RFC 3720, appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
+        // These are examples of RFC 3720, appendix B.4: 32 bytes of 0x00, and 32 bytes of 0xff.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
         let mut crc = Crc::new();

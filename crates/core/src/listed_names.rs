@@ -1,36 +1,40 @@
-//! [`ListedNames`] finds the names in a long list that only one file has. The run forgets such a name when
-//! the job of its file has ended. So the names of ten million files take little memory.
+//! [`ListedNames`] finds, in a long list, the names that only one file has. The run forgets such a name when
+//! the job of its file has ended. So a run needs little memory for the names of ten million files.
 //!
-//! Invariant: if two files of the list could have the same path, or if one file could have the path of a
-//! partial file or a numbered form of the other file, neither of the two counts as the only file with its
-//! name.
+//! Two paths clash if they are equal. They also clash if one of them is a numbered form of the other
+//! (`a (1).bin` of `a.bin`), or the path of its partial file or journal (`a.bin.part`).
+//!
+//! Invariant: if the path of a file could clash with the path of another file in the list, the file does not
+//! count as the only file with its name.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The filter has this many bits for each name. With sixteen bits, one in four hundred names that were not
-/// added seems to be in the filter.
+/// The filter has this many bits for each name. With sixteen bits, about one in four hundred names that were
+/// not added seems to be in the filter.
 const BITS_OF_A_NAME: u64 = 16;
 
-/// The highest number of bits of the filter. They take 8 MiB. With ten million names, one in twenty-five
-/// names that were not added seems to be in the filter.
+/// The highest number of bits of the filter. This number of bits takes 8 MiB. With ten million names, about
+/// one in twenty-five names that were not added seems to be in the filter.
 const BITS_MOST: u64 = 1 << 26;
 
-/// The number of bits in a word of the filter.
+/// The filter consists of words of this many bits (`u64`).
 const IN_A_WORD: u64 = 64;
 
-/// The number of bits that each name sets. With ten million names, the filter makes the fewest mistakes with
-/// four or five bits.
+/// The number of bits that each name sets in the filter. With ten million names, four or five bits are best:
+/// the fewest names that were not added seem to be in the filter.
 const SET_BY_A_NAME: u64 = 4;
 
-/// The lowest bits of a key. They are 0, so that the callers can store other data in them.
+/// A mask of the two lowest bits of a key. [`key`] returns 0 in these bits, so callers can store other data
+/// in them.
 pub const UNUSED: u64 = 3;
 
-/// Returns the key of a path. Two paths have the same key if they are equal, or if one is a numbered form or
-/// a side file without a tag of the other. Two other paths may have the same key by chance. That happens in
-/// one of 90,000 lists with ten million paths.
+/// Returns the key of a path. Paths that clash have the same key, and so do two numbered forms of one path.
+/// There is one exception: the name of a partial file or journal may contain a tag (`a.bin.TAG.part`). The
+/// key then differs from the key of `a.bin`. Other paths have the same key only by chance. That happens in
+/// about one of 90,000 lists with ten million paths.
 pub fn key(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     same_file_key(&base(path)).hash(&mut hasher);
@@ -43,7 +47,7 @@ pub fn key(path: &str) -> u64 {
 pub struct ListedNames {
     /// The keys of the names that several files have, in ascending order.
     repeated: Vec<u64>,
-    /// All names, as a Bloom filter.
+    /// The keys of all names, as a Bloom filter.
     filter: Vec<u64>,
     naming: Naming,
 }
@@ -68,33 +72,35 @@ impl ListedNames {
         }
     }
 
-    /// Returns true if it is certain that no other job of the list can have the path of this job. The job
-    /// must be in the list.
+    /// Returns true only if it is certain that no other job of the list can have the path of this job. The
+    /// job must be in the list.
     pub fn is_only(&self, job: &Job) -> bool {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
 
-    /// Returns true if this path was added once, and no other path was added that could clash with it. By
-    /// chance, the result may also be true for a path that was not added.
+    /// For a path that was added: returns true only if the path was added once, and no other path that could
+    /// clash with it was added. For a path that was not added, the result is usually false, and only by
+    /// chance true.
     fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
-        // The names of the side files of a longer name are cut, so they are not known here.
+        // The partial file and the journal of a file with a longer name have only the beginning of this name
+        // in their names. Paths that clash with such a file cannot be found by their keys.
         file.len() + NEW_JOURNAL.len() <= LONGEST
             && self.may_have(path)
             && self.repeated.binary_search(&key(path)).is_err()
     }
 
-    /// Returns true if this path was added, or a path that could clash with it. By chance, the result may
-    /// also be true for other paths.
+    /// Returns true if this path was added, or if a path that could clash with it was added. If neither was
+    /// added, the result is usually false, and only by chance true.
     pub fn may_have(&self, path: &str) -> bool {
         self.places(key(path)).all(|(word, bit)| self.filter[word] & bit != 0)
     }
 
-    /// Returns the bits of a key in the filter: for each bit, the index of its word, and the word in which
-    /// only this bit is set.
+    /// Returns the bits of the filter that belong to a key. Each item is the index of the word that contains
+    /// the bit, and a mask in which only this bit is set.
     fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
-        // The first half of the key is the place of the first bit, and the second half is the distance to the
-        // next bit.
+        // The upper half of the key gives the place of the first bit. The lower half gives the distance from
+        // each bit to the next bit.
         let (first, distance) = (key >> 32, (key & 0xffff_ffff) | 1);
         let bits = self.filter.len() as u64 * IN_A_WORD;
         (0..SET_BY_A_NAME).map(move |n| {
@@ -104,7 +110,8 @@ impl ListedNames {
     }
 }
 
-/// Returns a path without the numbers of alternative names (` (1)`) and without the endings of side files.
+/// Returns a path without the numbers of numbered forms (` (1)`), and without the endings of partial files
+/// and journals.
 fn base(path: &str) -> Cow<'_, str> {
     if !path.contains(PART) && !path.contains(" (") {
         return path.into();
@@ -157,7 +164,7 @@ mod tests {
             assert!(!names.is_only_path("c.bin"), "it is not in the list");
         }
         let long = "x".repeat(LONGEST - 5);
-        assert!(!names(&[&long]).is_only_path(&long), "its partial file has another name");
+        assert!(!names(&[&long]).is_only_path(&long), "the name of its partial file is cut");
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The format of lock files (`--record`). A lock file has one JSON line for each file of a run, including the
-//! files that were skipped or failed. If the name of a lock file ends in `.csv`, it is a table with the same
-//! facts ([`csv`]).
+//! The format of lock files (`--record`). A lock file has one JSON line for each file that a run was asked
+//! for, even if the file was skipped or its job failed. A lock file whose name ends in `.csv` is a table
+//! instead ([`csv`]).
 //!
-//! The line of a file that did not fail is also a line of a list of jobs. If the line has a digest, a later
-//! run that reads the line downloads the same file or fails. If several lines are about one file, the last
-//! line counts, unless it adds nothing to an earlier line ([`Line::adds_nothing_to`]).
+//! If a job did not fail, its line can also be read as a line of a list of jobs. If this line has a strong
+//! digest, a later run that reads the line downloads the same file, or its job for this line fails. If
+//! several lines are about one file, the last line counts, unless it adds nothing to an earlier line
+//! ([`Line::adds_nothing_to`]).
 //!
 //! Invariant: a lock file has no secrets: its URLs pass through [`crate::show::url`], and the reader of
 //! lists hides the values of keys such as `password`.
@@ -30,7 +31,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Returns the status in the form of a lock file: `finished`.
+    /// Returns the word for the status in a lock file, such as `finished`.
     pub fn name(self) -> &'static str {
         match self {
             Status::Finished => "finished",
@@ -44,12 +45,14 @@ impl Status {
     }
 }
 
-/// The facts about one file, which are written as one line of a lock file.
+/// The facts about one file and its job, which are written as one line of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The URL that was given, without secrets.
+    /// The first URL of the job, before any redirect and without secrets. If an entry of a list could not
+    /// become a job, this is the place of the mistake.
     pub url: String,
-    /// The name of the file below the output folder. It is empty if a file failed before it had a name.
+    /// The name of the file below the output folder. It is empty if the job failed before the file had a
+    /// name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub out: String,
     /// The size of the file in bytes, if known.
@@ -58,41 +61,43 @@ pub struct Entry {
     /// The URL after redirects, without secrets, if it differs from `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_url: Option<String>,
-    /// The validator: an ETag or a date.
+    /// The validator of the file: its ETag or its Last-Modified date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
     /// The time when the job ended, in milliseconds since the Unix epoch. In JSON, the time is written in the
     /// form of RFC 3339, in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
-    /// The way in which the job ended. Lines that early versions wrote have no status, and are about finished
-    /// files.
+    /// The way in which the job ended. Lines that early versions of downhaul wrote have no status. All those
+    /// lines are about finished files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// The path of the file, as events report it. It is empty if a file failed before it had a name.
+    /// The path of the file, as events report it. It is empty if the job failed before the file had a name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
-    /// The code of the failure.
+    /// The code of the error with which the job failed, such as `http.busy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The HTTP status with which a server refused the file.
+    /// The HTTP status of the response with which a server refused to send the file, such as 503.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// The number of bytes that were received for the file in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<u64>,
-    /// The time from the first request to the end, in seconds.
+    /// The time from the first request for the file to the end of the job, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The number of tries in this run: the first try, and each try that used a retry. Progress makes the
-    /// retries available again, but does not reset this number. It is 0 for a file that was skipped.
+    /// The number of tries of the job in this run: the first try, and each try that used up one of the
+    /// allowed retries. When new bytes arrive, all retries are allowed again, but this number is not reset.
+    /// It is 0 for a file that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.
     /// Only descriptions in containers have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The unknown keys of a JSON line, or the unknown columns of a table.
+    /// The values that the list of jobs has for this file but that downhaul does not use, such as an `id`.
+    /// Their keys are the keys of the JSON line, or the names of the columns of the table.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
     /// The digests of the file in hexadecimal. The keys are the names that lists use, such as `sha256`.
@@ -101,7 +106,7 @@ pub struct Entry {
 }
 
 /// The keys of a line that are not about the file but about the run, and the keys `record` and `extra`. When
-/// a line is read as a job, they are removed, and the keys within `extra` become keys of the line.
+/// a line is read as a job, all these keys are removed, and the keys within `extra` become keys of the line.
 const OF_A_RUN: [&str; 12] = [
     "date",
     "status",
@@ -118,18 +123,21 @@ const OF_A_RUN: [&str; 12] = [
 ];
 
 impl Entry {
-    /// Returns the line, without a line end.
+    /// Returns the line of a lock file in JSON, without a line end.
     pub fn to_json(&self) -> String {
         // Serialization fails only for maps whose keys are not text, and an entry contains no such map.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads a line. Returns `None` if it is not a line of a lock file with a strong digest.
+    /// Reads a line that has a strong digest. Returns `None` if the line has no strong digest, or if it is
+    /// not a line of a lock file.
     pub fn from_json(line: &str) -> Option<Entry> {
         Entry::read(line).filter(Entry::has_strong_digest)
     }
 
-    /// Reads a line. Returns `None` if it is not a line of a lock file.
+    /// Reads a line. Returns `None` if the line is not a line of a lock file. A line of a lock file has a
+    /// status and a number of tries. A line without these may come from an early version of downhaul, and is
+    /// read only if it has a strong digest.
     pub fn read(line: &str) -> Option<Entry> {
         let entry: Entry = serde_json::from_str(line).ok()?;
         (entry.is_recorded() || entry.has_strong_digest()).then_some(entry)
@@ -146,7 +154,7 @@ impl Entry {
         self.digests().iter().any(|one| one.algorithm.is_strong())
     }
 
-    /// Returns the digests. Other keys and malformed digests are left out.
+    /// Returns the digests of the file. Malformed digests, and keys that are not for digests, are left out.
     pub fn digests(&self) -> Vec<Digest> {
         let digest =
             |(name, hex): (&String, &Value)| Digest::from_hex(Algorithm::from_name(name)?, hex.as_str()?);
@@ -163,12 +171,13 @@ impl Entry {
     }
 }
 
-/// Returns the name under which a lock file has digests of this algorithm: `sha256`.
+/// Returns the key of a lock file for digests of this algorithm, such as `sha256`.
 pub fn digest_key(algorithm: Algorithm) -> String {
     algorithm.name().replace('-', "")
 }
 
-/// Returns digests by the names that lists use. The keys of `digests` are the names that events use.
+/// Returns the same digests under the keys that lock files use, such as `sha256`. In `digests`, the keys are
+/// the names of algorithms that events use, such as `sha-256`. A digest of an unknown algorithm is left out.
 pub fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
     let digest = |(name, hex): (&String, &String)| {
         Some((digest_key(Algorithm::from_name(name)?), hex.as_str().into()))
@@ -176,16 +185,17 @@ pub fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
     digests.iter().filter_map(digest).collect()
 }
 
-/// The keys that every line and row of a lock file has, besides the URL.
+/// The keys, besides `url`, that this version writes into every line and every row of a lock file.
 const IN_ALL: [&str; 3] = ["status", "tries", "date"];
 
-/// Returns true if these are the columns of a table that is a lock file.
+/// Returns true if a table with these columns is a lock file. The table may have further columns.
 pub(crate) fn is_table(columns: &[&str]) -> bool {
     IN_ALL.iter().all(|key| columns.contains(key))
 }
 
-/// Takes the keys of a lock file out of the keys of a line or row of a list, so that only the facts about the
-/// file remain. Returns the status if the line or row belongs to a lock file.
+/// If `keys` are the keys of a line or a row of a lock file, removes the keys that are not about the file and
+/// returns the status of the line or row. The keys within `extra` become keys of the line or row. If `keys`
+/// are of another list, returns `None` and removes nothing.
 pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     let status = Status::from_name(keys.get("status")?.as_str()?)?;
     if !IN_ALL.iter().all(|key| keys.contains_key(*key)) {
@@ -195,7 +205,7 @@ pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     OF_A_RUN.iter().for_each(|key| drop(keys.remove(*key)));
     let extra = match extra {
         Some(Value::Object(extra)) => extra,
-        // In a table, the value of `extra` is a text that contains the object.
+        // In a table, the value of `extra` is a text that contains the object in JSON.
         Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or_default(),
         _ => Map::new(),
     };
@@ -208,17 +218,18 @@ pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
 /// The statement that a line of a lock file makes about its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// The file has this size and a strong digest.
+    /// The line has a strong digest of the file. The value is the size of the file, if the line has it.
     Known(Option<u64>),
-    /// The file has this size, and no strong digest is known.
+    /// The line has no strong digest of the file. The value is the size of the file, if the line has it.
     Unknown(Option<u64>),
     /// The job failed. Such a line says nothing about an existing file.
     Failed,
 }
 
 impl Line {
-    /// Returns true if an `earlier` line about the same file has a strong digest, and this line has none and
-    /// states no other size. In this case, the earlier line counts.
+    /// Returns true if the `earlier` line about the same file counts, although this line is newer. This is so
+    /// if `earlier` has a strong digest and this line has none, and if this line has no size or the size that
+    /// `earlier` has.
     pub fn adds_nothing_to(self, earlier: Line) -> bool {
         matches!((self, earlier), (Line::Unknown(size), Line::Known(known)) if size.is_none() || size == known)
     }

@@ -75,7 +75,7 @@ fn a_report_of_the_european_nucleotide_archive_is_a_list() {
     place.write("filereport.tsv", &list);
     let out = place.run(&["-i", "filereport.tsv"]);
     assert_eq!((out.status, server.requests().len()), (2, 6), "{}", out.stderr);
-    assert!(out.stderr.contains("Name it with --columns url=COLUMN"), "{}", out.stderr);
+    assert!(out.stderr.contains("Name a column with --columns url=COLUMN"), "{}", out.stderr);
     let out = place.run(&["-i", "filereport.tsv", "--columns", "url=fastq"]);
     assert!(
         out.stderr.contains("there is no column `fastq`. The columns are: run_accession"),

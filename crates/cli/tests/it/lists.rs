@@ -67,7 +67,7 @@ fn text_in_an_unknown_encoding_is_refused_with_the_number_of_its_line() {
     let without_mark = utf16(&a, false).split_off(2);
     for (list, says) in [
         (half, "line 2: it is not UTF-8"),
-        (without_mark, "line 1: it contains NUL bytes: is it UTF-16 without a byte order mark?"),
+        (without_mark, "line 1: it contains NUL bytes: is the list UTF-16 without a byte order mark?"),
         (b"http://h/\xe4\r".to_vec(), "line 1: it is not UTF-8"),
     ] {
         let place = Place::new();

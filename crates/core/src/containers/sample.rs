@@ -1,8 +1,8 @@
-//! The names of the two members of a file in a tar of `--to-tar`.
+//! The names of the two members that a file has in a tar of `--to-tar`.
 //!
 //! The tars have the form of WebDataset (<https://github.com/webdataset/webdataset>): members whose names are
-//! equal up to the first dot are one sample. So each file is a sample of two members: `KEY.EXTENSION` with
-//! the bytes of the file, and `KEY.json` with its description, which has the same facts as a line of a lock
+//! equal up to the first dot are one sample. So each file is a sample of two members. `KEY.EXTENSION` has the
+//! bytes of the file. `KEY.json` has the description of the file, with the same facts as a line of a lock
 //! file.
 //!
 //! Invariant: a key has no dot, and the two members of a file have different names. [`Sample::of`] may give
@@ -15,7 +15,8 @@ use crate::name::{mark, split_extension};
 /// The extension of the member that describes a file.
 const DESCRIPTION: &str = "json";
 
-/// The extension of a file whose name has no extension. Readers ignore members without an extension.
+/// The extension of a member whose file has no extension in its name. Readers of WebDataset ignore members
+/// without an extension.
 const NO_EXTENSION: &str = "bin";
 
 /// The names of the two members of a file.
@@ -27,9 +28,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Returns the members of the file with this name below the output folder. Dots before the extension
-    /// become `_`. A name with `/` has folders. The file `NAME.json` becomes `NAME.data.json`, because
-    /// `NAME.json` is its description.
+    /// Returns the names of the members of a file. `name` is the name of the file below the output folder,
+    /// and may have folders. Dots before the extension become `_`. The file `NAME.json` becomes the member
+    /// `NAME.data.json`, because the member `NAME.json` is its description.
     pub fn of(name: &str) -> Sample {
         let (folder, file) = name.rsplit_once('/').map_or(("", name), |(folder, file)| (folder, file));
         let (stem, extension) = split_extension(file);
@@ -43,17 +44,18 @@ impl Sample {
         Sample { key, extension }
     }
 
-    /// Returns the members of the file for the case that another file may have the same key. The key gets a
-    /// hash of the name and of the shard, because the run of one shard does not know the names of the files
-    /// in other shards.
+    /// Returns the names of the members of a file, with a hash in the key. These names are used if the key
+    /// without a hash may be the key of another file too. The hash is made from the name and the shard that
+    /// `numbers` stands for, because the run of one shard does not know the names of the files in other
+    /// shards.
     pub fn with_hash(name: &str, numbers: Numbers) -> Sample {
         let Sample { key, extension } = Sample::of(name);
         let hashed = if numbers == Numbers::ALL { name.into() } else { format!("{name}\0{numbers}") };
         Sample { key: format!("{key}~{}", mark(hashed.as_bytes())), extension }
     }
 
-    /// Returns the sample whose file is the member with this name. The member must not be a description.
-    /// Returns `None` if the name has no extension.
+    /// Returns the sample that has a member with this name. The member must be the one with the bytes of the
+    /// file, and not the description. Returns `None` if the name has no extension.
     pub fn of_member(member: &str) -> Option<Sample> {
         let file = member.rfind('/').map_or(0, |slash| slash + 1);
         let (key, extension) = member.split_at(file + member[file..].find('.')?);

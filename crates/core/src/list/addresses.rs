@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use url::Url;
 
-/// The rules for the addresses in a list: the texts that are replaced, and the base URL of relative
-/// addresses.
+/// The rules for the addresses in a list: the texts that are replaced, and the base URL from which relative
+/// addresses are resolved.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Addresses {
     replacements: Arc<[Replacement]>,
@@ -37,26 +37,26 @@ impl Replacement {
 }
 
 impl Addresses {
-    /// Returns rules for addresses. The replacements are made in this order. `base` is the base URL of
-    /// relative addresses. Without a base, an address that has no scheme must begin with a host name or an IP
-    /// address.
+    /// Returns rules for addresses. The replacements are made in the order of `replacements`. `base` is the
+    /// base URL for relative addresses. Without a base, an address that has no scheme must begin with a host
+    /// name or an IP address.
     pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
         Addresses { replacements: replacements.into(), base }
     }
 
-    /// Returns these rules with this base, if they have no base yet.
+    /// Returns these rules. If they have no base URL, they get `base`.
     #[must_use]
     pub(super) fn or_base(&self, base: Option<&Url>) -> Addresses {
         Addresses { base: self.base.as_ref().or(base).cloned(), ..self.clone() }
     }
 
-    /// Returns the base URL of relative addresses.
+    /// Returns the base URL for relative addresses.
     pub(super) fn base(&self) -> Option<&Url> {
         self.base.as_ref()
     }
 
-    /// Returns an address after the replacements. Each replacement is applied only at the first place where
-    /// its text occurs.
+    /// Makes the replacements in an address and returns the new address. Each replacement is made only at the
+    /// first place where its text occurs.
     pub(super) fn replaced<'t>(&self, address: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(address);
         for Replacement { from, to } in self.replacements.iter() {
@@ -76,7 +76,7 @@ impl Addresses {
         Job::given(&address)
     }
 
-    /// Adds a mirror to a job.
+    /// Adds a mirror with this address to a job.
     ///
     /// # Errors
     /// Returns the errors of [`Job::given`].
@@ -85,7 +85,7 @@ impl Addresses {
         job.add_mirror(&address)
     }
 
-    /// Returns true if each of these texts seems to be an address of a file.
+    /// Returns true if each of these texts seems to be the address of a file.
     pub(super) fn are_addresses(&self, texts: &[&str]) -> bool {
         let has_host = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
         let all = || texts.iter().map(|text| self.replaced(text));

@@ -1,11 +1,11 @@
-//! Reads input files of aria2, which scripts write. Such a file has a line with the URLs of each file to
-//! download, followed by indented lines with the options for this download, such as ` out=NAME`.
+//! Reads input files of aria2. For each file to download, an input file has a line with the URLs of the file.
+//! Indented lines with the options for this download follow, such as ` out=NAME`.
 //!
-//! Most options for which a [`Job`] has a field are used. An option for a proxy is a mistake, since only the
+//! Most options for which a [`Job`] has a field are used. An option for a proxy is an error, since only the
 //! settings choose a proxy. All other options are ignored, and a note names each of them once.
 //!
 //! Invariant: no job silently loses an option that downhaul can use, such as its checksum. If a line that may
-//! have an option of a job cannot be read, this job becomes an error.
+//! have an option of a job cannot be read, an error takes the place of this job.
 
 use super::addresses::Addresses;
 use super::text::Lines;
@@ -46,7 +46,7 @@ pub struct Entries<R> {
     noted: BTreeSet<String>,
 }
 
-/// A job and its options so far.
+/// A job, and the options of the job that were read already.
 struct Entry {
     line: u64,
     job: Result<Job, Error>,
@@ -117,7 +117,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Reads a line. If the line begins a job, returns the job before it.
+    /// Reads a line. If the line begins a job, returns the job before this job, if there is one.
     fn read(&mut self, bytes: &[u8]) -> Option<AtLine> {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         if let Some((name, value)) = option(text).filter(|_| self.current.is_some()) {
@@ -128,12 +128,13 @@ impl<R: Read> Entries<R> {
         self.begin(job, bytes.starts_with(b" ") || bytes.starts_with(b"\t"))
     }
 
-    /// Begins a job, and returns the job before it. If the line cannot be read and may have an option
-    /// (`may_be_option`), its error becomes the error of the current job, and no new job begins.
+    /// Begins a job, and returns the job before it, if there is one. `job` is an error if the line cannot be
+    /// read. If such a line may have an option (`may_be_option`), its error becomes the error of the current
+    /// job, and no new job begins.
     fn begin(&mut self, job: Result<Job, Error>, may_be_option: bool) -> Option<AtLine> {
         match (job, &mut self.current) {
             (Err(error), Some(entry)) if may_be_option => {
-                // An error that ends the list replaces an earlier error of the job, because the other jobs of
+                // An error that ends the list replaces an earlier error of the job, because all later jobs of
                 // the list are lost too.
                 if entry.job.is_ok() || error.kind == ErrorKind::ListUnreadable {
                     let detail = format!("in line {}: {}", self.number, error.detail);
@@ -148,7 +149,8 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Ends a job. Its notes name the options that no earlier note has named.
+    /// Returns the job of an entry with its name and its notes. The notes name the ignored options that no
+    /// earlier note has named.
     fn end(&mut self, mut entry: Entry) -> AtLine {
         let unused = std::mem::take(&mut entry.unused);
         let (line, mut job) = entry.end();
@@ -301,7 +303,7 @@ mod tests {
         }
     }
 
-    /// If the job were not an error, it would be downloaded without the digest that the list has for it.
+    /// If there were no error, the file would be downloaded without the digest that the list has for it.
     #[test]
     fn a_job_one_of_whose_options_cannot_be_read_is_an_error() {
         let checksum = format!("\n  checksum=sha-256={}\nhttp://h/b\n  out=b\n", "ab".repeat(32));

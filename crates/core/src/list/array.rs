@@ -1,4 +1,4 @@
-//! Reads JSON arrays of objects, such as exports of databases: `[{"url": "..."}, ...]`. Each object is read
+//! Reads JSON arrays of objects, such as `[{"url": "..."}, ...]`, which databases export. Each object is read
 //! like a JSON line (`jsonl`). An element that is a string is a URL.
 //!
 //! Invariant: the memory in use is limited to one element, whose length is limited.
@@ -11,8 +11,8 @@ use crate::job::Job;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
-/// Returns true if a text begins with an array of objects or strings, or with an empty array. A list of lines
-/// may begin with `[` too, because the host of a URL without a scheme may be an IPv6 address.
+/// Returns true if a text begins with an array of objects or strings, or with an empty array. The character
+/// `[` alone does not show an array: a URL without a scheme may begin with an IPv6 address, such as `[::1]`.
 pub fn begins(beginning: &str) -> bool {
     let inside = beginning.trim_start().strip_prefix('[').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['{', '"', ']']))
@@ -79,7 +79,7 @@ impl<R: BufRead> Array<R> {
         Err(bad("the end of the array is missing"))
     }
 
-    /// Reads the end of the array. Only blanks may follow it.
+    /// Reads the bracket at the end of the array. Only blanks and line ends may follow the bracket.
     fn end(&mut self) -> io::Result<()> {
         self.take();
         while let Some(byte) = self.peek()? {
@@ -128,7 +128,7 @@ fn job(element: &[u8], addresses: &Addresses) -> Result<Job, Error> {
     match serde_json::from_slice(element) {
         Ok(Value::Object(keys)) => jsonl::job(keys, addresses),
         Ok(Value::String(url)) => addresses.job(url.trim()),
-        Ok(_) => Err(bad("it must be an object or a string")),
+        Ok(_) => Err(bad("an element of the array must be an object or a string")),
         Err(e) => Err(bad(e.to_string())),
     }
 }

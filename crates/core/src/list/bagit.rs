@@ -1,4 +1,4 @@
-//! Reads `fetch.txt` of BagIt (RFC 8493, section 2.2.3): lines of the form `URL LENGTH FILENAME`.
+//! Reads `fetch.txt` of BagIt (RFC 8493, section 2.2.3). Its lines have the form `URL LENGTH FILENAME`.
 
 use super::addresses::Addresses;
 use super::text::Lines;
@@ -8,8 +8,8 @@ use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
 use std::io::Read;
 
-/// Returns true if the first line that is not blank has the form of a line in `fetch.txt`. The files in a
-/// `fetch.txt` are always below `data/` (RFC 8493, section 2.2.3).
+/// Returns true if the first line that is not blank has the form of a line in `fetch.txt`, with a name below
+/// `data/`. RFC 8493 (section 2.2.3) allows only such names in a `fetch.txt`.
 pub fn begins(beginning: &str) -> bool {
     let first = beginning.lines().find(|line| !line.trim().is_empty());
     first.and_then(parts).is_some_and(|(_, length, name)| {
@@ -29,7 +29,7 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
 /// of this line.
 pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(text)).filter_map(move |(number, line)| {
-        let text = |line: Vec<u8>| String::from_utf8(line).map_err(|_| bad("it is not UTF-8"));
+        let text = |line: Vec<u8>| String::from_utf8(line).map_err(|_| bad("its line is not UTF-8"));
         let job = line.map_err(unread).and_then(text).and_then(|line| job(&line, &addresses));
         let of_its_file = |error: Error| match error.kind {
             ErrorKind::ListLine => Error { kind: ErrorKind::ListFile, ..error },
@@ -44,9 +44,10 @@ fn job(line: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
     if line.trim().is_empty() {
         return Ok(None);
     }
-    let (url, length, name) = parts(line).ok_or_else(|| bad("the form is URL LENGTH FILENAME"))?;
+    let (url, length, name) =
+        parts(line).ok_or_else(|| bad("its line must have the form URL LENGTH FILENAME"))?;
     let mut job = addresses.job(url)?;
-    // Someone else may have written the bag, so its URLs are treated like the URLs in a document.
+    // A `fetch.txt` is a document: someone else may have written it.
     job.named_by = NamedBy::Document;
     if length != "-" {
         job.size = Some(length.parse().map_err(|_| bad("the length must be a number or -"))?);

@@ -1,10 +1,10 @@
 //! Reads checksum lists and finds the digests of a file in them.
 //!
-//! `forms` reads the forms of a line. `print_md` reads entries that span several lines.
+//! `forms` reads entries that consist of one line. `print_md` reads entries that may span several lines.
 //!
 //! Invariant: an entry is one digest of one file. Blank lines and comments are skipped. Every other line that
-//! is not part of an entry is skipped and counted. The memory in use is a small multiple of the size of the
-//! text.
+//! is not part of an entry is skipped and counted as unread. The memory in use is a small multiple of the
+//! size of the text.
 
 mod forms;
 mod print_md;
@@ -19,10 +19,10 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 /// The entries of a checksum list.
 #[derive(Debug, Default)]
 pub struct Checksums {
-    /// The entries, sorted by the last parts of their names.
+    /// The entries, sorted by the last part of each name.
     entries: Vec<Entry>,
     unread: usize,
-    /// The lines that could not be read but contain a word that is as long as a digest.
+    /// The lines that could not be read but seem to contain a digest ([`has_digest`]).
     unread_digests: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Entry {
     pub digest: Digest,
 }
 
-/// The digests that a list has for one file.
+/// The result of a search for the digests of one file in a list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
     /// The digests of the file in the list. There is at least one.
@@ -96,8 +96,9 @@ impl Checksums {
         &self.entries
     }
 
-    /// Returns the digests of a file with these names. The first name that the list has is used. An entry
-    /// with an equal path is preferred to an entry in which only the last part of the path is equal.
+    /// Returns the digests of a file that may have any of these names in the list. The first of these names
+    /// that the list has is used. An entry whose whole path is equal to the name is preferred to an entry in
+    /// which only the last part of the path is equal.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
@@ -111,7 +112,8 @@ impl Checksums {
             entry.name.is_empty()
                 && self.entries.iter().take(at).all(|other| other.digest.algorithm != algorithm)
         };
-        // This loop ends soon even for a long list, since there are few algorithms.
+        // This loop ends soon even for a long list: there are few algorithms, so one of them soon occurs
+        // again.
         match self.entries.iter().enumerate().all(of_one_file) {
             true => self.entries.iter().map(|entry| entry.digest.clone()).collect(),
             false => Vec::new(),
@@ -166,7 +168,7 @@ impl Reading<'_> {
             return;
         }
         let read = |line| forms::before_blocks(line, self.list);
-        // A list in a message or a document may be indented.
+        // A list that is part of a message may be indented.
         match read(line).or_else(|| read(line.trim_start())) {
             Some(entry) => self.add(Some(entry), line),
             None => match Block::begin(line) {

@@ -1,7 +1,7 @@
 //! [`Columns`] decides what each column of a table stands for (`--columns`).
 //!
-//! Invariant: a column sets an option of the jobs only if the user named this column. A table may have a
-//! column with the name of an option by chance.
+//! Invariant: a column sets an option of the jobs only if the user named this column in `--columns`, because
+//! a table may have a column with the name of an option by chance.
 
 use super::option_keys;
 use super::{bare, jsonl};
@@ -10,35 +10,36 @@ pub(super) const URL: &str = "url";
 pub(super) const OUT: &str = "out";
 pub(super) const SIZE: &str = "size";
 
-/// The keys, each with the names of columns (see [`form`]) that stand for it. If a table has columns with
-/// several of these names, the name that comes first in this list stands for the key. The columns with the
-/// other names are read like any other column.
+/// Keys of JSON lines, each with the names of columns that stand for the key. The names have the form that
+/// [`form`] returns. If a table has columns with several of these names, only the column whose name comes
+/// first here stands for the key. The columns with the other names are read like any column with an unknown
+/// name.
 const NAMES: &[(&str, &[&str])] = &[
     (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),
     (SIZE, &["size", "bytes", "filesize"]),
 ];
 
-/// The columns that the user named, each with the key that it stands for. If the name of the column is empty,
-/// no column stands for the key.
+/// The pairs of a key and the name of a column that the user gave. The column stands for the key. If the name
+/// is empty, no column stands for the key.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Columns(Vec<(String, String)>);
 
 /// The meaning of a column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
-    /// The key of a JSON line that the column stands for. It is empty for a column that is not read.
+    /// The key of a JSON line that the column stands for. It is empty if the column is ignored.
     pub(super) key: String,
     /// True if the column sets an option of the jobs.
     pub(super) is_option: bool,
 }
 
 impl Columns {
-    /// Reads pairs of a key and the name of a column, such as `url=fastq_ftp,md5=fastq_md5`. A name may be in
-    /// quotation marks.
+    /// Reads pairs of a key and the name of a column, such as `url=fastq_ftp,md5=fastq_md5`. The name of a
+    /// column may be in quotation marks.
     ///
     /// # Errors
-    /// Returns a message for the user that says what is wrong.
+    /// Returns a message for the user that says what is wrong with the text.
     pub fn read(text: &str) -> Result<Columns, String> {
         let mut columns = Columns::default();
         let mut rest = text;
@@ -64,8 +65,8 @@ impl Columns {
         }
     }
 
-    /// Returns the meanings of the columns with these names. Also returns the first column that the user
-    /// named but that the table does not have.
+    /// Returns the meanings of the columns of a table, whose first row has these names. Also returns the
+    /// first column that the user named although the table does not have it, if there is such a column.
     pub(super) fn of(&self, names: &[String]) -> (Vec<Column>, Option<&str>) {
         let mut keys: Vec<String> = names.iter().map(|name| key_of_digest(plain_name(name))).collect();
         let mut is_known = vec![false; keys.len()];
@@ -95,8 +96,8 @@ impl Columns {
     }
 }
 
-/// Returns the name of a column at the beginning of a text, and the text after the comma that follows this
-/// name.
+/// Returns the name of a column at the beginning of a text, without its quotation marks. Also returns the
+/// text after the comma that follows this name, or `None` if the text ends with the name.
 fn next_column(text: &str) -> Result<(String, Option<&str>), String> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (column, after) =
@@ -121,7 +122,7 @@ fn next_column(text: &str) -> Result<(String, Option<&str>), String> {
     }
 }
 
-/// Returns the key that a name of a column stands for, if it is one of [`NAMES`].
+/// Returns the key that the name of a column stands for. Returns `None` if the name is not in [`NAMES`].
 fn key_of(name: &str) -> Option<&'static str> {
     let form = form(name);
     NAMES.iter().find(|(_, forms)| forms.contains(&form.as_str())).map(|(key, _)| *key)
@@ -133,13 +134,14 @@ fn form(name: &str) -> String {
 }
 
 /// Returns the key for a column with digests, such as `sha256` for `SHA 256` and `md5hex` for `MD5 (hex)`.
-/// Other names stay as they are.
+/// The name of any other column is returned unchanged.
 fn key_of_digest(name: &str) -> String {
     let letters: String = form(name).chars().filter(char::is_ascii_alphanumeric).collect();
     if jsonl::is_readable_digest(&letters) { letters } else { name.to_string() }
 }
 
-/// Returns the name of a column without the mark of a comment, as in `#accession`.
+/// Returns the name of a column without `#` at its beginning. Some programs write this mark of a comment
+/// before the names in the first row, such as `#accession`.
 fn plain_name(name: &str) -> &str {
     name.trim().trim_start_matches('#').trim_start()
 }

@@ -1,10 +1,12 @@
 //! Reads configuration files of curl (`-K`) as lists: their URLs, the names and the folder of the files, the
 //! headers, and the highest rate.
 //!
-//! curl sends the headers of a section with each request of the section, and gives the names to the URLs in
-//! their order. So a section is read as a whole. `next` ends a section. A note names the options that are
-//! ignored. An option that is not supported is a mistake if it may change which file is downloaded, or
-//! through which servers the file is downloaded.
+//! The option `next` divides a configuration file into sections. curl sends the headers of a section with
+//! each request of the section, even if a header comes after the URL. The first name in a section is for the
+//! first URL, and so on. So a section is read as a whole.
+//!
+//! A note names the options that are ignored. An option that is not supported is an error if it may change
+//! which file is downloaded, or through which servers the file is downloaded.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -18,9 +20,8 @@ use crate::rate;
 /// configuration file may have 600,000 URLs.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text seems to be the beginning of a configuration file of curl. Its first line, apart
-/// from comments and blank lines, must not be a URL, and one of its lines must have the option `url` with a
-/// URL.
+/// Returns true if a text seems to be the beginning of a configuration file of curl. The first line that is
+/// neither blank nor a comment must not be a URL, and some line must have the option `url` with a URL.
 pub fn begins(beginning: &str) -> bool {
     let lines = || beginning.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let is_url = |text: &str| job::has_scheme(text) || job::without_scheme(text).is_some();
@@ -44,7 +45,8 @@ fn options(line: &str) -> Vec<(String, String)> {
     (!name.is_empty()).then(|| (name.into(), value_after(after))).into_iter().collect()
 }
 
-/// Returns the options in a word in which each letter is an option. Only the last option may have a value.
+/// Returns the options in a text such as `sSo NAME`, in which each letter is an option. Only the last option
+/// may have a value.
 fn letters(text: &str) -> Vec<(String, String)> {
     let mut options = Vec::new();
     for (at, letter) in text.char_indices().take_while(|(_, letter)| !letter.is_whitespace()) {
@@ -88,7 +90,7 @@ fn value(text: &str) -> String {
     value
 }
 
-/// The way in which a list treats an option of curl.
+/// The way in which the reader of a list treats an option of curl.
 enum Use {
     /// The option is ignored, since downhaul always does what the option requests, or since the option has no
     /// effect on a file.
@@ -101,7 +103,7 @@ enum Use {
     Mistake,
 }
 
-/// Returns the way in which a list treats an option that [`Section::add`] does not read.
+/// Returns the way in which the reader treats an option that [`Section::add`] does not read.
 fn use_of(name: &str) -> Use {
     let positive = || name.strip_prefix("no-").and_then(curl_options::row);
     match curl_options::row(name).map(|row| row.3) {
@@ -116,16 +118,16 @@ fn use_of(name: &str) -> Use {
     }
 }
 
-/// The options of one section so far.
+/// The options of one section that were read already.
 #[derive(Default)]
 struct Section {
     urls: Vec<(u64, String)>,
-    /// The names, in order. `None` stands for `remote-name`, so that the name comes from the server or the
-    /// URL.
+    /// The names of the files, in order. `None` stands for the option `remote-name`. With this option, the
+    /// name comes from the server or the URL.
     names: Vec<Option<String>>,
     headers: Headers,
     folder: Option<SafeName>,
-    /// The highest rate of each file, in bytes a second.
+    /// The highest rate of the download of each file, in bytes a second.
     rate: Option<u64>,
     /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,
@@ -208,7 +210,7 @@ impl Section {
         }
     }
 
-    /// Records an option that is not read, if the option needs a note or is a mistake.
+    /// Records an option that [`Section::add`] does not read, if the option needs a note or is a mistake.
     fn add_unread(&mut self, number: u64, name: &str) {
         match use_of(name) {
             Use::Silent => {}
@@ -219,13 +221,14 @@ impl Section {
             }
             Use::Mistake => {
                 let why = format!("a list cannot have the option `{name}` of curl (in line {number})");
-                self.mistake = Some(bad(format!("{why}. Use `downhaul 'curl ...'` for each of these files")));
+                self.mistake =
+                    Some(bad(format!("{why}. Download each file with `downhaul 'curl ...'` instead")));
             }
         }
     }
 
-    /// Returns the jobs of the section. If the section has a mistake, this mistake replaces each of its jobs.
-    /// If the section has no URL, the mistake is the only item.
+    /// Returns the jobs of the section. If the section has a mistake, an error takes the place of each of its
+    /// jobs. If such a section has no URL, the error is the only item.
     fn end(mut self, addresses: &Addresses) -> Vec<AtLine> {
         let urls = std::mem::take(&mut self.urls);
         if urls.is_empty() {

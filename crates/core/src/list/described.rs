@@ -2,9 +2,9 @@
 //! `ro-crate-metadata.json` of RO-Crate.
 //!
 //! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
-//! made safe. The path of a file may be relative to the URL of the document.
+//! made safe. The path of a file in the document may be relative to the URL of the document.
 //!
-//! Invariant: no name and no error has the query of a URL, which may have a secret.
+//! Invariant: no file name and no error contains the query of a URL, because the query may have a secret.
 
 use super::addresses::Addresses;
 use super::{bad, jsonl};
@@ -15,15 +15,16 @@ use crate::name::{SafeName, unescaped};
 use crate::show;
 use serde_json::{Map, Value};
 
-/// The keys of these documents whose values are arrays with descriptions of files.
+/// The keys whose values are arrays with descriptions of files: the first in a data package, and the second
+/// in an RO-Crate.
 const KEYS: [&str; 2] = ["\"resources\"", "\"@graph\""];
 
 /// The longest document that is read, in bytes. The description of a file has a few hundred bytes, so a
 /// document may describe 100,000 files.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Returns true if a text seems to be one of these documents: an object with the key `resources` or `@graph`,
-/// whose value is an array.
+/// Returns true if a text seems to be the beginning of a data package or an RO-Crate: an object with the key
+/// `resources` or `@graph`, whose value is an array.
 pub fn begins(beginning: &str) -> bool {
     let text = beginning.trim_start();
     let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
@@ -51,10 +52,10 @@ pub fn begins(beginning: &str) -> bool {
     false
 }
 
-/// Returns the jobs of a document.
+/// Returns the jobs of a data package or an RO-Crate.
 ///
 /// # Errors
-/// Returns `list.line` if the text is not such a document.
+/// Returns `list.line` if the text is neither a data package nor an RO-Crate.
 pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Error>>, Error> {
     let document: Value = serde_json::from_slice(document).map_err(|e| bad(e.to_string()))?;
     let list = |key: &str| document.get(key).and_then(Value::as_array);
@@ -134,8 +135,8 @@ fn entity(entity: &Value, addresses: &Addresses) -> Option<Result<Job, Error>> {
     }))
 }
 
-/// Returns the value itself if it is a text, or the `@id` of an object. For an array, returns the text or the
-/// `@id` of its first element.
+/// Returns the text in a value. For an object, this text is its `@id`. For an array, it is the text in the
+/// first element.
 fn first_text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -145,8 +146,8 @@ fn first_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Returns a job for an absolute URL, or for a path that is relative to the document. Such a path is also the
-/// name of the file ([`named`]).
+/// Returns a job for an absolute URL, or for a path that is relative to the document. Such a path also gives
+/// the file its name or its folder ([`named`]).
 fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
     let address = &*addresses.replaced(address);
     let mut job = if is_absolute(address) {
@@ -172,7 +173,7 @@ fn shown(address: &str) -> String {
     parse_url(address).map_or_else(|_| show::not_a_url(address), |url| show::url(&url))
 }
 
-/// Returns the path of a relative address.
+/// Returns an address without its query and its fragment.
 fn without_query(address: &str) -> &str {
     address.split(['?', '#']).next().unwrap_or_default()
 }

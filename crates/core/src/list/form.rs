@@ -1,7 +1,7 @@
 //! Recognises the form of a list by its content and its name, and reads its jobs.
 //!
 //! Invariant: a list in the form of lines is recognised as soon as the first line that is neither blank nor a
-//! comment was read. So the jobs of a pipe can start as its lines arrive.
+//! comment was read. So if a list comes from a pipe, its jobs can start as its lines arrive.
 
 use super::addresses::Addresses;
 use super::columns::Columns;
@@ -39,8 +39,8 @@ pub enum Form {
     Metalink,
 }
 
-/// A form that the user stated (`--list-format`). It may stand for several forms, which the content
-/// distinguishes.
+/// A form that the user stated (`--list-format`). If it stands for several forms, the content of the list
+/// decides which of them the list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stated {
     /// Lines, and JSON lines.
@@ -64,7 +64,7 @@ pub enum Stated {
 }
 
 impl Stated {
-    /// All forms, each with its name.
+    /// All forms that the user can state, each with its name in `--list-format`.
     pub const NAMES: [(&'static str, Stated); 9] = [
         ("lines", Stated::Lines),
         ("json", Stated::Json),
@@ -88,14 +88,14 @@ impl Stated {
 pub struct Facts {
     /// The form, if the user stated one.
     pub form: Option<Stated>,
-    /// The file name of the list, or an empty text.
+    /// The file name of the list. It is empty if the list has no file name.
     pub name: String,
     /// The columns of a table that the user named.
     pub columns: Columns,
     /// The rules for the addresses in the list.
     pub addresses: Addresses,
     /// The URL of a list that was fetched. Relative paths in a data package or an RO-Crate are relative to
-    /// it, unless the user gave another base.
+    /// this URL, unless the user gave a base (`--base`).
     pub url: Option<Url>,
     /// The number of rows of a table that were left out because they have no URL. The reader of the table
     /// increases this number.
@@ -148,7 +148,7 @@ impl Facts {
 
 impl Form {
     /// Returns true if the bytes at the beginning of a list are enough to recognise its form. If the result
-    /// is false, more bytes are read first. `is_all` is true if no more bytes follow.
+    /// is false, the caller must read more bytes first. `is_all` is true if the list has no more bytes.
     pub fn is_recognised_by(beginning: &[u8], is_all: bool) -> bool {
         let text = String::from_utf8_lossy(beginning);
         let first = text.split_inclusive(['\n', '\r']).find(|line| {
@@ -161,15 +161,15 @@ impl Form {
             Some(first) if first.starts_with('[') => {
                 text.split_once('[').is_some_and(|(_, inside)| !inside.trim().is_empty())
             }
-            // The keys of a document may follow in later lines.
+            // The keys of a data package or an RO-Crate may follow in later lines.
             Some(first) if first.trim_end() == "{" => described::begins(&text),
             Some(first) => first.ends_with(['\n', '\r']),
         };
         is_all || is_begun || beginning.len() >= BEGINNING
     }
 
-    /// Returns true for the form of a document, which the user usually did not write. A mistake in one file
-    /// of a document is no reason to refuse its other files.
+    /// Returns true for the form of a document, which the user usually did not write. A mistake in the
+    /// description of one file is no reason to refuse the other files of a document.
     pub fn is_document(self) -> bool {
         matches!(self, Form::Metalink | Form::Described | Form::BagIt)
     }
@@ -178,7 +178,7 @@ impl Form {
     ///
     /// # Errors
     /// Returns an error if the form requires that the whole list is read first, and the list cannot be read.
-    /// In the other forms, such an error is the last item of the iterator.
+    /// In all other forms, an error of the reader is the last item of the iterator.
     pub fn jobs<'r>(
         self,
         text: impl BufRead + Send + 'r,
@@ -223,7 +223,7 @@ fn lines(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLine> 
     })
 }
 
-/// Reads the whole text of a document. Returns an error if the text has more than `longest` bytes.
+/// Reads the whole text of a list. Returns an error if the text has more than `longest` bytes.
 fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     text.take(longest as u64 + 1).read_to_end(&mut all)?;
@@ -234,7 +234,7 @@ fn document(text: impl Read, longest: usize) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-/// Returns the jobs of a document, or one error if the document cannot be read.
+/// Returns the jobs of a list that was read as a whole, or one error if the list cannot be read.
 fn whole(jobs: Result<Vec<AtLine>, Error>) -> Vec<AtLine> {
     jobs.unwrap_or_else(|error| vec![(0, Err(Error { kind: ErrorKind::ListUnreadable, ..error }))])
 }

@@ -1,7 +1,7 @@
 //! Reads the keys of a JSON line that set headers for the requests of the job in this line.
 //!
-//! Invariant: a key with a header is removed from the line, so that no value reaches an event, a lock file or
-//! the log. No error contains a value, which may be a secret.
+//! Invariant: a key with a header is removed from the keys of the line, so that the value of the header never
+//! reaches an event, a lock file or the log. No error contains this value either, because it may be a secret.
 
 use crate::error::{Error, ErrorKind};
 use crate::job::{Headers, Job};

@@ -1,10 +1,11 @@
-//! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
-//! the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the required
-//! size and the chunk hashes.
+//! Reads JSON lines, such as `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to
+//! the events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys`
+//! reads the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the
+//! required size and the chunk hashes.
 //!
-//! Invariant: if the name of a key suggests a digest and its value is a text, the value is used, causes an
-//! error, or causes a note. The value is ignored without a note only if the job has a strong digest.
+//! Invariant: if the name of a key suggests a digest and its value is a text, this value is used as a digest,
+//! causes an error, or causes a note. There is one exception: if the job has a strong digest, no note is
+//! made.
 
 use super::addresses::Addresses;
 use super::{bad, bare, header_keys, option_keys, required_keys};
@@ -47,7 +48,7 @@ const SECRETS: [&str; 12] = [
     "bearer",
 ];
 
-/// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
+/// Words that may surround the name of an algorithm in a key, as in `sha256sum` or `checksum_sha256`.
 const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 
 /// Reads a trimmed line that begins with `{`. Returns `None` for the line of a lock file about a job that
@@ -64,7 +65,7 @@ pub(super) fn has_failed(keys: &Map<String, Value>) -> bool {
     is_failed && lock_file::take_keys(&mut keys.clone()).is_some()
 }
 
-/// Returns the job of an object.
+/// Returns the job that an object describes.
 pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
     let options = option_keys::split(&mut keys);
     job_with(keys, options, addresses)
@@ -79,7 +80,8 @@ pub(super) fn job_with(
 ) -> Result<Job, Error> {
     let is_recorded = lock_file::take_keys(&mut keys).is_some();
     let mut job = Job { is_recorded, ..urls(&mut keys, addresses)? };
-    // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
+    // The URLs in a lock file lack their secrets. The user must add the secrets again before the files can be
+    // downloaded.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
     };
@@ -95,7 +97,7 @@ pub(super) fn job_with(
         ),
         Some(_) => return Err(bad("`out` must be a string")),
     };
-    // A program that copies URLs from a document into a list says so with this key.
+    // A program that copies URLs from a document into a list marks the lines of these URLs with this key.
     match keys.remove("named_by") {
         None | Some(Value::Null) => {}
         Some(Value::String(by)) if by == "document" => job.named_by = NamedBy::Document,
@@ -131,8 +133,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file, and downhaul supports only two of the three. If there is a
-    // strong digest, no note is needed.
+    // PyPI states three digests of each file, and downhaul supports only two of the three. If one of the two
+    // is strong, no note about the third is needed.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }
@@ -166,7 +168,8 @@ fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option
     Ok(Some(digests))
 }
 
-/// Adds the digests of an object: `{"sha256": "..."}`, or `{"algorithm": "sha256", "value": "..."}`.
+/// Adds the digests in an object, such as `{"sha256": "..."}` or `{"algorithm": "sha256", "value": "..."}`,
+/// to `digests`. The names of unsupported digests are added to `unused`. `name` is the key of the object.
 fn within_object(
     name: &str,
     object: &Map<String, Value>,
@@ -196,12 +199,12 @@ fn within_object(
     Ok(())
 }
 
-/// Reads a digest with the name of its algorithm.
+/// Reads a digest that names its algorithm, such as `sha256:HEX`. `name` is the key, for the error message.
 fn pair(name: &str, text: &str) -> Result<Digest, Error> {
     Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))
 }
 
-/// Returns true if an unknown key seems to have a digest: `sha`, `file_hash`, `md5-of-it`.
+/// Returns true if the name of a key suggests a digest, such as `sha`, `file_hash` or `md5-of-it`.
 fn looks_like_a_digest(name: &str) -> bool {
     let bare = bare(name);
     let is_sha = bare
@@ -257,7 +260,7 @@ fn is_for_a_secret(name: &str, value: &Value) -> bool {
     SECRETS.iter().any(|word| bare.contains(word)) || bare.ends_with("token") && is_token()
 }
 
-/// Returns true if a key is for a digest, or if its name suggests that it is.
+/// Returns true if the value of a key is read as a digest, or if the name of the key suggests a digest.
 pub(super) fn is_digest(name: &str) -> bool {
     is_readable_digest(name) || looks_like_a_digest(name)
 }
@@ -309,7 +312,7 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
     Ok(Some(digest))
 }
 
-/// Returns a key without the words around the name of an algorithm.
+/// Returns a key without the words of [`AROUND`], such as `sha256` for `sha256sum`.
 fn within(bare: &str) -> &str {
     let before = AROUND.iter().find_map(|word| bare.strip_prefix(word)).unwrap_or(bare);
     AROUND.iter().find_map(|word| before.strip_suffix(word)).unwrap_or(before)

@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// Splits a text before its first blank or TAB.
+/// Returns the text before the first blank or TAB, and the rest of the text.
 fn next_word(text: &str) -> (&str, &str) {
     text.split_at(text.find([' ', '\t']).unwrap_or(text.len()))
 }

@@ -1,4 +1,4 @@
-//! Reads Metalink documents of versions 4 (RFC 5854) and 3: files with their mirrors and digests.
+//! Reads Metalink documents of versions 4 (RFC 5854) and 3, which list files with their mirrors and digests.
 //!
 //! Each `file` is a job with its name, its `size`, its `url`s (the best first, by `priority` or
 //! `preference`), its `hash`es and its chunk hashes (`pieces`). Malformed hashes and hashes of unknown
@@ -49,7 +49,7 @@ pub struct Metalink {
     /// The open elements, the root first.
     path: Vec<Element>,
     file: Option<File>,
-    /// The open hash, size or URL, and its text so far.
+    /// The open hash, size or URL, and the text in it that was read already.
     leaf: Option<(Leaf, String)>,
     files: u64,
     over: bool,
@@ -83,8 +83,8 @@ impl Metalink {
         Metalink { addresses, ..self }
     }
 
-    /// Reads up to the end of the next `file` element. After an error, the rest of the document cannot be
-    /// read.
+    /// Reads up to the end of the next `file` element, and returns its job. Returns `None` at the end of the
+    /// document. After an error, the rest of the document cannot be read.
     fn next_job(&mut self) -> Result<Option<AtLine>, Error> {
         loop {
             let mut finished = None;
@@ -157,12 +157,13 @@ impl Metalink {
         Ok(())
     }
 
-    /// Returns the meaning of the innermost element. The meaning depends on the elements around this element.
+    /// Returns the meaning of the innermost open element. The meaning depends on the elements around this
+    /// element.
     fn place(&self) -> Element {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }
 
-    /// Ends the innermost element. Returns a job if the element is a file.
+    /// Ends the innermost open element. Returns a job if the element is a `file`.
     fn closed(&mut self) -> Option<AtLine> {
         let place = self.place();
         self.path.pop();
@@ -233,7 +234,8 @@ impl Iterator for Metalink {
     }
 }
 
-/// Returns the algorithm of a hash, if it is known.
+/// Returns the algorithm that the attribute `type` of an element names. Returns `None` if the algorithm is
+/// unknown.
 fn algorithm(start: &BytesStart<'_>) -> Result<Option<Algorithm>, Error> {
     Ok(attribute(start, "type")?.as_deref().and_then(Algorithm::from_name))
 }

@@ -3,7 +3,7 @@
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads Metalink documents. Each
-//! file in such a document is a job too.
+//! file in a Metalink document is a job.
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
@@ -36,7 +36,8 @@ use std::io;
 /// line of its own.
 pub type AtLine = (u64, Result<Job, Error>);
 
-/// The line that conda writes before the URLs of an explicit list. Each URL has its digest in its fragment.
+/// The line that `conda list --explicit` writes before the URLs. Each of these URLs may have a digest in its
+/// fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
 /// Reads one line of a list. Returns `None` for blank lines, comments, `@EXPLICIT`, and lines of a lock file
@@ -48,18 +49,20 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     line_with(bytes, &Addresses::default())
 }
 
-/// Reads one line of a list, and applies these rules to its addresses.
+/// Reads one line of a list. `addresses` has the rules for the addresses in the line.
 fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     // A comment may have any encoding.
     if bytes.trim_ascii_start().starts_with(b"#") {
         return Ok(None);
     }
     let text = std::str::from_utf8(bytes)
-        .map_err(|_| bad("it is not UTF-8 (UTF-16 needs a byte order mark at its beginning)"))?;
+        .map_err(|_| bad("it is not UTF-8 (a UTF-16 list needs a byte order mark at its beginning)"))?;
     if text.contains('\0') {
-        return Err(bad("it contains NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
+        return Err(bad(
+            "it contains NUL bytes: is the list UTF-16 without a byte order mark? Save it as UTF-8",
+        ));
     }
-    // A list may be several joined texts, and each of these texts may begin with a byte order mark.
+    // A list may consist of several joined texts, and each of these texts may begin with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
@@ -85,9 +88,9 @@ fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why.into())
 }
 
-/// Returns the error for a line that [`Lines`](text::Lines) cannot return. A line that is too long is only a
-/// mistake in that line, and the lines after it are still read. Any other error ends the list, so some of its
-/// files may be missing.
+/// Returns the error for a line that [`Lines`](text::Lines) cannot return. If the line is too long, the error
+/// concerns only this line, and the lines after it are still read. Any other error ends the list, so some of
+/// the files in the list may be missing.
 fn unread(e: io::Error) -> Error {
     let kind = match e.kind() {
         io::ErrorKind::InvalidData => ErrorKind::ListLine,
@@ -96,9 +99,9 @@ fn unread(e: io::Error) -> Error {
     Error::new(kind, "", e.to_string())
 }
 
-/// Returns the size in bytes of the digest that belongs to a key of a JSON line. Returns 0 if the key does
-/// not tell the size, because its value names the algorithm or may have several digests, or because the
-/// algorithm is not supported. Returns `None` if the key is not for digests.
+/// Returns the size, in bytes, of the digest that a key of a JSON line is for. Returns 0 if the key does not
+/// tell the size, because its value names the algorithm or may have several digests, or because the algorithm
+/// is not supported. Returns `None` if the key is not for digests.
 pub fn digest_size(key: &str) -> Option<usize> {
     jsonl::digest_size(key)
 }

@@ -9,7 +9,7 @@ use crate::job::{Destination, IfExists, Job, NamedBy};
 use crate::rate;
 use serde_json::{Map, Value};
 
-/// The highest number of connections for one file, as for `--connections`.
+/// The highest number of connections for one file. `--connections` has the same limit.
 pub(super) const CONNECTIONS_MOST: u64 = 256;
 
 /// The keys, each in the form that [`bare`] returns.
@@ -21,13 +21,15 @@ pub fn is_option(key: &str) -> bool {
     NAMES.contains(&bare(key).as_str())
 }
 
-/// Removes the keys that are options, and returns them in an object of their own.
+/// Removes the keys that are options of a job, and returns them, with their values, in an object of their
+/// own.
 pub(super) fn split(keys: &mut Map<String, Value>) -> Map<String, Value> {
     let names: Vec<String> = keys.keys().filter(|key| is_option(key)).cloned().collect();
     names.into_iter().filter_map(|name| keys.remove_entry(&name)).collect()
 }
 
-/// Sets the options of a job, whose destination must have been set before.
+/// Sets the options of a job. The destination of the job must have been set before, because the option `dir`
+/// changes it.
 pub(super) fn apply(options: Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     for (key, value) in options {
         if value.is_null() {
@@ -68,7 +70,8 @@ pub(super) fn apply(options: Map<String, Value>, job: &mut Job) -> Result<(), Er
     Ok(())
 }
 
-/// Puts the file of a job into a folder below the output folder.
+/// Puts the file of a job into the folder that `text` names, below the output folder. If `text` names no
+/// folder, nothing changes.
 pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
     let Some(folder) = folder(text)? else { return Ok(()) };
     match &mut job.destination {
@@ -80,10 +83,10 @@ pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
 
 /// Marks a job as coming from a list that someone else may have written, and returns the job. Such a list
 /// cannot decide that existing files are replaced, or are kept without a check, so `if_exists` is removed.
-/// The list cannot choose a login of the user either.
+/// The list cannot choose a login of the user (a user name and a password) either.
 ///
 /// # Errors
-/// Returns `list.line` if the list requests a login.
+/// Returns `list.line` if the list chooses a login.
 pub fn of_a_document(mut job: Job) -> Result<Job, Error> {
     job.named_by = NamedBy::Document;
     if job.login_of.is_some() {

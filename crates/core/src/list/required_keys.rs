@@ -1,5 +1,5 @@
-//! Reads and writes two keys of a JSON line that the file must match: `required_size` and `chunk_hashes`. The
-//! list that `--failed` writes has these keys.
+//! Reads and writes two keys of a JSON line: `required_size` and `chunk_hashes`. The downloaded file must
+//! match their values. The list that `--failed` writes has these keys.
 //!
 //! Invariant: each such key is applied to the job or causes an error, unless its value is `null`. Such a key
 //! is never copied to events.
@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 
 const SIZE: &str = "required_size";
 const CHUNKS: &str = "chunk_hashes";
-/// The key within `chunk_hashes` for the length of a chunk. The other key is the name of an algorithm.
+/// The key within `chunk_hashes` for the length of a chunk. The other key within `chunk_hashes` is the name
+/// of an algorithm.
 const LENGTH: &str = "length";
 
-/// Returns the keys for the size and the chunk hashes that a job requires.
+/// Returns the keys of a JSON line for the size and the chunk hashes that a job requires.
 pub fn of(job: &Job) -> Map<String, Value> {
     let size = job.size.map(|size| (SIZE.into(), size.into()));
     let chunks = job.chunks.as_ref().map(|chunks| {
@@ -26,8 +27,8 @@ pub fn of(job: &Job) -> Map<String, Value> {
     size.into_iter().chain(chunks).collect()
 }
 
-/// Moves the size and the chunk hashes from the keys of a line to its job. In a table, their values are
-/// texts.
+/// Moves the size and the chunk hashes from the keys of a line to the job of the line. In a table, the values
+/// of both keys are texts.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     let number = |value: &Value| match value {
         Value::String(text) => text.trim().parse().ok(),
@@ -54,7 +55,8 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
     }
 }
 
-/// Returns true if a key is one of these keys. As for other keys of a line, case, `-` and `_` do not matter.
+/// Returns true if a key is `required_size` or `chunk_hashes`. As in other keys of a line, case, `-` and `_`
+/// do not matter.
 pub(super) fn is_key(key: &str) -> bool {
     [SIZE, CHUNKS].iter().any(|own| bare(key) == bare(own))
 }
@@ -64,7 +66,8 @@ fn remove(keys: &mut Map<String, Value>, own: &str) -> Option<Value> {
     keys.remove(&key)
 }
 
-/// Reads chunk hashes. As in a Metalink file, the algorithm must be strong or SHA-1.
+/// Reads chunk hashes. Returns `None` if the value is malformed. As in a Metalink file, the algorithm must be
+/// strong or SHA-1.
 fn chunk_hashes(value: &Value) -> Option<ChunkHashes> {
     let object = value.as_object()?;
     let length = object.get(LENGTH)?.as_u64().filter(|length| *length > 0)?;

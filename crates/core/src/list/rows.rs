@@ -1,8 +1,8 @@
-//! Reads the rows of tables (RFC 4180).
+//! Reads the rows of tables (RFC 4180). A cell may be a quotation, which is a text in quotation marks.
 //!
 //! Text after the end of a quotation, and a quotation without an end, are mistakes. A reader that accepts
-//! them would lose rows. In a table with tabs, quotation marks count only if they enclose a whole cell,
-//! because many programs write such tables without quotations.
+//! such mistakes would lose rows. If tabs separate the cells, quotation marks count only if they enclose a
+//! whole cell, because many programs do not quote the cells of such tables.
 //!
 //! Invariant: the memory in use is limited to one row, whose length is limited.
 
@@ -10,7 +10,7 @@ use super::text::LONGEST_LINE;
 use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead};
 
-/// The bytes of a byte order mark. Tables that were joined may have one before a cell.
+/// The bytes of a byte order mark. If several tables were joined, such a mark may come before a cell.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The rows of a table. Blank lines are skipped.
@@ -62,12 +62,13 @@ impl<R: BufRead> Rows<R> {
         Rows { text, separator, line, after_cr, over, lacks_line_end: false, keeps_blanks: false }
     }
 
-    /// Returns true if the text ended without a line end after the last row, so that the row may be cut.
+    /// Returns true if the text ended without a line end after the last row. The end of this row may be
+    /// missing.
     pub(super) fn lacks_line_end(&self) -> bool {
         self.lacks_line_end
     }
 
-    /// Makes the reader keep the blanks around the texts of all later cells.
+    /// Makes the reader keep the blanks around the texts of the cells that it reads from now on.
     pub(super) fn keep_blanks(&mut self) {
         self.keeps_blanks = true;
     }
@@ -187,7 +188,8 @@ impl Cells {
         is_empty && self.mistake.is_none()
     }
 
-    /// Returns the cells as texts. The blanks around each text are removed unless `keeps_blanks` is true.
+    /// Returns the cells as texts. The blanks around each text are removed unless `keeps_blanks` is true. If
+    /// tabs separate the cells, the quotation marks around a cell are removed too.
     fn texts(self, separator: u8, keeps_blanks: bool) -> Result<Vec<String>, Error> {
         let bad = |why: &str| Error::new(ErrorKind::ListLine, "", why);
         if let Some(why) = self.mistake {
@@ -227,7 +229,7 @@ impl<R: BufRead> Iterator for Rows<R> {
     }
 }
 
-/// Returns the error that ends a table.
+/// Returns an error that ends a table. `line` is the number of the line in which the mistake begins.
 pub(super) fn unreadable(line: u64, why: String) -> Error {
     Error::new(ErrorKind::ListUnreadable, "", format!("line {line}: {why}"))
 }

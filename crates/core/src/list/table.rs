@@ -5,9 +5,9 @@
 //! several URLs (`a;b`), the row has several jobs, and its cells with names, sizes and digests have one value
 //! for each job. The reports of the European Nucleotide Archive have this form.
 //!
-//! Invariant: every row with content gives jobs or a mistake, or it has no URL and is counted. Exceptions are
-//! comments, and rows of a lock file about a job that failed. If a lock file ends within a row, this is a
-//! mistake, because the missing rest of the row may have a digest.
+//! Invariant: every row with content gives jobs or an error, or it has no URL and is counted as such a row.
+//! Exceptions are comments, and rows of a lock file about a job that failed. If a lock file ends within a
+//! row, this is an error, because the missing rest of the row may have a digest.
 
 use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
@@ -47,9 +47,9 @@ pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
         let has_url = columns.of(&row).0.iter().any(|column| column.key == URL);
         (has_url && row.iter().all(|cell| is_name(cell))).then_some((row.len(), *separator))
     };
-    // The separator that gives the most cells is used. If several separators give that number of cells, the
-    // last one in [`SEPARATORS`] is used. So in a table with a single column, a comma does not separate
-    // cells.
+    // The separator that gives the most cells is used. If several separators give the same highest number of
+    // cells, the last one in [`SEPARATORS`] is used. So in a table with a single column, a comma does not
+    // separate cells.
     SEPARATORS.iter().filter_map(number).max_by_key(|(cells, _)| *cells).map(|(_, separator)| separator)
 }
 
@@ -95,7 +95,7 @@ impl Header {
             return Err(format!("there is no column `{lacking}`. The columns are: {found}"));
         }
         if !columns.iter().any(|column| column.key == URL) {
-            let why = "no column has the URLs. Name it with --columns url=COLUMN. The columns are";
+            let why = "no column has the URLs. Name a column with --columns url=COLUMN. The columns are";
             return Err(format!("{why}: {found}"));
         }
         let is_again = |(at, column): &(usize, &Column)| {
@@ -245,7 +245,7 @@ fn is_read(key: &str) -> bool {
     matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key) || required_keys::is_key(key)
 }
 
-/// Returns the values of a cell. A separator at its end is ignored.
+/// Returns the values of a cell, which semicolons separate. A semicolon at the end of the cell is ignored.
 fn values(cell: &str) -> Vec<&str> {
     cell.strip_suffix(VALUES).unwrap_or(cell).split(VALUES).map(str::trim).collect()
 }
@@ -300,7 +300,7 @@ mod tests {
         let (_, job) = read("url,priority,p\nhttp://h/a,high,3\n", "priority=p").remove(0);
         let job = job.expect("a job");
         assert_eq!((job.priority, job.extra.get("priority")), (3, Some(&"high".into())));
-        // The other columns are copied.
+        // The values of columns that are not read are copied to the events.
         let (_, job) = read("url,tag_hash_x,a\nhttp://h/a,1,2\n", "").remove(0);
         assert!(job.expect("a job").extra.contains_key("tag_hash_x"), "its name stays");
         let (_, job) = read("url,sample,bytes\nhttp://h/a,s 1,12\n", "").remove(0);
@@ -382,7 +382,7 @@ mod tests {
         };
         assert!(after.contains("text follows the end of a quotation"), "{after}");
         assert!(open.contains("line 7: a quotation begins here and has no end"), "{open}");
-        // Many programs write tables with tabs without quotations.
+        // Many programs do not quote the cells of tables with tabs.
         let text = "url\tout\ttitle\nhttp://h/a\ta\t\"Effect of x\nhttp://h/b\t\"b\"\t\"\"\"y\"\"\"\n";
         assert_eq!(jobs(text, ""), [of(2, "http://h/a", "a"), of(3, "http://h/b", "b")]);
     }

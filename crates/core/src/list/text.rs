@@ -1,8 +1,8 @@
-//! Reads texts (lists, checksum lists, header files) that many editors and shells write, and returns their
-//! lines in UTF-8.
+//! Reads texts (lists, checksum lists, header files) in the encodings that editors and shells write, and
+//! returns their lines in UTF-8.
 //!
-//! A line ends with CR, LF or CRLF. A byte order mark tells if a text is UTF-8 or UTF-16. Windows PowerShell
-//! writes UTF-16 with `>`. A text without a mark is UTF-8.
+//! A line ends with CR, LF or CRLF. A byte order mark tells if a text is UTF-8 or UTF-16. For example,
+//! Windows PowerShell writes UTF-16 with a mark if `>` is used. A text without a mark is treated as UTF-8.
 //!
 //! Invariant: the memory in use is limited to one line. A line is returned as soon as its end was read, even
 //! if the text comes from a pipe that stays open.
@@ -16,7 +16,7 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 const AT_ONCE: usize = 64 * 1024;
 
 /// The byte that replaces one half of a UTF-16 character whose other half is missing. This byte does not
-/// occur in UTF-8, so a line that contains it is refused later.
+/// occur in UTF-8, so a line that contains it is later refused because it is not UTF-8.
 const INVALID: u8 = 0xff;
 
 /// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is returned
@@ -142,14 +142,14 @@ impl<R: Read> Iterator for Lines<R> {
 
 /// Decodes bytes to UTF-8 as they arrive.
 enum Decoder {
-    /// The encoding is not known yet. The value has the bytes that were read so far.
+    /// The encoding is not known yet. The value has the bytes that were read already.
     Beginning(Vec<u8>),
     Utf8,
     Utf16 {
         big_endian: bool,
-        /// The first byte of a 16-bit unit.
+        /// The first byte of a 16-bit unit, while the second byte is missing.
         half: Option<u8>,
-        /// The first unit of a character that consists of two units.
+        /// The first unit of a character that consists of two units, while the second unit is missing.
         high: Option<u16>,
     },
 }
@@ -183,8 +183,8 @@ impl Decoder {
     }
 }
 
-/// Returns the decoder of a text and the length of its byte order mark. Returns `None` while more bytes are
-/// needed.
+/// Returns the decoder of a text and the length of its byte order mark. Returns `None` if more bytes are
+/// needed to recognise the mark. `over` is true if the text has no more bytes.
 fn by_mark(beginning: &[u8], over: bool) -> Option<(Decoder, usize)> {
     let utf16 = |big_endian| Decoder::Utf16 { big_endian, half: None, high: None };
     match beginning {
@@ -197,6 +197,7 @@ fn by_mark(beginning: &[u8], over: bool) -> Option<(Decoder, usize)> {
 }
 
 /// Decodes one 16-bit unit of UTF-16, which is a character, or the first or the second half of a character.
+/// `high` has the first half of a character whose second half is missing.
 fn add_unit(high: &mut Option<u16>, unit: u16, into: &mut Vec<u8>) {
     let first = high.take();
     if (0xd800..0xdc00).contains(&unit) {

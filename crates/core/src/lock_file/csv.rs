@@ -1,5 +1,5 @@
 //! Lock files as tables (RFC 4180), for programs that read tables. The first row has the names of the
-//! columns. Each further row has the same facts as a JSON line, except for the record.
+//! columns. Each further row has the same facts as a JSON line, except for the key `record`.
 //!
 //! Invariant: every row has a cell for each column, and [`read`] can read each row that [`row`] wrote for an
 //! entry with a status.
@@ -33,7 +33,7 @@ pub fn header() -> String {
     COLUMNS.iter().map(ToString::to_string).chain(digests).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the row of a file, without a line end.
+/// Returns the row of an entry, without a line end after it.
 pub fn row(entry: &Entry) -> String {
     fn number(number: Option<impl ToString>) -> String {
         number.map(|number| number.to_string()).unwrap_or_default()
@@ -66,8 +66,8 @@ pub fn row(entry: &Entry) -> String {
     cells.into_iter().chain(digests).map(quoted).collect::<Vec<_>>().join(",")
 }
 
-/// Reads a row. Returns `None` if the row does not have one cell for each column, or if a cell cannot be
-/// read.
+/// Reads a row. Returns `None` if the row does not have one cell for each column, or if a cell other than
+/// `extra` cannot be read. If the cell `extra` cannot be read, it counts as empty.
 pub fn read(row: &str) -> Option<Entry> {
     let cells = cells(row);
     if cells.len() != COLUMNS.len() + Algorithm::all().count() {
@@ -98,7 +98,7 @@ pub fn read(row: &str) -> Option<Entry> {
     })
 }
 
-/// Returns true if a quotation of this text has no end, so that the next line belongs to the same row.
+/// Returns true if a quotation in this text has no end. The line after the text then belongs to the same row.
 pub fn is_open(text: &[u8]) -> bool {
     text.iter().filter(|byte| **byte == b'"').count() % 2 == 1
 }

@@ -1,4 +1,4 @@
-//! Reads the lines of checksum lists, in all their forms.
+//! Reads entries of checksum lists that consist of one line, in these forms:
 //!
 //! - GNU: `HEX  NAME`, `HEX *NAME`, `\HEX  ESCAPED NAME`
 //! - BSD, `cksum` and openssl: `SHA256 (NAME) = HEX`
@@ -7,8 +7,10 @@
 //! - reversed: `NAME  HEX`
 //! - a digest without a name, in most of these forms
 //!
-//! The line names the algorithm, or the algorithm follows from the length of the digest and the name of the
-//! list. Invariant: a digest has the length of its algorithm.
+//! If the line does not name the algorithm, the algorithm follows from the length of the digest and the name
+//! of the list.
+//!
+//! Invariant: each digest has the length that its algorithm requires.
 
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
@@ -44,15 +46,15 @@ pub(super) fn written(name: &str) -> String {
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // If the text before the digits ends with one of these characters, it contains the name of an unknown
-    // algorithm: `SHA3-256 (NAME) = HEX`.
+    // If the text before the digits ends with one of these characters, the text names an unknown algorithm,
+    // as in `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
 
-/// Reads hexadecimal digits as a digest. The number of digits gives the algorithm. In lists such as `B2SUMS`
-/// and `B3SUMS`, the name of the list gives the algorithm, because the digests in these lists are as long as
-/// SHA-2 digests.
+/// Reads hexadecimal digits as a digest. The number of digits gives the algorithm. `list` is the name of the
+/// list. In lists such as `B2SUMS` and `B3SUMS`, this name gives the algorithm, because the digests in these
+/// lists are as long as SHA-2 digests.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));
@@ -103,7 +105,7 @@ fn with_algorithm(line: &str) -> Option<(&str, Digest)> {
     Some((behind(rest), Digest::from_pair(digest).ok()?))
 }
 
-/// Reads `SHA256  HEX  NAME`, the table of PowerShell's `Get-FileHash`.
+/// Reads `SHA256  HEX  NAME`, a row of the table that PowerShell's `Get-FileHash` writes.
 fn table(line: &str) -> Option<(&str, Digest)> {
     let (algorithm, rest) = line.split_once([' ', '\t'])?;
     let (digits, name) = rest.trim_start().split_once([' ', '\t'])?;
@@ -116,7 +118,8 @@ fn reversed_pair(line: &str) -> Option<(&str, Digest)> {
     Some((name.trim_end(), Digest::from_pair(pair).ok()?))
 }
 
-/// Undoes the escapes of GNU: `\n`, `\r` and `\\` in a name whose line begins with a backslash.
+/// Undoes the escapes of GNU (`\n`, `\r` and `\\`) in a name whose line begins with a backslash. Returns
+/// `None` if the name has another escape.
 fn unescaped(name: &str) -> Option<String> {
     let mut plain = String::with_capacity(name.len());
     let mut chars = name.chars();

@@ -1,15 +1,15 @@
-//! Reads entries with several lines, as `gpg --print-md` and `certutil -hashfile` write them.
+//! Reads entries that may span several lines, as `gpg --print-md` and `certutil -hashfile` write them.
 //!
 //! GnuPG writes `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`. The digest is in groups and
 //! may continue on further lines. After a long name, the digest begins on the next line. `certutil` of
 //! Windows writes the digest on the line after `SHA256 hash of NAME:`.
 //!
-//! Invariant: at most as many digits are kept as the longest digest has.
+//! Invariant: an entry never keeps more digits than the longest supported digest has.
 
 use super::{Entry, forms};
 use crate::digest::{Algorithm, Digest};
 
-/// The digits of the longest digest, a SHA-512.
+/// The number of hexadecimal digits of the longest supported digest (SHA-512).
 const MOST_DIGITS: usize = 128;
 
 /// An entry whose lines are being read.
@@ -19,14 +19,18 @@ pub(super) struct Block {
     digits: String,
 }
 
+/// The name of an algorithm before the digits of an entry, such as `SHA256 =`.
 enum Tag {
+    /// The entry names no algorithm.
     None,
+    /// The entry names this algorithm.
     Known(Algorithm),
+    /// The entry names an algorithm that is not supported.
     Unknown,
 }
 
 impl Block {
-    /// Starts an entry with this line. Returns `None` if the line does not have the form of a first line.
+    /// Starts an entry with this line. Returns `None` if the line cannot be the first line of an entry.
     pub(super) fn begin(line: &str) -> Option<Block> {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
@@ -46,12 +50,14 @@ impl Block {
         }
     }
 
-    /// Returns the lines so far as one line.
+    /// Returns the name and the digits that were read, as one line. This line stands for the entry if the
+    /// digest turns out to be unreadable.
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.name, self.digits)
     }
 
-    /// Returns the entry if its digest is complete.
+    /// Returns the entry. Returns `None` if its digest is incomplete, or if its algorithm is not supported.
+    /// `list` is the name of the list.
     pub(super) fn entry(self, list: &str) -> Option<Entry> {
         let digest = match self.algorithm {
             Tag::None => forms::hexadecimal(&self.digits, list),
@@ -61,7 +67,8 @@ impl Block {
         Some(Entry { name: forms::written(&self.name), digest: digest? })
     }
 
-    /// Adds groups of digits, with or without `SHA256 =` before them. Returns true if the text has this form.
+    /// Adds groups of digits. A text such as `SHA256 =` may come before them. Returns false, and adds
+    /// nothing, if the text does not have this form.
     fn takes_tagged(&mut self, text: &str) -> bool {
         let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
         let tag = tag.trim();
@@ -72,8 +79,8 @@ impl Block {
         true
     }
 
-    /// Adds groups of hexadecimal digits. Returns false, and adds nothing, if the text has anything else, or
-    /// if the digest would have too many digits.
+    /// Adds groups of hexadecimal digits, and returns true. Returns false, and adds nothing, if the text
+    /// contains anything else, or if the digest would have too many digits.
     fn takes_groups(&mut self, text: &str) -> bool {
         let bytes =
             |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());

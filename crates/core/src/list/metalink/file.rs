@@ -1,7 +1,7 @@
 //! Makes a job from one file in a Metalink document.
 //!
 //! The user usually did not write the document, so unusable elements of a file are left out, most of them
-//! with a note. A file is an error only if its name is unusable or it has no usable URL.
+//! with a note. Only a file whose name is unusable, or which has no usable URL, becomes an error.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
 //! The memory in use for a file is limited.
@@ -17,7 +17,7 @@ use url::Url;
 /// The highest number of URLs of a file. The largest sets of mirrors have a few hundred URLs.
 pub const MOST_URLS: usize = 1000;
 
-/// The highest number of digests of a file. It is several times the number of algorithms.
+/// The highest number of digests of a file. It is several times the number of supported algorithms.
 const MOST_DIGESTS: usize = 64;
 
 /// The highest number of notes about a file. A user would not read more notes.
@@ -41,7 +41,7 @@ pub(super) enum Leaf {
     Url(u32),
 }
 
-/// A file that is being read.
+/// A `file` element that is being read.
 pub(super) struct File {
     pub(super) line: u64,
     name: String,
@@ -49,13 +49,13 @@ pub(super) struct File {
     /// The number of `url` elements, including the unused ones.
     urls_seen: usize,
     expected: Vec<Expected>,
-    /// The number of hashes of the file and of sets of chunk hashes, including the unused ones.
+    /// The number of hashes of the file plus the number of sets of chunk hashes, including the unused ones.
     hashes_seen: usize,
-    /// The best chunk hashes so far.
+    /// The best set of chunk hashes among the `pieces` elements that were read.
     pieces: Option<ChunkHashes>,
     /// The chunk hashes of the open `pieces` element.
     open: Option<ChunkHashes>,
-    /// True if one of the open chunk hashes is malformed.
+    /// True if one of the chunk hashes of the open `pieces` element is malformed.
     open_is_wrong: bool,
     size: Option<u64>,
     notes: Vec<String>,
@@ -100,10 +100,10 @@ impl File {
             }
             Leaf::Size => match text.parse() {
                 Ok(size) => self.size = Some(size),
-                Err(_) => self.note("its size is not a number and was ignored".into()),
+                Err(_) => self.note("its size in the Metalink file is not a number and was ignored".into()),
             },
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
-                self.note(format!("it has more than {MOST_URLS} URLs; the others were left out"));
+                self.note(format!("it has more than {MOST_URLS} URLs; the further URLs were left out"));
             }
             // A URL of another protocol, or a text that is not a URL, is left out. The other mirrors are
             // used.
@@ -119,7 +119,7 @@ impl File {
                 algorithm.size() * 2
             )),
             Some(_) if self.expected.len() >= MOST_DIGESTS => {
-                self.note(format!("it has more than {MOST_DIGESTS} hashes; the others were ignored"));
+                self.note(format!("it has more than {MOST_DIGESTS} hashes; the further hashes were ignored"));
             }
             Some(digest) => self.expected.push(Expected { digest, from: FROM.into() }),
         }
@@ -138,8 +138,9 @@ impl File {
         self.urls.push((rank, url));
     }
 
-    /// Starts a set of chunk hashes. The set is used only if the length of its chunks is stated and its
-    /// algorithm is strong or SHA-1. SHA-1 is accepted because older documents have no other chunk hashes.
+    /// Starts a set of chunk hashes (a `pieces` element). The set is used only if the length of its chunks is
+    /// stated and its algorithm is strong or SHA-1. SHA-1 is accepted because older documents have no other
+    /// chunk hashes.
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
         let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);
@@ -151,11 +152,11 @@ impl File {
         });
     }
 
-    /// Ends a set of chunk hashes. A set with a strong algorithm is preferred to one with SHA-1. Otherwise
-    /// the first set is kept.
+    /// Ends a set of chunk hashes. If a file has several sets, one with a strong algorithm is preferred to
+    /// one with SHA-1. Otherwise the first set is kept.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
-            // After a malformed hash, it is not certain which chunks the other hashes belong to.
+            // If one hash is malformed, it is not certain which chunks the other hashes belong to.
             self.note("one of its chunk hashes is malformed; all its chunk hashes were ignored".into());
             self.open = None;
         }

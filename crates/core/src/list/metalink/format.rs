@@ -28,7 +28,7 @@ enum Version {
     Four,
 }
 
-/// An element that is used, or [`Element::Other`].
+/// The meaning of an element. An element that is not used is [`Element::Other`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     Metalink,
@@ -53,7 +53,7 @@ impl Root {
             Some(NAMESPACE_3) => Version::Three,
             _ => {
                 return Err(bad(
-                    "it is neither Metalink 4 nor 3: the namespace of its root element is a different one",
+                    "it is neither Metalink 4 nor 3: its root element has the namespace of neither version",
                 ));
             }
         };

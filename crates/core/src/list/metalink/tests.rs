@@ -1,4 +1,5 @@
-//! Tests with documents of both versions. Some are valid, some have mistakes, and some are attacks.
+//! Tests with documents of both versions of Metalink. Some are valid, some have mistakes, and some are
+//! attacks.
 
 use super::format::{NAMESPACE_3, NAMESPACE_4};
 use super::*;
@@ -156,7 +157,7 @@ fn unusable_elements_of_a_file_become_notes_and_the_rest_is_used() {
             1,
             &["one of its chunk hashes is malformed"],
         ),
-        (format!("{good}<size>five</size>"), 1, &["its size is not a number"]),
+        (format!("{good}<size>five</size>"), 1, &["its size in the Metalink file is not a number"]),
         (format!("{good}<url>http://m/#sha256=0</url>"), 1, &["that digest was ignored"]),
         (good.repeat(65), 64, &["more than 64 hashes"]),
         (format!("{good}{}", url.repeat(MOST_URLS)), 1, &["more than 1000 URLs"]),

@@ -73,7 +73,8 @@ impl Document {
         })
     }
 
-    /// Returns the number of the line that was read last. Each line is counted only once.
+    /// Returns the number of the line that was read last. Each call counts only the lines that were read
+    /// since the call before.
     pub(super) fn line(&mut self) -> u64 {
         let document = self.reader.get_ref().get_ref();
         let here = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(document.len());
@@ -147,8 +148,8 @@ fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     }
 }
 
-/// Returns an error that concerns the whole document. The rest of the document is not read after this error,
-/// so some of its files may be missing.
+/// Returns an error that concerns the whole document. After this error, the rest of the document is not read,
+/// so some of the files in the document may be missing.
 pub(super) fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListUnreadable, "", why)
 }
