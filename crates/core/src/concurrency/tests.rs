@@ -192,7 +192,7 @@ fn the_best_number_is_known_only_after_a_comparison() {
     let mut controller = Controller::new(64);
     controller.usage.files = 3;
     settle(&mut controller, 9, |_| 1e6);
-    assert_eq!(controller.best(), None, "the number of files decided it");
+    assert_eq!(controller.best(), None, "the number of files decided the target");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_run_starts_at_a_known_level_and_stays_there_if_the_line_is_the_same() {
         assert_eq!(controller.steps()[0].why, StepReason::Remembered);
         assert_eq!(controller.best().map(|best| best.number), Some(number));
         let targets = settle(&mut controller, 4, goodput);
-        assert!(targets.len() > 1, "it is only a start, and other numbers are tried: {targets:?}");
+        assert!(targets.len() > 1, "the level is only a start, and other numbers are tried: {targets:?}");
         settle(&mut controller, 9, goodput);
         assert!(controller.target().abs_diff(number) <= number / 4, "{}", controller.target());
     }
