@@ -56,7 +56,7 @@ pub struct Remote {
     pub stated_size: Option<StatedSize>,
     /// Other URLs of the same file, and the URL of a document about it.
     pub links: Links,
-    /// Notes for the user, such as a digest that could not be read. They are shown with the result.
+    /// Notes for the user, for example about a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
     /// Descriptions of the parts of the response that were ignored, such as a header line, in words for the
     /// user. The event `started` reports the ignored parts of the first accepted response.

@@ -29,9 +29,9 @@ const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 pub struct Waits {
     /// The wait before the failed request may be sent again.
     pub again: Option<Duration>,
-    /// The wait before any further request to the host, even if this request succeeded. It is longer than
-    /// [`LONGEST_PAUSE`] only if the host refused the request because of too many requests. A 503 with a long
-    /// wait may concern only one file.
+    /// The wait before any further request to the host, even if the present request succeeded. It is longer
+    /// than [`LONGEST_PAUSE`] only if the host refused the request because of too many requests. A 503 with a
+    /// long wait may concern only one file.
     pub next: Option<Duration>,
 }
 
@@ -113,8 +113,8 @@ fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     forms.max()
 }
 
-/// Returns the wait until the time in the header of a reset. In the value `reset`, a small number is a wait
-/// in seconds, and a large number is a time since 1970.
+/// Returns the wait for the value `reset` of a header. A small number is a wait in seconds, and a large
+/// number is a time since 1970.
 fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     let since_1970 = match reset {
         EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),
@@ -181,7 +181,7 @@ mod tests {
             assert_eq!(
                 read(200, &pairs),
                 (None, wait.then_some(55)),
-                "only the next request waits: {pairs:?}"
+                "only the next request must wait: {pairs:?}"
             );
         }
         assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));

@@ -95,8 +95,8 @@ pub struct Controller {
 /// The open connections, and the bytes that were received so far.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// True if this controller may stop what it counts. A controller of connections may stop connections. A
-    /// controller of files may not stop files.
+    /// True if this controller counts connections, since it may stop them. It is false if the controller
+    /// counts files, since it must not stop the download of a file.
     may_stop: bool,
     /// The number of open connections.
     pub(super) connections: usize,

@@ -146,8 +146,8 @@ impl Controller {
                 self.hold(now, measured.goodput, Direction::Fewer);
             }
             Phase::Ramp if measured.settled && self.known.is_some() => {
-                // The line has changed, or its goodput was not stored. So the search begins. Fewer
-                // connections were never measured.
+                // The line has changed, or its goodput was not stored. So the search begins. The goodput of
+                // fewer connections was never measured.
                 (self.known, self.steps_down) = (None, true);
                 self.begin_trial(now, measured.goodput);
             }
@@ -284,7 +284,8 @@ impl Controller {
         }
     }
 
-    /// Returns true if the connections to a far host fill the line, and fewer of them were never measured.
+    /// Returns true if the connections to a far host fill the line, and the goodput of a smaller number of
+    /// connections was never measured.
     fn fills_line_from_afar(&self) -> bool {
         self.usage.is_far && self.steps_down && self.queue.is_full() && self.target > self.least()
     }
@@ -320,7 +321,7 @@ impl Controller {
 }
 
 /// Returns the share of the ideal gain that `more` connections have over `fewer` connections. `their_goodput`
-/// is the goodput of the fewer connections, and `goodput` is the goodput of the larger number.
+/// is the goodput of `fewer` connections, and `goodput` is the goodput of `more` connections.
 fn gain(fewer: usize, their_goodput: f64, more: usize, goodput: f64) -> f64 {
     let ideal = more as f64 / fewer as f64 - 1.0;
     if their_goodput > 0.0 { (goodput / their_goodput - 1.0) / ideal } else { f64::from(goodput > 0.0) }

@@ -40,8 +40,8 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// The time before which no further file is requested. Only the first request for a file waits. Further
-    /// requests for the same file do not wait.
+    /// The time before which no file is requested that has no connection yet. Further requests for a file
+    /// that has a connection do not wait.
     next: Duration,
     /// The rate up to which each served file doubles the limit. It is the limit that was set by the first
     /// refusal after the host had last served a file.
@@ -85,7 +85,7 @@ impl RequestRate {
         self.rate.is_some()
     }
 
-    /// Returns the time before which no file is requested.
+    /// Returns the time before which no file is requested that has no connection yet.
     pub(super) fn not_before(&self) -> Duration {
         self.next
     }
@@ -97,7 +97,7 @@ impl RequestRate {
         had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)
     }
 
-    /// Records that the first request for a file is sent.
+    /// Records that a request is sent for a file that has no other connection.
     pub(super) fn on_sent(&mut self, now: Duration) {
         if let Some(rate) = self.rate {
             self.next = self.next.max(now) + Duration::from_secs_f64(1.0 / rate);

@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(best(&format!("{md5}, Basic realm=r"), "me", Schemes::Basic), Some("Basic".into()));
         assert_eq!(best(&format!("Basic realm=r, {md5}"), "me", Schemes::Digest), Some("Md5 m".into()));
         assert_eq!(best("Basic realm=r", "me", Schemes::Digest), None, "no password is sent");
-        assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this name");
+        assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this user name");
         assert_eq!(best(&format!("Basic realm=r, {md5}"), "m:e", Schemes::Any), Some("Md5 m".into()));
     }
 

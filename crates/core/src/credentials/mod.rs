@@ -59,7 +59,7 @@ kinds! {
     Header           "-H"                     "A header in the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
-    HeaderFor        "--header-for"           "A header for one host, to which a given URL, a redirect or a document may lead.";
+    HeaderFor        "--header-for"           "A header for one host. A URL of the user, a redirect or a document may lead to this host.";
     HostRule         "the configuration"      "A header or a login in the settings that is for some hosts only.";
     CookieGiven      "--cookie"               "A cookie in the settings. It has no domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";

@@ -47,9 +47,9 @@ impl Netrc {
         (Netrc { path: path.into(), entries: reader.entries }, reader.mistakes)
     }
 
-    /// Returns the login for a host, and its place in the file for messages. The first entry that matches is
-    /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. If `user`
-    /// is not `None`, only an entry with this user name matches. `is_given` is true if the user of the
+    /// Returns the login for a host, and, for messages, its place in the file. The first entry that matches
+    /// is used. If this entry has a mistake, or neither a user name nor a password, there is no login. If
+    /// `user` is not `None`, only an entry with this user name matches. `is_given` is true if the user of the
     /// program named this host, for example in a URL. The entry `default` is used only for such a host.
     /// Without this rule, a redirect could send the login of `default` to any host.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
@@ -287,7 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Netrc {
-        Netrc::read(text, "netrc").expect("it is right")
+        Netrc::read(text, "netrc").expect("the file is right")
     }
 
     fn login(netrc: &Netrc, host: &str, user: Option<&str>, is_given: bool) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Protection spaces. A protection space is a set of paths at one origin (scheme, host and port) that need
-//! the same user name and password. After the server has accepted them for one path, every request for one of
-//! these paths contains them, and the client does not wait for a challenge.
+//! the same login (user name and password). After the server has accepted the login for one of these paths,
+//! every request for one of them carries the login at once: the client does not wait for a challenge.
 
 use url::{Position, Url};
 

@@ -1,5 +1,5 @@
 //! Reads and writes cookie files in the Netscape format, which curl, wget and browser extensions use too.
-//! Each line has one cookie in seven fields, which are separated by tabs.
+//! Except for comments, each line has one cookie in seven fields, which are separated by tabs.
 //!
 //! Invariant: an error names the line of the mistake, and contains no text of this line.
 
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn cookie_files_are_read_and_written() {
-        let (cookies, mistakes) = read(FILE).expect("it is right");
+        let (cookies, mistakes) = read(FILE).expect("the file is right");
         assert_eq!(mistakes, []);
         let shown: Vec<String> = cookies
             .iter()
