@@ -41,16 +41,17 @@ const NOTICED: Duration = Duration::from_millis(300);
 pub(super) struct Bans {
     /// The number of open connections that have received bytes.
     flowing: usize,
-    /// The highest value of `flowing` so far. A new ban sets it to the limit.
+    /// The highest value that `flowing` had in this run. A new ban sets this number to the limit.
     most_flowing: usize,
-    /// The highest number of open connections at one time. A new ban sets it to the limit.
+    /// The highest number of connections that were open at one time in this run. A new ban sets this number
+    /// to the limit.
     most: usize,
     growth: Option<Growth>,
     /// The time when a connection was last closed in the middle of a response.
     cut: Option<Duration>,
     limit: Option<Limit>,
     ban: Option<Ban>,
-    /// The number of bans so far.
+    /// The number of bans in this run.
     count: u32,
 }
 

@@ -92,7 +92,7 @@ pub struct Controller {
     steps: Vec<Step>,
 }
 
-/// The open connections, and the bytes that were received so far.
+/// The open connections, and the bytes that were received in this run.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// True if this controller counts connections, since it may stop them. It is false if the controller
@@ -103,7 +103,7 @@ pub(super) struct Usage {
     /// The number of files that have at least one connection. Two sources of one file at the host count as
     /// two files.
     pub(super) files: usize,
-    /// The number of bytes that all connections have received so far.
+    /// The number of bytes that all connections have received in this run.
     pub(super) bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,

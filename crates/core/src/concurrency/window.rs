@@ -69,15 +69,16 @@ impl MeasurementWindow {
         MeasurementWindow { first: now, start: now, bytes, previous: None, windows_before: 0 }
     }
 
-    /// Returns the goodput so far, once the window is long enough to show a nearly ideal gain.
+    /// Returns the goodput since the start of this window. Returns `None` if the window is too short to show
+    /// a nearly ideal gain.
     pub(super) fn goodput(&self, now: Duration, bytes: u64, latency: Duration) -> Option<f64> {
         let time = self.time(now);
         let long_enough = time >= latency.mul_f64(LATENCIES).max(SHORTEST);
         long_enough.then(|| bytes.saturating_sub(self.bytes) as f64 / time.as_secs_f64())
     }
 
-    /// Returns true if the window is long enough for any decision. `ramp` is true if [`RAMP_LATENCIES`]
-    /// applies.
+    /// Returns true if the window is long enough for every decision. `ramp` is true if [`RAMP_LATENCIES`]
+    /// applies to this window.
     pub(super) fn is_full(&self, now: Duration, latency: Duration, ramp: bool) -> bool {
         let length = if ramp { (latency * RAMP_LATENCIES).clamp(SHORTEST, LENGTH) } else { LENGTH };
         self.time(now) >= length

@@ -131,8 +131,8 @@ impl SecretKind {
 mod tests {
     use super::*;
 
-    /// Requests whose URLs differ from the given URL in different ways. Each row has the URL of the request,
-    /// and true if the user gave the URL of the file. In the last row, a server offered the URL.
+    /// Requests whose URLs differ from the URL in `given` in different ways. Each row has the URL of the
+    /// request, and true if the user gave the URL of the file. In the last row, a server offered the URL.
     const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),
