@@ -3,7 +3,7 @@
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
 //! lines is written again in the usual form, without the lines that cannot be read. So the strict library
-//! understands the head in the same way as this file. `docs/leniency.md` lists all cases for users.
+//! understands the head in the same way as this file does. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
 //! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
@@ -29,8 +29,8 @@ pub const BYTES_MOST: usize = 256 * 1024;
 /// The highest number of dropped lines that are reported. A server may send a thousand bad lines.
 const REPORTED_MOST: usize = 10;
 
-/// The highest number of characters of a dropped line that are shown. This is enough to recognise the line,
-/// and too little for most secrets.
+/// The highest number of characters of a dropped line that are shown. So many characters are enough to
+/// recognise the line, and too few for most secrets.
 const SHOWN_MOST: usize = 40;
 
 /// Names of headers that decide where a body ends or which bytes it contains.
@@ -60,7 +60,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The head is longer than [`BYTES_MOST`], or than what the reader keeps in memory.
+/// The head is longer than [`BYTES_MOST`], or longer than the reader may keep in memory.
 pub const TOO_LONG: Refused = Refused("its head is too long");
 
 /// The head states the end of the body in two ways.
@@ -85,7 +85,8 @@ pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
     None
 }
 
-/// Reads the status of a head: three digits after the version.
+/// Returns the status of a head, which has three digits after the version. Returns `None` if the status line
+/// cannot be read.
 pub fn status(head: &[u8]) -> Option<u16> {
     let line = head.trim_ascii_start().split(|&byte| matches!(byte, b'\r' | b'\n')).next()?;
     let (_, status, _) = status_line(line)?;
@@ -178,7 +179,7 @@ struct Reader<'h> {
     fields: Vec<Field<'h>>,
     dropped: Vec<String>,
     lines: usize,
-    /// True if the previous line was kept, so that a folded line continues it.
+    /// True if the previous line was kept. A folded line, which begins with a blank, then continues it.
     kept: bool,
     /// True if the head must be written again.
     changed: bool,
@@ -307,7 +308,7 @@ pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>,
         let number: u64 =
             number.and_then(|text| text.parse().ok()).ok_or(Refused("Content-Length is not a number"))?;
         if length.is_some_and(|before| before != number) {
-            return Err(Refused("it has two lengths"));
+            return Err(Refused("it has two different lengths"));
         }
         length = Some(number);
     }

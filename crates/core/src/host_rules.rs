@@ -113,7 +113,7 @@ pub struct HostOptions {
     pub connections: Option<usize>,
     /// The highest number of connections to each of the hosts over all files, at least 1.
     pub max_per_host: Option<usize>,
-    /// The limit for all hosts of the rule together, in bytes a second.
+    /// The highest rate for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,
     /// Headers (name, value) for these hosts. They are also sent if a redirect or a document leads to one of
     /// the hosts.
@@ -127,17 +127,19 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// Returns true if there are headers or logins.
+    /// Returns true if there are headers, or a login or a token.
     fn has_secrets(&self) -> bool {
         !self.headers.0.is_empty() || self.user.is_some() || self.bearer.is_some()
     }
 }
 
 /// Rules for hosts. If several rules apply to one URL, each option is taken from the most specific rule that
-/// has this option. Headers are taken from all of these rules ([`HostRules::headers`]). A name without `*.`
-/// is more specific than a name with it. Otherwise a longer name is more specific than a shorter one. If the
-/// lengths are equal too, a pattern with a port is more specific than one without a port. If there is no
-/// difference up to here, a pattern with a scheme is more specific than one without a scheme.
+/// has this option. Headers are taken from all of these rules ([`HostRules::headers`]). The following
+/// differences are looked at in this order, and the first one decides:
+/// - A name without `*.` is more specific than a name with `*.`.
+/// - A longer name is more specific than a shorter name.
+/// - A pattern with a port is more specific than a pattern without a port.
+/// - A pattern with a scheme is more specific than a pattern without a scheme.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 
@@ -153,12 +155,12 @@ impl HostRules {
         &self.0
     }
 
-    /// Returns the highest number of connections for one file whose first URL this is, if a rule says so.
+    /// Returns the highest number of connections for a file whose first URL is `url`, if a rule states one.
     pub fn connections(&self, url: &Url) -> Option<usize> {
         self.first(url, |options| options.connections).map(|(_, most)| most)
     }
 
-    /// Returns the highest number of connections to the host of this URL, if a rule says so.
+    /// Returns the highest number of connections to the host of this URL, if a rule states one.
     pub fn max_per_host(&self, url: &Url) -> Option<usize> {
         self.first(url, |options| options.max_per_host).map(|(_, most)| most)
     }

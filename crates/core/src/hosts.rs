@@ -23,7 +23,8 @@ const MOST: usize = 500;
 /// The longest text that is read and written, in bytes. A longer text was not written by downhaul.
 pub const LONGEST: u64 = 256 * 1024;
 
-/// After this time a host may have other limits. One more connection than the limit is then tried.
+/// After this time, the limits of a host may have changed. A run then tries one more connection than the
+/// stored limit.
 const FRESH: Duration = Duration::from_secs(86_400);
 
 /// After this time the limits or the other numbers of an entry are removed, and a run has to find them again.
@@ -106,8 +107,8 @@ impl Hosts {
         }
     }
 
-    /// Records what a run found. Facts that the run did not find stay as they were. An invalid origin or
-    /// number is ignored.
+    /// Records what a run found. Facts that the run did not find stay as they were. If the origin or a number
+    /// is not valid, nothing is recorded.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
         let old = self.0.get(origin).copied().unwrap_or_default();
         let entry = Entry { start: old.start_after(learned, now), ..old.limits_after(learned, now) };
@@ -155,10 +156,10 @@ impl Entry {
         if learned.connections.is_none() && learned.requests.is_none() {
             return self;
         }
-        // A date that is at most a day old stays, unless another limit of connections was found. With a new
-        // date each time, a host that is used every hour would never get one more connection. An older date
-        // also stays if the run found no limit of connections and no file was refused: such a run has only
-        // raised the rate of requests.
+        // The stored date stays if it is at most a day old, unless another limit of connections was found. If
+        // each run wrote a new date, a host that is used every hour would never get one more connection. An
+        // older date also stays if the run found no limit of connections and no file was refused: such a run
+        // has only raised the rate of requests.
         let keeps_date = |at: &u64| {
             let is_fresh = age(*at, now) <= FRESH;
             match learned.connections {
@@ -176,8 +177,8 @@ impl Entry {
     }
 
     /// Returns the numbers with which the next run starts, after a run that found the numbers in `learned`.
-    /// If they are about the same as before, they keep their date for a day, so that not every run writes the
-    /// file.
+    /// If these are about the same as the stored numbers, the stored date stays for a day. Otherwise, every
+    /// run would write the file.
     fn start_after(self, learned: Learned, now: SystemTime) -> Option<Start> {
         let old = self.start.unwrap_or_default();
         let level = |old: Option<Level>, new: Option<Level>| match (old, new) {
@@ -340,7 +341,7 @@ mod tests {
         hosts.learn(HOST, best(16, 1e7), at(1.5));
         let text = hosts.text();
         let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
-        assert_eq!(known(0.5), both_limits(), "the date of the start is in the future");
+        assert_eq!(known(0.5), both_limits(), "the date of the numbers in `start` is in the future");
         assert_eq!(known(1.5), Learned { connections: Some(3), requests: Some(4.5), ..best(16, 1e7) });
         assert_eq!(known(31.0), best(16, 1e7));
         assert_eq!(known(32.0), Learned::default());
@@ -354,7 +355,7 @@ mod tests {
         hosts.learn(HOST, best(16, 1.2e7), at(0.9));
         assert_eq!(hosts, first);
         hosts.learn(HOST, best(16, 1.2e7), at(1.1));
-        assert_ne!(hosts, first, "it gets a new date");
+        assert_ne!(hosts, first, "the numbers get a new date");
         assert_eq!(hosts.known(HOST, at(1.1)), first.known(HOST, at(1.1)));
         hosts.learn(HOST, best(16, 2e7), at(1.2));
         assert_eq!(hosts.known(HOST, at(1.2)), best(16, 2e7));
@@ -398,7 +399,10 @@ mod tests {
         for n in 0..20 {
             hosts.learn(&format!("https://fast{n}.example"), best(16, 1e7), at(2.0));
         }
-        assert!(hosts.0.contains_key("https://host20.example"), "a limit is not removed for a start");
+        assert!(
+            hosts.0.contains_key("https://host20.example"),
+            "a host with limits is not removed for a host without limits"
+        );
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use url::{Host, Url};
 /// hosts are remembered, no further host is added until the `max-age` of one of them has passed.
 const HOSTS_MOST: usize = 4096;
 
-/// The hosts that asked for https in this run. Times are since the start of the run.
+/// The hosts that asked for https in this run. All times are measured from the start of the run.
 #[derive(Debug, Default)]
 pub struct SecureHosts(HashMap<String, Policy>);
 
@@ -23,8 +23,8 @@ struct Policy {
 
 impl SecureHosts {
     /// Records a `Strict-Transport-Security` header of a response from this URL. The response must have come
-    /// over https with a certificate that was verified. A header that cannot be read is ignored. After a
-    /// `max-age` of 0, the host is forgotten.
+    /// over https with a certificate that was verified. A header that cannot be read is ignored. A header
+    /// with a `max-age` of 0 removes the host.
     pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
         let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
             return;

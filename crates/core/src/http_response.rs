@@ -57,13 +57,13 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
 
 /// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is true if
 /// the request was for the whole file. A 206 that covers the whole file of a known size then means the same
-/// as a 200. If the size is not known (`bytes 0-5/*`), the body is treated as the whole file, as in curl, and
-/// a note is added.
+/// as a 200. If a 206 begins with byte 0 and does not state the size (`bytes 0-5/*`), its body is then
+/// treated as the whole file, as in curl, and a note is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
-/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts its length, or the body
-///   has several ranges.
+/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts the length of the body,
+///   or the body has several ranges.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
@@ -76,7 +76,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     if let Some(range) = everything {
         stated.whole.append(&mut stated.range);
         if range.total.is_none() {
-            let note = "the server sent it as a range and did not say how large the file is";
+            let note = "the server sent the file as a range and did not say how large the file is";
             stated.notes.push(note.into());
         }
     }
@@ -124,11 +124,11 @@ pub fn learn(remote: &mut Remote, linked: Linked) {
 fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<ContentRange, Error> {
     let wrong = |why: &str| Error::new(ErrorKind::HttpRangeWrong, show::url(url), why);
     if contradicts_itself(headers, &header::CONTENT_RANGE) {
-        return Err(wrong("it has two ranges"));
+        return Err(wrong("the response states two different ranges"));
     }
     let content_type = header_text(headers, &header::CONTENT_TYPE).unwrap_or_default();
     if content_type.to_ascii_lowercase().starts_with("multipart/byteranges") {
-        return Err(wrong("it has several ranges in one body"));
+        return Err(wrong("the response has several ranges in one body"));
     }
     let text =
         header_text(headers, &header::CONTENT_RANGE).ok_or_else(|| wrong("the response names no range"))?;

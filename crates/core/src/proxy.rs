@@ -1,7 +1,7 @@
-//! Reads the proxies that the user names, and chooses the proxy that a URL goes through.
+//! Reads the proxies that the user names, and chooses the proxy through which a URL is requested.
 //!
-//! Invariant: the login of a proxy is only for this proxy. The text of a [`Proxy`] does not contain the
-//! login, and the login is sent only over connections to this proxy.
+//! Invariant: the login of a proxy is only for this proxy. The printed form of a [`Proxy`] does not contain
+//! the login, and the login is sent only over connections to this proxy.
 
 mod answer;
 mod except;
@@ -15,8 +15,8 @@ use crate::secret::Login;
 use std::fmt;
 use url::{Host, Url};
 
-/// The longest user name, password or host name in SOCKS5, in bytes. The protocol has one byte for the length
-/// (RFC 1928, section 5, and RFC 1929, section 2).
+/// The longest user name, password or host name in SOCKS5, in bytes. The protocol has one byte for each of
+/// their lengths (RFC 1928, section 5, and RFC 1929, section 2).
 pub const SOCKS_TEXT_MOST: usize = 255;
 
 /// A proxy.
@@ -80,9 +80,10 @@ impl Proxy {
             let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
             return Err(format!("a proxy URL begins with one of {}", known.join(", ")));
         };
-        let form = || "it must have the form http://host:port".to_string();
-        // The text is read as a URL of http and as one of https. The URL library leaves out the usual port of
-        // a scheme. No port is the usual port of both schemes, so one of the two URLs keeps the given port.
+        let form = || "the proxy must have the form http://host:port".to_string();
+        // The text is read as an http URL and as an https URL. The URL library leaves out the usual port of a
+        // scheme. No port is the usual port of both schemes, so one of the two URLs keeps the port of the
+        // text.
         let [as_http, as_https] =
             ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{rest}")).map_err(|_| form()));
         let url = as_http?;
@@ -98,7 +99,7 @@ impl Proxy {
     /// Sets the login of the proxy, or removes it.
     ///
     /// # Errors
-    /// Returns an error if the protocol cannot carry the login.
+    /// Returns an error if the protocol of the proxy cannot carry this login.
     pub fn with_login(mut self, login: Option<Login>) -> Result<Proxy, String> {
         if let Some(login) = &login {
             let (user, password) = (login.user.as_bytes(), login.password.expose().as_bytes());
@@ -151,7 +152,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Returns the proxy that a URL goes through, or `None` for a direct connection.
+    /// Returns the proxy through which a URL is requested, or `None` for a direct connection.
     pub fn of(&self, url: &Url) -> Option<&Proxy> {
         let of_rule = self.of_rule(url);
         let proxy = match url.scheme() {
@@ -178,7 +179,7 @@ impl Proxies {
         url.host().is_none_or(|host| self.except.has(&host))
     }
 
-    /// Returns all proxies, each once.
+    /// Returns all proxies. Each proxy is returned once.
     pub fn each(&self) -> impl Iterator<Item = &Proxy> {
         let of_rules =
             self.for_hosts.all().iter().filter_map(|(_, options)| options.proxy.as_ref()?.as_ref());

@@ -45,7 +45,7 @@ impl RangeSet {
         self.0.splice(first..after.max(first), rest);
     }
 
-    /// Removes all bytes of `range`. Returns the bytes that were in the set.
+    /// Removes all bytes of `range`. Returns those of them that were in the set.
     pub fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         let both = |one: &Range<u64>| one.start.max(range.start)..one.end.min(range.end);
         let there = self.0.iter().map(both).filter(|one| !one.is_empty()).collect();
@@ -64,7 +64,7 @@ impl RangeSet {
         missing.0
     }
 
-    /// Returns the number of bytes.
+    /// Returns the number of bytes in the set.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|one| one.end - one.start).sum()
     }
@@ -92,14 +92,14 @@ impl RangeSet {
         self.0.first().filter(|one| one.start == 0).map_or(0, |one| one.end)
     }
 
-    /// Returns the first range of bytes below `end` that are not in the set.
+    /// Returns the first range of bytes below `end` that are not in the set, or `None` if all are in the set.
     pub fn first_gap(&self, end: u64) -> Option<Range<u64>> {
         let start = self.prefix();
         let next = self.0.iter().find(|one| one.start > start).map_or(end, |one| one.start.min(end));
         (start < next).then_some(start..next)
     }
 
-    /// Returns the ranges, in order.
+    /// Returns the ranges of the set, in the order of their offsets.
     pub fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
         self.0.iter()
     }

@@ -1,10 +1,10 @@
-//! Reads rates that a person or a list gives.
+//! Reads rates (bytes per second), as the user or a list states them.
 
-/// Reads bytes per second: `500`, `2k`, `1.5M`, `2MB/s`. The units are powers of 1024, as in curl, wget and
-/// aria2.
+/// Reads a number of bytes per second, such as `500`, `2k`, `1.5M` or `2MB/s`. The units are powers of 1024,
+/// as in curl, wget and aria2.
 ///
 /// # Errors
-/// Returns the required form, in words for the user.
+/// If the text is not a rate, returns a description of the required form, in words for the user.
 pub fn read(text: &str) -> Result<u64, String> {
     let bad = || "it must be a number with an optional k, M or G, such as 500k or 2MB/s".to_string();
     let amount = text.strip_suffix("/s").or_else(|| text.strip_suffix("/S")).unwrap_or(text);

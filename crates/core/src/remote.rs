@@ -1,5 +1,5 @@
-//! The facts that a source states about a file, independent of the protocol: its size, its validator, its
-//! digests, and the bytes that follow.
+//! The facts that a source states about a file and about the body of its response, independent of the
+//! protocol. Such facts are the size of the file, its validator, its digests, and the range in the body.
 //!
 //! A source fills a [`Remote`] with the facts from its protocol. The engine has the HTTP source, and a user
 //! of the library can write other sources. [`crate::plan`] validates the `Remote` before a byte of the body
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// The facts that a source states about a file and about the bytes that follow.
+/// The facts that a source states about a file and about the body of its response.
 ///
 /// Create it with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`], and then set the other
 /// fields that the source knows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Remote {
-    /// The URL of the response. It may differ from the requested one, for example after a redirect.
+    /// The URL of the response. It may differ from the requested URL, for example after a redirect.
     pub url: Url,
     /// The bytes of the file that the body contains.
     pub span: Span,
@@ -37,8 +37,8 @@ pub struct Remote {
     pub name: Option<SafeName>,
     /// The media type of the file, as the source states it.
     pub content_type: Option<String>,
-    /// The content coding of the body, as the source names it (`gzip`). With `None`, the body has the bytes
-    /// of the file.
+    /// The content coding of the body, as the source names it, such as `gzip`. If it is `None`, the body has
+    /// the bytes of the file without a coding.
     pub coding: Option<String>,
     /// True if ranges of the file can be requested, and if ranges with equal validators are parts of the same
     /// version of the file.
@@ -56,10 +56,10 @@ pub struct Remote {
     pub stated_size: Option<StatedSize>,
     /// Other URLs of the same file, and the URL of a document about it.
     pub links: Links,
-    /// Notes for the user, such as a digest that could not be read. They are shown with the result.
+    /// Notes for the user, for example about a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// The parts of the response that were ignored. The event `started` reports the ignored parts of the
-    /// first accepted response.
+    /// Descriptions of the parts of the response that were ignored, such as a header line, in words for the
+    /// user. The event `started` reports the ignored parts of the first accepted response.
     pub dropped: Vec<String>,
     /// The transcript of the response, if transcripts are kept
     /// ([`crate::settings::Settings::keeps_transcripts`]).
@@ -159,7 +159,8 @@ impl Remote {
 }
 
 impl Validator {
-    /// Returns the validator as a server would write it: a tag, or an HTTP date.
+    /// Returns the validator as a server would write it: a tag, or an HTTP date. Returns `None` for
+    /// [`Validator::Unknown`].
     pub fn text(&self) -> Option<String> {
         match self {
             Validator::Etag(tag) => Some(tag.clone()),

@@ -29,21 +29,21 @@ const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 pub struct Waits {
     /// The wait before the failed request may be sent again.
     pub again: Option<Duration>,
-    /// The wait before any further request to the host, even if this request succeeded. It is longer than
-    /// [`LONGEST_PAUSE`] only if the host refused the request because of too many requests. A 503 with a long
-    /// wait may concern only one file.
+    /// The wait before any further request to the host, even if the present request succeeded. It is longer
+    /// than [`LONGEST_PAUSE`] only if the host refused the request because of too many requests. A 503 with a
+    /// long wait may concern only one file.
     pub next: Option<Duration>,
 }
 
 /// The reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Pause, because the host named a time. This costs no retry.
+    /// Pause, because the host named a time. The next request does not count as a retry.
     Pause(Duration),
     /// Use fewer connections or send fewer requests, because their number is the likely cause and the host
-    /// named no time. This costs no retry either.
+    /// named no time. The next request does not count as a retry either.
     Fewer,
-    /// The failure counts as a failure of this kind.
+    /// Treat the failure as a failure of this kind.
     Fail(ErrorKind),
 }
 
@@ -69,7 +69,8 @@ pub fn read_waits(status: u16, headers: &HeaderMap, now: SystemTime) -> Waits {
     Waits { again, next }
 }
 
-/// Decides what to do after a failure of this kind. `again` is the wait that the host named.
+/// Decides what to do after a failure of this kind. `again` is the wait that the host named, and `host` is
+/// the state of the host when the request failed.
 pub fn decide(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Decision {
     match again {
         Some(wait) if wait > LONGEST_PAUSE => Decision::Fail(ErrorKind::HttpLater),
@@ -112,8 +113,8 @@ fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     forms.max()
 }
 
-/// Returns the wait for a reset. A small number is a wait in seconds, and a large number is a time since
-/// 1970.
+/// Returns the wait for the value `reset` of a header. A small number is a wait in seconds, and a large
+/// number is a time since 1970.
 fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     let since_1970 = match reset {
         EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),
@@ -126,7 +127,7 @@ fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     since_1970.saturating_sub(passed)
 }
 
-/// Returns the longest of the waits for quotas that are used up.
+/// Reads the value of a `RateLimit` header. Returns the longest of the waits for quotas that are used up.
 fn of_list(value: &[u8]) -> Option<Duration> {
     let number = |item: Option<&BareItem>| item.and_then(BareItem::as_integer).map(i64::from);
     let seconds = |wait: i64| Duration::from_secs(u64::try_from(wait).unwrap_or_default());
@@ -180,7 +181,7 @@ mod tests {
             assert_eq!(
                 read(200, &pairs),
                 (None, wait.then_some(55)),
-                "only the next request waits: {pairs:?}"
+                "only the next request must wait: {pairs:?}"
             );
         }
         assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));

@@ -2,17 +2,17 @@
 //! host closes all connections of the client, and refuses new ones for a while.
 //!
 //! A refusal or a broken connection counts as a ban if the number of connections had reached a new maximum at
-//! most ten seconds before, and if the failed file had received bytes. If the newest connection was the first
-//! one of its file, only a refusal counts. While a ban lasts, every refusal and every broken connection
-//! belongs to it. A failed connection counts only if its file has no other connection.
+//! most ten seconds before, and if bytes of the file had arrived. If the newest connection was the first one
+//! of its file, only a refusal counts. While a ban lasts, every refusal and every broken connection belongs
+//! to it. A failed connection counts only if its file has no other connection.
 //!
-//! After a ban, the limit is the highest number of connections that received bytes before the new connections
-//! were added, but not more than an earlier limit. The host gets no request for a while. After that, it gets
-//! one connection until bytes arrive.
+//! After a ban, the limit is the highest number of connections that had received bytes at the same time
+//! before the new connections were added, but not more than an earlier limit. No request is sent to the host
+//! for a while. After that, only one connection to the host is open until bytes arrive.
 //!
 //! Invariant: a confirmed limit is never raised or removed. A limit that is not confirmed is removed only if
-//! this run found it more than a minute ago and no ban lasts. The confirmed limit before it then applies
-//! again, if there was one. A limit is confirmed if an earlier run found it, if the host had banned the
+//! this run found it more than a minute ago and no ban lasts. If there was a confirmed limit before, that
+//! limit then applies again. A limit is confirmed if an earlier run found it, if the host had banned the
 //! client in this run before, or if the host refused a connection and did not only close connections.
 
 use crate::error::ErrorKind;
@@ -23,37 +23,39 @@ use std::time::Duration;
 /// that search log files for clients to ban need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first wait and the longest one. The wait doubles if a connection fails after the wait has ended.
+/// The first wait after a ban, and the longest wait. The wait doubles if a connection fails after the wait
+/// has ended.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A limit is removed after this time, unless it is confirmed or a ban lasts. Connections that only broke may
 /// be the fault of the network.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// The time in which a host still counts a connection that was closed in the middle of a response. The host
+/// The time for which a host still counts a connection that was closed in the middle of a response. The host
 /// notices the end of the connection when its next write fails. This takes a round trip, or longer if the
 /// disk of the host is slow.
 const NOTICED: Duration = Duration::from_millis(300);
 
-/// The bans of a host so far.
+/// The bans by one host in this run, and the limit that follows from them.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
     /// The number of open connections that have received bytes.
     flowing: usize,
-    /// The highest value of `flowing` so far. A new ban sets it to the limit.
+    /// The highest value that `flowing` had in this run. A new ban sets this number to the limit.
     most_flowing: usize,
-    /// The highest number of open connections at one time. A new ban sets it to the limit.
+    /// The highest number of connections that were open at one time in this run. A new ban sets this number
+    /// to the limit.
     most: usize,
     growth: Option<Growth>,
     /// The time when a connection was last closed in the middle of a response.
     cut: Option<Duration>,
     limit: Option<Limit>,
     ban: Option<Ban>,
-    /// The number of bans so far.
+    /// The number of bans in this run.
     count: u32,
 }
 
-/// An increase of the connections above [`Bans::most`], after bytes had arrived.
+/// An increase of the number of connections above [`Bans::most`], after bytes had arrived.
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,
@@ -68,8 +70,8 @@ struct Growth {
 struct Limit {
     most: usize,
     since: Duration,
-    /// True if the host refused more connections, if it banned the client twice, or if an earlier run found
-    /// the limit.
+    /// True if the host refused more connections, if it banned the client twice in this run, or if an earlier
+    /// run found the limit.
     confirmed: bool,
     /// The confirmed limit before this one.
     earlier: Option<usize>,
@@ -81,7 +83,7 @@ impl Limit {
     }
 }
 
-/// A ban that has not ended. It ends when a connection that was opened later receives bytes.
+/// A ban that has not ended. It ends when a connection that was opened after its start receives bytes.
 #[derive(Debug, Clone, Copy)]
 struct Ban {
     since: Duration,
@@ -118,22 +120,23 @@ impl Bans {
         }
     }
 
-    /// Records that a connection that is used for several files received bytes. `in_use` is the number of
-    /// connections. A connection that has received bytes before is not counted again.
+    /// Records that a connection that is used for several files received bytes. `opened` is the time when the
+    /// file was requested, and `in_use` is the number of connections. A connection that has received bytes
+    /// before is not counted again.
     pub(super) fn on_bytes_of_small_file(&mut self, opened: Duration, in_use: usize) {
         self.flowing = self.flowing.min(in_use.saturating_sub(1));
         self.on_first_bytes(opened);
     }
 
-    /// Records that a connection was closed. `flowed` is true if it had received bytes. `cut` is true if it
-    /// was closed in the middle of a response.
+    /// Records that a connection was closed. `flowed` is true if the connection had received bytes. `cut` is
+    /// true if the connection was closed in the middle of a response.
     pub(super) fn on_closed(&mut self, now: Duration, flowed: bool, cut: bool) {
         self.flowing = self.flowing.saturating_sub(usize::from(flowed));
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// Records a failure that counts as a ban, or that belongs to the ban that lasts. Returns how long the
-    /// file waits.
+    /// Records a failure that counts as a ban, or that belongs to a ban that has not ended. Returns how long
+    /// the job must wait.
     pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_refusal(kind);
         match &mut self.ban {
@@ -160,7 +163,8 @@ impl Bans {
         self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
     }
 
-    /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
+    /// Returns true if a failure of this kind may be a ban. `flowed` is true if bytes of the file had
+    /// arrived.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
         // If the newest connection is the first one of its file, only a refusal counts as a ban, because a
@@ -193,8 +197,8 @@ impl Bans {
         banned.max(noticed)
     }
 
-    /// Removes a limit that may have been an accident ([`ACCIDENT`]). The confirmed limit before it applies
-    /// again. Returns true if a limit was removed.
+    /// Removes a limit that may come from an accident ([`ACCIDENT`]). If there was a confirmed limit before,
+    /// that limit applies again. Returns true if a limit was removed.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         let Some(limit) = self.limit.filter(|limit| self.ban.is_none() && is_old(limit)) else {
@@ -233,7 +237,7 @@ mod tests {
             assert_eq!(
                 bans.on_ban(now + SECOND / 2, ErrorKind::HttpForbidden),
                 SECOND * wait - SECOND / 2,
-                "a second file waits until the same time"
+                "a second job waits until the same time"
             );
             assert_eq!(bans.tolerated(), 1, "one connection shows if the ban has ended");
             now += SECOND * wait;
@@ -251,7 +255,7 @@ mod tests {
         );
         assert!(
             !bans.is_likely(SECOND * 4, ErrorKind::HttpForbidden, false),
-            "the file never received bytes"
+            "no byte of the file has arrived"
         );
         let mut bans = Bans::default();
         bans.on_opened(SECOND, 1, false);

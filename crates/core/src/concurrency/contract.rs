@@ -7,11 +7,13 @@ use std::time::Duration;
 /// The number of connections that a plan may open now, and the number that it must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// The number of connections that may be opened, within all limits.
+    /// The number of connections that may be opened before a limit is reached.
     pub most: usize,
-    /// The number of further connections that would help a file that has one already. It is at most `most`.
+    /// The number of further connections that would help a file that has a connection already. It is at most
+    /// `most`.
     pub worth: usize,
-    /// True if one connection may be opened to replace a silent one, even if `worth` is 0.
+    /// True if one connection may be opened to replace a connection that receives no bytes, even if `worth`
+    /// is 0.
     pub replaces: bool,
     /// The number of connections to stop because there are too many.
     pub surplus: usize,
@@ -26,8 +28,8 @@ pub enum Observation {
     Progress {
         /// The number of bytes.
         bytes: u64,
-        /// The shortest time so far from a request of the file to its response, including the time to
-        /// connect.
+        /// The shortest time that passed so far between a request for the file and its response, including
+        /// the time to connect.
         latency: Duration,
     },
     /// A response arrived.
@@ -37,7 +39,7 @@ pub enum Observation {
     },
     /// TCP measured the round trip of a connection while bytes arrived.
     RoundTrip {
-        /// The round trip, with the time that its packets waited in queues.
+        /// The time of the round trip. It includes the time that packets waited in queues.
         took: Duration,
     },
     /// A connection received enough bytes to be useful.
@@ -80,7 +82,7 @@ pub enum StepReason {
     FarHost,
     /// An earlier run found this number to be the best.
     Remembered,
-    /// As many files have arrived as were allowed at once, so twice as many are allowed now.
+    /// As many files have arrived as were allowed at once, so up to twice as many are allowed now.
     Arrived,
     /// More connections are tried.
     TryMore,

@@ -1,8 +1,8 @@
 //! The controller: its inputs, its output and its limits. Its decisions are in [`super::phase`].
 //!
-//! Invariant: the target is at least 1 and at most the ceiling. A window is measured only while at least as
-//! many connections are open as the target says. If surplus connections can be stopped, exactly as many must
-//! be open as the target says.
+//! Invariant: the target is at least 1 and at most the ceiling. The goodput is measured only while at least
+//! as many connections are open as the target says. If surplus connections can be stopped, exactly as many
+//! connections must be open as the target says.
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
@@ -18,12 +18,12 @@ pub const AUTO_MOST: usize = 64;
 
 /// A host is far away if its first byte takes at least this time, including the time to connect. A file then
 /// gets [`FAR_TARGET`] connections as soon as the host has shown that it serves ranges, unless one connection
-/// fills the line. At such a distance, every lost packet slows a connection down for seconds.
+/// fills the line. If a host is so far away, every lost packet slows a connection down for seconds.
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
-/// first connection would need half a second or more until its slow start is over. This time includes at
-/// least two round trips, because the connection is made first.
+/// first connection would need half a second or more until its slow start is over. The time to the first byte
+/// includes at least two round trips, because the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
 /// The first target for a host that is far away, unless one connection alone fills the line. It is half of
@@ -31,14 +31,15 @@ const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 /// again and again, without a hold between the steps.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// The number of files at once doubles, up to this number, each time that as many files have arrived as are
-/// allowed at once. A start with 4 files at once reaches this number after 12 files, so only a few files fail
-/// if the host refuses more. People usually set this number for aria2 (`-j16`), and curl uses 50 by default
-/// (`--parallel-max`).
+/// At the beginning, the number of files at once doubles up to this number, without measurements. It doubles
+/// when as many files have arrived as may be downloaded at once. If it starts at 4, it is 8 after 4 files,
+/// and 16 after 8 more files. If the host refuses requests because there are too many, only a few files fail.
+/// People usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
-/// The number of steps that are kept for `--explain`. If there are more, steps in the middle are removed: the
-/// first steps are the ramp, and the last steps are the result.
+/// The number of steps that are kept for `--explain`. If there are more steps, steps in the middle are
+/// removed, because the first steps show how the number of connections rose, and the last steps show the
+/// result.
 const STEPS_MOST: usize = 64;
 
 /// Decides the number of connections to one host, or the number of files at once. A controller of files
@@ -49,16 +50,18 @@ const STEPS_MOST: usize = 64;
 /// stop a connection.
 #[derive(Debug)]
 pub struct Controller {
-    /// The highest target that the user, refusals and collapses allow.
+    /// The highest target. It starts at the limit of the user. It is lowered if the host refuses connections,
+    /// or if more connections made the whole download slower.
     ceiling: usize,
-    /// The number of connections above which the host bans the client, if it is known. The target is not
-    /// above this number either.
+    /// The number of connections above which the host bans the client, if this number is known. The target is
+    /// never above this number either.
     tolerated: Option<usize>,
-    /// True if the host refused more connections than the ceiling. The ceiling then also applies if the user
-    /// set a number.
+    /// True if the host refused more connections than `ceiling`. Then `ceiling` is also a limit for the
+    /// number of connections that the user set for each file. Otherwise, the number of the user may be above
+    /// it.
     limited: bool,
     pub(super) target: usize,
-    /// In the first phase, the target doubles without a measurement while it is lower than this number. The
+    /// In [`Phase::Ramp`], the target doubles without a measurement while it is lower than this number. The
     /// number is 0 in a controller of connections.
     quickly_to: usize,
     /// The number of files that arrived since the target was last doubled.
@@ -76,8 +79,8 @@ pub struct Controller {
     /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
     /// other without a hold.
     pub(super) steps_down: bool,
-    /// The target above which everything became slower the last time that this happened. It is 0 if it never
-    /// happened.
+    /// The target above which the whole download became slower, when this last happened. It is 0 if this
+    /// never happened.
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
@@ -89,18 +92,18 @@ pub struct Controller {
     steps: Vec<Step>,
 }
 
-/// The open connections, and the bytes that were received so far.
+/// The open connections, and the bytes that were received in this run.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// True if this controller may stop what it counts. A controller of connections may stop connections. A
-    /// controller of files may not stop files.
+    /// True if this controller counts connections, since it may stop them. It is false if the controller
+    /// counts files, since it must not stop the download of a file.
     may_stop: bool,
     /// The number of open connections.
     pub(super) connections: usize,
     /// The number of files that have at least one connection. Two sources of one file at the host count as
     /// two files.
     pub(super) files: usize,
-    /// The number of bytes that all connections have received so far.
+    /// The number of bytes that all connections have received in this run.
     pub(super) bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,
@@ -116,7 +119,7 @@ impl Controller {
     }
 
     /// Returns a controller of the number of files at once. Its target starts at `least` and is never above
-    /// the larger of `least` and `most`. It never stops a file that has begun.
+    /// the larger of `least` and `most`. It never stops the download of a file.
     pub fn for_files(least: usize, most: usize) -> Self {
         let most = most.max(least);
         Controller { quickly_to: FILES_QUICKLY.min(most), ..Controller::starting_at(least, most, false) }
@@ -156,7 +159,7 @@ impl Controller {
     /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
     /// controller of connections waits for the first bytes, which show if the host is as far away as it was
     /// then. A number that is not above the usual first target is not used: if it were wrong, the start would
-    /// be slow, and if it is right, the search finds it soon. Call this before all other functions.
+    /// be slow, and if it is right, the search finds it soon. Call this function before all others.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -254,8 +257,9 @@ impl Controller {
         self.window = None;
     }
 
-    /// Records a refused connection. The present number of connections becomes the ceiling. If the refusal
-    /// may be an accident (it is not `deliberate`), this happens only after two failures in a row.
+    /// Records a refused connection. If the present number of connections is below the ceiling, it becomes
+    /// the ceiling. If the refusal may be an accident (it is not `deliberate`), this happens only after two
+    /// failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
@@ -272,14 +276,14 @@ impl Controller {
         self.ceiling_changed(now);
     }
 
-    /// Ends a trial, and lowers the target to the ceiling.
+    /// Ends a trial. If the target is above the new ceiling, lowers it to the ceiling.
     fn ceiling_changed(&mut self, now: Duration) {
         (self.known, self.quickly_to) = (None, 0);
         self.end_trial(now);
         self.set_target(now, self.target, 0.0, StepReason::Refused);
     }
 
-    /// Returns the highest target.
+    /// Returns the highest target that is allowed now.
     fn ceiling(&self) -> usize {
         self.tolerated.map_or(self.ceiling, |most| most.min(self.ceiling))
     }
@@ -313,16 +317,16 @@ impl Controller {
     /// Records a step for `--explain`.
     pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
-            // The steps of the ramp are kept.
+            // The first and the last steps are kept.
             self.steps.remove(STEPS_MOST / 2);
         }
         self.steps.push(Step { at, from: self.target, to, goodput, why });
     }
 
     /// Chooses the first target when the latency of the host is known. For a host that is far away, this is
-    /// [`FAR_TARGET`]. If the response of such a host begins soon, the slow start of the first connection is
-    /// watched first, and the target stays if this connection fills the line. If an earlier run found a
-    /// higher number to be the best, that number becomes the first target at once.
+    /// [`FAR_TARGET`]. If the response of such a host begins within [`SHORT_ENOUGH`], the slow start of the
+    /// first connection is watched before, and the target stays at 1 if this connection fills the line. If an
+    /// earlier run found a higher number to be the best, that number becomes the first target at once.
     fn set_first_target(&mut self, now: Duration, latency: Duration) {
         if std::mem::replace(&mut self.usage.latency_known, true) {
             return;
@@ -343,9 +347,9 @@ impl Controller {
         }
     }
 
-    /// Counts a file that arrived. Doubles the number of files at once if as many files have arrived as are
-    /// allowed at once. A measurement would take 0.1 s or more, in which a near host can send a thousand
-    /// small files.
+    /// Counts a file that arrived. Doubles the number of files at once if as many files have arrived since
+    /// the last doubling as may be downloaded at once. A measurement would take 0.1 s or more. In this time,
+    /// a near host can send a thousand small files.
     fn double(&mut self, now: Duration) {
         if self.target >= self.quickly_to || self.phase != Phase::Ramp {
             return;
@@ -366,8 +370,8 @@ impl Controller {
         }
     }
 
-    /// Raises the target to the number of files, so that each file has one connection. This controller does
-    /// not decide how many files there are at once.
+    /// Raises the target to the number of files, but not above the ceiling, so that each file has one
+    /// connection. This controller does not decide how many files are downloaded at once.
     fn grant_each_file_one(&mut self, now: Duration) {
         if self.usage.files <= self.target {
             return;

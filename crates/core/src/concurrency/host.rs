@@ -1,5 +1,6 @@
-//! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
-//! it in a second ([`RequestRate`]), and the number of connections above which it bans the client ([`Bans`]).
+//! The limits of one host: how many connections are open to the host ([`Controller`]), how many files are
+//! requested from it in a second ([`RequestRate`]), and above how many connections it bans the client
+//! ([`Bans`]).
 //!
 //! Invariant: if several of these limits apply, the strictest one decides.
 
@@ -38,10 +39,10 @@ pub struct Host {
     most: usize,
     /// True if a limit of the user affected the goodput, so that the best target is not known.
     is_slowed: bool,
-    /// The HTTP version of the last list of small files over https, as an earlier run stored it.
+    /// The HTTP version over which the last list of small files came, as an earlier run stored it.
     known_http: Option<Spoke>,
     /// The HTTP version of the small files of this run. It is HTTP/2 if at least one of these files came over
-    /// HTTP/2, because the first ones may come over HTTP/1.1.
+    /// HTTP/2, because the first of these files may come over HTTP/1.1.
     http: Option<Spoke>,
 }
 
@@ -153,7 +154,7 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Records a failed connection. If the failure needs a pause, this function returns how long the file
+    /// Records a failed connection. If the failure needs a pause, this function returns how long the job
     /// pauses and why. Otherwise it returns `None`.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
@@ -192,8 +193,8 @@ impl Host {
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the highest number of connections that the host accepts now. Before that, this function
-    /// removes a limit that may have been an accident.
+    /// Returns the highest number of connections that the host accepts now. A limit that may have been set
+    /// because of an accident in the network is removed first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_tolerated(now, self.bans.limit());

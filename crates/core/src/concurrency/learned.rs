@@ -1,19 +1,20 @@
 //! The facts that a run learned about a host: its limits, and the numbers with which later runs start.
 //!
-//! Invariant: these values may be stored, so they have only numbers and fixed words, and no path and no name.
+//! Invariant: these values may be stored, so they contain only numbers and fixed words, no path and no name.
 
 use serde::{Deserialize, Serialize};
 
-/// A measured goodput confirms the stored one if it is between these shares of the stored goodput. On a
-/// shared line, the goodput of two runs differs by a fifth to a third. On lines of different kinds, it
-/// differs by more.
+/// A measured goodput confirms the stored goodput if it is at least the stored goodput times the first
+/// number, and at most the stored goodput times the second number. On a shared line, the goodput of two runs
+/// differs by a fifth to a third. Between lines of different kinds, the difference is larger.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
-/// If two levels differ only in their goodput, and by at most this share of the first goodput, the second
-/// level is not stored. Without this rule, each run would write `hosts.json`.
+/// If the level of this run differs from the stored level only in its goodput, and by at most this share of
+/// the stored goodput, the new level is not stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
-/// The limits of a host, and the numbers that were best. A later run starts with them, except for `refused`.
+/// The limits of a host, and the numbers that were best. A later run starts with all of these values, except
+/// for `refused`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
     /// The highest number of connections that the host accepts.
@@ -24,9 +25,9 @@ pub struct Learned {
     pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
-    /// The number of files at once that was best for a list of files.
+    /// The number of files, downloaded at the same time, that was best for a list of files.
     pub files: Option<Level>,
-    /// The HTTP version of the last list of small files over https.
+    /// The HTTP version over which the last list of small files with https URLs came.
     pub http: Option<Spoke>,
 }
 
@@ -36,8 +37,8 @@ pub struct Learned {
 pub struct Level {
     /// The number.
     pub number: usize,
-    /// The goodput with this number, in bytes a second. It is `None` if the run ended before it had compared
-    /// all numbers, so that another number may be better.
+    /// The goodput with this number, in bytes a second. It is `None` if the run ended before its comparison
+    /// of numbers was complete. Another number may then be better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goodput: Option<f64>,
     /// True if the host was far away. A number that was found for a near host says nothing about a far host.
@@ -61,12 +62,13 @@ impl Level {
         self.number > 0 && self.goodput.is_none_or(|goodput| goodput > 0.0 && goodput.is_finite())
     }
 
-    /// Returns true if this goodput shows that the line is the same as when the level was found.
+    /// Returns true if this goodput is about the same as the goodput of the level ([`CONFIRMED`]), so that
+    /// the line is probably the same as when the level was found.
     pub(super) fn is_confirmed_by(&self, goodput: f64) -> bool {
         self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
     }
 
-    /// Returns true if the other level differs so little that it does not have to be stored.
+    /// Returns true if `other` differs so little from this stored level that it does not have to be stored.
     pub(crate) fn is_similar(&self, other: &Level) -> bool {
         let is_near = match (self.goodput, other.goodput) {
             (Some(one), Some(other)) => (one - other).abs() <= one * SIMILAR,

@@ -8,25 +8,26 @@ use super::window::Measurement;
 use super::{Controller, StepReason};
 use std::time::Duration;
 
-/// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
-/// little less would gain about a tenth in total, but because of this limit, the first of them is undone.
-/// With a share of 0.07, 0.8 % fewer of the simulated lines come close to the best fixed number (within a
+/// A larger target stays if its gain is at least this share of the ideal gain, which the documentation of the
+/// module explains. Two doublings that each gain a little less would gain about a tenth in total, but because
+/// of this limit, the first of them is undone. The number was found with simulated lines. With a share of
+/// 0.07, 0.8 % fewer of the lines come close to the goodput of the best fixed number of connections (within a
 /// tenth). With a share of 0.04, 0.8 % more of the lines get more than twice the connections that are enough.
 /// A share of one third would be more polite to other traffic on the same line, but a tenth fewer of the
-/// lines would come close to the best number.
+/// lines would come close to this goodput.
 const WORTH_IT: f64 = 0.05;
 
-/// A gain of at least this share of the ideal one is accepted at once. A smaller one is accepted only when
+/// A gain of at least this share of the ideal gain is accepted at once. A smaller gain is accepted only when
 /// slow start is over.
 const OBVIOUS: f64 = 1.0 / 3.0;
 
-/// A gain of at least this share of the ideal one shows that each connection has a limit of its own. From
-/// [`FAR_TARGET`] on, the next step then tries four times as many connections.
+/// A gain of at least this share of the ideal gain shows that each connection has a speed limit of its own.
+/// From [`FAR_TARGET`] on, the next step then tries four times as many connections.
 const NEARLY_IDEAL: f64 = 0.8;
 
-/// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
-/// usual difference between two windows at the same target. With a share of 0.9, each step down could lose a
-/// tenth of the goodput.
+/// A smaller target stays if its goodput is at least this share of the earlier goodput. The rest, 5 %, is the
+/// usual difference between two measurements at the same target. With a share of 0.9, each step down could
+/// lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
 /// A trial of fewer connections ends at once if the connections have less than this share of the earlier
@@ -38,18 +39,18 @@ const MUCH_WORSE: f64 = 0.7;
 const FELL: f64 = 0.9;
 
 /// If the first connections to a far host leave room on the line, this many times as many are tried next. The
-/// room shows that each connection has a limit of its own, or loses packets. Several doublings would take a
-/// second or more each.
+/// room shows that each connection has a speed limit of its own, or loses packets. Several doublings would
+/// take longer, because each doubling takes a second or more.
 const FROM_AFAR: usize = 4;
 
-/// The smaller target is measured again after a trial. If its goodput is then more than this many times the
-/// goodput of the larger target, the host punishes many connections. More connections are tried once more,
-/// but not before the longest hold is over. If the same happens again at the same target, more connections
-/// are never tried again.
+/// After a trial of a larger target that gained too little, the smaller target is measured again. If its
+/// goodput is then more than this many times the goodput of the larger target, the host seems to punish many
+/// connections. More connections are tried once more, but not before the longest hold is over. If the same
+/// happens again at the same smaller target, more connections are never tried again.
 const COLLAPSE: f64 = 2.0;
 
-/// The length of the first hold, and the greatest length. The length doubles with each hold. It returns to
-/// the length of the first hold when a better target was found or the goodput fell.
+/// The length of the first hold, and the greatest length of a hold. The length doubles with each hold. After
+/// a better target was found, or after the goodput fell, the next hold is as short as the first one.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// The length of the first hold if the goodput is about the same as in an earlier run. Two runs then agree on
@@ -61,7 +62,8 @@ const CONFIRMED_HOLD: Duration = Duration::from_secs(4);
 const LONG_HOLD: Duration = Duration::from_secs(5);
 
 /// Slow start is observed in windows of this many round trips, but of at least [`SLOW_START_SHORTEST`]. With
-/// 2 round trips, 0.2 % fewer of the simulated lines come close to the best fixed number.
+/// 2 round trips, 0.2 % fewer of the simulated lines come close to the goodput of the best fixed number of
+/// connections.
 const SLOW_START_ROUND_TRIPS: f64 = 1.5;
 
 /// The length of the shortest window in slow start. Workers report their progress ten times a second, so a
@@ -144,8 +146,8 @@ impl Controller {
                 self.hold(now, measured.goodput, Direction::Fewer);
             }
             Phase::Ramp if measured.settled && self.known.is_some() => {
-                // The line has changed, or its goodput was not stored. So the search begins. Fewer
-                // connections were never measured.
+                // The line has changed, or its goodput was not stored. So the search begins. The goodput of
+                // fewer connections was never measured.
                 (self.known, self.steps_down) = (None, true);
                 self.begin_trial(now, measured.goodput);
             }
@@ -211,7 +213,7 @@ impl Controller {
             self.next_hold = HOLD.0;
             self.hold(now, tried_goodput, Direction::Fewer);
         } else if goodput > tried_goodput * COLLAPSE {
-            // The first time, other traffic may be the reason.
+            // If this happens for the first time, other traffic may be the reason.
             if std::mem::replace(&mut self.collapsed_above, target) == target {
                 self.lower_ceiling_to_target();
             }
@@ -262,8 +264,8 @@ impl Controller {
         }
     }
 
-    /// Tries another target, if another one can be tried. Otherwise, the target is kept for a while. This
-    /// function is called after the first measurement and after a hold.
+    /// Tries another target, or keeps the target for a while. This function is called after the first
+    /// measurement and after a hold.
     fn begin_trial(&mut self, now: Duration, goodput: f64) {
         let target = self.target;
         let fewer = self.next_trial == Direction::Fewer;
@@ -282,7 +284,8 @@ impl Controller {
         }
     }
 
-    /// Returns true if the connections to a far host fill the line, and fewer of them were never measured.
+    /// Returns true if the connections to a far host fill the line, and the goodput of a smaller number of
+    /// connections was never measured.
     fn fills_line_from_afar(&self) -> bool {
         self.usage.is_far && self.steps_down && self.queue.is_full() && self.target > self.least()
     }
@@ -317,8 +320,8 @@ impl Controller {
     }
 }
 
-/// Returns the share of the ideal gain that `more` connections have over `fewer`. `their_goodput` is the
-/// goodput of the fewer connections.
+/// Returns the share of the ideal gain that `more` connections have over `fewer` connections. `their_goodput`
+/// is the goodput of `fewer` connections, and `goodput` is the goodput of `more` connections.
 fn gain(fewer: usize, their_goodput: f64, more: usize, goodput: f64) -> f64 {
     let ideal = more as f64 / fewer as f64 - 1.0;
     if their_goodput > 0.0 { (goodput / their_goodput - 1.0) / ideal } else { f64::from(goodput > 0.0) }

@@ -78,7 +78,7 @@ impl Queue {
         self.shortest
     }
 
-    /// Returns true if the recent round trips are longer than the shortest one.
+    /// Returns true if the recent round trips are clearly longer ([`GROWN`]) than the shortest one.
     pub(super) fn has_grown(&self) -> bool {
         let recent = self.recent.iter().min();
         recent
@@ -86,12 +86,13 @@ impl Queue {
             .is_some_and(|(&recent, shortest)| recent > shortest + shortest.mul_f64(GROWN).max(GROWN_BY))
     }
 
-    /// Returns true if the line is full.
+    /// Returns true if the recent responses show that the line is full.
     pub(super) fn is_full(&self) -> bool {
         self.waiting > FULL_AND_ROOM.0
     }
 
-    /// Returns true if the line has room. It returns false before the first response.
+    /// Returns true if the recent responses show that the line has room. Returns false before the first
+    /// response.
     pub(super) fn has_room(&self) -> bool {
         self.least.is_some() && self.waiting < FULL_AND_ROOM.1
     }

@@ -4,34 +4,35 @@
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
 //! host served files recently, or to half of the present limit if that is lower. If a file is refused again
-//! while the host serves more files than it refuses, the fault is probably with this file, so the rate stays.
-//! Usually, each file that the host serves raises the rate a little. If the host serves files at the full
-//! rate, all increases within a second together add one request a second. A rate below one request a second
-//! doubles with each file. If several refusals in a row lowered the rate, each file doubles it, up to the
-//! rate that the first of these refusals had set, since the host was probably not available for a while.
+//! while the host serves more files than it refuses, the reason is probably this file, so the rate does not
+//! change. Usually, each file that the host serves raises the rate a little. If the host serves files at the
+//! full rate, all increases within a second together add one request a second to the rate. A rate below one
+//! request a second doubles with each served file. If several refusals in a row lowered the rate, the host
+//! was probably not available for a while. Each served file then doubles the rate, up to the rate that the
+//! first of these refusals had set.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
 
 use std::time::Duration;
 
-/// The lowest limit, in requests a second. This is six a minute. Hosts that count by the minute allow ten or
-/// more.
+/// The lowest limit, in requests a second. This is six requests a minute. Hosts that count by the minute
+/// allow ten requests a minute or more.
 const SLOWEST: f64 = 0.1;
 
-/// The factor by which a refusal lowers the rate.
+/// A refusal multiplies the rate by this factor.
 const DECREASE: f64 = 0.5;
 
 /// The increase in each second, in requests a second, if files are served at the full rate. If the rate is
 /// below one request a second, it doubles with each file.
 const INCREASE: f64 = 1.0;
 
-/// The span in which served requests are counted.
+/// The length of the spans of time in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
 /// If a host refuses a file with status 425, 429 or 503, states no time to wait, and had sent bytes at most
-/// this long before, downhaul assumes that the host got too many requests. The time is longer than the gap
-/// between two files at common limits, and shorter than the restart of a server.
+/// this long before the refusal, downhaul assumes that the host got too many requests. The time is longer
+/// than the gap between two files at common limits, and shorter than the restart of a server.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -39,13 +40,14 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// The time before which no further file is requested. Further requests for a file that has begun do not
-    /// wait.
+    /// The time before which no file is requested that has no connection yet. Further requests for a file
+    /// that has a connection do not wait.
     next: Duration,
     /// The rate up to which each served file doubles the limit. It is the limit that was set by the first
     /// refusal after the host had last served a file.
     doubles_to: f64,
-    /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
+    /// The time when the rate was last lowered. A refusal of a request that was sent before this time does
+    /// not lower the rate again.
     lowered: Option<Duration>,
     /// The number of usable responses since the rate was last lowered, or since the start of the run.
     served: u32,
@@ -54,7 +56,7 @@ pub(super) struct RequestRate {
     refused: u32,
     /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
-    /// The number of requests that were served in the span before.
+    /// The number of requests that were served in the span before the current one.
     before: u32,
     /// The time when bytes first arrived.
     first_bytes: Option<Duration>,
@@ -83,7 +85,7 @@ impl RequestRate {
         self.rate.is_some()
     }
 
-    /// Returns the time before which no file is requested.
+    /// Returns the time before which no file is requested that has no connection yet.
     pub(super) fn not_before(&self) -> Duration {
         self.next
     }
@@ -95,7 +97,7 @@ impl RequestRate {
         had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)
     }
 
-    /// Records that a file is requested.
+    /// Records that a request is sent for a file that has no other connection.
     pub(super) fn on_sent(&mut self, now: Duration) {
         if let Some(rate) = self.rate {
             self.next = self.next.max(now) + Duration::from_secs_f64(1.0 / rate);
@@ -125,9 +127,9 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
-    /// Records that a file that was requested at `sent` was refused. `again` is true if the previous request
-    /// for this file was also refused in this way, and no byte of the file has arrived since. Returns how
-    /// long the file waits.
+    /// Records that the host refused a request for a file. The request was sent at `sent`. `again` is true if
+    /// the previous request for this file was also refused in this way, and no byte of the file has arrived
+    /// since. Returns the time to wait before the file is requested again.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;
@@ -151,13 +153,14 @@ mod tests {
     use super::*;
     use std::ops::Range;
 
-    /// Fetches files one after the other, as soon as the rate allows it, from a host with a token bucket.
-    /// Returns the number of requests, and the time of the last file.
+    /// Fetches files one after the other, as soon as the rate allows it, from a host with a token bucket. The
+    /// bucket holds `burst` tokens and gets `a_second` tokens a second, and each served file costs one token.
+    /// Returns the number of requests, and the time when the last file arrives.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
         fetch_with_outage(files, a_second, burst, Duration::ZERO..Duration::ZERO, requests)
     }
 
-    /// Like `fetch`. The host refuses everything during the outage.
+    /// Does the same as `fetch`, from a host that refuses all requests during the outage.
     fn fetch_with_outage(
         files: usize,
         a_second: f64,

@@ -180,19 +180,19 @@ fn starting_at(number: usize, goodput: f64) -> Controller {
 fn the_best_number_is_known_only_after_a_comparison() {
     let mut controller = Controller::new(64);
     settle(&mut controller, 1, |n| 1e6 * n.min(4) as f64);
-    let best = controller.best().expect("more were better");
+    let best = controller.best().expect("more connections were better");
     assert!(best.number > 1 && best.goodput.is_none(), "the search has not ended: {best:?}");
     settle(&mut controller, 5, |n| 1e6 * n.min(4) as f64);
-    let best = controller.best().expect("it has settled");
+    let best = controller.best().expect("the target has settled");
     assert_eq!((best.number, best.far), (4, false));
     assert!(best.goodput.is_some_and(|goodput| (3.5e6..4.5e6).contains(&goodput)), "{best:?}");
     let mut controller = Controller::new(64);
     controller.on(Duration::ZERO, Observation::Progress { bytes: 1, latency: Duration::from_millis(150) });
-    assert_eq!((controller.target(), controller.best()), (8, None), "eight were not measured");
+    assert_eq!((controller.target(), controller.best()), (8, None), "eight connections were not measured");
     let mut controller = Controller::new(64);
     controller.usage.files = 3;
     settle(&mut controller, 9, |_| 1e6);
-    assert_eq!(controller.best(), None, "the number of files decided it");
+    assert_eq!(controller.best(), None, "the number of files decided the target");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_run_starts_at_a_known_level_and_stays_there_if_the_line_is_the_same() {
         assert_eq!(controller.steps()[0].why, StepReason::Remembered);
         assert_eq!(controller.best().map(|best| best.number), Some(number));
         let targets = settle(&mut controller, 4, goodput);
-        assert!(targets.len() > 1, "it is only a start, and other numbers are tried: {targets:?}");
+        assert!(targets.len() > 1, "the level is only a start, and other numbers are tried: {targets:?}");
         settle(&mut controller, 9, goodput);
         assert!(controller.target().abs_diff(number) <= number / 4, "{}", controller.target());
     }

@@ -17,18 +17,18 @@ const LATENCIES: f64 = 1.5;
 /// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Before the first hold, a window in the phases `Ramp` and `Recheck` lasts this many latencies, but at least
-/// [`SHORTEST`] and at most [`LENGTH`]. Slow start takes eight round trips. If the host is near, these round
-/// trips pass quickly, and a trial costs little.
+/// Before the first hold, a window in the phases `Ramp` and `Recheck` is this many times as long as the time
+/// from a request to its first byte, but at least [`SHORTEST`] and at most [`LENGTH`]. Slow start takes about
+/// eight round trips. If the host is near, these round trips pass quickly, and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a
 /// goodput does not show the effect of the number of connections.
 const STILL_GROWING: f64 = 1.15;
 
-/// After this many windows at one target, slow start is over, even on a long line. After that, growth comes
-/// from congestion avoidance. On a long line, congestion avoidance takes minutes, and adding connections is
-/// faster.
+/// After this many windows at one target, slow start is treated as over, even on a long line. If the goodput
+/// still grows after that, the reason is congestion avoidance. On a long line, congestion avoidance takes
+/// minutes, and adding connections is faster.
 const SLOW_START_WINDOWS: u32 = 3;
 
 /// The number of bytes that a server sends over a new connection in the first round trip (RFC 6928). The
@@ -69,21 +69,23 @@ impl MeasurementWindow {
         MeasurementWindow { first: now, start: now, bytes, previous: None, windows_before: 0 }
     }
 
-    /// Returns the goodput so far, once the window is long enough to show a nearly ideal gain.
+    /// Returns the goodput since the start of this window. Returns `None` if the window is too short to show
+    /// a nearly ideal gain.
     pub(super) fn goodput(&self, now: Duration, bytes: u64, latency: Duration) -> Option<f64> {
         let time = self.time(now);
         let long_enough = time >= latency.mul_f64(LATENCIES).max(SHORTEST);
         long_enough.then(|| bytes.saturating_sub(self.bytes) as f64 / time.as_secs_f64())
     }
 
-    /// Returns true if the window is long enough for any decision. `ramp` is true if [`RAMP_LATENCIES`]
-    /// applies.
+    /// Returns true if the window is long enough for every decision. `ramp` is true if [`RAMP_LATENCIES`]
+    /// applies to this window.
     pub(super) fn is_full(&self, now: Duration, latency: Duration, ramp: bool) -> bool {
         let length = if ramp { (latency * RAMP_LATENCIES).clamp(SHORTEST, LENGTH) } else { LENGTH };
         self.time(now) >= length
     }
 
-    /// Ends this window, whose goodput is known, and starts the next one at the same target.
+    /// Ends this window with this goodput, and starts the next window at the same target. Returns the result
+    /// of the window that ended.
     pub(super) fn end(
         &mut self,
         now: Duration,

@@ -1,9 +1,9 @@
 //! Reads the challenges of a response with the status 401 or 407 (RFC 9110, section 11.6.1), and chooses the
 //! strongest challenge that can be answered with a login.
 //!
-//! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
-//! The bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each
-//! character stands for one byte (see `super::octets`).
+//! Invariant: reading always ends, whatever a server sends. A text that is not a challenge is skipped. The
+//! bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each character
+//! stands for one byte (see `super::octets`).
 
 use super::digest::DigestChallenge;
 use super::octets;
@@ -36,7 +36,8 @@ pub enum Schemes {
     /// The strongest scheme that the server offers.
     #[default]
     Any,
-    /// Basic only. The login is sent to the server that the user gave, without a challenge.
+    /// Basic only. The login is sent to the server that the user named. It is sent at once, without a
+    /// challenge.
     Basic,
     /// Digest only, so that the password itself is not sent.
     Digest,
@@ -58,7 +59,8 @@ pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     found
 }
 
-/// Returns the strongest challenge that can be answered with this login and the allowed schemes.
+/// Returns the strongest challenge that can be answered with this login and with a scheme that `schemes`
+/// allows.
 pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Schemes) -> Option<&'c Challenge> {
     let strength = |challenge: &Challenge| match challenge {
         Challenge::Digest(digest) if schemes != Schemes::Basic => Some(1 + digest.algorithm as u8),
@@ -134,12 +136,13 @@ impl<'t> Reader<'t> {
                 }
                 return Some((scheme, self.parameters()));
             }
-            // No scheme begins with this character. The text up to the next comma is skipped.
+            // No scheme begins with the character here. The text up to the next comma is skipped.
             self.rest = &self.rest[self.rest.find(',')?..];
         }
     }
 
     /// Skips the text that some schemes have instead of parameters, such as `YII=` in `Negotiate YII=`.
+    /// Returns `None` if there is no such text here.
     fn token68(&mut self) -> Option<()> {
         let text = self.rest.trim_start_matches([' ', '\t']);
         let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
@@ -279,7 +282,7 @@ mod tests {
         assert_eq!(best(&format!("{md5}, Basic realm=r"), "me", Schemes::Basic), Some("Basic".into()));
         assert_eq!(best(&format!("Basic realm=r, {md5}"), "me", Schemes::Digest), Some("Md5 m".into()));
         assert_eq!(best("Basic realm=r", "me", Schemes::Digest), None, "no password is sent");
-        assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this name");
+        assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this user name");
         assert_eq!(best(&format!("Basic realm=r, {md5}"), "m:e", Schemes::Any), Some("Md5 m".into()));
     }
 

@@ -1,4 +1,5 @@
-//! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
+//! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it, which is the value of
+//! the header `Authorization`.
 //!
 //! The caller passes in the hash functions, since this crate does not contain them. The caller also counts
 //! how often a nonce was used.
@@ -38,12 +39,13 @@ pub struct DigestChallenge {
     pub nonce: String,
     /// The hash function.
     pub algorithm: HashFunction,
-    /// True if the login was right, and only the nonce is too old.
+    /// True if the server says that the user name and password were right, and that only the nonce is too
+    /// old.
     pub stale: bool,
     /// The URIs of the protection space. If there are none, the space is the whole origin.
     pub domain: Vec<String>,
     opaque: Option<String>,
-    /// The algorithm as the server wrote it.
+    /// The name of the algorithm as the server wrote it.
     algorithm_name: Option<String>,
     is_session: bool,
     qop: Option<Qop>,
@@ -55,8 +57,9 @@ pub struct DigestChallenge {
 /// quality of protection, the answer has the form of RFC 2069.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Qop {
+    /// The answer protects the method and the target of the request.
     Auth,
-    /// The answer protects the body too.
+    /// The answer protects the method, the target and the body of the request.
     AuthInt,
 }
 
@@ -65,14 +68,14 @@ enum Qop {
 pub struct Authorized<'a> {
     /// The method.
     pub method: &'a str,
-    /// The body, for `auth-int`.
+    /// The body of the request. Only the quality of protection `auth-int` needs it.
     pub body: &'a [u8],
     /// The path and the query, as the first line of the request has them.
     pub target: &'a str,
     /// The number of times that the nonce was used, including this request.
     pub count: u32,
     /// A random text that the client chose. It is the same for all requests with one nonce, as the algorithms
-    /// with `-sess` require (section 3.4.2).
+    /// with `-sess` require (RFC 7616, section 3.4.2).
     pub cnonce: &'a str,
 }
 

@@ -44,8 +44,8 @@ pub fn without_userinfo(url: &Url) -> Url {
     plain
 }
 
-/// Returns a header value that HTTP libraries neither show nor keep in their compression tables (RFC 7541,
-/// section 7.1.3). Returns `None` if the text contains control characters other than tabs.
+/// Returns the text as a header value that HTTP libraries neither show nor keep in their compression tables
+/// (RFC 7541, section 7.1.3). Returns `None` if the text contains control characters other than tabs.
 pub fn hidden(text: &[u8]) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(text).ok()?;
     value.set_sensitive(true);

@@ -59,7 +59,7 @@ kinds! {
     Header           "-H"                     "A header in the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
-    HeaderFor        "--header-for"           "A header for one host, to which a given URL, a redirect or a document may lead.";
+    HeaderFor        "--header-for"           "A header for one host. A URL of the user, a redirect or a document may lead to this host.";
     HostRule         "the configuration"      "A header or a login in the settings that is for some hosts only.";
     CookieGiven      "--cookie"               "A cookie in the settings. It has no domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";
@@ -74,7 +74,8 @@ kinds! {
 pub struct Going<'a> {
     /// The URL of the request.
     pub to: &'a Url,
-    /// The URL of the file as it was given. Redirects lead from this URL to `to`.
+    /// The URL of the file before any redirect. The user, a document or a server gave it. Redirects lead from
+    /// this URL to `to`.
     pub given: &'a Url,
     /// True if the user gave the URL of the file. Otherwise a document or a server named it.
     pub by_person: bool,
@@ -84,20 +85,20 @@ pub struct Going<'a> {
 }
 
 impl Going<'_> {
-    /// Returns true if the request stays at the origin (scheme, host and port) of the given URL.
+    /// Returns true if the request goes to the origin (scheme, host and port) of the URL in `given`.
     pub fn is_at_home(&self) -> bool {
-        // Most requests are sent to the given URL itself. A comparison of URLs takes far less time than a
-        // comparison of origins.
+        // Most requests are sent to the URL in `given` itself. A comparison of URLs takes far less time than
+        // a comparison of origins.
         self.to == self.given || self.to.origin() == self.given.origin()
     }
 }
 
 impl SecretKind {
     /// Returns true if a secret of this kind may be sent with this request. The secret may have limits of its
-    /// own, such as the domain of a cookie. The caller must check these too.
+    /// own, such as the domain of a cookie. The caller must check these limits too.
     pub fn may_go(self, going: Going) -> bool {
         match self {
-            // These secrets are parts of the URL that was given.
+            // These secrets are parts of the URL in `going.given`.
             SecretKind::Userinfo | SecretKind::QueryToken => going.is_at_home(),
             SecretKind::UserOption
             | SecretKind::Bearer
@@ -130,8 +131,8 @@ impl SecretKind {
 mod tests {
     use super::*;
 
-    /// Requests whose URLs differ from the given URL in different ways. Each row has the URL of the request,
-    /// and true if the user gave the URL of the file. In the last row, a server offered the URL.
+    /// Requests whose URLs differ from the URL in `given` in different ways. Each row has the URL of the
+    /// request, and true if the user gave the URL of the file. In the last row, a server offered the URL.
     const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),

@@ -1,5 +1,5 @@
-//! Reads netrc files, which have the logins of a person for many machines. ftp, curl, wget and git read these
-//! files too.
+//! Reads netrc files. Such a file has the user names and passwords of a person for many machines. ftp, curl,
+//! wget and git read these files too.
 //!
 //! Invariant: an error names the line of the mistake, and contains no text of this line.
 
@@ -20,11 +20,11 @@ pub struct Netrc {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Entry {
-    /// The host of the entry. `None` means the entry `default`.
+    /// The host of the entry. `None` means that this is the entry `default`.
     machine: Option<Host<String>>,
     user: Option<String>,
     password: Option<Secret>,
-    /// True if a part of the entry cannot be understood. The host of the entry then has no login.
+    /// True if a part of the entry cannot be understood. The entry then gives no login for its host.
     is_wrong: bool,
 }
 
@@ -39,7 +39,7 @@ impl Netrc {
     }
 
     /// Reads the text of a netrc file. Returns its logins and its mistakes. An entry with a mistake gives no
-    /// login. An unknown word is a mistake too, but the entry before it is used, as in curl.
+    /// login. An unknown word is a mistake too, but the entry that the word follows is used, as in curl.
     pub fn read_what_is_right(text: &str, path: &str) -> (Netrc, Vec<Mistake>) {
         let words = Words { rest: text.trim_start_matches('\u{feff}'), line: 1 };
         let mut reader = Reader { words, entries: Vec::new(), place: Place::Outside, mistakes: Vec::new() };
@@ -47,11 +47,11 @@ impl Netrc {
         (Netrc { path: path.into(), entries: reader.entries }, reader.mistakes)
     }
 
-    /// Returns the login for a host, and its place in the file for messages. The first entry that matches is
-    /// used. If this entry has a mistake, or neither a user name nor a password, there is no login. If `user`
-    /// is given, the entry must have this user name. `is_given` is true if the person who runs the program
-    /// gave this host. The entry `default` is used only for such a host. Without this rule, a redirect could
-    /// send the login of `default` to any host.
+    /// Returns the login for a host, and, for messages, its place in the file. The first entry that matches
+    /// is used. If this entry has a mistake, or neither a user name nor a password, there is no login. If
+    /// `user` is not `None`, only an entry with this user name matches. `is_given` is true if the user of the
+    /// program named this host, for example in a URL. The entry `default` is used only for such a host.
+    /// Without this rule, a redirect could send the login of `default` to any host.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {
@@ -84,7 +84,7 @@ impl Netrc {
 }
 
 const NO_HOST: &str = "the word after machine is not a host";
-const UNKNOWN: &str = "this word must be machine, default, login, password, account or macdef";
+const UNKNOWN: &str = "this line has an unknown word. The known words are machine, default, login, password, account and macdef";
 
 /// Reads the name of a machine in the same way as the host of a URL, so that the two can be compared.
 fn host(text: &str) -> Option<Host<String>> {
@@ -104,14 +104,14 @@ fn is_same(machine: &Host<String>, host: &Host<&str>) -> bool {
     }
 }
 
-/// The place of the next word of a file.
+/// The part of the file that the next word belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Before the first entry.
+    /// The text before the first entry.
     Outside,
-    /// In the last entry.
+    /// The last entry that was read.
     Entry,
-    /// In an entry that is left out, because it has no usable host.
+    /// An entry that is left out, because it has no usable host.
     LeftOut,
 }
 
@@ -124,7 +124,7 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    /// Reads a keyword and its value. Returns false at the end.
+    /// Reads a keyword and its value. Returns false if there is no further keyword in the file.
     fn next(&mut self) -> bool {
         let read = match self.words.keyword() {
             Ok(None) => return false,
@@ -155,7 +155,10 @@ impl Reader<'_> {
             "login" | "user" | "password" | "passwd" | "account" | "port" => {
                 let value = self.words.value()?;
                 if self.place == Place::Outside {
-                    return Err(Mistake { line, why: "this word must come after machine or default" });
+                    return Err(Mistake {
+                        line,
+                        why: "a login, password, account or port must follow a machine or default",
+                    });
                 }
                 let mistake = |why| Err(Mistake { line: self.words.line, why });
                 if value.contains(char::REPLACEMENT_CHARACTER) {
@@ -186,14 +189,15 @@ impl Reader<'_> {
     }
 }
 
-/// The words of a file. A line end separates words, as a blank does.
+/// The words of a file that are not read yet. A line end separates words, as a blank does.
 struct Words<'t> {
     rest: &'t str,
     line: usize,
 }
 
 impl Words<'_> {
-    /// Returns the next word at a place where a keyword or a comment may be.
+    /// Returns the next word at a place where a keyword or a comment may be. Comments are skipped. Returns
+    /// `None` at the end of the file.
     fn keyword(&mut self) -> Result<Option<String>, Mistake> {
         loop {
             self.skip_blanks();
@@ -212,7 +216,7 @@ impl Words<'_> {
         let line = self.line;
         self.skip_blanks();
         if self.rest.is_empty() {
-            return Err(Mistake { line, why: "the value of the last word is missing" });
+            return Err(Mistake { line, why: "the value after the last word of the file is missing" });
         }
         self.word()
     }
@@ -283,7 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Netrc {
-        Netrc::read(text, "netrc").expect("it is right")
+        Netrc::read(text, "netrc").expect("the file is right")
     }
 
     fn login(netrc: &Netrc, host: &str, user: Option<&str>, is_given: bool) -> Option<String> {
@@ -357,7 +361,7 @@ mod tests {
             ("login a password b\n", 2),
             ("\"\n", 1),
         ] {
-            // Words after an entry belong to it.
+            // Words that follow an entry belong to this entry.
             let behind = if bad.starts_with("machine") { bad } else { "" };
             for (text, mistakes) in [
                 (format!("{bad}{good}"), mistakes),

@@ -1,5 +1,6 @@
-//! Protection spaces. A protection space is a set of paths of one origin that need the same login. After the
-//! server has accepted the login, every request for these paths contains the login, without a challenge.
+//! Protection spaces. A protection space is a set of paths at one origin (scheme, host and port) that need
+//! the same login (user name and password). After the server has accepted the login for one of these paths,
+//! every request for one of them carries the login at once: the client does not wait for a challenge.
 
 use url::{Position, Url};
 

@@ -1,12 +1,13 @@
 //! Recognises heads that are certainly valid, in one pass over their bytes. Nearly all responses have such a
 //! head.
 //!
-//! Invariant: a head that is plain here is valid for [`super::tidy`].
+//! Invariant: if [`is_plain`] returns true for a head, [`super::tidy`] accepts this head without a change.
 
 use super::{BYTES_MOST, LINES_MOST, TRANSFER, is_token, trimmed};
 
-/// Returns true if these bytes begin with the head of a final response that is certainly valid. This takes a
-/// tenth of the time of [`super::tidy`]. If the result is false, [`super::tidy`] decides.
+/// Returns true if these bytes begin with the head of a final response that is certainly valid. This check
+/// takes a tenth of the time of [`super::tidy`]. If the result is false, the head may be valid too, and
+/// [`super::tidy`] decides.
 pub fn is_plain(bytes: &[u8]) -> bool {
     let [
         b'H',

@@ -100,8 +100,9 @@ pub fn linked(headers: &HeaderMap) -> Option<Linked> {
 /// One member of a field: the name of its algorithm, and the digest if it can be read.
 type Member = (String, Option<Digest>);
 
-/// Reads a field with a member for each algorithm, in one or several lines. `read` returns `None` if the
-/// field is malformed.
+/// Reads a field with a member for each algorithm, in one or several lines. Adds its digests to `into`, and
+/// the reasons why digests are not used to `notes`. `read` reads the members, and returns `None` if the field
+/// is malformed.
 fn fields(
     headers: &HeaderMap,
     name: &str,
@@ -131,7 +132,8 @@ fn fields(
     into.extend(read.into_iter().map(|digest| Expected { digest, from: name.into() }));
 }
 
-/// Joins all lines of a field (RFC 9110, section 5.3).
+/// Returns the values of all lines of a field as one text (RFC 9110, section 5.3). Returns `None` if there is
+/// no such field, or if a value is not a text. In the second case, a note is added.
 fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<String> {
     let mut all = headers.get_all(name).iter().peekable();
     all.peek()?;
@@ -166,8 +168,9 @@ fn members(dictionary: &Dictionary) -> Vec<Member> {
     dictionary.iter().map(|(key, value)| (shown(key.as_str()), digest(key.as_str(), value))).collect()
 }
 
-/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests whose algorithm begins with `id-` belong to
-/// the file without any content coding. They are not used if this response has a content coding.
+/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). A digest belongs to the file without any content
+/// coding if the name of its algorithm begins with `id-`. Such a digest is not used if this response has a
+/// content coding.
 fn instance(text: &str, headers: &HeaderMap) -> Vec<Member> {
     let coded = headers.contains_key(CONTENT_ENCODING);
     let member = |member: &str| {
@@ -185,8 +188,8 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// Returns the algorithm that has this name in the registries of RFC 3230 and RFC 9530, or in lists. The
-/// registries have CRC-32C but do not define its byte order, so CRCs are left out.
+/// Returns the algorithm that has this name in the registries of RFC 3230 and RFC 9530, or in checksum lists.
+/// CRCs are left out, because the registries have CRC-32C but do not define its byte order.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)
@@ -209,7 +212,8 @@ fn single(
     let Some(first) = values.next() else { return };
     if first.contains('-') || says(headers, "x-amz-checksum-type", "COMPOSITE") && name.starts_with("x-amz-")
     {
-        // For a file that was uploaded in parts, S3 states the digest of the digests of its parts.
+        // For a file that was uploaded in parts, S3 states a digest that is computed from the digests of the
+        // parts.
         return notes.push(format!("{name} does not belong to the whole file and was not used"));
     }
     let read = |text: &str| match form {

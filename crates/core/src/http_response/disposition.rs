@@ -1,8 +1,8 @@
 //! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do. `filename*` is preferred to
 //! `filename`, and a name that cannot be read is ignored.
 //!
-//! No existing crate is used. The crate that was tried fails on `;` within quotes, on the order of the two
-//! names, and on escaped quotes.
+//! No existing crate is used. The crate that was tried fails on `;` within quotes, on escaped quotes, and on
+//! the order of `filename` and `filename*`.
 
 use super::encoded_words;
 use crate::name::{self, SafeName};
@@ -43,7 +43,8 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Reads a quoted string and undoes its escapes, or reads up to the next `;`. Returns the value and the rest.
+/// Reads a quoted string and undoes its escapes, or reads up to the next `;`. Returns the value and the text
+/// after it.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let text = text.trim_ascii_start();
     let after = |rest: &'_ [u8]| rest.iter().position(|&b| b == b';').map_or(rest.len(), |i| i + 1);

@@ -1,5 +1,5 @@
-//! Decodes the encoded words of mail (RFC 2047): `=?UTF-8?B?5Y2OLnBkZg==?=`. RFC 6266 does not allow them in
-//! file names, but some programs write them, and browsers read them.
+//! Decodes the encoded words of mail (RFC 2047), such as `=?UTF-8?B?5Y2OLnBkZg==?=`. RFC 6266 does not allow
+//! encoded words in file names, but some programs write them, and browsers read them.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use encoding_rs::Encoding;
@@ -8,7 +8,7 @@ use encoding_rs::Encoding;
 pub(super) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut after_word) = (String::new(), text, false);
     while let Some((before, beyond)) = rest.split_once("=?") {
-        // Blanks between two words are dropped (section 6.2).
+        // Blanks between two encoded words are dropped (RFC 2047, section 6.2).
         if !(after_word && before.trim().is_empty()) {
             out += before;
         }
@@ -26,7 +26,8 @@ pub(super) fn decoded(text: &str) -> String {
     out + rest
 }
 
-/// Decodes one word after its `=?`. Returns the word and the rest of the text.
+/// Decodes the encoded word at the beginning of the text. Its `=?` was read already. Returns the decoded word
+/// and the rest of the text, or `None` if the word is malformed.
 fn word(text: &str) -> Option<(String, &str)> {
     let (charset, rest) = text.split_once('?')?;
     let (how, rest) = rest.split_once('?')?;

@@ -9,15 +9,15 @@ use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
-/// The highest number of mirrors that are read. The largest sets of mirrors have some hundreds, and a file
-/// uses only a few.
+/// The highest number of mirrors that are read. Some files have several hundred mirrors, but the download of
+/// a file uses only a few of them.
 const MOST: usize = 100;
 
 /// The media type of Metalink documents (RFC 6249, section 2).
 const METALINK: &str = "application/metalink4+xml";
 
 /// Reads the links of a response from the URL `base`: mirrors from `rel=duplicate` (RFC 6249, section 3), and
-/// a document from `rel=describedby` (section 5).
+/// a document from `rel=describedby` (RFC 6249, section 5).
 pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
     let mut duplicates = Vec::new();
     let mut described_by = None;
@@ -65,7 +65,8 @@ impl Link {
     }
 }
 
-/// Reads the next link of a header. Returns the link and the rest of the header.
+/// Reads the next link of a header. Returns the link and the rest of the header, or `None` if there is no
+/// further link that can be read.
 fn next(text: &str) -> Option<(Link, &str)> {
     let text = text.trim_start_matches([' ', '\t', ',']);
     let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
@@ -85,8 +86,8 @@ fn next(text: &str) -> Option<(Link, &str)> {
     Some((Link { target: target.trim().to_string(), parameters }, rest))
 }
 
-/// Reads a token or a quoted string. Returns the value and the rest of the text, or `None` if the quote does
-/// not end.
+/// Reads a token or a quoted string. Returns the value and the rest of the text, or `None` if the closing
+/// quote is missing.
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());

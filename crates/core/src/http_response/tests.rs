@@ -101,7 +101,10 @@ fn ranges_can_be_joined_if_the_server_sends_them_and_does_not_compress_them_whil
     assert!(!can_resume(200, &[("accept-ranges", "None")]));
     assert!(can_resume(206, &[("accept-ranges", "none"), ("content-range", "bytes 5-9/10")]));
     assert!(can_resume(200, &[tag, gzip, length]));
-    assert!(!can_resume(200, &[tag, gzip]), "without a size, the server compresses it while it sends it");
+    assert!(
+        !can_resume(200, &[tag, gzip]),
+        "without a size, the server compresses the body while it sends the body"
+    );
     assert!(!can_resume(200, &[gzip, length]));
 }
 

@@ -35,8 +35,9 @@ pub enum Recognised<'r> {
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL, or by another request.
     OtherUrl,
-    /// The file has no record, the hashes in its record were made with another key, the file was changed
-    /// later, or the record that fits this job belongs to another name of the same bytes.
+    /// It is not known where the file came from. It has no record, or the hashes in its record were made with
+    /// another key, or the file was changed later. Or the record that fits this job belongs to another name
+    /// of the same bytes.
     Unknown,
 }
 
@@ -82,7 +83,7 @@ pub enum Compared {
     Unknown,
 }
 
-/// Compares an existing file with the facts that a source states about its own file. Digests are not compared
+/// Compares an existing file with the facts that a source states about its file. Digests are not compared
 /// here, because their comparison needs the bytes of the existing file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };

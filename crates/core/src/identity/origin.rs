@@ -11,9 +11,9 @@ use std::fmt;
 use url::Url;
 
 /// Names, in lower case, of query parameters that always belong to the signature of a URL. A signature proves
-/// that a request is allowed until a certain time. Each visitor gets a link to the same file with another
-/// signature. AWS, Google, OAuth and content delivery networks use these names. The name `token` is not in
-/// this list, because it often says which file is meant.
+/// that a request is allowed until a certain time. For the same file, each user of the server gets a URL with
+/// another signature. AWS, Google, OAuth and content delivery networks use these names. The name `token` is
+/// not in this list, because it often says which file is meant.
 const SIGNING: &[&str] = &[
     "awsaccesskeyid",
     "googleaccessid",
@@ -25,8 +25,8 @@ const SIGNING: &[&str] = &[
     VISITOR,
 ];
 
-/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request.
-/// Like a signature, these facts differ from visitor to visitor.
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request. For
+/// the server, the sender is a visitor. Like a signature, these facts differ between the users of a server.
 const VISITOR: &str = "downhaul-visitor";
 
 /// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
@@ -37,8 +37,8 @@ const CONTENT: &str = "downhaul-content";
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). Without these two
-/// parameters, each of the names has many other meanings.
+/// Parameters that belong to a signature if the query has both `sig` and `sv` (Azure). In a query without
+/// these two parameters, each of the names may mean something else.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
@@ -69,7 +69,7 @@ impl Key {
 }
 
 /// The key for users who have no key of their own. Files can be recognised with this key too, but short
-/// secrets could be guessed.
+/// secrets could be guessed from the hashes.
 impl Default for Key {
     fn default() -> Key {
         Key::new(*b"downhaul: files without a secret")
@@ -98,7 +98,8 @@ pub struct Hashes {
 pub enum Relation {
     /// The URLs are equal.
     Same,
-    /// The URLs are equal except for their signature, or the requests come from different visitors.
+    /// The URLs are equal except for their signatures, or the requests have different facts about who sends
+    /// them, such as tokens or cookies.
     SignedDifferently,
     /// The URLs differ.
     Different,
@@ -107,7 +108,7 @@ pub enum Relation {
 }
 
 impl Hashes {
-    /// Compares the URLs of two sets of hashes.
+    /// Compares the URLs and variants that two sets of hashes stand for.
     pub fn compare(self, other: Hashes) -> Relation {
         match self {
             _ if self.key != other.key => Relation::Unknown,
@@ -183,15 +184,15 @@ impl Origin {
         }
     }
 
-    /// Returns a hash that is the same for all URLs that differ only in their signature, and for all
-    /// visitors. Returns `None` if this URL is not signed and the request does not show who sends it.
+    /// Returns a hash that is the same for all URLs that differ only in their signature, and for all users
+    /// who request them. Returns `None` if this URL is not signed and the request does not show who sends it.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }
 
-    /// Returns a short text for the name of a partial file, for use if another file has the usual name. The
-    /// text is the same in every run. If facts besides the URL choose the content, the text is the same only
-    /// with the same key.
+    /// Returns a short text for the name of a partial file. It is used if another file has the usual name.
+    /// The text is the same in every run. If facts besides the URL choose the content, the text is the same
+    /// only with the same key.
     pub fn tag(self) -> String {
         let [a, b, c, d, ..] = if self.has_variant { self.hashes.file } else { self.shown };
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
@@ -219,10 +220,11 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
     unsigned(one) == unsigned(other)
 }
 
-/// Returns true if `shown` and `url` are equal except for their signature. `shown` is the URL that sent the
-/// response in an earlier run, without its secrets. The hidden values of that URL may have been different.
-/// Therefore `url` may have secrets only if it is the URL of the job itself, because `origin` has a hash of
-/// that URL.
+/// Returns true if `shown` and `url` are equal except for their signatures. `shown` is the URL from which the
+/// response came in an earlier run, without its secrets. If it hides secrets, they may differ from the
+/// secrets in `url`. The result is then true only if `shown` is the URL of the source itself, because the
+/// caller has compared the origins of the source and of the partial file before. `origin` is the origin of
+/// the source.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };
@@ -231,8 +233,9 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
     is_same_url(&before, &now) && (!hides || is_given())
 }
 
-/// Returns true if a URL has a signature, which may have expired. The URL has the parameters of a known kind
-/// of signature, or it has a parameter for the end of its validity and a parameter for a signature or a hash.
+/// Returns true if a URL has a signature, which may have expired. Such a URL has the parameters of a known
+/// kind of signature, or it has both a parameter for the time when it expires and a parameter for a signature
+/// or a hash.
 pub fn is_signed(url: &Url) -> bool {
     let Some(query) = url.query() else { return false };
     let has = |names: &[&str]| {
@@ -255,7 +258,7 @@ fn unsigned(url: &Url) -> Url {
     file
 }
 
-/// Returns the parameters of a query (`name=value`) that do not sign it.
+/// Returns the parameters of a query (`name=value`) that do not belong to a signature.
 fn without_signature(query: &str) -> Vec<&str> {
     let name = |part: &str| part.split('=').next().unwrap_or_default().to_ascii_lowercase();
     let names: Vec<String> = query.split('&').map(name).collect();

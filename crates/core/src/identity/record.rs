@@ -1,4 +1,4 @@
-//! The record that is attached to a finished file. A later run recognises the file by it.
+//! The record that is attached to a finished file. A later run recognises the file by this record.
 //!
 //! Invariant: a record has no secret, and a record of another format is not read.
 
@@ -26,22 +26,22 @@ pub struct Record {
     pub validator: Validator,
 }
 
-/// The record of a further name of a file: a hard link to the same bytes (`--dedup hardlink`).
+/// The record for a further name of a file, which is a hard link to the same bytes (`--dedup hardlink`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Further {
     /// A checksum of the file name.
     name: u32,
-    /// The record of the job that has this name.
+    /// The record of the job whose file has this name.
     pub record: Record,
 }
 
 impl Further {
-    /// Returns the record of the job that has this file name.
+    /// Returns the record of the job whose file has this name.
     pub fn new(name: &str, record: Record) -> Further {
         Further { name: crc32c(name.as_bytes()), record }
     }
 
-    /// Returns true if this is the record of the job with this file name.
+    /// Returns true if this is the record of a job whose file has this name.
     pub fn is_of(&self, name: &str) -> bool {
         self.name == crc32c(name.as_bytes())
     }
@@ -66,7 +66,7 @@ impl Further {
 /// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
 const FORMAT: u8 = 2;
 
-/// The format of a list of [`Further`]. Until format 2, the list had records without the names.
+/// The format of a list of [`Further`]. Up to format 2, the list had records without the names.
 const FURTHER_FORMAT: u8 = 3;
 
 /// The longest entity tag that is recorded, in bytes. It is about three times as long as the longest common
@@ -113,13 +113,14 @@ impl Record {
         self.size == size && modified.map(since_epoch) == Some(self.modified)
     }
 
-    /// Returns the day on which the file was complete, in UTC: `2026-11-27`.
+    /// Returns the day on which the file was complete, in UTC, such as `2026-11-27`.
     pub fn day(&self) -> String {
         let at = i64::try_from(self.at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
         at.unwrap_or_default().strftime("%Y-%m-%d").to_string()
     }
 
-    /// Returns the conditions that let the server say if its file has changed.
+    /// Returns conditions for a request. With them, the server says if its file has changed since it was
+    /// downloaded.
     pub fn conditions(&self) -> Conditions {
         match &self.validator {
             Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
@@ -139,13 +140,13 @@ pub struct Conditions {
     pub modified: Option<SystemTime>,
 }
 
-/// Returns the whole seconds since the Unix epoch, and 0 for a time before it.
+/// Returns the whole seconds since the Unix epoch, and 0 for a time before the epoch.
 pub fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Returns the seconds and nanoseconds since the Unix epoch. For a time before it, the seconds are negative
-/// and the nanoseconds count backwards.
+/// Returns the seconds and nanoseconds since the Unix epoch. For a time before the epoch, the seconds are
+/// negative, and the nanoseconds count backwards.
 pub(super) fn since_epoch(at: SystemTime) -> (i64, u32) {
     let pair = |since: Duration| (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos());
     match at.duration_since(SystemTime::UNIX_EPOCH) {

@@ -13,20 +13,21 @@ use url::Url;
 /// The facts about the request of a job, besides its URL, as keyed hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// A hash of the facts that choose the content: the server, the method, the body, the range, the user
-    /// name of the login, and the headers that do not show who sends the request. Requests with different
-    /// hashes may get different files.
+    /// A hash of the facts that choose the content: the server, the method, the body, the range of the job,
+    /// the user name, and the headers that do not show who sends the request. Requests with different hashes
+    /// may get different files.
     pub(super) content: Option<String>,
     /// A hash of the facts that show who sends the request, such as tokens, the cookies of `--cookie`, and
     /// the headers `Authorization` and `User-Agent`. These facts may change from day to day, so only the
-    /// server can say if another visitor gets the same file.
+    /// server can say if a request with other facts gets the same file.
     pub(super) visitor: Option<String>,
 }
 
 impl Variant {
     /// Returns the variant of the request that a job sends to this URL. A redirect may lead to any host in
-    /// [`Settings::headers_for`], so the variant includes all of these headers. It does not include the rules
-    /// for hosts to which only a redirect leads, since these hosts are not known before the request.
+    /// [`Settings::headers_for`], so the variant includes all of these headers. It does not include the
+    /// headers of rules for hosts to which only a redirect leads, since these hosts are not known before the
+    /// request.
     pub fn of(settings: &Settings, job: &Job, url: &Url) -> Variant {
         let (mut content, mut visitor) = (Facts::new(&settings.key), Facts::new(&settings.key));
         add_server(&mut content, settings, url);
@@ -83,8 +84,10 @@ fn add_request(content: &mut Facts, job: &Job) {
     }
 }
 
-/// Adds the login that the settings have for this URL. As in URLs, the user name in a login chooses the
-/// content, and its password does not. The user name in a netrc file only shows who sends the request.
+/// Adds the facts of the settings that tell the server who sends a request for this URL: the user name, the
+/// tokens, the cookies, the client certificate and the user agent. As in URLs, a user name in the settings
+/// chooses the content, and its password does not. A user name in a netrc file only shows who sends the
+/// request.
 fn add_login(content: &mut Facts, visitor: &mut Facts, settings: &Settings, url: &Url) {
     let rules = &settings.for_hosts;
     let has_name = !url.username().is_empty();
@@ -150,7 +153,7 @@ impl<'k> Facts<'k> {
         self.add_hidden(name, |hasher| value.add_to(hasher));
     }
 
-    /// Adds a value that `add_to` adds to a hasher.
+    /// Adds the hash of a value. `add_to` writes the value to a hasher.
     fn add_hidden(&mut self, name: &str, add_to: impl FnOnce(&mut blake3::Hasher)) {
         let mut hasher = self.key.hasher();
         add_to(&mut hasher);

@@ -1,6 +1,6 @@
 //! Reads the answer of an HTTP proxy to CONNECT (RFC 9110, section 9.3.6).
 
-/// The longest head of such an answer, in bytes. Without a limit, a proxy could fill the memory.
+/// The longest head of an answer that is read, in bytes. Without a limit, a proxy could fill the memory.
 pub const HEAD_MOST: usize = 64 * 1024;
 
 /// The highest number of characters of a reason that are kept. The reason is shown in one line.
@@ -13,7 +13,7 @@ pub struct Answer {
     pub status: u16,
     /// The words after the status. They may be empty, and may contain any character.
     pub reason: String,
-    /// The values of `Proxy-Authenticate`, one for each line.
+    /// The values of the `Proxy-Authenticate` headers, one value for each header line.
     pub challenges: Vec<Vec<u8>>,
 }
 

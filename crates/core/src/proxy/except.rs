@@ -25,7 +25,7 @@ enum Entry {
 }
 
 impl NoProxy {
-    /// Reads a list.
+    /// Reads a list in the form that [`NoProxy`] describes.
     pub fn parse(text: &str) -> NoProxy {
         let words = text.split(|c: char| c == ',' || c.is_whitespace());
         NoProxy(words.filter(|word| !word.is_empty()).map(Entry::read).collect())

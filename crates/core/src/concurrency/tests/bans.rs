@@ -22,7 +22,7 @@ fn a_forgotten_ban_removes_no_other_limit() {
     let mut host = Host::new(100, Learned::default());
     after_ban(&mut host);
     host.controller.set_target(second * 90, 100, 0.0, StepReason::TryMore);
-    assert_eq!(host.controller.target(), 64, "the automatic number");
+    assert_eq!(host.controller.target(), 64, "the highest automatic number");
     let mut host = Host::new(100, Learned::default());
     host.controller.usage.connections = 3;
     host.on(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, deliberate: true });

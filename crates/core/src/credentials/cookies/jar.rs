@@ -1,7 +1,7 @@
 //! The store of all cookies of a run.
 //!
-//! Invariant: there is a limit for the number of all cookies, for the number of cookies of a domain, and for
-//! the cookies in one request.
+//! Invariant: the number of all cookies is limited, and so is the number of cookies of one domain. The number
+//! and the bytes of the cookies in one request are limited too.
 
 use super::{Cookie, PAIR_MOST, Time, is_below, is_path, is_secure};
 use crate::credentials::Going;
@@ -22,9 +22,10 @@ pub struct Jar(Vec<Cookie>);
 
 impl Jar {
     /// Adds a cookie, unless its name and value together have more than 4,096 bytes. The new cookie replaces
-    /// an older cookie with the same name, hosts and path. If the new cookie has expired already, the older
-    /// cookie is only removed. If the domain of the cookie has too many cookies, its oldest cookie is
-    /// removed. The same applies to the whole store.
+    /// an older cookie with the same name and path for the same hosts. If the new cookie has expired already,
+    /// the older cookie is removed, and the new cookie is not added. If the domain of the new cookie has too
+    /// many cookies, the oldest cookie of this domain is removed. If the store has too many cookies, the
+    /// oldest cookie of the store is removed.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {
@@ -54,7 +55,7 @@ impl Jar {
     }
 
     /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
-    /// nor hide a secure cookie (section 5.7).
+    /// nor hide a secure cookie (RFC 6265bis, section 5.7).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {
@@ -70,8 +71,9 @@ impl Jar {
         }
     }
 
-    /// Returns the cookies that are sent with a request. Cookies with longer paths come first. If two paths
-    /// have the same length, the older cookie comes first (section 5.8.3).
+    /// Returns the cookies that are sent with a request, up to the limits for one request. Cookies with
+    /// longer paths come first. If two paths have the same length, the older cookie comes first (RFC 6265bis,
+    /// section 5.8.3).
     pub fn select(&self, going: Going, now: Time) -> Vec<&Cookie> {
         let fits = |one: &&Cookie| one.kind.may_go(going) && !one.is_over(now) && one.is_for(going.to);
         let mut chosen: Vec<&Cookie> = self.0.iter().filter(fits).collect();

@@ -79,7 +79,8 @@ impl Cookie {
     }
 }
 
-/// The cookies of a run. Clones share them, so all sessions with the same settings have the same cookies.
+/// The cookies of a run. Clones of this value share the cookies, so all sessions with the same settings have
+/// the same cookies.
 #[derive(Debug, Clone, Default)]
 pub struct Cookies(Arc<Mutex<Jar>>);
 
@@ -91,7 +92,7 @@ impl Cookies {
         Cookies(Arc::new(Mutex::new(jar)))
     }
 
-    /// Locks the jar and returns it.
+    /// Locks the store of the cookies and returns it. The store is locked until the result is dropped.
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,13 +109,14 @@ fn is_below(host: &str, domain: &str) -> bool {
     is_name && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// Returns true if a request path is within a cookie path (section 5.1.4).
+/// Returns true if the path of a request is within the path of a cookie (RFC 6265bis, section 5.1.4).
 fn is_path(path: &str, cookie: &str) -> bool {
     path.strip_prefix(cookie)
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Returns true if a cookie for this domain would be sent to the hosts of different owners.
+/// Returns true if this domain is a public suffix. A cookie for such a domain would be sent to hosts of
+/// different owners.
 fn is_public_suffix(domain: &str) -> bool {
     public_suffix::of(domain).is_some_and(|suffix| suffix.trim().as_bytes() == domain.as_bytes())
 }

@@ -1,5 +1,5 @@
 //! Reads and writes cookie files in the Netscape format, which curl, wget and browser extensions use too.
-//! Each line has one cookie in seven fields, which are separated by tabs.
+//! Except for comments, each line has one cookie in seven fields, which are separated by tabs.
 //!
 //! Invariant: an error names the line of the mistake, and contains no text of this line.
 
@@ -9,15 +9,17 @@ use crate::secret::Secret;
 use std::fmt::Write;
 use url::Host;
 
-/// The longest cookie file in bytes. A browser's file of 3,300 cookies has less than a MiB.
+/// The longest cookie file that is read, in bytes. A file with all cookies of a browser, for example 3,300
+/// cookies, has less than 1 MiB.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The text that curl writes before the domain of a cookie that scripts must not see.
 const HTTP_ONLY: &str = "#HttpOnly_";
 
-/// Reads a cookie file. Lines that cannot be read as a cookie are left out, as in curl and wget, because such
-/// a file often has the cookies of all sites. Such lines are returned as mistakes. A line with a replacement
-/// character was not UTF-8, and is a mistake too.
+/// Reads a cookie file. Returns its cookies, and a mistake for each line that cannot be read as a cookie. The
+/// other lines are used although some lines are wrong, as in curl and wget, because a cookie file often has
+/// the cookies of many sites. A line with a replacement character (U+FFFD) was not UTF-8 in the file, and is
+/// a mistake too.
 ///
 /// # Errors
 /// Returns the first mistake if there are mistakes and no line is a cookie.
@@ -54,7 +56,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         return Err("the line is not UTF-8");
     }
     if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
-        return Err("a cookie must have a name or a value, and at most 4096 bytes");
+        return Err("a cookie must have a name or a value, and both together at most 4096 bytes");
     }
     if [name, value].iter().any(|text| text.contains(';') || text.chars().any(char::is_control)) {
         return Err("the name and the value must not contain a semicolon or control characters");
@@ -64,8 +66,8 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     let below = flag(below).ok_or("the second field must be TRUE or FALSE")?;
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
-    // Some programs write a fraction of a second. For a session cookie, some programs write a negative
-    // number.
+    // Some programs write the time with a fraction of a second. For a cookie that expires at the end of the
+    // browser session, some programs write a negative number.
     let expires = if expires.is_empty() { "0" } else { expires };
     let expires: f64 = expires.parse().map_err(|_| "the fifth field must be a time in seconds")?;
     Ok(Cookie {
@@ -90,10 +92,10 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// Returns the text of a cookie file.
+/// Returns the text of a cookie file with these cookies.
 pub fn write<'c>(cookies: impl Iterator<Item = &'c Cookie>) -> String {
     let mut text =
-        "# Netscape HTTP Cookie File\n# These cookies log in as you: keep this file private.\n\n".to_string();
+        "# Netscape HTTP Cookie File\n# Others can log in as you with these cookies. Keep this file private.\n\n".to_string();
     for cookie in cookies {
         let start = if cookie.http_only { HTTP_ONLY } else { "" };
         let dot = if cookie.host_only { "" } else { "." };
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn cookie_files_are_read_and_written() {
-        let (cookies, mistakes) = read(FILE).expect("it is right");
+        let (cookies, mistakes) = read(FILE).expect("the file is right");
         assert_eq!(mistakes, []);
         let shown: Vec<String> = cookies
             .iter()

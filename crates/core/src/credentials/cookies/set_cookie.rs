@@ -5,10 +5,11 @@ use crate::secret::Secret;
 use url::{Host, Url};
 
 /// The highest number of bytes in the value of an attribute. An attribute with a longer value is ignored
-/// (section 5.6).
+/// (RFC 6265bis, section 5.6).
 const ATTRIBUTE_MOST: usize = 1024;
 
-/// The longest life of a cookie, even if the server states a longer one: 400 days (section 5.5).
+/// The longest time until a cookie expires, even if the server states a longer time: 400 days (RFC 6265bis,
+/// section 5.5).
 const LIFE_MOST: Time = 400 * 86_400;
 
 /// The attributes of a header.
@@ -23,7 +24,8 @@ struct Attributes<'t> {
 }
 
 /// Returns the cookie that a server at `url` sets. Returns `None` if the server may not set this cookie, or
-/// if the header is not a cookie. A cookie that has expired already deletes an older cookie of the same name.
+/// if the header is not a cookie. The returned cookie may have expired already: this is how a server deletes
+/// an older cookie of the same name.
 pub fn parse(header: &[u8], url: &Url, now: Time) -> Option<Cookie> {
     let text = std::str::from_utf8(header).ok()?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
@@ -92,8 +94,8 @@ fn max_age(value: &str, now: Time) -> Option<Time> {
     }
 }
 
-/// Returns the domain of a cookie, and true if the cookie is for that host only. Returns `None` if the server
-/// may not set a cookie for this domain.
+/// Returns the domain of a cookie, and true if the cookie is for this one host only. Returns `None` if the
+/// server at `url` may not set a cookie for the domain in `attribute`.
 fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     let host = url.host_str()?.to_string();
     let attribute = attribute.unwrap_or_default();
@@ -118,7 +120,7 @@ fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     }
 }
 
-/// Returns the folder of a path without its last slash (section 5.1.4).
+/// Returns the folder of a path without its last slash (RFC 6265bis, section 5.1.4).
 fn default_path(path: &str) -> &str {
     match path.rfind('/') {
         Some(0) | None => "/",
@@ -126,7 +128,8 @@ fn default_path(path: &str) -> &str {
     }
 }
 
-/// Returns true if a cookie has the properties that the prefix of its name requires (section 4.1.3).
+/// Returns true if a cookie has the properties that a prefix of its name, such as `__Host-`, requires (RFC
+/// 6265bis, section 4.1.3). `domain` is the value of its attribute `Domain`.
 fn keeps_its_promise(cookie: &Cookie, domain: Option<&str>) -> bool {
     // When a cookie without a name is sent, it must not look like a cookie whose name has a prefix.
     let shown = if cookie.name.is_empty() { cookie.value.expose() } else { &cookie.name };

@@ -34,13 +34,17 @@ fn the_examples_of_rfc_9530_are_read() {
     let digests: Vec<Digest> = stated.whole.into_iter().map(|one| one.digest).collect();
     assert_eq!(digests, [hello(Algorithm::Sha256, HELLO_256), hello(Algorithm::Sha512, HELLO_512)]);
 
-    // Appendix B: the last nine bytes of the file.
+    // RFC 9530, appendix B: the last nine bytes of the file.
     let content = "Content-Digest: sha-256=:jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ=:";
     let stated = read(true, &head(&[content, &format!("Repr-Digest: sha-256=:{HELLO_256}:")]), Some(9));
     assert_eq!((stated.whole.len(), stated.range.len(), stated.notes.len()), (1, 1, 0));
     assert_eq!(stated.whole[0].from, "Repr-Digest");
     let stated = read(false, &head(&[content]), Some(9));
-    assert_eq!((stated.whole.len(), stated.range.len()), (1, 0), "in a 200 it belongs to the whole file");
+    assert_eq!(
+        (stated.whole.len(), stated.range.len()),
+        (1, 0),
+        "in a 200, Content-Digest belongs to the whole file"
+    );
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn the_digest_header_of_rfc_3230_is_read() {
         assert_eq!((found.len(), noted), (uses, notes), "{value}");
     }
     let coded = [&format!("Digest: id-sha-256={HELLO_256}"), "Content-Encoding: gzip"];
-    assert_eq!(used(200, &coded), (vec![], 1), "it belongs to the file without the content coding");
+    assert_eq!(used(200, &coded), (vec![], 1), "the digest belongs to the file without the content coding");
     let twice = ["Digest: MD5=1B2M2Y8AsgTpgAmY7PhCfg==", "Digest: MD5=AAAAAAAAAAAAAAAAAAAAAA=="];
     assert_eq!(used(200, &twice), (vec![], 1));
 }
