@@ -86,8 +86,8 @@ fn a_file_that_is_decoded_uses_one_connection() {
 fn a_truncated_or_damaged_coding_fails() {
     let server = Server::start();
     for (query, says) in [
-        ("coding=gzip&cut=5", "the compressed content is cut"),
-        ("coding=zstd&cut=5", "the compressed content is cut"),
+        ("coding=gzip&cut=5", "the compressed content is incomplete"),
+        ("coding=zstd&cut=5", "the compressed content is incomplete"),
         ("coding=identity&says=gzip", "the compressed content cannot be decoded"),
         ("coding=gzip&more=this%20is%20no%20gzip%20member", "the compressed content cannot be decoded"),
     ] {
@@ -102,7 +102,7 @@ fn decoding_stops_at_a_thousand_times_the_size() {
     let place = Place::new();
     let url = server.url("coded/50000000/file?coding=zstd&zeros=1");
     let out = place.run(&[&url, "-o", "f", "--decode", "auto"]);
-    place.assert_failed(&out, 1, "it becomes more than 1032 times as large");
+    place.assert_failed(&out, 1, "the content is more than 1032 times as large as the compressed bytes");
     assert_eq!(server.requests().len(), 1, "a retry would fail in the same way");
 }
 

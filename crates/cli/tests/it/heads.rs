@@ -154,7 +154,7 @@ fn a_chunk_size_without_end_fails_at_once() {
         let place = Place::new();
         let url = server.url(&format!("endless_chunk_size/{SIZE}/file?{line}"));
         let out = place.run(&[&url, "-o", "f", "--retries", "0", "--no-resume"]);
-        place.assert_failed(&out, 1, "1 MiB came between two chunks of its body");
+        place.assert_failed(&out, 1, "1 MiB without data arrived between two chunks of the body");
         assert!(out.took < Duration::from_secs(5), "{:?}", out.took);
     }
 }

@@ -145,7 +145,7 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
     let server = Server::start();
     for sin in ["busy_always?after=3600", "busy_always?after=date7200"] {
         let (place, out) = get(&server, sin, &[]);
-        place.assert_failed(&out, 1, "not before ");
+        place.assert_failed(&out, 1, "no request may be sent before ");
         assert!(out.took.as_secs() < 20);
     }
     let (place, out) = get(&server, "busy_always?after=99999999999999999999", &[]);
@@ -162,7 +162,7 @@ fn a_host_that_asks_for_a_long_wait_after_too_many_requests_gets_no_more_of_them
     assert_eq!(out.status, 1, "{}", out.stderr);
     let requests = server.requests().len();
     assert!(requests <= 2, "{requests} requests, although two jobs run at once");
-    assert_eq!(out.stderr.matches("not before ").count(), 12, "{}", out.stderr);
+    assert_eq!(out.stderr.matches("no request may be sent before ").count(), 12, "{}", out.stderr);
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn every_form_of_too_many_requests_is_a_pause_and_not_a_retry() {
             assert!((2.0..8.0).contains(&out.took.as_secs_f64()), "{how}: {:?}", out.took);
             assert_eq!(server.requests().len(), 2, "{how}");
             let (place, out) = get(&server, "says_too_much", &format!("how={how}&wait=3600"), &[]);
-            place.assert_failed(&out, 1, "not before ");
+            place.assert_failed(&out, 1, "no request may be sent before ");
             assert!(out.took.as_secs() < 2, "{how}: {:?}", out.took);
         })
     });

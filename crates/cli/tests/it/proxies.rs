@@ -209,7 +209,7 @@ fn a_proxy_that_requires_a_client_certificate_gets_none_and_the_error_says_so() 
             let args = [&url, "--proxy", &proxy, "--on-error", "skip", "--retries", "0"];
             let tls = ["--cacert", "keys/ca.pem", "--cert", "keys/both.pem"];
             let out = place.run(&[&args[..], &tls].concat());
-            assert_fails(&place, &out, "tls.client_refused", "the proxy requires it");
+            assert_fails(&place, &out, "tls.client_refused", "the proxy requires a client certificate");
             assert!(out.stderr.contains(&proxy) && !out.stderr.contains("because --cert"), "{}", out.stderr);
         }
     }
@@ -504,7 +504,7 @@ fn failures_of_socks_proxies_are_described() {
     let reply = |reply: u8| vec![vec![5, 0], vec![5, reply, 0, 1, 0, 0, 0, 0, 0, 0]];
     for (scheme, replies, code, says) in [
         ("socks5h", reply(1), "proxy.failed", "general failure"),
-        ("socks5h", reply(2), "proxy.refused", "its rules do not allow it"),
+        ("socks5h", reply(2), "proxy.refused", "its rules do not allow the connection"),
         ("socks5h", reply(4), "proxy.failed", "the host cannot be reached"),
         ("socks5h", reply(99), "proxy.failed", "(reply 99)"),
         (

@@ -239,7 +239,7 @@ fn a_range_beyond_the_end_of_the_file_is_not_requested_again() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&server.url("well_behaved/1000/f"), "--range", "1000-"]);
-    place.assert_failed(&out, 1, "begins: 416 Range Not Satisfiable, its file has 1000 bytes");
+    place.assert_failed(&out, 1, "begins: 416 Range Not Satisfiable, the server's file has 1000 bytes");
     assert_eq!(server.requests().len(), 1, "{}", out.stderr);
 }
 

@@ -77,9 +77,9 @@ fn a_file_without_a_certificate_is_named_in_the_error() {
     place.write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     place.write("noise.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     for (name, says) in [
-        ("text.pem", "it holds no certificate in PEM form"),
-        ("cut.pem", "it is not in PEM form"),
-        ("noise.pem", "it holds a malformed certificate"),
+        ("text.pem", "the file holds no certificate in PEM form"),
+        ("cut.pem", "the file is not in PEM form"),
+        ("noise.pem", "the file holds a malformed certificate"),
         ("missing.pem", "No such file"),
     ] {
         let out = place.run(&["https://127.0.0.1:1/f", "--cacert", name]);

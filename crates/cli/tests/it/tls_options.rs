@@ -97,7 +97,7 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
         &place,
         &out,
         "tls.client_refused",
-        &["requires a client certificate", "none was sent", "--cert FILE"],
+        &["requires a client certificate", "no client certificate was sent", "--cert FILE"],
     );
     assert!(!out.stderr.contains("retries)"), "the answer is final: {}", out.stderr);
     let place = place_with(&stranger);
@@ -110,7 +110,7 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
     let redirect = first.url(&format!("redirect/0/f?to={url}"));
     let place = place_with(&authority);
     let out = place.run(&[&[redirect.as_str(), "--on-error", "skip"], &CA[..], &CERT].concat());
-    let says = ["none was sent, because --cert is only for the origins of the given URLs"];
+    let says = ["no client certificate was sent, because --cert is only for the origins of the given URLs"];
     assert_refused(&place, &out, "tls.client_refused", &says);
 }
 
@@ -128,9 +128,9 @@ fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
     place.write("keys/old.pem", old);
     for (cert, key, says) in [
         ("keys/none.pem", None, "No such file"),
-        ("keys/text.pem", None, "it holds no certificate in PEM form"),
-        ("keys/cert.pem", None, "it holds no private key; --key names the file of the key"),
-        ("keys/cert.pem", Some("keys/cert.pem"), "it holds no private key in PEM form"),
+        ("keys/text.pem", None, "the file holds no certificate in PEM form"),
+        ("keys/cert.pem", None, "the file holds no private key; --key names the file of the key"),
+        ("keys/cert.pem", Some("keys/cert.pem"), "the file holds no private key in PEM form"),
         ("keys/cert.pem", Some("keys/other.pem"), "the key does not belong to the certificate"),
         ("keys/cert.pem", Some("keys/encrypted.pem"), "its password is not known. --key-password @FILE"),
         ("keys/cert.pem", Some("keys/old.pem"), "openssl pkey -in FILE -out plain.pem"),
@@ -165,7 +165,7 @@ fn an_encrypted_key_needs_its_password() {
         assert_has(&place, &run(&["--key-password", "h\u{fc}sh"]), "f", 1000);
         assert_has(&place, &run(&["--key-password", "@keys/password"]), "f", 1000);
         let out = run(&["--key-password", "wrong"]);
-        let says = "--key keys/sealed.pem: the password of its key is wrong";
+        let says = "--key keys/sealed.pem: the password of the key is wrong";
         assert!(out.status == 2 && out.stderr.contains(says), "{form}: {}", out.stderr);
         assert!(!out.stderr.contains("h\u{fc}sh") && !place.log().contains("h\u{fc}sh"), "{}", out.stderr);
     }

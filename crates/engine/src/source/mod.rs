@@ -1,34 +1,37 @@
-//! Defines the sources of bytes. A [`Source`] is one remote file that can be read from any offset.
-//! [`Sources`] creates the source for a URL by its scheme. A program can add protocols other than HTTP.
+//! Defines the sources of bytes. A [`Source`] is one URL from which a file can be fetched. [`Sources`]
+//! creates the source for a URL by the scheme of the URL. A program can add protocols other than HTTP.
 //!
 //! # How to add a protocol
 //!
 //! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The `conformance` module
 //! of the testkit checks that a source follows the rules on this page.
 //!
-//! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`), for the bytes
-//! `from..to`, or for all bytes from `from` on. A request with `about` is only for the facts about the file
-//! ([`Remote`]), and the body of the response is not read. `open` is called many times, and several calls may
-//! run at the same time. Each connection of a file calls `open` for each range that the connection fetches.
+//! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` is 0 and `to` is `None`), for
+//! the bytes `from..to`, or for all bytes from `from` on. A request with `about` is only for the facts about
+//! the file ([`Remote`]), and the body of its response is not read. `open` is called many times, and several
+//! calls may run at the same time: a job may use several connections, and there is a call for each range that
+//! a connection fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
-//! - [`Remote::whole`] for the whole file. Return it also if a range was requested and the protocol cannot
-//!   send ranges.
-//! - [`Remote::range`] for a range. The range may begin up to 1 MiB before `from` and may end before or after
-//!   `to`, but the facts must state the real range. If the file ends at or before `from`, fail with
-//!   `http.range_past` and set [`Error::size`].
-//! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
+//! - Use [`Remote::whole`] if the body is the whole file. Use it also if a range was requested and the
+//!   protocol cannot send ranges.
+//! - Use [`Remote::range`] if the body is a range of the file. The range may begin up to 1 MiB before `from`
+//!   and may end before or after `to`, but the facts must state the real range. If the file ends at or before
+//!   `from`, fail with `http.range_past`, and set [`Error::size`] to the size of the file.
+//! - Use [`Remote::unchanged`] only for a request with `about`, if the conditions of the request show that
+//!   the file has not changed.
 //! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from
-//!   another place, such as a checksum list), ranges of different responses are not joined: the file uses one
-//!   connection and starts again after a failure. Never invent a validator. Two different contents of the
-//!   file must not have the same validator.
+//!   another place, such as a checksum list), ranges of different responses are not joined. The job then uses
+//!   one connection, and downloads the file from its beginning after a failure. Never invent a validator. Two
+//!   different contents of the file must not have the same validator.
 //! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong to the same
-//!   content. A source may also set `can_resume` if it is not certain that the server sends ranges. If the
-//!   server then ignores the range, only one request is lost.
+//!   content. A source may also set `can_resume` if the source does not know whether the server sends ranges.
+//!   If the server then ignores the requested range, only one request is wasted.
 //!
-//! **The body** is a stream of buffers of any size, in order. It must end with `None` if all announced bytes
-//! arrived, and with an error otherwise. After an error or `None`, the stream is not polled again.
+//! **The body** is a stream of buffers of any size, in the order of the file. The stream must end with `None`
+//! if all announced bytes arrived, and with an error otherwise. After an error or `None`, the stream is not
+//! polled again.
 //!
 //! **Errors** have an [`ErrorKind`], which decides what the plan does after the error. The codes of some
 //! kinds begin with `http.` for historical reasons, but these kinds apply to every protocol. If no connection
@@ -41,16 +44,18 @@
 //! retries.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
-//! source must then close the connections of that request, and the next `open` must work as before.
+//! source must then end that request, and close the connections that only this request used. The next `open`
+//! must work as before.
 //!
 //! **Silence.** If the server sends nothing for
 //! [`Settings::timeout`](downhaul_core::settings::Settings::timeout), `open` must fail with `net.silent` or
-//! `connect.timeout`. The engine itself detects silence in the body.
+//! `connect.timeout`. While the body is read, the engine itself detects that no data arrives.
 //!
-//! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
-//! within the file. It also checks that the validator, the size, the content coding and the digests match
-//! those of the bytes on the disk, and that the server did not send an HTML page instead of the file. Digests
-//! are verified at the end. A source does not need to check any of this.
+//! **What the plan checks.** Before a byte is written, the plan checks that a range contains the byte at
+//! `from` and stays within the file. It also checks that the validator, the size, the content coding and the
+//! digests in the facts match those of the bytes on the disk, and that the server did not send an HTML page
+//! instead of the file. At the end, the content of the file is compared with the digests. A source does not
+//! need to check any of this.
 
 pub(crate) mod http;
 mod registry;
@@ -75,7 +80,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One remote file.
+/// One URL from which a file can be fetched.
 pub trait Source: Send + Sync {
     /// Sends a request and returns the facts of the response with its body. The [module](self) has the rules.
     ///
@@ -83,9 +88,9 @@ pub trait Source: Send + Sync {
     /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 
-    /// Returns the last round-trip time that TCP measured on the connections to the server of the last
-    /// response while bytes arrived. Returns `None` if the system or the protocol does not report it. A
-    /// round-trip time above the shortest one shows that packets wait in queues of the network.
+    /// Returns the last round-trip time that TCP measured, while bytes arrived, on the connections to the
+    /// server of the last response. Returns `None` if the system or the protocol does not report the time. If
+    /// the time is longer than the shortest one that was measured, packets wait in queues of the network.
     fn round_trip(&self) -> Option<Duration> {
         None
     }
@@ -101,20 +106,21 @@ pub struct Request {
     pub to: Option<u64>,
     /// The size of the whole file in bytes, if a list states it. The size is a hint, and may be wrong.
     pub size: Option<u64>,
-    /// True if the file is probably small, because the files of an earlier list from this host were small.
-    /// This value is a hint, and may be wrong.
+    /// True if the file is probably small, because small files of this host came over HTTP/2 in this run or
+    /// in an earlier one. This value is a hint, and may be wrong.
     pub likely_small: bool,
-    /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
-    /// the response is [`Remote::unchanged`].
+    /// If set, only the facts are requested, and the body is not read. If these conditions show that the file
+    /// has not changed, the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// The URL, after redirects, from which the bytes on the disk were received in this run or an earlier
-    /// one. A source may send the request to this URL directly.
+    /// The URL, after redirects, from which this run or an earlier run received the bytes on the disk. A
+    /// source may send the request to this URL directly.
     pub answered_at: Option<url::Url>,
-    /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
-    /// Protocols without headers ignore them.
+    /// The headers of the job, which are for the origin of the source's URL. A source must not send them to
+    /// any other origin. Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
     /// The method and the body to send instead of a plain GET. A source must send them only to the origin of
-    /// the URL. Such a request is always for the whole file. Protocols without methods ignore it.
+    /// the URL. A request with this field is always for the whole file. Protocols without methods ignore the
+    /// field.
     pub sends: Option<Arc<Sends>>,
 }
 
@@ -147,7 +153,7 @@ impl Request {
     }
 }
 
-/// Hides secrets of the URL and the values of headers.
+/// The output hides the secrets in the URL and the values of the headers.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -162,11 +168,11 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A response: the facts about the file, and the bytes that follow.
+/// A response: the facts about the file, and the body.
 pub struct Opened {
     /// The facts.
     pub remote: Remote,
-    /// The bytes of the file that follow the facts. The body is not read if the request had `about`.
+    /// The bytes of the file that the facts describe. The body is not read if the request had `about`.
     pub body: Body,
 }
 
@@ -174,9 +180,9 @@ pub struct Opened {
 /// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// Returns the next bytes of a body, and skips empty buffers. A body may send empty buffers without end.
-/// Other tasks run after each empty buffer, so that the caller can stop waiting. No bytes are lost if the
-/// caller drops the future.
+/// Returns the next bytes of a body, and skips empty buffers. A body may send empty buffers without end. This
+/// function lets other tasks run after each empty buffer, so a time limit of the caller still works. No bytes
+/// are lost if the caller drops the future.
 pub(crate) async fn next_bytes<E>(
     body: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
 ) -> Option<Result<Bytes, E>> {
@@ -210,12 +216,13 @@ pub enum GivenBy {
     /// The user gave the URL, or another URL of the same origin. Headers and credentials of the user are sent
     /// to this URL.
     User,
-    /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only these
-    /// secrets are sent to the URL: headers of the job itself, a login in the URL, secrets for its host (from
-    /// a netrc file, an option or a rule for hosts), and cookies that servers set during the run.
+    /// A document, such as a list that was fetched from a URL, named the URL as one of the URLs of the job.
+    /// Only these secrets are sent to the URL: headers of the job itself, a user name and a password in the
+    /// URL, secrets for its host (from a netrc file, an option or a rule for hosts), and cookies that servers
+    /// set during the run.
     Document,
-    /// A server named the URL, for example as a mirror. Only a login in the URL and cookies that servers set
-    /// during the run are sent to the URL.
+    /// A server named the URL, for example as a mirror. Only a user name and a password in the URL, and
+    /// cookies that servers set during the run, are sent to the URL.
     Server,
 }
 

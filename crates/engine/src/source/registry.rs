@@ -1,8 +1,8 @@
 //! Finds the protocol for a URL by the scheme of the URL.
 //!
-//! Invariant: a scheme has at most one factory. A scheme without a factory uses the factory for all other
-//! schemes. If the registry does not have that factory either, the source for such a URL fails with
-//! `url.scheme`.
+//! Invariant: a scheme has at most one [`Factory`], the function that makes the sources for its URLs. A
+//! scheme without a factory uses the factory for all other schemes. If the registry does not have that
+//! factory either, the source for such a URL fails with `url.scheme`.
 
 use super::http::Client;
 use super::{GivenBy, Opened, Request, Source};
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use url::Url;
 
-/// Makes the source for a URL.
+/// Makes the source for a URL. The value of type [`GivenBy`] says where the URL came from.
 pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
 
 /// A registry of protocols, which makes the source for a URL by the scheme of the URL.
@@ -63,7 +63,7 @@ impl Sources {
         Sources { other: Some(Arc::new(factory)), ..Sources::none() }
     }
 
-    /// Adds a protocol for a scheme, or replaces the existing protocol for this scheme. `scheme` is given
+    /// Adds a protocol for a scheme, or replaces the existing protocol for this scheme. `scheme` is the name
     /// without `://`, and its case does not matter.
     #[must_use]
     pub fn with_scheme(
@@ -75,8 +75,9 @@ impl Sources {
         self
     }
 
-    /// Wraps the sources of all protocols that are registered so far, for example to count, cache or sign
-    /// requests. `wrap` gets the original source.
+    /// Wraps the sources of all protocols that were registered before this call, for example to count, cache
+    /// or sign requests. `wrap` gets a URL and its original source, and returns the source to use in its
+    /// place.
     #[must_use]
     pub fn wrapped(
         mut self,
@@ -94,12 +95,12 @@ impl Sources {
     ///
     /// # Errors
     /// Returns `url.invalid` if `text` is not a valid URL, or `url.scheme` if no protocol is registered for
-    /// its scheme.
+    /// the scheme of the URL.
     pub fn parse_url(&self, text: &str) -> Result<Url, Error> {
         job::parse_url_with(text, |scheme| self.other.is_some() || self.by_scheme.contains_key(scheme))
     }
 
-    /// Makes the source for a URL.
+    /// Makes the source for a URL. `by` says where the URL came from.
     pub fn source(&self, url: &Url, by: GivenBy) -> Arc<dyn Source> {
         match self.by_scheme.get(url.scheme()).or(self.other.as_ref()) {
             Some(factory) => factory(url, by),

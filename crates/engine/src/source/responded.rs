@@ -1,7 +1,7 @@
 //! Defines a source whose first response has already arrived.
 //!
-//! Invariant: the response is used if the first call of `open` is a plain GET for the whole file and its
-//! body. Otherwise the response is dropped.
+//! Invariant: the response is used if the first call of `open` is a plain GET for the whole file, and not
+//! only for the facts about it. Otherwise the response is dropped, and the request is sent.
 
 use super::{Opened, Request, Source};
 use crate::explain::{self, Spent};
@@ -10,7 +10,7 @@ use futures_util::future::{self, BoxFuture};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A source with its first response.
+/// A source, and the first response until `open` is called.
 pub(crate) struct Responded {
     source: Arc<dyn Source>,
     first: Mutex<Option<First>>,

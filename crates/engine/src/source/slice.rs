@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Checks that a part of a file may be downloaded without verification. A part cannot be verified, because
-/// checksum lists and signatures are for whole files. `name` is the name of the file.
+/// Checks that the settings allow to download a part of a file without verification. A part cannot be
+/// verified, because checksum lists and signatures are for whole files. `name` is the name of the file.
 ///
 /// # Errors
 /// Returns an error if the settings require a digest or a signature.
@@ -32,7 +32,7 @@ pub(crate) fn check_unverified(settings: &Settings, name: &str) -> Result<(), Er
     Err(Error::new(kind, name, why("checksum lists have the digests of")))
 }
 
-/// A part of the file behind a source.
+/// A source for a part of a file. `whole` is the source for the whole file.
 pub(crate) struct Slice {
     whole: Arc<dyn Source>,
     range: ByteRange,
@@ -43,7 +43,7 @@ impl Slice {
         Slice { whole, range }
     }
 
-    /// Returns the request for the same bytes of the whole file.
+    /// Changes a request for bytes of the part into the request for the same bytes of the whole file.
     fn of_whole(&self, mut request: Request) -> Request {
         let ByteRange { first, last } = self.range;
         let end = last.map(|last| last.saturating_add(1));
@@ -57,12 +57,13 @@ impl Slice {
         request
     }
 
-    /// Changes the facts about the whole file into those about the part.
+    /// Changes the facts about the whole file into those about the part. `is_about` is true if only the facts
+    /// were requested. `wants_all` is true if the whole part was requested.
     ///
     /// # Errors
-    /// Returns `http.no_ranges` if the source sends the whole file, unless the part is known to be the whole
-    /// file. Returns `http.range_beyond` if the part begins at or after the end of the file, and
-    /// `http.range_wrong` if the response begins before the part.
+    /// Returns `http.no_ranges` if a body was requested and the source sends the whole file, unless the part
+    /// is known to be the whole file. Returns `http.range_beyond` if the part begins at or after the end of
+    /// the file, and `http.range_wrong` if the response begins before the part.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
@@ -80,7 +81,8 @@ impl Slice {
             Span::Whole if first == 0 && remote.size.is_some_and(|size| Some(size) == end) => Span::Whole,
             Span::Whole => return Err(fail(ErrorKind::HttpNoRanges, "")),
             Span::Range(range) => {
-                let wrong = || fail(ErrorKind::HttpRangeWrong, "it sent other bytes than the requested ones");
+                let wrong =
+                    || fail(ErrorKind::HttpRangeWrong, "the response begins before the requested part");
                 let from = range.start.checked_sub(first).ok_or_else(wrong)?;
                 let to = range.end.checked_sub(first).ok_or_else(wrong)?;
                 match wants_all && from == 0 && size == Some(to) {

@@ -170,7 +170,7 @@ fn a_certificate_that_cannot_be_used_stops_the_start() {
         (&["--tls-cert", "cert.pem"][..], "--tls-key"),
         (&["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "key.pem: the key does not belong"),
         (&["--tls-cert", "cert.pem", "--tls-key", "none.pem"], "none.pem: "),
-        (&["--tls-cert", "empty.pem", "--tls-key", "key.pem"], "empty.pem: it holds no certificate"),
+        (&["--tls-cert", "empty.pem", "--tls-key", "key.pem"], "empty.pem: the file holds no certificate"),
     ] {
         let out = place.run(&[&["daemon", "--listen", "127.0.0.1:0"], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);

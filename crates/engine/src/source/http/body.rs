@@ -1,6 +1,7 @@
 //! Holds a response whose head was read, and the connection that delivers the body of the response.
 //!
-//! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its end.
+//! Invariant: an HTTP/1.1 connection returns to the pool of idle connections only when the body was read to
+//! its end.
 
 use super::failure;
 use super::http1::{Connection, Pool};
@@ -18,9 +19,9 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// The longest body of a redirect or an error that is read to its end, in bytes. A connection whose body was
-/// read to its end can be used again. For a longer body, a new handshake is cheaper. A body of unknown length
-/// is not read, because it may be longer.
+/// The longest body of a redirect or an error that is read to its end, in bytes. If a body was read to its
+/// end, its connection can be used again. For a longer body, a new handshake is cheaper than reading it. A
+/// body of unknown length is not read, because it may be longer.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
 /// The highest number of bytes that are kept of the body of a redirect or an error. These bytes may contain
@@ -35,16 +36,16 @@ pub(super) struct HttpResponse {
     head: http::response::Parts,
     /// Descriptions, for the user, of the lines of the head that could not be read.
     dropped: Vec<String>,
-    /// The head as it arrived, if heads are kept.
+    /// The head as it arrived, if heads are kept for transcripts.
     kept_head: Option<Vec<u8>>,
     /// The address of the server, if the connection leads to it directly.
     server: Option<IpAddr>,
     body: HttpBody,
-    /// The request and the head of the response, if they are kept.
+    /// The request and the head of the response, if transcripts are kept.
     pub(super) exchange: Option<Exchange>,
 }
 
-/// The bytes of a response.
+/// The body of a response, and the connection that carries it.
 pub(super) struct HttpBody {
     incoming: Incoming,
     carrier: Carrier,
@@ -58,7 +59,7 @@ pub(super) enum Carrier {
     Http1(Connection, Weak<Pool>),
     /// A stream of a shared HTTP/2 connection.
     Http2(Stream),
-    /// The body has ended.
+    /// No connection, because the body has ended or failed.
     Over,
 }
 
@@ -83,7 +84,7 @@ impl HttpResponse {
         HttpResponse { head, dropped, kept_head: None, server, body, exchange: None }
     }
 
-    /// Keeps the head as it arrived.
+    /// Stores the head as it arrived, if heads are kept for transcripts.
     pub(super) fn with_head(mut self, head: Option<Vec<u8>>) -> Self {
         self.kept_head = head;
         self

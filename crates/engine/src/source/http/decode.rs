@@ -3,7 +3,7 @@
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
 //! 8.4; RFC 9530, sections 2 and 3). The digests are compared with the coded bytes in this module. The length
-//! is not passed on, and the file cannot be resumed.
+//! is not passed on, and the download cannot be resumed.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
 //! completely, and has the right digests. A body that would become more than [`GROWTH_MOST`] times as large
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 /// codings by mistake.
 const CODINGS_MOST: usize = 4;
 
-/// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at
+/// The decoded body may be at most this many times as large as the coded body. Deflate expands a byte to at
 /// most 1,032 bytes (its longest match has 258 bytes and needs two bits), so every file that is packed once
 /// with gzip can be unpacked. Other codings have no such limit, and a few bytes could fill a disk.
 const GROWTH_MOST: u64 = 1_032;
@@ -53,7 +53,8 @@ enum Coding {
 }
 
 /// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown coding,
-/// or more than [`CODINGS_MOST`] codings.
+/// or more than [`CODINGS_MOST`] codings. The digests of the response are compared with the coded bytes,
+/// unless `verify` is [`Verify::Off`].
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -64,7 +65,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
         return Ok(Opened { remote, body });
     };
     if !remote.is_whole() {
-        let detail = format!("{name}, and --decode auto needs the whole body");
+        let detail = format!("the body has the coding {name}, and --decode auto needs the whole body");
         return Err(Error::new(ErrorKind::HttpEncoding, show::url(&remote.url), detail));
     }
     let expected = std::mem::take(&mut remote.digests);
@@ -94,8 +95,8 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
-/// A report to the reader of the decoded body. The task that reads the coded body and the thread that decodes
-/// it send reports.
+/// A report to the reader of the decoded body. The task that reads the coded body sends reports, and also the
+/// thread that decodes it.
 enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.
@@ -160,8 +161,8 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
 /// Decodes all of the input, and compares the digests of the input with the expected ones.
 ///
 /// # Errors
-/// Returns `http.truncated` or `content.coding` if the input cannot be decoded, and `digest.mismatch` if a
-/// digest differs.
+/// Returns `http.truncated` if the input ends too early, `content.coding` if the input is damaged or becomes
+/// more than [`GROWTH_MOST`] times as large, and `digest.mismatch` if a digest differs.
 fn run(
     codings: &[Coding],
     input: Input,
@@ -174,9 +175,9 @@ fn run(
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
             io::ErrorKind::UnexpectedEof => {
-                Error::new(ErrorKind::HttpTruncated, at, "the compressed content is cut")
+                Error::new(ErrorKind::HttpTruncated, at, "the compressed content is incomplete")
             }
-            _ => Error::new(ErrorKind::ContentCoding, at, "it is broken"),
+            _ => Error::new(ErrorKind::ContentCoding, at, "the compressed bytes are damaged"),
         };
         let mut decoder = decoder(codings, input.clone()).map_err(broken)?;
         let (mut chunk, mut bytes) = (vec![0; CHUNK], 0);
@@ -184,7 +185,8 @@ fn run(
             let read = decoder.read(&mut chunk).map_err(broken)?;
             bytes += read as u64;
             if bytes > input.coded().saturating_mul(GROWTH_MOST) {
-                let why = format!("it becomes more than {GROWTH_MOST} times as large");
+                let why =
+                    format!("the content is more than {GROWTH_MOST} times as large as the compressed bytes");
                 return Err(Error::new(ErrorKind::ContentCoding, at, why));
             }
             let some = Bytes::copy_from_slice(chunk.get(..read).unwrap_or_default());
@@ -252,7 +254,7 @@ impl Input {
         Input { coming, current: Bytes::new(), hashers: Hashers::new(&algorithms), coded: 0 }
     }
 
-    /// Waits for bytes if there are none. Returns false at the end of the input.
+    /// Waits for bytes if all bytes in `current` were read. Returns false at the end of the input.
     fn fill(&mut self) -> bool {
         while self.current.is_empty() {
             let Some(bytes) = self.coming.blocking_recv() else { return false };

@@ -29,7 +29,7 @@ use url::Host;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The highest number of addresses that are remembered as failed. Further addresses that fail keep their
-/// place in the order.
+/// place in the order in which addresses are tried.
 const FAILED_MOST: usize = 1024;
 
 /// The highest number of hosts that are remembered with the kind of the address (public or private) at which
@@ -92,7 +92,7 @@ impl Dialer {
         });
         let mut all = in_turn(wanted.map(|address| SocketAddr::new(address, to.port)));
         if all.is_empty() {
-            let why = "it has no address of the required IP version";
+            let why = "the host has no address of the required IP version";
             return Err(Error::new(ErrorKind::DnsUnresolved, to.to_string(), why));
         }
         let failed = self.failed();
@@ -199,8 +199,8 @@ impl Dialer {
         }
     }
 
-    /// Returns the first connection that works, or all failures if there is none. If an address fails, the
-    /// next one is tried immediately.
+    /// Returns the first connection that works, or all failures if there is none. The next address is tried
+    /// after [`HEAD_START`], or immediately if an address fails.
     async fn race(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
         let mut next = addresses.iter();
         let mut dialling = FuturesUnordered::new();
@@ -251,7 +251,7 @@ impl Dialer {
         socket.connect(address).await
     }
 
-    /// Remembers whether an address works.
+    /// Remembers whether an address works, so that [`Dialer::resolve`] can put failed addresses last.
     fn remember(&self, address: SocketAddr, works: bool) {
         let mut failed = self.failed();
         if works {

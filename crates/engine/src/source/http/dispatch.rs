@@ -3,11 +3,11 @@
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https, and
 //! only for requests with a safe method such as GET. A file counts as small if its list states a small size.
-//! If no list states its size, it counts as small if the last files of its origin were small, or if an
-//! earlier run had a list of small files from its host. For many small files, one shared connection saves
-//! handshakes. For a large file, such a connection is slow, because all segments would share one congestion
-//! window. If HTTP/2 fails before the head of a response, and HTTP/1.1 is allowed, no file fails: the same
-//! request is sent over HTTP/1.1.
+//! If no list states its size, it counts as small if the last files of its origin were small, or if small
+//! files of its host came over HTTP/2 before, in this run or in an earlier one. For many small files, one
+//! shared connection saves handshakes. For a large file, such a connection is slow, because all segments
+//! would share one congestion window. If HTTP/2 fails before the head of a response, and HTTP/1.1 is allowed,
+//! the job does not fail: the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -40,28 +40,28 @@ use url::Url;
 /// before another connection could help.
 const SMALL_FILE: u64 = 256 * 1024;
 
-/// After this many small files in a row, the next files of an origin are assumed to be small. One more
-/// handshake takes less time than HTTP/2 saves for this many files.
+/// After this many small files in a row, the next files of an origin are assumed to be small. HTTP/2 then
+/// needs one more handshake, which takes less time than HTTP/2 saves for this many files.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
 /// While an HTTP/2 connection has this many open requests, further requests are sent over HTTP/1.1, unless
-/// the user allows only HTTP/2. This many small files fit into the connection's window of 16 MiB, so no file
-/// has to wait until the bytes of another file are read. Servers should allow 100 requests or more (RFC 9113,
-/// section 6.5.2).
+/// the user allows only HTTP/2. This many small files fit into the flow-control window of the connection (16
+/// MiB), so no response has to wait until the bytes of another one are read. Servers should allow 100
+/// requests or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
 /// The highest number of HTTP/2 connections at once, unless the user allows only HTTP/2. Each connection may
 /// have up to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
 const CONNECTIONS_MOST: usize = 4;
 
-/// An HTTP/2 connection that was idle for this long may be closed to make space for another origin. In most
-/// lists, the files of one server are next to each other, or the servers alternate within seconds.
+/// An HTTP/2 connection that was idle for this long may be closed if another origin needs one. In most lists,
+/// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
 /// The highest number of times that the same request is sent if the server does not process it. The request
 /// is first sent again over the same connection, and then over other connections. A server that closes the
-/// connection after each request loses the other requests that arrived at the same time. If eight files are
-/// requested at the same time, each file is served within eight attempts.
+/// connection after each request loses the other requests that arrived at the same time. If eight requests
+/// are sent at the same time, each of them is served within eight attempts.
 const TRIES_MOST: u32 = 8;
 
 /// The highest number of origins that are remembered, because a list may have a million origins. If an origin
@@ -78,7 +78,7 @@ pub(super) struct Dispatcher {
     alive: Arc<()>,
 }
 
-/// The facts about an origin that earlier requests showed.
+/// The facts about an origin that earlier requests have shown.
 #[derive(Default)]
 struct Origin {
     /// The number of small files that arrived since the last file that was not small.
@@ -158,7 +158,7 @@ impl Dispatcher {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };
-        // If a list states the size, the response gives no new information about the origin.
+        // If a list states the size, no guess about the size was needed, so the file is not counted.
         if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
             origin.learn_from(&response);
         }
@@ -171,7 +171,7 @@ impl Dispatcher {
         self.connector.is_public(url)
     }
 
-    /// Returns the last round-trip time of the direct connections for a URL, if TCP measured it.
+    /// Returns the last round-trip time of the direct connections to the server of a URL, if TCP measured it.
     pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
         self.connector.round_trip(url)
     }
@@ -181,7 +181,7 @@ impl Dispatcher {
         self.connector.is_verified(url)
     }
 
-    /// Returns the proxy that forwards the requests for this URL, without its login.
+    /// Returns the proxy that forwards the requests for this URL, without its user name and password.
     pub(super) fn forwarder(&self, url: &Url) -> Option<String> {
         self.connector.route(url, Peer::default()).forwarder().map(|gateway| gateway.proxy.to_string())
     }
@@ -309,8 +309,9 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Makes room for one more HTTP/2 connection. Returns false if there are too many HTTP/2 connections, and
-    /// none of them was idle for long enough.
+    /// Makes sure that one more HTTP/2 connection may be opened. If there are already [`CONNECTIONS_MOST`] of
+    /// them, closes the one that was idle for the longest time. Returns false if no connection could be
+    /// closed, because none was idle for long enough or another thread uses it.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
@@ -335,7 +336,7 @@ impl Dispatcher {
         if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
-        // If HTTP/2 failed for this route on one runtime, no runtime uses it for this route.
+        // If HTTP/2 failed for this route on one runtime, no runtime uses HTTP/2 for this route.
         let same = origins.iter().find(|((other, _), _)| other == route);
         let unusable = same.map(|(_, origin)| origin.unusable.clone()).unwrap_or_default();
         let new = || Arc::new(Origin { unusable, ..Origin::default() });
@@ -352,8 +353,8 @@ impl Dispatcher {
 }
 
 impl Origin {
-    /// Counts the file of a response if it is small. A file that is large or has no known size resets the
-    /// count, and no new requests are sent over the HTTP/2 connection.
+    /// Counts the file of a response with status 200 if the file is small. A file that is large or has no
+    /// known size sets the count to 0, and the HTTP/2 connection of the origin gets no new requests.
     fn learn_from(&self, response: &HttpResponse) {
         if response.status() != StatusCode::OK {
             return;
@@ -377,8 +378,8 @@ impl Origin {
         }
     }
 
-    /// Returns true if the origin has a connection, if a connection is being opened, or if the origin is
-    /// locked.
+    /// Returns true if the origin has an open connection, if a connection is being opened, or if another
+    /// thread has locked the origin's connection.
     fn is_used(&self) -> bool {
         let Ok(current) = self.connection.try_lock() else { return true };
         current.as_ref().is_some_and(|shared| match shared.peek() {
@@ -388,7 +389,7 @@ impl Origin {
     }
 
     fn idle_since(&self) -> Option<Instant> {
-        // An origin that is locked is in use.
+        // If another thread has locked the connection, the connection is in use.
         let shared = self.connection.try_lock().ok()?.clone()?;
         shared.now_or_never()?.ok()??.idle_since()
     }

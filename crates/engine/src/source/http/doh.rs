@@ -2,7 +2,7 @@
 //!
 //! Invariant: the DNS server receives no data of the user except the names. The requests to it use separate
 //! connections, whose settings contain no headers, logins, cookies, client certificates or proxies. If the
-//! DNS server fails, the name is not resolved by the system either.
+//! DNS server fails, the system does not resolve the name either.
 
 use super::dispatch::Dispatcher;
 use super::request;
@@ -69,7 +69,7 @@ impl Doh {
     /// connecting.
     ///
     /// # Errors
-    /// Returns an error with the URL of the server and the reason.
+    /// Returns an error with the URL of the DNS server and the reason.
     pub(super) fn look_up(self: Arc<Self>, name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
         async move {
             let patience = self.settings.connect_timeout;

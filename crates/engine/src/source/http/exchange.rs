@@ -1,7 +1,8 @@
-//! Sends a request with the secrets that are allowed on it, and answers the challenges of the server.
+//! Sends a request with the secrets that may be sent to its server, and answers the challenges of the server.
+//! In this file, a *login* is a user name with its password.
 //!
 //! Invariant: a login that the server has not accepted yet is sent in only one request at a time. This rule
-//! holds for the first 256 servers at which a run logs in (see `login_gate.rs`).
+//! holds for the first 256 servers to which such a login is sent (see `login_gate.rs`).
 
 use super::Client;
 use super::body::HttpResponse;
@@ -18,16 +19,21 @@ use hyper::body::Body as _;
 use tracing::debug;
 use url::Url;
 
-/// The highest number of times that a request is sent while the server requires a login. The first request
-/// has the login that the server accepted before, a login that is sent with Basic without a challenge, or no
-/// login. The second request answers a challenge. Two more requests answer with a new nonce, because the
-/// server may refuse a nonce that is too old.
+/// The highest number of times that a request is sent while the server answers that it requires a login. The
+/// first request has the login that the server accepted before, a login that is sent with Basic without a
+/// challenge, or no login. The second request answers a challenge. Two more requests answer with a new nonce,
+/// because the server may refuse a nonce that is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {
-    /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
-    /// server requires one. Returns the response with any status, and the reason if the server required a
-    /// login and accepted none.
+    /// Sends one request with the secrets that may be sent to its server, and sends it again with a login if
+    /// the server requires one. Returns the response with any status. If the server required a login and
+    /// accepted none, also returns the reason. `is_guarded` is true if the request must not lead to a private
+    /// address, provided that the settings refuse private addresses.
+    ///
+    /// # Errors
+    /// Returns an error if the request cannot be built, if no response arrives, or if the server still
+    /// requires a login after [`LOGINS_MOST`] requests.
     pub(super) async fn exchange(
         &self,
         asking: Asking<'_>,
@@ -44,7 +50,7 @@ impl Client {
                 false => None,
             };
             // During the wait, the server may have accepted the login in another request, or refused the
-            // login too often.
+            // login so often that it is not sent again.
             let trial = trial.filter(|_| self.credentials.is_trial(asking, &permit));
             if trial.is_some() && self.credentials.is_refused(asking, &permit) {
                 permit = self.credentials.permit(asking).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! Turns failures of connections into errors of files.
+//! Turns errors of hyper, and of the libraries below it, into errors of this program.
 
 use super::tls;
 use downhaul_core::error::{Error, ErrorKind};
@@ -7,7 +7,7 @@ use h2::Reason;
 use std::error::Error as _;
 use std::io;
 
-/// Returns the error for a request that got no usable response head.
+/// Returns the error for a request that got no usable response head. `at` is the URL for the message.
 pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     let refused =
         io_cause(error).and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Refused>());
@@ -30,7 +30,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, "no response came: ".to_string() + &why)
 }
 
-/// Returns the error for a body that did not arrive completely.
+/// Returns the error for a body that did not arrive completely. `at` is the URL for the message.
 pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
@@ -38,7 +38,11 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if let Some(h2) = h2_cause(error) {
         // If the HTTP/2 library resets a single stream, the reason is usually a wrong length of its body.
         if h2.is_library() && h2.is_reset() {
-            return Error::new(ErrorKind::HttpTruncated, at, "its length is not the announced one");
+            return Error::new(
+                ErrorKind::HttpTruncated,
+                at,
+                "the length of the body is not the announced one",
+            );
         }
         return Error::new(ErrorKind::NetReset, at, said_over_http2(h2).unwrap_or_else(|| cause(error)));
     }
@@ -58,7 +62,7 @@ pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
 }
 
 /// Returns a sentence that says whether an HTTP/2 server ended a request or the connection, and names the
-/// reason (RFC 9113, section 7). Returns `None` if the server did not send a reason.
+/// reason (RFC 9113, section 7). Returns `None` if the error is not from the server, or has no reason.
 fn said_over_http2(error: &h2::Error) -> Option<String> {
     let reason = error.reason().filter(|_| error.is_remote())?;
     match error.is_go_away() {
@@ -68,8 +72,8 @@ fn said_over_http2(error: &h2::Error) -> Option<String> {
 }
 
 /// Returns true if an HTTP/2 server closes the connection without an error and did not process this request
-/// (RFC 9113, section 6.8). The HTTP/2 library reports this only for streams above the last one that the
-/// server processes.
+/// (RFC 9113, section 6.8). The HTTP/2 library reports this error only for streams with a higher number than
+/// the last stream that the server processes.
 pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))

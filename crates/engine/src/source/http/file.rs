@@ -1,8 +1,9 @@
-//! Defines the file behind one URL. It sends requests for the file, and follows redirects until a response
-//! has the file.
+//! Defines [`HttpFile`], the source for one http or https URL. It sends requests for the file at this URL,
+//! and follows redirects until a response contains the file.
 //!
 //! Invariant: no URL is requested while a recorded wait of its host ([`retry_after`]) lasts. A request that
-//! began before the wait was recorded continues, for example with a login.
+//! was sent before the wait was recorded continues. For example, it may be sent again with a user name and a
+//! password.
 
 use super::body::HttpResponse;
 use super::{Client, decode, login_gate, proxy, reason, redirect, request, retry_after};
@@ -22,14 +23,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
-/// The file behind one URL.
+/// The source for one URL.
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
     /// The URL to which the last redirects led. Later requests for ranges are sent to this URL.
     resolved: Mutex<Option<Url>>,
-    /// The same file behind the https form of its URL. This file carries out all requests while the host
-    /// requires https.
+    /// The source for the https form of the URL. This source sends all requests while the host requires https
+    /// (HSTS).
     secured: OnceLock<Box<HttpFile>>,
 }
 
@@ -55,7 +56,7 @@ impl Source for HttpFile {
                 return Err(error);
             }
             // The target of the redirects may be a link that has expired. For this reason, the given URL is
-            // requested once more.
+            // requested once more, since it may redirect to a new link.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -87,7 +88,7 @@ impl HttpFile {
         HttpFile { client, given, resolved: Mutex::new(None), secured: OnceLock::new() }
     }
 
-    /// Returns the file behind the https form of the given URL, if the host requires https. The secrets for
+    /// Returns the source for the https form of the given URL, if the host requires https. The secrets for
     /// the given URL are also sent to its https form.
     fn secured(&self) -> Option<&HttpFile> {
         let url = self.client.hsts.secured(self.given.url.clone());
@@ -96,7 +97,8 @@ impl HttpFile {
         (!is_same).then(|| &**self.secured.get_or_init(file))
     }
 
-    /// Returns the URL that sent the bytes on the disk, if the request may be sent to that URL.
+    /// Returns the URL from which the bytes on the disk were received, if the request may be sent to that
+    /// URL.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
@@ -123,9 +125,8 @@ impl HttpFile {
         self.follow(self.given.url.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
-    /// Follows redirects from `url` until a response has the file. An error is returned together with true if
-    /// a redirect was followed before the error. The error for too many redirects is returned together with
-    /// false.
+    /// Follows redirects from `url` until a response contains the file. The bool beside an error is true if a
+    /// redirect was received before the error. It is false for the error about too many redirects.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
@@ -134,7 +135,7 @@ impl HttpFile {
         let start = url.clone();
         // A URL that a document or a server named must not lead to a private address, because the document or
         // the server may belong to an attacker. If earlier redirects led to the host of `start`, this host
-        // must not have a private address either, unless the given host is known to be private.
+        // must not have a private address either, unless the host of the given URL is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let was_redirected = start.host() != self.given.url.host() && !given_is_private;
         let starts_guarded = self.given.is_named_by_others() || was_redirected;
@@ -167,7 +168,8 @@ impl HttpFile {
                 }
                 Answer::Redirect { .. } => return Err((self.loop_error(hops), false)),
                 Answer::Opened(mut opened) => {
-                    // The response to a request that is not a plain GET may differ each time.
+                    // A request that is not a plain GET may get a different response each time, so its
+                    // download cannot be resumed.
                     opened.remote.can_resume &= !is_special;
                     if let Some(transcript) = opened.remote.transcript.as_mut().and_then(Arc::get_mut) {
                         transcript.redirects = redirects;
@@ -263,7 +265,7 @@ impl HttpFile {
     }
 
     /// Returns the error for a response with a status other than success. `again` is the wait that the
-    /// response requires.
+    /// response requires before the next request.
     fn status_error(
         &self,
         url: &Url,
@@ -276,7 +278,7 @@ impl HttpFile {
         let size =
             Some(response.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
         if let Some(size) = size {
-            line += &format!(", its file has {size} bytes");
+            line += &format!(", the server's file has {size} bytes");
         }
         if proxy::forward::is_of_either(status, response.headers())
             && let Some(proxy) = self.client.dispatcher.forwarder(url)
@@ -310,8 +312,8 @@ impl HttpFile {
     }
 }
 
-/// Returns true if a response to a request for the facts says that the file is unchanged, or has the size of
-/// a file that is not empty.
+/// Returns true if a response to a request for the facts says that the file is unchanged, or states a size
+/// above 0.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
 }
@@ -360,6 +362,7 @@ fn may_have_expired(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpUnauthorized | ErrorKind::HttpForbidden)
 }
 
+/// The result of one request that did not fail.
 enum Answer {
     Opened(Box<Opened>),
     Redirect {

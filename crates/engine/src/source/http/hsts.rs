@@ -20,15 +20,15 @@ impl Hsts {
         Hsts { is_on, clock: Clock::start(), hosts: Mutex::default() }
     }
 
-    /// Records whether the headers of a response require https. The certificate of the server must have been
-    /// checked. Only the first `Strict-Transport-Security` header counts (RFC 6797, section 8.1).
+    /// Records whether the headers of a response require https. The caller must have checked the certificate
+    /// of the server. Only the first `Strict-Transport-Security` header counts (RFC 6797, section 8.1).
     pub(super) fn learn(&self, url: &Url, headers: &HeaderMap) {
         if let Some(Ok(header)) = headers.get(STRICT_TRANSPORT_SECURITY).map(|value| value.to_str()) {
             self.hosts().learn(url, header, self.clock.now());
         }
     }
 
-    /// Returns the URL. Its scheme is https if its host requires https.
+    /// Returns the URL with the scheme https if its host requires https, and otherwise the unchanged URL.
     pub(super) fn secured(&self, url: Url) -> Url {
         if !self.is_on {
             return url;

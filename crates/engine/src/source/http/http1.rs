@@ -52,15 +52,15 @@ pub(super) struct Connection {
 
 /// Idle connections, and the connector for new ones.
 pub(super) struct Pool {
-    /// The connection that was used last is at the end.
+    /// The connection that was used last is at the end of the queue.
     idle: Mutex<VecDeque<Connection>>,
     connector: Arc<Connector>,
     alive: Arc<()>,
     /// If more connections than this exist, busy or idle, the oldest idle ones are closed.
     most: usize,
     /// True after a response could not be parsed. That response may have had more header lines than the 100
-    /// that hyper accepts by default. From then on, new connections accept [`LINES_MOST`]. They do not do so
-    /// from the beginning, because hyper would clear 64 KiB of memory for each response.
+    /// that hyper accepts by default. From then on, new connections accept [`LINES_MOST`] lines. They do not
+    /// do so from the beginning, because hyper would clear 64 KiB of memory for each response.
     many_lines: AtomicBool,
     keeps_heads: bool,
 }
@@ -100,9 +100,9 @@ impl Pool {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                // The server closed the idle connection at the same moment, or the connection had unread
-                // bytes of the last response. The file does not fail, because a request with a safe method
-                // can be sent again on a new connection.
+                // The server may have closed the idle connection while the request was sent, or the
+                // connection had unread bytes of its last response. The job does not fail, because a request
+                // with a safe method can be sent again on a new connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);
@@ -122,13 +122,14 @@ impl Pool {
         }
     }
 
-    /// Returns true the first time that a response cannot be parsed. The response may have had too many
-    /// header lines, and new connections accept more of them.
+    /// Returns true the first time that `error` says that a response cannot be parsed. The response may have
+    /// had too many header lines. New connections accept more of them, so the request can be sent again.
     fn may_have_many_lines(&self, error: &hyper::Error) -> bool {
         error.is_parse() && !self.many_lines.swap(true, Ordering::Relaxed)
     }
 
-    /// Adds a new connection that the HTTP/2 code opened.
+    /// Adds a new connection to the pool. The connection was opened for HTTP/2, but the server does not
+    /// support HTTP/2.
     pub(super) async fn adopt(&self, transport: Transport, route: &Route, url: &Url) {
         // If this fails, the next request opens a connection and reports the error.
         if let Ok(connection) = self.open(transport, route, &show::url(url)).await {
@@ -136,7 +137,7 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route, if there is one, because another connection replaces it.
+    /// Closes an idle connection of the route, if there is one, because an HTTP/2 connection replaces it.
     pub(super) fn close_one_idle(&self, route: &Route) {
         let mut idle = self.idle();
         if let Some(last) = idle.iter().rposition(|connection| connection.route == *route) {
@@ -176,8 +177,8 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route that another runtime drives, if there is one. Otherwise the
-    /// host would get more connections because there are several runtimes.
+    /// Closes an idle connection of the route that another runtime drives, if there is one. Without this
+    /// rule, the host would get more connections if there are several runtimes.
     fn close_one_elsewhere(&self, route: &Route) {
         let here = Handle::current().id();
         let mut idle = self.idle();

@@ -1,10 +1,11 @@
 //! Sends requests over an HTTP/2 connection to one origin. Many requests share the connection.
 //! [`super::dispatch`] decides when such a connection is opened.
 //!
-//! Invariants: the flow-control windows have a fixed size. The origin of a connection is marked as unusable
-//! for HTTP/2 if a body breaks, or if the connection is silent for [`silence_limit`] while a request waits
-//! for its response or a body is read. The origin is not marked if only HTTP/2 is allowed. A server may send
-//! as many unread bytes as the connection's window allows, and `dispatch` limits the number of connections.
+//! Invariants: the flow-control windows have a fixed size, so the unread bytes of a connection take limited
+//! memory. Unless only HTTP/2 is allowed, `dispatch` limits the number of connections. The origin of a
+//! connection is marked as unusable for HTTP/2 if a body breaks, or if the connection is silent for
+//! [`silence_limit`] while a request waits for its response or a body is read. The origin is not marked if
+//! only HTTP/2 is allowed.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -36,13 +37,13 @@ use url::Url;
 /// (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// The number of unread streams that fill the connection's window, so that all other streams must wait. For
+/// If this many streams are not read, they fill the connection's window, and all other streams must wait. For
 /// example, the stream of a file is not read while an existing file of the same name is checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
-/// heads together take 16 MiB, as with HTTP/1.1. A response with a longer head is requested over HTTP/1.1, if
-/// that is allowed.
+/// heads together take at most 16 MiB, as with HTTP/1.1. If a response has a longer head, the request is sent
+/// again over HTTP/1.1, if that is allowed.
 const HEAD_MOST: u32 = 64 * 1024;
 
 /// A server has at least this time to answer a PING, even if `--timeout` is shorter. The round trip over a
@@ -81,10 +82,10 @@ pub(super) struct Connection {
     last_bytes: Mutex<Instant>,
     /// True if the origin is not usable over HTTP/2.
     unusable: Arc<AtomicBool>,
-    /// True if HTTP/1.1 may be used instead.
+    /// True if HTTP/1.1 may be used in place of HTTP/2.
     http1_allowed: bool,
     /// The time for which the connection may be silent while a request waits for its response. If HTTP/1.1
-    /// may be used instead, the limit also applies while a body is read.
+    /// may be used in place of HTTP/2, the limit also applies while a body is read.
     silence_limit: Duration,
 }
 
@@ -101,8 +102,9 @@ pub(super) enum SendError {
 }
 
 impl Connection {
-    /// Starts HTTP/2 on a connection. `is_direct` is false if a proxy is in between. `unusable` is set to
-    /// true if a body breaks or the connection is silent for too long.
+    /// Starts HTTP/2 on a connection. `is_direct` is false if a proxy is in between. `at` is the URL for
+    /// error messages. The connection keeps `alive` as long as it exists. The connection sets `unusable` to
+    /// true if HTTP/1.1 may be used in place of HTTP/2, and a body breaks or no bytes arrive for too long.
     ///
     /// # Errors
     /// Returns an error if the handshake fails.
@@ -215,9 +217,9 @@ impl Connection {
                 "it seems not to support HTTP/2",
             ));
         }
-        // A connection may break between two files, for example because the server was restarted. The request
-        // is then sent again. The same is done over HTTP/1.1 if the server closes an idle connection while a
-        // request is sent.
+        // A connection may break between two requests, for example because the server was restarted. The
+        // second request is then sent again. The HTTP/1.1 code does the same if the server closes an idle
+        // connection while a request is sent.
         let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
         if cause.is_canceled() || cause.is_closed() || broke {
             return SendError::Closed(error);
@@ -246,14 +248,14 @@ impl Stream {
         self.connection.server
     }
 
-    /// Records that bytes arrived.
+    /// Records that bytes of the body arrived.
     pub(super) fn on_bytes(&mut self) {
         self.waiting = false;
         write(&self.connection.last_bytes, clock::instant());
     }
 
     /// Becomes ready with an error when the whole connection was silent for too long, if HTTP/1.1 may be used
-    /// instead. The time in which the body is not read is not counted.
+    /// in place of HTTP/2. The time in which the body is not read is not counted.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
         if !connection.http1_allowed {
@@ -272,7 +274,7 @@ impl Stream {
         Poll::Ready(silence_error(connection, at))
     }
 
-    /// Records that the body failed. Later requests then use HTTP/1.1, over which the same file may succeed.
+    /// Records that the body failed. Later requests then use HTTP/1.1, over which the download may succeed.
     pub(super) fn on_break(&self) {
         if self.connection.http1_allowed {
             self.connection.unusable.store(true, Ordering::Relaxed);
@@ -312,8 +314,9 @@ where
     // Small files need only a part of the connection's window. If only HTTP/2 is allowed, large files use
     // HTTP/2 too, so the window of a stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
-    // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
-    // has at most as many bytes as the limit allows in one second, but at least [`WINDOW_LEAST`].
+    // With a rate limit, a stream that waits for the limit must not fill the connection's window. So the
+    // window of a stream has at most as many bytes as the limit allows in one second, but at least
+    // [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
     // With PINGs at this interval, a dead connection is detected within the same time as a connection that
     // stalls, unless [`PING_LEAST`] makes the interval longer.

@@ -1,13 +1,15 @@
-//! Limits how many files log in to a server at the same time.
+//! Limits how many requests log in to a server at the same time. For this purpose, a server has a *gate*: a
+//! lock that one request holds while it logs in.
 //!
-//! If redirects lead files to a server for a login, one file at a time logs in there. The other files wait,
-//! and then begin their requests again, since the server usually sends a cookie that all files can use. A
-//! file that began before the last login ended also begins again, since it was redirected without that
-//! cookie. A file begins again at most once, so that a login that sets no cookie costs each file only one
-//! more redirect ([`Gates::enter`]).
+//! A redirect may lead a request to another server, at which the request must log in with a user name and a
+//! password. At that server, one request at a time logs in. The other requests wait, and then start again at
+//! their first URL, since the server usually has set a cookie that makes further logins unnecessary. A
+//! request that was sent before the last login ended also starts again, since it was redirected without that
+//! cookie. A request starts again at most once, and does not wait at a gate after that. So if the logins set
+//! no cookie, each request follows its redirects only once more ([`Gates::enter`]).
 //!
-//! A login that the server has not accepted yet is sent in only one request at a time, so that each refusal
-//! of a wrong login is counted before this login is sent again ([`Gates::hold`]).
+//! A user name and a password that the server has not accepted yet are sent in only one request at a time. So
+//! each refusal of a wrong password is counted before this password is sent again ([`Gates::hold`]).
 //!
 //! Both rules hold for the first [`SERVERS_MOST`] servers.
 
@@ -18,28 +20,30 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use url::Url;
 
-/// The highest number of servers that are remembered. A list usually has only a few servers with logins. The
-/// files of further servers do not wait for each other.
+/// The highest number of servers that have a gate. A list usually has only a few servers at which requests
+/// log in. At further servers, the requests do not wait for each other.
 const SERVERS_MOST: usize = 256;
 
-/// The gate of a server, with the time when the last login there ended.
+/// The gate of a server. Its value is the time when the last login there ended, or `None` if no login has
+/// ended.
 type Gate = tokio::sync::Mutex<Option<Instant>>;
 
-/// The servers at which files log in.
+/// The gates of all servers.
 #[derive(Default)]
 pub(super) struct Gates(Mutex<HashMap<String, Arc<Gate>>>);
 
-/// The state of one file at the gate of a server.
+/// The state of one request, together with its redirects, at the gates of servers.
 pub(super) struct Visitor {
-    /// The time when the file sent its first request.
+    /// The time when the request was sent to its first URL.
     began: Instant,
-    /// Present while this file logs in. The next file may log in when this value is dropped.
+    /// The gate, while this request logs in. The next request may log in when this value is dropped.
     inside: Option<OwnedMutexGuard<Option<Instant>>>,
+    /// True after the request had to start again.
     begins_again: bool,
 }
 
 impl Visitor {
-    /// Returns the state of a file that sends its first request now.
+    /// Returns the state of a request that is sent to its first URL now.
     pub(super) fn new() -> Visitor {
         Visitor { began: clock::instant(), inside: None, begins_again: false }
     }
@@ -54,8 +58,10 @@ impl Drop for Visitor {
 }
 
 impl Gates {
-    /// Waits until the file may log in. Returns true if the file must begin its requests again, because
-    /// another file has logged in since this one began. This method returns true at most once for each file.
+    /// Waits until the request may log in at the server of `url`. Returns true if the request must start
+    /// again at its first URL, because another request has logged in since this request was first sent. This
+    /// method returns true at most once for each visitor. A request that has started again, or already holds
+    /// a gate, does not wait.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.begins_again || visitor.inside.is_some() {
             return false;
@@ -70,8 +76,9 @@ impl Gates {
         false
     }
 
-    /// Waits until no other request is at the gate of the server, and holds the gate until the returned value
-    /// is dropped. If the server has no gate, returns `None` at once.
+    /// Waits until no other request holds the gate of the server, and holds the gate until the returned value
+    /// is dropped. If the server has no gate, because [`SERVERS_MOST`] other servers have one, returns `None`
+    /// at once.
     pub(super) async fn hold(&self, url: &Url) -> Option<OwnedMutexGuard<Option<Instant>>> {
         Some(self.gate(url)?.lock_owned().await)
     }
@@ -94,9 +101,9 @@ mod tests {
         let (gates, url) = (Gates::default(), Url::parse("https://h/login").expect("a URL"));
         let second = Duration::from_secs(1);
         let (mut first, mut early, mut late) = (Visitor::new(), Visitor::new(), Visitor::new());
-        assert!(!gates.enter(&url, &mut first).await, "no file has logged in");
+        assert!(!gates.enter(&url, &mut first).await, "no request has logged in");
         let waiting = gates.enter(&url, &mut early);
-        assert!(tokio::time::timeout(second, waiting).await.is_err(), "one file logs in at a time");
+        assert!(tokio::time::timeout(second, waiting).await.is_err(), "one request logs in at a time");
         drop(first);
         assert!(gates.enter(&url, &mut early).await);
         assert!(gates.enter(&url, &mut late).await, "it began before the login ended");

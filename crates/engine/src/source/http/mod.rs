@@ -1,16 +1,17 @@
-//! The HTTP source: files behind `http` and `https` URLs.
+//! Defines the HTTP source, which fetches files from `http` and `https` URLs.
 //!
 //! Several modules take part in a request. [`file`] sends the request and follows redirects until a response
-//! has the file. [`retry_after`] checks if the host required a pause. [`exchange`] adds the secrets, and
-//! answers the challenges of servers. [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]).
-//! [`redirect`] finds the next URL. [`transport`] opens new connections, with [`dial`] for TCP, [`names`] and
-//! [`doh`] for the addresses of hosts, [`proxy`] for proxies and [`tls`] for certificates. A [`route`] says
-//! which connection a URL needs. [`request`] writes headers, [`response_head`] repairs heads of responses,
-//! [`body`] reads bodies, and [`decode`] decodes them.
+//! contains the file. [`retry_after`] checks if the host required a pause. [`login_gate`] limits how many
+//! requests log in at the same time. [`exchange`] adds the secrets, and answers the challenges of servers.
+//! [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next URL.
+//! [`transport`] opens new connections, with [`dial`] for TCP, [`names`] and [`doh`] for the addresses of
+//! hosts, [`proxy`] for proxies and [`tls`] for certificates. A [`route`] says which connection a URL needs.
+//! [`request`] writes headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and
+//! [`decode`] decodes them.
 //!
 //! Invariant: every secret on a request to a server comes from [`crate::credentials`], which decides where a
-//! secret may be sent. The login of a proxy is sent only to this proxy ([`proxy`]). The URLs in this module
-//! have no userinfo.
+//! secret may be sent. The user name and the password for a proxy are sent only to this proxy ([`proxy`]).
+//! The URLs in this module have no userinfo.
 
 mod body;
 mod decode;
@@ -45,14 +46,15 @@ use file::HttpFile;
 use std::sync::Arc;
 use url::Url;
 
-/// The state that all requests over a network share (see [`crate::networks`]).
+/// The state that all requests over one network share (see [`crate::networks`]).
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,
     credentials: Store,
     pauses: retry_after::Pauses,
+    /// Limits how many requests log in at a server to which a redirect led them.
     gates: login_gate::Gates,
-    /// The gates for logins that a server has not accepted yet.
+    /// Limits how many requests send a user name and a password that the server has not accepted yet.
     trials: login_gate::Gates,
     hsts: hsts::Hsts,
 }

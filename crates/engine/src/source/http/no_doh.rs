@@ -1,5 +1,6 @@
-//! Replaces `doh.rs` in builds without DNS over HTTPS, where settings with a DNS server are refused.
-//! Invariant: names are never resolved by the system instead.
+//! Replaces `doh.rs` in builds without DNS over HTTPS. Settings that name a DNS server are refused.
+//!
+//! Invariant: if the settings name a DNS server, the system never resolves names in its place.
 
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Settings;

@@ -1,6 +1,6 @@
 //! Finds the reason that a server gives for a refusal, in addition to the status. The reason may be in a
 //! header, or in a JSON or XML body. A header may also show that the server requires a browser. The result is
-//! one line. The screen and the log escape it before they show it.
+//! one line. The screen and the log escape this line before they show it.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -11,15 +11,16 @@ const LONGEST: usize = 200;
 /// Headers in which object stores, model hubs and Artifactory send a reason.
 const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
 
-/// Headers of services that protect a server against programs. Such a header shows that the response comes
-/// from the service and not from the server.
+/// Headers of services that keep programs away from a server, with the names of the services. Such a header
+/// shows that the service sent the response, and not the server.
 const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
 
 /// Keys under which JSON bodies have a reason, the most useful one first. `detail` and `title` are from RFC
 /// 9457.
 const KEYS: [&str; 6] = ["message", "detail", "error_description", "error", "errors", "title"];
 
-/// Returns the reason that a response gives, in one line of at most 200 characters.
+/// Returns the reason that a response gives, in one line of at most 200 characters. Returns `None` if the
+/// response gives no reason that this module can find.
 pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let header =
         |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());

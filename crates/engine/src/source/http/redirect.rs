@@ -13,11 +13,13 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 300 | 301 | 302 | 303 | 307 | 308)
 }
 
-/// Returns the URL that a `Location` leads to. The `Location` may be relative to `from`.
+/// Returns the URL that a `Location` leads to. The `Location` may be relative to `from`. If the host of the
+/// returned URL requires https (`hsts`), the scheme of this URL is https.
 ///
 /// # Errors
 /// Returns `redirect.invalid` if the target is not a valid URL, `redirect.scheme` if its scheme is neither
-/// http nor https, and `redirect.downgrade` if it leads from https to http although this is not allowed.
+/// http nor https, and `redirect.downgrade` if the redirect leads from https to http although
+/// `allow_downgrade` is false.
 pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &Hsts) -> Result<Url, Error> {
     // Some servers send raw UTF-8 or Latin-1 in this header. Each byte beyond ASCII is percent-encoded.
     let text: String = location
@@ -30,13 +32,13 @@ pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &
         Err(e) => return bad(ErrorKind::RedirectInvalid, e.to_string()),
     };
     if !matches!(next.scheme(), "http" | "https") {
-        return bad(ErrorKind::RedirectScheme, format!("it leads to {}:", next.scheme()));
+        return bad(ErrorKind::RedirectScheme, format!("the scheme of the target is {}", next.scheme()));
     }
     next = hsts.secured(next);
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
-        return bad(ErrorKind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
+        return bad(ErrorKind::RedirectDowngrade, format!("the target is {}", show::url(&next)));
     }
-    // Userinfo in a `Location` is ignored, because a server must not choose the login.
+    // Userinfo in a `Location` is ignored, because a server must not choose the user name and the password.
     next.set_fragment(None);
     Ok(without_userinfo(&next))
 }

@@ -15,7 +15,8 @@ use url::{Position, Url};
 /// A request. The body of a plain GET is empty.
 pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 
-/// Builds the request for a URL. Its headers with secrets and its body come from the permit.
+/// Builds the request for a URL. `asked` is what the caller of the source requested. The headers with secrets
+/// and the body come from `permit`.
 ///
 /// # Errors
 /// Returns `url.invalid` if the URL or a setting cannot be written as a header.
@@ -94,9 +95,9 @@ pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpReques
     }
     *request.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
     *request.version_mut() = Version::HTTP_2;
-    // `i` (incremental) tells the server to send all files at the same time instead of one after the other
-    // (RFC 9218, section 4.2). If the files came one after the other, a stream that waits for a long time
-    // would look stalled.
+    // `i` (incremental) tells the server to send all responses at the same time instead of one after the
+    // other (RFC 9218, section 4.2). If the responses came one after the other, a stream that waits for a
+    // long time would look stalled.
     request.headers_mut().insert("priority", HeaderValue::from_static("i"));
     Ok(request)
 }

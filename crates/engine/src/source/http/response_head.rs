@@ -5,7 +5,8 @@
 //! delay the timers and signals of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
-//! end of the head are examined. A valid head that arrives in one read is not copied, unless heads are kept.
+//! end of the head are examined. A valid head that arrives in one read is not copied, unless heads are kept
+//! for transcripts.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -15,25 +16,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The highest number of bytes of a body that may arrive without any bytes of the file. This is four times
-/// the largest read of hyper (`transport::READ_MOST`). In a valid body, at most the bytes of two reads have
-/// not been passed to the reader of the body yet.
+/// The highest number of bytes that may arrive while the reader of the body gets no bytes of the file. This
+/// is four times the largest read of hyper (`transport::READ_MOST`). In a valid body, at most the bytes of
+/// two reads have not been passed to the reader of the body yet.
 const FRAMING_MOST: usize = 1024 * 1024;
 
-const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");
+const ENDLESS_FRAMING: Refused = Refused("1 MiB without data arrived between two chunks of the body");
 
-const ENDLESS_INTERIM: Refused = Refused("its interim responses have no end");
+const ENDLESS_INTERIM: Refused = Refused("the server's interim responses have no end");
 
-/// The state of the heads of a connection. The code that sends requests over the connection shares this
-/// state.
+/// The state of the heads that arrive on a connection. The code that sends requests over the connection
+/// shares this state.
 #[derive(Default)]
 pub(super) struct HeadState {
     /// True if the next bytes are a head.
     expected: AtomicBool,
     /// The number of bytes that arrived since the reader of the body last got bytes of the file.
     framing: AtomicUsize,
+    /// Descriptions, for the user, of the lines that were dropped from the last head.
     dropped: Mutex<Vec<String>>,
-    /// The last head as it arrived, if heads are kept.
+    /// The last head as it arrived, if heads are kept for transcripts.
     kept: Option<Mutex<Vec<u8>>>,
 }
 
@@ -51,17 +53,18 @@ impl HeadState {
         self.expected.store(true, Ordering::Release);
     }
 
-    /// Records that the reader of the body received bytes.
+    /// Records that the reader of the body received bytes of the file.
     pub(super) fn delivered(&self) {
         self.framing.store(0, Ordering::Relaxed);
     }
 
-    /// Returns descriptions, for the user, of the lines that were dropped from the last head.
+    /// Returns descriptions, for the user, of the lines that were dropped from the last head. A second call
+    /// returns none.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
     }
 
-    /// Returns the last head as it arrived, if heads are kept.
+    /// Returns the last head as it arrived, if heads are kept for transcripts.
     pub(super) fn take_head(&self) -> Option<Vec<u8>> {
         let kept = self.kept.as_ref()?;
         Some(std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -78,7 +81,7 @@ impl HeadState {
     }
 }
 
-/// A connection whose heads are repaired.
+/// A connection that repairs the heads of the responses that arrive on it.
 pub(super) struct LenientStream<S> {
     stream: S,
     head_state: Arc<HeadState>,
@@ -92,10 +95,10 @@ pub(super) struct LenientStream<S> {
 enum State {
     /// The bytes belong to a body.
     Body,
-    /// A head is arriving. The value is the bytes of the head that arrived so far. There are at most as many
-    /// as in the longest head and one read.
+    /// A head is arriving. The value has the bytes of the head that have arrived. They are at most as many as
+    /// those of the longest head and of one read together.
     Head(Vec<u8>),
-    /// hyper gets these bytes, from this offset on, before more is read from the connection.
+    /// hyper gets these bytes, from this offset on, before more bytes are read from the connection.
     Giving(Vec<u8>, usize),
 }
 
@@ -120,7 +123,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
     }
 
     /// Reads the first bytes of a head. If the whole head is there and valid, which is the common case, the
-    /// bytes stay in `buf`, unless heads are kept.
+    /// bytes stay in `buf`, unless heads are kept for transcripts.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;

@@ -2,7 +2,8 @@
 //! wait is over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
-//! require a wait, some waits are forgotten. A wait of more than [`RECORDED_MOST`] is recorded as this time.
+//! require a wait, some waits are forgotten. If a wait is longer than [`RECORDED_MOST`], only this time is
+//! recorded.
 
 use crate::clock;
 use crate::trace::RETRY;
@@ -19,8 +20,8 @@ use url::Url;
 /// are more, the wait that ends first is forgotten.
 const HOSTS_MOST: usize = 1024;
 
-/// The longest wait that is recorded. Windows of rate limits are rarely longer than an hour. After this time,
-/// the response to one request shows if the host still refuses.
+/// The longest wait that is recorded. The time spans of rate limits are rarely longer than an hour. After a
+/// wait of this length, the response to one request shows if the host still refuses requests.
 const RECORDED_MOST: Duration = Duration::from_secs(3600);
 
 /// The time when the wait of each host ends.
@@ -73,9 +74,9 @@ pub(super) fn not_before(wait: Duration) -> String {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
         // 9999.
         Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
-            format!("not before {}", httpdate::fmt_http_date(at))
+            format!("no request may be sent before {}", httpdate::fmt_http_date(at))
         }
-        _ => "not within ten years".into(),
+        _ => "no request may be sent within ten years".into(),
     }
 }
 

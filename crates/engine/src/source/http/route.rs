@@ -14,10 +14,11 @@ use url::{Host, Position, Url};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     /// The origin of the server, even if a proxy forwards the requests. Some proxies, such as tinyproxy, read
-    /// only the first request of a connection, and send all later requests to the server of the first one.
+    /// only the first request of a connection, and send all later requests to the server of the first
+    /// request.
     origin: String,
     gateway: Option<Arc<Gateway>>,
-    /// True if the proxy forwards requests in absolute form.
+    /// True if the proxy forwards requests. Such a request contains the whole URL (absolute form).
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
@@ -34,7 +35,8 @@ pub(super) struct Endpoint {
 }
 
 impl Route {
-    /// Returns the route to the server of the URL. With a gateway, the route goes through a tunnel.
+    /// Returns the route to the server of the URL. If `gateway` is a proxy, the route goes through a tunnel
+    /// of this proxy.
     pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
         Route {
             // The URLs here have no userinfo, so this is the origin.
@@ -46,7 +48,7 @@ impl Route {
         }
     }
 
-    /// Returns the route to a proxy that forwards requests for the URL in absolute form.
+    /// Returns the route to a proxy that forwards requests for the URL.
     pub(super) fn forwarded(url: &Url, gateway: Arc<Gateway>) -> Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
     }
@@ -71,7 +73,7 @@ impl Route {
         self.gateway.as_ref()
     }
 
-    /// Returns the proxy if it forwards requests in absolute form.
+    /// Returns the proxy, if it forwards requests.
     pub(super) fn forwarder(&self) -> Option<&Arc<Gateway>> {
         self.gateway.as_ref().filter(|_| self.forwards)
     }

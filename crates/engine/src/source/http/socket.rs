@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A connection for HTTP or for TLS.
+/// A connection that carries HTTP, or TLS with HTTP in it.
 pub(super) enum Socket {
     /// A TCP connection. The meter reads the round-trip time while bytes arrive.
     Tcp(TcpStream, Option<Meter>),

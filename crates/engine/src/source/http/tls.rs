@@ -40,7 +40,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Returns the same rules for a proxy.
+    /// Returns these rules for a server that is a proxy.
     pub(super) fn of_proxy(self) -> Trust {
         Trust { is_proxy: true, ..self }
     }
@@ -51,17 +51,17 @@ impl Trust {
     }
 }
 
-/// Returns the TLS settings for the one server that has the key of the first certificate in this file.
-/// Nothing else in the certificate is checked.
+/// Returns the TLS settings with which only one server is trusted: the server that has the key of the first
+/// certificate in this file. Nothing else in the certificate is checked.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, or holds no certificate.
 pub(crate) fn of_key(certificate: &Path) -> Result<ClientConfig, Error> {
     let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, certificate.to_string_lossy(), why);
     let text = pem::read_file(certificate).map_err(|e| bad(&dial::plain(&e)))?;
-    let chain = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
+    let chain = pem::certificates(&text).map_err(|_| bad("the file is not in PEM form"))?;
     let key = chain.first().and_then(|first| certificate::public_key(first));
-    let key = key.ok_or_else(|| bad("it holds no certificate in PEM form"))?;
+    let key = key.ok_or_else(|| bad("the file holds no certificate in PEM form"))?;
     let mut settings = Settings::default();
     settings.insecure = true;
     settings.pinned_keys.extend(<[u8; 32]>::try_from(digest::digest(&digest::SHA256, key.info).as_ref()));
@@ -138,9 +138,9 @@ impl Tls {
             }
             (ErrorKind::TlsClientRefused, Some(_)) => {
                 error.detail =
-                    "none was sent, because --cert is only for the origins of the given URLs".into();
+                    "no client certificate was sent, because --cert is only for the origins of the given URLs".into();
             }
-            (ErrorKind::TlsClientRefused, None) => error.detail = "none was sent".into(),
+            (ErrorKind::TlsClientRefused, None) => error.detail = "no client certificate was sent".into(),
             (ErrorKind::TlsOutdated, _) if self.min == TlsVersion::V13 => {
                 error.detail = "--tls-min 1.3 allows no older version".into();
             }

@@ -35,18 +35,18 @@ use tokio_rustls::client::TlsStream;
 use tracing::debug;
 use url::{Host, Url};
 
-/// The highest number of bytes that one read takes from a connection. With many files at once, the limit is
-/// lower (see [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB
-/// (measured). hyper makes its reads longer, up to this limit, as long as each read fills its buffer
+/// The highest number of bytes that one read takes from a connection. If many connections are allowed, the
+/// limit is lower (see [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256
+/// KiB (measured). hyper makes its reads longer, up to this limit, as long as each read fills its buffer
 /// completely. The constant also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The memory for the read buffers of all connections together, in bytes, for up to 512 connections. The
-/// batches of workers take up to 48 MiB more (`worker/writer.rs`).
+/// The memory for the read buffers of all connections together, in bytes, if at most 512 connections are
+/// allowed. The batches of workers take up to 48 MiB more (`worker/writer.rs`).
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// The smallest limit for a read. So a response head below this length can always be read, even with many
-/// files at once. Heads of nginx and Apache are far shorter.
+/// The smallest limit for a read. So a response head below this length can always be read, even if many
+/// connections are allowed. Heads of nginx and Apache are far shorter.
 const READ_LEAST: usize = 32 * 1024;
 
 /// The names of the HTTP versions in ALPN.
@@ -56,8 +56,8 @@ const ALPN_HTTP2: &[u8] = b"h2";
 /// Opens connections.
 pub(super) struct Connector {
     tls: Tls,
-    /// The TLS settings that have been made so far. They depend on the way to trust the server and on the
-    /// HTTP versions that are offered.
+    /// The TLS settings that have been made. They depend on the way to trust the server and on the HTTP
+    /// versions that are offered.
     configs: Mutex<HashMap<(Trust, Offer), Arc<ClientConfig>>>,
     dialer: Dialer,
     connect_to: Vec<ConnectTo>,
@@ -131,7 +131,7 @@ impl Connector {
         self.dialer.is_public(&Endpoint::of(url)?.host)
     }
 
-    /// Returns the last round-trip time of the direct connections for a URL, if TCP measured it.
+    /// Returns the last round-trip time of the direct connections to the server of a URL, if TCP measured it.
     pub(super) fn round_trip(&self, url: &Url) -> Option<Duration> {
         let server = self.other_target(url).or_else(|| Endpoint::of(url))?;
         self.round_trips.latest(&server)
@@ -158,8 +158,10 @@ impl Connector {
             // The handshake was with the proxy, which gets no client certificate.
             Some(gateway) if route.forwarder().is_some() || gateway.is_named_by(&error) => {
                 if error.kind == ErrorKind::TlsClientRefused {
-                    error.detail =
-                        format!("the proxy requires it, and downhaul sends none to {}", gateway.proxy);
+                    error.detail = format!(
+                        "the proxy requires a client certificate, and downhaul sends none to {}",
+                        gateway.proxy
+                    );
                 }
                 error
             }

@@ -1,7 +1,7 @@
 //! Opens tunnels through HTTP proxies (RFC 9110, section 9.3.6).
 //!
-//! Invariant: the request contains the server's host and port, the User-Agent of this program, and the login
-//! of the proxy. It contains no header or secret for the server.
+//! Invariant: the request for a tunnel contains the server's host and port, the User-Agent of this program,
+//! and the user name and the password for the proxy. It contains no header or secret for the server.
 
 use super::{Tunnel, kind_of_status};
 use crate::source::http::socket::Socket;
@@ -17,7 +17,8 @@ const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 /// than one informational answer (1xx).
 const INFORMATIONAL_MOST: usize = 8;
 
-/// Requests a tunnel to `target` (`host:port`). Returns the final answer of the proxy.
+/// Requests a tunnel to `target` (`host:port`). `login` is the value of `Proxy-Authorization`, if there is
+/// one. Returns the final answer of the proxy.
 ///
 /// # Errors
 /// Returns `proxy.failed` if there is no valid answer, or `tls.client_refused` if the proxy requires a client

@@ -1,7 +1,7 @@
 //! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: only this module adds the login of the proxy to forwarded requests, and only to requests on a
-//! connection to the proxy.
+//! Invariant: only this module adds the user name and the password for the proxy to forwarded requests, and
+//! only to requests on a connection to the proxy.
 
 use super::{Gateway, kind_of_status};
 use crate::source::http::body::HttpResponse;
@@ -25,7 +25,8 @@ const PROXY_PROGRAMS: [&str; 3] = ["tinyproxy", "squid", "privoxy"];
 /// The header in which squid gives the reason for a response that it writes itself, such as `ERR_DNS_FAIL 0`.
 const SQUID_ERROR: &str = "x-squid-error";
 
-/// Sends a request through a proxy. A response with status 407 comes from the proxy.
+/// Sends a request through a proxy. If the proxy responds with status 407, the request is sent once more,
+/// with the user name and the password for the proxy.
 ///
 /// # Errors
 /// Returns an error `proxy.*` if the proxy itself reports a failure, and another error if no response
@@ -82,7 +83,7 @@ pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) ->
         || (matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !headers.contains_key(VIA))
 }
 
-/// Returns the target of the request in absolute form, without a login.
+/// Returns the target of the request in absolute form (the whole URL), without a user name and a password.
 fn absolute(url: &Url, target: &Uri) -> String {
     format!("http://{}{target}", request::authority(url).unwrap_or_default())
 }

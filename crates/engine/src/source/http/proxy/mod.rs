@@ -1,9 +1,9 @@
 //! Connects through proxies. [`connect`] and [`socks`] open tunnels, and [`forward`] sends requests that a
 //! proxy forwards.
 //!
-//! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains
-//! nothing of the request to the server, except the host and port of the server. A response that is known to
-//! come from the proxy is never treated as a response of the server.
+//! Invariants: the user name and the password for a proxy are sent only to that proxy. A request that opens a
+//! tunnel contains nothing of the request to the server, except the host and port of the server. A response
+//! that is known to come from the proxy is never treated as a response of the server.
 
 mod connect;
 pub(super) mod forward;
@@ -34,17 +34,18 @@ use url::Host;
 /// on this machine. Each attempt needs a new connection to the proxy.
 const ADDRESSES_MOST: usize = 4;
 
-/// A proxy, and the last challenge for which it accepted the login.
+/// A proxy, and the last challenge whose answer the proxy accepted.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
-    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so that the proxy refuses
-    /// only one request of a list of files.
+    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so the proxy refuses only
+    /// one of the many requests of a run.
     challenge: Mutex<Option<Accepted>>,
     random: RandomState,
 }
 
-/// The login of one request or tunnel. A challenge is answered once. When the proxy has accepted the answer,
-/// other requests use the challenge too.
+/// The state of the login to the proxy for one request or tunnel. Only the first challenge is answered,
+/// because a second one means that the proxy did not accept the answer. When the proxy has accepted the
+/// answer, other requests use the same challenge.
 pub(super) struct Attempt<'a> {
     gateway: &'a Gateway,
     method: &'a str,
@@ -52,7 +53,7 @@ pub(super) struct Attempt<'a> {
     challenge: Option<Accepted>,
 }
 
-/// The scheme of a challenge, and the nonce of a challenge of Digest.
+/// A challenge that was answered. For the scheme Digest, it has the nonce.
 enum Accepted {
     Basic,
     Digest(Nonce),
@@ -80,7 +81,7 @@ impl Gateway {
             // Networks with a login page open every tunnel, and then send that page instead of the response.
             error.kind = ErrorKind::ProxyFailed;
             error.detail = format!(
-                "what came through {proxy} is not TLS. The proxy sent it, or the server does not use TLS on this port"
+                "the data that came through {proxy} is not TLS. It is from the proxy, or the server does not use TLS on this port"
             );
         } else if !error.detail.contains(&proxy) && !error.at.starts_with(&proxy) {
             let separator = if error.detail.is_empty() { "" } else { ", " };
@@ -99,7 +100,7 @@ impl Gateway {
     }
 }
 
-/// Two gateways are equal if their proxies are equal, including the logins.
+/// Two gateways are equal if their proxies are equal, including the user names and the passwords.
 impl PartialEq for Gateway {
     fn eq(&self, other: &Self) -> bool {
         self.proxy == other.proxy
@@ -115,7 +116,8 @@ impl Hash for Gateway {
 }
 
 impl Attempt<'_> {
-    /// Returns the value of `Proxy-Authorization`, if the proxy has sent a challenge before.
+    /// Returns the value of `Proxy-Authorization`, if the settings have a user name and a password for the
+    /// proxy, and the proxy has sent a challenge before.
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
         let mut known = self.gateway.known();
@@ -135,7 +137,7 @@ impl Attempt<'_> {
     }
 
     /// Chooses which challenge of a response with status 407 is answered. If the result is `Ok`, the request
-    /// can be sent again with the login.
+    /// can be sent again with an answer to this challenge.
     ///
     /// # Errors
     /// Returns `proxy.login` if the challenge cannot be answered.
@@ -159,7 +161,8 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Records that the proxy accepted the login.
+    /// Records that the proxy accepted the answer to the challenge, so that other requests use the same
+    /// challenge.
     fn on_accepted(self) {
         let Some(challenge) = self.challenge else { return };
         let mut known = self.gateway.known();
@@ -173,7 +176,7 @@ impl Attempt<'_> {
 /// Returns the kind of failure that a status of a proxy means. The status is not 407.
 fn kind_of_status(status: u16) -> ErrorKind {
     match status {
-        // tinyproxy sends this status if the login is wrong.
+        // tinyproxy sends this status if the user name or the password is wrong.
         401 => ErrorKind::ProxyLogin,
         // After one of these statuses, the same request may succeed a little later.
         408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
@@ -181,7 +184,8 @@ fn kind_of_status(status: u16) -> ErrorKind {
     }
 }
 
-/// Returns a text with the schemes that a proxy accepts. The login cannot be used with any of them.
+/// Returns a text for the user with the schemes of the challenges of a proxy, if downhaul cannot use any of
+/// these schemes.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
@@ -249,12 +253,13 @@ impl Tunnel<'_> {
         }
     }
 
-    /// Resolves the name on this machine, and tries its addresses one after the other.
+    /// Resolves the name of the server on this machine, and opens a tunnel to the first of its addresses that
+    /// works.
     async fn by_addresses<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
     where
         F: Future<Output = Result<Socket, Error>>,
     {
-        let mut failed = self.error(ErrorKind::DnsUnresolved, "it has no address");
+        let mut failed = self.error(ErrorKind::DnsUnresolved, "got no address of the server");
         for address in self.dialer.resolve(self.server).await?.iter().take(ADDRESSES_MOST) {
             let mut socket = dial().await?;
             let host = match address {
@@ -316,7 +321,7 @@ mod tests {
         first.on_challenge(&challenge(), "").expect("it can be answered");
         assert_eq!(count(&mut first), "1");
         first.on_accepted();
-        // Another request was sent before, and gets the same challenge.
+        // Another request was sent without a login at the same time, and gets the same challenge.
         let mut second = gateway.attempt("CONNECT", "i:443");
         second.on_challenge(&challenge(), "").expect("it can be answered");
         assert_eq!(count(&mut second), "2");

@@ -28,7 +28,7 @@ const GRANTED: u8 = 0x5a;
 /// An address that no host has. In SOCKS4a, it means that a host name follows.
 const NAME_FOLLOWS: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
-/// Opens a tunnel to this host, at the port of the server.
+/// Opens a tunnel to the port of the server. `host` is the name or an address of the server.
 ///
 /// # Errors
 /// Returns `proxy.login` if the proxy does not accept the login, `proxy.refused` if the proxy does not open
@@ -115,7 +115,7 @@ async fn open_5(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     let (kind_of_error, why) = match reply {
         0 => return skip_address(socket, tunnel, kind).await,
         1 => (ErrorKind::ProxyFailed, "says: general failure"),
-        2 => (ErrorKind::ProxyRefused, "says: its rules do not allow it"),
+        2 => (ErrorKind::ProxyRefused, "says: its rules do not allow the connection"),
         3 => (ErrorKind::ProxyFailed, "says: the network cannot be reached"),
         4 => (ErrorKind::ProxyFailed, "says: the host cannot be reached"),
         5 => (ErrorKind::ProxyFailed, "says: the server refused the connection"),

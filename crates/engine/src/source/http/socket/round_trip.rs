@@ -1,7 +1,7 @@
 //! Reads the round-trip time that TCP measures while bytes arrive. If packets wait in queues of the network,
 //! the round-trip time becomes longer.
 //!
-//! Only Linux tells this time to programs that receive bytes. On other systems, nothing is measured.
+//! Only Linux tells this time to programs that receive bytes. On other systems, the time is not read.
 //!
 //! Invariant: the round-trip time of a connection is read at most once in [`EVERY`].
 
@@ -13,8 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// The shortest time between two readings of one connection. Workers report their progress ten times a
-/// second, so there is a new reading for each report. A reading takes about a microsecond.
+/// The shortest time between two readings of the round-trip time of one connection. Workers report their
+/// progress ten times a second, so there is a new reading for each report. A reading takes about a
+/// microsecond.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// The highest number of servers whose round-trip times are kept. The round-trip times of further servers are
@@ -39,8 +40,8 @@ impl<K: Eq + Hash> RoundTrips<K> {
         RoundTrips(Mutex::default())
     }
 
-    /// Returns the meter of a new connection to this server, or `None` if [`SERVERS_MOST`] other servers are
-    /// kept.
+    /// Returns the meter of a new connection to this server. Returns `None` if the round-trip times of
+    /// [`SERVERS_MOST`] other servers are kept.
     pub(in super::super) fn meter(&self, server: K, now: Instant) -> Option<Meter> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= SERVERS_MOST && !all.contains_key(&server) {
@@ -76,7 +77,7 @@ impl Meter {
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,
-    reason = "no safe wrapper of TCP_INFO exists; without this value, a line gets too many connections"
+    reason = "no safe wrapper of TCP_INFO exists; without this value, a slow network gets too many connections"
 )]
 fn measured(stream: &TcpStream) -> Option<u32> {
     use std::os::fd::AsRawFd;

@@ -97,7 +97,7 @@ pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Option<PublicKey<'a
     let info = fields.element()?;
     let mut parts = Der(Der(info).expect(SEQUENCE)?);
     let algorithm = Der(parts.expect(SEQUENCE)?).expect(OID)?;
-    // The first byte is the number of unused bits at the end. It must be 0 for a key.
+    // The first byte is the number of unused bits at the end. This number must be 0 for a key.
     let bits = parts.expect(BIT_STRING)?.strip_prefix(&[0])?;
     Some(PublicKey { info, bits, algorithm })
 }
@@ -124,7 +124,7 @@ struct Certificate<'a> {
     is_self_signed: bool,
 }
 
-/// Checks that a given certificate is valid now and for this server.
+/// Checks that a certificate that the user gave is valid now and for this server.
 ///
 /// # Errors
 /// Returns an error if the certificate is not valid now, or is not valid for this server.

@@ -18,7 +18,7 @@ const NAMES_SHOWN: usize = 4;
 /// key of that certificate.
 pub(super) const UNVERIFIED: &str = "the server could not verify a signature (decrypt_error)";
 
-/// Returns the error for a failed handshake.
+/// Returns the error for a failed handshake. `at` is the URL or the proxy for the message.
 pub(crate) fn of_handshake(error: &io::Error, at: &str) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => {
@@ -60,7 +60,9 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => (ErrorKind::TlsOutdated, "it chose a version older than TLS 1.2"),
-        Tls::PeerIncompatible(_) => (ErrorKind::TlsOutdated, "its choice is not supported"),
+        Tls::PeerIncompatible(_) => {
+            (ErrorKind::TlsOutdated, "the server's choice of parameters is not supported")
+        }
         Tls::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => {
             (ErrorKind::TlsOutdated, "it chose a cipher that was not offered")
         }
@@ -79,7 +81,7 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
         Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "this machine has no clock"),
         Tls::FailedToGetRandomBytes => (ErrorKind::TlsFailed, "this machine has no random numbers"),
         Tls::InvalidCertRevocationList(_) => {
-            (ErrorKind::TlsUntrusted, "it is not known whether it was revoked")
+            (ErrorKind::TlsUntrusted, "it is not known whether the certificate was revoked")
         }
         _ => (ErrorKind::TlsFailed, ""),
     };
@@ -114,7 +116,7 @@ fn of_alert(alert: Alert) -> (ErrorKind, String) {
             (ErrorKind::TlsFailed, "the data that the server received was damaged on its way")
         }
         other => {
-            return (ErrorKind::TlsFailed, format!("the server refused it (TLS alert {})", u8::from(other)));
+            return (ErrorKind::TlsFailed, format!("the server sent the TLS alert {}", u8::from(other)));
         }
     };
     (kind, detail.into())
@@ -136,7 +138,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         Bad::Revoked => untrusted("it was revoked"),
         Bad::BadSignature => untrusted("its signature is wrong"),
         Bad::BadEncoding => untrusted("it is malformed"),
-        Bad::UnhandledCriticalExtension => untrusted("it has conditions that are not understood"),
+        Bad::UnhandledCriticalExtension => untrusted("it has a critical extension that is not supported"),
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => untrusted("it is not meant for servers"),
         Bad::UnsupportedSignatureAlgorithmContext { .. }
         | Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -145,7 +147,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         Bad::UnknownRevocationStatus
         | Bad::ExpiredRevocationList
         | Bad::ExpiredRevocationListContext { .. }
-        | Bad::InvalidOcspResponse => untrusted("it is not known whether it was revoked"),
+        | Bad::InvalidOcspResponse => untrusted("it is not known whether the certificate was revoked"),
         Bad::Other(OtherError(other)) => of_other(other.as_ref()),
         Bad::ApplicationVerificationFailure => untrusted("the verifier of this machine refuses it"),
         _ => untrusted("it is self-signed, belongs to an authority, or has a form that is not supported"),

@@ -36,8 +36,9 @@ pub(super) fn read(
     Ok(Identity { resolver: Arc::new(SingleCertAndKey::from(pair)), text })
 }
 
-/// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
-/// `password` decrypts the key. Also returns the names in the certificate and the authority that issued it.
+/// Reads a certificate with its chain, and the key of the certificate. If `key_file` is `None`, the key is in
+/// `file`. `password` decrypts the key. Also returns the names in the certificate and the authority that
+/// issued it, as a text for the user.
 ///
 /// # Errors
 /// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
@@ -49,9 +50,9 @@ pub(crate) fn pair(
     provider: &Arc<CryptoProvider>,
 ) -> Result<(CertifiedKey, String), Error> {
     let text = read_file(file)?;
-    let chain = pem::certificates(&text).map_err(|_| bad(file, "it is not in PEM form"))?;
+    let chain = pem::certificates(&text).map_err(|_| bad(file, "the file is not in PEM form"))?;
     let Some(first) = chain.first() else {
-        return Err(bad(file, "it holds no certificate in PEM form"));
+        return Err(bad(file, "the file holds no certificate in PEM form"));
     };
     let facts = certificate::facts(first);
     let described = facts.map(|facts| {
@@ -80,7 +81,7 @@ pub(crate) fn pair(
     Ok((certified, described.unwrap_or_default()))
 }
 
-/// Returns the key in a text.
+/// Returns the key in a text. `is_file_of_key` is true if the text is that of the file of `--key`.
 ///
 /// # Errors
 /// Returns a text for the user that says why there is no usable key.
@@ -89,12 +90,12 @@ fn private_key(
     password: Option<&Secret>,
     is_file_of_key: bool,
 ) -> Result<PrivateKeyDer<'static>, String> {
-    let other_form = "its key is encrypted in a form that is not supported: \
+    let other_form = "the key is encrypted in a form that is not supported: \
                       \"openssl pkey -in FILE -out plain.pem\" decrypts it";
     if encrypted_key::is_in(text) {
-        let password = password.ok_or("its key is encrypted, and its password is not known")?;
+        let password = password.ok_or("the key is encrypted, and its password is not known")?;
         return encrypted_key::decrypt(text, password).map_err(|why| match why {
-            Undecrypted::WrongPassword => "the password of its key is wrong".into(),
+            Undecrypted::WrongPassword => "the password of the key is wrong".into(),
             Undecrypted::Unsupported => other_form.into(),
         });
     }
@@ -104,15 +105,17 @@ fn private_key(
     }
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|e| {
         let why = match (e, is_file_of_key) {
-            (PemError::NoItemsFound, false) => "it holds no private key; --key names the file of the key",
-            (PemError::NoItemsFound, true) => "it holds no private key in PEM form",
-            _ => "its key is malformed",
+            (PemError::NoItemsFound, false) => {
+                "the file holds no private key; --key names the file of the key"
+            }
+            (PemError::NoItemsFound, true) => "the file holds no private key in PEM form",
+            _ => "the key is malformed",
         };
         why.into()
     })
 }
 
-/// Returns true if the key in a regular file is encrypted, so that a password is needed for it.
+/// Returns true if `file` is a regular file with an encrypted key, so that a password is needed.
 pub(crate) fn needs_password(file: &Path) -> bool {
     // A pipe can be read only once, so it is not read here.
     file.is_file() && pem::read_file(file).is_ok_and(|text| encrypted_key::is_in(&text))

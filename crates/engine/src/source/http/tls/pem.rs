@@ -16,12 +16,12 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
 
 /// Returns the text of a file without byte order marks. Editors and PowerShell write such a mark at the
-/// beginning of a file, and joined files can also have one in the middle. A mark would hide the line after
-/// it.
+/// beginning of a file, and joined files can also have one in the middle. A line after a mark would not be
+/// recognised.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = Vec::new();
     if File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)? as u64 > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is longer than 16 MiB"));
     }
     Ok(String::from_utf8_lossy(&text).replace('\u{feff}', ""))
 }

@@ -1,8 +1,8 @@
 //! Checks the certificates of servers.
 //!
 //! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this
-//! proof is not required for keys for which the library cannot verify it, unless a key is pinned. A pinned
-//! key is an additional condition, and never replaces another one.
+//! proof is not required if the library cannot verify signatures by this kind of key, unless a key is pinned.
+//! A pinned key is an additional condition, and never replaces another condition.
 
 use super::certificate::{self, Facts};
 use super::{any_key, pem};
@@ -23,10 +23,11 @@ use std::sync::Arc;
 pub(super) enum Trusted {
     /// All servers (`--insecure`), with any certificate.
     All,
-    /// Servers with one of these certificates, and servers whose certificates these authorities signed
-    /// (`--cacert`).
+    /// Servers that have one of the certificates in the file of `--cacert`, and servers whose certificates
+    /// were signed by an authority in this file.
     Given(Arc<[CertificateDer<'static>]>, Arc<WebPkiServerVerifier>),
-    /// Servers that the machine trusts.
+    /// Servers that the machine trusts, or that `webpki_roots` trusts if the machine has no root
+    /// certificates.
     Machine(Arc<dyn ServerCertVerifier>),
 }
 
@@ -55,13 +56,13 @@ impl Trusted {
     pub(super) fn by_file(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
         let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
         let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
-        let given = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
+        let given = pem::certificates(&text).map_err(|_| bad("the file is not in PEM form"))?;
         let mut roots = RootCertStore::empty();
         for certificate in &given {
-            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+            roots.add(certificate.clone()).map_err(|_| bad("the file holds a malformed certificate"))?;
         }
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
+        let authorities = authorities.map_err(|_| bad("the file holds no certificate in PEM form"))?;
         Ok(Trusted::Given(given.into(), authorities))
     }
 }
@@ -92,7 +93,7 @@ impl Verifier {
     }
 }
 
-/// A certificate that was refused, and the reason.
+/// A certificate that was refused, the reason, and the facts about the certificate for the message.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) why: CertificateError,
