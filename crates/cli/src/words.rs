@@ -1,4 +1,4 @@
-//! Writes paths in messages, and corrects misspelt words.
+//! Formats paths for messages, and finds the known word that a misspelt word may mean.
 
 use downhaul_engine::core::show;
 use std::path::Path;
