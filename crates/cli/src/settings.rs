@@ -41,13 +41,13 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",
-        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` or `--no-secret` is \
+        "The value is the secret that clients of `downhaul daemon` must send, unless `--secret-file` or `--no-secret` is \
          given. `downhaul add`, `list` and the other commands for a running daemon send this secret, unless they are \
          given `--secret-file`.",
     ),
     (
         "DOWNHAUL_DAEMON",
-        "It is the URL of the daemon for `downhaul add`, `list` and the other commands for a running daemon, unless `--daemon` names another URL.",
+        "The value is the URL of the daemon for `downhaul add`, `list` and the other commands for a running daemon, unless `--daemon` names another URL.",
     ),
     ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
     ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),
