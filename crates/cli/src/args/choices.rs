@@ -8,7 +8,7 @@ use downhaul_engine::core::job;
 /// The value of `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
-    /// Keep the file if it is the requested one, and fail otherwise
+    /// Keep the file if it is the requested file, and fail otherwise
     Check,
     /// Keep the file, without a request to the server
     Skip,
@@ -175,7 +175,7 @@ pub enum Verify {
     /// Do the same as auto, and also look for checksum lists beside the file on the server
     Find,
     /// Require a digest for every file: from a checksum list, the URL of the file, a list of URLs or an
-    /// option (MD5 is enough)
+    /// option (MD5 is enough, a CRC is not)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,

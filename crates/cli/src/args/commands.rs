@@ -30,17 +30,17 @@ pub enum Command {
     /// Show what a download would do, and write no file
     ///
     /// The arguments are the same as for a download. The plan shows the names and sizes of the files, which
-    /// files exist already, which files would fail, and how much space and time the download needs. If a list
-    /// does not state the sizes, downhaul requests them from the servers, but does not download the files.
-    /// The exit status is the same as for the download, as far as it can be predicted. --progress json prints
-    /// the plan as JSON.
+    /// files exist already, which downloads would fail, and how much space and time the download needs. If a
+    /// list does not state the sizes, downhaul requests them from the servers, but does not download the
+    /// files. The exit status is the same as for the download, as far as it can be predicted. --progress json
+    /// prints the plan as JSON.
     Plan(Box<Planning>),
     /// Show a run on the screen again, from the events that --progress json printed
     Replay {
         /// A file with the events, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Show the run N times as fast (pauses between events are first shortened to two seconds)
+        /// Show the run N times as fast (a pause between events counts as at most two seconds)
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
     },

@@ -170,8 +170,9 @@ pub struct Verification {
     /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
     /// LIST is a file or a URL. If LIST has no digest for a file of the run, a warning is printed. With
-    /// --verify listed or require, the download of this file fails, unless an option, its URL or the list of
-    /// -i has a digest for it. With --verify require, that digest must be strong, such as a SHA-256.
+    /// --verify listed or require, the download of this file fails, unless an option, the URL of the file or
+    /// the list of -i has a digest for it. With --verify require, that digest must be strong, such as a
+    /// SHA-256.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 

@@ -21,10 +21,10 @@ pub struct Output {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// Save a single URL as NAME, or write to stdout with -
+    /// Save a single file as NAME, or write to stdout with -
     ///
-    /// NAME may be any path. A relative path is below the folder of -d. If NAME is a pipe or a device, the
-    /// bytes are written to it in order.
+    /// This option is for a single URL. NAME may be any path. A relative path is below the folder of -d. If
+    /// NAME is a pipe or a device, the bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct Output {
 
     /// Choose where file names come from
     ///
-    /// If no name is found there, the file is called index.html.
+    /// If there is no name at the chosen places, the file is called index.html.
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
@@ -67,7 +67,7 @@ pub struct Output {
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 
-    /// Put the files into tars of this name, such as data-{shard:05}.tar
+    /// Put the files into tars with names such as data-{shard:05}.tar
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
     /// WebDataset: beside each file, they have a member whose name ends in .json, with the URL, the digests
@@ -84,7 +84,7 @@ pub struct Output {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub tar_count: Option<u64>,
 
-    /// Put the responses of servers into WARCs of this name, such as web-{number:05}.warc.gz
+    /// Put the responses of servers into WARCs with names such as web-{number:05}.warc.gz
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, redirects, and a description in JSON with what the list states

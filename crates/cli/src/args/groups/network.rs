@@ -46,9 +46,9 @@ pub struct Http {
     ///
     /// A login is a user name and a password. The login of a host is sent only to this host, and only if the
     /// host requires a login. (With --auth basic, the servers of the given URLs get it with the first
-    /// request.) A redirect, or a document such as a Metalink file or a fetched list, may lead to the host.
-    /// Over http, a login is sent only to http URLs that you gave and to their redirects. The entry default
-    /// is used only for the origins of the given URLs.
+    /// request.) It is also sent if only a redirect, or a document such as a Metalink file or a fetched list,
+    /// leads to the host. Over http, a login is sent only to http URLs that you gave and to their redirects.
+    /// The entry default is used only for the origins of the given URLs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
