@@ -16,8 +16,8 @@ pub enum Exit {
     Chosen,
     /// Ctrl-C stopped the run.
     Interrupted,
-    /// SIGTERM or SIGHUP stopped the run, the parent of the program ended (`--stop-with-parent`), or a limit
-    /// of the run was reached before all files were started.
+    /// SIGTERM or SIGHUP stopped the run, the parent process ended (`--stop-with-parent`), or a limit of the
+    /// run was reached before all downloads had started.
     Terminated,
     /// A local file or folder could not be used, or an output of the run could not be written.
     Disk,
@@ -46,15 +46,21 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
          the mistake is far down in a very long list",
     ),
     (Exit::Mismatch, 3, "a file failed verification"),
-    (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
-    (Exit::Disk, 5, "a local file or folder cannot be used, for example because the disk is full"),
+    (Exit::Chosen, 4, "you chose to exit, or `--on-error exit` ended the run"),
+    (
+        Exit::Disk,
+        5,
+        "a local file or folder could not be used, for example because the disk is full, or an output of the run, \
+         such as the list of `--failed`, could not be written",
+    ),
     (
         Exit::Terminated,
         75,
-        "stopped by SIGTERM or SIGHUP, by the end of the parent (`--stop-with-parent`), or by `--max-total` or \
-         `--deadline` before all files were started. Run the same command again to resume",
+        "SIGTERM, SIGHUP or the end of the parent process (`--stop-with-parent`) stopped the run, or the limit of \
+         `--max-total` or `--deadline` was reached before all downloads had started. To resume, run the same \
+         command again",
     ),
-    (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
+    (Exit::Interrupted, 130, "Ctrl-C stopped the run. To resume, run the same command again"),
 ];
 
 impl Exit {
@@ -63,7 +69,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns how a run ends after a failure of this kind.
+    /// Returns how a run ends if one of its failures has this blame.
     pub(crate) fn of_blame(blame: Blame) -> Exit {
         match blame {
             Blame::Disk => Exit::Disk,
@@ -73,9 +79,9 @@ impl Exit {
     }
 
     /// Returns how a run ended, as far as its summary shows this. The summary has no information about
-    /// signals. If the program that reads `-o -` closed the pipe, the result is [`Exit::Failed`]. Otherwise,
-    /// the result depends on the failures, on the files that were left to another run, on the limits of the
-    /// run, and on a stop after a failure.
+    /// signals. If the program that reads the output of `-o -` closed the pipe, the result is
+    /// [`Exit::Failed`]. Otherwise, the result depends on the failures, on the files that were left to
+    /// another run, on the limits of the run, and on a stop after a failure.
     pub fn of(summary: &Summary) -> Exit {
         if summary.output_closed {
             return Exit::Failed;

@@ -16,7 +16,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
     ("connect.timeout", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
     ("connect.failed", "Check the network, or try -4 or -6 if IPv4 or IPv6 does not work here."),
-    ("proxy.invalid", "Correct the variable, or give --proxy. --proxy '' connects without a proxy."),
+    (
+        "proxy.invalid",
+        "Correct the environment variable that names the proxy, or give --proxy. --proxy '' connects without a proxy.",
+    ),
     (
         "proxy.unreachable",
         "Check --proxy, or http_proxy and https_proxy. --proxy '' connects without a proxy.",
@@ -29,7 +32,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "tls.expired",
-        "Check this machine's clock. If it is right, the server needs a new certificate; --insecure accepts this one.",
+        "Check this machine's clock. If the clock is right, the server needs a new certificate; --insecure accepts its certificate anyway.",
     ),
     (
         "tls.wrong_host",
@@ -37,11 +40,11 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "tls.untrusted",
-        "--cacert FILE trusts the certificate in FILE: that of a private authority, or the server's own. --insecure accepts every certificate.",
+        "--cacert FILE trusts the certificate in FILE, which can be the certificate of a private authority or of the server itself. --insecure accepts every certificate.",
     ),
     (
         "tls.client_refused",
-        "--cert FILE --key FILE sends a client certificate to the origins of the given URLs. Ask the owner of the server for one.",
+        "--cert FILE --key FILE sends a client certificate to the origins of the given URLs. Ask the owner of the server for such a certificate.",
     ),
     (
         "tls.outdated",
@@ -79,11 +82,11 @@ const ADVICE: &[(&str, &str)] = &[
     ("digest.mismatch", "Either the file on the server or the digest is wrong. Nothing was saved."),
     (
         "digest.missing",
-        "Give a digest with --checksum or --checksum-file. A download with --verify auto accepts files without one.",
+        "Give a digest with --checksum or --checksum-file. A download with --verify auto accepts files without a digest.",
     ),
     (
         "digest.unlisted",
-        "Give a list with --checksum-file, or a digest with --checksum. A download with --verify auto accepts files without one.",
+        "Give a list with --checksum-file, or a digest with --checksum. A download with --verify auto accepts files without a digest.",
     ),
     ("digest.part", "The file on the server or its digest is wrong. Try another mirror."),
     ("digest.list", "Check the URL of --checksum-file."),
@@ -117,7 +120,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("folder.is_file", "Choose another folder with -d or other names, or move the file."),
     ("file.locked", "--if-locked wait waits for the other run. You can also choose another name."),
     ("name.taken", "Give the files different names."),
-    ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
+    (
+        "disk.full",
+        "Free some space on the disk and run the same command again, or choose a folder on another disk with -d.",
+    ),
     ("disk.permission", "Choose a folder that you may write to, with -d."),
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
@@ -137,7 +143,7 @@ pub(crate) fn for_assumed_scheme(code: &str, url: &str) -> Option<String> {
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
     if code == "dns.unresolved" {
         let rest = rest.strip_suffix('/').unwrap_or(&rest);
-        Some(format!("{rest} was taken for a URL. For a file that contains URLs, use -i."))
+        Some(format!("{rest} was read as a URL. If it is a file that contains URLs, use -i."))
     } else if spoke_no_tls {
         Some(format!(
             "The URL was given without a scheme, so https was assumed. For plain http, give http://{rest}"
@@ -147,15 +153,15 @@ pub(crate) fn for_assumed_scheme(code: &str, url: &str) -> Option<String> {
     }
 }
 
-/// Returns advice if a URL was not found and contains a pattern of curl.
+/// Returns advice if the server has no file at a URL, or refuses it, and the URL contains a pattern of curl.
 pub(crate) fn for_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
 }
 
-/// Returns advice if a file exists and `-c` cannot be given, because the request is not for a whole file by
-/// GET.
+/// Returns advice if the error says that the file exists already. This advice is for requests that `-c` does
+/// not allow: requests that are not for a whole file by GET.
 pub(crate) fn for_existing_file(code: &str) -> Option<String> {
     (code == "file.exists")
         .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
@@ -170,11 +176,11 @@ pub(crate) fn for_file_in_container(error: &Failure, form: Form) -> Option<Strin
     if is_wrong_on_disk(error) {
         return Some(format!("The file in the {word} is damaged, or it is another file. {other}"));
     }
-    (error.code == "file.exists").then(|| format!("{other} --if-exists skip keeps what is there."))
+    (error.code == "file.exists").then(|| format!("{other} --if-exists skip keeps the existing file."))
 }
 
-/// Returns advice if a given http URL became an https URL, and the server does not support TLS. `url` is the
-/// given URL, and `at` the requested one.
+/// Returns advice if a given http URL became an https URL, and the server may not support https. `url` is the
+/// given URL, and `at` is the URL that was requested.
 pub(crate) fn for_changed_scheme(code: &str, url: &str, at: &str) -> Option<String> {
     let is_without_tls = ["tls.missing", "tls.failed"].contains(&code)
         || ["connect.", "net."].iter().any(|group| code.starts_with(group));
@@ -182,7 +188,8 @@ pub(crate) fn for_changed_scheme(code: &str, url: &str, at: &str) -> Option<Stri
     if !is_without_tls || at.strip_prefix("https://") != Some(rest) {
         return None;
     }
-    // A redirect to https leads to another port, unless both ports are the usual ones.
+    // Here, both URLs have the same port, or none. If they have a port, the reason is not a redirect, because
+    // a redirect to https leads to another port.
     let has_port = rest.split('/').next().unwrap_or_default().contains(':');
     let other = if has_port { "" } else { "a redirect or " };
     Some(format!(
@@ -190,7 +197,7 @@ pub(crate) fn for_changed_scheme(code: &str, url: &str, at: &str) -> Option<Stri
     ))
 }
 
-/// Returns advice if an http URL of a host with a pinned key was given.
+/// Returns advice if an http URL was given for a host that must have a pinned key.
 pub(crate) fn for_pinned_host_over_http(code: &str, message: &str) -> Option<String> {
     (code == "tls.pin" && message.contains(NO_KEY))
         .then(|| "Write https:// in the URL, or leave out --pinned-pubkey.".into())
@@ -206,7 +213,7 @@ pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
 pub(crate) fn for_option(code: &str, message: &str) -> Option<String> {
     let fails_at = |option| code == "connect.failed" && message.contains(option);
     if fails_at("--interface ") {
-        let text = "Check --interface: it must be an address or an interface of this machine, of the IP version of the host.";
+        let text = "Check --interface: it must be an address or an interface of this machine, and its IP version must be that of the host's address.";
         return Some(text.into());
     }
     fails_at("--unix-socket ").then(|| "Check --unix-socket, and that its server is running.".into())
@@ -239,7 +246,8 @@ pub(crate) fn for_signed_url(code: &str, url: &str) -> Option<String> {
 }
 
 /// Returns advice if a server refuses a file after a redirect. The reason may be that this server did not get
-/// the user's headers. Both URLs are without secrets.
+/// the user's headers or login. `given` is the URL that the user gave, and `refused` is the URL that the
+/// server refused, both without secrets. `logs_in` is true if the user gave `--user` or `--bearer`.
 pub(crate) fn for_redirect(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
@@ -260,7 +268,8 @@ pub(crate) fn for_redirect(code: &str, given: &str, refused: &str, logs_in: bool
 }
 
 /// Returns advice if a file is refused by a server for which the user gave no URL. `--user`, `--bearer` and
-/// `-H` are not sent to such a server, so the advice names other ways to send a login.
+/// `-H` are not sent to such a server, so the advice names other ways to send a login. `given` is the URL
+/// that the user gave for this file.
 pub(crate) fn for_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
     let is_named = error.message.contains(NOT_GIVEN);
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&error.code.as_str());
@@ -276,8 +285,9 @@ pub(crate) fn for_login_elsewhere(error: &Failure, given: &str) -> Option<String
     })
 }
 
-/// Returns the ways to send a login to a host for which the user gave no URL. `host` has the port, unless it
-/// is the usual one. Netrc files have hosts without ports, and are used only if the server requires a login.
+/// Returns the ways to send a login to a host for which the user gave no URL. `host` includes the port,
+/// unless it is the default port. The entries of netrc files have no ports. A netrc file helps only if the
+/// server requires a login (status 401).
 fn ways_to_log_in_at(host: &str, code: &str) -> String {
     if code != "http.unauthorized" {
         return format!("If a login is needed there: --header-for {host} 'Authorization: ...'");
@@ -304,7 +314,7 @@ pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {
     error.message.contains(IS_NOT_WHAT)
 }
 
-/// Returns true if the same command would fail in the same way.
+/// Returns true if the same command would fail in the same way when it runs again.
 pub(crate) fn fails_again(error: &Failure) -> bool {
     let by_kind = ErrorKind::of_code(&error.code).map(ErrorKind::next_run) == Some(NextRun::Fails);
     by_kind || is_wrong_on_disk(error)

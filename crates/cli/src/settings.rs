@@ -36,18 +36,18 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "DOWNHAUL_LOG",
-        "It names the log, unless `--log` does. With `none`, no log is written. If the configuration does not name a log \
-         either, the log is `download_log.txt`, or there is none with `-o -`.",
+        "It names the log, unless `--log` does. With `none`, no log is written. If neither `--log`, this variable nor the \
+         configuration names a log, the log is `download_log.txt`. With `-o -`, there is then no log.",
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",
-        "It is the secret that clients of `downhaul daemon` must send, unless `--secret-file` or `--no-secret` is \
+        "The value is the secret that clients of `downhaul daemon` must send, unless `--secret-file` or `--no-secret` is \
          given. `downhaul add`, `list` and the other commands for a running daemon send this secret, unless they are \
          given `--secret-file`.",
     ),
     (
         "DOWNHAUL_DAEMON",
-        "It is the URL of the daemon for `downhaul add`, `list` and the other commands for a running daemon, unless `--daemon` is given.",
+        "The value is the URL of the daemon for `downhaul add`, `list` and the other commands for a running daemon, unless `--daemon` names another URL.",
     ),
     ("NO_COLOR", "If it is set and not empty, `--color auto` uses no colours (see no-color.org)."),
     ("TERM", "If it is `dumb`, `--progress auto` draws no bars, and `--color auto` uses no colours."),
@@ -65,7 +65,7 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, unless `--no-proxy` is given."),
     (
         "SSL_CERT_FILE, SSL_CERT_DIR",
-        "They name trusted certificates, which replace those of the system. On Windows and macOS, they are not used.",
+        "They name trusted certificates, which replace the certificates of the system. On Windows and macOS, these variables are not used.",
     ),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
@@ -301,7 +301,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let name = folder.file_name()?.to_str()?;
     let is_body = name.starts_with(['{', '@']) || name.contains('=');
     if is_body && !args.options.reporting.quiet && !folder.exists() {
-        return Some(format!("-d is the folder, here {}/; --data sends a body", escaped(name)));
+        return Some(format!("-d names the folder, here {}/. To send a body, use --data", escaped(name)));
     }
     let ending = folder.extension()?.to_str()?;
     // A folder may have a name such as `v1.2`. A name whose ending has a letter is probably the name of a
@@ -312,7 +312,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let is_single = args.urls.len() == 1 && args.output.save_as.is_none();
     (is_single && is_ending && !args.options.reporting.quiet && !folder.exists()).then(|| {
         let name = escaped(name);
-        format!("-d is the folder, so that the file is saved in {name}/; -o {name} is the name of the file")
+        format!("-d names the folder, so the file is saved in {name}/. To name the file, use -o {name}")
     })
 }
 
@@ -366,7 +366,7 @@ fn is_screen(output: &impl IsTerminal) -> bool {
 }
 
 /// Returns the folder for data that is kept between runs, as the XDG Base Directory Specification or the
-/// convention of the system says. Returns `None` if there is no such folder.
+/// convention of the system says. Returns `None` if the environment names no such folder.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
 }
@@ -376,8 +376,9 @@ pub(crate) fn config_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_CONFIG_HOME", ".config", "APPDATA")
 }
 
-/// Returns the folder `downhaul` in the folder that `variable` names, or else below the home folder. On
-/// Windows, the variable `on_windows` is used.
+/// Returns the folder `downhaul` in the folder that `variable` names, or else in the folder `below_home`
+/// below the home folder (on macOS `Library/Application Support`). On Windows, only the variable `on_windows`
+/// is used.
 fn folder_of_ours(variable: &str, below_home: &str, on_windows: &str) -> Option<PathBuf> {
     let folder = if cfg!(windows) {
         folder(on_windows)
@@ -430,12 +431,12 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns why there is no plan with `--dedup`, in words for the user. A plan cannot know which files are
-/// made from other files, because this depends on the order in which the files are complete, and on digests
-/// that are known only at that time.
+/// Returns why there is no plan with `--dedup`, in words for the user. Returns `None` if the command is not a
+/// plan, or has no `--dedup`. A plan cannot know which files are made from other files, because this
+/// depends on the order in which the downloads end, and on digests that are known only then.
 fn plan_of_dedup(args: &Args) -> Option<String> {
     (args.plan().is_some() && args.existing.dedup != args::Dedup::Off).then(|| {
-        "a plan cannot say which files --dedup makes from others. With --dedup off, the plan shows all downloads of a run without --dedup"
+        "a plan cannot say which files --dedup makes from other files. With --dedup off, the plan shows all downloads of a run without --dedup"
             .into()
     })
 }

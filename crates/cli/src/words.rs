@@ -1,4 +1,4 @@
-//! Writes paths in messages, and corrects misspelt words.
+//! Formats paths for messages, and finds the known word that a misspelt word may mean.
 
 use downhaul_engine::core::show;
 use std::path::Path;
@@ -20,8 +20,8 @@ pub(crate) fn file_of_secret(path: &Path) -> String {
 }
 
 /// Returns the known word that is most similar to `word`, if a typing error is likely. At most one letter in
-/// four (rounded up) may be changed, missing or added. The result is never the opposite of the word (`resume`
-/// and `no-resume`).
+/// four (rounded up) may be changed, missing or added. The result is never the opposite of the word, such as
+/// `resume` for `no-resume`.
 pub(crate) fn corrected<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let negates = |word: &str| word.starts_with("no-");

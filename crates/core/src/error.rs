@@ -230,7 +230,7 @@ kinds! {
     RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep    Fails
         "too many redirects";
     RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep    Fails
-        "a redirect leaves https for http";
+        "a redirect leads from https to http";
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
         "a redirect leads to a URL that is not http or https";
     RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
@@ -248,7 +248,7 @@ kinds! {
     ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep    Fails
         "the file that another tool left unfinished cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep    May
-        "the file took longer than --max-time";
+        "the download took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard May
         "the content does not match its digest";
     DigestPart        "digest.part"            Again  Content Job        Differs Keep    May
@@ -288,7 +288,7 @@ kinds! {
     DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep    May
         "the disk failed";
     OutputClosed      "output.closed"          Never  Request Job        Silent  Keep    May
-        "the reader of the output is gone";
+        "the program that reads the output has ended";
     OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep    May
         "bytes that were already written to the output cannot be taken back";
     OutputBinary      "output.binary"          Never  Request Connection Silent  Keep    Fails

@@ -8,11 +8,11 @@ use downhaul_engine::core::job;
 /// The value of `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
-    /// Keep the file if it is the requested one, and fail otherwise
+    /// Keep the file if it is the requested file, and fail otherwise
     Check,
     /// Keep the file, without a request to the server
     Skip,
-    /// Replace the file when the new one is complete
+    /// Replace the file when the new file is complete
     Overwrite,
     /// Save the new file as NAME (1), or with the next free number
     Rename,
@@ -40,7 +40,8 @@ impl From<IfExists> for job::IfExists {
 pub enum IfLocked {
     /// Fail, with the exit status 1
     Fail,
-    /// Wait until the other run has ended, and then look at the file again
+    /// Wait until the other run has ended its work on the file. Then continue an unfinished file, or do what
+    /// --if-exists says
     Wait,
     /// Leave the file to the other run. The file counts as skipped, and the exit status is 1
     Skip,
@@ -59,7 +60,7 @@ impl From<IfLocked> for job::IfLocked {
 /// The value of `--dedup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Dedup {
-    /// Give each file its own bytes
+    /// Store the bytes of each file separately
     Off,
     /// Let the files share their blocks, if the file system can do that. A change of one file does not change
     /// the others
@@ -81,9 +82,11 @@ impl From<Dedup> for dedup::Dedup {
 /// The value of `--shard-by`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ShardBy {
-    /// Divide by a hash of the URL and the name, which stays the same if lines are appended
+    /// Divide by a hash of the URL and the given name of each file. If lines are appended to the list, each
+    /// file stays in its shard
     Job,
-    /// Divide by the position in the list, so that each shard gets one line in turn
+    /// Divide by the position in the list: the lines go to shard 1, shard 2 and so on, and after the last
+    /// shard to shard 1 again
     Line,
     /// Divide by the host of the first URL of each file, so that one run downloads all files of a host
     Host,
@@ -125,11 +128,11 @@ pub enum Sync {
 /// The value of `--on-error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
-    /// Ask on the terminal, while other files continue
+    /// Ask on the terminal, while other downloads continue
     Ask,
     /// Try again if the failure may be temporary, after a pause that grows with each retry
     Retry,
-    /// Give up this file, and continue with the others
+    /// Give up this file, and continue with the other files
     Skip,
     /// Stop the run
     Exit,
@@ -151,7 +154,7 @@ pub enum Auth {
     Auto,
     /// Send the login with the first request, with the scheme Basic
     Basic,
-    /// Log in with Digest only, which never sends the password itself
+    /// Send the login only with the scheme Digest, which never sends the password itself
     Digest,
 }
 
@@ -169,10 +172,10 @@ pub enum Mirrors {
 pub enum Verify {
     /// Compare each file with all of its known digests
     Auto,
-    /// Also look for checksum lists beside the file on the server
+    /// Do the same as auto, and also look for checksum lists beside the file on the server
     Find,
     /// Require a digest for every file: from a checksum list, the URL of the file, a list of URLs or an
-    /// option (MD5 is enough)
+    /// option (MD5 is enough, a CRC is not)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,
@@ -207,7 +210,7 @@ pub enum Progress {
     Auto,
     /// Draw bars on every terminal (also with TERM=dumb), and print plain lines elsewhere
     Bars,
-    /// Print a line about each running file every five seconds
+    /// Print a line about each active download every five seconds
     Plain,
     /// Print events as JSON lines on standard output
     Json,

@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub enum ClientCommand {
     /// Add downloads to the queue of a running daemon
     ///
-    /// Each URL is one file, unless --mirrors says otherwise. The output has a line for each new download,
+    /// Each URL becomes one download, unless --mirrors is given. The output has a line for each new download,
     /// with its identifier. Other commands accept the first digits of an identifier, if no other identifier
     /// begins with them.
     Add(Box<Add>),
@@ -21,11 +21,11 @@ pub enum ClientCommand {
     List(List),
     /// Pause downloads of a running daemon
     Pause(Chosen),
-    /// Resume paused downloads of a running daemon, and retry failed ones that you name
+    /// Resume paused downloads of a running daemon, and retry failed downloads that you name
     Resume(Chosen),
     /// Remove downloads from a running daemon
     ///
-    /// A download that is over is removed from the history.
+    /// A download that is over (it is complete, has failed or was removed) is removed from the history.
     Remove(Remove),
     /// Move a waiting download to another position in the queue
     Move(Move),
@@ -74,17 +74,18 @@ pub struct Add {
     #[arg(value_name = "URL", value_hint = ValueHint::Url, required_unless_present = "lists")]
     pub urls: Vec<String>,
 
-    /// Add the downloads of this file, in any form that downhaul -i reads (- for standard input)
+    /// Add the downloads of a list, in any form that downhaul -i reads (- for standard input)
     #[arg(short = 'i', long = "input", value_name = "LIST", value_hint = ValueHint::FilePath)]
     pub lists: Vec<PathBuf>,
 
-    /// Save the files into this folder of the daemon
+    /// Save the files into this folder on the machine of the daemon
     ///
-    /// A relative path is below the first folder of the daemon.
+    /// The daemon accepts only its own folders (its option -d) and the folders below them. A relative path is
+    /// below the first of these folders.
     #[arg(short = 'd', long = "output", value_name = "DIR", conflicts_with = "lists")]
     pub folder: Option<String>,
 
-    /// Save the file as NAME, which may have folders
+    /// Save the file as NAME, which may contain folders
     #[arg(short = 'o', long = "save-as", value_name = "NAME", conflicts_with = "lists")]
     pub name: Option<String>,
 
@@ -186,7 +187,7 @@ pub struct Remove {
     #[arg(long, group = "which")]
     pub over: bool,
 
-    /// Delete the files and the partial files too
+    /// Also delete the files and the partial files of these downloads
     #[arg(long, conflicts_with = "over")]
     pub files: bool,
 
@@ -198,7 +199,7 @@ pub struct Remove {
 /// A position in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// This position, from 1 on.
+    /// The position with this number. The first position has the number 1.
     At(u32),
     /// The last position.
     Last,

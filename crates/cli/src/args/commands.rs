@@ -1,4 +1,4 @@
-//! The commands that are not downloads, with their arguments.
+//! The commands that have a name, such as `downhaul verify`, with their arguments.
 
 use super::client::ClientCommand;
 use super::{Existing, Lists, Options, Output, values};
@@ -6,7 +6,8 @@ use clap::{Args as Group, Subcommand, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The commands that are not downloads.
+/// The commands that have a name, such as `downhaul verify`. A command line without such a name is a
+/// download.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Compare files on the disk with a checksum list or a lock file
@@ -29,17 +30,17 @@ pub enum Command {
     /// Show what a download would do, and write no file
     ///
     /// The arguments are the same as for a download. The plan shows the names and sizes of the files, which
-    /// files exist already, which files would fail, and how much space and time the download needs. If a list
-    /// does not state the sizes, downhaul requests them from the servers, but does not download the files.
-    /// The exit status is the same as for the download, as far as it can be predicted. --progress json prints
-    /// the plan as JSON.
+    /// files exist already, which downloads would fail, and how much space and time the download needs. If a
+    /// list does not state the sizes, downhaul requests them from the servers, but does not download the
+    /// files. The exit status is the same as for the download, as far as it can be predicted. --progress json
+    /// prints the plan as JSON.
     Plan(Box<Planning>),
     /// Show a run on the screen again, from the events that --progress json printed
     Replay {
         /// A file with the events, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Show the run N times as fast (gaps of more than two seconds are shortened to two seconds)
+        /// Show the run N times as fast (a pause between events counts as at most two seconds)
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
     },
@@ -67,11 +68,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ConfigCommand>,
     },
-    /// Run a queue of downloads in the background, for the clients of aria2
+    /// Run a queue of downloads for clients, such as AriaNg and the command add
     ///
-    /// The daemon answers aria2's JSON-RPC and XML-RPC, so AriaNg, browser extensions and other clients of
-    /// aria2 can use it. Its queue survives a restart and a crash. The first start writes a secret into a
-    /// file, and clients need this secret.
+    /// The daemon answers the JSON-RPC and XML-RPC calls of aria2, so AriaNg, browser extensions and other
+    /// clients of aria2 can use it. The queue survives a restart and a crash. At its first start, the daemon
+    /// writes a secret into a file, and clients need this secret.
     Daemon(Box<Daemon>),
     /// The commands for a running daemon.
     #[command(flatten)]
@@ -119,8 +120,9 @@ pub struct Repair {
 pub struct Daemon {
     /// Save files into this folder
     ///
-    /// Clients can also choose folders below it. If this option is repeated, they can choose folders below
-    /// any of these folders, and the first one is the default. Nothing is saved elsewhere.
+    /// Clients can also choose folders below this folder. If this option is given several times, clients can
+    /// choose folders below each of these folders, and the first of them is the default. No download is
+    /// saved outside of these folders.
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folders: Vec<PathBuf>,
 
@@ -132,8 +134,8 @@ pub struct Daemon {
 
     /// Read the secret of the clients from FILE [default: ~/.local/state/downhaul/daemon-secret]
     ///
-    /// If the file does not exist, it is written with a new secret, and only you can read it. Without this
-    /// option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
+    /// If the file does not exist, the daemon creates it with a new secret, and only you can read it. Without
+    /// this option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 
@@ -159,7 +161,7 @@ pub struct Daemon {
     #[arg(long, value_name = "ORIGIN", help_heading = "Daemon")]
     pub allow_origin: Vec<String>,
 
-    /// Speak TLS with the certificate in FILE
+    /// Use TLS for the connections of clients, with the certificate in FILE
     ///
     /// The file has the certificate and its chain, in PEM form. After SIGHUP, the daemon reads the file
     /// again.

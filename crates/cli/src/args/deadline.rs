@@ -5,7 +5,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
 use std::time::{Duration, SystemTime};
 
-/// The time after which no more files start.
+/// The time after which no more downloads start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     /// A time after the start of the run.
@@ -17,8 +17,8 @@ pub enum Deadline {
 }
 
 impl Deadline {
-    /// Reads `2h` and the like, `06:30`, `2026-11-28T06:30`, or a time with a zone as in RFC 3339. Times
-    /// without a zone are local.
+    /// Reads a duration such as `2h`, a time of day such as `06:30`, a date and time such as
+    /// `2026-11-28T06:30`, or a date and time with a zone (RFC 3339). Times without a zone are local.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.

@@ -1,8 +1,8 @@
 //! Options of curl, wget and aria2, which users of these tools may type.
 //!
 //! If downhaul always does what an option requests, the option is accepted and changes nothing. All other
-//! options are refused with a message that says what to do instead. Neither the help nor the completions show
-//! these options.
+//! options in this file are refused, with a message that says what to do instead. Neither the help nor the
+//! completions show the options in this file.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -10,8 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 enum Here {
     /// downhaul always does what the option requests.
     Anyway,
-    /// If the value of the option is the first text, downhaul always does what the option requests. For any
-    /// other value, the second text says what to do instead.
+    /// If the value of the option is the first text, downhaul always does what the option requests. If the
+    /// option has any other value, the second text says what to do instead.
     AnywayFor(&'static str, &'static str),
     /// The text says what to do instead.
     Instead(&'static str),
@@ -139,7 +139,9 @@ const TABLE: &[Row] = &[
         None,
         &["proxy-digest"],
         None,
-        Instead("the proxy chooses between Basic and Digest, and Basic sends the password itself"),
+        Instead(
+            "leave this option out. The proxy then chooses between Basic and Digest, and Basic sends the password itself",
+        ),
     ),
     (None, &["max-redirs", "max-redirect"], Some("N"), Instead("use --max-redirects N")),
     (None, &["parallel-max", "max-concurrent-downloads"], Some("N"), Instead("use -j N")),

@@ -1,4 +1,4 @@
-//! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
+//! The options, in the groups that `--help` shows. `-h` leaves out the options with `hide_short_help`.
 //!
 //! - [`files`] has the options for lists, and for the files on the disk;
 //! - [`network`] has the options for requests and connections;
@@ -19,7 +19,7 @@ use downhaul_engine::core::digest::Digest;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options for the number of files and connections at once.
+/// The options for the number of downloads and connections at once, and for the limits of a run.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
@@ -49,16 +49,16 @@ pub struct Work {
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Start no more files after SIZE bytes (500M, 2G)
+    /// Start no more downloads after SIZE bytes (500M, 2G)
     ///
-    /// The limit applies to the bytes that this run receives. Files that have started are still completed. If
-    /// other files remain, the exit status is 75, and the same command downloads them.
+    /// The limit applies to the bytes that this run receives. Downloads that have started are still
+    /// completed. If other files remain, the exit status is 75, and the same command downloads them.
     #[arg(long, alias = "quota", value_name = "SIZE", value_parser = values::size, hide_short_help = true)]
     pub max_total: Option<u64>,
 
-    /// Start no more files after this time (90m, 06:30, 2026-11-28T06:30)
+    /// Start no more downloads after this time (90m, 06:30, 2026-11-28T06:30)
     ///
-    /// TIME is a duration from the start of the run, a time of day, or a date and time. Files that have
+    /// TIME is a duration from the start of the run, a time of day, or a date and time. Downloads that have
     /// started are still completed. If other files remain, the exit status is 75, and the same command
     /// downloads them.
     #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
@@ -77,7 +77,7 @@ pub struct Work {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Retries")]
 pub struct Failure {
-    /// Retry a file up to N times (inf: without limit)
+    /// Retry a download up to N times (inf: without limit)
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     pub retries: u32,
 
@@ -99,7 +99,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
-    /// Give up a file that takes longer than this, including all retries
+    /// Give up a download that takes longer than this, including its retries
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
@@ -111,19 +111,19 @@ pub struct Failure {
 
     /// Write to FILE a list of the files that are not complete after the run
     ///
-    /// These are the files that failed, were stopped or were not started. 'downhaul -i FILE' downloads them.
+    /// Their downloads failed, were stopped or were not started. 'downhaul -i FILE' downloads these files.
     /// FILE contains the URLs and headers as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub failed: Option<PathBuf>,
 
-    /// Run this command after each downloaded file, without a shell
+    /// Run this command, without a shell, after each file that was downloaded
     ///
     /// The command gets DOWNHAUL_FILE_PATH, DOWNHAUL_FILE_URL and other variables in its environment. One
     /// command runs at a time.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_complete: Option<Hook>,
 
-    /// Run this command after each file that failed, without a shell
+    /// Run this command, without a shell, after each download that failed
     ///
     /// The command gets DOWNHAUL_FILE_URL, DOWNHAUL_FILE_CODE, DOWNHAUL_FILE_REASON and other variables in
     /// its environment.
@@ -137,7 +137,7 @@ pub struct Failure {
 pub struct Ending {
     /// End at most this long after SIGTERM or SIGHUP (25, 2m)
     ///
-    /// After the signal, no new file is requested, and the received bytes are saved for the next run. The
+    /// After the signal, downhaul sends no more requests, and saves the received bytes for the next run. The
     /// exit status is 75. Usually, the run ends in less than a second.
     #[arg(long, value_name = "SECS", default_value = "25", value_parser = values::time, hide_short_help = true)]
     pub grace: Duration,
@@ -148,9 +148,9 @@ pub struct Ending {
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// Without this option, the run then stops in the same way as after SIGTERM. The exit status is then 0 if
-    /// all files are complete. Otherwise it is the exit status of a run with unfinished files, which is 1 in
-    /// most cases.
+    /// Without this option, the end of that program stops the run in the same way as SIGTERM. If all files
+    /// are complete, the exit status is then 0. If some files are unfinished, the exit status is 1 in most
+    /// cases.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }
@@ -170,8 +170,9 @@ pub struct Verification {
     /// Compare the files with the digests in this list, such as SHA256SUMS
     ///
     /// LIST is a file or a URL. If LIST has no digest for a file of the run, a warning is printed. With
-    /// --verify listed or require, such a file fails, unless you, its URL or the list of -i gave another
-    /// digest for it. For require, that digest must be strong.
+    /// --verify listed or require, the download of this file fails, unless an option, the URL of the file or
+    /// the list of -i has a digest for it. With --verify require, that digest must be strong, such as a
+    /// SHA-256.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
@@ -183,7 +184,7 @@ pub struct Verification {
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 
-    /// Require that this key signed each file, or the checksum list that names it
+    /// Require that this key signed each file, or the checksum list that names the file
     ///
     /// KEY is a minisign key (as text or as a .pub file), or a file of OpenPGP keys. OpenPGP needs a build
     /// with the feature openpgp.
@@ -196,8 +197,8 @@ pub struct Verification {
 
     /// Record the downloaded files in FILE
     ///
-    /// FILE is a lock file. 'downhaul -i FILE' downloads the same files again, and 'downhaul verify FILE'
-    /// compares the files on the disk with it.
+    /// FILE becomes a lock file, which lists the files with their URLs and digests. 'downhaul -i FILE'
+    /// downloads the same files again, and 'downhaul verify FILE' compares the files on the disk with FILE.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub record: Option<PathBuf>,
 }
@@ -244,7 +245,7 @@ pub struct Configuration {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config: Option<PathBuf>,
 
-    /// Print the resulting command without its secrets, and download nothing
+    /// Print the command as downhaul understands it, without secrets, and download nothing
     #[arg(long, hide_short_help = true)]
     pub dry_run: bool,
 

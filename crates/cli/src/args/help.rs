@@ -26,7 +26,7 @@ pub(super) fn short(command: &Command) -> String {
     let others: Vec<&str> = others.filter(is_shown).collect();
     text + &format!(
         "\nCommands: {}\nFor the daemon: {}\n\
-         See all options with --help, and those of a command with COMMAND --help.\n",
+         Use --help for all options, and COMMAND --help for the options of a command.\n",
         others.join(", "),
         clients.join(", ")
     )

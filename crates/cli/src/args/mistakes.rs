@@ -26,11 +26,13 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
     }
 }
 
-/// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
-/// value that contains `://` or `@` is hidden for every option, because it may be a URL with a login or a
-/// token. An example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if
-/// the option takes no value. It is hidden as well if the argument is not an option and has blanks, because
-/// it may be a pasted command of curl.
+/// Hides the value in an error message if it may be a secret. The value is hidden in these cases:
+///
+/// - The option takes secrets. Even a malformed value may be a secret.
+/// - The value contains `://` or `@`, because it may be a URL with a login or a token. An example is the URL
+///   of a proxy that a user of curl gives with `-x`.
+/// - The option takes no value.
+/// - The argument is not an option and has blanks, because it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
@@ -50,8 +52,9 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
 }
 
 /// Returns the message about an unknown option. The message of clap is not used, because it suggests the
-/// option with the most similar name, which may do the opposite. This message says what to do instead of an
-/// option of another tool. It suggests an option with a similar name only if a typing error is likely.
+/// option with the most similar name, which may do the opposite. For an option of another tool, the message
+/// of this function says what to do instead. It suggests an option with a similar name only if a typing error
+/// is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let named = option.split('=').next().unwrap_or(option);
     // The text may be the value of the option before it, such as a private key in PEM form.

@@ -50,7 +50,7 @@ A file of 1 MiB or more is in NAME.part until it is complete. To resume a downlo
 command again. An existing file is never replaced unless an option says so.
 
 Exit status:
-  0 all files are complete and passed their checks   1 a file failed   2 usage error
+  0 all files are complete and passed their checks   1 a download failed   2 usage error
   3 a file failed verification   4 you chose to exit   5 a local file or folder cannot be used
   75 stopped by a signal, --max-total or --deadline   130 stopped by Ctrl-C";
 
@@ -71,7 +71,7 @@ const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the serv
     max_term_width = 100
 )]
 pub struct Args {
-    /// The command, if it is not a download.
+    /// The command, if the command line has the name of one, such as `verify`.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -111,7 +111,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) again: Again,
 
-    /// True if `--retries` was given. A default value does not count.
+    /// True if the command line, the environment or the configuration sets `--retries`.
     #[arg(skip)]
     pub(crate) has_retries: bool,
 
@@ -131,7 +131,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) config: Config,
 
-    /// The output of `downhaul config`, or an empty text for other commands.
+    /// The output of `downhaul config`, or an empty text for all other commands.
     #[arg(skip)]
     pub(crate) report: String,
 
@@ -143,7 +143,7 @@ pub struct Args {
 /// The options that are the same for downloads, repairs, plans and the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// The options for the number of files and connections at once.
+    /// The options for the number of downloads and connections at once, and for the limits of a run.
     #[command(flatten)]
     pub work: Work,
 
@@ -179,7 +179,7 @@ pub(crate) fn command() -> clap::Command {
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
     let command = command.mut_subcommand("config", |sub| sub.args(shown));
-    // An imported command names its URLs itself, so it takes no list.
+    // A command of curl names its URLs itself, so `import` does not accept the list of `--input`.
     let others =
         command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_long() != Some("input"));
     let others: Vec<Arg> =
@@ -192,12 +192,12 @@ pub(crate) fn command() -> clap::Command {
     command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
 }
 
-/// Returns the command `aria2c`, for the help and the completions. Its arguments are read elsewhere
-/// ([`crate::aria2c`]), before all others.
+/// Returns the definition of the command `aria2c`, for the help and the completions. The arguments of this
+/// command are read by [`crate::aria2c`], and not by clap.
 fn aria2c() -> clap::Command {
     let arguments =
         Arg::new("arguments").num_args(0..).value_name("ARGUMENTS").help("The arguments of aria2");
-    clap::Command::new("aria2c").about("Take the command line of aria2 (see aria2c --help)").arg(arguments)
+    clap::Command::new("aria2c").about("Accept the options of aria2 (see aria2c --help)").arg(arguments)
 }
 
 /// The text that is printed if the command line has no arguments for a run.
@@ -258,7 +258,7 @@ impl Args {
             && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
         {
             let why =
-                "the setting dedup has no effect on a plan, which shows all downloads of a run without it";
+                "the setting dedup has no effect on a plan, which shows all downloads of a run without dedup";
             self.config.notes.push(why.into());
         }
     }
@@ -316,8 +316,8 @@ struct Layered {
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses it. The settings become words, which are inserted before the
-/// arguments of the user, so that the arguments of the user have precedence.
+/// Reads the configuration, if the command uses it. The settings become arguments, which are inserted into
+/// `words` before the arguments of the user, so that the arguments of the user have precedence.
 fn layered(
     command: &mut clap::Command,
     matches: ArgMatches,

@@ -140,9 +140,9 @@ pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>,
     Ok(warnings)
 }
 
-/// Returns the words of an imported command without the words that an option of the user overrides. `matches`
-/// has the options of the user. The words have the form `--NAME=VALUE` or `--NAME`. As in curl, only the last
-/// value of an option with one value is kept.
+/// Returns the arguments of an imported command of curl (`words`), without those that an option of the user
+/// overrides. `matches` has the options of the user. Each of the words has the form `--NAME=VALUE` or
+/// `--NAME`. As in curl, only the last value of an option with one value is kept.
 pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &ArgMatches) -> Vec<String> {
     let (_, command, matches) = again::innermost(command, matches);
     let is_overridden = |(index, word): (usize, &String)| {

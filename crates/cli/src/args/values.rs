@@ -116,9 +116,9 @@ pub(in crate::args) fn list_format() -> impl TypedValueParser<Value = Stated> {
     names.try_map(|name| Stated::from_name(&name).ok_or("it is not a form of lists"))
 }
 
-/// Reads `HOST` or `HOST:PORT`. Returns it as URLs have it: in lower case and ASCII, and with brackets around
-/// an IPv6 address. In any other form, the value would match no host, and the user would not notice this
-/// mistake. An error contains no part of the text.
+/// Reads `HOST` or `HOST:PORT`. Returns it in the form that it has in URLs: in lower case and ASCII, and with
+/// brackets around an IPv6 address. A value in any other form would match no host, and the user would not
+/// notice this. An error contains no part of the text, which may be a secret.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     const FORM: &str = "it must be a host or HOST:PORT";
     let is_address = text.parse::<Ipv6Addr>().is_ok();

@@ -21,12 +21,12 @@ const LONGEST_BAR: usize = 40;
 /// important.
 const NARROW: usize = 60;
 
-/// A name is not cut to fewer columns than this, unless the screen is too narrow. With shorter names, a
-/// person could not tell files apart.
+/// A name is not shortened to fewer columns than this, unless the screen is too narrow. With shorter names, a
+/// person could not tell the files apart.
 const SHORTEST_NAME: usize = 12;
 
-/// The number of columns of the widest number of bytes, `9.99 MiB`. All numbers of bytes have this width, so
-/// that they do not move while they grow.
+/// The number of columns of the widest number of bytes, such as `9.99 MiB`. Blanks are put before shorter
+/// numbers, so that the text beside them does not move while they grow.
 const BYTES: usize = 8;
 
 /// Everything that the bars show.
@@ -34,7 +34,7 @@ const BYTES: usize = 8;
 pub(crate) struct Bars {
     unicode: bool,
     pub(crate) state: State,
-    /// The number of files. It may grow while the list is read.
+    /// The number of files of the run. It may grow while the list is read.
     pub(crate) total: Total,
     speeds: HashMap<JobId, Speed>,
     speed: Speed,
@@ -45,7 +45,7 @@ pub(crate) struct Bars {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
-    /// True while the list is still read. The number is then shown as `N of M+`.
+    /// True while the list is still read. The number M of files is then shown as `M+`.
     pub(crate) more: bool,
 }
 
@@ -55,25 +55,26 @@ impl Bars {
         Bars { unicode, ..Bars::default() }
     }
 
-    /// Adds the progress at the time `at`.
+    /// Stores the progress of the active jobs at the time `at`.
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        // Only a file that receives bytes has a speed. A file whose bytes on the disk are checked or that
-        // waits has no speed.
+        // Only a job that receives bytes has a speed. A job has no speed while it waits, or while its bytes
+        // on the disk are checked.
         for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
         self.speed.sample(at, self.bytes(samples));
     }
 
-    /// Returns the speed of a file, if it is known.
+    /// Returns the speed of a job in bytes per second, if it is known.
     pub(crate) fn speed_of(&self, job: JobId) -> Option<f64> {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines (two
-    /// if `rows` is less than two), and no line is wider than `columns`.
+    /// Returns a line for each active job, and a line for all files. There are at most `rows` lines (two if
+    /// `rows` is less than two), and no line is wider than `columns`. If the lines of some jobs do not fit,
+    /// one line says how many files are left out.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -93,8 +94,8 @@ impl Bars {
         lines
     }
 
-    /// Returns how many columns names may take. If the screen is narrow, names are shortened first. If that
-    /// is not enough, the bars are left out, and then some of the numbers.
+    /// Returns how many columns a name may take. If the screen is narrow, names are shortened first. If the
+    /// lines are then still too long, the bars are left out, and then some of the numbers.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -206,8 +207,8 @@ impl Bars {
         units::fit(&(" ".repeat(at) + block), columns)
     }
 
-    /// Returns the line for all files. If there is not enough space, the less important parts are left out.
-    /// The number of failed files is never left out.
+    /// Returns the line for all files. If this line is too long for the screen, the less important parts are
+    /// left out. The number of failed files is never left out.
     fn whole(&self, samples: &[Progress], columns: usize) -> Line {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
@@ -249,9 +250,9 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of all files, which is the sum of the speeds in the bars. If no file receives bytes,
-    /// or if some of these speeds are unknown (as with many small files), the result is the average speed of
-    /// all files over the last seconds.
+    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If no job receives
+    /// bytes, or if some of the speeds are unknown (as with many small files), the result is the average
+    /// speed of the run over the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()
@@ -269,8 +270,9 @@ impl Bars {
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
-    /// Returns the number of missing bytes, and true if every size is known. A file of unknown size is
-    /// counted with the mean size of the other files. Returns `None` if no size is known.
+    /// Returns the number of bytes that are still missing, and true if this number is exact, because every
+    /// size is known. A file of unknown size is counted with the mean of the known sizes. Returns `None` if
+    /// no size is known.
     fn missing_bytes(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;
@@ -291,7 +293,8 @@ impl Bars {
     }
 }
 
-/// Returns the number of columns for a bar between two texts, or `None` if there are too few columns.
+/// Returns the number of columns for a bar between two texts in a line of `columns` columns. Returns `None`
+/// if too few columns are left for a bar.
 fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
     let room = columns.checked_sub(units::width(before) + units::width(after))?;
     (room >= SHORTEST_BAR).then_some(room.min(LONGEST_BAR))

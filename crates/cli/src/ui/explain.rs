@@ -1,5 +1,5 @@
-//! Writes the output of `--explain`: where the time of a run went, what limited its files, and why
-//! connections were added or dropped.
+//! Writes the output of `--explain`: what took the time of a run, what limited the speed of each download,
+//! and why connections were added or dropped.
 
 use super::units;
 use downhaul_engine::core::concurrency::{Step, StepReason};
@@ -7,10 +7,10 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
-/// The number of entries that are shown at each end of a long list.
+/// The number of entries that are shown from the beginning, and from the end, of a long list.
 const ENDS: usize = 5;
 
-/// Returns the lines that are shown, each with its line end.
+/// Returns the lines that are shown. Each of them ends with a line feed.
 pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     let Explanation { hosts, at_once, files, proxies } = &summary.explanation;
     let mut out = String::new();
@@ -31,8 +31,8 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     }
     if !at_once.is_empty() {
         out += "Files at once:\n";
-        // The goodput is not shown, because it is not a speed here. To choose the number of files at once,
-        // the controller counts each file as its size plus 16 KiB (`FILE_COUNTS` in the core).
+        // The goodput of these steps is not shown, because it is not a speed. To choose the number of files
+        // at once, the controller counts each file as its size plus 16 KiB (`FILE_COUNTS` in the core).
         let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
         out += &folded(steps.collect(), verbose);
     }
@@ -42,7 +42,8 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     out
 }
 
-/// Returns the entries of a list. If the list is long, entries in its middle are left out, except with `-v`.
+/// Returns the entries of a list as one text. If the list is long, the entries in its middle are left out,
+/// unless `verbose` is true (`-v`).
 fn folded(entries: Vec<String>, verbose: bool) -> String {
     if verbose || entries.len() <= 2 * ENDS + 1 {
         return entries.concat();
@@ -86,7 +87,7 @@ fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
         Limiter::Waits => {
-            "the time without a request: pauses for the host or after failures, other files that came first, or bytes on the disk that were checked"
+            "the time in which no request was sent: pauses that the host required or that follow a failure, other files that came first, or bytes on the disk that were checked"
         }
         Limiter::FirstByte => "the server; the wait for the response was longer than the transfer",
         Limiter::Disk => "the disk",
@@ -99,12 +100,13 @@ fn limited_by(limit: Limiter) -> &'static str {
             "the speed of each connection; the server limits it, or the network loses packets"
         }
         Limiter::Unknown => {
-            "unknown; the file ended before more connections were tried, or it could have only one"
+            "unknown; the download ended before more connections were tried, or it could use only one connection"
         }
     }
 }
 
-/// Returns the line about a change of a number. `what` is the plural of the things that are counted.
+/// Returns the line about a change of the number of connections or of files at once. `what` is "connections"
+/// or "files".
 fn line(step: &Step, what: &str) -> String {
     let why = match step.why {
         StepReason::FarHost => format!("the host is far away, so several {what} start at once"),

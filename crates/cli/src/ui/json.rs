@@ -1,9 +1,9 @@
-//! Writes the output of `--progress json`: a line for each event on standard output, and once a second a line
-//! about the progress of each file in progress.
+//! Writes the output of `--progress json` to standard output: a line for each event, and once a second a line
+//! about the progress of each active job.
 //!
-//! If the program that reads the output is slow, no new file starts. If that program closes the pipe, nothing
-//! more is written, and the run stops, unless `--keep-going` was given. If the output is a file and its disk
-//! is full, the downloads continue, but the exit status is that of a failed run.
+//! If the program that reads the output is slow, no new download starts. If that program closes the pipe,
+//! nothing more is written, and the run stops, unless `--keep-going` was given. If the output is a file and
+//! its disk is full, the downloads continue, but the run ends with the exit status 5 ([`crate::exit`]).
 
 use super::{AT_ONCE, EventReader, Next};
 use crate::platform;
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// The time between two lines of progress. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until the session is over. If the program that reads the output has closed the pipe, calls `gone`.
-/// This is not an error.
+/// Writes the events and the progress until the session is over. If the program that reads the output has
+/// closed the pipe, calls `gone`, and returns no error.
 ///
 /// # Errors
 /// Returns why some events could not be written.
@@ -50,14 +50,14 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
             if is_gone {
                 gone();
             }
-            // The events are still read, because no new file starts while events wait.
+            // The events are still read, because no new download starts while events wait.
             while !matches!(events.next(EVERY), Next::End) {}
             return if is_gone { Ok(()) } else { Err(error) };
         }
     }
 }
 
-/// Returns a line about the progress of each file in progress. A file about which the user is asked is left
+/// Returns a line about the progress of each active job. Jobs that wait for an answer of the user are left
 /// out.
 fn samples(session: &Session) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

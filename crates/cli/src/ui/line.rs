@@ -1,13 +1,13 @@
-//! One line of text on the screen. One part of the line may have a meaning, which decides the colour of this
-//! part.
+//! One line of text on the screen. One part of the line may have a [`Style`], which decides its colour.
 //!
-//! A line is cut to the width of the screen before it is coloured, so that no code of a colour is cut.
+//! A line is shortened to the width of the screen before its colour is added. The codes that switch a colour
+//! on and off are therefore always complete.
 
 use super::units;
 use crate::printer::{Paint, Style};
 use std::ops::Range;
 
-/// A line of text. One part of the line may have a meaning, which is shown by a colour.
+/// A line of text. One part of the line may have a style, which is shown as a colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: String,
@@ -19,12 +19,13 @@ impl Line {
         Line { text: text.into(), part: None }
     }
 
-    /// Returns a line whose whole text has this meaning.
+    /// Returns a line whose whole text has this style.
     pub(crate) fn of(style: Style, text: impl Into<String>) -> Line {
         Line::plain("").then(style, &text.into())
     }
 
-    /// Adds a part that has this meaning.
+    /// Adds text with this style to the end of the line. A part that had a style before loses it, because
+    /// only one part of a line has a style.
     pub(crate) fn then(mut self, style: Style, text: &str) -> Line {
         let start = self.text.len();
         self.text += text;
@@ -32,13 +33,13 @@ impl Line {
         self
     }
 
-    /// Adds text without a meaning.
+    /// Adds text without a style to the end of the line.
     pub(crate) fn and(mut self, text: &str) -> Line {
         self.text += text;
         self
     }
 
-    /// Returns the line with this text at its beginning.
+    /// Returns the line with the text `before` in front of it. This text has no style.
     pub(crate) fn behind(self, before: &str) -> Line {
         let by = before.len();
         let part = self.part.map(|(part, style)| (part.start + by..part.end + by, style));
@@ -53,7 +54,8 @@ impl Line {
         self
     }
 
-    /// Returns the text with its colour.
+    /// Returns the text of the line. If `paint` uses colours, the text contains the codes for the colour of
+    /// the part with a style.
     pub(crate) fn show(&self, paint: Paint) -> String {
         let Some((part, style)) = &self.part else { return self.text.clone() };
         let (before, after) = (&self.text[..part.start], &self.text[part.end..]);

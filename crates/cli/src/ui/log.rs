@@ -1,6 +1,6 @@
-//! Writes the log, which has a line for each important event. Only whole lines are appended (unless the disk
-//! is full), with one write for the lines of all events that have arrived, so that several runs can share a
-//! file.
+//! Writes the log, which has a line for each important event. The lines of all events that have arrived are
+//! appended with one write, and only whole lines are appended (unless the disk is full). So several runs can
+//! write to the same log.
 //!
 //! A line has the form `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
@@ -36,7 +36,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log under its default name. If a file has this name and is not a log, it is not changed.
+    /// Opens the log under its default name. If a file that is not a log has this name, the file is not
+    /// changed.
     ///
     /// # Errors
     /// Returns why no log is written, in words for the user.
@@ -61,7 +62,8 @@ impl Log {
         Ok(Log { file, zone, lines: String::new(), second: (i64::MIN, String::new()), names, failed: None })
     }
 
-    /// Writes events until the session is over. If the run ended early, the last line gives the reason.
+    /// Writes events until the session is over. If the run ended early, `ending` returns the reason, which
+    /// becomes the last line.
     ///
     /// # Errors
     /// Returns why a line could not be written.
@@ -92,7 +94,8 @@ impl Log {
         self.failed.map_or(Ok(()), Err)
     }
 
-    /// Adds a line to the lines that are written next.
+    /// Adds a line to the lines that are written next. `at` is the time of the event in milliseconds since
+    /// 1970.
     fn line(&mut self, at: u64, level: &str, message: &str) {
         let (second, ms) = (i64::try_from(at / 1000).unwrap_or_default(), at % 1000);
         if self.second.0 != second {
@@ -104,19 +107,19 @@ impl Log {
     }
 
     fn write(&mut self) {
-        // An error of the log (such as a full disk) must not fail a file.
+        // If the log cannot be written (for example because the disk is full), the downloads must not fail.
         if let Err(error) = self.file.write_all(self.lines.as_bytes()) {
             self.failed.get_or_insert(error);
         }
         self.lines.clear();
     }
 
-    /// Returns the URL of a file, which the log uses as the name of the file.
+    /// Returns the URL of the file of a job. The log uses it as the name of the file.
     fn name(&self, job: JobId) -> String {
         self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"))
     }
 
-    /// Returns the level and the text of an event, or `None` if the log does not contain such events.
+    /// Returns the level and the text of an event, or `None` if the log does not contain events of this kind.
     //
     // This function is long because it is one match over all events.
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {

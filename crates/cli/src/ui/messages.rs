@@ -1,5 +1,5 @@
-//! Turns events into sentences for the user: failures with advice, the summary, and the command that resumes
-//! or repairs the run. Remote text is escaped before it reaches the screen.
+//! Turns events into messages for the user: failures with advice, the summary, and the command that resumes
+//! the run or repairs its files. Remote text is escaped before it reaches the screen.
 
 use super::units;
 use crate::again::Again;
@@ -22,18 +22,18 @@ pub(crate) struct Messages<'a> {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) unicode: bool,
-    /// The files that were announced and have not ended. Their number is limited by the length of the queue
-    /// and the number of files that are downloaded at the same time.
+    /// The jobs that were added to the queue and have not ended. Their number is limited by the length of the
+    /// queue and the number of jobs that run at the same time.
     known: HashMap<JobId, Known>,
-    /// True if a file failed and may succeed in another run.
+    /// True if a download failed and may succeed in another run.
     another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
     has_wrong_files: bool,
-    /// True if a job ended because the run was stopped. The last line then counts the unfinished files.
+    /// True if a job ended because the run was stopped. The usual summary is then left out.
     stopped: bool,
 }
 
-/// The facts about a file that has not ended.
+/// The facts about a job that has not ended.
 #[derive(Default)]
 struct Known {
     url: String,
@@ -117,7 +117,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // This message is for a file that an earlier run left unfinished. If the transfer was
-                // interrupted in this run, an earlier message has already said this.
+                // interrupted in this run, a message about the interruption was already shown.
                 let known = self.known.entry(job).or_default();
                 if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
@@ -125,7 +125,7 @@ impl<'a> Messages<'a> {
                         "{mark} {name}: resuming, {bytes} of an earlier run are on the disk"
                     )];
                 }
-                self.verbose_line(|| format!("{name} continues at {from}, {bytes} are on the disk"))
+                self.verbose_line(|| format!("{name}: continuing at {from}, {bytes} are on the disk"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 self.known.entry(job).or_default().is_interrupted = true;
@@ -301,9 +301,9 @@ impl<'a> Messages<'a> {
         [vec![text], how_to_resume].concat()
     }
 
-    /// Returns the command that resumes the run, if a file failed and another run may succeed. If files on
-    /// the disk are wrong, returns the command that repairs them instead, unless a secret is left out of that
-    /// command or the files are in a container. Returns nothing for a file on standard output.
+    /// Returns the command that resumes the run, if a download failed and another run may succeed. If files
+    /// on the disk are wrong, returns the command that repairs them instead, unless a secret is left out of
+    /// that command or the files are in a container. Returns nothing for a file on standard output.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files

@@ -34,16 +34,16 @@ pub(crate) enum Next {
 pub(crate) struct EventReader {
     runtime: Handle,
     pub(crate) reader: Events,
-    /// The number of events that have arrived without a pause of [`PAUSE`].
+    /// The number of events that have arrived since the last pause of [`PAUSE`] or longer.
     in_a_row: u32,
 }
 
-/// If this many events have arrived without a pause of [`PAUSE`], the reader waits for [`NAP`] before it
-/// looks for more.
+/// If at least this many events have arrived since the last pause of [`PAUSE`] or longer, the reader waits
+/// for [`NAP`] before it looks for more events.
 const MANY: u32 = 16;
 
-/// After this time without an event, the reader does not wait for [`NAP`]. During a list of small files,
-/// several events arrive in each millisecond.
+/// After a pause of this length without an event, the reader counts the events from 0 again. While many small
+/// files are downloaded, several events arrive in each millisecond.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Output is written as soon as it has this many bytes, even if more events wait. If many events arrive, many
@@ -59,12 +59,13 @@ impl EventReader {
         EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
-    /// Returns true if no event waits to be read. In this case, the caller should write its output so far.
+    /// Returns true if no event waits to be read. In this case, the caller should write the output that it
+    /// has collected.
     pub(crate) fn is_empty(&self) -> bool {
         self.reader.is_empty()
     }
 
-    /// Waits for the next event, at most for this time.
+    /// Waits for the next event, at most for the time `patience`.
     pub(crate) fn next(&mut self, patience: Duration) -> Next {
         let mut next = self.reader.try_next();
         if next.is_pending() {

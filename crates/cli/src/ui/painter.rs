@@ -18,7 +18,7 @@ pub(crate) struct Painter {
 }
 
 /// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). Each line then takes one
-/// row, even if the terminal has just become narrower. Lines above the block are wrapped.
+/// row, even if the terminal has just become narrower. The lines above the block are wrapped as usual.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
@@ -55,15 +55,16 @@ impl Painter {
     }
 
     /// Marks the block as not painted, because another program wrote to the screen. For example, a shell
-    /// writes to the screen while this program is stopped. Returns the bytes that begin a new line. The next
-    /// block is painted below that text.
+    /// writes to the screen while this program is stopped. Returns the bytes that begin a new line, so that
+    /// the next block is painted below the text of the other program.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
-    /// Returns the bytes that erase the block first, if its rows may have moved. Otherwise the block is
-    /// repainted in place, which does not flicker. Rows that may have moved must be erased, because a
-    /// terminal stores which rows it wrapped, and may later join rows that were only overwritten.
+    /// Returns the bytes that erase the block, if it is painted and `moves` is true, because its rows may
+    /// have moved. Otherwise the block is repainted in place, which does not flicker. Rows that may have
+    /// moved must be erased, because a terminal stores which rows it wrapped, and may later join rows that
+    /// were only overwritten.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

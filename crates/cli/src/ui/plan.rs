@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The number of rows that are shown without `--all`. Together with the sums, they fit on a common screen.
 const ROWS: u64 = 20;
 
-/// The number of failures that are shown in addition to these rows.
+/// The number of failures that are shown after these rows, without `--all` and `-q`.
 const FAILURES: usize = 20;
 
 /// The number of hosts that are shown. The hosts with the most bytes come first.
@@ -26,7 +26,7 @@ const HOSTS: usize = 10;
 /// before that row.
 const WAITING: usize = 10_000;
 
-/// The widths of the columns before the name of the file, and of both together.
+/// The widths of the two columns before the name of the file, and of both columns with the blanks after them.
 const STEP: usize = 9;
 const SIZE: usize = 9;
 const BEFORE: usize = STEP + 1 + SIZE + 2;
@@ -42,12 +42,12 @@ pub(crate) struct Look {
     pub(crate) all: bool,
     /// True if only failures and sums are shown.
     pub(crate) quiet: bool,
-    /// The columns of the terminal, or `None` if lines are not cut.
+    /// The number of columns of the terminal, or `None` if the lines may have any length.
     pub(crate) columns: Option<usize>,
 }
 
-/// Prints the plan of a session on standard output, until the session is over. Returns false if standard
-/// output cannot be written.
+/// Prints the plan of a session on standard output, until the session is over. Returns false if the plan
+/// could not be written to standard output.
 pub(crate) fn run(mut events: EventReader, look: Look) -> bool {
     let mut table = Table::new(look);
     let mut is_written = true;
@@ -75,7 +75,7 @@ struct Row {
     note: String,
 }
 
-/// The numbers of files that the lines below the table show.
+/// The numbers of files for the lines below the table.
 #[derive(Default)]
 struct Counts {
     steps: BTreeMap<&'static str, u64>,
@@ -83,11 +83,11 @@ struct Counts {
     sizes: [u64; 3],
     with_digest: u64,
     may_be_renamed: u64,
-    /// The files that are not shown.
+    /// The number of files that are not shown.
     left_out: u64,
 }
 
-/// The table, with the facts from the events so far.
+/// The table, with the facts from the events that have arrived.
 struct Table {
     look: Look,
     /// The text that was not printed yet.
@@ -137,7 +137,7 @@ impl Table {
         }
     }
 
-    /// Returns the row of a job that has ended.
+    /// Returns the row of a job if this event ends the job. Returns `None` for all other events.
     fn row(&mut self, kind: &EventKind, job: JobId) -> Option<Row> {
         match kind {
             EventKind::Planned { .. } => Some(self.planned(kind)),
@@ -165,7 +165,7 @@ impl Table {
         self.counts.with_digest += u64::from(!digests.is_empty());
         self.counts.may_be_renamed += u64::from(*may_be_renamed);
         let note = match step {
-            Step::Compare => "only the server can say if the existing file is the wanted one".into(),
+            Step::Compare => "only the server can say if the existing file is the wanted file".into(),
             Step::Wait => "another run is working on this file".into(),
             _ if *kept > 0 => format!("{} of it are already on the disk", bytes(*kept)),
             _ => String::new(),
@@ -189,8 +189,8 @@ impl Table {
         }
     }
 
-    /// Prints the rows that need not wait for an earlier row. With `is_forced`, the first row is printed even
-    /// if it must wait.
+    /// Prints the rows that need not wait for an earlier row. If `is_forced` is true, the first row is
+    /// printed even if an earlier row is not known yet.
     fn print_rows(&mut self, mut is_forced: bool) {
         while let Some(first) = self.rows.first_entry() {
             let number = first.key().get();
@@ -288,7 +288,7 @@ fn word(step: Step) -> &'static str {
     }
 }
 
-/// Returns the index in [`Counts::sizes`].
+/// Returns the index of this source of sizes in [`Counts::sizes`].
 fn index_of(from: SizeFrom) -> usize {
     match from {
         SizeFrom::List => 0,
@@ -298,7 +298,7 @@ fn index_of(from: SizeFrom) -> usize {
 }
 
 impl Counts {
-    /// Returns how many files each step has: `3 download, 1 keep`.
+    /// Returns how many files each step has, such as `3 download, 1 keep`.
     fn files(&self) -> String {
         let order = ["download", "resume", "replace", "compare", "wait", KEEP, LEAVE, FAIL];
         let of = |step: &&str| Some(format!("{} {step}", self.steps.get(step)?));

@@ -1,7 +1,7 @@
-//! The question after a failure. It is asked on the controlling terminal while other files continue.
+//! The question after a failure. It is asked on the controlling terminal while other downloads continue.
 //!
-//! One question is shown at a time. After ten minutes without an answer, the file is retried. Keys are read
-//! each time the screen is painted, so that no code waits for the user.
+//! One question is shown at a time. After ten minutes without an answer, the download is retried. Keys are
+//! read each time the screen is painted, so that no code waits for the user.
 
 use super::line::Line;
 use super::messages::Messages;
@@ -16,17 +16,18 @@ use std::time::{Duration, Instant};
 /// The text of the question. It must not change, because scripts rely on it.
 pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)? ";
 
-/// The question for a screen that is too narrow for the exact text.
+/// The question for a screen that is too narrow for [`QUESTION`].
 const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 
-/// After this time without an answer, the file is retried, since the user may be away and still need the
+/// After this time without an answer, the download is retried, since the user may be away and still need the
 /// file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The number of columns of the shortest name. A shorter name would not show which file is meant.
+/// A name beside a reason is not shortened to fewer columns than this. A shorter name would not show which
+/// file is meant.
 const SHORTEST_NAME: usize = 12;
 
-/// The most lines of a reason. More lines would leave too little space for the bars.
+/// The most lines that a reason may take. More lines would leave too few lines for the bars.
 const MOST_LINES: usize = 4;
 
 /// The answers that the user can give.
@@ -42,7 +43,7 @@ pub(crate) enum Choice {
 pub(crate) struct Prompt {
     terminal: Option<Terminal>,
     open: VecDeque<(JobId, Asked)>,
-    /// The time when the first open question appeared.
+    /// The time when the question that is shown (the first of `open`) appeared.
     asked: Option<Instant>,
 }
 
@@ -90,7 +91,8 @@ impl Prompt {
         }
     }
 
-    /// Returns the lines below the bars: the failure, and the question.
+    /// Returns the lines below the bars: the failure and the question. Returns no lines if no question is
+    /// open.
     pub(crate) fn lines(&mut self, columns: usize) -> Vec<Line> {
         let (Some((_, asked)), Some(_)) = (self.open.front(), &self.terminal) else { return Vec::new() };
         let mut lines: Vec<Line> = asked.lines(columns).into_iter().map(Line::plain).collect();

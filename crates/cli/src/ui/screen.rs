@@ -1,9 +1,9 @@
-//! Shows messages, and below them the bars and the question. Without bars, the progress is shown in plain
-//! lines between the messages.
+//! Shows messages, and below them the bars and the question. If the progress is shown in plain lines, these
+//! lines are printed between the messages.
 //!
 //! The screen runs on a separate thread, reads events and progress, and paints at most ten times a second. If
-//! the screen falls behind, it misses events and does not show their messages. The numbers that it shows are
-//! still right, because they come from the state of the session.
+//! the screen is slower than the events, it misses events and does not show their messages. The numbers that
+//! it shows are still right, because they come from the state of the session.
 
 use super::bars::{Bars, Total};
 use super::line::Line;
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// The time between two paints. Ten paints a second look smooth, and more would only take processor time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The shortest time between two plain progress lines of one file.
+/// The shortest time between two plain lines about the progress of one job.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// The content of the screen, and the lines that are printed next.
@@ -40,7 +40,7 @@ pub(crate) struct Screen<'a> {
     above: Vec<String>,
     /// The lines that are printed at the very end.
     last: Vec<String>,
-    /// For each active file, the time of its last plain line, or the time when the file was first seen.
+    /// For each active job, the time of its last plain line, or the time when its progress was first seen.
     plain: HashMap<JobId, Duration>,
 }
 
@@ -111,7 +111,9 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Paints everything. `at` is the time of a clock that does not go backwards.
+    /// Paints the bars and the question, and prints the waiting lines above them. `at` is the time of a clock
+    /// that does not go backwards, `samples` is the progress of the active jobs, and `total` is the number of
+    /// files.
     pub(crate) fn paint(&mut self, at: Duration, samples: &[Progress], total: Total) {
         let (columns, rows) = platform::terminal_size();
         self.bars.total = total;
@@ -134,7 +136,7 @@ impl<'a> Screen<'a> {
         self.print(&block, columns);
     }
 
-    /// Prints the waiting lines and removes the block. Returns the lines to print last.
+    /// Prints the waiting lines, and removes the bars and the question. Returns the lines to print last.
     pub(crate) fn end(mut self) -> Vec<String> {
         self.print(&[], 0);
         self.prompt.close();

@@ -19,8 +19,9 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// The most lines that wait. The screen takes them at each event, and about ten times a second without
-/// events. A person cannot read more lines in that time. Lines of common length take less than a megabyte.
+/// The most lines that wait for the screen. The screen takes the waiting lines at each event, and about ten
+/// times a second without events. A person cannot read more lines in that time. So many lines of usual length
+/// take less than a megabyte of memory.
 const MOST_LINES: usize = 4096;
 
 /// The lines of `-vv`. Without `-vv`, there are no lines.
@@ -36,7 +37,7 @@ struct Waiting {
 }
 
 impl Trace {
-    /// Starts a trace if the arguments have `-vv`.
+    /// Starts to show what the engine traces, if the arguments have `-vv`.
     pub(crate) fn of(args: &Args) -> Trace {
         match args.options.reporting.verbose {
             0 | 1 => Trace::default(),
@@ -54,12 +55,12 @@ impl Trace {
         trace
     }
 
-    /// Keeps the lines for the screen from now on.
+    /// From now on, keeps the lines until the screen takes them.
     pub(crate) fn hold(&self) {
         self.waiting().held = true;
     }
 
-    /// Returns the lines that the screen has not printed yet.
+    /// Returns the waiting lines. If some lines were left out, the last line says how many.
     pub(crate) fn take(&self) -> Vec<String> {
         let mut waiting = self.waiting();
         let mut lines = std::mem::take(&mut waiting.lines);
@@ -93,7 +94,7 @@ impl Trace {
     }
 }
 
-/// Turns events into lines.
+/// The layer of the subscriber that turns events into lines.
 struct Lines {
     trace: Trace,
     paint: Paint,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use unicode_width::UnicodeWidthChar;
 
-/// Returns a number of bytes, such as `512 B`, `1.50 KiB`, `12.3 MiB` or `456 MiB`. From 1 KiB on, it has
-/// three digits.
+/// Returns a number of bytes as text, such as `512 B`, `1.50 KiB`, `12.3 MiB` or `456 MiB`. From 1 KiB on,
+/// the text has three digits.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
@@ -33,7 +33,8 @@ pub(crate) fn rate(bytes_a_second: f64) -> String {
     format!("{}/s", bytes(bytes_a_second.clamp(0.0, 1e18) as u64))
 }
 
-/// Returns a time: `00:31` or `1:02:03` as tqdm shows it, or `3d 04h` from a day on.
+/// Returns a duration in the form of tqdm, such as `00:31` or `1:02:03`. From one day on, the result has days
+/// and hours (`3d 04h`).
 pub(crate) fn clock(seconds: f64) -> String {
     let s = seconds.clamp(0.0, 1e9) as u64;
     match (s / 86_400, s / 3600, s / 60 % 60, s % 60) {
@@ -64,7 +65,7 @@ pub(crate) fn right(text: &str, columns: usize) -> String {
 }
 
 /// Divides a text into lines of at most `columns` columns. If `columns` is less than two, a line may take two
-/// columns. Lines end between words where that is possible.
+/// columns. Lines end between words, unless a word is longer than a line.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -126,7 +127,7 @@ fn suffix(text: &str, columns: usize) -> &str {
 
 /// The speed over the last seconds, from samples of the progress.
 ///
-/// The measurement starts when the first bytes arrive. The time before that is not counted.
+/// The measurement starts when the first bytes arrive. The time before the first bytes is not counted.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
     samples: VecDeque<(Duration, u64)>,
@@ -145,7 +146,7 @@ impl Speed {
 
     pub(crate) fn sample(&mut self, at: Duration, bytes: u64) {
         match self.samples.back() {
-            // The file started again.
+            // The download started again.
             Some(&(_, before)) if bytes < before => *self = Speed::default(),
             // No bytes have arrived yet.
             Some(&(_, before)) if bytes == before && self.samples.len() == 1 => self.samples.clear(),
@@ -219,7 +220,7 @@ mod tests {
         }
         assert_eq!(speed.get(), Some(100.0));
         speed.sample(Duration::from_secs(20), 0);
-        assert_eq!(speed.get(), None, "the file started again");
+        assert_eq!(speed.get(), None, "the download started again");
     }
 
     #[test]

@@ -363,7 +363,7 @@ fn redirects_never_leave_https_unless_allowed() {
     let out = place.run(&[&down, "-o", "f", "--cacert", "ca/ca.pem"]);
     assert_eq!(out.status, 1);
     assert!(
-        out.stderr.contains("leaves https for http") && out.stderr.contains("--allow-downgrade"),
+        out.stderr.contains("leads from https to http") && out.stderr.contains("--allow-downgrade"),
         "{}",
         out.stderr
     );

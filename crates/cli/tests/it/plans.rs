@@ -100,7 +100,7 @@ fn a_plan_with_dedup_is_refused_and_without_that_of_the_configuration_a_note_say
     let (server, place) = (Server::start(), Place::new());
     let url = server.url("well_behaved/10/f");
     let out = place.run(&["plan", &url, "--dedup", "hardlink"]);
-    place.assert_failed(&out, 2, "a plan cannot say which files --dedup makes from others");
+    place.assert_failed(&out, 2, "a plan cannot say which files --dedup makes from other files");
     assert_eq!(plan(&place, &[&url, "--dedup", "off"]).status, 0);
     place.write("c.toml", "dedup = \"hardlink\"\n");
     let out = plan(&place, &[&url, "--config", "c.toml"]);

@@ -303,7 +303,11 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
     let place = Place::new();
     let out = place.run(&[&url, "-d", "a=1"]);
     place.assert_exact(&out, "a=1/f", &content("f", 10));
-    assert!(out.stderr.contains("note: -d is the folder, here a=1/; --data sends a body"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("note: -d names the folder, here a=1/. To send a body, use --data"),
+        "{}",
+        out.stderr
+    );
     for (args, says) in [
         (&["-x", "http://proxy:3128"][..], "For a proxy, use --proxy"),
         (&["-r", "0-9"], "use --range A-B"),

@@ -156,7 +156,7 @@ fn a_folder_that_has_the_name_of_a_file_gets_a_hint() {
     // there is a hint.
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "f.iso"]);
     place.assert_exact(&out, "f.iso/f", &content("f", 1000));
-    assert!(out.stderr.contains("-o f.iso is the name of the file"), "{}", out.stderr);
+    assert!(out.stderr.contains("To name the file, use -o f.iso"), "{}", out.stderr);
     for folder in ["f.iso", "v1.2", "downloads"] {
         let out = place.run(&[&good(&server, 1000, "g"), "-d", folder]);
         assert!(out.status == 0 && !out.stderr.contains("note:"), "{}", out.stderr);

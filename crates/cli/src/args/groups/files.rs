@@ -21,10 +21,10 @@ pub struct Output {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// Save a single URL as NAME, or write to stdout with -
+    /// Save a single file as NAME, or write to stdout with -
     ///
-    /// NAME may be any path. A relative path is below the folder of -d. If NAME is a pipe or a device, the
-    /// bytes are written to it in order.
+    /// This option is for a single URL. NAME may be any path. A relative path is below the folder of -d. If
+    /// NAME is a pipe or a device, the bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct Output {
 
     /// Choose where file names come from
     ///
-    /// If there is no name, the file is called index.html.
+    /// If there is no name at the chosen places, the file is called index.html.
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
@@ -61,16 +61,16 @@ pub struct Output {
     ///
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
     /// (the number of the line), the name of an algorithm such as sha256 (the digest that the list states),
-    /// and any column or other key of the list. path[-2:] means the last two folders, :.2 means the first two
+    /// and any other column or key of the list. path[-2:] means the last two folders, :.2 means the first two
     /// characters, and :05 puts zeros before a number. If the list gives a name for the file, the field name
     /// contains this name.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 
-    /// Put the files into tars of this name, such as data-{shard:05}.tar
+    /// Put the files into tars with names such as data-{shard:05}.tar
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
-    /// WebDataset: for each file, they also have a member whose name ends in .json, with the URL, the digests
+    /// WebDataset: beside each file, they have a member whose name ends in .json, with the URL, the digests
     /// and what the list states about the file. A relative path is below the folder of -d. A tar gets its
     /// name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
@@ -84,7 +84,7 @@ pub struct Output {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     pub tar_count: Option<u64>,
 
-    /// Put the responses of servers into WARCs of this name, such as web-{number:05}.warc.gz
+    /// Put the responses of servers into WARCs with names such as web-{number:05}.warc.gz
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, redirects, and a description in JSON with what the list states
@@ -152,15 +152,15 @@ pub struct Lists {
     ///
     /// The form is KEY=COLUMN, with commas between several pairs, as in url=fastq_ftp,md5=fastq_md5. KEY is
     /// url, out, size, the name of a digest algorithm, or any other key of a JSON line. Columns with common
-    /// names, such as link and filename, are found without this option. KEY= means that no column has the
+    /// names, such as link and filename, are found without this option. KEY= means that no column has this
     /// fact. A COLUMN with a comma must be in quotation marks.
     #[arg(long, value_name = "COLUMNS", value_parser = Columns::read, hide_short_help = true)]
     pub columns: Option<Columns>,
 
     /// Resolve relative addresses in lists against URL
     ///
-    /// Every address without a scheme is then relative. For a data package or an RO-Crate that is fetched,
-    /// the default is its URL.
+    /// Every address without a scheme is then relative. For a data package or an RO-Crate that is fetched
+    /// from a URL, that URL is the default.
     #[arg(long, value_name = "URL", value_parser = values::url, hide_short_help = true)]
     pub base: Option<Url>,
 
@@ -173,17 +173,17 @@ pub struct Lists {
 
     /// Leave out the lines of a list that have mistakes
     ///
-    /// A warning names these lines. Without this option, a mistake in a list in a file or at a URL ends the
-    /// run, usually before the first download. On standard input and in documents such as Metalink, only the
-    /// file with the mistake fails.
+    /// A warning names these lines. Without this option, a line with a mistake ends the run, usually before
+    /// the first download. In a list on standard input, and in a Metalink file, a data package, an RO-Crate
+    /// or a fetch.txt, only the download with the mistake fails.
     #[arg(long, hide_short_help = true)]
     pub skip_bad_lines: bool,
 
     /// Download only shard K of N of the list
     ///
     /// N runs, each with a different K from 1 to N, download the whole list. With auto, K and N come from the
-    /// variables of Slurm or torchrun. With auto/N, K comes from the variables of Kubernetes, Slurm or
-    /// torchrun. A shard that is done is not downloaded again.
+    /// environment variables of Slurm or torchrun. With auto/N, K comes from the environment variables of
+    /// Kubernetes, Slurm or torchrun. A shard that is complete is not downloaded again.
     #[arg(long, value_name = "K/N", value_parser = values::shard, hide_short_help = true)]
     pub shard: Option<ShardOption>,
 
@@ -208,23 +208,23 @@ pub struct Existing {
     #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
     pub adopt: bool,
 
-    /// Ignore partial files of an earlier run, and start again
+    /// Ignore the partial files of earlier runs, and download from the beginning
     #[arg(long, hide_short_help = true)]
     pub no_resume: bool,
 
     /// Skip the files that earlier runs downloaded with this archive
     ///
-    /// FILE is a SQLite database of all files that were ever downloaded with it. They are skipped without a
-    /// request, even if they are no longer on the disk. A file is found by its URL, or by a strong digest
-    /// that the list states.
+    /// FILE is a SQLite database of all files that were ever downloaded with it. These files are skipped
+    /// without a request, even if they are no longer on the disk. The archive knows a file by its URL, or by
+    /// a strong digest (such as a SHA-256) that the list states.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub archive: Option<PathBuf>,
 
     /// Store files with the same digest only once
     ///
-    /// If the list states a strong digest of a file, and this run or the archive has a file with that digest,
-    /// the new file is made from that file without a download. Files without a stated digest are compared by
-    /// their SHA-256 after their download.
+    /// If the list states a strong digest of a file (such as a SHA-256), and this run or the archive has a
+    /// file with that digest, the new file is made from that file without a download. Files whose digest the
+    /// list does not state are compared by their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }

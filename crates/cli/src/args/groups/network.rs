@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Network")]
 pub struct Http {
-    /// Send this header ('Name: value'), or those in @FILE
+    /// Send a header ('Name: value'), or the headers in @FILE
     ///
     /// Headers are sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
     /// FILE must have one header on each line. Other users can see a header on the command line in the list
@@ -36,7 +36,7 @@ pub struct Http {
     #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub user: Option<LoginOption>,
 
-    /// Send this bearer token, or the one in @FILE
+    /// Send this bearer token, or the token in @FILE
     ///
     /// The token is sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
     #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
@@ -44,10 +44,11 @@ pub struct Http {
 
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
-    /// The file has logins for hosts. A login is sent only to its host, and (without --auth basic) only if
-    /// this host requires a login. A login is also sent if only a redirect, or a document such as a Metalink
-    /// file or a fetched list, leads to this host. Over http, a login is sent only to http URLs that you gave
-    /// and to their redirects. The entry default is used only for the origins of the given URLs.
+    /// A login is a user name and a password. The login of a host is sent only to this host, and only if the
+    /// host requires a login. (With --auth basic, the servers of the given URLs get it with the first
+    /// request.) It is also sent if only a redirect, or a document such as a Metalink file or a fetched list,
+    /// leads to the host. Over http, a login is sent only to http URLs that you gave and to their redirects.
+    /// The entry default is used only for the origins of the given URLs.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -59,10 +60,10 @@ pub struct Http {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub auth: Auth,
 
-    /// Send these cookies ('NAME=VALUE; NAME=VALUE'), or those in @FILE
+    /// Send these cookies ('NAME=VALUE; NAME=VALUE'), or the cookies in @FILE
     ///
     /// The cookies are sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
-    /// @FILE reads them from the first line of FILE.
+    /// @FILE reads the cookies from the first line of FILE.
     #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
     pub cookie: Vec<SecretOption>,
 
@@ -98,8 +99,8 @@ pub struct Http {
 
     /// Use this HTTP method
     ///
-    /// If METHOD is not GET, or if there is a body, the file is not resumed, and a failed request is retried
-    /// only if --retries is given.
+    /// If METHOD is not GET, or if there is a body, an interrupted download is not resumed, and a failed
+    /// request is retried only if --retries is given.
     ///
     /// [default: GET, or POST if there is a body]
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
@@ -121,7 +122,7 @@ pub struct Http {
 
     /// Save only these bytes of each file (0-999, or 1000- to the end)
     ///
-    /// Digests of the whole file are not compared.
+    /// The digests of whole files are not compared with these bytes.
     #[arg(
         long,
         value_name = "A-B",
@@ -160,7 +161,7 @@ pub struct Http {
 
     /// Use HTTP/2 only
     ///
-    /// By default, HTTP/2 is used for many small HTTPS files, and HTTP/1.1 for all others.
+    /// By default, downhaul uses HTTP/2 for many small files over https, and HTTP/1.1 for all other files.
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
@@ -215,9 +216,9 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
-    /// Decrypt the private key with this password, or the one in @FILE
+    /// Decrypt the private key with this password, or the password in @FILE
     ///
-    /// This password is used even if --cert FILE:PASSWORD gives another one. If the key is encrypted and
+    /// This password is used even if --cert FILE:PASSWORD gives another password. If the key is encrypted and
     /// neither option gives a password, downhaul asks for it on the terminal.
     #[arg(long, value_name = "PASSWORD", value_parser = values::password, hide_short_help = true)]
     pub key_password: Option<SecretOption>,
@@ -225,8 +226,8 @@ pub struct Http {
     /// Require that the hosts of the given URLs have one of these public keys
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
-    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. If a
-    /// URL of one of these hosts has the scheme http, it fails.
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. The
+    /// download of an http URL of one of these hosts fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
@@ -246,8 +247,9 @@ pub struct Http {
 
     /// Connect to HOST2 and PORT2 in place of HOST1 and PORT1 (HOST1:PORT1:HOST2:PORT2)
     ///
-    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL. The host
-    /// in the URL still decides which certificate is valid, and which headers and logins are sent.
+    /// If HOST1 is empty, the rule is for every host, and if PORT1 is empty, for every port. If HOST2 is
+    /// empty, the host of the URL is used, and if PORT2 is empty, the port of the URL. The host in the URL
+    /// still decides which certificate is valid, and which headers and logins are sent.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
@@ -255,7 +257,7 @@ pub struct Http {
     #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
     pub interface: Option<Interface>,
 
-    /// Resolve host names with this DNS over HTTPS server, not with the system
+    /// Resolve host names with this DNS over HTTPS server instead of the system
     ///
     /// URL is an https URL (RFC 8484). The system resolves only the host name in this URL, and localhost.
     /// This option needs a build with the feature doh.
@@ -266,12 +268,13 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub unix_socket: Option<PathBuf>,
 
-    /// Refuse private addresses to which public hosts, documents or servers lead
+    /// Refuse a private address if a redirect, a document or a mirror leads to it
     ///
-    /// A private address belongs to a private network or to this machine. It is refused if a public host
-    /// redirects to it, if a document names it, or if a server names it as a mirror. A document is a Metalink
-    /// file, a fetch.txt of BagIt, a data package, an RO-Crate, or a list that is fetched from a URL. A URL
-    /// in a document is accepted if it has the origin of a given URL.
+    /// A private address is an address of a private network or of this machine. It is refused in three cases:
+    /// a host with a public address redirects to it, a URL in a document leads to it, or a server offers a
+    /// mirror at this address. A document is a Metalink file, a fetch.txt of BagIt, a data package, an
+    /// RO-Crate, or a list that is fetched from a URL. A URL in a document is accepted if you gave a URL with
+    /// the same origin.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 

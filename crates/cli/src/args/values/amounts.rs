@@ -42,7 +42,7 @@ pub(in crate::args) fn limit(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads a number of bytes: `500M`, `2G`, `1.5T`.
+/// Reads a number of bytes, such as `500M`, `2G` or `1.5T`.
 pub(in crate::args) fn size(text: &str) -> Result<u64, String> {
     let bad = |_| "it must be a number of bytes above 0, such as 500M, 2G or 1.5T".to_string();
     let (number, factor) = match text.trim_end_matches(['b', 'B', 'i']).strip_suffix(['t', 'T']) {
@@ -69,7 +69,7 @@ pub(in crate::args) fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Reads a time. `30` and `30s` are seconds. `500ms`, `2m` and `1h` have other units.
+/// Reads a duration, such as `30` or `30s` (both in seconds), `500ms`, `2m` or `1h`.
 pub(in crate::args) fn time(text: &str) -> Result<Duration, String> {
     let bad = || "it must be a time above 0, such as 30 (seconds), 500ms, 5s, 2m or 1h".to_string();
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -84,7 +84,7 @@ pub(in crate::args) fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())
 }
 
-/// Reads bytes per second: `500`, `2k`, `1.5M`, `2MB/s`.
+/// Reads a number of bytes per second, such as `500`, `2k`, `1.5M` or `2MB/s`.
 pub(in crate::args) fn rate(text: &str) -> Result<u64, String> {
     rate::read(text)
 }
