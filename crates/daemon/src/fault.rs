@@ -1,6 +1,6 @@
 //! [`Fault`]: why a call was not carried out, in the form of aria2.
 
-use downhaul_engine::Error;
+use downhaul_engine::{Error, ErrorKind};
 use std::fmt;
 
 /// The reason why a call was not carried out.
@@ -12,6 +12,8 @@ pub struct Fault {
     pub message: String,
     /// True if the call names a download that is not there.
     pub is_missing: bool,
+    /// The kind of the failure of a download that cannot begin for this reason.
+    pub kind: ErrorKind,
 }
 
 /// The code of every fault of a method. aria2 uses no other code for such faults.
@@ -29,7 +31,12 @@ const PARSE_ERROR: i32 = -32700;
 impl Fault {
     /// Returns the fault of a method that refused a call.
     pub fn refused(message: impl Into<String>) -> Fault {
-        Fault { code: REFUSED, message: message.into(), is_missing: false }
+        Fault { code: REFUSED, message: message.into(), is_missing: false, kind: ErrorKind::UrlInvalid }
+    }
+
+    /// Returns the failure of a download that cannot begin for this reason: its code and the message.
+    pub fn failure(&self) -> (String, String) {
+        (self.kind.code().into(), self.message.clone())
     }
 
     /// Returns the fault of a call that names a download that is not there, or not any more.
@@ -63,7 +70,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
-        Fault::refused(error.to_string())
+        Fault { kind: error.kind, ..Fault::refused(error.to_string()) }
     }
 }
 

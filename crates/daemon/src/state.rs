@@ -3,13 +3,14 @@
 //! Every change by a client is saved before it is made. So a kill does not lose a change whose answer the
 //! client got. Downloads that were active go first after the next start, in their order.
 //!
-//! The methods of [`State`] are in several files: `changes` makes the changes that clients ask for,
-//! `runs` starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal`
-//! removes downloads and what they have left.
+//! The methods of [`State`] are in several files: `adding` adds downloads, and `follow` those of a document
+//! that was downloaded; `changes` makes the changes that clients ask for, `runs` starts and ends jobs of the
+//! library, and `removal` removes downloads and what they have left.
 //!
 //! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
 //! begin again only when its job has ended.
 
+mod adding;
 mod changes;
 mod follow;
 mod globals;
@@ -228,12 +229,16 @@ impl State {
             ..entry.clone()
         };
         let left = self.deletions_of_former(entry);
-        let followers = self.followers(&mut done, now);
+        let followers = self.followers(&mut done, now).unwrap_or_else(|fault| {
+            (done.state, done.error) = (entry::State::Error, Some(fault.failure()));
+            Vec::new()
+        });
+        let notice = if done.error.is_some() { Notice::Error } else { Notice::Complete };
         let added = done.followed_by.clone();
         self.save_all_or_keep([vec![done], followers].concat());
+        let told = self.added(&added);
         let forgotten = self.after_end(entry.gid);
-        let told = added.into_iter().map(|gid| Effect::Tell(Notice::Changed, gid));
-        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).chain(forgotten).chain(left).collect()
+        told.into_iter().chain([Effect::Tell(notice, entry.gid)]).chain(forgotten).chain(left).collect()
     }
 
     fn fail(&mut self, entry: &Entry, error: (String, String), now: u64) -> Vec<Effect> {

@@ -80,7 +80,12 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
             false => print(&format!("added {}\n", show::escaped(id)))?,
         }
     }
-    Ok(())
+    // Entries of a document that cannot be used were added as downloads that failed.
+    let mistakes: Vec<&str> = daemon.list(&added, "mistakes")?.iter().filter_map(Value::as_str).collect();
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(Failed::Refused(show::escaped(&mistakes.join("; ")).into_owned())),
+    }
 }
 
 /// Returns the line about a new download.

@@ -233,10 +233,12 @@ impl<'a> Caller<'a> {
     fn add_metalink(&self, params: &Params) -> Result<Value, Fault> {
         let (document, options, position) = (params.text(0)?, params.options(1)?, position(params, 2)?);
         let mut items = super::json::metalink(super::json::document(document)?)?;
+        // Several downloads cannot have the same identifier.
+        let options = if items.len() > 1 { options.without(&["gid"]) } else { options };
         for item in &mut items {
             item.options = item.options.above(&options);
         }
-        let gids = self.daemon.change(|state| state.add_all(items, position, now()))?;
+        let gids = self.daemon.change(|state| state.add_document(items, position, now()))?;
         Ok(gids.into_iter().map(text).collect())
     }
 

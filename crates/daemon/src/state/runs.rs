@@ -17,9 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The code of the failure of a download whose URL or options cannot be used.
-const REFUSED: &str = "url.invalid";
-
 /// What a person can do if there is a file that the download must not replace.
 const AWAY: &str = ". Move that file away, then resume the download.";
 
@@ -65,7 +62,7 @@ impl State {
                     self.beginning = Some(Beginning { made: entry, discards: false });
                     return (Some((job, network)), effects);
                 }
-                Err(fault) => effects.extend(self.fail(&entry, (REFUSED.into(), fault.message), now)),
+                Err(fault) => effects.extend(self.fail(&entry, fault.failure(), now)),
             }
         }
         (None, effects)
@@ -87,7 +84,7 @@ impl State {
         let beginning = self.beginning.take();
         let entry = beginning.and_then(|one| self.queue.get(one.made.gid).cloned());
         let entry = entry.filter(|entry| entry.state == entry::State::Active);
-        entry.map_or(Vec::new(), |entry| self.fail(&entry, (REFUSED.into(), fault.message), now))
+        entry.map_or(Vec::new(), |entry| self.fail(&entry, fault.failure(), now))
     }
 
     /// Records the job that the library started for the download that [`State::next`] returned. The download

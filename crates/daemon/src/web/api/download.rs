@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
+/// The name of an entry of a document that has no usable name.
+const NO_NAME: &str = "(no name)";
+
 /// A download.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Download {
@@ -123,5 +126,5 @@ pub(super) fn name(entry: &Entry, urls: &[String]) -> String {
     };
     file.or_else(|| entry.options.get("out").map(String::from))
         .or_else(|| urls.first().map(last))
-        .unwrap_or_default()
+        .unwrap_or_else(|| NO_NAME.into())
 }

@@ -9,6 +9,7 @@
 mod actions;
 mod download;
 mod events;
+mod lists;
 mod log;
 mod problem;
 
@@ -35,7 +36,7 @@ use utoipa::OpenApi;
     paths(
         actions::list,
         actions::add,
-        actions::add_list,
+        lists::add_list,
         actions::show,
         actions::change,
         actions::remove,
@@ -61,7 +62,7 @@ pub fn routes(web: &Web) -> Router<Web> {
         )
         .route("/downloads/{id}", get(actions::show).patch(actions::change).delete(actions::remove))
         .route("/downloads/{id}/retry", post(actions::retry))
-        .route("/lists", post(actions::add_list))
+        .route("/lists", post(lists::add_list))
         .route("/summary", get(actions::summary))
         .route("/settings", get(actions::settings).patch(actions::change_settings))
         .route("/events", get(events::stream))
