@@ -15,7 +15,7 @@ use crate::job;
 use crate::network::Networks;
 use crate::options::Options;
 use crate::session_file;
-use crate::state::{ACTIVE_MOST, Changed, Effect, Notice, State};
+use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
 use downhaul_engine::core::name::NumberForm;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
@@ -92,13 +92,14 @@ impl Daemon {
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
         settings.naming.numbers = NumberForm::Dot;
         settings.connections.get_or_insert(job::most_connections(&Options::default()));
+        let default = folders.default().to_path_buf();
+        let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
         let settings = settings
-            .with_output(folders.default())
+            .with_output(default)
             .with_releases_names(true)
-            .with_parallel(Some(ACTIVE_MOST))
+            .with_parallel(Some(state.most_active()))
             // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
-        let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
         let session = {
             let _context = network.enter();
             Session::start(settings.clone()).map_err(|e| e.to_string())?
@@ -245,6 +246,7 @@ impl Daemon {
                 Effect::Delete(deletion) => deletion.carry_out(&self.0.settings),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
                 Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
+                Effect::Parallel(jobs) => self.0.session.set_parallel(jobs),
             }
         }
     }

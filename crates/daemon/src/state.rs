@@ -19,13 +19,12 @@ mod runs;
 
 pub use changes::Edit;
 pub use removal::Deletion;
-pub(crate) use runs::ACTIVE_MOST;
 
 use crate::entry::{self, Entry, Saved};
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
-use crate::live::Live;
+use crate::live::{Live, Wait};
 use crate::options::Options;
 use crate::queue::{Queue, Sequence};
 use crate::store::Store;
@@ -71,6 +70,8 @@ pub enum Effect {
     Limit(JobId, Option<u64>),
     /// Limit all jobs together to this many bytes a second.
     LimitAll(Option<u64>),
+    /// Let this many jobs be active at once.
+    Parallel(usize),
 }
 
 /// The result of a change, and the effects that must be carried out after it.
@@ -180,6 +181,11 @@ impl State {
             },
             None => Current { completed, total, speed: 0, connections: 0 },
         }
+    }
+
+    /// Returns why an active download waits, if it does.
+    pub fn wait(&self, gid: Gid) -> Option<&Wait> {
+        self.live.get(&gid)?.wait.as_ref()
     }
 
     /// Returns the byte ranges of an active download that are on the disk, in order.

@@ -6,7 +6,7 @@
 //! Workers and blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent, or running, or over. A job becomes active only while fewer
-//! jobs are active than `settings.parallel` says. If that setting is `None`, the number is chosen
+//! jobs are active than [`Director::parallel`] says. If no number was set, the number is chosen
 //! automatically. Running jobs that are not active are paused, or they wait: for an answer of the user, for
 //! the end of a pause that a host asked for, or for another run that works on the file. [`Connections`]
 //! counts the connections, to each host and in all. A file without a connection gets a connection before
@@ -108,6 +108,8 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
+    /// How many files are active at once, if a number was set.
+    parallel: Option<usize>,
     /// Decides how many files are active at once, if the user set no number.
     files: Option<Controller>,
     on_error: OnError,
@@ -153,6 +155,7 @@ impl Director {
             space: Arc::new(Space::new(is_preview)),
             short_calls: Arc::default(),
             on_error: settings.on_error,
+            parallel: settings.parallel,
             settings,
             networks,
             disk,

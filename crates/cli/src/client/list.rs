@@ -137,11 +137,16 @@ fn table(downloads: &[Download], columns: Option<usize>) -> String {
     text
 }
 
-/// Returns the name and, if the download failed, the code of the error.
+/// Returns the name. If the download failed, the code of the error follows. If it waits, the time follows
+/// until which it waits, and the code of the error.
 fn name(download: &Download) -> String {
-    match &download.error {
-        Some(error) if download.state == "error" => format!("{} ({})", download.shown_name(), error.code),
-        _ => download.shown_name(),
+    let note = match &download.error {
+        Some(error) if download.state == "error" => Some(error.code.clone()),
+        _ => download.wait(),
+    };
+    match note {
+        Some(note) => format!("{} ({note})", download.shown_name()),
+        None => download.shown_name(),
     }
 }
 

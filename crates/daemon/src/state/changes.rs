@@ -240,7 +240,7 @@ impl State {
         job::check(globals.all(), &self.folders)?;
         self.store.save_options(&globals.stored())?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit())]))
+        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
     /// Changes options with which the daemon was started, after it read its configuration again.
@@ -251,7 +251,7 @@ impl State {
         let globals = self.globals.given_anew(change);
         job::check(globals.all(), &self.folders)?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit())]))
+        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
     /// Returns the limit of all downloads together in bytes a second.

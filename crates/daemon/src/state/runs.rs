@@ -22,7 +22,11 @@ const AWAY: &str = ". Move that file away, then resume the download.";
 
 /// The most downloads that are active at once, whatever a client asks for. Each has its own plan in memory,
 /// and all of them share the connections of the session.
-pub(crate) const ACTIVE_MOST: usize = 1000;
+const ACTIVE_MOST: usize = 1000;
+
+/// If this many active downloads wait for a host, no other one begins, because the library starts no more
+/// either.
+const IDLE_MOST: usize = 64;
 
 /// A job of the library.
 pub(super) struct Run {
@@ -48,8 +52,7 @@ impl State {
     /// job cannot be made fails.
     pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
         let mut effects = Vec::new();
-        let most = usize::try_from(self.options().number("max-concurrent-downloads")).unwrap_or(usize::MAX);
-        while !self.stopping && self.queue.len(Sequence::Active) < most.min(ACTIVE_MOST) {
+        while !self.stopping && self.may_begin() {
             let may_begin = |entry: &&Arc<Entry>| self.job_of(entry.gid).is_none();
             let Some(entry) = self.queue.waiting().find(may_begin).cloned() else { break };
             match job::of(&entry, &self.options_of(&entry), &self.folders) {
@@ -66,6 +69,21 @@ impl State {
             }
         }
         (None, effects)
+    }
+
+    /// Returns true if one more download may be active. A download that waits for its host leaves its place
+    /// to another one.
+    fn may_begin(&self) -> bool {
+        let active = self.queue.len(Sequence::Active);
+        let waits = self.live.values().filter(|live| live.wait.as_ref().is_some_and(|wait| wait.is_idle));
+        let idle = waits.count();
+        active.saturating_sub(idle) < self.most_active() && active < ACTIVE_MOST && idle < IDLE_MOST
+    }
+
+    /// Returns how many downloads are active at once.
+    pub fn most_active(&self) -> usize {
+        let most = usize::try_from(self.options().number("max-concurrent-downloads"));
+        most.unwrap_or(usize::MAX).min(ACTIVE_MOST)
     }
 
     /// Returns the options of the network of a download.
@@ -135,6 +153,10 @@ impl State {
             {
                 let entry = Entry { path: Some(path.into()), total: *size, ..(*entry).clone() };
                 self.save_or_keep(entry);
+                Vec::new()
+            }
+            EventKind::Retrying { error, attempt, wait, .. } if !is_stopping => {
+                self.live.entry(gid).and_modify(|live| live.set_wait(error, *attempt, *wait, now));
                 Vec::new()
             }
             // A download that was just paused may still become complete.

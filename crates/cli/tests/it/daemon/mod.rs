@@ -13,6 +13,7 @@ mod security;
 mod service;
 mod strangers;
 mod tls;
+mod waits;
 
 use crate::common::daemon::free_port;
 use crate::common::{Place, poll, send};

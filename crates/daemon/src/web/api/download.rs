@@ -41,6 +41,8 @@ pub struct Download {
     pub seconds_left: Option<u64>,
     /// Why the download failed, or that it was removed.
     pub error: Option<Failure>,
+    /// Why an active download waits before its next attempt, if it does.
+    pub waits: Option<Waits>,
     /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
     /// such as `already exists`.
     pub proof: Option<String>,
@@ -52,6 +54,16 @@ pub struct Download {
     pub position: Option<usize>,
     /// The limit of the download in bytes a second.
     pub limit: Option<u64>,
+}
+
+/// Why an active download waits.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Waits {
+    /// The end of the wait, in milliseconds since the Unix epoch. If other downloads are active then, the
+    /// download continues later.
+    pub until: u64,
+    /// The failure that led to the wait.
+    pub error: Failure,
 }
 
 /// Why a download failed.
@@ -69,7 +81,10 @@ impl Download {
         let Current { completed, total, speed, connections } = state.current(entry);
         let urls: Vec<String> = entry.shown_uris().map(Cow::into_owned).collect();
         let left = total.map(|total| total.saturating_sub(completed));
-        let error = entry.error.clone().map(|(code, message)| Failure { code, message });
+        let failure = |(code, message)| Failure { code, message };
+        let error = entry.error.clone().map(failure);
+        let waits = state.wait(entry.gid);
+        let waits = waits.map(|wait| Waits { until: wait.until, error: failure(wait.error.clone()) });
         Download {
             id: entry.gid.to_string(),
             state: entry.state.name(),
@@ -84,6 +99,7 @@ impl Download {
             ranges: state.ranges(entry.gid).iter().map(|range| [range.start, range.end]).collect(),
             seconds_left: left.and_then(|left| left.checked_div(speed)),
             error,
+            waits,
             proof: entry.proven.clone(),
             added: entry.times.0,
             ended: entry.times.1,
