@@ -49,8 +49,10 @@ pub struct Config {
     pub folders: Folders,
     /// The path of the database. Without a path, the queue is in memory.
     pub store: Option<PathBuf>,
-    /// Options of aria2 that are set from the start.
+    /// Options of aria2 that the command line sets.
     pub options: Options,
+    /// Options of aria2 that the configuration sets. Those that clients have set have precedence over them.
+    pub configured: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,
     /// Receives every notice about a download that is still known, with the state of the download at that
@@ -86,14 +88,15 @@ impl Daemon {
     /// # Panics
     /// Panics outside of a tokio runtime with time enabled.
     pub fn start(config: Config, network: &Handle) -> Result<Daemon, String> {
-        let Config { mut settings, folders, store, options, session_file, watch } = config;
+        let Config { mut settings, folders, store, options, configured, session_file, watch } = config;
         let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
         let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
         settings.naming.numbers = NumberForm::Dot;
         settings.connections.get_or_insert(job::most_connections(&Options::default()));
         let default = folders.default().to_path_buf();
-        let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
+        let state =
+            State::load(opened, folders, &options, &configured).map_err(|e| unusable(e.to_string()))?;
         let settings = settings
             .with_output(default)
             .with_releases_names(true)

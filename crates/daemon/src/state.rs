@@ -108,15 +108,20 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the state that is in a store. `given` are the options with which the daemon was started.
-    /// Except for `dir`, they have precedence over options that clients have set in earlier runs. The options
-    /// in `given` are not stored.
+    /// Returns the state that is in a store. `given` are the options of the command line. Except for `dir`,
+    /// they have precedence over options that clients have set in earlier runs. `configured` are the options
+    /// of the configuration, which apply if there are no others. Neither are stored.
     ///
     /// # Errors
     /// Returns the error of the database.
-    pub fn load(mut store: Store, folders: Folders, given: &Options) -> rusqlite::Result<State> {
+    pub fn load(
+        mut store: Store,
+        folders: Folders,
+        given: &Options,
+        configured: &Options,
+    ) -> rusqlite::Result<State> {
         let session = store.session(|| (0..5).map(|_| format!("{:08x}", fastrand::u32(..))).collect())?;
-        let globals = Globals::new(given, store.options()?, &folders);
+        let globals = Globals::new(given, configured, store.options()?, &folders);
         let (mut queue, mut active) = (Queue::default(), Vec::new());
         store.each(|entry| match entry.state {
             entry::State::Active => active.push(entry),

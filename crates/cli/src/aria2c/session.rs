@@ -89,6 +89,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         folders: if is_served { rpc::folders(folder.clone(), &items)? } else { Folders::everywhere(&folder) },
         store: is_served.then(|| rpc::store(options)).transpose()?,
         options: of_all(options, &folder),
+        configured: Options::default(),
         session_file: options.get("save-session").map(PathBuf::from),
         watch: Some(watch),
     };

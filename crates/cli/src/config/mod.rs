@@ -131,6 +131,11 @@ impl Config {
         self.notes.extend(unused.map(|setting| format!("{}: {} {why}", setting.origin, setting.name)));
     }
 
+    /// Returns true if the configuration or the environment sets this option, and the command line does not.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.name == name)
+    }
+
     /// Returns the settings that are options of `command`, as words of a command line.
     pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
         let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);

@@ -72,11 +72,13 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     let listeners = own.block_on(Listeners::open(daemon))?;
     listeners.warn();
     let (watch, watched) = unbounded_channel();
+    let (options, configured) = options_of(&args)?;
     let config = Config {
         settings: settings_of(&args)?,
         folders: folders(&daemon.folders)?,
         store: Some(in_state_folder(daemon.queue.clone(), "daemon.db")?),
-        options: options_of(&args)?,
+        options,
+        configured,
         session_file: None,
         watch: Some(watch),
     };
@@ -214,21 +216,23 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`.
-fn options_of(args: &Args) -> Result<Options, String> {
-    let mut options = Options::default();
+/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`: those of the command
+/// line, and those of the configuration.
+fn options_of(args: &Args) -> Result<(Options, Options), String> {
+    let (mut given, mut configured) = (Options::default(), Options::default());
     let work = &args.options.work;
     let most = work.parallel.flatten().map(|number| number.to_string());
-    let given = [
-        ("max-concurrent-downloads", most),
-        ("max-overall-download-limit", work.limit_rate.map(|rate| rate.to_string())),
+    let all = [
+        ("parallel", "max-concurrent-downloads", most),
+        ("limit-rate", "max-overall-download-limit", work.limit_rate.map(|rate| rate.to_string())),
     ];
-    for (name, value) in given {
+    for (name, option, value) in all {
+        let options = if args.config.sets(name) { &mut configured } else { &mut given };
         if let Some(value) = value {
-            options.set(name, &value).map_err(|fault| fault.message)?;
+            options.set(option, &value).map_err(|fault| fault.message)?;
         }
     }
-    Ok(options)
+    Ok((given, configured))
 }
 
 /// Returns the path that was given, or that of a file in the folder for state.

@@ -243,13 +243,15 @@ impl State {
         Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
-    /// Changes options with which the daemon was started, after it read its configuration again.
+    /// Changes options with which the daemon was started, after it read its configuration again. Clients have
+    /// set the former values before, so these are forgotten.
     ///
     /// # Errors
     /// Returns a fault if an option cannot be used.
     pub fn given_anew(&mut self, change: &Options) -> Changed<()> {
         let globals = self.globals.given_anew(change);
         job::check(globals.all(), &self.folders)?;
+        self.store.save_options(&globals.stored())?;
         self.globals = globals;
         Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
