@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
 use crate::job;
-use crate::network::Networks;
+use crate::network::{self, Networks};
 use crate::options::Options;
 use crate::session_file;
 use crate::state::{Changed, Effect, Notice, State};
@@ -95,7 +95,7 @@ impl Daemon {
         settings.naming.numbers = NumberForm::Dot;
         settings.connections.get_or_insert(job::most_connections(&Options::default()));
         let default = folders.default().to_path_buf();
-        let state =
+        let mut state =
             State::load(opened, folders, &options, &configured).map_err(|e| unusable(e.to_string()))?;
         let settings = settings
             .with_output(default)
@@ -103,6 +103,7 @@ impl Daemon {
             .with_parallel(Some(state.most_active()))
             // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
+        state.show_started(network::options(&settings));
         let session = {
             let _context = network.enter();
             Session::start(settings.clone()).map_err(|e| e.to_string())?

@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-/// What a download was before a client changed its URLs, its headers or its name. The partial file of that
+/// What a download was before a client changed its URLs or its headers. The partial file of that
 /// time may still exist. It is not the partial file that is continued now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {

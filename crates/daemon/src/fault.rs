@@ -8,8 +8,10 @@ use std::fmt;
 pub struct Fault {
     /// The code in the answer.
     pub code: i32,
-    /// The reason, in words for the user.
+    /// The reason, in words for the user. For clients of aria2, these are the words of aria2.
     pub message: String,
+    /// The reason in the words of downhaul, if they are others.
+    pub plain: Option<String>,
     /// True if the call names a download that is not there.
     pub is_missing: bool,
     /// The kind of the failure of a download that cannot begin for this reason.
@@ -31,7 +33,14 @@ const PARSE_ERROR: i32 = -32700;
 impl Fault {
     /// Returns the fault of a method that refused a call.
     pub fn refused(message: impl Into<String>) -> Fault {
-        Fault { code: REFUSED, message: message.into(), is_missing: false, kind: ErrorKind::UrlInvalid }
+        let kind = ErrorKind::UrlInvalid;
+        Fault { code: REFUSED, message: message.into(), plain: None, is_missing: false, kind }
+    }
+
+    /// Returns the fault with the reason in the words of downhaul.
+    #[must_use]
+    pub fn in_words(self, plain: impl Into<String>) -> Fault {
+        Fault { plain: Some(plain.into()), ..self }
     }
 
     /// Returns the failure of a download that cannot begin for this reason: its code and the message.
@@ -41,7 +50,14 @@ impl Fault {
 
     /// Returns the fault of a call that names a download that is not there, or not any more.
     pub fn missing(gid: impl fmt::Display) -> Fault {
-        Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) }
+        let fault = Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) };
+        fault.in_words(format!("There is no download with the ID {gid}."))
+    }
+
+    /// Returns the fault of a call with a text that is not an identifier.
+    pub fn invalid_gid(text: &str) -> Fault {
+        let fault = Fault::refused(format!("Invalid GID {text}"));
+        fault.in_words(format!("{text} is not an ID. An ID has up to 16 hexadecimal digits."))
     }
 
     /// Returns the fault of a call whose form is wrong. For example, the call has no method.

@@ -31,6 +31,7 @@ use crate::store::Store;
 use downhaul_engine::JobId;
 use globals::Globals;
 use runs::{Beginning, Run};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -95,6 +96,8 @@ pub struct State {
     queue: Queue,
     store: Store,
     globals: Globals,
+    /// The options that have the effect of the settings of the session. They are only shown.
+    started: Options,
     folders: Folders,
     /// The jobs of the library that have not ended.
     runs: HashMap<JobId, Run>,
@@ -136,7 +139,14 @@ impl State {
         let ended = u64::try_from(queue.len(Sequence::Over)).unwrap_or(u64::MAX);
         let (runs, live) = (HashMap::new(), HashMap::new());
         let beginning = None;
-        Ok(State { queue, store, globals, folders, runs, beginning, live, ended, session, stopping: false })
+        let (started, stopping) = (Options::default(), false);
+        Ok(State { queue, store, globals, started, folders, runs, beginning, live, ended, session, stopping })
+    }
+
+    /// Sets the options that clients see if no other options are set. They have the effect of the settings
+    /// with which the daemon was started.
+    pub fn show_started(&mut self, options: Options) {
+        self.started = options;
     }
 
     /// Returns the downloads.
@@ -167,6 +177,21 @@ impl State {
     pub fn value<'a>(&'a self, entry: &'a Entry, name: &str) -> &'a str {
         let own = Some(&entry.options).filter(|own| own.is_set(name));
         own.unwrap_or(self.globals.given()).value(name)
+    }
+
+    /// Returns the folder of a download, as an absolute path. Symbolic links are not followed.
+    pub fn folder(&self, entry: &Entry) -> PathBuf {
+        self.folders.default().join(self.value(entry, "dir"))
+    }
+
+    /// Returns the options of the daemon, as clients see them.
+    pub fn shown_options(&self) -> Map<String, Value> {
+        self.options().above(&self.started).shown(true)
+    }
+
+    /// Returns the options of a download, as clients see them.
+    pub fn shown_options_of(&self, entry: &Entry) -> Map<String, Value> {
+        self.options_of(entry).above(&self.started).shown(false)
     }
 
     /// Returns the identifier of the store: 40 hexadecimal digits.

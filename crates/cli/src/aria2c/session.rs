@@ -56,7 +56,7 @@ pub(super) fn run(given: &Arguments) -> u8 {
 fn start(given: &Arguments) -> Result<u8, Refused> {
     let options = &given.options;
     if let Some((name, _)) = NOT_HERE.iter().find(|(name, value)| options.get(name) == Some(value)) {
-        return Err(Refused::new(FAILED, format!("aria2c: downhaul has no --{name}\n")));
+        return Err(Refused::value(format!("downhaul has no --{name}")));
     }
     if options.get("torrent-file").is_some() {
         return Err(Refused::new(FAILED, "aria2c: downhaul does not support BitTorrent\n"));

@@ -59,6 +59,10 @@ pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) 
 }
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
+    if list.to_str().is_some_and(|list| list.contains("://")) {
+        let why = "a list at a URL cannot be added: download it first. The URL of a Metalink document can be added without -i";
+        return Err(Failed::Refused(why.into()));
+    }
     let path = list.to_path_buf();
     // A read from a pipe may take long, and Ctrl-C must be able to end the command meanwhile.
     let read = tokio::task::spawn_blocking(move || input::bytes(&path, BODY_MOST as u64));

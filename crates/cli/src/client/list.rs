@@ -35,6 +35,9 @@ type Cell = fn(&Download) -> String;
 /// out.
 const NAME: usize = 20;
 
+/// The most downloads in one answer of the daemon.
+const MOST: usize = 10_000;
+
 /// Lists the downloads.
 ///
 /// # Errors
@@ -79,7 +82,7 @@ async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed>
 /// Returns the path of the request for the downloads from an offset on.
 fn path(list: &List, offset: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &(list.limit - offset).to_string());
+    query.append_pair("limit", &(list.limit - offset).min(MOST).to_string());
     query.append_pair("offset", &offset.to_string());
     if let Some(search) = &list.search {
         query.append_pair("search", search);

@@ -206,9 +206,9 @@ impl<'a> Caller<'a> {
                 Err(Fault::refused(format!("No peer data is available for GID#{gid}")))
             }
             "aria2.getOption" => {
-                self.with(self.gid(params)?, |state, entry| Ok(state.options_of(entry).shown(false).into()))
+                self.with(self.gid(params)?, |state, entry| Ok(state.shown_options_of(entry).into()))
             }
-            "aria2.getGlobalOption" => Ok(self.daemon.state().options().shown(true).into()),
+            "aria2.getGlobalOption" => Ok(self.daemon.state().shown_options().into()),
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),

@@ -125,8 +125,11 @@ impl State {
         let gid = match own.get("gid") {
             None => self.free_gid(new),
             Some(text) => {
-                let gid = Gid::read(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
-                let used = || Fault::refused(format!("GID {text} is already used."));
+                let gid = Gid::read(text).ok_or_else(|| Fault::invalid_gid(text))?;
+                let used = || {
+                    let fault = Fault::refused(format!("GID {text} is already used."));
+                    fault.in_words(format!("Another download has the ID {text}."))
+                };
                 Some(gid).filter(|gid| self.is_free(*gid, new)).ok_or_else(used)?
             }
         };

@@ -29,7 +29,7 @@ pub struct Edit {
     pub place: Option<Place>,
 }
 
-/// The most former URLs, headers and names of a download that are remembered. A client may change them any
+/// The most former URLs and headers of a download that are remembered. A client may change them any
 /// number of times.
 const FORMER_MOST: usize = 16;
 
@@ -54,7 +54,7 @@ impl State {
             let may_be =
                 |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Active | entry::State::Waiting);
             let entry = Some(self.known(gid)?).filter(may_be);
-            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be paused now")))?;
+            let entry = entry.ok_or_else(|| over(format!("GID#{gid} cannot be paused now"), "paused"))?;
             changed.push(self.with_progress(entry));
         }
         let active = changed.iter_mut().filter(|entry| entry.state == entry::State::Active);
@@ -77,7 +77,10 @@ impl State {
         let mut changed = Vec::new();
         for &gid in gids {
             let entry = Some(self.known(gid)?).filter(|entry| entry.state == entry::State::Paused);
-            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be unpaused now")))?;
+            let entry = entry.ok_or_else(|| {
+                let fault = Fault::refused(format!("GID#{gid} cannot be unpaused now"));
+                fault.in_words("The download is not paused.")
+            })?;
             changed.push(Entry { state: entry::State::Waiting, ..(**entry).clone() });
         }
         self.save(changed)?;
@@ -114,7 +117,8 @@ impl State {
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
         let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
         let entry = Some(self.known(gid)?).filter(may_be);
-        let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} has not failed")))?;
+        let entry = entry
+            .ok_or_else(|| Fault::refused("The download has not failed, so it cannot be tried again."))?;
         if entry.uris.is_empty() {
             return Err(Fault::refused(
                 "The entry of the document cannot be used, so it cannot be tried again.",
@@ -139,7 +143,7 @@ impl State {
         }
         if let Some(uris) = edit.uris {
             if before.state.is_over() {
-                return Err(Fault::refused(format!("Cannot remove URIs from GID#{gid}")));
+                return Err(over(format!("Cannot remove URIs from GID#{gid}"), "changed"));
             }
             after.uris = uri::checked(uri::meant(uris, &before.uris))?;
         }
@@ -155,7 +159,7 @@ impl State {
             _ => {}
         }
         if before.state.is_over() && after.state != before.state {
-            return Err(Fault::refused(format!("GID#{gid} cannot be paused now")));
+            return Err(over(format!("GID#{gid} cannot be paused now"), "paused or resumed"));
         }
         let stops = was_active && after.state != entry::State::Active;
         let mut changed = self.placed(&before, &mut after, edit.place)?;
@@ -179,13 +183,14 @@ impl State {
 
     fn set_options(&self, before: &Entry, after: &mut Entry, change: &Options) -> Result<(), Fault> {
         if before.state.is_over() {
-            return Err(Fault::refused(format!("Cannot change option for GID#{}", before.gid)));
+            return Err(over(format!("Cannot change option for GID#{}", before.gid), "changed"));
         }
         let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
         after.options.extend(change);
-        if !self.has_same_name(before, after) {
-            // The old name came from the old options, so a new name must be chosen.
-            (after.path, after.total, after.completed) = (None, None, 0);
+        if before.path.is_some() && !self.has_same_name(before, after) {
+            // The bytes of the partial file would be of no use under another name.
+            let why = "The name and the folder cannot change any more, because the download has begun.";
+            return Err(Fault::refused(why));
         }
         Ok(())
     }
@@ -208,7 +213,10 @@ impl State {
     /// Gives a changed download its rank. Returns the other downloads whose ranks change.
     fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
         let gid = before.gid;
-        let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+        let missing = || {
+            let fault = Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+            fault.in_words("The download does not wait, so it has no position in the queue.")
+        };
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
@@ -260,6 +268,12 @@ impl State {
     pub fn limit(&self) -> Option<u64> {
         Some(self.options().number("max-overall-download-limit")).filter(|rate| *rate > 0)
     }
+}
+
+/// Returns the fault of a change that is not possible after the end of a download. `aria2` are the words of
+/// aria2, and `done` says what the change does.
+pub(super) fn over(aria2: String, done: &str) -> Fault {
+    Fault::refused(aria2).in_words(format!("The download has ended, so it cannot be {done}."))
 }
 
 /// Returns true if an active download must begin again after a change.

@@ -12,6 +12,7 @@ use crate::live::Live;
 use crate::network;
 use crate::options::Options;
 use crate::queue::Sequence;
+use downhaul_engine::core::event::Failure;
 use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,8 +176,7 @@ impl State {
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
                 let entry = Entry { http_status: error.http_status, ..(*entry).clone() };
-                let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
-                self.fail(&entry, (error.code.clone(), format!("{}{advice}", error.message)), now)
+                self.fail(&entry, (error.code.clone(), message_of(error)), now)
             }
             _ => Vec::new(),
         }
@@ -210,5 +210,31 @@ impl State {
     /// Returns true if two states of a download have the same folder and name in their options.
     pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
         ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
+    }
+}
+
+/// Returns the message about a failure, with the path that it concerns, and with what a person can do.
+fn message_of(error: &Failure) -> String {
+    let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
+    // A URL is shown beside the message.
+    match Path::new(&error.at).is_absolute() && !error.message.contains(&error.at) {
+        true => format!("{} ({}){advice}", error.message, error.at),
+        false => format!("{}{advice}", error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::Error;
+
+    #[test]
+    fn the_message_about_a_failure_of_the_disk_has_the_path() {
+        let message = |kind, at, why| message_of(&Failure::from(&Error::new(kind, at, why)));
+        let denied = message(ErrorKind::DiskPermission, "/d/a.part", "Permission denied (os error 13)");
+        assert!(denied.ends_with("Permission denied (os error 13) (/d/a.part)"), "{denied}");
+        let exists = message(ErrorKind::FileExists, "/d/a", "");
+        assert!(exists.ends_with("(/d/a). Move that file away, then resume the download."), "{exists}");
+        assert!(!message(ErrorKind::HttpNotFound, "http://h/a", "404").contains("http://h/a"));
     }
 }

@@ -7,6 +7,7 @@ mod clients;
 mod documents;
 mod guards;
 mod kills;
+mod messages;
 mod options;
 mod removal;
 mod security;

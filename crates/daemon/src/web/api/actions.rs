@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::item::Item;
-use crate::options::Options;
+use crate::options::{Options, row};
 use crate::queue::{Place, Sequence};
 use crate::state::{Edit, State as DaemonState};
 use axum::extract::{Path, State};
@@ -115,9 +115,12 @@ pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Resul
             return Err(Problem::new(StatusCode::BAD_REQUEST, "sequence must be active, queued or over."));
         }
     };
+    if wanted.limit.is_some_and(|limit| limit > SHOWN_MOST) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "limit must be at most 10000."));
+    }
     let state = web.daemon.state();
     let search = wanted.search.unwrap_or_default().to_lowercase();
-    let (mut offset, limit) = (wanted.offset, wanted.limit.unwrap_or(SHOWN).min(SHOWN_MOST));
+    let (mut offset, limit) = (wanted.offset, wanted.limit.unwrap_or(SHOWN));
     let (mut count, mut downloads) = (0, Vec::new());
     for sequence in sequences {
         if search.is_empty() {
@@ -274,7 +277,7 @@ pub async fn summary(State(web): State<Web>) -> Json<Value> {
 /// Returns the options of the daemon, with the names of aria2.
 #[utoipa::path(get, path = "/settings", responses((status = 200, body = Object)))]
 pub async fn settings(State(web): State<Web>) -> Json<Value> {
-    Json(web.daemon.state().options().shown(true).into())
+    Json(web.daemon.state().shown_options().into())
 }
 
 /// Changes options of the daemon. Downloads that are added later inherit them.
@@ -288,19 +291,34 @@ pub async fn change_settings(
     State(web): State<Web>,
     Json(change): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
+    known(&change)?;
     let options = Options::from_client(&change)?;
     web.daemon.change(|state| state.change_all(&options))?;
     Ok(settings(State(web)).await)
 }
 
 fn options(value: &Value) -> Result<Options, Fault> {
+    known(value)?;
     if value.is_null() { Ok(Options::default()) } else { Options::of_download(value) }
+}
+
+/// Checks the names of options. Clients of aria2 may send options of other versions, but clients of this
+/// interface know its options.
+///
+/// # Errors
+/// Returns a fault that names the first unknown option.
+fn known(options: &Value) -> Result<(), Fault> {
+    let mut names = options.as_object().into_iter().flat_map(|options| options.keys());
+    match names.find(|name| row(name).is_none()) {
+        Some(name) => Err(Fault::refused(format!("There is no option {name}."))),
+        None => Ok(()),
+    }
 }
 
 fn find(web: &Web, id: &str) -> Result<Gid, Problem> {
     let state = web.daemon.state();
     let found = state.queue().find(id).map(|entry| entry.gid);
-    found.map_err(|fault| Problem::new(StatusCode::NOT_FOUND, fault.message))
+    found.map_err(|fault| Problem::from(Fault { is_missing: true, ..fault }))
 }
 
 fn show_one(web: &Web, gid: Gid) -> Result<Json<Download>, Problem> {

@@ -22,7 +22,7 @@ pub struct Download {
     pub name: String,
     /// The path of the file, once it is known.
     pub path: Option<String>,
-    /// The folder below which the file is saved.
+    /// The folder below which the file is saved, as an absolute path.
     pub folder: String,
     /// The URLs of the file, without secrets.
     pub urls: Vec<String>,
@@ -90,7 +90,7 @@ impl Download {
             state: entry.state.name(),
             name: Download::name_of(entry),
             path: entry.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            folder: state.value(entry, "dir").into(),
+            folder: state.folder(entry).to_string_lossy().into_owned(),
             urls,
             total,
             completed,

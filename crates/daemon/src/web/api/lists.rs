@@ -79,9 +79,10 @@ pub async fn add_list(
     });
     match added {
         Ok(listed) => (StatusCode::CREATED, Json(listed)),
-        Err(fault) => {
-            (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes: vec![fault.message] }))
-        }
+        Err(fault) => (
+            StatusCode::BAD_REQUEST,
+            Json(Listed { ids: Vec::new(), mistakes: vec![fault.plain.unwrap_or(fault.message)] }),
+        ),
     }
 }
 

@@ -78,7 +78,9 @@ pub fn routes(web: &Web) -> Router<Web> {
 /// Returns the token in the headers of a request.
 pub(super) fn given_token(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    given.strip_prefix("Bearer ").map(str::trim)
+    // The case of the scheme does not matter (RFC 9110, section 11.1).
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
 /// Refuses requests without the secret.
