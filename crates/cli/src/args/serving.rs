@@ -61,8 +61,8 @@ pub(super) fn refusal(command: &Command, matches: &ArgMatches) -> Option<String>
         if OPTIONS.contains(&name) {
             return Some(format!("--{name} means nothing for a daemon"));
         }
-        let values = given.get_raw(arg.get_id().as_str())?.filter_map(|value| value.to_str());
-        let value = values.last().filter(|value| is_unused(name, value))?;
+        let mut values = given.get_raw(arg.get_id().as_str())?.filter_map(|value| value.to_str());
+        let value = values.next_back().filter(|value| is_unused(name, value))?;
         Some(format!("--{name} {value} means nothing for a daemon"))
     })
 }
