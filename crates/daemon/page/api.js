@@ -17,6 +17,7 @@
  * @property {[number, number][]} ranges
  * @property {number|null} seconds_left
  * @property {Failure|null} error
+ * @property {{until: number, error: Failure}|null} waits
  * @property {string|null} proof
  * @property {number} added
  * @property {number|null} ended

@@ -59,6 +59,10 @@ export function facts(download) {
   const bytes = total === null ? size(completed) : completed >= total ? size(total) : `${size(completed)} of ${size(total)}`;
   switch (state) {
     case "active": {
+      if (download.waits) {
+        const { until, error } = download.waits;
+        return [bytes, `waits until ${date(until)}: ${error.message} (${error.code})`];
+      }
       const left = download.seconds_left === null ? "" : `${time(download.seconds_left)} left`;
       return [bytes, `${size(download.speed)}/s`, left, count(download.connections, "connection")];
     }

@@ -12,10 +12,10 @@ use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
 use crate::job;
-use crate::network::Networks;
+use crate::network::{self, Networks};
 use crate::options::Options;
 use crate::session_file;
-use crate::state::{ACTIVE_MOST, Changed, Effect, Notice, State};
+use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
 use downhaul_engine::core::name::NumberForm;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
@@ -49,8 +49,10 @@ pub struct Config {
     pub folders: Folders,
     /// The path of the database. Without a path, the queue is in memory.
     pub store: Option<PathBuf>,
-    /// Options of aria2 that are set from the start.
+    /// Options of aria2 that the command line sets.
     pub options: Options,
+    /// Options of aria2 that the configuration sets. Those that clients have set have precedence over them.
+    pub configured: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,
     /// Receives every notice about a download that is still known, with the state of the download at that
@@ -86,19 +88,22 @@ impl Daemon {
     /// # Panics
     /// Panics outside of a tokio runtime with time enabled.
     pub fn start(config: Config, network: &Handle) -> Result<Daemon, String> {
-        let Config { mut settings, folders, store, options, session_file, watch } = config;
+        let Config { mut settings, folders, store, options, configured, session_file, watch } = config;
         let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
         let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
         settings.naming.numbers = NumberForm::Dot;
         settings.connections.get_or_insert(job::most_connections(&Options::default()));
+        let default = folders.default().to_path_buf();
+        let mut state =
+            State::load(opened, folders, &options, &configured).map_err(|e| unusable(e.to_string()))?;
         let settings = settings
-            .with_output(folders.default())
+            .with_output(default)
             .with_releases_names(true)
-            .with_parallel(Some(ACTIVE_MOST))
+            .with_parallel(Some(state.most_active()))
             // A download that was paused and resumed waits until its last run has closed the file.
             .with_if_locked(IfLocked::Wait);
-        let state = State::load(opened, folders, &options).map_err(|e| unusable(e.to_string()))?;
+        state.show_started(network::options(&settings));
         let session = {
             let _context = network.enter();
             Session::start(settings.clone()).map_err(|e| e.to_string())?
@@ -246,6 +251,7 @@ impl Daemon {
                 Effect::Delete(deletion) => deletion.carry_out(&self.0.settings),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
                 Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
+                Effect::Parallel(jobs) => self.0.session.set_parallel(jobs),
             }
         }
     }

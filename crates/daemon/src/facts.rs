@@ -9,7 +9,7 @@ use crate::item::Item;
 use crate::options::Options;
 use downhaul_engine::core::job::{ChunkHashes, Headers, NamedBy};
 use downhaul_engine::core::secret::Secret;
-use downhaul_engine::{Algorithm, Destination, Digest, IfExists, Job, SafeName, Url};
+use downhaul_engine::{Algorithm, Destination, Digest, Error, ErrorKind, IfExists, Job, SafeName, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -186,7 +186,29 @@ pub fn item_of(job: &Job) -> Result<Item, Fault> {
         assumed_https: job.assumed_https,
     };
     let facts = Some(facts).filter(|facts| *facts != Facts::default());
-    Ok(Item { uris, options, facts })
+    Ok(Item { uris, options, facts, fault: None })
+}
+
+/// Returns the download that an entry of a document stands for. If the entry cannot be used, the download has
+/// the reason.
+///
+/// # Errors
+/// Returns a fault if the document cannot be read further.
+pub fn item_of_entry(job: Result<Job, Error>) -> Result<Item, Fault> {
+    let (name, fault) = match job {
+        Ok(job) => match item_of(&job) {
+            Ok(item) => return Ok(item),
+            Err(fault) => (job.destination.given_name(), fault),
+        },
+        Err(error) if error.kind == ErrorKind::ListUnreadable => return Err(error.into()),
+        Err(error) => (Some(error.at.clone()), error.into()),
+    };
+    let mut item = Item { fault: Some(fault), ..Item::default() };
+    // The name is only shown, but clients of aria2 also see the path of this name.
+    if let Some(name) = name.and_then(|name| SafeName::from_server(&name)) {
+        item.options.set("out", name.as_str())?;
+    }
+    Ok(item)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! [`Fault`]: why a call was not carried out, in the form of aria2.
 
-use downhaul_engine::Error;
+use downhaul_engine::{Error, ErrorKind};
 use std::fmt;
 
 /// The reason why a call was not carried out.
@@ -8,10 +8,14 @@ use std::fmt;
 pub struct Fault {
     /// The code in the answer.
     pub code: i32,
-    /// The reason, in words for the user.
+    /// The reason, in words for the user. For clients of aria2, these are the words of aria2.
     pub message: String,
+    /// The reason in the words of downhaul, if they are others.
+    pub plain: Option<String>,
     /// True if the call names a download that does not exist.
     pub is_missing: bool,
+    /// The kind of the failure of a download that cannot begin for this reason.
+    pub kind: ErrorKind,
 }
 
 /// The code of every fault of a method. aria2 uses no other code for such faults.
@@ -29,12 +33,31 @@ const PARSE_ERROR: i32 = -32700;
 impl Fault {
     /// Returns the fault of a method that refused a call.
     pub fn refused(message: impl Into<String>) -> Fault {
-        Fault { code: REFUSED, message: message.into(), is_missing: false }
+        let kind = ErrorKind::UrlInvalid;
+        Fault { code: REFUSED, message: message.into(), plain: None, is_missing: false, kind }
+    }
+
+    /// Returns the fault with the reason in the words of downhaul.
+    #[must_use]
+    pub fn in_words(self, plain: impl Into<String>) -> Fault {
+        Fault { plain: Some(plain.into()), ..self }
+    }
+
+    /// Returns the failure of a download that cannot begin for this reason: its code and the message.
+    pub fn failure(&self) -> (String, String) {
+        (self.kind.code().into(), self.message.clone())
     }
 
     /// Returns the fault of a call that names a download that does not exist, or does not exist any more.
     pub fn missing(gid: impl fmt::Display) -> Fault {
-        Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) }
+        let fault = Fault { is_missing: true, ..Fault::refused(format!("GID {gid} is not found")) };
+        fault.in_words(format!("There is no download with the ID {gid}."))
+    }
+
+    /// Returns the fault of a call with a text that is not an identifier.
+    pub fn invalid_gid(text: &str) -> Fault {
+        let fault = Fault::refused(format!("Invalid GID {text}"));
+        fault.in_words(format!("{text} is not an ID. An ID has up to 16 hexadecimal digits."))
     }
 
     /// Returns the fault of a call whose form is wrong. For example, the call has no method.
@@ -63,7 +86,7 @@ impl Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
-        Fault::refused(error.to_string())
+        Fault { kind: error.kind, ..Fault::refused(error.to_string()) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! by a link at the wrong moment, but such a program can write anywhere without the daemon too.
 
 use crate::fault::Fault;
+use downhaul_engine::ErrorKind;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -60,17 +61,22 @@ impl Folders {
             return Ok(if text.as_os_str().is_empty() { self.default().into() } else { text.into() });
         }
         let path = self.default().join(text);
-        let leaves = || {
-            let text = text.display();
-            Fault::refused(format!(
-                "The folder {text} is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it."
-            ))
+        let leaves = |real: Option<&Path>| {
+            let leads =
+                real.filter(|real| **real != path).map(|real| format!(" leads to {}, which", real.display()));
+            let (path, leads) = (path.display(), leads.unwrap_or_default());
+            let why = "is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it.";
+            let why = format!("The folder {path}{leads} {why}");
+            Fault { kind: ErrorKind::DiskPermission, ..Fault::refused(why) }
         };
         if path.components().any(|part| part == Component::ParentDir) {
-            return Err(leaves());
+            return Err(leaves(None));
         }
-        let real = real_path(&path).ok_or_else(leaves)?;
-        self.allowed.iter().any(|folder| real.starts_with(folder)).then_some(real).ok_or_else(leaves)
+        let real = real_path(&path).ok_or_else(|| leaves(None))?;
+        match self.allowed.iter().any(|folder| real.starts_with(folder)) {
+            true => Ok(real),
+            false => Err(leaves(Some(&real))),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Item`]: a download that is to be added to the queue.
 
 use crate::facts::Facts;
+use crate::fault::Fault;
 use crate::options::Options;
 
 /// A download that is to be added.
@@ -12,11 +13,13 @@ pub struct Item {
     pub options: Options,
     /// The facts about the file from a list or a document.
     pub facts: Option<Facts>,
+    /// Why the item cannot be downloaded, if it is an entry of a document that cannot be used.
+    pub fault: Option<Fault>,
 }
 
 impl Item {
     /// Returns a download with these URLs and options.
     pub fn new(uris: Vec<String>, options: Options) -> Item {
-        Item { uris, options, facts: None }
+        Item { uris, options, ..Item::default() }
     }
 }

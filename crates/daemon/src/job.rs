@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use downhaul_engine::core::job::{Headers, NamedBy};
 use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName, Settings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options that the daemon refuses because it does not support them. With the first two, aria2 downloads
 /// nothing. With the last one, a URL of aria2 stands for several URLs.
@@ -108,6 +108,11 @@ fn folder(entry: &Entry, options: &Options, folders: &Folders) -> Result<PathBuf
 fn name(out: &str) -> Result<SafeName, Fault> {
     if out == "-" {
         return Err(of_option("out", "a daemon has no standard output"));
+    }
+    if Path::new(out).is_absolute() {
+        let why = "it is an absolute path. Give a name below the folder of the download, such as a.iso or \
+            sub/a.iso. Choose the folder with -d (option dir).";
+        return Err(of_option("out", why));
     }
     SafeName::from_person(out).map_err(|why| of_option("out", why))
 }

@@ -1,7 +1,8 @@
-//! [`Live`]: the progress of one active download, with its speed.
+//! [`Live`]: the progress of one active download, with its speed, and why it waits.
 //!
 //! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress again.
 
+use downhaul_engine::core::event::Failure;
 use downhaul_engine::{Phase, Progress};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +11,18 @@ use std::time::{Duration, Instant};
 /// The speed is the average over about this time. Clients usually send a request every second. An average
 /// over a much shorter time would change at each pause of a server.
 const SPEED_OVER: Duration = Duration::from_secs(3);
+
+/// The wait of an active download before its next attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The end of the wait, in milliseconds since the Unix epoch.
+    pub until: u64,
+    /// The failure that led to the wait: its code, such as `http.busy`, and the message.
+    pub error: (String, String),
+    /// True if another download may run meanwhile, because the host asked for a pause, or because the last
+    /// run of this download still ends.
+    pub is_idle: bool,
+}
 
 /// The progress of one active download.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +38,8 @@ pub struct Live {
     /// True if `completed` is known. Before the library has opened the partial file, it reports no bytes,
     /// even if some are on the disk.
     pub is_known: bool,
+    /// Why the download waits now, if it does.
+    pub wait: Option<Wait>,
     /// The measurements of the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
 }
@@ -37,6 +52,9 @@ impl Live {
             || matches!(progress.phase, Phase::Receiving | Phase::Finishing | Phase::Checking);
         self.connections = progress.connections;
         self.ranges.clone_from(&progress.ranges);
+        if progress.phase != Phase::Waiting {
+            self.wait = None;
+        }
         // If bytes were discarded, the measurement starts again.
         if self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             self.measured.clear();
@@ -45,6 +63,15 @@ impl Live {
         while self.measured.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= SPEED_OVER) {
             self.measured.pop_front();
         }
+    }
+
+    /// Records that the download waits for `seconds` after this failure. `attempt` is the number of the retry
+    /// that follows. It is 0 after a pause that the host asked for.
+    pub fn set_wait(&mut self, error: &Failure, attempt: u32, seconds: f64, now: u64) {
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let until = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let error = (error.code.clone(), error.message.clone());
+        self.wait = Some(Wait { until, error, is_idle: attempt == 0 });
     }
 
     /// Returns the speed in bytes a second.

@@ -70,6 +70,27 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
+/// Returns the options that have the effect of these settings. A value that aria2 does not allow is left out.
+pub fn options(of: &Settings) -> Options {
+    let tries = if of.retries == u32::MAX { 0 } else { u64::from(of.retries) + 1 };
+    let most = of.connections.unwrap_or_default() as u64;
+    let numbers = [
+        ("connect-timeout", of.connect_timeout.as_secs()),
+        ("lowest-speed-limit", of.min_bytes_a_minute / 60),
+        ("max-connection-per-server", most.min(16)),
+        ("max-tries", tries),
+        ("retry-wait", of.retry_wait.as_secs()),
+        ("split", most),
+        ("timeout", of.timeout.as_secs()),
+    ];
+    let mut options = Options::default();
+    let _ = options.set("user-agent", &of.user_agent);
+    for (name, number) in numbers {
+        let _ = options.set(name, &number.to_string());
+    }
+    options
+}
+
 /// Returns the proxy for URLs of a scheme. Without an option, it is `usual`.
 ///
 /// # Errors

@@ -79,13 +79,15 @@ impl Queue {
     /// # Errors
     /// Returns a fault with the words of aria2.
     pub fn find(&self, text: &str) -> Result<&Arc<Entry>, Fault> {
-        let range =
-            Gid::range_of_prefix(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
+        let range = Gid::range_of_prefix(text).ok_or_else(|| Fault::invalid_gid(text))?;
         let mut found = self.entries.range(range.0..=range.1);
         match (found.next(), found.next()) {
             (Some((_, entry)), None) => Ok(entry),
             (None, _) => Err(Fault::missing(text)),
-            (Some(_), Some(_)) => Err(Fault::refused(format!("GID {text} is not unique"))),
+            (Some(_), Some(_)) => {
+                let fault = Fault::refused(format!("GID {text} is not unique"));
+                Err(fault.in_words(format!("Several IDs begin with {text}.")))
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 //! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
 //! begin again only when its job has ended.
 
+mod adding;
 mod changes;
 mod follow;
 mod globals;
@@ -19,19 +20,19 @@ mod runs;
 
 pub use changes::Edit;
 pub use removal::Deletion;
-pub(crate) use runs::ACTIVE_MOST;
 
 use crate::entry::{self, Entry, Saved};
 use crate::fault::Fault;
 use crate::folders::Folders;
 use crate::gid::Gid;
-use crate::live::Live;
+use crate::live::{Live, Wait};
 use crate::options::Options;
 use crate::queue::{Queue, Sequence};
 use crate::store::Store;
 use downhaul_engine::JobId;
 use globals::Globals;
 use runs::{Beginning, Run};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub enum Effect {
     Limit(JobId, Option<u64>),
     /// Limit all jobs together to this many bytes a second.
     LimitAll(Option<u64>),
+    /// Let this many jobs be active at once.
+    Parallel(usize),
 }
 
 /// The result of a change, and the effects that must be carried out after it.
@@ -94,6 +97,8 @@ pub struct State {
     queue: Queue,
     store: Store,
     globals: Globals,
+    /// The options that have the effect of the settings of the session. They are only shown.
+    started: Options,
     folders: Folders,
     /// The jobs of the library that have not ended.
     runs: HashMap<JobId, Run>,
@@ -107,15 +112,20 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the state that is in a store. `given` are the options with which the daemon was started.
-    /// Except for `dir`, they have precedence over options that clients have set in earlier runs. The options
-    /// in `given` are not stored.
+    /// Returns the state that is in a store. `given` are the options of the command line. Except for `dir`,
+    /// they have precedence over options that clients have set in earlier runs. `configured` are the options
+    /// of the configuration, which apply if there are no others. Neither are stored.
     ///
     /// # Errors
     /// Returns the error of the database.
-    pub fn load(mut store: Store, folders: Folders, given: &Options) -> rusqlite::Result<State> {
+    pub fn load(
+        mut store: Store,
+        folders: Folders,
+        given: &Options,
+        configured: &Options,
+    ) -> rusqlite::Result<State> {
         let session = store.session(|| (0..5).map(|_| format!("{:08x}", fastrand::u32(..))).collect())?;
-        let globals = Globals::new(given, store.options()?, &folders);
+        let globals = Globals::new(given, configured, store.options()?, &folders);
         let (mut queue, mut active) = (Queue::default(), Vec::new());
         store.each(|entry| match entry.state {
             entry::State::Active => active.push(entry),
@@ -130,7 +140,14 @@ impl State {
         let ended = u64::try_from(queue.len(Sequence::Over)).unwrap_or(u64::MAX);
         let (runs, live) = (HashMap::new(), HashMap::new());
         let beginning = None;
-        Ok(State { queue, store, globals, folders, runs, beginning, live, ended, session, stopping: false })
+        let (started, stopping) = (Options::default(), false);
+        Ok(State { queue, store, globals, started, folders, runs, beginning, live, ended, session, stopping })
+    }
+
+    /// Sets the options that clients see if no other options are set. They have the effect of the settings
+    /// with which the daemon was started.
+    pub fn show_started(&mut self, options: Options) {
+        self.started = options;
     }
 
     /// Returns the downloads.
@@ -163,6 +180,21 @@ impl State {
         own.unwrap_or(self.globals.given()).value(name)
     }
 
+    /// Returns the folder of a download, as an absolute path. Symbolic links are not followed.
+    pub fn folder(&self, entry: &Entry) -> PathBuf {
+        self.folders.default().join(self.value(entry, "dir"))
+    }
+
+    /// Returns the options of the daemon, as clients see them.
+    pub fn shown_options(&self) -> Map<String, Value> {
+        self.options().above(&self.started).shown(true)
+    }
+
+    /// Returns the options of a download, as clients see them.
+    pub fn shown_options_of(&self, entry: &Entry) -> Map<String, Value> {
+        self.options_of(entry).above(&self.started).shown(false)
+    }
+
     /// Returns the identifier of the store: 40 hexadecimal digits.
     pub fn session(&self) -> &str {
         &self.session
@@ -180,6 +212,11 @@ impl State {
             },
             None => Current { completed, total, speed: 0, connections: 0 },
         }
+    }
+
+    /// Returns why an active download waits, if it does.
+    pub fn wait(&self, gid: Gid) -> Option<&Wait> {
+        self.live.get(&gid)?.wait.as_ref()
     }
 
     /// Returns the byte ranges of an active download that are on the disk, in order.
@@ -229,12 +266,16 @@ impl State {
             ..entry.clone()
         };
         let left = self.deletions_of_former(entry);
-        let followers = self.followers(&mut done, now);
+        let followers = self.followers(&mut done, now).unwrap_or_else(|fault| {
+            (done.state, done.error) = (entry::State::Error, Some(fault.failure()));
+            Vec::new()
+        });
+        let notice = if done.error.is_some() { Notice::Error } else { Notice::Complete };
         let added = done.followed_by.clone();
         self.save_all_or_keep([vec![done], followers].concat());
+        let told = self.added(&added);
         let forgotten = self.after_end(entry.gid);
-        let told = added.into_iter().map(|gid| Effect::Tell(Notice::Changed, gid));
-        told.chain([Effect::Tell(Notice::Complete, entry.gid)]).chain(forgotten).chain(left).collect()
+        told.into_iter().chain([Effect::Tell(notice, entry.gid)]).chain(forgotten).chain(left).collect()
     }
 
     fn fail(&mut self, entry: &Entry, error: (String, String), now: u64) -> Vec<Effect> {

@@ -109,6 +109,8 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
+    /// How many files are active at once, if a number was set.
+    parallel: Option<usize>,
     /// Decides how many files are active at once, if the user set no number.
     files: Option<Controller>,
     on_error: OnError,
@@ -154,6 +156,7 @@ impl Director {
             space: Arc::new(Space::new(is_preview)),
             short_calls: Arc::default(),
             on_error: settings.on_error,
+            parallel: settings.parallel,
             settings,
             networks,
             disk,

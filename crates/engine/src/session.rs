@@ -284,6 +284,13 @@ impl Session {
         self.control(job, Control::Priority(priority));
     }
 
+    /// Sets how many jobs are active at once, in place of
+    /// [`Settings::parallel`](downhaul_core::settings::Settings::parallel). 0 counts as 1. Jobs that are
+    /// active already continue.
+    pub fn set_parallel(&self, jobs: usize) {
+        self.command(Command::Parallel(jobs.max(1)));
+    }
+
     /// Sets the limit of all jobs together in bytes a second. `None` removes the limit, and 0 counts as 1.
     pub fn set_rate_limit(&self, rate: Option<u64>) {
         self.limit.set(rate);

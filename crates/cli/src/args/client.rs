@@ -66,6 +66,11 @@ pub struct Address {
     pub cacert: Option<PathBuf>,
 }
 
+/// Reads the identifier of a download, or its first digits. The daemon knows which identifiers there are.
+fn identifier(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("an ID has at least one digit") } else { Ok(text.into()) }
+}
+
 /// The arguments of `downhaul add`.
 #[derive(Debug, Clone, Group)]
 #[command(max_term_width = 100)]
@@ -163,7 +168,7 @@ pub struct List {
 #[command(max_term_width = 100, group = ArgGroup::new("which").required(true))]
 pub struct Chosen {
     /// The identifiers of the downloads
-    #[arg(value_name = "ID", group = "which")]
+    #[arg(value_name = "ID", group = "which", value_parser = identifier)]
     pub ids: Vec<String>,
 
     /// Choose all downloads that wait, are paused or are active
@@ -180,7 +185,7 @@ pub struct Chosen {
 #[command(max_term_width = 100, group = ArgGroup::new("which").required(true))]
 pub struct Remove {
     /// The identifiers of the downloads
-    #[arg(value_name = "ID", group = "which")]
+    #[arg(value_name = "ID", group = "which", value_parser = identifier)]
     pub ids: Vec<String>,
 
     /// Remove all downloads that are over from the history
@@ -225,7 +230,7 @@ impl FromStr for Position {
 #[command(max_term_width = 100)]
 pub struct Move {
     /// The identifier of the download
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = identifier)]
     pub id: String,
 
     /// The new position: first, last, or a number from 1 on
@@ -242,7 +247,7 @@ pub struct Move {
 #[command(max_term_width = 100)]
 pub struct Watch {
     /// Show only these downloads, and end when all of them are over
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = identifier)]
     pub ids: Vec<String>,
 
     /// Print the events as JSON, one in each line

@@ -2,11 +2,12 @@
 //!
 //! Invariant: a message shows no value that may be a secret.
 
+use super::client::ClientCommand;
 use super::{MORE_INFORMATION, NoArgs, foreign};
 use crate::secrets;
 use crate::words;
-use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Subcommand};
 
 /// Returns the message about arguments that clap could not read, or the help or the version if the user
 /// requested it.
@@ -19,6 +20,9 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
         return NoArgs::Asked(text);
     }
     match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) if !word.starts_with('-') => {
+            NoArgs::Usage(unexpected_word(&error, word))
+        }
         (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
             NoArgs::Usage(unknown_option(command, option))
         }
@@ -50,6 +54,24 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
     }
 }
+
+/// Returns the message about a word that is not an option, for a command that takes no such words. The word
+/// is not shown unless it is the name of a command, because it may be a URL with a secret.
+fn unexpected_word(error: &clap::Error, word: &str) -> String {
+    let is_daemon = error.get(ContextKind::Usage).is_some_and(|usage| usage.to_string().contains(DAEMON));
+    let clients = ClientCommand::augment_subcommands(clap::Command::new(""));
+    let why = match clients.get_subcommands().any(|client| client.get_name() == word) {
+        true if is_daemon => format!("the command is 'downhaul {word}', without daemon"),
+        false if is_daemon => {
+            "'downhaul daemon' takes no URLs: add them to the running daemon with 'downhaul add URL'".into()
+        }
+        _ => "this command takes options only, and no other words".into(),
+    };
+    format!("error: {why}\n{MORE_INFORMATION}")
+}
+
+/// The beginning of the usage of `downhaul daemon`.
+const DAEMON: &str = "downhaul daemon";
 
 /// Returns the message about an unknown option. The message of clap is not used, because it suggests the
 /// option with the most similar name, which may do the opposite. For an option of another tool, the message

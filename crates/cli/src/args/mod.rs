@@ -9,6 +9,7 @@ mod groups;
 mod help;
 mod mistakes;
 mod repeats;
+mod serving;
 mod values;
 
 pub use choices::{
@@ -185,9 +186,7 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
-    // The queue of a daemon has no end, so the default of `--parallel` cannot depend on the number of files.
-    let parallel = |arg: Arg| arg.help("Download N files at once [default: 5]").long_help(None);
-    let command = command.mut_subcommand("daemon", |sub| sub.mut_arg("parallel", parallel));
+    let command = command.mut_subcommand("daemon", serving::with_help);
     let command = command.subcommand(aria2c());
     command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
 }
@@ -227,6 +226,9 @@ impl Args {
             }
         };
         if let Some(refusal) = foreign::refusal(&matches) {
+            return Err(usage(refusal));
+        }
+        if let Some(refusal) = serving::refusal(&command, &matches) {
             return Err(usage(refusal));
         }
         stdin::check(&command, &matches, has_command).map_err(usage)?;
@@ -332,7 +334,10 @@ fn layered(
         // The other commands use no configuration.
         Some(_) => return Ok(Layered { config: Config::default(), report: String::new(), matches }),
     };
-    let config = Config::read(&plain, given).map_err(usage)?;
+    let mut config = Config::read(&plain, given).map_err(usage)?;
+    if matches.subcommand_name() == Some("daemon") {
+        config.drop_unused(serving::is_unused, "means nothing for a daemon, and is ignored");
+    }
     let report = match matches.subcommand_name() {
         Some("config") => config::report(&config, &plain, given),
         _ => String::new(),

@@ -57,7 +57,7 @@ pub(super) fn run(given: &Arguments) -> u8 {
 fn start(given: &Arguments) -> Result<u8, Refused> {
     let options = &given.options;
     if let Some((name, _)) = NOT_HERE.iter().find(|(name, value)| options.get(name) == Some(value)) {
-        return Err(Refused::new(FAILED, format!("aria2c: downhaul has no --{name}\n")));
+        return Err(Refused::value(format!("downhaul has no --{name}")));
     }
     if options.get("torrent-file").is_some() {
         return Err(Refused::new(FAILED, "aria2c: downhaul does not support BitTorrent\n"));
@@ -90,6 +90,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         folders: if is_served { rpc::folders(folder.clone(), &items)? } else { Folders::everywhere(&folder) },
         store: is_served.then(|| rpc::store(options)).transpose()?,
         options: of_all(options, &folder),
+        configured: Options::default(),
         session_file: options.get("save-session").map(PathBuf::from),
         watch: Some(watch),
     };

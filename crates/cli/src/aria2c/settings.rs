@@ -64,8 +64,7 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
 }
 
 fn words(options: &Options) -> Vec<String> {
-    let mut words: Vec<String> =
-        ["downhaul", "daemon", "--config", "none", "--log", "none"].map(String::from).into();
+    let mut words: Vec<String> = ["downhaul", "daemon", "--config", "none"].map(String::from).into();
     // The option and its value are one word, because a separate value could be taken for an option.
     let mut add = |option: &str, value: &str| words.push(format!("{option}={value}"));
     for (name, option) in SAME {

@@ -59,6 +59,10 @@ pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) 
 }
 
 async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
+    if list.to_str().is_some_and(|list| list.contains("://")) {
+        let why = "a list at a URL cannot be added: download it first. The URL of a Metalink document can be added without -i";
+        return Err(Failed::Refused(why.into()));
+    }
     let path = list.to_path_buf();
     // The list is read on another thread, because a read from a pipe may take long, and Ctrl-C must be able
     // to end the command during this time.
@@ -81,7 +85,12 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
             false => print(&format!("added {}\n", show::escaped(id)))?,
         }
     }
-    Ok(())
+    // Entries of a document that cannot be used were added as downloads that failed.
+    let mistakes: Vec<&str> = daemon.list(&added, "mistakes")?.iter().filter_map(Value::as_str).collect();
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(Failed::Refused(show::escaped(&mistakes.join("; ")).into_owned())),
+    }
 }
 
 /// Returns the line about a new download.

@@ -14,6 +14,7 @@ use crate::ui::bars::{Bars, Total};
 use crate::ui::line::Line;
 use crate::ui::painter::Painter;
 use downhaul_engine::{JobId, Phase, Progress};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -156,10 +157,15 @@ fn job(download: &Download) -> JobId {
 /// Returns the progress of a download in the form that [`Bars`] needs.
 fn sample(download: &Download, seconds: f64) -> Progress {
     let phase = match download.connections {
+        _ if download.waits.is_some() => Phase::Waiting,
         0 if download.completed == 0 => Phase::Connecting,
         _ => Phase::Receiving,
     };
     let mut sample = Progress::new(job(download), &download.name, phase);
+    if let Some(waits) = &download.waits {
+        let left = waits.until.saturating_sub(Timestamp::now().as_millisecond());
+        sample.wait = Duration::from_millis(u64::try_from(left).unwrap_or_default()).as_secs_f64();
+    }
     (sample.bytes, sample.total, sample.seconds) = (download.completed, download.total, seconds);
     sample.connections = download.connections;
     sample

@@ -2,6 +2,8 @@
 
 use crate::ui::units;
 use downhaul_engine::core::show;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -24,8 +26,16 @@ pub(super) struct Download {
     pub(super) connections: usize,
     pub(super) seconds_left: Option<u64>,
     pub(super) error: Option<Failure>,
+    pub(super) waits: Option<Waits>,
     pub(super) proof: Option<String>,
     pub(super) position: Option<usize>,
+}
+
+/// Why an active download waits.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Waits {
+    pub(super) until: i64,
+    pub(super) error: Failure,
 }
 
 /// Why a download failed.
@@ -56,6 +66,13 @@ impl Download {
     /// Returns the name for the terminal.
     pub(super) fn shown_name(&self) -> String {
         self.name.clone()
+    }
+
+    /// Returns until when and why the download waits, if it does.
+    pub(super) fn wait(&self) -> Option<String> {
+        let Waits { until, error } = self.waits.as_ref()?;
+        let until = Timestamp::from_millisecond(*until).unwrap_or_default().to_zoned(TimeZone::system());
+        Some(format!("waits until {}: {}", until.strftime("%Y-%m-%d %H:%M:%S"), error.code))
     }
 
     /// Returns how the download ended, or the reason why it failed.

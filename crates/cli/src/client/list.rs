@@ -35,6 +35,9 @@ type Cell = fn(&Download) -> String;
 /// out.
 const NAME: usize = 20;
 
+/// The most downloads in one answer of the daemon.
+const MOST: usize = 10_000;
+
 /// Lists the downloads.
 ///
 /// # Errors
@@ -80,7 +83,7 @@ async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed>
 /// Returns the path of the request for the downloads from an offset on.
 fn path(list: &List, offset: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &(list.limit - offset).to_string());
+    query.append_pair("limit", &(list.limit - offset).min(MOST).to_string());
     query.append_pair("offset", &offset.to_string());
     if let Some(search) = &list.search {
         query.append_pair("search", search);
@@ -138,11 +141,16 @@ fn table(downloads: &[Download], columns: Option<usize>) -> String {
     text
 }
 
-/// Returns the name and, if the download failed, the code of the error.
+/// Returns the name. If the download failed, the code of the error follows. If it waits, the time follows
+/// until which it waits, and the code of the error.
 fn name(download: &Download) -> String {
-    match &download.error {
-        Some(error) if download.state == "error" => format!("{} ({})", download.shown_name(), error.code),
-        _ => download.shown_name(),
+    let note = match &download.error {
+        Some(error) if download.state == "error" => Some(error.code.clone()),
+        _ => download.wait(),
+    };
+    match note {
+        Some(note) => format!("{} ({note})", download.shown_name()),
+        None => download.shown_name(),
     }
 }
 

@@ -120,6 +120,22 @@ impl Config {
         Ok(config)
     }
 
+    /// Removes the settings for whose names and values `is_unused` returns true. Adds a note about each of
+    /// them, with the place that it comes from.
+    pub(crate) fn drop_unused(&mut self, is_unused: fn(&str, &str) -> bool, why: &str) {
+        let (unused, used): (Vec<_>, Vec<_>) =
+            self.settings.drain(..).partition(|setting| is_unused(&setting.name, &setting.meaning.shown));
+        self.settings = used;
+        // An option that is switched off changes nothing.
+        let unused = unused.iter().filter(|setting| !setting.meaning.words.is_empty());
+        self.notes.extend(unused.map(|setting| format!("{}: {} {why}", setting.origin, setting.name)));
+    }
+
+    /// Returns true if the configuration or the environment sets this option, and the command line does not.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.name == name)
+    }
+
     /// Returns the settings that are options of `command`, as words of a command line.
     pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
         let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);

@@ -13,7 +13,6 @@ pub(crate) mod secret;
 mod service;
 
 use crate::args::{self, Args};
-use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::platform::{self, Hangups, Signal, Signals};
 use crate::printer;
@@ -66,9 +65,6 @@ impl From<String> for Stopped {
 
 fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit, Stopped> {
     let args = run::with_secrets(args).map_err(Stopped::Exit)?;
-    if let Some(option) = senseless(&args).next() {
-        return Err(format!("{option} makes no sense for the downloads of a daemon").into());
-    }
     Trace::of(&args);
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
     // The secret is made before the daemon listens, so that a client that can connect also finds the secret.
@@ -76,11 +72,13 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     let listeners = own.block_on(Listeners::open(daemon))?;
     listeners.warn();
     let (watch, watched) = unbounded_channel();
+    let (options, configured) = options_of(&args)?;
     let config = Config {
         settings: settings_of(&args)?,
         folders: folders(&daemon.folders)?,
         store: Some(in_state_folder(daemon.queue.clone(), "daemon.db")?),
-        options: options_of(&args)?,
+        options,
+        configured,
         session_file: None,
         watch: Some(watch),
     };
@@ -90,7 +88,8 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     };
     let allowed = Allowed { hosts: daemon.allow_host.clone(), origins: daemon.allow_origin.clone() };
     let web = Web::new(running.clone(), token, allowed);
-    let _notice = announce(daemon, &listeners, &web, secret_file.clone());
+    let is_quiet = args.options.reporting.quiet;
+    let _notice = announce(daemon, &listeners, &web, secret_file.clone(), is_quiet);
     let tls = listeners.tls.clone();
     let reload = Reload {
         words,
@@ -107,22 +106,29 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// States the address of the daemon: on the screen, in the log, and in the notice for clients.
+/// States the address of the daemon: on the screen unless `is_quiet` is true, in the log, and in the notice
+/// for clients.
 fn announce(
     daemon: &args::Daemon,
     listeners: &Listeners,
     web: &Web,
     secret_file: Option<PathBuf>,
+    is_quiet: bool,
 ) -> Option<notice::Written> {
     let scheme = listeners.scheme();
+    let print = |text: String| {
+        if !is_quiet {
+            printer::err(&text)
+        }
+    };
     for (_, address) in &listeners.all {
-        printer::err(&format!(
+        print(format!(
             "downhaul listens on {scheme}://{address}/ (clients of aria2: {scheme}://{address}/jsonrpc)\n"
         ));
         web.log.add(format!("listens on {scheme}://{address}/"));
     }
     if let Some(file) = &secret_file {
-        printer::err(&format!("the secret for clients is in {}\n", words::path(file)));
+        print(format!("the secret for clients is in {}\n", words::path(file)));
     }
     let certificate = daemon.tls_cert.as_ref().and_then(|file| std::path::absolute(file).ok());
     let (_, address) = listeners.all.first()?;
@@ -191,24 +197,6 @@ async fn run_until_stopped(
     }
 }
 
-/// Returns the given options that cannot have an effect in a daemon.
-fn senseless(args: &Args) -> impl Iterator<Item = &'static str> + use<> {
-    let options = &args.options;
-    let given = [
-        ("--dry-run", options.configuration.dry_run),
-        ("--data, --json or --request", Asks::is_special(args)),
-        ("--checksum", options.verification.checksum.is_some()),
-        ("--record", options.verification.record.is_some()),
-        ("--failed", options.failure.failed.is_some()),
-        ("--on-complete", options.failure.on_complete.is_some()),
-        ("--on-error-run", options.failure.on_error_run.is_some()),
-        ("--range", options.http.range.is_some()),
-        ("--max-total", options.work.max_total.is_some()),
-        ("--deadline", options.work.deadline.is_some()),
-    ];
-    given.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option)
-}
-
 /// Returns the folders below which downloads may be saved.
 pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
     Folders::new(of)
@@ -218,7 +206,9 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
 /// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. If the
 /// arguments ask or end the run after a failure, the daemon retries the file instead.
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
-    let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
+    let (mut settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
+    // A daemon writes no files of its own beside the downloads.
+    settings.reserved = Vec::new();
     let on_error = match settings.on_error {
         OnError::Skip => OnError::Skip,
         OnError::Ask | OnError::Retry | OnError::Exit => OnError::Retry,
@@ -226,21 +216,23 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`.
-fn options_of(args: &Args) -> Result<Options, String> {
-    let mut options = Options::default();
+/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`: those of the command
+/// line, and those of the configuration.
+fn options_of(args: &Args) -> Result<(Options, Options), String> {
+    let (mut given, mut configured) = (Options::default(), Options::default());
     let work = &args.options.work;
     let most = work.parallel.flatten().map(|number| number.to_string());
-    let given = [
-        ("max-concurrent-downloads", most),
-        ("max-overall-download-limit", work.limit_rate.map(|rate| rate.to_string())),
+    let all = [
+        ("parallel", "max-concurrent-downloads", most),
+        ("limit-rate", "max-overall-download-limit", work.limit_rate.map(|rate| rate.to_string())),
     ];
-    for (name, value) in given {
+    for (name, option, value) in all {
+        let options = if args.config.sets(name) { &mut configured } else { &mut given };
         if let Some(value) = value {
-            options.set(name, &value).map_err(|fault| fault.message)?;
+            options.set(option, &value).map_err(|fault| fault.message)?;
         }
     }
-    Ok(options)
+    Ok((given, configured))
 }
 
 /// Returns the given path, or else the path of the file with this name in the folder for state.

@@ -66,7 +66,8 @@ impl Reload<'_> {
         if !others.is_empty() {
             self.report(&format!("{} changed, which needs a restart of the daemon", others.join(", ")));
         }
-        let changed = changed(&options_of(&self.args)?, &options_of(&new)?);
+        let all = |args| options_of(args).map(|(given, configured)| given.above(&configured));
+        let changed = changed(&all(&self.args)?, &all(&new)?);
         if changed.iter().next().is_some() {
             self.daemon.change(|state| state.given_anew(&changed)).map_err(|fault| fault.message)?;
         }

@@ -122,7 +122,7 @@ fn exit_statuses_are_those_of_aria2() {
         (&["ftp://127.0.0.1/x"], 1),
         (&["--conf-path=no-such-file", &url], 1),
         (&["--gid=zz", &url], 1),
-        (&["--dry-run", &url], 1),
+        (&["--dry-run", &server.url("/no")], 28),
         // If several downloads fail, the last failure decides the exit status.
         (&["-Z", "-j1", &forbidden, &url, &server.url("/no")], 3),
         (&["-Z", "-j1", &server.url("/no"), &url, &forbidden], 22),

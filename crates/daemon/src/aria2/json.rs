@@ -9,6 +9,7 @@ use crate::item::Item;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use downhaul_engine::core::list::metalink::Metalink;
+use downhaul_engine::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 /// An answer with its HTTP status.
@@ -115,13 +116,13 @@ pub fn document(text: &str) -> Result<Vec<u8>, Fault> {
     decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))
 }
 
-/// Reads a Metalink document. Returns its files as downloads.
+/// Reads a Metalink document. Returns its files as downloads. Those that cannot be used have the reason.
 ///
 /// # Errors
-/// Returns a fault if the document cannot be read, has no files, or has a file that cannot be a download.
+/// Returns a fault if the document cannot be read to its end, or has no files.
 pub fn metalink(document: Vec<u8>) -> Result<Vec<Item>, Fault> {
     let items: Result<Vec<Item>, Fault> =
-        Metalink::new(document).map(|(_, job)| facts::item_of(&job?)).collect();
-    let empty = || Fault::refused("The document has no files.");
+        Metalink::new(document).map(|(_, job)| facts::item_of_entry(job)).collect();
+    let empty = || Error::new(ErrorKind::ListUnreadable, "", "the document has no files").into();
     Some(items?).filter(|items| !items.is_empty()).ok_or_else(empty)
 }

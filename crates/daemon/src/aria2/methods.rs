@@ -207,9 +207,9 @@ impl<'a> Caller<'a> {
                 Err(Fault::refused(format!("No peer data is available for GID#{gid}")))
             }
             "aria2.getOption" => {
-                self.with(self.gid(params)?, |state, entry| Ok(state.options_of(entry).shown(false).into()))
+                self.with(self.gid(params)?, |state, entry| Ok(state.shown_options_of(entry).into()))
             }
-            "aria2.getGlobalOption" => Ok(self.daemon.state().options().shown(true).into()),
+            "aria2.getGlobalOption" => Ok(self.daemon.state().shown_options().into()),
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
@@ -234,10 +234,12 @@ impl<'a> Caller<'a> {
     fn add_metalink(&self, params: &Params) -> Result<Value, Fault> {
         let (document, options, position) = (params.text(0)?, params.options(1)?, position(params, 2)?);
         let mut items = super::json::metalink(super::json::document(document)?)?;
+        // Several downloads cannot have the same identifier.
+        let options = if items.len() > 1 { options.without(&["gid"]) } else { options };
         for item in &mut items {
             item.options = item.options.above(&options);
         }
-        let gids = self.daemon.change(|state| state.add_all(items, position, now()))?;
+        let gids = self.daemon.change(|state| state.add_document(items, position, now()))?;
         Ok(gids.into_iter().map(text).collect())
     }
 

@@ -1,21 +1,18 @@
-//! The changes that clients make: they add downloads, and change, move, pause and resume them.
+//! The changes that clients make to downloads: they change, move, pause and resume them.
 //!
 //! Invariant: a change that is refused, or that cannot be saved, changes nothing. Each change is saved in one
 //! step.
 
+use super::adding::OF_ADDING;
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry, Former};
 use crate::fault::Fault;
 use crate::gid::Gid;
-use crate::item::Item;
 use crate::job;
 use crate::options::Options;
 use crate::queue::{Place, Sequence};
 use crate::uri;
 use downhaul_engine::Job;
-use downhaul_engine::core::show;
-use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A change of a download. Fields that are `None` change nothing.
@@ -32,93 +29,11 @@ pub struct Edit {
     pub place: Option<Place>,
 }
 
-/// Options of an [`Item`] that say how it is added. The download does not keep them.
-const OF_ADDING: [&str; 2] = ["gid", "pause"];
-
-/// The highest number of former URLs, headers and names that are remembered for a download. A client may
-/// change them any number of times.
+/// The most former URLs and headers of a download that are remembered. A client may change them any
+/// number of times.
 const FORMER_MOST: usize = 16;
 
 impl State {
-    /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
-    ///
-    /// # Errors
-    /// Returns a fault if a URL, an option or the identifier cannot be used.
-    pub fn add(&mut self, item: Item, position: Option<i64>, now: u64) -> Changed<Gid> {
-        let (gids, effects) = self.add_all(vec![item], position, now)?;
-        let gid = gids.into_iter().next().ok_or_else(|| Fault::refused("URI is not provided."))?;
-        Ok((gid, effects))
-    }
-
-    /// Adds several downloads, all or none, one after the other at a position of the queue, or at its end.
-    /// Downloads to which a list gives a higher priority go first. Returns the identifiers in the order of
-    /// the items.
-    ///
-    /// # Errors
-    /// Returns the first fault.
-    pub fn add_all(&mut self, items: Vec<Item>, position: Option<i64>, now: u64) -> Changed<Vec<Gid>> {
-        let mut new = HashSet::new();
-        let mut entries = Vec::new();
-        for item in items {
-            let entry = self.entry_of(item, now, &new)?;
-            new.insert(entry.gid);
-            entries.push(entry);
-        }
-        let gids: Vec<Gid> = entries.iter().map(|entry| entry.gid).collect();
-        entries.sort_by_key(|entry| Reverse(entry.facts.as_ref().map_or(0, |facts| facts.priority())));
-        let at = position.map_or(usize::MAX, |at| usize::try_from(at.max(0)).unwrap_or(usize::MAX));
-        let (ranks, mut others) = self.queue.ranks_at(at, entries.len(), None);
-        entries.iter_mut().zip(ranks).for_each(|(entry, rank)| entry.rank = rank);
-        others.extend(entries);
-        self.save(others)?;
-        let effects = gids.iter().map(|&gid| Effect::Tell(Notice::Changed, gid)).collect();
-        Ok((gids, effects))
-    }
-
-    /// Returns the entry of a new download. `new` are the identifiers of the other downloads that are added
-    /// together with it.
-    pub(super) fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> Result<Entry, Fault> {
-        let own = item.options.of_downloads();
-        let is_free = |gid: &Gid| self.queue.get(*gid).is_none() && !new.contains(gid);
-        let gid = match own.get("gid") {
-            None => loop {
-                let gid = Gid::new(fastrand::u64(1..));
-                if is_free(&gid) {
-                    break gid;
-                }
-            },
-            Some(text) => {
-                let gid = Gid::read(text).ok_or_else(|| Fault::refused(format!("Invalid GID {text}")))?;
-                let used = || Fault::refused(format!("GID {text} is already used."));
-                Some(gid).filter(is_free).ok_or_else(used)?
-            }
-        };
-        let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
-        let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
-        let facts = item.facts.map(Arc::new);
-        // A document must not get the secret of a URL that a client gave.
-        let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
-        let uris = uri::checked(uris)?;
-        let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
-        job::of(&entry, &self.options_of(&entry), &self.folders)?;
-        Ok(entry)
-    }
-
-    /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// only the URLs without their secrets. If the downloads that are over and are shown with these URLs all
-    /// have the same complete URLs, returns the complete URLs. Otherwise returns `uris`.
-    fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
-        if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
-            return uris;
-        }
-        let is_same = |entry: &&Arc<Entry>| entry.shown_uris().eq(uris.iter().map(String::as_str));
-        let mut known = self.queue.iter(Sequence::Over).filter(is_same).map(|entry| &entry.uris);
-        match known.next() {
-            Some(first) if known.all(|other| other == first) => first.clone(),
-            _ => uris,
-        }
-    }
-
     /// Moves a queued download, and returns its new position.
     ///
     /// # Errors
@@ -139,7 +54,7 @@ impl State {
             let may_be =
                 |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Active | entry::State::Waiting);
             let entry = Some(self.known(gid)?).filter(may_be);
-            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be paused now")))?;
+            let entry = entry.ok_or_else(|| over(format!("GID#{gid} cannot be paused now"), "paused"))?;
             changed.push(self.with_progress(entry));
         }
         let active = changed.iter_mut().filter(|entry| entry.state == entry::State::Active);
@@ -162,7 +77,10 @@ impl State {
         let mut changed = Vec::new();
         for &gid in gids {
             let entry = Some(self.known(gid)?).filter(|entry| entry.state == entry::State::Paused);
-            let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} cannot be unpaused now")))?;
+            let entry = entry.ok_or_else(|| {
+                let fault = Fault::refused(format!("GID#{gid} cannot be unpaused now"));
+                fault.in_words("The download is not paused.")
+            })?;
             changed.push(Entry { state: entry::State::Waiting, ..(**entry).clone() });
         }
         self.save(changed)?;
@@ -195,11 +113,17 @@ impl State {
     /// Tries a failed or removed download again. The download goes to the end of the queue.
     ///
     /// # Errors
-    /// Returns a fault if the download has neither failed nor been removed.
+    /// Returns a fault if the download has neither failed nor been removed, or if it has no URL.
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
         let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
         let entry = Some(self.known(gid)?).filter(may_be);
-        let entry = entry.ok_or_else(|| Fault::refused(format!("GID#{gid} has not failed")))?;
+        let entry = entry
+            .ok_or_else(|| Fault::refused("The download has not failed, so it cannot be tried again."))?;
+        if entry.uris.is_empty() {
+            return Err(Fault::refused(
+                "The entry of the document cannot be used, so it cannot be tried again.",
+            ));
+        }
         let (rank, times) = (self.queue.last(Sequence::Queued), (entry.times.0, None));
         let again = Entry { state: entry::State::Waiting, rank, error: None, times, ..(**entry).clone() };
         self.save(vec![again])?;
@@ -219,7 +143,7 @@ impl State {
         }
         if let Some(uris) = edit.uris {
             if before.state.is_over() {
-                return Err(Fault::refused(format!("Cannot remove URIs from GID#{gid}")));
+                return Err(over(format!("Cannot remove URIs from GID#{gid}"), "changed"));
             }
             after.uris = uri::checked(uri::meant(uris, &before.uris))?;
         }
@@ -235,7 +159,7 @@ impl State {
             _ => {}
         }
         if before.state.is_over() && after.state != before.state {
-            return Err(Fault::refused(format!("GID#{gid} cannot be paused now")));
+            return Err(over(format!("GID#{gid} cannot be paused now"), "paused or resumed"));
         }
         let stops = was_active && after.state != entry::State::Active;
         let mut changed = self.placed(&before, &mut after, edit.place)?;
@@ -259,13 +183,14 @@ impl State {
 
     fn set_options(&self, before: &Entry, after: &mut Entry, change: &Options) -> Result<(), Fault> {
         if before.state.is_over() {
-            return Err(Fault::refused(format!("Cannot change option for GID#{}", before.gid)));
+            return Err(over(format!("Cannot change option for GID#{}", before.gid), "changed"));
         }
         let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
         after.options.extend(change);
-        if !self.has_same_name(before, after) {
-            // The old name came from the old options, so a new name must be chosen.
-            (after.path, after.total, after.completed) = (None, None, 0);
+        if before.path.is_some() && !self.has_same_name(before, after) {
+            // The bytes of the partial file would be of no use under another name.
+            let why = "The name and the folder cannot change any more, because the download has begun.";
+            return Err(Fault::refused(why));
         }
         Ok(())
     }
@@ -289,7 +214,10 @@ impl State {
     /// Gives a changed download its rank. Returns the other downloads whose ranks change.
     fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
         let gid = before.gid;
-        let missing = || Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+        let missing = || {
+            let fault = Fault::refused(format!("GID#{gid} not found in the waiting queue."));
+            fault.in_words("The download does not wait, so it has no position in the queue.")
+        };
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
@@ -321,7 +249,7 @@ impl State {
         job::check(globals.all(), &self.folders)?;
         self.store.save_options(&globals.stored())?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit())]))
+        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
     /// Changes options with which the daemon was started, after the daemon read its configuration again.
@@ -331,14 +259,21 @@ impl State {
     pub fn given_anew(&mut self, change: &Options) -> Changed<()> {
         let globals = self.globals.given_anew(change);
         job::check(globals.all(), &self.folders)?;
+        self.store.save_options(&globals.stored())?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit())]))
+        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
     /// Returns the limit of all downloads together in bytes a second.
     pub fn limit(&self) -> Option<u64> {
         Some(self.options().number("max-overall-download-limit")).filter(|rate| *rate > 0)
     }
+}
+
+/// Returns the fault of a change that is not possible after the end of a download. `aria2` are the words of
+/// aria2, and `done` says what the change does.
+pub(super) fn over(aria2: String, done: &str) -> Fault {
+    Fault::refused(aria2).in_words(format!("The download has ended, so it cannot be {done}."))
 }
 
 /// Returns true if an active download must begin again after a change.

@@ -2,17 +2,16 @@
 //! (`--follow-metalink`).
 //!
 //! Invariant: the end of the document and its files are saved together. No secret of a client is sent to
-//! servers that only the document names.
+//! servers that only the document names. If the document cannot be used, its download fails.
 
 use super::State;
 use crate::aria2::metalink;
 use crate::entry::Entry;
 use crate::fault::Fault;
-use crate::item::Item;
-use downhaul_engine::core::list::metalink::{LONGEST, begins};
-use std::collections::HashSet;
+use downhaul_engine::core::list::metalink::LONGEST;
+use downhaul_engine::{Error, ErrorKind};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The endings of Metalink files (RFC 5854, and the older form).
@@ -26,41 +25,43 @@ impl State {
     /// returns new downloads for the files of the document. Adds their identifiers to the complete download.
     /// The new downloads go to the front of the queue. If this changes the ranks of other downloads, they are
     /// returned too.
-    pub(super) fn followers(&self, done: &mut Entry, now: u64) -> Vec<Entry> {
+    ///
+    /// # Errors
+    /// Returns a fault if the document cannot be read, or if no entry of it can be used.
+    pub(super) fn followers(&self, done: &mut Entry, now: u64) -> Result<Vec<Entry>, Fault> {
         let is_followed = self.value(done, "follow-metalink") != "false" && done.followed_by.is_empty();
-        let Some(document) = done.path.as_deref().filter(|_| is_followed).and_then(read) else {
-            return Vec::new();
+        let Some(path) = done.path.as_deref().filter(|path| is_followed && is_document(path)) else {
+            return Ok(Vec::new());
         };
         let own = done.options.without(&OF_DOCUMENT);
         let is_paused = self.value(done, "pause-metadata") == "true";
-        let mut new = HashSet::new();
-        let mut of_item = |item: Item| -> Result<Entry, Fault> {
-            let mut options = item.options.above(&own);
-            options.set("pause", if is_paused { "true" } else { "false" })?;
-            let entry = self.entry_of(Item { options, ..item }, now, &new)?;
-            new.insert(entry.gid);
-            Ok(Entry { following: Some(done.gid), ..entry })
-        };
-        let entries: Result<Vec<Entry>, Fault> =
-            metalink(document).and_then(|items| items.into_iter().map(&mut of_item).collect());
-        let mut entries = entries.unwrap_or_else(|fault| {
-            tracing::warn!("the Metalink document of {} is not followed: {fault}", done.gid);
-            Vec::new()
-        });
-        let (ranks, others) = self.queue.ranks_at(0, entries.len(), None);
-        entries.iter_mut().zip(ranks).for_each(|(entry, rank)| entry.rank = rank);
+        let mut items = metalink(read(path)?)?;
+        for item in &mut items {
+            item.options = item.options.above(&own);
+            item.options.set("pause", if is_paused { "true" } else { "false" })?;
+        }
+        let mut entries = self.entries_of(items, now)?;
+        let others = self.rank(&mut entries, 0);
+        entries.iter_mut().for_each(|entry| entry.following = Some(done.gid));
         done.followed_by = entries.iter().map(|entry| entry.gid).collect();
         entries.extend(others);
-        entries
+        Ok(entries)
     }
 }
 
-/// Reads a file, if it is a Metalink document.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    ENDINGS.contains(&ending.as_str()).then_some(())?;
+/// Returns true if a file has the name of a Metalink document.
+fn is_document(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+/// Reads a document. Of a document that is too long, one byte more than the longest document is read.
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-    File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
-    begins(&bytes).then_some(bytes)
+    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    let unreadable =
+        |e: io::Error| Error::new(ErrorKind::ListUnreadable, path.to_string_lossy(), e.to_string());
+    read.map_err(unreadable)?;
+    Ok(bytes)
 }

@@ -14,23 +14,25 @@ pub(super) struct Globals {
     given: Options,
     /// The options that clients have set, and that are in force in this run.
     set: Options,
-    /// The options that clients have set, and that are not in force, because an option of the start or of the
-    /// configuration has replaced them, or because the folder is no longer allowed. They are still stored.
+    /// The options that clients have set, and that are not in force, because an option of the command line
+    /// has replaced them, or because the folder is no longer allowed. They are still stored.
     replaced: Options,
     /// All options that are in force in this run.
     all: Options,
 }
 
 impl Globals {
-    pub(super) fn new(given: &Options, stored: Options, folders: &Folders) -> Globals {
-        let mut given = given.clone();
+    /// Returns the options at the start of the daemon: those of the command line (`given`), those of the
+    /// configuration, and those that clients have set before.
+    pub(super) fn new(given: &Options, configured: &Options, stored: Options, folders: &Folders) -> Globals {
+        let explicit = given.without(&["dir"]);
+        let mut given = given.above(configured);
         if given.get("dir").is_none() {
             // The default folder is a value that `dir` may have, so setting it does not fail.
             let _ = given.set("dir", &folders.default().to_string_lossy());
         }
         // A folder that clients have chosen is used as long as the user allows it.
         let is_allowed = stored.get("dir").is_none_or(|folder| folders.allow(folder).is_ok());
-        let explicit = given.without(&["dir"]);
         let set = stored.outside(&explicit);
         let set = if is_allowed { set } else { set.without(&["dir"]) };
         let all = set.above(&given);
@@ -67,12 +69,11 @@ impl Globals {
     /// Returns the options after the daemon read its configuration again. Options in the configuration have
     /// precedence over those that clients have set, in the same way as options of the start.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
-        let set = self.set.outside(change);
         Globals {
             given: change.of_downloads().above(&self.given),
-            replaced: self.stored().outside(&set),
+            set: self.set.outside(change),
+            replaced: self.replaced.outside(change),
             all: change.above(&self.all),
-            set,
         }
     }
 
@@ -94,10 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_start_has_precedence_and_is_not_stored() {
+    fn the_command_line_has_precedence_and_the_configuration_has_not() {
         let folders = Folders::everywhere(Path::new("/d"));
-        let globals =
-            Globals::new(&options(&[("split", "3")]), options(&[("split", "4"), ("timeout", "9")]), &folders);
+        let configured = options(&[("timeout", "7"), ("retry-wait", "2")]);
+        let stored = options(&[("split", "4"), ("timeout", "9")]);
+        let globals = Globals::new(&options(&[("split", "3")]), &configured, stored, &folders);
+        assert_eq!(globals.all().value("retry-wait"), "2");
         assert_eq!((globals.all().value("split"), globals.all().value("timeout")), ("3", "9"));
         assert_eq!(globals.stored(), options(&[("split", "4"), ("timeout", "9")]));
         assert_eq!((globals.inherited(), globals.given().value("dir")), (options(&[("timeout", "9")]), "/d"));
@@ -106,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_is_read_again_has_precedence_and_is_not_stored() {
+    fn a_change_of_the_configuration_replaces_the_values_of_clients() {
         let folders = Folders::everywhere(Path::new("/d"));
-        let start = Globals::new(&options(&[("split", "3")]), options(&[("timeout", "9")]), &folders);
+        let stored = options(&[("timeout", "9"), ("retry-wait", "2")]);
+        let start = Globals::new(&options(&[]), &options(&[("split", "3")]), stored, &folders);
         let client = start.changed(&options(&[("split", "5")]));
         let anew = client.given_anew(&options(&[("split", "6"), ("timeout", "8")]));
         assert_eq!((anew.all().value("split"), anew.all().value("timeout")), ("6", "8"));
-        assert_eq!((anew.given().value("split"), anew.inherited()), ("6", options(&[])));
-        // At a start without these options, the values that clients have set are in force again.
-        assert_eq!(anew.stored(), options(&[("split", "5"), ("timeout", "9")]));
+        assert_eq!((anew.given().value("split"), anew.inherited()), ("6", options(&[("retry-wait", "2")])));
+        assert_eq!(anew.stored(), options(&[("retry-wait", "2")]));
     }
 }

@@ -5,6 +5,7 @@
 //! download saved. A partial file that a download had before a change is also deleted when the download is
 //! complete.
 
+use super::changes::over;
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry, Former, Saved};
 use crate::fault::Fault;
@@ -50,7 +51,7 @@ impl State {
     pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
         let entry = Some(self.known(gid)?.clone()).filter(|entry| !entry.state.is_over());
         let entry =
-            entry.ok_or_else(|| Fault::refused(format!("Active Download not found for GID#{gid}")))?;
+            entry.ok_or_else(|| over(format!("Active Download not found for GID#{gid}"), "removed"))?;
         if entry.state.is_queued() {
             self.store.remove(&[gid])?;
             self.queue.remove(gid);
@@ -174,7 +175,8 @@ impl State {
     pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
         for &gid in gids {
             if !self.known(gid)?.state.is_over() {
-                return Err(Fault::refused(format!("Could not remove download result of GID#{gid}")));
+                let fault = Fault::refused(format!("Could not remove download result of GID#{gid}"));
+                return Err(fault.in_words("The download is not over."));
             }
         }
         self.store.remove(gids)?;

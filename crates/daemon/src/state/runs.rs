@@ -12,20 +12,22 @@ use crate::live::Live;
 use crate::network;
 use crate::options::Options;
 use crate::queue::Sequence;
+use downhaul_engine::core::event::Failure;
 use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The code of the failure of a download whose URL or options cannot be used.
-const REFUSED: &str = "url.invalid";
-
-/// The advice for a user if there is a file that the download must not replace.
+/// What a person can do if there is a file that the download must not replace.
 const AWAY: &str = ". Move that file away, then resume the download.";
 
 /// The highest number of active downloads, even if a client requests more. Each has its own plan in memory,
 /// and all of them share the connections of the session.
-pub(crate) const ACTIVE_MOST: usize = 1000;
+const ACTIVE_MOST: usize = 1000;
+
+/// If this many active downloads wait for a host, no other one begins, because the library starts no more
+/// either.
+const IDLE_MOST: usize = 64;
 
 /// A job of the library.
 pub(super) struct Run {
@@ -51,8 +53,7 @@ impl State {
     /// job cannot be made fails.
     pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
         let mut effects = Vec::new();
-        let most = usize::try_from(self.options().number("max-concurrent-downloads")).unwrap_or(usize::MAX);
-        while !self.stopping && self.queue.len(Sequence::Active) < most.min(ACTIVE_MOST) {
+        while !self.stopping && self.may_begin() {
             let may_begin = |entry: &&Arc<Entry>| self.job_of(entry.gid).is_none();
             let Some(entry) = self.queue.waiting().find(may_begin).cloned() else { break };
             match job::of(&entry, &self.options_of(&entry), &self.folders) {
@@ -65,10 +66,25 @@ impl State {
                     self.beginning = Some(Beginning { made: entry, discards: false });
                     return (Some((job, network)), effects);
                 }
-                Err(fault) => effects.extend(self.fail(&entry, (REFUSED.into(), fault.message), now)),
+                Err(fault) => effects.extend(self.fail(&entry, fault.failure(), now)),
             }
         }
         (None, effects)
+    }
+
+    /// Returns true if one more download may be active. A download that waits for its host leaves its place
+    /// to another one.
+    fn may_begin(&self) -> bool {
+        let active = self.queue.len(Sequence::Active);
+        let waits = self.live.values().filter(|live| live.wait.as_ref().is_some_and(|wait| wait.is_idle));
+        let idle = waits.count();
+        active.saturating_sub(idle) < self.most_active() && active < ACTIVE_MOST && idle < IDLE_MOST
+    }
+
+    /// Returns how many downloads are active at once.
+    pub fn most_active(&self) -> usize {
+        let most = usize::try_from(self.options().number("max-concurrent-downloads"));
+        most.unwrap_or(usize::MAX).min(ACTIVE_MOST)
     }
 
     /// Returns the options of the network of a download.
@@ -87,7 +103,7 @@ impl State {
         let beginning = self.beginning.take();
         let entry = beginning.and_then(|one| self.queue.get(one.made.gid).cloned());
         let entry = entry.filter(|entry| entry.state == entry::State::Active);
-        entry.map_or(Vec::new(), |entry| self.fail(&entry, (REFUSED.into(), fault.message), now))
+        entry.map_or(Vec::new(), |entry| self.fail(&entry, fault.failure(), now))
     }
 
     /// Records the job that the library started for the download that [`State::next`] returned. The download
@@ -141,6 +157,10 @@ impl State {
                 self.save_or_keep(entry);
                 Vec::new()
             }
+            EventKind::Retrying { error, attempt, wait, .. } if !is_stopping => {
+                self.live.entry(gid).and_modify(|live| live.set_wait(error, *attempt, *wait, now));
+                Vec::new()
+            }
             // A download that was just paused may still become complete.
             EventKind::Finished { path, bytes, proven, .. } if !entry.state.is_over() => {
                 let saved = Saved::of(Path::new(path));
@@ -157,8 +177,7 @@ impl State {
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
                 let entry = Entry { http_status: error.http_status, ..(*entry).clone() };
-                let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
-                self.fail(&entry, (error.code.clone(), format!("{}{advice}", error.message)), now)
+                self.fail(&entry, (error.code.clone(), message_of(error)), now)
             }
             _ => Vec::new(),
         }
@@ -192,5 +211,31 @@ impl State {
     /// Returns true if two states of a download have the same folder and name in their options.
     pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
         ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
+    }
+}
+
+/// Returns the message about a failure, with the path that it concerns, and with what a person can do.
+fn message_of(error: &Failure) -> String {
+    let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
+    // A URL is shown beside the message.
+    match Path::new(&error.at).is_absolute() && !error.message.contains(&error.at) {
+        true => format!("{} ({}){advice}", error.message, error.at),
+        false => format!("{}{advice}", error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use downhaul_engine::Error;
+
+    #[test]
+    fn the_message_about_a_failure_of_the_disk_has_the_path() {
+        let message = |kind, at, why| message_of(&Failure::from(&Error::new(kind, at, why)));
+        let denied = message(ErrorKind::DiskPermission, "/d/a.part", "Permission denied (os error 13)");
+        assert!(denied.ends_with("Permission denied (os error 13) (/d/a.part)"), "{denied}");
+        let exists = message(ErrorKind::FileExists, "/d/a", "");
+        assert!(exists.ends_with("(/d/a). Move that file away, then resume the download."), "{exists}");
+        assert!(!message(ErrorKind::HttpNotFound, "http://h/a", "404").contains("http://h/a"));
     }
 }

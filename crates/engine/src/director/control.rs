@@ -18,6 +18,8 @@ pub(crate) enum Command {
     ResumeAll,
     /// The user answered "retry all", so there are no more questions.
     RetryAll,
+    /// From now on, this many files are active at once.
+    Parallel(usize),
     Stop,
 }
 
@@ -73,6 +75,7 @@ impl Director {
                     self.ready.push_back((id, Ready::Answered));
                 }
             }
+            Command::Parallel(files) => self.parallel = Some(files),
             Command::Stop => self.stop_all(),
         }
     }

@@ -210,7 +210,7 @@ impl Director {
 
     /// Returns how many files may be active at once.
     pub(super) fn parallel(&self) -> usize {
-        match (self.settings.parallel, &self.files) {
+        match (self.parallel, &self.files) {
             (None, Some(files)) => files.target(),
             (parallel, _) => parallel.unwrap_or(FILES_LEAST),
         }

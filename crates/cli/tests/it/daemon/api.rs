@@ -259,3 +259,50 @@ fn downloads_end_while_the_library_accepts_no_further_ones() {
     daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
     daemon.wait_for(&gid, "complete");
 }
+
+#[test]
+fn the_scheme_of_the_secret_may_have_any_case() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let secret = daemon.secret.as_deref().expect("a secret");
+    for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Basic", 401), ("Bearer-", 401)] {
+        let header = format!("Authorization: {scheme} {secret}\r\n");
+        assert_eq!(daemon.get("/api/v1/summary", &header).status, status, "{scheme}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_too_high_and_unknown_options_are_refused() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.api("GET", "/downloads?limit=10000", "").0, 200);
+    let (status, refused) = daemon.api("GET", "/downloads?limit=10001", "");
+    assert!(status == 400 && refused["message"].to_string().contains("10000"), "{refused}");
+    let gid = daemon.add("http://127.0.0.1:1/a", json!({ "pause": "true", "outt": "x" }));
+    let new = json!({ "urls": ["http://127.0.0.1:1/a"], "options": { "outt": "x" } });
+    for (method, path, body) in [
+        ("POST", "/downloads", new),
+        ("PATCH", &*format!("/downloads/{gid}"), json!({ "options": { "outt": "x" } })),
+        ("PATCH", "/settings", json!({ "outt": "x" })),
+    ] {
+        let (status, refused) = daemon.api(method, path, &body.to_string());
+        assert!(status == 400 && refused["message"] == "There is no option outt.", "{path}: {refused}");
+    }
+}
+
+#[test]
+fn clients_see_the_options_that_are_in_force() {
+    let place = Place::new();
+    let daemon = Daemon::start_with(&place, &["--retries", "1", "-x", "3", "--timeout", "7", "-A", "me"]);
+    let gid = daemon.add("http://127.0.0.1:1/a", json!({ "pause": "true", "timeout": "9", "dir": "sub" }));
+    let (_, settings) = daemon.api("GET", "/settings", "");
+    let of_one = daemon.done("aria2.getOption", json!([gid]));
+    for (name, value) in [("max-tries", "2"), ("split", "3"), ("connect-timeout", "10"), ("user-agent", "me")]
+    {
+        assert_eq!((&settings[name], &of_one[name]), (&json!(value), &json!(value)), "{name}");
+    }
+    assert_eq!((&settings["timeout"], &of_one["timeout"]), (&json!("7"), &json!("9")));
+    let (_, shown) = daemon.api("GET", &format!("/downloads/{gid}"), "");
+    let folder = place.path().join("files").canonicalize().expect("a folder").join("sub");
+    assert_eq!(shown["folder"], folder.to_string_lossy().as_ref());
+}

@@ -373,17 +373,35 @@ fn a_metalink_document_at_a_url_is_followed() {
 #[test]
 fn options_that_make_no_sense_for_a_daemon_are_refused_at_its_start() {
     let place = Place::new();
+    let help = String::from_utf8(place.run(&["daemon", "--help"]).stdout).expect("text");
     for args in [
         &["--dry-run"][..],
         &["--data", "x"],
         &["--request", "PUT"],
         &["--range", "0-1"],
         &["--record", "r.jsonl"],
+        &["--log", "log.txt"],
+        &["--save-cookies", "c.txt"],
+        &["--explain"],
+        &["--progress", "json"],
+        &["--quota", "5G"],
+        &["--keep-going"],
     ] {
         let out = place.run(&[&["daemon", "--listen", "127.0.0.1:0"], args].concat());
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
-        assert!(out.stderr.contains(args[0]), "{args:?}: {}", out.stderr);
+        let name = args[0].replace("quota", "max-total");
+        assert!(
+            out.stderr.contains(&format!("{name} means nothing for a daemon")),
+            "{args:?}: {}",
+            out.stderr
+        );
+        assert!(!help.contains(&name), "{help}");
     }
+    for args in [["--on-error", "exit"], ["--on-error", "ask"], ["-j", "auto"]] {
+        let out = place.run(&[&["daemon", "--listen", "127.0.0.1:0"], &args[..]].concat());
+        assert!(out.status == 2 && out.stderr.contains(" means nothing"), "{args:?}: {}", out.stderr);
+    }
+    assert!(help.contains("Retry or skip a file after a failure"), "{help}");
 }
 
 #[test]

@@ -61,8 +61,8 @@ fn commands_add_list_change_and_remove_downloads() {
     done(&place, &["remove", &two]);
     assert_eq!(done(&place, &["list"]), "no downloads\n");
     for (args, says) in [
-        (&["pause", "zz"][..], "zz: Invalid GID zz"),
-        (&["remove", &two], "is not found"),
+        (&["pause", "zz"][..], "zz: zz is not an ID"),
+        (&["remove", &two], "There is no download with the ID"),
         (&["add", "ftp://127.0.0.1/a"], "ftp"),
     ] {
         let out = place.run(args);

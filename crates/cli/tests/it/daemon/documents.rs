@@ -146,11 +146,87 @@ fn several_files_are_added_together_or_not_at_all() {
     let (status, listed) = daemon.api("POST", "/lists", &format!("{url} a\n{url} link/c\n"));
     assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (400, Some(0)), "{listed}");
     assert!(nothing(), "{}", daemon.done("aria2.getGlobalStat", json!([])));
+}
+
+/// Returns a document with a file of this name, and two entries that cannot be used.
+fn with_bad_entries(name: &str, url: &str) -> String {
+    format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="{name}"><url>{url}</url></file>
+        <file name="f"><url>ftp://127.0.0.1/f</url></file><file name=".."><url>{url}</url></file></metalink>"#
+    )
+}
+
+#[test]
+fn the_good_entries_of_a_document_are_downloaded_and_the_bad_ones_fail() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", b"abc".to_vec());
+    let daemon = Daemon::start(&place);
+    let document = server.put("/d.meta4", with_bad_entries("one", &url).into_bytes());
+    let followed = daemon.wait_for(&daemon.add(&document, json!({})), "complete")["followedBy"].clone();
+    let encoded = BASE64_STANDARD.encode(with_bad_entries("two", &url));
+    let called = daemon.done("aria2.addMetalink", json!([encoded]));
+    let (status, listed) = daemon.api("POST", "/lists?name=d.meta4", &with_bad_entries("three", &url));
+    assert_eq!((status, listed["mistakes"].as_array().map(Vec::len)), (201, Some(2)), "{listed}");
+    for (name, gids) in [("one", &followed), ("two", &called), ("three", &listed["ids"])] {
+        daemon.wait_for(gids[0].as_str().expect("a gid"), "complete");
+        assert_eq!(place.file(&format!("files/{name}")), Some(b"abc".to_vec()));
+        for (at, shown, code) in [(1, "f", "list.file"), (2, "(no name)", "name.unsafe")] {
+            let id = gids[at].as_str().expect("a gid");
+            let (_, bad) = daemon.api("GET", &format!("/downloads/{id}"), "");
+            assert_eq!((&bad["state"], &bad["name"]), (&json!("error"), &json!(shown)), "{bad}");
+            assert_eq!(bad["error"]["code"], code, "{bad}");
+            assert_eq!(daemon.api("POST", &format!("/downloads/{id}/retry"), "").0, 400);
+        }
+    }
+    place.write("d.meta4", with_bad_entries("four", &url));
+    let out = place.run(&["add", "-i", "d.meta4"]);
+    let added = String::from_utf8_lossy(&out.stdout);
+    assert_eq!((out.status, added.lines().count()), (1, 3), "{added}{}", out.stderr);
+    assert!(out.stderr.contains("its URL is neither http nor https (f)"), "{}", out.stderr);
+    place.write("e.meta4", with_bad_entries("five", &url));
+    let out = place.run(&["aria2c", "-d", "files", "e.meta4"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(place.file("files/five"), Some(b"abc".to_vec()));
+}
+
+#[test]
+fn an_entry_of_a_document_with_a_folder_that_is_not_allowed_fails_alone() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", b"abc".to_vec());
+    let daemon = Daemon::start(&place);
+    std::os::unix::fs::symlink(place.path(), place.path().join("files/link")).expect("a link");
     let files: String =
         ["a", "link/c"].map(|name| format!(r#"<file name="{name}"><url>{url}</url></file>"#)).concat();
     let document = format!(r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink">{files}</metalink>"#);
-    daemon.refused("aria2.addMetalink", json!([BASE64_STANDARD.encode(document)]));
-    assert!(nothing(), "{}", daemon.done("aria2.getGlobalStat", json!([])));
+    let gids = daemon.done("aria2.addMetalink", json!([BASE64_STANDARD.encode(document)]));
+    daemon.wait_for(gids[0].as_str().expect("a gid"), "complete");
+    let failed = daemon.wait_for(gids[1].as_str().expect("a gid"), "error");
+    assert!(failed["errorMessage"].as_str().is_some_and(|why| why.contains("files/link")), "{failed}");
+    assert_eq!(place.file("c"), None);
+}
+
+#[test]
+fn a_document_that_cannot_be_used_is_a_failure_with_a_code() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", b"abc".to_vec());
+    let daemon = Daemon::start(&place);
+    let broken = metalink("a", "", &url).replace("</metalink>", "</metalink");
+    for (name, document, code) in [
+        ("broken", broken.as_str(), "list.unreadable"),
+        ("text", "not XML", "list.unreadable"),
+        ("empty", r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"/>"#, "list.unreadable"),
+        ("ftp", &metalink("a", "", "ftp://127.0.0.1/a"), "list.file"),
+    ] {
+        let url = server.put(&format!("/{name}.meta4"), document.as_bytes().to_vec());
+        let gid = daemon.add(&url, json!({}));
+        daemon.wait_for(&gid, "error");
+        let (_, failed) = daemon.api("GET", &format!("/downloads/{gid}"), "");
+        assert_eq!(failed["error"]["code"], code, "{failed}");
+        daemon.refused("aria2.addMetalink", json!([BASE64_STANDARD.encode(document)]));
+        let (status, listed) = daemon.api("POST", "/lists?name=a.meta4", document);
+        assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (400, Some(0)), "{listed}");
+    }
+    assert_eq!(place.file("files/a"), None);
 }
 
 #[test]

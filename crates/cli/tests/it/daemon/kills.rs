@@ -243,6 +243,13 @@ fn options_of_the_command_line_are_those_of_the_last_start() {
     daemon.done("aria2.changeGlobalOption", json!([{ "split": 3 }]));
     daemon.kill();
     assert_eq!(most(&Daemon::start(&place)), "9");
+    // The configuration is not the command line.
+    place.write("c.toml", "parallel = 6\nlimit-rate = \"2M\"\n");
+    let daemon = Daemon::start_with(&place, &["--config", "c.toml"]);
+    assert_eq!(most(&daemon), "9");
+    let limit = daemon.done("aria2.getGlobalOption", json!([]))["max-overall-download-limit"].clone();
+    assert_eq!(limit, "2097152", "no client has set another limit");
+    daemon.kill();
     // The same is true for options that downloads inherit.
     let place = Place::new();
     let url = server.put("/a", content("a", 100));

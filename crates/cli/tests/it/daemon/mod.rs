@@ -7,12 +7,14 @@ mod clients;
 mod documents;
 mod guards;
 mod kills;
+mod messages;
 mod options;
 mod removal;
 mod security;
 mod service;
 mod strangers;
 mod tls;
+mod waits;
 
 use crate::common::daemon::free_port;
 use crate::common::{Place, poll, send};

@@ -5,6 +5,7 @@ use crate::common::Place;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_testkit::server::Server;
 use serde_json::json;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -119,4 +120,26 @@ fn a_retry_comes_after_the_wait_of_its_download() {
     daemon.wait_for(&gid, "complete");
     assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
     assert_eq!(server.requests_for("/fails_once").len(), 2);
+}
+
+#[test]
+fn settings_that_mean_nothing_for_a_daemon_are_ignored_with_a_note() {
+    let place = Place::new();
+    let ignored = ["on-complete", "on-error-run", "record", "failed", "deadline", "max-total", "log"];
+    let lines = ignored
+        .map(|key| format!("{key} = \"1h\"\n"))
+        .concat()
+        .replace("max-total = \"1h\"", "max-total = 9");
+    place.write("c.toml", format!("{lines}on-error = \"exit\"\nexplain = false\nparallel = 7\n"));
+    let mut daemon = Daemon::start_with(&place, &["--config", "c.toml"]);
+    let most = daemon.done("aria2.getGlobalOption", json!([]))["max-concurrent-downloads"].clone();
+    assert_eq!(most, "7");
+    let mut stderr = daemon.child.stderr.take().expect("a pipe");
+    daemon.stop();
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).expect("text");
+    for (line, key) in (1..).zip(ignored.into_iter().chain(["on-error"])) {
+        assert!(said.contains(&format!("c.toml:{line}: {key} means nothing for a daemon")), "{key}: {said}");
+    }
+    assert!(!said.contains("explain"), "{said}");
 }

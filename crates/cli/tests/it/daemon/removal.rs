@@ -30,7 +30,7 @@ fn a_removed_download_leaves_no_partial_file_and_keeps_those_of_others() {
 }
 
 #[test]
-fn a_download_with_another_url_or_name_leaves_no_partial_file_of_the_former_one() {
+fn a_download_with_another_url_leaves_no_partial_file_and_keeps_its_name() {
     let (server, place) = (Server::start(), Place::new());
     let [old, new] = ["old", "new"].map(|name| server.url(&format!("capped/6000000/{name}?rate=3000000")));
     let daemon = Daemon::start(&place);
@@ -61,10 +61,14 @@ fn a_download_with_another_url_or_name_leaves_no_partial_file_of_the_former_one(
     daemon.wait_for(&gid, "complete");
     leaves(&["files/b.bin"]);
 
+    // The bytes on the disk would be of no use under another name.
     let gid = begin("c.bin");
-    change(&gid, &json!({ "options": { "out": "d.bin" }, "paused": false }).to_string());
+    let change = json!({ "options": { "out": "d.bin" }, "paused": false });
+    let (status, refused) = daemon.api("PATCH", &format!("/downloads/{gid}"), &change.to_string());
+    assert!(status == 400 && refused["message"].to_string().contains("cannot change any more"), "{refused}");
+    daemon.done("aria2.unpause", json!([gid]));
     daemon.wait_for(&gid, "complete");
-    leaves(&["files/b.bin", "files/d.bin"]);
+    leaves(&["files/b.bin", "files/c.bin"]);
 }
 
 #[test]
@@ -188,15 +192,19 @@ fn a_new_name_is_not_lost_while_the_download_begins() {
         let url = server.put(&format!("/{name}"), content(&name, 400_000));
         let gid = daemon.add(&url, json!({ "max-download-limit": "100K" }));
         std::thread::sleep(Duration::from_micros(rng.u64(..10_000)));
-        daemon.done("aria2.changeOption", json!([gid, { "out": format!("new{round}") }]));
+        // After the first response, the download keeps its name.
+        let renamed =
+            daemon.call("aria2.changeOption", json!([gid, { "out": format!("new{round}") }])).is_ok();
         daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
-        all.push((gid, name));
+        let saved = if renamed { format!("new{round}") } else { name.clone() };
+        all.push((gid, name, saved));
     }
-    for (round, (gid, name)) in all.iter().enumerate() {
+    assert!(all.iter().any(|(_, name, saved)| name != saved));
+    for (gid, name, saved) in &all {
         let last = daemon.wait_for(gid, "complete");
         let path = last["files"][0]["path"].as_str().expect("a path");
-        assert!(path.ends_with(&format!("/new{round}")), "{path}");
-        assert_eq!(place.file(&format!("files/new{round}")), Some(content(name, 400_000)));
+        assert!(path.ends_with(&format!("/{saved}")), "{path}");
+        assert_eq!(place.file(&format!("files/{saved}")), Some(content(name, 400_000)));
     }
 }
 

@@ -210,3 +210,21 @@ fn an_answer_that_the_client_has_not_read_yet_is_sent_whole_before_the_daemon_en
         assert_eq!(ended.and_then(|status| status.code()), Some(0));
     }
 }
+
+#[test]
+fn the_units_start_the_daemon_with_options_that_it_has() {
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd");
+    for unit in ["downhaul.service", "downhaul@.service"] {
+        let text = std::fs::read_to_string(format!("{units}/{unit}")).expect("a unit");
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/downhaul ")).expect("a line");
+        // Without a certificate, the daemon does not start.
+        let ends = ["--listen", "127.0.0.1:0", "--no-secret", "--tls-cert", "none", "--tls-key", "none"];
+        let out = Place::new().run(&[&line.split(' ').collect::<Vec<_>>(), &ends[..]].concat());
+        assert!(
+            out.status == 2 && out.stderr.contains("--tls-cert cannot be used"),
+            "{unit}: {}",
+            out.stderr
+        );
+    }
+}

@@ -5,22 +5,17 @@ use super::problem::{Json, Query};
 use super::{Problem, Web};
 use crate::daemon::now;
 use crate::entry::Entry;
-use crate::facts;
 use crate::fault::Fault;
 use crate::gid::Gid;
 use crate::item::Item;
-use crate::options::Options;
+use crate::options::{Options, row};
 use crate::queue::{Place, Sequence};
 use crate::state::{Edit, State as DaemonState};
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use downhaul_engine::core::list::form;
-use downhaul_engine::core::list::text::Text;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Read;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
@@ -101,32 +96,12 @@ pub struct Stays {
     message: String,
 }
 
-/// The options for adding a list.
-#[derive(Debug, Deserialize, IntoParams)]
-pub struct ListName {
-    /// The file name of the list, which can show its form.
-    name: Option<String>,
-    /// True if the downloads of the list wait until they are resumed.
-    #[serde(default)]
-    paused: bool,
-}
-
 /// A change of all downloads.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeAll {
     /// True pauses all downloads that wait or are active, and false resumes all paused ones.
     paused: bool,
-}
-
-/// The downloads of a list, and the mistakes in it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Listed {
-    /// The identifiers of the new downloads.
-    ids: Vec<String>,
-    /// The mistakes in the list, each with the number of its line if the line is known. If there are any
-    /// mistakes, nothing was added.
-    mistakes: Vec<String>,
 }
 
 /// Returns the downloads.
@@ -141,9 +116,12 @@ pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Resul
             return Err(Problem::new(StatusCode::BAD_REQUEST, "sequence must be active, queued or over."));
         }
     };
+    if wanted.limit.is_some_and(|limit| limit > SHOWN_MOST) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "limit must be at most 10000."));
+    }
     let state = web.daemon.state();
     let search = wanted.search.unwrap_or_default().to_lowercase();
-    let (mut offset, limit) = (wanted.offset, wanted.limit.unwrap_or(SHOWN).min(SHOWN_MOST));
+    let (mut offset, limit) = (wanted.offset, wanted.limit.unwrap_or(SHOWN));
     let (mut count, mut downloads) = (0, Vec::new());
     for sequence in sequences {
         if search.is_empty() {
@@ -197,64 +175,6 @@ pub async fn add(
     let (item, position) = (Item::new(new.urls, options), new.position.map(i64::from));
     let gid = web.daemon.change(|state| state.add(item, position, now()))?;
     Ok((StatusCode::CREATED, show_one(&web, gid)?))
-}
-
-/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list,
-/// which must not be compressed.
-#[utoipa::path(
-    post,
-    path = "/lists",
-    params(ListName),
-    request_body(content = String, content_type = "text/plain"),
-    responses((status = 201, body = Listed), (status = 400, body = Listed))
-)]
-pub async fn add_list(
-    State(web): State<Web>,
-    Query(list): Query<ListName>,
-    body: Bytes,
-) -> (StatusCode, Json<Listed>) {
-    let mut text = Vec::new();
-    if let Err(e) = Text::new(&body[..]).read_to_end(&mut text) {
-        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes: vec![e.to_string()] }));
-    }
-    let beginning = &text[..text.len().min(form::BEGINNING)];
-    let about = form::Facts { name: list.name.unwrap_or_default(), ..form::Facts::default() };
-    let form = about.form(beginning);
-    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-    let jobs = match form.jobs(&text[..], &about) {
-        Ok(jobs) => jobs,
-        Err(e) => {
-            let mistakes = vec![e.to_string()];
-            return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
-        }
-    };
-    for (line, job) in jobs {
-        match job.map_err(Fault::from).and_then(|job| facts::item_of(&job)) {
-            Ok(one) => found.push(one),
-            // The number 0 means that the mistake belongs to no line.
-            Err(fault) if line == 0 => mistakes.push(fault.message),
-            Err(fault) => mistakes.push(format!("line {line}: {}", fault.message)),
-        }
-    }
-    if !mistakes.is_empty() {
-        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
-    }
-    if found.is_empty() {
-        let mistakes = vec!["The list has no files.".into()];
-        return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes }));
-    }
-    for item in &mut found {
-        // A boolean is always accepted.
-        let _ = item.options.set("pause", if list.paused { "true" } else { "false" });
-    }
-    match web.daemon.change(|state| state.add_all(found, None, now())) {
-        Ok(gids) => {
-            (StatusCode::CREATED, Json(Listed { ids: gids.iter().map(Gid::to_string).collect(), mistakes }))
-        }
-        Err(fault) => {
-            (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes: vec![fault.message] }))
-        }
-    }
 }
 
 /// Returns one download.
@@ -358,7 +278,7 @@ pub async fn summary(State(web): State<Web>) -> Json<Value> {
 /// Returns the options of the daemon, with the names of aria2.
 #[utoipa::path(get, path = "/settings", responses((status = 200, body = Object)))]
 pub async fn settings(State(web): State<Web>) -> Json<Value> {
-    Json(web.daemon.state().options().shown(true).into())
+    Json(web.daemon.state().shown_options().into())
 }
 
 /// Changes options of the daemon. Downloads that are added later inherit them.
@@ -372,19 +292,34 @@ pub async fn change_settings(
     State(web): State<Web>,
     Json(change): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
+    known(&change)?;
     let options = Options::from_client(&change)?;
     web.daemon.change(|state| state.change_all(&options))?;
     Ok(settings(State(web)).await)
 }
 
 fn options(value: &Value) -> Result<Options, Fault> {
+    known(value)?;
     if value.is_null() { Ok(Options::default()) } else { Options::of_download(value) }
+}
+
+/// Checks the names of options. Clients of aria2 may send options of other versions, but clients of this
+/// interface know its options.
+///
+/// # Errors
+/// Returns a fault that names the first unknown option.
+fn known(options: &Value) -> Result<(), Fault> {
+    let mut names = options.as_object().into_iter().flat_map(|options| options.keys());
+    match names.find(|name| row(name).is_none()) {
+        Some(name) => Err(Fault::refused(format!("There is no option {name}."))),
+        None => Ok(()),
+    }
 }
 
 fn find(web: &Web, id: &str) -> Result<Gid, Problem> {
     let state = web.daemon.state();
     let found = state.queue().find(id).map(|entry| entry.gid);
-    found.map_err(|fault| Problem::new(StatusCode::NOT_FOUND, fault.message))
+    found.map_err(|fault| Problem::from(Fault { is_missing: true, ..fault }))
 }
 
 fn show_one(web: &Web, gid: Gid) -> Result<Json<Download>, Problem> {

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
+/// The name of an entry of a document that has no usable name.
+const NO_NAME: &str = "(no name)";
+
 /// A download.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Download {
@@ -19,7 +22,7 @@ pub struct Download {
     pub name: String,
     /// The path of the file, once it is known.
     pub path: Option<String>,
-    /// The folder below which the file is saved.
+    /// The folder below which the file is saved, as an absolute path.
     pub folder: String,
     /// The URLs of the file, without secrets.
     pub urls: Vec<String>,
@@ -38,6 +41,8 @@ pub struct Download {
     pub seconds_left: Option<u64>,
     /// The reason why the download failed, or the note that it was removed.
     pub error: Option<Failure>,
+    /// Why an active download waits before its next attempt, if it does.
+    pub waits: Option<Waits>,
     /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
     /// such as `already exists`.
     pub proof: Option<String>,
@@ -51,7 +56,17 @@ pub struct Download {
     pub limit: Option<u64>,
 }
 
-/// The reason why a download failed.
+/// Why an active download waits.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Waits {
+    /// The end of the wait, in milliseconds since the Unix epoch. If other downloads are active then, the
+    /// download continues later.
+    pub until: u64,
+    /// The failure that led to the wait.
+    pub error: Failure,
+}
+
+/// Why a download failed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Failure {
     /// The stable code, such as `http.not_found`. See the page on errors.
@@ -66,13 +81,16 @@ impl Download {
         let Current { completed, total, speed, connections } = state.current(entry);
         let urls: Vec<String> = entry.shown_uris().map(Cow::into_owned).collect();
         let left = total.map(|total| total.saturating_sub(completed));
-        let error = entry.error.clone().map(|(code, message)| Failure { code, message });
+        let failure = |(code, message)| Failure { code, message };
+        let error = entry.error.clone().map(failure);
+        let waits = state.wait(entry.gid);
+        let waits = waits.map(|wait| Waits { until: wait.until, error: failure(wait.error.clone()) });
         Download {
             id: entry.gid.to_string(),
             state: entry.state.name(),
             name: Download::name_of(entry),
             path: entry.path.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            folder: state.value(entry, "dir").into(),
+            folder: state.folder(entry).to_string_lossy().into_owned(),
             urls,
             total,
             completed,
@@ -81,6 +99,7 @@ impl Download {
             ranges: state.ranges(entry.gid).iter().map(|range| [range.start, range.end]).collect(),
             seconds_left: left.and_then(|left| left.checked_div(speed)),
             error,
+            waits,
             proof: entry.proven.clone(),
             added: entry.times.0,
             ended: entry.times.1,
@@ -123,5 +142,5 @@ pub(super) fn name(entry: &Entry, urls: &[String]) -> String {
     };
     file.or_else(|| entry.options.get("out").map(String::from))
         .or_else(|| urls.first().map(last))
-        .unwrap_or_default()
+        .unwrap_or_else(|| NO_NAME.into())
 }

@@ -9,6 +9,7 @@
 mod actions;
 mod download;
 mod events;
+mod lists;
 mod log;
 mod problem;
 
@@ -35,7 +36,7 @@ use utoipa::OpenApi;
     paths(
         actions::list,
         actions::add,
-        actions::add_list,
+        lists::add_list,
         actions::show,
         actions::change,
         actions::remove,
@@ -61,7 +62,7 @@ pub fn routes(web: &Web) -> Router<Web> {
         )
         .route("/downloads/{id}", get(actions::show).patch(actions::change).delete(actions::remove))
         .route("/downloads/{id}/retry", post(actions::retry))
-        .route("/lists", post(actions::add_list))
+        .route("/lists", post(lists::add_list))
         .route("/summary", get(actions::summary))
         .route("/settings", get(actions::settings).patch(actions::change_settings))
         .route("/events", get(events::stream))
@@ -77,7 +78,9 @@ pub fn routes(web: &Web) -> Router<Web> {
 /// Returns the token in the headers of a request.
 pub(super) fn given_token(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    given.strip_prefix("Bearer ").map(str::trim)
+    // The case of the scheme does not matter (RFC 9110, section 11.1).
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
 /// Refuses requests without the secret.

@@ -43,7 +43,7 @@ impl Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Problem {
         let status = if fault.is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
-        Problem::new(status, fault.message)
+        Problem::new(status, fault.plain.unwrap_or(fault.message))
     }
 }
 

@@ -148,7 +148,7 @@ impl PartFile {
             self.discard();
             return Ok(());
         }
-        let why = "it appeared during the download";
+        let why = "this download did not save it";
         Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), why))
     }
 }
