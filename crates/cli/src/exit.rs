@@ -46,7 +46,12 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     ),
     (Exit::Mismatch, 3, "a file failed verification"),
     (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
-    (Exit::Disk, 5, "a local file or folder cannot be used, for example because the disk is full"),
+    (
+        Exit::Disk,
+        5,
+        "a local file or folder cannot be used, for example because the disk is full, or standard output cannot \
+         be written",
+    ),
     (
         Exit::Terminated,
         75,

@@ -19,6 +19,7 @@ mod screen;
 mod session;
 mod settings;
 
+use crate::exit::Exit;
 use crate::printer;
 use arguments::{Arguments, Refused};
 use std::ffi::OsString;
@@ -55,5 +56,5 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn print(text: &str) -> u8 {
-    u8::from(!printer::out(text))
+    u8::from(printer::out(text) != Exit::Success)
 }

@@ -120,7 +120,7 @@ impl Screen {
             (true, _) => {}
             (_, true) => printer::err(text),
             // A reader that has ended must not end the download.
-            (_, false) => drop(printer::out(text)),
+            (_, false) => drop(printer::write(text.as_bytes())),
         }
     }
 

@@ -44,6 +44,45 @@ fn a_device_is_written_to_and_not_replaced() {
     }
 }
 
+/// Without a check, std reports no error if standard output is closed or open for reading only.
+#[test]
+fn a_result_that_standard_output_cannot_take_is_a_failure_of_the_disk() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("f", "abc");
+    place.write("SHA256SUMS", format!("{}  f\n", sha256(b"abc")));
+    let url = server.url("well_behaved/1000/g");
+    for redirection in [">&-", "<&- >&-", "1</dev/null", ">/dev/full"] {
+        if redirection == ">/dev/full" && !cfg!(target_os = "linux") {
+            continue;
+        }
+        for args in [
+            &format!("{url} -o -")[..],
+            &format!("{url} -o /dev/stdout"),
+            &format!("{url} --progress json --if-exists overwrite"),
+            &format!("{url} --dry-run"),
+            &format!("plan {url}"),
+            "verify SHA256SUMS",
+            "--help",
+            "--version",
+            "plan --help",
+            "config",
+            "completions bash",
+            "man",
+        ] {
+            let out = bash(&place, &format!("\"$downhaul\" {args} {redirection}"));
+            let error = if redirection == ">/dev/full" { "No space left" } else { "Bad file descriptor" };
+            assert_eq!(out.status, 5, "{args} {redirection}: {}", out.stderr);
+            assert!(out.stderr.contains(error), "{args} {redirection}: {}", out.stderr);
+        }
+    }
+    // A run whose result is a file does not need standard output, and bytes may be discarded on purpose.
+    for rest in [">&-", "-o - >/dev/null", "-o - 1<>/dev/null"] {
+        let out = bash(&place, &format!("\"$downhaul\" {url} --if-exists overwrite {rest}"));
+        assert_eq!(out.status, 0, "{rest}: {}", out.stderr);
+    }
+}
+
 #[test]
 fn a_pipe_gets_the_bytes_in_order_over_several_connections_and_then_its_end() {
     let server = Server::start();
