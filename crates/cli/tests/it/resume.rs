@@ -4,8 +4,8 @@
 use crate::common::{Out, Place, events, finish, is_installed, send, wait_until};
 use downhaul_engine::core::journal::{self, Claim};
 use downhaul_engine::core::name::side_files;
-use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
@@ -503,6 +503,27 @@ fn a_local_file_that_is_longer_than_the_servers_is_never_replaced_by_continue() 
         assert!(out.stderr.contains(&here) && out.stderr.contains(there), "{longer}: {}", out.stderr);
         assert!(place.file("file") == Some(mine), "{longer}: it was touched");
         assert_eq!(place.files(), ["file"], "{longer}");
+    }
+}
+
+/// Only the end of the local file is compared, as docs/cli.md says.
+#[test]
+fn continue_loses_no_byte_of_a_local_file_whose_end_is_that_of_the_servers_file() {
+    let server = Server::start();
+    let whole = content("file", 300_000);
+    for length in [200_000, 300_000] {
+        let mut mine = whole.clone();
+        mine[5] ^= 1;
+        let place = Place::new();
+        place.write("file", &mine[..length]);
+        // A digest of the whole file shows the difference.
+        let digest = format!("sha256:{}", sha256(&whole));
+        let out = place.run(&["-c", &server.url("well_behaved/300000/file"), "--checksum", &digest]);
+        assert_eq!(out.status, 3, "{}", out.stderr);
+        assert!(place.file("file").as_deref() == Some(&mine[..length]), "{}", out.stderr);
+        let out = place.run(&["-c", &server.url("well_behaved/300000/file")]);
+        place.assert_exact(&out, "file", &mine);
+        assert!(out.stderr.contains("not verified"), "{}", out.stderr);
     }
 }
 
