@@ -125,6 +125,17 @@ const ADVICE: &[(&str, &str)] = &[
     ("output.binary", "Save the file with -o NAME, or send it to another program: | COMMAND."),
 ];
 
+/// The sentence of [`ADVICE`] that is not true if the bytes were written to standard output, a pipe or a
+/// device.
+const NOTHING_SAVED: &str = "Nothing was saved.";
+
+/// Returns advice if the bytes of a wrong file were written to standard output, a pipe or a device. `output`
+/// is its name.
+pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
+    let text = advice(code).filter(|text| text.contains(NOTHING_SAVED))?;
+    Some(text.replace(NOTHING_SAVED, &format!("Do not use the bytes that were written to {output}.")))
+}
+
 /// Returns what the user can do about the error with this code.
 pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
