@@ -299,6 +299,29 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
 }
 
+/// The digest comes from a header of the first server.
+#[test]
+fn a_mirror_that_a_server_offers_is_named_if_it_sends_wrong_bytes() {
+    let (first, liar) = (Server::start(), Server::start());
+    let mirror = liar.url(&format!("capped/{SIZE}/f?rate=4000000&lies=14000000"));
+    let url = offering(&first, "&sha256=1", &format!("<{mirror}>; rel=duplicate"));
+    // Chance decides which server gets the request for the wrong byte.
+    for _ in 0..10 {
+        let place = Place::new();
+        let out = place.run(&[&url, "--mirrors", "auto", "--progress", "json"]);
+        assert_exact(&place, &out);
+        if fetched(&out) < 1.05 {
+            continue;
+        }
+        let warnings = events(&out, "finished")[0]["warnings"].to_string();
+        let says = format!("{mirror}: its bytes do not match the sha-256 from X-Checksum-SHA256");
+        assert!(warnings.contains(&says), "{warnings}");
+        assert_eq!(events(&out, "mirror_left").len(), 1);
+        return;
+    }
+    panic!("no wrong byte was sent in ten downloads");
+}
+
 /// Returns the file with wrong bytes at these offsets, cut or extended to this length.
 fn damaged(at: &[usize], length: usize) -> Vec<u8> {
     let mut bytes = content("f", SIZE);

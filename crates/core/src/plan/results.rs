@@ -131,9 +131,8 @@ impl Plan {
                     return self.failed(now, error);
                 }
                 self.identity.warn(warnings);
-                if let Some(source) = guilty {
-                    let why = "it sent wrong bytes";
-                    self.blame(source, ErrorKind::DigestMismatch, why);
+                if let Some((source, why)) = guilty {
+                    self.blame(source, ErrorKind::DigestMismatch, &why);
                 }
                 self.actions.extend(events.into_iter().map(Action::Tell));
                 let by_size =

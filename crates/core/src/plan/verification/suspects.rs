@@ -13,8 +13,8 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
     current: Option<usize>,
-    /// True if a matching digest will prove that this mirror sent wrong bytes: no other bytes are being
-    /// replaced, and the user or a list gave the digest.
+    /// True if a matching digest will prove that this mirror sent wrong bytes, because no other bytes are
+    /// being replaced.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
