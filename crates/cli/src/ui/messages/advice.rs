@@ -26,7 +26,9 @@ impl Messages<'_> {
         };
         let output = self.output().and_then(|output| hints::for_output(&error.code, &output));
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
-        let refused = hints::for_refused_login(&error.code, &error.message);
+        let refused = hints::for_refused_login(&error.code, &error.message)
+            .or_else(|| hints::for_digest_only(&error.code, &error.message))
+            .or_else(|| hints::for_no_proxy(&error.code, &error.message));
         let of_proxy = hints::for_login_of_proxy(&error.code, &error.message);
         let older = hints::for_old_tls(&error.code, &error.message);
         let of_option = hints::for_option(&error.code, &error.message);

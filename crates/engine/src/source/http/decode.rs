@@ -53,11 +53,12 @@ enum Coding {
 }
 
 /// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown one, or
-/// more than [`CODINGS_MOST`].
+/// more than [`CODINGS_MOST`]. `states_its_end` is true if the coded body cannot end too early without an
+/// error.
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
-pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
+pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Result<Opened, Error> {
     let Opened { mut remote, body } = opened;
     let coding = remote.coding.clone();
     let Some((codings, name)) = coding.and_then(|name| Some((read(&name)?, name))) else {
@@ -76,7 +77,8 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     remote.notes.push(note);
     (remote.coding, remote.size, remote.can_resume) = (None, None, false);
     let at = show::url(&remote.url);
-    Ok(Opened { remote, body: decoded(body, codings, expected, at) })
+    let coded = Coded { codings, expected, states_its_end, at };
+    Ok(Opened { remote, body: decoded(body, coded) })
 }
 
 /// Reads a Content-Encoding. Returns `None` if a coding is unknown, if there are too many, or if there is
@@ -94,6 +96,17 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
+/// What is known about a coded body.
+struct Coded {
+    codings: Vec<Coding>,
+    /// The digests of the coded bytes.
+    expected: Vec<Expected>,
+    /// True if the coded body cannot end too early without an error.
+    states_its_end: bool,
+    /// The URL for error messages.
+    at: String,
+}
+
 /// A report to the reader of the decoded body. The task that reads the coded body and the thread that decodes
 /// it send reports.
 enum Report {
@@ -107,14 +120,14 @@ enum Report {
 
 /// Returns the decoded body. A task reads the coded one, and a thread decodes it, because decoders block
 /// until input arrives. Both end when the decoded body is dropped.
-fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
-    let (to_decoder, coded) = mpsc::channel(AHEAD);
+fn decoded(body: Body, coded: Coded) -> Body {
+    let (to_decoder, coming) = mpsc::channel(AHEAD);
     let (reports, reader) = mpsc::channel(AHEAD);
     tokio::spawn(forward(body, to_decoder, reports.clone()));
-    let input = Input::new(coded, &expected);
-    let whence = at.clone();
+    let input = Input::new(coming, &coded.expected);
+    let at = coded.at.clone();
     tokio::task::spawn_blocking(move || {
-        let result = run(&codings, input, &expected, &whence, &reports);
+        let result = run(&coded, input, &reports);
         // If the reader of the decoded body is gone, the result is not needed.
         let _ = reports.blocking_send(result.map_or_else(Report::Failed, |()| Report::Decoded));
     });
@@ -158,18 +171,13 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
 }
 
 /// Decodes all of the input and compares its digests.
-fn run(
-    codings: &[Coding],
-    input: Input,
-    expected: &[Expected],
-    at: &str,
-    reports: &mpsc::Sender<Report>,
-) -> Result<(), Error> {
+fn run(coded: &Coded, input: Input, reports: &mpsc::Sender<Report>) -> Result<(), Error> {
+    let Coded { codings, expected, states_its_end, at } = coded;
     let input = Shared(Arc::new(Mutex::new(input)));
     // An empty body is accepted in any coding, even without the bytes with which the coding begins.
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
+            io::ErrorKind::UnexpectedEof if !states_its_end => {
                 Error::new(ErrorKind::HttpTruncated, at, "the compressed content is cut")
             }
             _ => Error::new(ErrorKind::ContentCoding, at, "it is broken"),
