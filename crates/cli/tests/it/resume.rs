@@ -309,6 +309,22 @@ fn the_partial_file_of_a_file_that_became_small_is_replaced() {
 }
 
 #[test]
+fn a_journal_without_its_partial_file_is_not_resumed() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
+    let args = [url.as_str(), "-o", "f", "-x", "2"];
+    interrupted(&place, &args, "f", 2_000_000, Signal::KILL);
+    fs::remove_file(place.path().join("f.part")).expect("it is there");
+    let plan = place.run(&["plan", &url, "-o", "f"]);
+    assert!(String::from_utf8_lossy(&plan.stdout).contains("download"), "{plan:?}");
+    let out = place.run(&args);
+    place.assert_exact(&out, "f", &file());
+    assert!(!out.stderr.contains("resuming"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
+}
+
+#[test]
 fn a_second_run_for_the_same_file_changes_nothing() {
     let server = Server::start();
     let place = Place::new();
@@ -541,6 +557,8 @@ fn a_file_of_another_tool_is_compared_even_after_failures() {
         place.write("file", &mine);
         let out = place.run(&["-c", &server.url(sin), "--retries", "2"]);
         assert_eq!(out.status, 1, "{sin}: {}", out.stderr);
+        // The partial file does not exist after the run.
+        assert!(!out.stderr.contains(".part"), "{sin}: {}", out.stderr);
         assert!(place.file("file").as_ref() == Some(&mine), "{sin}: {}", out.stderr);
     }
 }
