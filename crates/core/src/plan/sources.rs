@@ -202,9 +202,10 @@ impl Sources {
         one.failures >= FAILURES
     }
 
-    /// Makes the source unusable. If it was the current one, the next usable source becomes current.
+    /// Makes the source unusable. If it was the current one, the next usable source becomes current. If it is
+    /// known that the source sent wrong bytes, this stays known.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
-        if let Some(one) = self.all.get_mut(source) {
+        if let Some(one) = self.all.get_mut(source).filter(|one| one.out != Some(Out::SentWrongBytes)) {
             one.out = Some(why);
         }
         if source == self.current {
@@ -242,7 +243,8 @@ impl Sources {
         self.all.get(source).is_some_and(|one| one.out.is_none())
     }
 
-    fn sent_wrong_bytes(&self, source: usize) -> bool {
+    /// Returns true if it is known that the source sent wrong bytes.
+    pub(super) fn sent_wrong_bytes(&self, source: usize) -> bool {
         self.all.get(source).is_some_and(|one| one.out == Some(Out::SentWrongBytes))
     }
 }
