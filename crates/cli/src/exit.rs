@@ -51,7 +51,7 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
         Exit::Disk,
         5,
         "a local file or folder could not be used, for example because the disk is full, or an output of the run, \
-         such as the list of `--failed`, could not be written",
+         such as standard output or the list of `--failed`, could not be written",
     ),
     (
         Exit::Terminated,

@@ -131,6 +131,17 @@ const ADVICE: &[(&str, &str)] = &[
     ("output.binary", "Save the file with -o NAME, or send it to another program: | COMMAND."),
 ];
 
+/// The sentence of [`ADVICE`] that is not true if the bytes were written to standard output, a pipe or a
+/// device.
+const NOTHING_SAVED: &str = "Nothing was saved.";
+
+/// Returns advice if the bytes of a wrong file were written to standard output, a pipe or a device. `output`
+/// is its name.
+pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
+    let text = advice(code).filter(|text| text.contains(NOTHING_SAVED))?;
+    Some(text.replace(NOTHING_SAVED, &format!("Do not use the bytes that were written to {output}.")))
+}
+
 /// Returns what the user can do about the error with this code.
 pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
@@ -209,8 +220,26 @@ pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
         .then(|| "Check the login, and that its account may download the file.".into())
 }
 
+/// Returns advice if the server offers only ways to log in that `--auth digest` does not allow.
+pub(crate) fn for_digest_only(code: &str, message: &str) -> Option<String> {
+    let is_only_basic = message.contains("accepts only Basic, and --auth digest");
+    (code == "http.unauthorized" && is_only_basic)
+        .then(|| "Without --auth digest, the login is sent with Basic, which contains the password.".into())
+}
+
+/// Returns advice if a server asks for the login of a proxy, and is not used as a proxy.
+pub(crate) fn for_no_proxy(code: &str, message: &str) -> Option<String> {
+    (code == "http.status" && message.contains("is not used as a proxy"))
+        .then(|| "If this server is a proxy, name it with --proxy.".into())
+}
+
 /// Returns advice if a connection fails because of an option.
 pub(crate) fn for_option(code: &str, message: &str) -> Option<String> {
+    for (option, version) in [("-4", "IPv4"), ("-6", "IPv6")] {
+        if code == "dns.unresolved" && message.contains(&format!("allows only {version}")) {
+            return Some(format!("Leave out {option}, or use a name that has an {version} address."));
+        }
+    }
     let fails_at = |option| code == "connect.failed" && message.contains(option);
     if fails_at("--interface ") {
         let text = "Check --interface: it must be an address or an interface of this machine, and its IP version must be that of the host's address.";

@@ -48,6 +48,8 @@ mod words;
 
 pub use config::{Key as ConfigKey, described as config_keys};
 pub use exit::{Exit, TABLE as EXIT_STATUSES};
+#[cfg(unix)]
+pub use platform::keep_closed_stdout_unwritable;
 pub use settings::ENVIRONMENT;
 
 use args::{Args, Command, ConfigCommand, NoArgs};
@@ -66,7 +68,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words = args;
     let args = match Args::read(words.clone()) {
         Ok(args) => args,
-        Err(NoArgs::Asked(text)) => return exit_after_printing(printer::out(&text)).into(),
+        Err(NoArgs::Asked(text)) => return printer::out(&text).into(),
         Err(NoArgs::Usage(text)) => {
             printer::err(&text);
             return Exit::Usage.into();
@@ -83,15 +85,13 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
-        Some(Command::Completions { shell }) => {
-            exit_after_printing(printer::out(&completions::script(*shell)))
-        }
+        Some(Command::Completions { shell }) => printer::out(&completions::script(*shell)),
         Some(Command::Config { command: None }) => {
             run::notes(&args);
-            exit_after_printing(printer::out(&args.report))
+            printer::out(&args.report)
         }
         Some(Command::Config { command: Some(ConfigCommand::Init { config }) }) => init(config.as_deref()),
-        Some(Command::Man) => exit_after_printing(printer::out(&man::page())),
+        Some(Command::Man) => printer::out(&man::page()),
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
@@ -107,13 +107,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Prints the command that would run without `--dry-run`.
 fn dry_run(args: &Args) -> Exit {
     run::notes(args);
-    exit_after_printing(printer::out(&format!("{}\n", args.shown)))
-}
-
-/// Returns the exit status of a command that only prints. `is_written` is false if its output could not be
-/// written.
-fn exit_after_printing(is_written: bool) -> Exit {
-    if is_written { Exit::Success } else { Exit::Failed }
+    printer::out(&format!("{}\n", args.shown))
 }
 
 /// Writes a configuration file.

@@ -2,6 +2,8 @@
 //! errors of standard error are ignored, and errors of standard output are returned. The print macros of std
 //! would panic after an error.
 
+use crate::exit::Exit;
+use downhaul_engine::disk::check_stdout;
 use std::io::{self, Write};
 
 /// Writes text for the user to standard error, in one call.
@@ -11,17 +13,25 @@ pub(crate) fn err(text: &str) {
     let _ = err.flush();
 }
 
-/// Writes text to standard output, in one call. Returns false if it cannot be written, for example because
-/// the program that reads it has ended.
-pub(crate) fn out(text: &str) -> bool {
-    write(text.as_bytes()).is_ok()
+/// Writes the result of a command to standard output, and returns the exit status of this. If the result
+/// cannot be written, this function says why, unless the program that reads standard output has ended.
+pub(crate) fn out(text: &str) -> Exit {
+    match write(text.as_bytes()) {
+        Ok(()) => Exit::Success,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Failed,
+        Err(e) => {
+            err(&format!("error: standard output cannot be written: {e}\n"));
+            Exit::Disk
+        }
+    }
 }
 
-/// Writes to standard output.
+/// Writes to standard output, in one call.
 ///
 /// # Errors
-/// Returns the error of the system.
+/// Returns the error of the system. It is also an error if standard output is closed.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
+    check_stdout()?;
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush())
 }

@@ -78,8 +78,9 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         // The gap depends on the length of the word without the codes of its colours, which take no space on
         // the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
-        if !printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path))) {
-            return exit.min(Exit::Failed);
+        let printed = printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path)));
+        if printed != Exit::Success {
+            return exit.min(printed);
         }
     }
     let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();

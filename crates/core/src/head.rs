@@ -33,6 +33,9 @@ const REPORTED_MOST: usize = 10;
 /// recognise the line, and too few for most secrets.
 const SHOWN_MOST: usize = 40;
 
+/// The largest Content-Length that is accepted. Systems have no larger offsets in files.
+const LENGTH_MOST: u64 = i64::MAX as u64;
+
 /// Names of headers that decide where a body ends or which bytes it contains.
 const MEANINGFUL: [&str; 4] = ["content-length", "transfer-encoding", "content-range", "content-encoding"];
 
@@ -298,15 +301,17 @@ impl<'h> Reader<'h> {
 /// section 6.3).
 ///
 /// # Errors
-/// Returns an error if a value is not a number, or if two values differ.
+/// Returns an error if a value is not a number or is too large, or if two values differ.
 pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
         let one = one.trim_ascii();
         // `u64::from_str` would accept a plus sign.
-        let number = std::str::from_utf8(one).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        let number: u64 =
-            number.and_then(|text| text.parse().ok()).ok_or(Refused("Content-Length is not a number"))?;
+        let digits = std::str::from_utf8(one).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let digits =
+            digits.filter(|text| !text.is_empty()).ok_or(Refused("Content-Length is not a number"))?;
+        let number = digits.parse().ok().filter(|number| *number <= LENGTH_MOST);
+        let number: u64 = number.ok_or(Refused("Content-Length is larger than any file"))?;
         if length.is_some_and(|before| before != number) {
             return Err(Refused("it has two different lengths"));
         }

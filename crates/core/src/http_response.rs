@@ -38,15 +38,15 @@ pub struct ContentRange {
 
 /// Returns the kind of failure for an HTTP status, or `None` if the body is the file or a range of it. An
 /// unknown 2xx is treated as 200 (RFC 9110, section 15). A known 2xx other than 200, 203 and 206 is a
-/// failure, because its body is not the file.
-pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
+/// failure, because its body is not the file. `asked_for_range` is true if the request was for a range.
+pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,
-        401 | 407 => ErrorKind::HttpUnauthorized,
+        401 => ErrorKind::HttpUnauthorized,
         403 => ErrorKind::HttpForbidden,
         404 => ErrorKind::HttpNotFound,
         410 => ErrorKind::HttpGone,
-        416 => ErrorKind::HttpRangePast,
+        416 if asked_for_range => ErrorKind::HttpRangePast,
         425 | 429 | 503 => ErrorKind::HttpBusy,
         // 501 (Not Implemented) and 505 (HTTP Version Not Supported) are permanent.
         501 | 505 => ErrorKind::HttpStatus,
@@ -83,8 +83,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let (modified, coding) = (date(headers, &header::LAST_MODIFIED), coding(headers));
     let validator = validator(headers, modified);
     let size = match (everything, range) {
-        (Some(range), _) => Some(range.last + 1),
-        (None, Some(range)) => range.total,
+        (Some(range), _) | (None, Some(range)) => range.total,
         (None, None) => length,
     };
     // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a

@@ -21,6 +21,7 @@ mod screen;
 mod session;
 mod settings;
 
+use crate::exit::Exit;
 use crate::printer;
 use arguments::{Arguments, Refused};
 use std::ffi::OsString;
@@ -57,5 +58,5 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn print(text: &str) -> u8 {
-    u8::from(!printer::out(text))
+    u8::from(printer::out(text) != Exit::Success)
 }

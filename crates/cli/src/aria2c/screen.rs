@@ -120,7 +120,7 @@ impl Screen {
             (true, _) => {}
             (_, true) => printer::err(text),
             // If the program that reads the output has ended, the download must continue.
-            (_, false) => drop(printer::out(text)),
+            (_, false) => drop(printer::write(text.as_bytes())),
         }
     }
 

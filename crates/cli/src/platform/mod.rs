@@ -8,6 +8,9 @@ mod system;
 #[path = "windows.rs"]
 mod system;
 
+#[cfg(unix)]
+pub use system::keep_closed_stdout_unwritable;
+
 pub(crate) use service::{monotonic_micros, passed_listeners, send_datagram};
 pub(crate) use system::{
     Hangups, Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,

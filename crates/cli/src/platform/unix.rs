@@ -168,6 +168,22 @@ pub(crate) fn raise_file_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
+/// If standard output is closed, makes writes to it fail, by opening `/dev/null` for reading in its place.
+/// This must be called before the runtime of Rust starts. That runtime opens `/dev/null` in place of a closed
+/// standard output, so that writes to it succeed and the bytes are lost.
+pub extern "C" fn keep_closed_stdout_unwritable() {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::os::fd::IntoRawFd;
+    let stdout = rustix::stdio::stdout();
+    if rustix::io::fcntl_getfd(stdout).is_err()
+        && let Ok(null) = open("/dev/null", OFlags::RDONLY, Mode::empty())
+    {
+        // If standard input is closed too, `null` has its number.
+        let _ = rustix::stdio::dup2_stdout(&null);
+        let _ = null.into_raw_fd();
+    }
+}
+
 /// Leaves the session of the terminal, so that the program continues after the terminal is closed.
 pub(crate) fn leave_terminal() {
     // This fails only if the program leads a process group. The program that `-D` starts leads no process

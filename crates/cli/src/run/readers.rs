@@ -129,8 +129,9 @@ pub(super) fn start_outputs(
             columns: platform::columns_of_stdout(),
         };
         outputs.push(thread::spawn(move || {
-            if !plan::run(events, look) {
-                shared.fail(Exit::Failed);
+            let printed = plan::run(events, look);
+            if printed != Exit::Success {
+                shared.fail(printed);
             }
         }));
         return outputs;

@@ -1,14 +1,14 @@
 //! Turns events into messages for the user: failures with advice, the summary, and the command that resumes
 //! the run or repairs its files. Remote text is escaped before it reaches the screen.
 
+mod advice;
+
 use super::units;
 use crate::again::Again;
 use crate::args::Args;
-use crate::asks::Asks;
 use crate::hints;
 use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
-use downhaul_engine::core::containers::Form;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::run_limits::Reached;
 use downhaul_engine::core::show::{self, escaped};
@@ -205,50 +205,6 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns advice that needs more than the error code: the URL, the options, or the text of the failure.
-    fn more_advice(&self, known: &Known, error: &Failure) -> Option<String> {
-        let Known { url, assumed_https, .. } = known;
-        let globs = self.args.is_none_or(|args| args.output.glob);
-        let http = self.args.map(|args| &args.options.http);
-        let logs_in = http.is_some_and(|http| http.user.is_some() || http.bearer.is_some());
-        let sends = logs_in || http.is_some_and(|http| !http.headers.is_empty());
-        let assumed = if *assumed_https { hints::for_assumed_scheme(&error.code, url) } else { None };
-        let pattern = if globs { None } else { hints::for_pattern(&error.code, url) };
-        let redirected = if sends { hints::for_redirect(&error.code, url, &error.at, logs_in) } else { None };
-        let expired = || {
-            hints::for_signed_url(&error.code, url).or_else(|| hints::for_signed_url(&error.code, &error.at))
-        };
-        let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
-        let refused = hints::for_refused_login(&error.code, &error.message);
-        let of_proxy = hints::for_login_of_proxy(&error.code, &error.message);
-        let older = hints::for_old_tls(&error.code, &error.message);
-        let of_option = hints::for_option(&error.code, &error.message);
-        let elsewhere = || hints::for_login_elsewhere(error, url);
-        let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
-        let exists = self.args.is_some_and(is_other);
-        let exists = exists.then(|| hints::for_existing_file(&error.code)).flatten();
-        let inside = self.form().and_then(|form| hints::for_file_in_container(error, form));
-        inside
-            .or(wrong)
-            .or(exists)
-            .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
-            .or_else(|| hints::for_changed_scheme(&error.code, url, &error.at))
-            .or(of_option)
-            .or(assumed)
-            .or(older)
-            .or(of_proxy)
-            .or(refused)
-            .or(redirected)
-            .or_else(expired)
-            .or(pattern)
-            .or_else(elsewhere)
-    }
-
-    /// Returns the form of the containers, if the files are put into containers.
-    fn form(&self) -> Option<Form> {
-        self.args?.output.containers().map(|(names, _)| names.form())
-    }
-
     fn failed(
         &mut self,
         what: &str,
@@ -314,8 +270,8 @@ impl<'a> Messages<'a> {
             return vec![format!("{label} {command}")];
         }
         let Some(args) = self.args.filter(|_| self.another_run_may_succeed) else { return Vec::new() };
-        // A file on standard output cannot be resumed.
-        if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        // Bytes that are written in order cannot be resumed.
+        if self.output().is_some() {
             return Vec::new();
         }
         let label = |text: &str| self.paint.show(Style::Note, text);

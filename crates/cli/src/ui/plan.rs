@@ -6,6 +6,7 @@
 
 use super::units::{self, bytes};
 use super::{EventReader, Next};
+use crate::exit::Exit;
 use crate::printer::{self, Paint, Style};
 use downhaul_engine::core::event::{Event, EventKind, JobId};
 use downhaul_engine::core::preview::{Forecast, HostForecast, SizeFrom, Step};
@@ -46,23 +47,24 @@ pub(crate) struct Look {
     pub(crate) columns: Option<usize>,
 }
 
-/// Prints the plan of a session on standard output, until the session is over. Returns false if the plan
-/// could not be written to standard output.
-pub(crate) fn run(mut events: EventReader, look: Look) -> bool {
+/// Prints the plan of a session on standard output, until the session is over. Returns the exit status of
+/// this.
+pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
     let mut table = Table::new(look);
-    let mut is_written = true;
+    let mut printed = Exit::Success;
     loop {
         match events.next(PATIENCE) {
             Next::Event(event) => table.add(&event),
             Next::Nothing => {}
             Next::End => break,
         }
-        if is_written && (table.text.len() >= super::AT_ONCE || events.is_empty()) && !table.text.is_empty() {
-            is_written = printer::out(&std::mem::take(&mut table.text));
+        let is_due = table.text.len() >= super::AT_ONCE || events.is_empty();
+        if printed == Exit::Success && is_due && !table.text.is_empty() {
+            printed = printer::out(&std::mem::take(&mut table.text));
         }
     }
     table.end();
-    is_written && printer::out(&table.text)
+    if printed == Exit::Success { printer::out(&table.text) } else { printed }
 }
 
 /// A file of the table.

@@ -85,14 +85,16 @@ fn a_file_that_is_decoded_uses_one_connection() {
 #[test]
 fn a_truncated_or_damaged_coding_fails() {
     let server = Server::start();
-    for (query, says) in [
-        ("coding=gzip&cut=5", "the compressed content is incomplete"),
-        ("coding=zstd&cut=5", "the compressed content is incomplete"),
-        ("coding=identity&says=gzip", "the compressed content cannot be decoded"),
-        ("coding=gzip&more=this%20is%20no%20gzip%20member", "the compressed content cannot be decoded"),
+    for query in [
+        "coding=gzip&cut=5",
+        "coding=zstd&cut=5",
+        "coding=identity&says=gzip",
+        "coding=gzip&more=this%20is%20no%20gzip%20member",
+        "coding=gzip&more=x",
     ] {
         let (place, out) = get(&server, query, &["--decode", "auto"]);
-        place.assert_failed(&out, 1, says);
+        place.assert_failed(&out, 1, "the compressed content cannot be decoded");
+        assert!(out.stderr.contains("--decode off saves the file as it was sent."), "{}", out.stderr);
     }
 }
 

@@ -77,6 +77,37 @@ fn lengths_and_codings_are_read_as_leniently_as_other_headers() {
 }
 
 #[test]
+fn a_length_above_the_size_of_any_file_is_refused() {
+    let server = Server::start();
+    for length in ["9223372036854775808", "18446744073709551615", "99999999999999999999"] {
+        let (place, out) = with_lines(&server, &format!("Content-Length: {length}\r\n"), &[]);
+        place.assert_failed(&out, 1, "not valid HTTP: Content-Length is larger than any file");
+    }
+}
+
+#[test]
+fn a_response_that_fits_no_request_for_a_whole_file_is_described() {
+    let server = Server::start();
+    let length = format!("Content-Length: {SIZE}\r\n");
+    let head = format!("HTTP/1.1 206 Some\r\nContent-Range: bytes 0-999/*\r\n{length}");
+    let (place, out) = with_head(&server, &head, &[]);
+    place.assert_exact(&out, "f", &file());
+    let says = "did not say how large the file is";
+    assert!(out.stderr.contains("(server sent no size)") && out.stderr.contains(says), "{}", out.stderr);
+    for (head, says) in [
+        ("416 No", "unusable status: 416 Range Not Satisfiable, although no range was requested"),
+        (
+            "407 Log In\r\nProxy-Authenticate: Basic realm=x",
+            "407 Proxy Authentication Required, although the server is not used as a proxy",
+        ),
+    ] {
+        let (place, out) = with_head(&server, &format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n"), &[]);
+        place.assert_failed(&out, 1, says);
+        assert!(!out.stderr.contains("--user"), "{}", out.stderr);
+    }
+}
+
+#[test]
 fn dropped_header_lines_are_reported_with_verbose_and_in_the_log() {
     let server = Server::start();
     let lines = format!("preload\r\nX-Secret: a\u{1}b\r\nContent-Length: {SIZE}\r\n");

@@ -95,6 +95,7 @@ fn digest_only_sends_no_password_to_a_server_that_wants_basic() {
         let before = server.requests().len();
         let out = Place::new().run(&args);
         assert!(out.status == 1 && out.stderr.contains("allows only Digest"), "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains("  Without --auth digest,"), "{args:?}: {}", out.stderr);
         let new = &server.requests()[before..];
         assert!(!new.is_empty() && new.iter().all(|one| one.header("authorization").is_none()), "{args:?}");
     }

@@ -35,12 +35,66 @@ fn a_device_is_written_to_and_not_replaced() {
     // A wrong digest is a failure, although the bytes cannot be taken back.
     let out = place.run(&[&server.url(&format!("checksum_wrong/{SIZE}/f")), "-o", "/dev/null"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains("Do not use the bytes that were written to /dev/null."), "{}", out.stderr);
     // A full device counts as a full disk.
     #[cfg(target_os = "linux")]
     {
         let out = place.run(&[&url, "-o", "/dev/full"]);
         assert_eq!(out.status, 5, "{}", out.stderr);
         assert!(out.stderr.contains("/dev/full"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn the_message_about_wrong_bytes_on_standard_output_does_not_say_that_nothing_was_saved() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("checksum_wrong/{SIZE}/f"));
+    for output in ["-", "/dev/stdout"] {
+        let out = place.run(&[&url, "-o", output]);
+        assert_eq!((out.status, out.stdout.len() as u64), (3, SIZE), "{}", out.stderr);
+        let says = "Do not use the bytes that were written to standard output.";
+        assert!(out.stderr.contains(says) && !out.stderr.contains("saved"), "{}", out.stderr);
+        assert!(!out.stderr.contains("To resume"), "{}", out.stderr);
+    }
+}
+
+/// Without a check, std reports no error if standard output is closed or open for reading only.
+#[test]
+fn a_result_that_standard_output_cannot_take_is_a_failure_of_the_disk() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("f", "abc");
+    place.write("SHA256SUMS", format!("{}  f\n", sha256(b"abc")));
+    let url = server.url("well_behaved/1000/g");
+    for redirection in [">&-", "<&- >&-", "1</dev/null", ">/dev/full"] {
+        if redirection == ">/dev/full" && !cfg!(target_os = "linux") {
+            continue;
+        }
+        for args in [
+            &format!("{url} -o -")[..],
+            &format!("{url} -o /dev/stdout"),
+            &format!("{url} --progress json --if-exists overwrite"),
+            &format!("{url} --dry-run"),
+            &format!("plan {url}"),
+            "verify SHA256SUMS",
+            "--help",
+            "--version",
+            "plan --help",
+            "config",
+            "completions bash",
+            "man",
+        ] {
+            let out = bash(&place, &format!("\"$downhaul\" {args} {redirection}"));
+            let error = if redirection == ">/dev/full" { "No space left" } else { "Bad file descriptor" };
+            assert_eq!(out.status, 5, "{args} {redirection}: {}", out.stderr);
+            assert!(out.stderr.contains(error), "{args} {redirection}: {}", out.stderr);
+        }
+    }
+    // A run whose result is a file does not need standard output, and bytes may be discarded on purpose.
+    for rest in [">&-", "-o - >/dev/null", "-o - 1<>/dev/null"] {
+        let out = bash(&place, &format!("\"$downhaul\" {url} --if-exists overwrite {rest}"));
+        assert_eq!(out.status, 0, "{rest}: {}", out.stderr);
     }
 }
 

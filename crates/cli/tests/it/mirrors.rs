@@ -22,10 +22,14 @@ fn whole() -> String {
 }
 
 fn pieces() -> String {
+    pieces_of(PIECE)
+}
+
+fn pieces_of(length: usize) -> String {
     let content = content("f", SIZE);
     let hashes: String =
-        content.chunks(PIECE).map(|piece| format!("<hash>{}</hash>", sha256(piece))).collect();
-    format!("<pieces length='{PIECE}' type='sha-256'>{hashes}</pieces>")
+        content.chunks(length).map(|piece| format!("<hash>{}</hash>", sha256(piece))).collect();
+    format!("<pieces length='{length}' type='sha-256'>{hashes}</pieces>")
 }
 
 fn run(place: &Place, list: &str, more: &[&str]) -> Out {
@@ -297,6 +301,45 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
     first.put("/d/f.meta4", metalink(&format!("<hash type='sha-256'>{}</hash>", "0".repeat(64)), &[mirror]));
     let out = place.run(&[&offering(&first, "", &described), "--mirrors", "auto", "--retries", "0"]);
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+}
+
+#[test]
+fn a_mirror_with_several_wrong_chunks_is_named_once() {
+    let (liar, good) = (Server::start(), Server::start());
+    // All chunks of this mirror are wrong. It is fast, so it sends several chunks before the first one is
+    // found to be wrong.
+    let urls =
+        [liar.url(&format!("well_behaved/{SIZE}/other")), good.url(&format!("capped/{SIZE}/f?rate=4000000"))];
+    let place = Place::new();
+    let out = run(&place, &metalink(&pieces_of(100_000), &urls), &[]);
+    assert_exact(&place, &out);
+    let left = events(&out, "mirror_left");
+    let wrong = left.iter().filter(|event| event["error"]["code"] == "digest.part").count();
+    let warnings = events(&out, "finished")[0]["warnings"].to_string();
+    assert_eq!((wrong, warnings.matches("dropped mirror").count()), (1, 1), "{left:?} {warnings}");
+}
+
+/// The digest comes from a header of the first server.
+#[test]
+fn a_mirror_that_a_server_offers_is_named_if_it_sends_wrong_bytes() {
+    let (first, liar) = (Server::start(), Server::start());
+    let mirror = liar.url(&format!("capped/{SIZE}/f?rate=4000000&lies=14000000"));
+    let url = offering(&first, "&sha256=1", &format!("<{mirror}>; rel=duplicate"));
+    // Chance decides which server gets the request for the wrong byte.
+    for _ in 0..10 {
+        let place = Place::new();
+        let out = place.run(&[&url, "--mirrors", "auto", "--progress", "json"]);
+        assert_exact(&place, &out);
+        if fetched(&out) < 1.05 {
+            continue;
+        }
+        let warnings = events(&out, "finished")[0]["warnings"].to_string();
+        let says = format!("{mirror}: its bytes do not match the sha-256 from X-Checksum-SHA256");
+        assert!(warnings.contains(&says), "{warnings}");
+        assert_eq!(events(&out, "mirror_left").len(), 1);
+        return;
+    }
+    panic!("no wrong byte was sent in ten downloads");
 }
 
 /// Returns the file with wrong bytes at these offsets, cut or extended to this length.

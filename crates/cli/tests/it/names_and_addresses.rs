@@ -20,6 +20,18 @@ fn assert_refused(place: &Place, out: &Out, code: &str, says: &str) {
 }
 
 #[test]
+fn an_address_of_the_other_ip_version_leads_to_advice_about_the_option() {
+    for (url, option, says) in [
+        ("http://127.0.0.1:9/f", "-6", "Leave out -6, or use a name that has an IPv6 address."),
+        ("http://[::1]:9/f", "-4", "Leave out -4, or use a name that has an IPv4 address."),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[url, option, "--retries", "0"]);
+        assert_refused(&place, &out, "dns.unresolved", says);
+    }
+}
+
+#[test]
 fn a_host_has_the_addresses_that_were_given_for_it() {
     let server = Server::start();
     let place = Place::new();

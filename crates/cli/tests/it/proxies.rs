@@ -326,8 +326,11 @@ fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_
         ("401 Log In", "", "http.unauthorized", EITHER),
         ("403 No", "", "http.forbidden", EITHER),
         ("404 None", "", "http.not_found", ""),
-        // The proxy forwarded these responses.
-        ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", ""),
+        // The proxy forwarded these responses, or wrote them with `Via`.
+        ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", EITHER),
+        ("403 No", "Via: 1.1 x\r\n", "http.forbidden", EITHER),
+        ("401 Log In", "Via: 1.1 x\r\n", "http.unauthorized", EITHER),
+        // The server asks for a login, and the proxy forwarded this.
         ("401 Log In", "Via: 1.1 x\r\nWWW-Authenticate: Basic realm=\"a\"\r\n", "http.unauthorized", ""),
         // The proxy itself wrote these responses.
         ("401 Unauthorized", "Server: tinyproxy/1.11.1\r\n", "proxy.login", "401 Unauthorized"),

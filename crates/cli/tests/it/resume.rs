@@ -4,8 +4,8 @@
 use crate::common::{Out, Place, events, finish, is_installed, send, wait_until};
 use downhaul_engine::core::journal::{self, Claim};
 use downhaul_engine::core::name::side_files;
-use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
@@ -309,6 +309,22 @@ fn the_partial_file_of_a_file_that_became_small_is_replaced() {
 }
 
 #[test]
+fn a_journal_without_its_partial_file_is_not_resumed() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
+    let args = [url.as_str(), "-o", "f", "-x", "2"];
+    interrupted(&place, &args, "f", 2_000_000, Signal::KILL);
+    fs::remove_file(place.path().join("f.part")).expect("it is there");
+    let plan = place.run(&["plan", &url, "-o", "f"]);
+    assert!(String::from_utf8_lossy(&plan.stdout).contains("download"), "{plan:?}");
+    let out = place.run(&args);
+    place.assert_exact(&out, "f", &file());
+    assert!(!out.stderr.contains("resuming"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
+}
+
+#[test]
 fn a_second_run_for_the_same_file_changes_nothing() {
     let server = Server::start();
     let place = Place::new();
@@ -508,6 +524,27 @@ fn a_local_file_that_is_longer_than_the_servers_is_never_replaced_by_continue() 
     }
 }
 
+/// Only the end of the local file is compared, as docs/cli.md says.
+#[test]
+fn continue_loses_no_byte_of_a_local_file_whose_end_is_that_of_the_servers_file() {
+    let server = Server::start();
+    let whole = content("file", 300_000);
+    for length in [200_000, 300_000] {
+        let mut mine = whole.clone();
+        mine[5] ^= 1;
+        let place = Place::new();
+        place.write("file", &mine[..length]);
+        // A digest of the whole file shows the difference.
+        let digest = format!("sha256:{}", sha256(&whole));
+        let out = place.run(&["-c", &server.url("well_behaved/300000/file"), "--checksum", &digest]);
+        assert_eq!(out.status, 3, "{}", out.stderr);
+        assert!(place.file("file").as_deref() == Some(&mine[..length]), "{}", out.stderr);
+        let out = place.run(&["-c", &server.url("well_behaved/300000/file")]);
+        place.assert_exact(&out, "file", &mine);
+        assert!(out.stderr.contains("not verified"), "{}", out.stderr);
+    }
+}
+
 #[test]
 fn a_file_of_another_tool_is_compared_even_after_failures() {
     let server = Server::start();
@@ -522,6 +559,8 @@ fn a_file_of_another_tool_is_compared_even_after_failures() {
         place.write("file", &mine);
         let out = place.run(&["-c", &server.url(sin), "--retries", "2"]);
         assert_eq!(out.status, 1, "{sin}: {}", out.stderr);
+        // The partial file does not exist after the run.
+        assert!(!out.stderr.contains(".part"), "{sin}: {}", out.stderr);
         assert!(place.file("file").as_ref() == Some(&mine), "{sin}: {}", out.stderr);
     }
 }

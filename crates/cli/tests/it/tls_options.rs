@@ -131,7 +131,11 @@ fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
         ("keys/text.pem", None, "the file holds no certificate in PEM form"),
         ("keys/cert.pem", None, "the file holds no private key; --key names the file of the key"),
         ("keys/cert.pem", Some("keys/cert.pem"), "the file holds no private key in PEM form"),
-        ("keys/cert.pem", Some("keys/other.pem"), "the key does not belong to the certificate"),
+        (
+            "keys/cert.pem",
+            Some("keys/other.pem"),
+            "the key does not belong to the certificate in keys/cert.pem",
+        ),
         ("keys/cert.pem", Some("keys/encrypted.pem"), "its password is not known. --key-password @FILE"),
         ("keys/cert.pem", Some("keys/old.pem"), "openssl pkey -in FILE -out plain.pem"),
     ] {
@@ -197,6 +201,15 @@ fn a_client_certificate_of_x509_version_1_is_accepted() {
     let cert = ["--cert", "keys/old.pem", "--key", "keys/old.key"];
     let out = place.run(&[&[server.url("well_behaved/1000/f").as_str()], &CA[..], &cert].concat());
     assert_has(&place, &out, "f", 1000);
+    // A key of another certificate is noticed before the first request.
+    let before = server.handshakes().0;
+    let (_, other_key) = authority.pem_pair();
+    place.write("keys/other.pem", other_key);
+    let cert = ["--cert", "keys/old.pem", "--key", "keys/other.pem"];
+    let out = place.run(&[&[server.url("well_behaved/1000/g").as_str()], &CA[..], &cert].concat());
+    let says = "--key keys/other.pem: the key does not belong to the certificate in keys/old.pem";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    assert_eq!(server.handshakes().0, before);
 }
 
 /// Runs `openssl` in the folder `keys` of a place. Returns `None` if it is not installed.

@@ -131,9 +131,8 @@ impl Plan {
                     return self.failed(now, error);
                 }
                 self.identity.warn(warnings);
-                if let Some(source) = guilty {
-                    let why = "the mirror sent wrong bytes";
-                    self.blame(source, ErrorKind::DigestMismatch, why);
+                if let Some((source, why)) = guilty {
+                    self.blame(source, ErrorKind::DigestMismatch, &why);
                 }
                 self.actions.extend(events.into_iter().map(Action::Tell));
                 let by_size =
@@ -198,8 +197,11 @@ impl Plan {
         }
     }
 
-    /// Drops a mirror that has been shown to send wrong bytes.
+    /// Drops a mirror that has been shown to send wrong bytes. Only its first wrong bytes are reported.
     fn blame(&mut self, source: usize, kind: ErrorKind, why: &str) {
+        if self.sources.sent_wrong_bytes(source) {
+            return;
+        }
         self.sources.take_out(source, Out::SentWrongBytes);
         let url = self.sources.url(source).to_string();
         self.identity.warn([format!("dropped mirror {url}: {why}")]);

@@ -206,7 +206,7 @@ impl Sources {
     /// Makes the source unusable. If it was the current one, the first usable source becomes the current one.
     /// If no source is usable, the current one stays.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
-        if let Some(one) = self.all.get_mut(source) {
+        if let Some(one) = self.all.get_mut(source).filter(|one| one.out != Some(Out::SentWrongBytes)) {
             one.out = Some(why);
         }
         if source == self.current {
@@ -245,7 +245,8 @@ impl Sources {
         self.all.get(source).is_some_and(|one| one.out.is_none())
     }
 
-    fn sent_wrong_bytes(&self, source: usize) -> bool {
+    /// Returns true if it is known that the source sent wrong bytes.
+    pub(super) fn sent_wrong_bytes(&self, source: usize) -> bool {
         self.all.get(source).is_some_and(|one| one.out == Some(Out::SentWrongBytes))
     }
 }

@@ -186,7 +186,7 @@ impl Director {
                     (Place::Free { .. }, _) if is_preview && spec.destination.is_in_order() => {
                         (Some(Arc::new(ReadOnlyPart::in_order())), None)
                     }
-                    (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
+                    (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout()?)), None),
                     (Place::Free { .. }, Destination::Writer(writer)) => {
                         (Some(Arc::new(InOrder::writer(writer)?)), None)
                     }

@@ -47,13 +47,15 @@ struct State {
 
 impl InOrder {
     /// Returns standard output.
-    pub(crate) fn stdout() -> Self {
+    ///
+    /// # Errors
+    /// Returns the error of the system if standard output is not open for writing.
+    pub(crate) fn stdout() -> Result<Self, Error> {
+        let name = "standard output";
+        platform::check_stdout().map_err(|e| super::failure(&e, Path::new(name)))?;
         let out = io::stdout();
         let is_terminal = out.is_terminal();
-        InOrder::to(
-            "standard output".into(),
-            if is_terminal { Box::new(TextOnly(out)) } else { Box::new(out) },
-        )
+        Ok(InOrder::to(name.into(), if is_terminal { Box::new(TextOnly(out)) } else { Box::new(out) }))
     }
 
     /// Opens a path that is not a regular file. Waits until a pipe has a reader, or until the run is over.

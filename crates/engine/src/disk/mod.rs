@@ -25,9 +25,9 @@ mod platform;
 pub(crate) use digests::{digests, has_chunks};
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
-// The program calls this function to rename its own files.
+// The program calls these functions for its own files and its own output.
 #[doc(hidden)]
-pub use platform::patiently;
+pub use platform::{check_stdout, patiently};
 
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;

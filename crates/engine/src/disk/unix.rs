@@ -23,6 +23,19 @@ pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }
 
+/// Checks that standard output is open for writing. If it is not, std reports no error when bytes are written
+/// to it, and these bytes are lost.
+///
+/// # Errors
+/// Returns the error of a write to such a standard output (`EBADF`).
+pub fn check_stdout() -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(io::stdout())?;
+    match flags & rustix::fs::OFlags::ACCMODE {
+        rustix::fs::OFlags::RDONLY => Err(Errno::BADF.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Does nothing, because a lock does not keep other programs from reading the file.
 pub(super) fn unlock(_file: &File) {}
 

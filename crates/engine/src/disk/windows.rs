@@ -10,6 +10,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::time::Duration;
 use winapi_util::file::{Information, information};
@@ -17,6 +18,9 @@ use winapi_util::file::{Information, information};
 /// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the
 /// file open. The first error can also mean that the user lacks a permission.
 const IN_USE: [i32; 3] = [5, 32, 33];
+
+/// `ERROR_INVALID_HANDLE`.
+const INVALID_HANDLE: i32 = 6;
 
 /// The highest number of attempts. A program that looks at new files (a virus scanner, an indexer) may have
 /// a file open for a moment. The pauses between the attempts are 1, 2, 4, ... milliseconds, and take about
@@ -45,6 +49,18 @@ pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
         }
     }
     act()
+}
+
+/// Checks that there is a standard output. If there is none, std reports no error when bytes are written to
+/// it, and these bytes are lost.
+///
+/// # Errors
+/// Returns the error of a write without a standard output (`ERROR_INVALID_HANDLE`).
+pub fn check_stdout() -> io::Result<()> {
+    match io::stdout().as_raw_handle().is_null() {
+        true => Err(io::Error::from_raw_os_error(INVALID_HANDLE)),
+        false => Ok(()),
+    }
 }
 
 /// Opens a partial file, or makes it. A link is not followed.

@@ -48,8 +48,9 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// The method by which the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes, if such a mirror was found. Its bytes have been replaced.
-        guilty: Option<usize>,
+        /// The mirror that sent wrong bytes, and the reason why this is known, if such a mirror was
+        /// found. Its bytes have been replaced.
+        guilty: Option<(usize, String)>,
     },
     /// A digest does not match. The text says which digest.
     Wrong(String),
@@ -323,6 +324,9 @@ impl Verification {
                 return WholeResult::Wrong(format!("{algorithm} is {found}, but {from} says {digest}"));
             }
         };
+        // If only a server stated the digest, it is not known which of two servers has the right file. So the
+        // text says what the bytes were compared with.
+        let strongest_text = strongest.map(|one| format!("its bytes do not match the {one}"));
         let (events, verified_by) = self.expectations.verified(computed, strongest);
         let warnings = self.suffices(path).and_then(|()| self.expectations.warnings(path, says_html));
         let warnings = match warnings {
@@ -333,7 +337,7 @@ impl Verification {
             let ChunkHashes { algorithm, from, .. } = chunks.hashes();
             format!("{} of each chunk from {from}", algorithm.name())
         });
-        let guilty = self.suspects.guilty();
+        let guilty = self.suspects.guilty().zip(strongest_text);
         WholeResult::Right { events, warnings, verified_by: verified_by.or(by_chunks), guilty }
     }
 
@@ -355,9 +359,7 @@ impl Verification {
         if !ranges.is_empty() && self.suspects.replace_unknown() {
             return Some(Replacement { ranges, suspect: None });
         }
-        // If only a server stated the digest, this server itself may have a different file. A match then does
-        // not show which mirror sent wrong bytes.
-        let alone = ranges.is_empty() && self.expectations.is_given();
+        let alone = ranges.is_empty();
         // The bytes of the mirror that sent the fewest bytes are replaced first, because that costs least.
         let suspect = self.suspects.suspect_next(&provenance.contributors(), alone, sources)?;
         ranges.extend(provenance.of(suspect));

@@ -42,7 +42,8 @@ impl PartFile {
         };
         let mut state = self.state();
         match read() {
-            Ok((_, bytes)) if bytes.is_empty() => {}
+            // Without a partial file, its journal says nothing.
+            Ok((_, bytes)) if bytes.is_empty() || state.empty => {}
             Ok((file, bytes)) => {
                 (state.journal, state.claims) = (Some(file), true);
                 return Ok(Some(Found::Journal(bytes)));
@@ -87,7 +88,9 @@ impl PartFile {
         if self.copy(target)? != Some(length) {
             return refuse("another program is changing it".into());
         }
-        self.state().adopted = Some(left.clone());
+        let mut state = self.state();
+        (state.adopted, state.adopted_from) = (Some(left.clone()), target.to_path_buf());
+        drop(state);
         Ok(Some(Found::Adopted(left)))
     }
 
@@ -177,7 +180,8 @@ impl PartFile {
                 if let Some(first) = first.or((read < there.len()).then_some(read)) {
                     let byte = both.start + first as u64;
                     let why = format!("the server's file has other bytes from byte {byte} on");
-                    return Err(Error::new(ErrorKind::ResumeDamaged, self.path.to_string_lossy(), why));
+                    let at = state.adopted_from.to_string_lossy();
+                    return Err(Error::new(ErrorKind::ResumeDamaged, at, why));
                 }
                 state.agreed.insert(both);
             }

@@ -62,6 +62,8 @@ pub(super) struct State {
     dirty: (Range<u64>, u64),
     /// The unfinished file of another tool, until its end was found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
+    /// The path of that unfinished file.
+    pub(super) adopted_from: PathBuf,
     /// The parts of that end that were found equal so far.
     pub(super) agreed: RangeSet,
     /// True if the file must not be discarded: it has its final name, it was removed already, or it is kept

@@ -88,6 +88,7 @@ fn a_partial_file_whose_journal_cannot_be_replaced_is_kept() {
     let part = open(&target).0;
     let generation =
         part.begin(Beginning { journal: Some(b"downhaul journal 0,"), ..SMALL }).expect("begins");
+    part.write_at(generation, 0, &[Bytes::from_static(b"abc")], &FOREVER).expect("writes");
     part.append_to_journal(generation, b"entry,").expect("adds to the journal");
     drop(part);
     let (part, found) = open(&target);

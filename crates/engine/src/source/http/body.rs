@@ -11,7 +11,7 @@ use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::transcript::{Exchange, response_head};
 use futures_util::stream::Stream as AsyncStream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -114,6 +114,15 @@ impl HttpResponse {
 
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
+    }
+
+    /// Returns true if the end of the body is known from the response itself, so that a cut body is noticed.
+    /// Otherwise, the body ends when the server closes the connection (RFC 9112, section 6.3).
+    pub(super) fn states_its_end(&self) -> bool {
+        let headers = self.headers();
+        self.version() == http::Version::HTTP_2
+            || headers.contains_key(header::CONTENT_LENGTH)
+            || headers.contains_key(header::TRANSFER_ENCODING)
     }
 
     pub(super) fn take_dropped(&mut self) -> Vec<String> {

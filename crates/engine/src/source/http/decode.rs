@@ -58,7 +58,7 @@ enum Coding {
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
-pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
+pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Result<Opened, Error> {
     let Opened { mut remote, body } = opened;
     let coding = remote.coding.clone();
     let Some((codings, name)) = coding.and_then(|name| Some((read(&name)?, name))) else {
@@ -77,7 +77,8 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     remote.notes.push(note);
     (remote.coding, remote.size, remote.can_resume) = (None, None, false);
     let at = show::url(&remote.url);
-    Ok(Opened { remote, body: decoded(body, codings, expected, at) })
+    let coded = Coded { codings, expected, states_its_end, at };
+    Ok(Opened { remote, body: decoded(body, coded) })
 }
 
 /// Returns the codings in the value of a `Content-Encoding` header. Returns `None` if a coding is unknown, if
@@ -95,6 +96,17 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
+/// What is known about a coded body.
+struct Coded {
+    codings: Vec<Coding>,
+    /// The digests of the coded bytes.
+    expected: Vec<Expected>,
+    /// True if the coded body cannot end too early without an error.
+    states_its_end: bool,
+    /// The URL for error messages.
+    at: String,
+}
+
 /// A report to the reader of the decoded body. The task that reads the coded body sends reports, and also the
 /// thread that decodes it.
 enum Report {
@@ -108,14 +120,14 @@ enum Report {
 
 /// Returns the decoded body. A task reads the coded body, and a thread decodes it, because decoders block
 /// until input arrives. The task and the thread end when the decoded body is dropped.
-fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
-    let (to_decoder, coded) = mpsc::channel(AHEAD);
+fn decoded(body: Body, coded: Coded) -> Body {
+    let (to_decoder, coming) = mpsc::channel(AHEAD);
     let (reports, reader) = mpsc::channel(AHEAD);
     tokio::spawn(forward(body, to_decoder, reports.clone()));
-    let input = Input::new(coded, &expected);
-    let whence = at.clone();
+    let input = Input::new(coming, &coded.expected);
+    let at = coded.at.clone();
     tokio::task::spawn_blocking(move || {
-        let result = run(&codings, input, &expected, &whence, &reports);
+        let result = run(&coded, input, &reports);
         // If the reader of the decoded body was dropped, the result is not needed.
         let _ = reports.blocking_send(result.map_or_else(Report::Failed, |()| Report::Decoded));
     });
@@ -161,20 +173,16 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
 /// Decodes all of the input, and compares the digests of the input with the expected ones.
 ///
 /// # Errors
-/// Returns `http.truncated` if the input ends too early, `content.coding` if the input is damaged or becomes
-/// more than [`GROWTH_MOST`] times as large, and `digest.mismatch` if a digest differs.
-fn run(
-    codings: &[Coding],
-    input: Input,
-    expected: &[Expected],
-    at: &str,
-    reports: &mpsc::Sender<Report>,
-) -> Result<(), Error> {
+/// Returns `content.coding` if the input is damaged, ends too early or becomes more than [`GROWTH_MOST`]
+/// times as large. Returns `http.truncated` if the input ends too early and the server did not state its
+/// end, and `digest.mismatch` if a digest differs.
+fn run(coded: &Coded, input: Input, reports: &mpsc::Sender<Report>) -> Result<(), Error> {
+    let Coded { codings, expected, states_its_end, at } = coded;
     let input = Shared(Arc::new(Mutex::new(input)));
     // An empty body is accepted in any coding, even without the bytes with which the coding begins.
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
+            io::ErrorKind::UnexpectedEof if !states_its_end => {
                 Error::new(ErrorKind::HttpTruncated, at, "the compressed content is incomplete")
             }
             _ => Error::new(ErrorKind::ContentCoding, at, "the compressed bytes are damaged"),

@@ -92,7 +92,11 @@ impl Dialer {
         });
         let mut all = in_turn(wanted.map(|address| SocketAddr::new(address, to.port)));
         if all.is_empty() {
-            let why = "the host has no address of the required IP version";
+            let why = match self.family {
+                Family::V4 => "the host has no IPv4 address, and -4 allows only IPv4",
+                Family::V6 => "the host has no IPv6 address, and -6 allows only IPv6",
+                Family::Any => "the host has no address",
+            };
             return Err(Error::new(ErrorKind::DnsUnresolved, to.to_string(), why));
         }
         let failed = self.failed();

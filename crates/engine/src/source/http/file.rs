@@ -234,7 +234,8 @@ impl HttpFile {
             return next.map(|next| Answer::Redirect { next, linked, status, exchange });
         }
         let unchanged = status == 304 && request.about.is_some();
-        if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
+        let asks_for_range = !request.is_for_everything();
+        if let Some(kind) = http_response::failure_of_status(status, asks_for_range).filter(|_| !unchanged) {
             let mut error = self.status_error(url, kind, said.again, &response);
             if let Some(why) = refused {
                 error.detail = format!("{why} ({})", error.detail);
@@ -245,8 +246,7 @@ impl HttpFile {
             }
             return Err(error);
         }
-        let for_everything = request.is_for_everything();
-        let mut remote = http_response::read(status, url, response.headers(), for_everything)?;
+        let mut remote = http_response::read(status, url, response.headers(), !asks_for_range)?;
         if request.about.is_some() {
             if unchanged {
                 remote.span = Span::Unchanged;
@@ -257,9 +257,10 @@ impl HttpFile {
         remote.dropped = response.take_dropped();
         remote.transcript = response.exchange.take().map(Transcript::of).map(Arc::new);
         remote.is_shared = response.version() == http::Version::HTTP_2;
+        let states_its_end = response.states_its_end();
         let mut opened = Opened { remote, body: Box::pin(response.into_body()) };
         if client.settings.decode {
-            opened = decode::decode(opened, client.settings.verify)?;
+            opened = decode::decode(opened, client.settings.verify, states_its_end)?;
         }
         Ok(Answer::Opened(Box::new(opened)))
     }
@@ -275,10 +276,14 @@ impl HttpFile {
     ) -> Error {
         let status = response.status().as_u16();
         let (at, mut line) = (show::url(url), request::status_line(response.status()));
-        let size =
-            Some(response.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
-        if let Some(size) = size {
-            line += &format!(", the server's file has {size} bytes");
+        let is_past = kind == ErrorKind::HttpRangePast;
+        let size = Some(response.headers()).filter(|_| is_past).and_then(http_response::size_of_refusal);
+        match (size, status) {
+            (Some(size), _) => line += &format!(", the server's file has {size} bytes"),
+            (None, 416) if !is_past => line += ", although no range was requested",
+            // If a proxy forwards the request, a response with this status is not passed on.
+            (None, 407) => line += ", although the server is not used as a proxy",
+            (None, _) => {}
         }
         if proxy::forward::is_of_either(status, response.headers())
             && let Some(proxy) = self.client.dispatcher.forwarder(url)

@@ -11,7 +11,7 @@ use crate::source::http::route::Route;
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
-use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, VIA};
+use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, VIA, WWW_AUTHENTICATE};
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,11 +76,13 @@ fn says_that_it_is_of_the_proxy(status: u16, headers: &HeaderMap) -> bool {
     status >= 400 && (says_so || (is_of_program && !headers.contains_key(VIA)))
 }
 
-/// Returns true if a response with this status may come from the server as well as from the proxy. Proxies
-/// also send 502 to 504 with the header `Via`.
+/// Returns true if a response with this status may come from the server as well as from the proxy. The header
+/// `Via` does not show that it comes from the server, because some proxies also add it to responses that they
+/// write themselves. A proxy asks for its login with `Proxy-Authenticate`, so a forwarded response with
+/// `WWW-Authenticate` comes from the server.
 pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) -> bool {
-    matches!(status, 502..=504)
-        || (matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !headers.contains_key(VIA))
+    let is_login_of_server = headers.contains_key(VIA) && headers.contains_key(WWW_AUTHENTICATE);
+    matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !is_login_of_server
 }
 
 /// Returns the target of the request in absolute form (the whole URL), without a user name and a password.

@@ -5,7 +5,6 @@ use super::{certificate, pem};
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::secret::Secret;
-use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
@@ -68,17 +67,14 @@ pub(crate) fn pair(
     let key = private_key(&key, password, key_file.is_some()).map_err(|why| bad(of, &why))?;
     let unsupported = "the certificate or its key is of a kind that is not supported";
     let key = provider.key_provider.load_private_key(key).map_err(|_| bad(of, unsupported))?;
-    let certified = CertifiedKey::new(chain, key);
     // The TLS library cannot read certificates of X.509 version 1, but it can send them. `openssl x509 -req`
-    // writes such certificates by default.
-    match certified.keys_match() {
-        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            return Err(bad(of, "the key does not belong to the certificate"));
-        }
-        Err(_) if described.is_none() => return Err(bad(file, unsupported)),
-        _ => {}
+    // writes such certificates by default. So the certificate is read here.
+    let certified_key = certificate::public_key(first).ok_or_else(|| bad(file, unsupported))?;
+    if key.public_key().is_some_and(|key| key.as_ref() != certified_key.info) {
+        let why = format!("the key does not belong to the certificate in {}", file.display());
+        return Err(bad(of, &why));
     }
-    Ok((certified, described.unwrap_or_default()))
+    Ok((CertifiedKey::new(chain, key), described.unwrap_or_default()))
 }
 
 /// Returns the key in a text. `is_file_of_key` is true if the text is that of the file of `--key`.
