@@ -44,7 +44,7 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeFrom {
-    /// The method by which the other file was made.
+    /// The method by which the other file was made from this file.
     pub method: Method,
     /// The path of this file.
     pub path: String,
@@ -96,8 +96,8 @@ pub struct Original {
 }
 
 impl Original {
-    /// Returns the given digests that are not in [`Original::digests`]. They may belong to other bytes, or
-    /// may not have been computed for this file.
+    /// Returns those of `digests` that are not in [`Original::digests`]. A digest in the result may belong to
+    /// other bytes, or may not have been computed for this file.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }

@@ -204,8 +204,8 @@ impl fmt::Display for SafeName {
 }
 
 /// Returns the paths to try for a file that a checksum list or a lock file calls `listed`. These are the name
-/// itself, its safe form, and the forms of both for Windows. The caller tries them in this order, and the
-/// first path that exists is the path of the file.
+/// itself, its safe form, and the forms of both for Windows. The caller tries the paths in the order of the
+/// result. The first path that exists is the path of the file.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -233,7 +233,7 @@ pub fn refused_by_windows(path: &str) -> Option<String> {
     if is_drive && !names.is_empty() && !names.starts_with('/') {
         return Some("after a drive, Windows needs a backslash (`C:\\NAME`)".into());
     }
-    // `.` and `..` are folders.
+    // `.` and `..` are valid on Windows, where they stand for folders.
     names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
@@ -262,7 +262,8 @@ impl NumberForm {
     }
 }
 
-/// Undoes [`SafeName::numbered`] for a name without folders: returns `name.ext` and 1 for `name (1).ext`.
+/// Undoes [`SafeName::numbered`] for a name without folders. For `name (1).ext`, for example, returns
+/// `name.ext` and 1. Returns `None` if the name has no number of this form.
 pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
     let (stem, extension) = form.split(file);
     let (stem, number, extension) = match form {

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 /// added up together.
 const HOSTS_MOST: usize = 1_000;
 
-/// If the files of a host have this average size or more, its speed for large files is used.
+/// If the files of a host have this average size or more, the duration is estimated from the speed of the
+/// host for large files.
 const LARGE: u64 = 1024 * 1024;
 
 /// The requests that a preview may send.

@@ -28,8 +28,8 @@ const INSTEAD: char = '_';
 /// long is cut.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
-    // Nearly all names consist of these characters, so the slower code below is skipped for them. This
-    // function runs several times for each file.
+    // Nearly all names have only the following characters, so the slower code below is skipped for these
+    // names. This function runs several times for each file.
     let is_plain =
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     if is_plain && text.len() <= LONGEST && !text.is_empty() && !text.starts_with(['.', '-']) {

@@ -54,13 +54,13 @@ enum Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Whole,
-    /// `:.2`: only the first characters.
+    /// Only the first characters of the value, up to this number, as in `:.2`.
     First(usize),
-    /// `:05`: the value is filled up with zeros at its beginning to this number of characters.
+    /// Zeros are put before the value until it has this number of characters, as in `:05`.
     Padded(usize),
 }
 
-/// A selection of folders, in the notation of Python: `[-2:]`, `[0]`, `[1:3]`.
+/// A selection of folders in the notation of Python, such as `[-2:]`, `[0]` or `[1:3]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slice {
     from: Option<isize>,
@@ -83,9 +83,9 @@ impl Template {
     ///
     /// # Errors
     /// Returns a message for the user that names the value that the job lacks, or the part of the name that
-    /// cannot be used.
+    /// cannot be used, or says that the name would be empty.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
-        let url = job.urls.first().ok_or("it has no URL")?;
+        let url = job.urls.first().ok_or("the job has no URL")?;
         let mut all = Vec::new();
         for pieces in &self.components {
             match pieces.as_slice() {
@@ -101,13 +101,13 @@ impl Template {
                     let safe = SafeName::from_server(&value);
                     all.push(
                         safe.ok_or_else(|| {
-                            format!("a part of its name has no usable characters: `{value}`")
+                            format!("a part of the name has no usable characters: `{value}`")
                         })?,
                     );
                 }
             }
         }
-        let last = all.pop().ok_or("its name would be empty")?;
+        let last = all.pop().ok_or("the name would be empty")?;
         Ok(last.below(&all))
     }
 }
@@ -155,7 +155,7 @@ impl Field {
         })
     }
 
-    /// Reads the part of a field before its form.
+    /// Reads the part of a field before the colon and the form.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),

@@ -26,7 +26,7 @@ pub(super) enum Report {
     Placed(Result<Placement, Error>),
     /// The file is at this final path. It may have been made from another file with the same bytes.
     Published(Result<(String, Option<MadeFrom>), Error>),
-    /// The partial file was begun.
+    /// The partial file was started.
     Begun(Result<Generation, Error>),
     /// The partial file of a job that is over has been removed.
     Gone,
