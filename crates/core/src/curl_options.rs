@@ -48,7 +48,7 @@ pub enum To {
     UrlQuery,
     /// The header `Referer`.
     Referer,
-    /// The offset at which the file is continued.
+    /// The offset at which the download is continued.
     Continue,
 }
 

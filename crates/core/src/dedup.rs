@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The highest number of digests that are remembered. Together with their paths, they take about 25 MiB. If
-/// there are more digests, the oldest digests are forgotten, and duplicates of their files are downloaded.
+/// there are more digests, the oldest digests are forgotten, and later duplicates of the files with these
+/// digests are downloaded.
 const MOST: usize = 65_536;
 
 /// The handling of files that have the same bytes.

@@ -201,7 +201,7 @@ impl Digest {
     /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if the text is not exactly one digest
     /// of that algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Digest> {
-        // A longer text cannot be a digest. It is refused without decoding.
+        // A text that is longer than this limit cannot be a digest. It is refused without decoding.
         let sane = text.len() <= 2 * algorithm.size() + 4;
         let bytes = if sane { BASE64_STANDARD.decode(text).ok() } else { None };
         Digest::from_bytes(algorithm, &bytes?)

@@ -346,7 +346,7 @@ impl EventKind {
         self
     }
 
-    /// Adds the file from which this file was made, if the event is `finished`.
+    /// Adds `other`, the file from which the downloaded file was made, if the event is `finished`.
     #[must_use]
     pub fn with_made_from(mut self, other: Option<MadeFrom>) -> Self {
         if let EventKind::Finished { made_from, .. } = &mut self {
@@ -712,7 +712,7 @@ pub(crate) mod rfc3339 {
         to.collect_str(&text(*ms))
     }
 
-    /// Returns the time as a text.
+    /// Returns a time in milliseconds since the Unix epoch as a text.
     pub fn text(ms: u64) -> String {
         // The year of a later time has more than four digits, which RFC 3339 does not allow.
         let ms = if ms < YEAR_10000 { ms } else { 0 };
@@ -722,7 +722,7 @@ pub(crate) mod rfc3339 {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
-    /// Reads a text.
+    /// Reads such a text. Returns `None` if it is malformed, or if the time is before the Unix epoch.
     pub fn read(text: &str) -> Option<u64> {
         let at: jiff::Timestamp = text.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok()

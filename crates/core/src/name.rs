@@ -86,7 +86,7 @@ impl SafeName {
         SafeName::relative(text, cfg!(windows))
     }
 
-    /// Returns a name that may have relative folders. If `drives` is true, a name that begins with a drive is
+    /// Reads a name that may have relative folders. If `drives` is true, a name that begins with a drive is
     /// refused.
     fn relative(text: &str, drives: bool) -> Result<SafeName, &'static str> {
         if text.is_empty() {
@@ -130,7 +130,7 @@ impl SafeName {
         Ok(SafeName::made_from(&path, safe))
     }
 
-    /// Returns a form of the name that Windows accepts: `a_b` for `a:b`, `_con.txt` for `con.txt`.
+    /// Returns a form of the name that Windows accepts, such as `a_b` for `a:b`, or `_con.txt` for `con.txt`.
     pub fn for_windows(&self) -> SafeName {
         let parts: Vec<String> = self.path.split('/').map(clean::for_windows).collect();
         let name = SafeName::made_from(&self.path, parts.join("/"));
@@ -174,7 +174,7 @@ impl SafeName {
     }
 
     /// Returns a note for the user if the name was changed. The note may contain characters from a server or
-    /// a document.
+    /// a document, which must be escaped before they are shown.
     pub fn note(&self) -> Option<String> {
         let original = self.original()?;
         let shown: String = original.chars().take(SHOWN).collect();

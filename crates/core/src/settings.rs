@@ -171,7 +171,8 @@ pub struct Settings {
     /// program that adds jobs for days needs this. Otherwise each path belongs to one job. If several jobs
     /// have the same request, only the first of these jobs downloads the file.
     pub releases_names: bool,
-    /// The names of all jobs that will be added, if there are very many jobs. As long as these names are not
+    /// The names of all jobs that will be added, if there are very many jobs. They show which names only one
+    /// job has, so the session can forget such a name when its job has ended. As long as these names are not
     /// known, the session remembers the name of each job that was added.
     #[doc(hidden)]
     pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
@@ -202,9 +203,10 @@ pub struct Settings {
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-    /// True if addresses of private networks and of this machine are refused when a redirect from a public
-    /// host, a document or a server leads to them. The program allows such addresses unless `--no-private` is
-    /// given, because some users need them for VPNs and private name servers.
+    /// True if addresses of private networks and of this machine are refused in three cases: a redirect from
+    /// a public host leads to the address, a document or a server named the URL, or the host had a public
+    /// address before. The program allows such addresses unless `--no-private` is given, because some users
+    /// need them for VPNs and private name servers.
     pub refuse_private: bool,
     /// True if a host is reached over https only, after the host requested this in the session
     /// (`Strict-Transport-Security`).

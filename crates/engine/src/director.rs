@@ -84,8 +84,8 @@ const READER_PATIENCE: Duration = Duration::from_millis(50);
 /// The reason why an idle job ([`Plan::is_idle`](downhaul_core::plan::Plan::is_idle)) may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    /// The pause that the host required is over, or it is time to check again if another run is working on
-    /// the file.
+    /// The pause that the host required is over, or it is time to look again at a file on which another run
+    /// was working.
     Waited,
     /// The user chose to retry the job.
     Answered,

@@ -58,7 +58,7 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     let pair = part.split_once([':', '=']).map(|(name, _)| name.trim()).filter(|name| is_meant(name));
     let Some(name) = pair.or_else(|| name_in_integrity(part)) else { return Ok(None) };
     Err(match Algorithm::from_name(name) {
-        Some(algorithm) => format!("the digest in its fragment: {}", algorithm.needs()),
+        Some(algorithm) => format!("the digest after # is malformed: {}", algorithm.needs()),
         None => format!("{name} is not supported; use one of {}", Algorithm::names()),
     })
 }

@@ -12,8 +12,8 @@ use crate::show;
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
 /// Names of devices on Windows, in lower case. The name of a device with an extension means the device too
-/// (see the page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] adds
-/// the ports `com` and `lpt`, whose names end with a digit.
+/// (see the page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] also
+/// knows the ports, such as `com1` and `lpt1`.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// The character that replaces characters that are not allowed in a name.

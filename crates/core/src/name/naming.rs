@@ -32,9 +32,11 @@ pub struct Naming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
-    /// that was given. The first of these three that has a name is used.
+    /// that was given. The first of these three that has a name is used. If none of them has a name, the name
+    /// is `index.html`.
     Auto,
-    /// The name comes from the URL that was given. The server cannot change it.
+    /// The name comes from the URL that was given, or is `index.html` if that URL has no name. The server
+    /// cannot change the name.
     Url,
     /// The name comes from the server's Content-Disposition, or else from the URL of the response. If neither
     /// of them has a name, the name is `index.html`.

@@ -34,7 +34,7 @@ enum Field {
     Port,
     /// Some of the folders in the path of the URL.
     Path(Slice),
-    /// The name that the file would have without a template, without folders.
+    /// The name that the file would have if there were no template. Its folders are left out.
     Name,
     /// The name without its extension.
     Stem,
@@ -42,9 +42,9 @@ enum Field {
     Ext,
     /// A parameter of the query.
     Query(String),
-    /// The number of the line or of the URL in the input.
+    /// The number of the line in the list, or of the URL in the arguments.
     Line,
-    /// A digest that the input states.
+    /// A digest that the list or the URL states.
     Digest(Algorithm),
     /// A column of a table, or a key of a JSON line.
     Column(String),

@@ -362,7 +362,7 @@ impl Director {
     }
 
     /// Allows a worker to write the body of its response. The worker skips the first `skip` bytes of the
-    /// body, and writes the others from the offset `at` of the file on, up to `end` if the end is known.
+    /// body, and writes the rest to the file, from the offset `at` up to the offset `end` if that is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };

@@ -101,7 +101,7 @@ impl Director {
         if !preliminary || !self.seeks_facts {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
-        // If there is no file at the path, no list is needed, because there is nothing to compare.
+        // If there is no file at the path, no checksum list is needed, because there is nothing to compare.
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
@@ -134,7 +134,7 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // Without `begin`, a partial file was at the path, or another run worked on the file.
+        // If `begin` is `None`, a partial file was at the path, or another run was working on the file.
         let opens_old = begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));

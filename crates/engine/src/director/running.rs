@@ -73,7 +73,7 @@ pub(super) enum Stage {
     Verifying { file: OpenFile, complete: Duration },
     /// The file gets its final name. It was verified at the time `verified`.
     Publishing { file: OpenFile, complete: Duration, verified: Duration },
-    /// The job is over. Its partial file may still have to be removed.
+    /// The job is over. Its partial file may still have to be closed or removed.
     Over,
 }
 
