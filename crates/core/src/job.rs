@@ -286,7 +286,8 @@ impl Job {
             self.expected.clear();
             (self.chunks, self.size) = (None, None);
             self.notes.push(
-                "the digests and the size of the whole file are not compared with a range of it".into(),
+                "the digests and the size of the whole file are not used, because only a range is downloaded"
+                    .into(),
             );
         }
     }

@@ -165,12 +165,12 @@ impl Field {
         match (name, index) {
             ("path", index) => Slice::read(index.unwrap_or(":")).map(Field::Path),
             ("query", Some(index)) => {
-                key(index).map(Field::Query).ok_or_else(|| "`query[]` has no name".into())
+                key(index).map(Field::Query).ok_or_else(|| "`query[]` needs the name of a parameter".into())
             }
             ("column", Some(index)) => {
-                key(index).map(Field::Column).ok_or_else(|| "`column[]` has no name".into())
+                key(index).map(Field::Column).ok_or_else(|| "`column[]` needs the name of a column".into())
             }
-            (_, Some(_)) => Err(format!("`{name}` has no parts; only path, query and column have parts")),
+            (_, Some(_)) => Err(format!("`{name}` cannot have brackets; only path, query and column can")),
             ("", None) => Err("a field has no name".into()),
             ("scheme", None) => Ok(Field::Scheme),
             ("host", None) => Ok(Field::Host),
@@ -194,7 +194,9 @@ impl Form {
             Some(most) => number(most).map(Form::First),
             None => text.strip_prefix('0').and_then(number).map(Form::Padded),
         };
-        form.ok_or_else(|| format!("`:{text}` is not a form; `:.2` cuts a value, and `:05` adds zeros"))
+        form.ok_or_else(|| {
+            format!("`:{text}` is not a form; `:.2` keeps two characters, and `:05` adds zeros")
+        })
     }
 }
 
@@ -378,7 +380,7 @@ mod tests {
             ("name}", "has no `{`"),
             ("{}", "has no name"),
             ("{name:5}", "is not a form"),
-            ("{host[0]}", "has no parts"),
+            ("{host[0]}", "cannot have brackets"),
             ("{path[x]}", "must have the form"),
             ("x/{path}", "the folders only"),
         ] {
