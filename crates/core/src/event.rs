@@ -132,7 +132,8 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The offset of the first byte that will be requested. It is 0 if the download starts again.
+        /// The offset of the first byte that will be requested. It is 0 if the download starts again, or if
+        /// the job waits for another run.
         from: u64,
     },
     /// One of several sources was dropped. The source failed, is many times slower than another source, has a
@@ -201,9 +202,9 @@ pub enum EventKind {
     /// skip`).
     #[non_exhaustive]
     Skipped {
-        /// The path of the existing file, of the file of the earlier run, of the file that was made, or of
-        /// the file that another run is working on. If another job downloads the file, this is the name of
-        /// the file.
+        /// The path of the file in the reason: the existing file, the file that the earlier run downloaded,
+        /// the file that was made, or the file that another run is working on. If another job downloads the
+        /// file, this is the name of the file.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,

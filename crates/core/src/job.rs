@@ -511,8 +511,8 @@ pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
     /// wanted file. Otherwise fail.
     Check,
-    /// Keep the file and do not download, even if it is another file. Fail if a digest, a size or chunk
-    /// hashes were given that the file does not match.
+    /// Keep the existing file and do not download, even if it may have other content than the wanted file.
+    /// Fail if a digest, a size or chunk hashes were given that the file does not match.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
@@ -600,7 +600,7 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
 }
 
 /// Reads a URL as a user writes it. This function is like [`parse_url`], but the scheme may be missing, as in
-/// browsers and curl. Also returns true if https was assumed.
+/// browsers and curl. The second value is true if https was assumed.
 ///
 /// # Errors
 /// Returns the errors of [`parse_url`].

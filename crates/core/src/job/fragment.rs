@@ -63,8 +63,8 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     })
 }
 
-/// Returns true if a text is meant as the name of an algorithm. A name of two letters (`b2`) may mean
-/// something else.
+/// Returns true if a text is meant as the name of an algorithm. A name of two letters (`b2`) does not count,
+/// because it may mean something else.
 fn is_meant(name: &str) -> bool {
     Algorithm::is_uncheckable(name) || (name.len() > 2 && Algorithm::from_name(name).is_some())
 }

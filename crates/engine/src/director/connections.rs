@@ -124,7 +124,7 @@ impl Connections {
     }
 
     /// Returns the facts that this run learned, and the memory that stores them for later runs. `files` is
-    /// the best number of files at once.
+    /// the best number of active jobs.
     pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
         let mut learned = std::mem::take(&mut self.learned);
         // If several hosts sent the files together, the number says nothing about a single host.
@@ -193,7 +193,7 @@ impl Director {
         if is_limited {
             allowance.surplus = 0;
         }
-        // A connection that waits for the limit, the disk or the output's reader is silent but not replaced.
+        // A connection that waits for a rate limit, the disk or the output is silent but not replaced.
         allowance.replaces &= !is_limited && !running.meter.is_ahead();
         allowance
     }

@@ -68,10 +68,11 @@ impl Director {
     pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
-        // An existing file may be read to compute its digests.
+        // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give the file another name later, and a list may have another digest for that name.
+        // The server may give the file another name later, and a checksum list may have another digest for
+        // that name.
         let preliminary = spec.destination == Destination::Server;
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
