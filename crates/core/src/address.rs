@@ -29,8 +29,9 @@ const PRIVATE: [&str; 16] = [
     "fec0::/10",
 ];
 
-/// Returns true if an address may belong to a private network, to this machine or to the local link. This is
-/// also true for an IPv6 address that contains such an IPv4 address in one of the forms of `v4_within`.
+/// Returns true if an address may belong to a private network, to this machine or to the local link. Also
+/// returns true for an IPv6 address that contains such an IPv4 address in one of the forms that `v4_within`
+/// reads.
 pub fn is_private(address: IpAddr) -> bool {
     let within = match address {
         IpAddr::V6(v6) => v4_within(v6),

@@ -22,13 +22,13 @@ pub enum To {
     // The following options need more than a new name.
     /// A URL.
     GivenUrl,
-    /// A login.
+    /// A user name and a password.
     User,
     /// A way to log in that the command allows.
     Scheme(Scheme),
     /// Brackets and braces in URLs are not patterns.
     NoPatterns,
-    /// A file for cookies.
+    /// A file in which curl saves the cookies.
     CookieJar,
     /// The name of a file.
     Output,
@@ -48,7 +48,7 @@ pub enum To {
     UrlQuery,
     /// The header `Referer`.
     Referer,
-    /// The offset at which the file is continued.
+    /// The offset at which the download is continued.
     Continue,
 }
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The highest number of digests that are remembered. Together with their paths, they take about 25 MiB. If
-/// there are more digests, the oldest digests are forgotten, and duplicates of their files are downloaded.
+/// there are more digests, the oldest digests are forgotten, and later duplicates of the files with these
+/// digests are downloaded.
 const MOST: usize = 65_536;
 
 /// The handling of files that have the same bytes.
@@ -44,7 +45,7 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeFrom {
-    /// The method by which the other file was made.
+    /// The method by which the other file was made from this file.
     pub method: Method,
     /// The path of this file.
     pub path: String,
@@ -96,8 +97,8 @@ pub struct Original {
 }
 
 impl Original {
-    /// Returns the given digests that are not in [`Original::digests`]. They may belong to other bytes, or
-    /// may not have been computed for this file.
+    /// Returns those of `digests` that are not in [`Original::digests`]. A digest in the result may belong to
+    /// other bytes, or may not have been computed for this file.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }

@@ -1,7 +1,7 @@
 //! Digests: their algorithms, their text forms, and the comparison of computed digests with expected digests.
 //!
-//! All expected digests are compared, and the file fails if one of them does not match. The strongest match
-//! is reported. The engine computes the digests.
+//! All expected digests are compared, and the job fails if one of them does not match. The strongest match is
+//! reported. The engine computes the digests.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Algorithm {
         self >= Algorithm::Md5
     }
 
-    /// Returns the algorithm for a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
+    /// Returns the algorithm for a name as people and lists write it, such as `sha256`, `SHA-256` or `b2`.
     pub fn from_name(name: &str) -> Option<Algorithm> {
         let wanted = bare(name);
         let row = TABLE.iter().find(|(_, names, _)| names.iter().any(|name| bare(name) == wanted));
@@ -181,7 +181,7 @@ impl TryFrom<String> for Algorithm {
 pub struct Digest {
     /// The algorithm of the digest.
     pub algorithm: Algorithm,
-    /// The digest, [`Algorithm::size`] bytes.
+    /// The bytes of the digest. Their number is [`Algorithm::size`].
     pub bytes: Vec<u8>,
 }
 
@@ -201,7 +201,7 @@ impl Digest {
     /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if the text is not exactly one digest
     /// of that algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Digest> {
-        // A longer text cannot be a digest. It is refused without decoding.
+        // A text that is longer than this limit cannot be a digest. It is refused without decoding.
         let sane = text.len() <= 2 * algorithm.size() + 4;
         let bytes = if sane { BASE64_STANDARD.decode(text).ok() } else { None };
         Digest::from_bytes(algorithm, &bytes?)
@@ -269,11 +269,12 @@ impl fmt::Display for Digest {
 pub struct Expected {
     /// The digest.
     pub digest: Digest,
-    /// The place where the digest was found, in words for the user: `X-Checksum-SHA256`, `the list`.
+    /// The place where the digest was found, in words for the user, such as `the list` or
+    /// `X-Checksum-SHA256`.
     pub from: String,
 }
 
-/// Writes the form that is shown when the digest matches: `sha-256 from X-Checksum-SHA256`.
+/// Writes the form that is shown when the digest matches, such as `sha-256 from X-Checksum-SHA256`.
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.digest.algorithm.name(), self.from)

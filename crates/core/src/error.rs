@@ -216,7 +216,7 @@ kinds! {
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard May
         "the server sent the whole file instead of the requested range";
     HttpNoRanges      "http.no_ranges"         Person Remote  Connection Refuses Keep    Fails
-        "the server sends no ranges, which are needed here";
+        "the server does not send the range that is needed";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard May
         "the server sent another range than the requested one";
     HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard May

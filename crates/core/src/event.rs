@@ -19,7 +19,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The reason in the event of a file that was left to another run.
+/// The reason in the event of a job whose file was left to another run.
 const LEFT: &str = "another run is working on this file";
 
 /// The reason in the event of a job whose file another job of the run downloads.
@@ -87,7 +87,7 @@ pub enum EventKind {
         assumed_https: bool,
         /// The name that the user or a list gave the file, if any.
         name: Option<String>,
-        /// The keys of the job's JSON line that downhaul does not know.
+        /// The keys of the job's JSON line, or the columns of its table, that downhaul does not know.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -125,13 +125,15 @@ pub enum EventKind {
     Retrying {
         /// The failure.
         error: Failure,
-        /// The number of this retry since the last progress, from 1. It is 0 if the retry does not count.
+        /// The number of this retry. It begins with 1 again after 64 KiB of new bytes. It is 0 if the next
+        /// attempt costs no retry, for example because the host requires a pause.
         attempt: u32,
         /// The number of retries that are allowed.
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The offset of the first byte that will be requested. It is 0 if the download starts again.
+        /// The offset of the first byte that will be requested. It is 0 if the download starts again, or if
+        /// the job waits for another run.
         from: u64,
     },
     /// One of several sources was dropped. The source failed, is many times slower than another source, has a
@@ -143,7 +145,7 @@ pub enum EventKind {
         /// The reason.
         error: Failure,
     },
-    /// The user is asked what to do. The file waits for the answer.
+    /// The user is asked what to do. The job waits for the answer.
     #[non_exhaustive]
     Question {
         /// The failure.
@@ -154,7 +156,7 @@ pub enum EventKind {
     /// A digest or a signature matched.
     #[non_exhaustive]
     Verified {
-        /// The name of the algorithm: `sha-256`.
+        /// The name of the algorithm, such as `sha-256`.
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
@@ -190,7 +192,7 @@ pub enum EventKind {
         /// Notes about the file for the user.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
-        /// The unknown keys of the job's JSON line, as in `queued`.
+        /// The keys or columns that downhaul does not know, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -200,9 +202,9 @@ pub enum EventKind {
     /// skip`).
     #[non_exhaustive]
     Skipped {
-        /// The path of the existing file, of the file of the earlier run, of the file that was made, or of
-        /// the file that another run is working on. If another job downloads the file, this is the name of
-        /// the file.
+        /// The path of the file in the reason: the existing file, the file that the earlier run downloaded,
+        /// the file that was made, or the file that another run is working on. If another job downloads the
+        /// file, this is the name of the file.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
@@ -215,7 +217,7 @@ pub enum EventKind {
         /// The file with the same digest from which this file was made, instead of a download (`--dedup`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         made_from: Option<MadeFrom>,
-        /// The unknown keys of the job's JSON line, as in `queued`.
+        /// The keys or columns that downhaul does not know, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -224,12 +226,12 @@ pub enum EventKind {
     Failed {
         /// The failure.
         error: Failure,
-        /// The number of retries that were used since the last progress.
+        /// The number of used retries. It begins with 0 again after 64 KiB of new bytes.
         retries: u32,
-        /// True if the file used up its retries in a run that asks the user (`--on-error ask`). No new file
-        /// starts then, and the run ends when the files in progress have ended.
+        /// True if the job used up its retries in a run that asks the user (`--on-error ask`). No further job
+        /// starts then, and the run ends when the jobs in progress have ended.
         exhausted: bool,
-        /// The unknown keys of the job's JSON line, as in `queued`.
+        /// The keys or columns that downhaul does not know, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -252,9 +254,9 @@ pub enum EventKind {
         size_from: Option<SizeFrom>,
         /// The number of bytes that are on the disk already and would not be fetched again.
         kept: u64,
-        /// The names of the algorithms of the digests that are known before the download: `sha-256`.
+        /// The names of the algorithms of the digests that are known before the download, such as `sha-256`.
         digests: Vec<String>,
-        /// The unknown keys of the job's JSON line, as in `queued`.
+        /// The keys or columns that downhaul does not know, as in `queued`.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
@@ -290,7 +292,7 @@ pub enum EventKind {
     },
 }
 
-/// Returns true if the number is 0, so that its field is left out of the JSON form.
+/// Returns true if the number is 0. Its field is then left out of the JSON form.
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -319,7 +321,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the event for a job that failed before it began, such as a bad line in a list.
+    /// Returns the event for an entry of a list that cannot become a job, such as a bad line.
     pub fn queued_without_job(error: &Error) -> Self {
         let (name, extra) = (None, serde_json::Map::new());
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
@@ -332,7 +334,7 @@ impl EventKind {
         EventKind::Skipped { path, reason, bytes, digests, made_from, extra }
     }
 
-    /// Adds the unknown keys of the job's JSON line, if this is the last event of a job.
+    /// Adds the keys or columns of the job that downhaul does not know, if this is the last event of the job.
     #[must_use]
     pub fn with_extra(mut self, of_job: &serde_json::Map<String, serde_json::Value>) -> Self {
         if let EventKind::Finished { extra, .. }
@@ -345,7 +347,7 @@ impl EventKind {
         self
     }
 
-    /// Adds the file from which this file was made, if the event is `finished`.
+    /// Adds `other`, the file from which the downloaded file was made, if the event is `finished`.
     #[must_use]
     pub fn with_made_from(mut self, other: Option<MadeFrom>) -> Self {
         if let EventKind::Finished { made_from, .. } = &mut self {
@@ -407,7 +409,7 @@ impl EventKind {
         EventKind::Planned { step, url, path, may_be_renamed, size, size_from, kept, digests, extra }
     }
 
-    /// Returns the event for a file that failed before the first attempt.
+    /// Returns the event for a job that failed before its first attempt.
     pub fn failed(error: &Error) -> Self {
         let extra = serde_json::Map::new();
         EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false, extra }
@@ -538,7 +540,7 @@ pub enum Phase {
 pub struct State {
     /// The number of the last event that was applied.
     pub seq: u64,
-    /// The number of files that were queued.
+    /// The number of jobs that were queued.
     pub queued: u64,
     /// The number of files that were downloaded completely.
     pub finished: u64,
@@ -552,11 +554,11 @@ pub struct State {
     pub bytes: u64,
     /// The number of bytes that were received for the finished files in this run.
     pub fetched: u64,
-    /// The sizes of the files that have started and not ended. An unknown size is `None`. There are at most
-    /// as many entries as files in progress.
+    /// The jobs that have started and have not ended, each with the size of its file. An unknown size is
+    /// `None`. There are at most as many entries as jobs in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
     /// The failures about which the user is asked, each with the number of retries that are left. There are
-    /// at most as many entries as files in progress.
+    /// at most as many entries as jobs in progress.
     pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// True if the run is over.
     pub over: bool,
@@ -638,7 +640,7 @@ impl State {
         }
     }
 
-    /// Returns the number of files that have ended.
+    /// Returns the number of jobs that have ended.
     pub fn ended(&self) -> u64 {
         self.finished + self.skipped + self.failed + self.planned
     }
@@ -711,7 +713,7 @@ pub(crate) mod rfc3339 {
         to.collect_str(&text(*ms))
     }
 
-    /// Returns the time as a text.
+    /// Returns a time in milliseconds since the Unix epoch as a text.
     pub fn text(ms: u64) -> String {
         // The year of a later time has more than four digits, which RFC 3339 does not allow.
         let ms = if ms < YEAR_10000 { ms } else { 0 };
@@ -721,7 +723,7 @@ pub(crate) mod rfc3339 {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
-    /// Reads a text.
+    /// Reads such a text. Returns `None` if it is malformed, or if the time is before the Unix epoch.
     pub fn read(text: &str) -> Option<u64> {
         let at: jiff::Timestamp = text.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok()

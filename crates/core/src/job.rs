@@ -30,13 +30,14 @@ pub use url::{Position, Url};
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// The URLs of the file, at least one. If there are several, they are mirrors. If the size and a strong
-    /// digest of the file (or digests of its chunks) are known, the mirrors are used together, unless the
-    /// bytes are written to an output that takes them only in order, such as a pipe. Otherwise a mirror is
-    /// used only after the mirrors before it have failed. The file then starts again, because the mirrors may
-    /// have different bytes.
+    /// The URLs of the file, at least one. If there are several, they are mirrors. The mirrors are used
+    /// together if the size and a strong digest of the file (or digests of its chunks) are known, and if the
+    /// output takes bytes in any order. A pipe, for example, takes them only in order. In all other cases, a
+    /// mirror is used only after the mirrors before it have failed. The download then starts again, because
+    /// the mirrors may have different bytes.
     pub urls: Vec<Url>,
-    /// The author of the URLs. The author decides which URLs get the headers and logins in the settings.
+    /// The author of the URLs: the user or a document. The URLs of a document do not always get the headers
+    /// and logins in the settings.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
@@ -45,7 +46,8 @@ pub struct Job {
     pub destination: Destination,
     /// The output folder for this job. `None` means [`Settings::output`](crate::settings::Settings::output).
     pub output: Option<PathBuf>,
-    /// The folder of the file, below the output folder, if the server or the URL gives the name of the file.
+    /// The folder in which the file is saved, below the output folder. It is used only if the server or the
+    /// URL gives the name of the file.
     pub folder: Option<SafeName>,
     /// Digests that the file must have, such as digests from a list.
     pub expected: Vec<Expected>,
@@ -68,11 +70,12 @@ pub struct Job {
     /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to the URLs of
     /// the job that the user gave ([`Job::is_given`]). The other URLs may come from a document.
     pub user_headers: Headers,
-    /// The origins (`https://host:8443`) of URLs of the job that the user gave, if `named_by` says that the
-    /// other URLs come from a document.
+    /// If `named_by` says that the URLs come from a document, the user may still have given some of them.
+    /// These are the origins of those URLs, such as `https://host:8443`.
     pub given_origins: BTreeSet<String>,
-    /// The name of a host whose login a line of a list requests: a section for hosts, or an entry of the
-    /// netrc file. The program adds the login to `headers`. A session does not read this field.
+    /// The host whose login is used, if the line of a list has `credentials`. This is the name of a section
+    /// for hosts, or of an entry in the netrc file. The program adds the login to `headers`. A session does
+    /// not read this field.
     pub login_of: Option<String>,
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.
@@ -81,21 +84,22 @@ pub struct Job {
     /// the whole file are not compared with this range. If the settings require a signature or a digest, the
     /// job fails.
     pub range: Option<ByteRange>,
-    /// The network of the session that is used for the requests. 0 is the network in the settings of the
-    /// session.
+    /// The number of the network that is used for the requests. A network is a way to reach servers, with its
+    /// own proxies and time limits. Number 0 is the network in the settings of the session.
     pub network: u32,
     /// The priority. Jobs with a higher number start before jobs with a lower number, and get additional
     /// connections first.
     pub priority: i32,
-    /// Notes for the user, such as the parts of a list entry that cannot be used.
+    /// Notes for the user, such as a note about parts of a list entry that cannot be used.
     pub notes: Vec<String>,
-    /// The unknown keys of a JSON line. They are copied to the first and the last event of the job.
+    /// The keys of a JSON line, or the columns of a table, that downhaul does not know. They are copied to
+    /// the first and the last event of the job.
     pub extra: serde_json::Map<String, serde_json::Value>,
     /// The number of the job's line in the list, or of its URL in the arguments, from 1 on. It is 0 if there
     /// is no such number. Names may contain it.
     pub line: u64,
-    /// True if the job is a line of a lock file. If the lock file has several lines with one name, the last
-    /// line counts, unless it has no strong digest.
+    /// True if the job is a line of a lock file. If several lines of the lock file have the same name, a
+    /// later line replaces an earlier line. A later line without a strong digest is left out instead.
     pub is_recorded: bool,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
@@ -105,8 +109,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Returns a job for the file at a URL. The server or the URL gives the name. The fragment of the URL is
-    /// ignored here. See [`Job::with_digests`].
+    /// Returns a job for the file at a URL. The server or the URL gives the name. A digest in the fragment of
+    /// the URL is ignored here. [`Job::with_digests`] reads it.
     pub fn new(url: Url) -> Self {
         Job {
             urls: vec![url],
@@ -177,10 +181,10 @@ impl Job {
     }
 
     /// Writes the bytes of the file, in order, to this writer, whose calls may block. The writer is dropped
-    /// at the end. The engine has an adapter for asynchronous writers. At most 16 MiB wait in memory for the
-    /// writer. Written bytes cannot be taken back, so if the file has to start again, the job fails with
-    /// `output.started`. A writer that blocks forever also keeps its thread forever, even if the session
-    /// stops.
+    /// when the job ends. The engine has an adapter for asynchronous writers. At most 16 MiB wait in memory
+    /// for the writer. Written bytes cannot be taken back. Therefore the job fails with `output.started` if
+    /// the download has to start again. A writer that blocks forever also keeps its thread forever, even if
+    /// the session stops.
     #[must_use]
     pub fn to_writer(self, writer: impl JobWriter + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
@@ -244,8 +248,8 @@ impl Job {
         self
     }
 
-    /// Logs in with a name and a password (HTTP Basic, RFC 7617). The name must not have a colon. This adds a
-    /// header as [`Job::with_header`] does.
+    /// Sends a user name and a password with the requests for this file (HTTP Basic, RFC 7617). The user name
+    /// must not have a colon. This adds a header as [`Job::with_header`] does.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
@@ -275,14 +279,15 @@ impl Job {
     }
 
     /// Removes the digests and the size of the whole file if only a range of the file is wanted, and adds a
-    /// note about this. A session does this for each job that is added.
+    /// note for the user. A session calls this function for each job that is added.
     pub fn forget_whole(&mut self) {
         let has_facts = !self.expected.is_empty() || self.chunks.is_some() || self.size.is_some();
         if self.range.is_some() && has_facts {
             self.expected.clear();
             (self.chunks, self.size) = (None, None);
             self.notes.push(
-                "the digests and the size of the whole file are not compared with a range of it".into(),
+                "the digests and the size of the whole file are not used, because only a range is downloaded"
+                    .into(),
             );
         }
     }
@@ -301,7 +306,7 @@ impl Job {
         self
     }
 
-    /// Records if https was only assumed for the first URL (see [`parse_given`]).
+    /// Sets [`Job::assumed_https`], for a URL that [`parse_given`] has read.
     #[must_use]
     pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
         self.assumed_https = assumed_https;
@@ -506,8 +511,8 @@ pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
     /// wanted file. Otherwise fail.
     Check,
-    /// Keep the file and do not download, even if it is another file. Fail if a digest, a size or chunk
-    /// hashes were given that the file does not match.
+    /// Keep the existing file and do not download, even if it may have other content than the wanted file.
+    /// Fail if a digest, a size or chunk hashes were given that the file does not match.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
@@ -595,7 +600,7 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
 }
 
 /// Reads a URL as a user writes it. This function is like [`parse_url`], but the scheme may be missing, as in
-/// browsers and curl. Also returns true if https was assumed.
+/// browsers and curl. The second value is true if https was assumed.
 ///
 /// # Errors
 /// Returns the errors of [`parse_url`].

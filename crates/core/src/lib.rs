@@ -9,11 +9,11 @@
 //!
 //! - [`list`] reads lists of URLs, Metalink documents and checksum lists. A [`job`] is one file to download,
 //!   and [`settings`] are the options of the whole run.
-//! - [`name`] turns remote text into file names. [`listed_names`] finds names that only one file of a list
-//!   has.
+//! - [`name`] makes file names from the texts of servers, URLs, lists and users. [`listed_names`] finds names
+//!   that only one file of a list has.
 //! - [`remote`] has the facts that a source states about a file. [`head`] and [`http_response`] read these
 //!   facts from HTTP responses.
-//! - [`plan`] is the state machine of one file. It keeps track of the bytes of the file with [`ranges`].
+//! - [`plan`] is the state machine of one job. It keeps track of the bytes of the file with [`ranges`].
 //!   [`preview`] has the additional code for `downhaul plan`.
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] keeps the facts that runs learned about hosts.
@@ -32,7 +32,7 @@
 //! - [`names`] decides to which addresses, and from which interface, connections to a host are made.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries. [`rate`] reads rates.
-//!   [`run_limits`] decides when a run starts no more files.
+//!   [`run_limits`] decides when a run starts no more jobs.
 //! - [`event`] has the events of a session, and [`lock_file`] lists the files of a run. [`archive`] decides
 //!   which files were fetched by earlier runs, and [`dedup`] decides which files have the same bytes.
 //!   [`containers`] makes the names of tars and WARCs that have the files of a run, and decides when they are

@@ -86,7 +86,7 @@ impl SafeName {
         SafeName::relative(text, cfg!(windows))
     }
 
-    /// Returns a name that may have relative folders. If `drives` is true, a name that begins with a drive is
+    /// Reads a name that may have relative folders. If `drives` is true, a name that begins with a drive is
     /// refused.
     fn relative(text: &str, drives: bool) -> Result<SafeName, &'static str> {
         if text.is_empty() {
@@ -130,7 +130,7 @@ impl SafeName {
         Ok(SafeName::made_from(&path, safe))
     }
 
-    /// Returns a form of the name that Windows accepts: `a_b` for `a:b`, `_con.txt` for `con.txt`.
+    /// Returns a form of the name that Windows accepts, such as `a_b` for `a:b`, or `_con.txt` for `con.txt`.
     pub fn for_windows(&self) -> SafeName {
         let parts: Vec<String> = self.path.split('/').map(clean::for_windows).collect();
         let name = SafeName::made_from(&self.path, parts.join("/"));
@@ -174,7 +174,7 @@ impl SafeName {
     }
 
     /// Returns a note for the user if the name was changed. The note may contain characters from a server or
-    /// a document.
+    /// a document, which must be escaped before they are shown.
     pub fn note(&self) -> Option<String> {
         let original = self.original()?;
         let shown: String = original.chars().take(SHOWN).collect();
@@ -204,8 +204,8 @@ impl fmt::Display for SafeName {
 }
 
 /// Returns the paths to try for a file that a checksum list or a lock file calls `listed`. These are the name
-/// itself, its safe form, and the forms of both for Windows. The caller tries them in this order, and the
-/// first path that exists is the path of the file.
+/// itself, its safe form, and the forms of both for Windows. The caller tries the paths in the order of the
+/// result. The first path that exists is the path of the file.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -233,7 +233,7 @@ pub fn refused_by_windows(path: &str) -> Option<String> {
     if is_drive && !names.is_empty() && !names.starts_with('/') {
         return Some("after a drive, Windows needs a backslash (`C:\\NAME`)".into());
     }
-    // `.` and `..` are folders.
+    // `.` and `..` are valid on Windows, where they stand for folders.
     names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
@@ -262,7 +262,8 @@ impl NumberForm {
     }
 }
 
-/// Undoes [`SafeName::numbered`] for a name without folders: returns `name.ext` and 1 for `name (1).ext`.
+/// Undoes [`SafeName::numbered`] for a name without folders. For `name (1).ext`, for example, returns
+/// `name.ext` and 1. Returns `None` if the name has no number of this form.
 pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
     let (stem, extension) = form.split(file);
     let (stem, number, extension) = match form {

@@ -24,9 +24,9 @@ pub struct ConnectTo {
     host: Option<String>,
     /// The port in the URL. `None` means every port.
     port: Option<u16>,
-    /// The host to connect to. `None` means the same host.
+    /// The host to connect to. `None` means the host in the URL.
     to_host: Option<Host<String>>,
-    /// The port to connect to. `None` means the same port.
+    /// The port to connect to. `None` means the port in the URL.
     to_port: Option<u16>,
 }
 
@@ -46,7 +46,7 @@ pub struct DohServer(Url);
 
 impl Resolve {
     /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`, and an IPv6 address may have brackets. A
-    /// `+` before the host is ignored.
+    /// `+` before the host is ignored. In curl, it makes the addresses expire after a minute.
     ///
     /// # Errors
     /// Returns a message for the user that states the required form.
@@ -70,8 +70,9 @@ impl Resolve {
 }
 
 impl ConnectTo {
-    /// Reads `HOST1:PORT1:HOST2:PORT2`. Each part may be empty. An empty `HOST1` or `PORT1` means any host or
-    /// port. An empty `HOST2` or `PORT2` means the same host or port. IPv6 addresses have brackets.
+    /// Reads `HOST1:PORT1:HOST2:PORT2`. Each part may be empty. If `HOST1` or `PORT1` is empty, the rule
+    /// applies to every host or port. If `HOST2` or `PORT2` is empty, the host or port in the URL is kept.
+    /// IPv6 addresses must be in brackets.
     ///
     /// # Errors
     /// Returns a message for the user that states the required form.
@@ -135,7 +136,7 @@ impl DohServer {
     /// URL as a template (RFC 8484, section 3).
     ///
     /// # Errors
-    /// Returns a phrase that states the required form.
+    /// Returns a message for the user that states the required form.
     pub fn parse(text: &str) -> Result<DohServer, String> {
         let url = Url::parse(text.strip_suffix("{?dns}").unwrap_or(text)).ok();
         let has_login = |url: &Url| !url.username().is_empty() || url.password().is_some();

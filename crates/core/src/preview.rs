@@ -17,15 +17,16 @@ use std::collections::BTreeMap;
 /// added up together.
 const HOSTS_MOST: usize = 1_000;
 
-/// If the files of a host have this average size or more, its speed for large files is used.
+/// If the files of a host have this average size or more, the duration is estimated from the speed of the
+/// host for large files.
 const LARGE: u64 = 1024 * 1024;
 
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// A request for the facts of a file, if the list does not state the size of the file, if no strong
-    /// digest is known that `--verify require` needs, or if the server may name the file. Existing files are
-    /// also compared with the server's files.
+    /// The preview may request the facts about a file. It does this if the list does not state the size, if
+    /// `--verify require` needs a strong digest and none is known, or if the server may choose the name.
+    /// Existing files are also compared with the server's files.
     Ask,
     /// No requests.
     Offline,
@@ -115,7 +116,7 @@ pub struct HostForecast {
     pub seconds: Option<f64>,
 }
 
-/// The key of the files of all hosts beyond the first thousand.
+/// The key in [`Forecast::hosts`] for all hosts after the first thousand.
 pub const OTHER_HOSTS: &str = "others";
 
 impl Forecast {

@@ -1,17 +1,17 @@
-//! Decides when a run starts no more files: after a number of bytes (`--max-total`), or at a time
+//! Decides when a run starts no more jobs: after a number of bytes (`--max-total`), or at a time
 //! (`--deadline`).
 //!
-//! Invariant: a file that was started is never stopped by these limits.
+//! Invariant: a job that was started is never stopped by these limits.
 
 use std::time::Duration;
 
 /// The limits of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunLimits {
-    /// The number of bytes after which no file starts. The bytes that the files in progress still need are
-    /// counted too, as far as the sizes of these files are known.
+    /// The number of bytes after which no job starts. The bytes that the jobs in progress still need are
+    /// counted too, as far as the sizes of their files are known.
     pub max_total: Option<u64>,
-    /// The time since the start of the session after which no file starts.
+    /// The time since the start of the session after which no job starts.
     pub deadline: Option<Duration>,
 }
 
@@ -27,8 +27,8 @@ pub enum Reached {
 
 impl RunLimits {
     /// Returns the limit that was reached. `bytes` is the number of bytes that the run has received, plus the
-    /// number of bytes that the files in progress still need. `waits` is true if a file waits for its start.
-    /// If no file waits, [`Reached::Total`] is not returned, because the limit may be enough for the run.
+    /// number of bytes that the jobs in progress still need. `waits` is true if a job waits for its start. If
+    /// no job waits, [`Reached::Total`] is not returned, because all jobs may fit within the limit.
     pub fn reached(&self, now: Duration, bytes: u64, waits: bool) -> Option<Reached> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Some(Reached::Deadline);

@@ -59,7 +59,7 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// The limit for all files together, in bytes a second. `None` means no limit.
     pub limit_rate: Option<u64>,
-    /// The limits after which the session starts no more files. Jobs that were not started fail with
+    /// The limits after which the session starts no more jobs. Jobs that have not started by then fail with
     /// `run.stopped`.
     pub limits: RunLimits,
     /// The highest number of connections for one file. With `None`, the number is chosen automatically.
@@ -83,17 +83,17 @@ pub struct Settings {
     pub single: bool,
     /// If set, every file, or the checksum list that names it, must be signed with one of these keys.
     pub signed_by: Option<Keys>,
-    /// True if the mirrors that a server names for its file are used too.
+    /// True if mirrors that a server names for a file are used in addition to the URLs of the job.
     pub mirrors: bool,
     /// True if a lock file gets a line about each downloaded file. Each of these files then needs a digest.
     pub record: bool,
-    /// The number of retries of a file after failures. After 64 KiB of new bytes, all retries are available
+    /// The number of retries of a job after failures. After 64 KiB of new bytes, all retries are available
     /// again.
     pub retries: u32,
     /// The shortest wait before a job is continued or retried after a failure. There is no wait if the job
     /// continues with another mirror, if the user was asked, or if only bytes of an earlier run are lost.
-    /// Waits become longer with each retry, up to a random time between 15 and 45 seconds, or up to this wait
-    /// if it is longer.
+    /// Waits become longer with each retry, up to a random time between 15 and 45 seconds. If this setting is
+    /// longer, waits are as long as this setting.
     pub retry_wait: Duration,
     /// HTTP statuses, such as 404, that are retried in addition to the statuses that are always retried.
     pub retry_on: Vec<u16>,
@@ -141,7 +141,7 @@ pub struct Settings {
     /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
     /// other origin.
     pub cookies_given: Option<Secret>,
-    /// The schemes by which logins may be sent.
+    /// The authentication schemes that may be used to send logins, such as HTTP Basic.
     pub schemes: Schemes,
     /// The value of the User-Agent header.
     pub user_agent: String,
@@ -168,10 +168,11 @@ pub struct Settings {
     /// The lists of the run. No download may replace these files, because the run reads them again.
     pub lists: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
-    /// program that adds jobs for days needs this. Otherwise each path belongs to one job, and of several
-    /// jobs with the same request, only the first job is fetched.
+    /// program that adds jobs for days needs this. Otherwise each path belongs to one job. If several jobs
+    /// have the same request, only the first of these jobs downloads the file.
     pub releases_names: bool,
-    /// The names of all jobs that will be added, if there are very many jobs. As long as these names are not
+    /// The names of all jobs that will be added, if there are very many jobs. They show which names only one
+    /// job has, so the session can forget such a name when its job has ended. As long as these names are not
     /// known, the session remembers the name of each job that was added.
     #[doc(hidden)]
     pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
@@ -193,7 +194,8 @@ pub struct Settings {
     pub insecure_hosts: Vec<String>,
     /// Addresses of hosts that are used instead of the answers of the resolver.
     pub resolve: Vec<Resolve>,
-    /// Other hosts and ports to connect to. The first rule that applies is used.
+    /// Rules that replace the host and port to which connections are opened. The first rule that applies is
+    /// used.
     pub connect_to: Vec<ConnectTo>,
     /// The local address or network interface from which connections are opened.
     pub interface: Option<Interface>,
@@ -201,9 +203,10 @@ pub struct Settings {
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-    /// True if addresses of private networks and of this machine are refused when a redirect from a public
-    /// host, a document or a server leads to them. The program allows such addresses unless `--no-private` is
-    /// given, because some users need them for VPNs and private name servers.
+    /// True if addresses of private networks and of this machine are refused in three cases: a redirect from
+    /// a public host leads to the address, a document or a server named the URL, or the host had a public
+    /// address before. The program allows such addresses unless `--no-private` is given, because some users
+    /// need them for VPNs and private name servers.
     pub refuse_private: bool,
     /// True if a host is reached over https only, after the host requested this in the session
     /// (`Strict-Transport-Security`).
@@ -219,7 +222,7 @@ impl Settings {
     pub const DEFAULT_USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 
     /// Returns the handling of the partial file of an earlier run of this job. The response to a request that
-    /// is not a plain GET may differ each time, so it is not resumed.
+    /// is not a plain GET may differ each time, so the download of such a response is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
     }
@@ -234,7 +237,8 @@ impl Settings {
         job.if_exists.unwrap_or(self.if_exists)
     }
 
-    /// Returns true if the headers may be sent to this URL of a job.
+    /// Returns true if [`Settings::headers`] may be sent to this URL of a job. `named_by` is the author of
+    /// the URLs of the job.
     pub fn sends_headers_to(&self, url: &Url, named_by: NamedBy) -> bool {
         named_by == NamedBy::Person || self.header_origins.contains(&url.origin().ascii_serialization())
     }
@@ -407,18 +411,18 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failed file (`--on-error`). With each of these values, a file continues without a
-/// question after a failure that may pass, if 64 KiB of new bytes arrived since the last failure. A file also
-/// pauses without a question if its host needs a pause.
+/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with each of these
+/// values, and the user is not asked. First, a failure may pass, and at least 64 KiB of new bytes that can be
+/// kept arrived since the last failure. Second, the host of the job needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// The user is asked after each failure that may be retried, while retries are left. The file waits, and
-    /// other files continue.
+    /// The user is asked after each failure that may be retried, while retries are left. The job waits for
+    /// the answer, and other jobs continue.
     Ask,
-    /// The file is retried without a question after failures that may pass, and the wait becomes longer each
-    /// time. After other failures, the file is not retried.
+    /// The job is retried without a question after failures that may pass, and the wait becomes longer each
+    /// time. After other failures, the job is not retried.
     Retry,
-    /// The file is not retried.
+    /// The job is not retried.
     Skip,
     /// The run stops.
     Exit,
@@ -440,12 +444,13 @@ pub enum Attributes {
 pub enum Resume {
     /// The bytes that match the journal are used, and all other bytes are fetched.
     Auto,
-    /// The file starts again (`--no-resume`).
+    /// The partial file is not used, and the download starts at the first byte (`--no-resume`).
     Forget,
-    /// The partial file is resumed. A file that another tool left unfinished under the final name is adopted
-    /// (`--continue`).
+    /// The partial file is resumed. A file that another tool left unfinished under the final name is
+    /// continued too (`--continue`).
     Adopt,
-    /// The chunks of a finished file that match their digests are kept (`downhaul repair`).
+    /// The chunks of a finished file that match their digests are kept, and the other chunks are fetched
+    /// (`downhaul repair`).
     Repair,
 }
 
@@ -466,13 +471,14 @@ pub enum Verify {
     /// The file is compared with every known digest.
     Auto,
     /// The file is compared with every known digest, and the session searches for checksum lists beside the
-    /// file.
+    /// file on the server.
     Find,
-    /// Like [`Verify::Find`], but a file fails if no checksum list names it. The checksum list may be given,
-    /// or may be beside the file. A digest from the user or from the list of jobs is accepted too. An MD5 is
-    /// enough.
+    /// Like [`Verify::Find`], but a job fails if no checksum list names its file. The user may give the
+    /// checksum list, or it may be beside the file on the server. A digest from the user or from the list of
+    /// jobs is accepted too. An MD5 is enough.
     Listed,
-    /// Like [`Verify::Find`], but a file fails if neither a strong digest nor a signature is known for it.
+    /// Like [`Verify::Find`], but a job fails if neither a strong digest nor a signature is known for its
+    /// file.
     Require,
     /// Nothing is verified.
     Off,
@@ -530,7 +536,7 @@ pub enum HttpVersion {
     Auto,
     /// HTTP/1.1 only.
     One,
-    /// HTTP/2 only, including plain http.
+    /// HTTP/2 only, also for http URLs.
     Two,
 }
 

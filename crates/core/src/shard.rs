@@ -18,7 +18,8 @@ pub enum ShardBy {
 }
 
 impl ShardBy {
-    /// Returns the word that the command line and the files of finished shards use.
+    /// Returns the word for this property, as the command line has it, and as the file about a finished shard
+    /// has it.
     pub fn name(self) -> &'static str {
         match self {
             ShardBy::Job => "job",
@@ -106,8 +107,8 @@ impl ListDigest {
     }
 }
 
-/// Returns a hash of the first URL of a job, and of its name. A long secret in the URL cannot be found out
-/// from the hash, but a short secret could be guessed.
+/// Returns a hash of the first URL of a job, and of the given name of its file. A long secret in the URL
+/// cannot be found out from the hash, but a short secret could be guessed.
 fn hash_of(job: &Job) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(job.urls.first().map_or("", |url| url.as_str()).as_bytes()).update(b"\n");

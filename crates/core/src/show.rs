@@ -138,7 +138,8 @@ pub fn hides(whole: &Url) -> bool {
     url(whole) != plain.as_str()
 }
 
-/// Returns how a file was verified, in words for the user. Events for programs use other words.
+/// Returns how a file was verified, in words for the user. `proven` has the words in the events, which
+/// programs read.
 pub fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",

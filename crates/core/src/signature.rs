@@ -84,8 +84,8 @@ impl Keys {
         MINISIGN_LISTS.iter().chain(OPENPGP_LISTS).copied()
     }
 
-    /// Returns the endings of a list that contains its own signature. Such a list can be used instead of the
-    /// plain list. `gpg --clearsign` writes `.asc`, and some projects use `.gpg`.
+    /// Returns the endings of a checksum list that contains its own signature. Such a file can be used
+    /// instead of the plain checksum list. `gpg --clearsign` writes `.asc`, and some projects use `.gpg`.
     pub fn signed_list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[],

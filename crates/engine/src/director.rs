@@ -1,19 +1,19 @@
 //! Runs the loop of a session. The loop passes commands, reports and timers to the plans, carries out the
 //! actions of the plans, and reports the events of the plans.
 //!
-//! The director makes all decisions about the files in progress that concern more than one plan. It reads and
-//! writes neither bytes nor files, with one exception: when it starts, it reads what earlier runs learned
-//! about hosts. Workers and blocking tasks read and write, and send reports to the director.
+//! The director makes all decisions that concern more than one plan. It does not use the disk or the network
+//! itself, with one exception: when it starts, it reads what earlier runs learned about hosts. Workers and
+//! blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent to the threads for small files, or running, or over. A job
 //! becomes active only while fewer jobs are active than `settings.parallel` says. If that setting is `None`,
 //! the number is chosen automatically. Running jobs that are not active are paused, or they wait: for an
-//! answer of the user, for the end of a pause that a host required, or for another run that works on the
-//! file. [`Connections`] counts the connections, to each host and in all. A file without a connection gets a
-//! connection before another file gets an additional one.
+//! answer of the user, for the end of a pause that a host required, or for another run that is working on the
+//! file. [`Connections`] counts the connections, to each host and in all. A job without a connection gets a
+//! connection before another job gets an additional one.
 //!
-//! The methods of [`Director`] are in several files: [`starting`] decides which files start, [`lending`]
-//! lends small files to other threads, and [`ending`] ends files and the session. [`control`] carries out
+//! The methods of [`Director`] are in several files: [`starting`] decides which jobs start, [`lending`] lends
+//! jobs with small files to other threads, and [`ending`] ends jobs and the session. [`control`] carries out
 //! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
 //! [`verifying`] verifies bytes.
 
@@ -66,7 +66,7 @@ use tokio::sync::mpsc;
 use tracing::Span;
 pub(crate) use verifying::{about, promises_data, publishing};
 
-/// The number of jobs that are read ahead, so that the next file does not have to wait until its line of the
+/// The number of jobs that are read ahead, so that the next job does not have to wait until its line of the
 /// list is read.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
@@ -74,22 +74,22 @@ pub(crate) const QUEUE_AHEAD: usize = 64;
 /// a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// The highest number of reports that the director takes before it checks again which files may start or
+/// The highest number of reports that the director takes before it checks again which jobs may start or
 /// continue.
 const REPORTS_AT_ONCE: usize = 64;
 
 /// The time between two checks of whether a slow reader of all events has caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
-/// The reason why an idle file may continue.
+/// The reason why an idle job ([`Plan::is_idle`](downhaul_core::plan::Plan::is_idle)) may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
-    /// The pause that the host required is over, or it is time to check again if another run works on the
-    /// file.
+    /// The pause that the host required is over, or it is time to look again at a file on which another run
+    /// was working.
     Waited,
-    /// The user chose to retry the file.
+    /// The user chose to retry the job.
     Answered,
-    /// The file was paused, and was then resumed.
+    /// The job was paused, and was then resumed.
     Resumed,
 }
 
@@ -109,16 +109,16 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
-    /// How many files are active at once, if a number was set.
+    /// The number of jobs that are active at once, if the user or a client set it.
     parallel: Option<usize>,
-    /// Decides how many files are active at once, if the user set no number.
+    /// Decides how many jobs are active at once, if no number was set.
     files: Option<Controller>,
     on_error: OnError,
     queue: Queue,
     running: BTreeMap<JobId, Running>,
     /// Jobs that were removed with [`Remove::Discard`] while their partial files were being opened.
     discarded: BTreeSet<JobId>,
-    /// Idle files that may continue as soon as the number of active files allows it.
+    /// Idle jobs that may continue as soon as the number of active jobs allows it.
     ready: VecDeque<(JobId, Ready)>,
     reports: mpsc::UnboundedSender<(JobId, Report)>,
     /// The receivers of the reports, and of the results of lent jobs.
@@ -237,7 +237,7 @@ impl Director {
         let open = !self.queue.is_closed();
         let timers = self.running.values().filter_map(|one| one.wake);
         let reader = (open && self.reporter.is_behind()).then(|| now + READER_PATIENCE);
-        // The deadline may have passed without effect, if no further file waited.
+        // The deadline may have passed without effect, if no further job waited.
         let deadline = self.settings.limits.deadline.filter(|&deadline| open && deadline > now);
         timers.chain(reader).chain(deadline).min()
     }
@@ -382,7 +382,7 @@ mod tests {
             Director::new(settings, networks, Arc::new(ReadOnlyFiles), reporter, limit, clock, 1);
         assert_eq!(director.next_wake(director.clock.now()), Some(deadline));
         tokio::time::advance(deadline).await;
-        // No file waits, so the deadline ends nothing.
+        // No job waits, so the deadline ends nothing.
         director.check_limits(director.clock.now(), false);
         assert_eq!((director.next_wake(director.clock.now()), director.summary.reached), (None, None));
     }

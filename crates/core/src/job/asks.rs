@@ -5,7 +5,8 @@ use crate::head::is_token;
 use std::fmt;
 use std::sync::Arc;
 
-/// A request that is not a plain GET. It is sent over one connection, and its response is never resumed.
+/// A request that is not a plain GET. It is sent over one connection. If the download of its response is
+/// interrupted, the download is never resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sends {
     /// The method, such as `POST` (RFC 9110, section 9). It is not `HEAD`, `CONNECT` or `TRACE`.

@@ -53,7 +53,8 @@ impl Headers {
         Ok((name.into(), value.into()))
     }
 
-    /// Returns a URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
+    /// Returns a URL for the header `Referer`, without its user name, password and fragment (RFC 9110,
+    /// section 10.1.3).
     ///
     /// # Errors
     /// Returns a message for the user that states the required form. The message does not contain the URL.

@@ -12,8 +12,8 @@ use crate::show;
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
 /// Names of devices on Windows, in lower case. The name of a device with an extension means the device too
-/// (see the page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] adds
-/// the ports `com` and `lpt`, whose names end with a digit.
+/// (see the page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] also
+/// knows the ports, such as `com1` and `lpt1`.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// The character that replaces characters that are not allowed in a name.
@@ -28,8 +28,8 @@ const INSTEAD: char = '_';
 /// long is cut.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
-    // Nearly all names consist of these characters, so the slower code below is skipped for them. This
-    // function runs several times for each file.
+    // Nearly all names have only the following characters, so the slower code below is skipped for these
+    // names. This function runs several times for each file.
     let is_plain =
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     if is_plain && text.len() <= LONGEST && !text.is_empty() && !text.starts_with(['.', '-']) {

@@ -23,8 +23,9 @@ const COMPRESSED: &[&str] = &[
 /// of the other file comes before the ending.
 const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", "sig", "tbi"];
 
-/// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`,
-/// `(".profile", "")`, `("calls", ".vcf.gz.tbi")`. The first part is empty only if the name is empty.
+/// Splits a name before its extension. Examples of results are `("archive", ".tar.gz")`, `("photo", ".jpg")`,
+/// `("README", "")`, `(".profile", "")` and `("calls", ".vcf.gz.tbi")`. The first part is empty only if the
+/// name is empty.
 pub(crate) fn split_extension(file: &str) -> (&str, &str) {
     let Some((stem, last)) = split_last(file) else { return (file, "") };
     let before = match split_last(stem) {

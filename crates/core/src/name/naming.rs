@@ -17,7 +17,7 @@ use url::Url;
 pub struct Naming {
     /// Says where a name comes from, if neither a list nor the user gave a name.
     pub source: NameSource,
-    /// Says which folders of the URL are kept below the output folder.
+    /// Says which folders of the URL become folders below the output folder.
     pub folders: Folders,
     /// True if Windows must accept all names below the output folder (`--windows-names`). On Windows, a
     /// session always sets this field.
@@ -32,16 +32,18 @@ pub struct Naming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
-    /// that was given. The first of these three that has a name is used.
+    /// that was given. The first of these three that has a name is used. If none of them has a name, the name
+    /// is `index.html`.
     Auto,
-    /// The name comes from the URL that was given. The server cannot change it.
+    /// The name comes from the URL that was given, or is `index.html` if that URL has no name. The server
+    /// cannot change the name.
     Url,
     /// The name comes from the server's Content-Disposition, or else from the URL of the response. If neither
     /// of them has a name, the name is `index.html`.
     Server,
 }
 
-/// Says which folders of the URL's path are kept (`--folders`).
+/// Says which folders in the path of the URL become folders below the output folder (`--folders`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folders {
     /// The last folders, up to this number.
@@ -65,9 +67,9 @@ impl Default for Naming {
 }
 
 impl Naming {
-    /// Returns the name of a job's file below the output folder, based on the facts that are known so far.
-    /// Returns `None` if the user gave a path, or if the file goes to standard output, to a pipe or to a
-    /// writer of a program.
+    /// Returns the name of a job's file below the output folder. `remote` describes the response. If no
+    /// response has arrived, the name is made from the URL. Returns `None` if the user gave a path, or if the
+    /// file goes to standard output, to a pipe or to a writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -89,7 +91,8 @@ impl Naming {
     /// because the final name is not known yet.
     ///
     /// # Errors
-    /// Returns `name.unsafe` if the job lacks a value that the template needs.
+    /// Returns `name.unsafe` if the template cannot make a name for the job, for example because the job
+    /// lacks a value.
     pub fn apply(&self, job: Job) -> Result<Job, Error> {
         let (Some(template), Some(url)) = (&self.template, job.urls.first()) else { return Ok(job) };
         let unusable = |why| {
@@ -139,13 +142,13 @@ impl Naming {
         self.placed(job, given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
-    /// Returns a given name. If `windows` is set, the name is changed so that Windows accepts it.
+    /// Returns `name`. If `windows` is set, the name is changed so that Windows accepts it.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the whole name of a file. The template makes this name, or `below` puts folders of the URL
-    /// before `file`.
+    /// Returns the whole name of a file. If there is a template, it makes this name. Otherwise `below` puts
+    /// folders of the URL before `file`.
     fn placed(&self, job: &Job, url: &Url, file: SafeName) -> SafeName {
         match &self.template {
             // A job that lacks a value was refused before ([`Naming::apply`]).
@@ -154,8 +157,8 @@ impl Naming {
         }
     }
 
-    /// Puts the kept folders of the given URL before the name of a file. Folders never come from a redirect,
-    /// because the user knows only the given URL.
+    /// Puts those folders of the given URL that [`Folders`] keeps before the name of a file. Folders never
+    /// come from a redirect, because the user knows only the given URL.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         if self.folders == Folders::Last(0) {
             return self.given(&file);

@@ -38,9 +38,10 @@ pub fn side_files(path: &Path) -> SideFiles {
     side_files_of(path, "")
 }
 
-/// Returns the side files of a file that does not use the usual names. This happens if files with these names
-/// belong to another download or were not made by downhaul, or if the file is small. The `tag` (at most 16
-/// bytes) is put before the endings: `NAME.TAG.part`.
+/// Returns the side files with a tag in their names: `NAME.TAG.part`. These names are used if files with the
+/// usual names belong to another download, or if nothing shows that downhaul made those files. They are also
+/// used for a small file, because it has no journal that could show this to a later run. The `tag` has at
+/// most 16 bytes, and is put before the endings.
 pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
     side_files_of(path, &format!(".{tag}"))
 }

@@ -34,7 +34,7 @@ enum Field {
     Port,
     /// Some of the folders in the path of the URL.
     Path(Slice),
-    /// The name that the file would have without a template, without folders.
+    /// The name that the file would have if there were no template. Its folders are left out.
     Name,
     /// The name without its extension.
     Stem,
@@ -42,9 +42,9 @@ enum Field {
     Ext,
     /// A parameter of the query.
     Query(String),
-    /// The number of the line or of the URL in the input.
+    /// The number of the line in the list, or of the URL in the arguments.
     Line,
-    /// A digest that the input states.
+    /// A digest that the list or the URL states.
     Digest(Algorithm),
     /// A column of a table, or a key of a JSON line.
     Column(String),
@@ -54,13 +54,13 @@ enum Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Whole,
-    /// `:.2`: only the first characters.
+    /// Only the first characters of the value, up to this number, as in `:.2`.
     First(usize),
-    /// `:05`: the value is filled up with zeros at its beginning to this number of characters.
+    /// Zeros are put before the value until it has this number of characters, as in `:05`.
     Padded(usize),
 }
 
-/// A selection of folders, in the notation of Python: `[-2:]`, `[0]`, `[1:3]`.
+/// A selection of folders in the notation of Python, such as `[-2:]`, `[0]` or `[1:3]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slice {
     from: Option<isize>,
@@ -83,9 +83,9 @@ impl Template {
     ///
     /// # Errors
     /// Returns a message for the user that names the value that the job lacks, or the part of the name that
-    /// cannot be used.
+    /// cannot be used, or says that the name would be empty.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
-        let url = job.urls.first().ok_or("it has no URL")?;
+        let url = job.urls.first().ok_or("the job has no URL")?;
         let mut all = Vec::new();
         for pieces in &self.components {
             match pieces.as_slice() {
@@ -101,13 +101,13 @@ impl Template {
                     let safe = SafeName::from_server(&value);
                     all.push(
                         safe.ok_or_else(|| {
-                            format!("a part of its name has no usable characters: `{value}`")
+                            format!("a part of the name has no usable characters: `{value}`")
                         })?,
                     );
                 }
             }
         }
-        let last = all.pop().ok_or("its name would be empty")?;
+        let last = all.pop().ok_or("the name would be empty")?;
         Ok(last.below(&all))
     }
 }
@@ -155,7 +155,7 @@ impl Field {
         })
     }
 
-    /// Reads the part of a field before its form.
+    /// Reads the part of a field before the colon and the form.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),
@@ -165,12 +165,12 @@ impl Field {
         match (name, index) {
             ("path", index) => Slice::read(index.unwrap_or(":")).map(Field::Path),
             ("query", Some(index)) => {
-                key(index).map(Field::Query).ok_or_else(|| "`query[]` has no name".into())
+                key(index).map(Field::Query).ok_or_else(|| "`query[]` needs the name of a parameter".into())
             }
             ("column", Some(index)) => {
-                key(index).map(Field::Column).ok_or_else(|| "`column[]` has no name".into())
+                key(index).map(Field::Column).ok_or_else(|| "`column[]` needs the name of a column".into())
             }
-            (_, Some(_)) => Err(format!("`{name}` has no parts; only path, query and column have parts")),
+            (_, Some(_)) => Err(format!("`{name}` cannot have brackets; only path, query and column can")),
             ("", None) => Err("a field has no name".into()),
             ("scheme", None) => Ok(Field::Scheme),
             ("host", None) => Ok(Field::Host),
@@ -194,7 +194,9 @@ impl Form {
             Some(most) => number(most).map(Form::First),
             None => text.strip_prefix('0').and_then(number).map(Form::Padded),
         };
-        form.ok_or_else(|| format!("`:{text}` is not a form; `:.2` cuts a value, and `:05` adds zeros"))
+        form.ok_or_else(|| {
+            format!("`:{text}` is not a form; `:.2` keeps two characters, and `:05` adds zeros")
+        })
     }
 }
 
@@ -378,7 +380,7 @@ mod tests {
             ("name}", "has no `{`"),
             ("{}", "has no name"),
             ("{name:5}", "is not a form"),
-            ("{host[0]}", "has no parts"),
+            ("{host[0]}", "cannot have brackets"),
             ("{path[x]}", "must have the form"),
             ("x/{path}", "the folders only"),
         ] {

@@ -1,8 +1,8 @@
 //! Counts the open connections, to each host and in all. Together with the plans and the hosts, this module
-//! decides which file may open another connection. It also starts the workers, and allows them to write.
+//! decides which job may open another connection. It also starts the workers, and allows them to write.
 //!
-//! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress,
-//! or to the threads for small files ([`super::lending`]). A worker counts as a connection from its start.
+//! Invariant: each connection is counted once, at its host. It belongs to one worker of a running job, or to
+//! the threads for small files ([`super::lending`]). A worker counts as a connection from its start.
 
 use super::{Director, HOSTS_MOST, Report, Running, Stage, host_of};
 use crate::explain;
@@ -34,7 +34,7 @@ pub(super) struct Connections {
     pub(super) hosts: HashMap<String, Host>,
     /// The number of connections. The workers read this number to divide the memory among themselves.
     pub(super) count: Arc<AtomicUsize>,
-    /// True if a file needed a connection and could not open one.
+    /// True if a job needed a connection and could not open one.
     pub(super) wanted: bool,
     /// The rate limits of rules for hosts.
     pub(super) limits: HostLimits,
@@ -78,8 +78,8 @@ impl Connections {
         Connections { memory, limits, ..Connections::default() }
     }
 
-    /// Returns the host of that name. A host that is not known yet is created for this origin. If the user
-    /// set the number of connections (`named`), the number that an earlier run found is not used.
+    /// Returns the host of that name. A new host gets this origin and at most `most` connections. If `named`
+    /// is true, the user set the number of connections, so the number from an earlier run is not used.
     pub(super) fn host(&mut self, name: &str, origin: Option<String>, most: usize, named: bool) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
@@ -124,7 +124,7 @@ impl Connections {
     }
 
     /// Returns the facts that this run learned, and the memory that stores them for later runs. `files` is
-    /// the best number of files at once.
+    /// the best number of active jobs.
     pub(super) fn take_learned(&mut self, files: Option<Level>) -> (Memory, Vec<(String, Learned)>) {
         let mut learned = std::mem::take(&mut self.learned);
         // If several hosts sent the files together, the number says nothing about a single host.
@@ -140,7 +140,7 @@ impl Connections {
 }
 
 impl Director {
-    /// Returns how many connections the host of each source allows this file now.
+    /// Returns how many connections the host of each source allows this job now.
     pub(super) fn allowances(&mut self, id: JobId) -> Vec<Allowance> {
         let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
         (0..sources).map(|source| self.allowance_at(id, source)).collect()
@@ -174,12 +174,12 @@ impl Director {
         if is_behind || waits(spent.disk) || (!named && waits(spent.limit)) {
             return none;
         }
-        // Files of this host that have no connection come first.
+        // Jobs of this host that have no connection come first.
         let starving = self.running.values().filter(|one| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        // A file of this host with a higher priority that could not open another connection comes first.
+        // A job of this host with a higher priority that could not open another connection comes first.
         let outranks = |one: &Running| {
             one.priority > running.priority && one.wants_more && host_of(&one.spec, one.plan.source()) == host
         };
@@ -193,7 +193,7 @@ impl Director {
         if is_limited {
             allowance.surplus = 0;
         }
-        // A connection may be silent because it waits for the limit, the disk or the reader of the output.
+        // A connection that waits for a rate limit, the disk or the output is silent but not replaced.
         allowance.replaces &= !is_limited && !running.meter.is_ahead();
         allowance
     }
@@ -228,18 +228,18 @@ impl Director {
         self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
-    /// Drives all files again, if one of them needed a connection and could not open one.
+    /// Drives all running jobs again, if one of them needed a connection and could not open one.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
-            // Files that have no connection come first.
+            // Jobs that have no connection come first.
             let order = |one: &Running| (!one.plan.is_starving(), Reverse(one.priority));
             ids.sort_by_key(|id| self.running.get(id).map(order));
             ids.into_iter().for_each(|id| self.drive(id));
         }
     }
 
-    /// Starts a worker that sends a request to a source of a file.
+    /// Starts a worker that sends a request to a source of a job.
     //
     // This function is long because a worker and its record have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
@@ -349,7 +349,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
         debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection ended");
-        // Two sources at one host are counted like two files, so that each source can keep one connection.
+        // Two sources at one host are counted like two jobs, so that each source can keep one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
         // The worker must not write further bytes, because another worker may be assigned to them.
         at_work.end.store(0, Ordering::Relaxed);
@@ -362,7 +362,7 @@ impl Director {
     }
 
     /// Allows a worker to write the body of its response. The worker skips the first `skip` bytes of the
-    /// body, and writes the others from the offset `at` of the file on, up to `end` if the end is known.
+    /// body, and writes the rest to the file, from the offset `at` up to the offset `end` if that is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -380,7 +380,7 @@ impl Director {
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The bytes were already written when the partial file was begun. So the director itself
+                // The bytes were already written when the partial file was started. So the director itself
                 // sends the report of the worker.
                 let _ = self.reports.send((id, Report::Input(input)));
             }

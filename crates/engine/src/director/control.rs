@@ -1,8 +1,9 @@
 //! Carries out the commands of the program while the session runs.
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
-//! A command for a lent job calls all lent jobs back, and is carried out if the job is given back unfinished.
-//! A command for a job that has ended has no effect.
+//! A command for a job that is lent to the threads for small files ([`super::lending`]) calls all lent jobs
+//! back, and is carried out if the job is given back unfinished. A command for a job that has ended has no
+//! effect.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};
@@ -132,7 +133,8 @@ impl Director {
         }
     }
 
-    /// Ends all files in progress, and all jobs of the queue. A file that is being renamed is finished.
+    /// Ends all jobs in progress, and all jobs of the queue. A job whose file is just getting its final name
+    /// still finishes.
     pub(super) fn stop_all(&mut self) {
         self.start_no_more();
         self.call_back();

@@ -1,4 +1,4 @@
-//! Ends files and the session, and counts the results.
+//! Ends jobs and the session, and counts the results.
 //!
 //! Invariant: each job is counted once, as finished, skipped, planned or failed.
 
@@ -42,7 +42,7 @@ pub struct Summary {
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// The limit of the run because of which some files were not started, if there is one.
+    /// The limit of the run because of which some jobs were not started, if there is one.
     pub reached: Option<Reached>,
     /// True if the reader of an output, such as standard output or a pipe, has closed it.
     pub output_closed: bool,
@@ -128,8 +128,8 @@ impl Director {
         self.count_progress(bytes);
     }
 
-    /// Tells the controller that a file of this size has ended. The controller decides the number of files at
-    /// once.
+    /// Tells the controller that a job with a file of this size has ended. This controller decides how many
+    /// jobs are active at once.
     pub(super) fn count_progress(&mut self, bytes: u64) {
         let Some(files) = &mut self.files else { return };
         let before = files.target();
@@ -139,7 +139,7 @@ impl Director {
         }
     }
 
-    /// Removes all data about this file.
+    /// Removes all data about this job.
     pub(super) fn forget(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {

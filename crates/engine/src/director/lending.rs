@@ -1,13 +1,13 @@
 //! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
-//! return: finished files, responses, and jobs that have not begun.
+//! return: finished jobs, jobs with an open response, and jobs that have not begun.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
-//! Invariant: all jobs that are lent have the same host. The files that may be in progress on the threads are
-//! counted as connections of this host and as active files, so no limit is exceeded. There is one exception.
-//! The files of a thread that waits for a disk count as one, although their connections stay open. No job is
-//! lent for a host that limits the number of requests, because the director spaces out the requests to such a
-//! host.
+//! Invariant: all jobs that are lent have the same host. The jobs that may be in progress on the threads are
+//! counted as connections of this host and as active jobs, so no limit is exceeded. There is one exception.
+//! All jobs of a thread that waits for a disk count as one job, although their connections stay open. No job
+//! is lent for a host that limits the number of requests, because the director spaces out the requests to
+//! such a host.
 
 use super::running::{Running, host_of, listed_size, name_of};
 use super::starting::IDLE_MOST;
@@ -33,13 +33,13 @@ use tokio::sync::mpsc;
 /// millisecond.
 const QUEUED_LEAST: usize = 8;
 
-/// The longest time for which the first jobs wait for others. A list gives dozens of jobs within this time,
-/// also on a busy machine, and a user does not notice this wait.
+/// The longest time for which the first jobs wait for more jobs. A list gives dozens of jobs within this
+/// time, also on a busy machine, and a user does not notice this wait.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// After this many responses in a row that were given back without an error, no job is lent until a small
-/// file was downloaded in the usual way. Such files are large or cannot be saved in one step, so the threads
-/// do not make their downloads faster.
+/// file was downloaded in the usual way. The files of such responses are large or cannot be saved in one
+/// step, so the threads do not make their downloads faster.
 const UNUSUAL_MOST: u32 = 4;
 
 /// The jobs that are lent.
@@ -51,17 +51,18 @@ pub(super) struct Lending {
     usual: BTreeSet<JobId>,
     /// The host of the jobs that are lent.
     host: String,
-    /// The number of files in progress that are counted at the host.
+    /// The number of lent jobs that are counted as connections of the host.
     counted: usize,
     /// The highest number of connections to this host that the user allows.
     most: usize,
-    /// The number of responses that the threads gave back and that they still count as files in progress.
+    /// The number of responses that the threads gave back and that the threads still count as jobs in
+    /// progress.
     started: usize,
     /// The number of responses in a row that were given back without an error.
     unusual: u32,
     /// True if the threads cannot be used.
     is_off: bool,
-    /// The time until which the first jobs wait for others. It is `None` before the first job.
+    /// The time until which the first jobs wait for more jobs. It is `None` before the first job.
     gathers_until: Option<Duration>,
     /// The time of the next check of whether a disk makes the threads wait.
     watched: Duration,
@@ -99,7 +100,7 @@ impl Lending {
         self.out.contains(&id)
     }
 
-    /// Returns the number of lent files that are in progress.
+    /// Returns the number of lent jobs that are in progress.
     pub(super) fn at_work(&self) -> usize {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
@@ -124,7 +125,7 @@ impl Lending {
 
 impl Director {
     /// Returns the time until which no job starts, because more jobs may arrive very soon. Without this wait,
-    /// the first jobs of a list would start in the usual way, and open connections that the others cannot
+    /// the first jobs of a list would start in the usual way, and open connections that the later jobs cannot
     /// use.
     pub(super) fn gathers_until(&mut self, more_jobs: bool) -> Option<Duration> {
         let now = self.clock.now();
@@ -255,15 +256,15 @@ impl Director {
         !self.lending.is_off
     }
 
-    /// Returns how many lent files may be in progress.
+    /// Returns how many lent jobs may be in progress.
     fn lent_at_once(&mut self) -> usize {
         let (now, counted) = (self.clock.now(), self.lending.counted);
         let active = self.running.len() - self.idle();
-        // If the next job is not ordinary, one active file less is lent, so that this job can start.
+        // If the next job is not ordinary, one job less is lent, so that this next job can start.
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
         let files = self.parallel().saturating_sub(active + usize::from(waits));
-        // Running files of this host that need a connection and have none come before lent files.
+        // Running jobs of this host that need a connection and have none come before lent jobs.
         let host = &self.lending.host;
         let starves = |one: &&Running| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
@@ -281,7 +282,7 @@ impl Director {
         files.min(in_all.min(at_host).saturating_sub(starving))
     }
 
-    /// Counts this many lent files as active files, and as connections of their host.
+    /// Counts this many lent jobs as active jobs, and as connections of their host.
     fn count_lent(&mut self, number: usize) {
         let now = self.clock.now();
         let before = std::mem::replace(&mut self.lending.counted, number);
@@ -331,7 +332,7 @@ impl Director {
                 self.lending.unusual += u32::from(response.is_ok());
                 self.lending.out.remove(&id);
                 self.lending.started += 1;
-                // The job is counted as a running job from now on, so it is no longer counted as a lent one.
+                // The job is counted as a running job from now on, so it is no longer counted as a lent job.
                 self.count_lent(self.lending.counted.saturating_sub(1));
                 if self.queue.is_closed() {
                     return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
@@ -356,8 +357,8 @@ impl Director {
         self.catch_up(id);
     }
 
-    /// Records the end of a lent job whose file has its final name. The same is recorded as for any other
-    /// job.
+    /// Records the end of a lent job whose file has its final name. The same facts are recorded as for a job
+    /// that was not lent.
     fn on_small_file(&mut self, finished: Finished) {
         let Finished { id, spec, saved, sent, took, spent, is_shared } = finished;
         let now = self.clock.now();

@@ -1,5 +1,6 @@
-//! Chooses the name of a file, and opens and starts its partial file. Only tasks on threads that may block
-//! use the disk.
+//! Chooses the name of a file, and opens and starts its partial file. To start a partial file means to
+//! prepare it for the first byte of a download ([`Part::begin`]). Only tasks on threads that may block use
+//! the disk.
 //!
 //! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
@@ -49,7 +50,7 @@ pub(super) struct Placement {
     pub(super) replaces: bool,
 }
 
-/// Data about a small file that was written completely when its partial file was begun. The data is valid
+/// Data about a small file whose bytes were all written when its partial file was started. The data is valid
 /// only for one worker and one generation of the partial file.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
@@ -67,10 +68,11 @@ impl Director {
     pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
-        // An existing file may be read to compute its digests.
+        // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give the file another name later, and a list may have another digest for that name.
+        // The server may give the file another name later, and a checksum list may have another digest for
+        // that name.
         let preliminary = spec.destination == Destination::Server;
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
@@ -100,7 +102,7 @@ impl Director {
         if !preliminary || !self.seeks_facts {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
-        // If there is no file at the path, no list is needed, because there is nothing to compare.
+        // If there is no file at the path, no checksum list is needed, because there is nothing to compare.
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
@@ -114,7 +116,7 @@ impl Director {
         });
     }
 
-    /// Chooses the path of a file, and opens its partial file. Begins the partial file, if there are no bytes
+    /// Chooses the path of a file, and opens its partial file. Starts the partial file, if there are no bytes
     /// to continue and `begin` is given.
     //
     // This function is long because one task on a blocking thread does all of this without interruption.
@@ -133,7 +135,7 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // Without `begin`, a partial file was at the path, or another run worked on the file.
+        // If `begin` is `None`, a partial file was at the path, or another run was working on the file.
         let opens_old = begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
@@ -167,8 +169,8 @@ impl Director {
                         let wanted =
                             Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                         let chosen = places.choose(&wanted)?;
-                        // Another run may have saved the file since the folder was read. For a large file,
-                        // the path is checked again.
+                        // Another run may have saved the file since the folder was read. For a file with a
+                        // journal, the path is checked again.
                         let (path, place) = match has_journal && places.has_appeared(&chosen.0, &identity)? {
                             true => places.choose(&wanted)?,
                             false => chosen,
@@ -228,7 +230,7 @@ impl Director {
                     _ => 0,
                 };
                 let renamed = settings.naming.name_for(&spec, remote.as_ref()).and_then(|name| name.note());
-                // A file whose chunks are repaired has no journal: after an interruption, the repair begins
+                // A file whose chunks are repaired has no journal: after an interruption, the repair starts
                 // again.
                 let journaled =
                     has_journal || matches!(left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
@@ -252,9 +254,10 @@ impl Director {
         });
     }
 
-    /// Runs work on the disk that needs the facts about the file from lists and signatures. If there is no
-    /// response, only the facts that need no response are used. If the facts are final (`is_final`), they are
-    /// also passed to the plan, once.
+    /// Runs work on the disk that needs the facts about the file from checksum lists and signatures. `remote`
+    /// is the response about the file. Without a response, only the facts that need no response are used. If
+    /// the facts are final (`is_final`), they are also passed to the plan, once. `quick` is as for
+    /// [`Director::block`].
     pub(super) fn block_knowing(
         &self,
         id: JobId,
@@ -294,10 +297,10 @@ impl Director {
     }
 }
 
-/// Begins a partial file, and reserves space for it. Returns the new generation of the partial file.
+/// Starts a partial file, and reserves disk space for it. Returns the new generation of the partial file.
 ///
 /// # Errors
-/// Returns `disk.full` if there is not enough space, or another error of the disk.
+/// Returns `disk.full` if there is not enough disk space, or another error of the disk.
 #[expect(clippy::too_many_arguments, reason = "a start needs all of these, and has two callers")]
 fn begin_part(
     job: JobId,
@@ -312,8 +315,8 @@ fn begin_part(
     let journal = begin.journal.as_ref().map(journal::begin);
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // In a download, the space for a file without a journal is not checked: the file is small, or it is
-    // repaired and has most of its bytes, or it is an output in order.
+    // In a download, the disk space for a file without a journal is not checked. Such a file is small, or it
+    // is repaired and has most of its bytes, or its bytes are written to an output in order.
     if let Some(size) = size.filter(|_| journal.is_some() || space.counts_all()) {
         space.reserve(job, part, size, disk, path)?;
     }
@@ -337,14 +340,14 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Returns the bytes of a partial file that can be kept, or `None` if the file starts again. If there is a
-/// journal, it is rewritten here, with as few entries as possible.
+/// Returns the bytes of a partial file that can be kept, or `None` if the download starts at the first byte.
+/// If there is a journal, it is rewritten here, with as few entries as possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),
         Found::Whole(length) => Ok(Some(Leftover::Whole(length))),
         Found::Journal(bytes) => {
-            // If the journal cannot be read, the file starts again.
+            // If the journal cannot be read, the download starts at the first byte.
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
             let rewritten = journal::rewrite(&start, &claims);
             part.rewrite_journal(&rewritten)?;

@@ -2,8 +2,8 @@
 //! reports what would be written.
 //!
 //! A preview runs the same plans as a download, with the same names, limits and retries. Its disk writes
-//! nothing. It requests only the facts about a file, or one byte if a partial file may be continued. If the
-//! list states the facts, they are taken from the list, and no request is sent.
+//! nothing. A preview requests only the facts about a file, or one byte if a partial file may be continued.
+//! If the list states the facts, they are taken from the list, and no request is sent.
 //!
 //! Invariant: a job of a preview ends as planned, skipped or failed, and no byte of a body is written.
 
@@ -54,7 +54,7 @@ impl Director {
     }
 
     /// Carries out an action of a plan in a preview, if a preview carries it out in another way than a
-    /// download. Returns all other actions unchanged.
+    /// download. Returns `None` for such an action, and returns any other action unchanged.
     pub(super) fn preview(&mut self, id: JobId, action: Action) -> Option<Action> {
         let Some(preview) = self.settings.preview else { return Some(action) };
         let running = self.running.get_mut(&id)?;
@@ -77,7 +77,8 @@ impl Director {
         None
     }
 
-    /// Handles a request for bytes in a preview. Only the facts about the file are requested.
+    /// Handles a request for bytes in a preview. The preview requests only the facts about the file, or one
+    /// byte of it.
     fn preview_fetch(&mut self, id: JobId, worker: WorkerId, source: usize, (from, to): (u64, Option<u64>)) {
         let Some(preview) = self.settings.preview else { return };
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -154,7 +155,8 @@ impl Director {
         }
     }
 
-    /// Removes a job that would be downloaded. Its name stays reserved, and its bytes stay counted.
+    /// Removes a job that would be downloaded. The name of its file stays reserved, and the disk space for
+    /// the file stays counted.
     fn forget_planned(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         if let Some(file) = running.file_mut() {

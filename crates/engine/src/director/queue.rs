@@ -16,7 +16,8 @@ pub(super) struct Queue {
     /// next job is first.
     waiting: BTreeMap<(Reverse<i32>, JobId), Box<Job>>,
     paused: BTreeMap<JobId, Box<Job>>,
-    /// Commands for jobs that are not in the queue, because they have not arrived yet or are lent.
+    /// Commands for jobs that are not in the queue, because they have not reached the director yet, or
+    /// because they are lent to the threads for small files.
     early: BTreeMap<JobId, Vec<Control>>,
     /// The number of jobs that have arrived.
     arrived: u64,

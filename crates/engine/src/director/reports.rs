@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// A report of a blocking task or a worker about a job.
 pub(super) enum Report {
     Input(Input),
-    /// The facts about the file from lists and signatures.
+    /// The facts about the file from checksum lists and signatures.
     Known(Known),
     /// The name of the file was checked, and an existing file was compared, if there is one.
     Looked(Result<(PathBuf, Place), Error>),
@@ -26,9 +26,9 @@ pub(super) enum Report {
     Placed(Result<Placement, Error>),
     /// The file is at this final path. It may have been made from another file with the same bytes.
     Published(Result<(String, Option<MadeFrom>), Error>),
-    /// The partial file was begun.
+    /// The partial file was started.
     Begun(Result<Generation, Error>),
-    /// The partial file of a job that is over has been removed.
+    /// The partial file of a job that is over has been closed or removed.
     Gone,
 }
 

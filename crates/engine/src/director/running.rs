@@ -73,16 +73,16 @@ pub(super) enum Stage {
     Verifying { file: OpenFile, complete: Duration },
     /// The file gets its final name. It was verified at the time `verified`.
     Publishing { file: OpenFile, complete: Duration, verified: Duration },
-    /// The job is over. Its partial file may still have to be removed.
+    /// The job is over. Its partial file may still have to be closed or removed.
     Over,
 }
 
 /// Facts that are known before there is a partial file.
 #[derive(Default)]
 pub(super) struct Placing {
-    /// True once the plan has the facts of lists and signatures about the file.
+    /// True once the facts about the file from checksum lists and signatures have arrived.
     pub(super) has_facts: bool,
-    /// The file's own signature.
+    /// The signature of the file itself, if there is one. It is not the signature of a checksum list.
     pub(super) signature: Option<Arc<Signature>>,
     /// The final path, if it was already chosen.
     pub(super) path: Option<PathBuf>,
@@ -90,8 +90,8 @@ pub(super) struct Placing {
     pub(super) is_opening: bool,
 }
 
-/// A partial file, and facts about its bytes. The facts that depend on the bytes are dropped when the file
-/// begins again ([`OpenFile::begin`]).
+/// A partial file, and facts about its bytes. The facts that depend on the bytes are dropped when the partial
+/// file is started again ([`OpenFile::begin`]), because the download begins again at the first byte.
 pub(super) struct OpenFile {
     /// The final path.
     pub(super) path: PathBuf,
@@ -99,7 +99,7 @@ pub(super) struct OpenFile {
     pub(super) generation: Generation,
     /// True if the partial file has a journal.
     pub(super) journaled: bool,
-    /// Set if a small file was written completely when its partial file was begun.
+    /// Set if all bytes of a small file were written at once when its partial file was started.
     pub(super) written: Option<Written>,
     /// The kind of the content, if a small file was examined as soon as it was written.
     pub(super) look: Option<Look>,
@@ -108,14 +108,14 @@ pub(super) struct OpenFile {
     pub(super) checker: Option<AbortHandle>,
     /// The modification time of the file in the last accepted response.
     pub(super) modified: Option<SystemTime>,
-    /// The file's own signature.
+    /// The signature of the file itself, if there is one. It is not the signature of a checksum list.
     pub(super) signature: Option<Arc<Signature>>,
-    /// The time when the first response was accepted.
+    /// The time when the first response for this partial file was accepted.
     pub(super) came: Option<Duration>,
 }
 
 impl Running {
-    /// Returns a job that starts `now`.
+    /// Returns the state of a job that starts `now`.
     pub(super) fn new(
         spec: Job,
         plan: Plan,
@@ -184,7 +184,8 @@ impl Running {
         self.stage = to(std::mem::replace(&mut self.stage, Stage::Over));
     }
 
-    /// Records that the facts of lists and signatures have arrived. `signature` is the file's own signature.
+    /// Records that the facts about the file from checksum lists and signatures have arrived. `signature` is
+    /// the signature of the file itself.
     pub(super) fn on_known(&mut self, signature: Option<Arc<Signature>>) {
         if let Stage::Placing(placing) = &mut self.stage {
             placing.has_facts = true;
@@ -192,8 +193,9 @@ impl Running {
         }
     }
 
-    /// Records a path that was chosen, if it is final. The path is not final if the server may still give the
-    /// file another name, or if only the server can say whether the existing file is the wanted one.
+    /// Records a path that was chosen, if it is final. If the server may still name the file, the path is
+    /// final only if a partial file of an earlier run is there, or if the job needs no download. The path is
+    /// not final if only the server can say whether the existing file is the wanted one.
     pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
         let is_settled = self.spec.destination != Destination::Server
             || matches!(place, Place::Taken(_) | Place::Free { left: true, .. });
@@ -220,7 +222,7 @@ impl Running {
         Input::Placed(Err(error), None)
     }
 
-    /// Records that the partial file was begun.
+    /// Records that the partial file was started.
     pub(super) fn on_begun(&mut self, generation: Generation) {
         if let Some(file) = self.file_mut() {
             file.generation = generation;
@@ -293,7 +295,7 @@ impl Stage {
 }
 
 impl OpenFile {
-    /// Drops all facts about the bytes, because the file begins again.
+    /// Drops all facts about the bytes, because the partial file is started again.
     pub(super) fn begin(&mut self, journaled: bool) {
         self.journaled = journaled;
         self.modified = None;
@@ -313,7 +315,7 @@ impl OpenFile {
     }
 }
 
-/// Adds the mirrors that a server named. Returns the new ones.
+/// Adds the mirrors that a server named for a job. Returns those mirrors that the job did not have before.
 pub(super) fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> Vec<Url> {
     let mut new = Vec::new();
     for url in mirrors {

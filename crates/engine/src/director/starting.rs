@@ -1,6 +1,6 @@
-//! Decides which files start, and when.
+//! Decides which jobs start, and when.
 //!
-//! Invariant: files start in the order of the queue, and only while the number of files at once allows it.
+//! Invariant: jobs start in the order of the queue, and only while the limit of active jobs allows it.
 
 use super::running::{First, Running};
 use super::{Director, Ready};
@@ -20,11 +20,11 @@ use downhaul_core::show;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// If this many files wait for the user, a host or another run, or are paused, no new file starts. So a user
-/// who was away for a long time has only a limited number of questions to answer.
+/// If this many jobs wait for the user, a host or another run, or are paused, no further job starts. So a
+/// user who was away for a long time has only a limited number of questions to answer.
 pub(super) const IDLE_MOST: usize = 64;
 
-/// The number of files at once, until a measurement shows if more files are faster.
+/// The number of active jobs, until a measurement shows if more active jobs are faster.
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
@@ -51,7 +51,7 @@ impl Director {
         }
     }
 
-    /// Sets the number of files at once, at the start of the run, to the number that an earlier run found at
+    /// Sets the number of active jobs, at the start of the run, to the number that an earlier run found at
     /// the host of the first job.
     fn start_at_known_files(&mut self, spec: &Job) {
         if let Some(files) = self.files.as_mut().filter(|_| self.queue.arrived() == 1)
@@ -65,8 +65,8 @@ impl Director {
     /// Reserves the name of a job. The job then waits for its turn.
     fn reserve(&mut self, id: JobId, mut spec: Box<Job>) {
         let reserved = self.places.reserve(id, &spec);
-        // The name of a file that was fetched before stays reserved, so that the names of the other files do
-        // not depend on which files were fetched before.
+        // The name of a file that an earlier run fetched stays reserved, so that the names of the other files
+        // do not depend on which files earlier runs fetched.
         if let Some(done) = spec.done.take() {
             self.reporter.tell(Some(id), EventKind::skipped(done).with_extra(&spec.extra));
             self.places.over(id);
@@ -96,7 +96,8 @@ impl Director {
         self.queue.is_closed() || (self.queue.has_space() && !self.reporter.is_behind())
     }
 
-    /// Starts no more files, if a limit of the run is reached and some files were not started.
+    /// Starts no more jobs, if a limit of the run is reached and some jobs were not started. `more_jobs` is
+    /// true if further jobs may be added.
     pub(super) fn check_limits(&mut self, now: Duration, more_jobs: bool) {
         let limits = self.settings.limits;
         let has_more = more_jobs || !self.queue.is_empty() || self.lending.has_waiting();
@@ -111,7 +112,7 @@ impl Director {
         }
     }
 
-    /// Continues idle files, and starts files from the queue, as far as the limit of active files allows.
+    /// Continues idle jobs, and starts jobs from the queue, as far as the limit of active jobs allows.
     pub(super) fn start_files(&mut self) {
         while self.has_room() {
             let Some((id, why)) = self.ready.pop_front() else { break };
@@ -122,7 +123,7 @@ impl Director {
             }
         }
         while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
-            // The file that was started last may have reached a limit of the run.
+            // The job that was started last may have reached a limit of the run.
             self.check_limits(self.clock.now(), false);
             let Some((id, spec)) = self.queue.pop() else { return };
             self.start(id, *spec, None);
@@ -163,7 +164,8 @@ impl Director {
     pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
         let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(spec, url)).collect();
         let identity = Identity { origins, has_strong_digest: false };
-        // If it is known that there is no file at the path, the disk is not checked.
+        // If it is known that there is no file at the path, the disk is not checked first. It is still
+        // checked if the file may be made from another file with the same bytes.
         let may_be_made = self.duplicates.is_on()
             && (spec.archived.is_some() || spec.expected.iter().any(|one| one.digest.algorithm.is_strong()));
         let is_free = self.places.is_free(id, &identity) && !may_be_made;
@@ -190,8 +192,8 @@ impl Director {
         }
     }
 
-    /// Returns the highest number of connections for a file, if the user set a number for the file, for its
-    /// host or for all files. A file whose request is not a plain GET gets one connection.
+    /// Returns the highest number of connections for a job, if a number is set for the job, for its host or
+    /// for all jobs. A job whose request is not a plain GET gets one connection.
     pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
         if spec.sends.is_some() {
             return Some(1);
@@ -208,7 +210,7 @@ impl Director {
         self.running.len() - self.idle() + self.lending.at_work() < self.parallel()
     }
 
-    /// Returns how many files may be active at once.
+    /// Returns how many jobs may be active at once.
     pub(super) fn parallel(&self) -> usize {
         match (self.parallel, &self.files) {
             (None, Some(files)) => files.target(),
@@ -216,7 +218,7 @@ impl Director {
         }
     }
 
-    /// Returns true if a file of the queue may start.
+    /// Returns true if a job of the queue may start.
     pub(super) fn may_start(&self) -> bool {
         self.has_room() && self.idle() < IDLE_MOST && !self.reporter.is_behind()
     }

@@ -54,7 +54,8 @@ impl Director {
         {
             return;
         }
-        // A verifier with other algorithms is replaced. The new verifier reads the file back from the start.
+        // A verifier with other algorithms is replaced. The new verifier reads the file back from its first
+        // byte.
         let prefix = running.plan.prefix();
         let Some(file) = running.file_mut() else { return };
         if file.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
@@ -64,7 +65,7 @@ impl Director {
         }
     }
 
-    /// Reads a chunk back, and compares its digest.
+    /// Reads a chunk back, and compares its digest with `expected`.
     pub(super) fn verify_chunk(&self, id: JobId, number: u32, chunk: Range<u64>, expected: Digest) {
         let Some(file) = self.running.get(&id).and_then(Running::file) else { return };
         let part = file.part.clone();
