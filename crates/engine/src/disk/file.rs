@@ -325,7 +325,11 @@ pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadat
         }
         let meta = file.metadata().map_err(|e| failure(&e, path))?;
         if !meta.is_file() {
-            return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+            return Err(Error::new(
+                ErrorKind::DiskFailed,
+                path.to_string_lossy(),
+                "the partial file is not a regular file",
+            ));
         }
         if !platform::is_at(&file, &meta, path).map_err(|e| failure(&e, path))? {
             continue;
