@@ -37,9 +37,9 @@ pub(super) struct ContainerSet {
     numbers: Numbers,
     bounds: Bounds,
     hasher: RandomState,
-    /// This lock is held only for a moment.
+    /// This mutex is held only for a moment.
     index: Mutex<Index>,
-    /// The container that is being written. This lock is held while a file is added, which may take a long
+    /// The container that is being written. This mutex is held while a file is added, which may take a long
     /// time.
     writing: Mutex<Writing>,
 }
@@ -247,8 +247,8 @@ impl ContainerSet {
         force().map_err(|e| failure(&e, &path))
     }
 
-    /// Returns the members of a new file with this name in a tar, or `None` for a WARC. No other file has the
-    /// key of these members.
+    /// Returns the names of the members of a new file in a tar, or `None` for a WARC. No other file in the
+    /// tars has the same key (the part of the names before the first dot).
     fn free_sample(&self, name: &str) -> Result<Option<Sample>, Error> {
         if self.form() != Form::Tar {
             return Ok(None);
@@ -257,7 +257,7 @@ impl ContainerSet {
         let plain = Some(Sample::of(name)).filter(|_| self.numbers == Numbers::ALL);
         let index = self.index();
         let is_free = |sample: &Sample| !index.has_key(self.hash(&sample.key));
-        let taken = || Error::new(ErrorKind::NameTaken, name, "other files have its names in the tars");
+        let taken = || Error::new(ErrorKind::NameTaken, name, "the file's names in a tar are in use");
         plain.into_iter().chain([hashed]).find(is_free).map(Some).ok_or_else(taken)
     }
 

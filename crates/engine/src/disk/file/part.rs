@@ -42,8 +42,8 @@ pub(super) struct PartFile {
     state: Mutex<State>,
 }
 
-/// The state that changes, under one lock. One lock is enough, because the system carries out the writes to
-/// a file one after the other anyway.
+/// The state that changes. One mutex for all of it is enough, because the system carries out the writes to a
+/// file one after the other anyway.
 #[derive(Default)]
 pub(super) struct State {
     generation: Generation,
@@ -77,7 +77,7 @@ impl PartFile {
         PartFile { file, path, journal, new_journal, is_read_only: false, state }
     }
 
-    /// Returns the partial file for a preview, which only reads.
+    /// Returns this partial file for a preview, which only reads it.
     pub(super) fn read_only(mut self) -> PartFile {
         self.is_read_only = true;
         self
@@ -98,8 +98,8 @@ impl PartFile {
         let (path, new) = (&self.journal, &self.new_journal);
         let since = clock::instant();
         let write = || {
-            // An existing file is from an earlier run, or another program made it. It is removed and not
-            // written to.
+            // A file of this name is from an earlier run, or another program made it. It is removed, and
+            // nothing is written to it.
             remove(new);
             let mut file = platform::create_new(new)?;
             file.write_all(bytes)?;
@@ -116,8 +116,8 @@ impl PartFile {
         })
     }
 
-    /// Tells the system to begin writing the bytes to the disk, once there are enough of them. Does not
-    /// wait.
+    /// Counts the bytes of a range that was written. If there are enough of them, tells the system to begin
+    /// writing them to the disk. Does not wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;
@@ -278,7 +278,7 @@ impl Part for PartFile {
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();
         if state.adopted.is_some() {
-            let why = "the server's file ends before its end could be compared";
+            let why = "the server's file ends before the end of the unfinished file could be compared";
             return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
         }
         if length < how.size || !self.is_ours(&meta) {
