@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Network {
     pub(crate) settings: Arc<Settings>,
     pub(crate) sources: Arc<Sources>,
-    /// Fetches checksum lists and signatures over this network, as the files.
+    /// Fetches checksum lists and signatures over this network, in the same way as files.
     pub(crate) checksums: Arc<ChecksumDiscovery>,
 }
 

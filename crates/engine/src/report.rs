@@ -203,9 +203,9 @@ pub(crate) struct Meter {
     ahead: AtomicU64,
     /// The size of the file, or `UNKNOWN`.
     total: AtomicU64,
-    /// The end of the last wait before a retry, in milliseconds since the start of the session.
+    /// The end of the last wait of the job, in milliseconds since the start of the session.
     until: AtomicU64,
-    /// The number of workers of the file.
+    /// The number of workers of the job.
     workers: AtomicUsize,
     spent: Mutex<Spent>,
     /// The time of the last copy of the byte ranges that are on the disk, and the copy.
@@ -249,7 +249,7 @@ impl Meter {
         lock(&self.spent)
     }
 
-    /// Counts a worker of the file until the returned value is dropped.
+    /// Counts a worker of the job until the returned value is dropped.
     pub(crate) fn count_worker(self: &Arc<Self>) -> Counted {
         self.workers.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
@@ -271,7 +271,8 @@ impl Meter {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Records which byte ranges are on the disk, unless the last copy is newer than [`RANGES_AFTER`].
+    /// Copies the byte ranges that are on the disk, for the readers. If the last copy was made less than
+    /// [`RANGES_AFTER`] ago, does nothing, unless that copy is empty or the file is complete.
     pub(crate) fn set_ranges<'a>(&self, written: impl Iterator<Item = &'a Range<u64>>) {
         let mut ranges = lock(&self.ranges);
         let now = self.clock.now();

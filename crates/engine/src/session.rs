@@ -208,7 +208,7 @@ impl Session {
             // The session may be closed in the meantime.
             let Some(sender) = self.jobs().clone() else { break };
             let Ok(places) = sender.reserve_many(jobs.len().min(ADDED_MOST)).await else { break };
-            // While the lock is held, jobs enter the queue in the order of their identifiers.
+            // While this mutex is held, jobs enter the queue in the order of their identifiers.
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);

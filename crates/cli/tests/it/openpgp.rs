@@ -145,7 +145,7 @@ fn invalid_signatures_are_refused() {
         ("brainpoolP256r1.asc", "file-brainpoolP256r1.asc", "is of an unknown kind, or too weak"),
         ("sha1.asc", "file-sha1.asc", "has no strong signature of its own"),
         ("certifier.asc", "file-certifier.asc", "is not for signing"),
-        ("expired.asc", "file-late.asc", "had expired when it was made"),
+        ("expired.asc", "file-late.asc", "had expired when the signature was made"),
         ("revoked.asc", "file-revoked.asc", "was revoked"),
         ("subkey-revoked.asc", "file.asc", "was revoked"),
         ("adopted.gpg", "file.asc", "is not bound to its key"),

@@ -14,7 +14,9 @@ pub(crate) struct Given {
     /// The URL without its userinfo.
     pub(crate) url: Url,
     pub(super) by: GivenBy,
+    /// The user name and the password in the userinfo, or why they cannot be used.
     pub(super) login: Result<Option<Login>, Refused>,
+    /// True if the URL has no password.
     pub(super) lacks_password: bool,
 }
 

@@ -100,7 +100,7 @@ impl Folders {
     }
 
     /// Returns the sorted numbers of files and partial files whose names are that of `base` with a number.
-    /// Blocks, because this may read the folder.
+    /// Blocks the thread, because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         // On a disk of containers, no folder is read. So one number after the other is checked.
         if self.disk.is_free(base, identity).is_some() {

@@ -163,8 +163,8 @@ impl Places {
         }
     }
 
-    /// Chooses the place of a file. With a response, the server's name is considered too. Blocks, because
-    /// this reads from the disk.
+    /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the
+    /// thread, because this reads from the disk.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         match &wanted.spec.destination {
             Destination::Stdout | Destination::Writer(_) => {

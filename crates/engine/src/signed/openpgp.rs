@@ -434,7 +434,7 @@ fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> 
     }
     match end(key.created_at(), newest.key_expiration_time()) {
         Some(end) if end <= u64::from(made.as_secs()) => {
-            Err(format!("{} had expired when it was made", name(key)))
+            Err(format!("{} had expired when the signature was made", name(key)))
         }
         _ => Ok(()),
     }

@@ -145,8 +145,8 @@ struct State {
     results: Vec<Returned>,
     /// The highest number of files in progress on all threads together.
     at_once: usize,
-    /// The number of responses that the director does not count as files in progress yet. Their connections
-    /// are open.
+    /// The number of responses that were given back, and that the director does not count as files in
+    /// progress yet. The connections of these responses are open.
     responded: usize,
     /// The last thread takes jobs. The other threads waited for a disk when they were replaced.
     threads: Vec<Arc<Thread>>,
@@ -333,7 +333,7 @@ impl Shared {
         }
     }
 
-    /// Returns a job that this thread should begin.
+    /// Takes a job that this thread should begin out of the queue. Returns `None` if there is none.
     fn take(&self, thread: &Arc<Thread>) -> Option<Lent> {
         let mut state = self.state();
         let is_last = state.threads.last().is_some_and(|last| Arc::ptr_eq(last, thread));

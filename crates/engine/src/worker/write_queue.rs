@@ -16,6 +16,7 @@ pub(super) struct WriteQueue(Mutex<State>);
 #[derive(Default)]
 struct State {
     writes: VecDeque<Write>,
+    /// True if a thread runs the writes.
     is_at_work: bool,
 }
 

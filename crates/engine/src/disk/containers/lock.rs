@@ -51,7 +51,7 @@ enum Attempt {
 impl SetLock {
     /// Locks a set for a run with these numbers. `state` is the folder of the locks, and `shown` names the
     /// set in messages. If earlier runs had another number of shards, or if that number is not known,
-    /// `settle` is called while no other run writes the set.
+    /// `settle` is called to complete their containers. No other run writes the set during this call.
     ///
     /// # Errors
     /// Returns `file.locked` if another run excludes this one and `waits` is false, and otherwise the error
@@ -69,7 +69,7 @@ impl SetLock {
             match attempt(state, numbers, &settle)? {
                 Attempt::Shared(set) => break set,
                 Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
-                Attempt::OtherShards => return Err(locked("it has another number of shards")),
+                Attempt::OtherShards => return Err(locked("that run has another number of shards")),
                 Attempt::Step if steps >= STEPS_MOST && !waits => return Err(locked("")),
                 Attempt::Step => {
                     steps = steps.saturating_add(1);

@@ -120,7 +120,7 @@ impl Containers {
     /// Returns the name of a file below the output folder, with `/` between its folders.
     fn name(&self, target: &Path) -> Result<String, Error> {
         let below = target.strip_prefix(&self.output).map_err(|_| {
-            let why = "it is outside of the output folder, so it has no name in a container";
+            let why = "the file is outside of the output folder, so it has no name in a container";
             Error::new(ErrorKind::NameTaken, target.to_string_lossy(), why)
         })?;
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
@@ -239,7 +239,8 @@ impl Disk for Containers {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
-        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no container");
+        let missing =
+            || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "the file is in no container");
         let (_, stored, file) = self.set.find(&self.name(path)?)?.ok_or_else(missing)?;
         form::open(self.form, file, &stored).map_err(|e| failure(&e, path))
     }

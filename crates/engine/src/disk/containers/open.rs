@@ -1,4 +1,4 @@
-//! The container that is being written.
+//! Adds files to the container that is being written.
 //!
 //! Invariant: everything before [`Open::end`] belongs to the beginning of the container or to a whole file.
 //! If a file cannot be added completely, its bytes are removed again, as far as the system allows.

@@ -1,4 +1,4 @@
-//! The containers of a run, the files in them, and the container that is being written.
+//! Finds the containers of a run and the files in them, and adds new files to the last container.
 //!
 //! Invariant: a container gets its final name only when it is complete. Before that, it is a file with the
 //! ending `.part`, which the run that writes it has locked. If a file cannot be added completely, its bytes
@@ -126,7 +126,7 @@ impl ContainerSet {
         self.index().check_room(&self.folder)?;
         let (target, path, form) = (self.path(number), self.part(number), self.form());
         if fs::symlink_metadata(&target).is_ok() {
-            let why = format!("it exists, and so does {}. One of them must be removed", path.display());
+            let why = format!("{} exists too. One of the two files must be removed", path.display());
             return Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), why));
         }
         let (file, meta) = open_and_lock(&path, &target)?;

@@ -2,8 +2,8 @@
 //! under the final name. A download copies a file under the final name, and continues the copy.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
-//! journal only after their end was found equal to the server's bytes. The control file of aria2 is removed
-//! only when a complete file has replaced the file that it describes.
+//! journal only after the last of these bytes were found equal to the server's bytes. The control file of
+//! aria2 is removed only when a complete file has replaced the file that it describes.
 
 use super::Files;
 use super::part::{PartFile, State};
@@ -19,8 +19,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a journal that are read. A longer journal would belong to a file of many terabytes, so a
-/// longer file is probably not a journal.
+/// The highest number of bytes of a journal that are read. A longer journal would belong to a download of
+/// many terabytes, so a longer file is probably not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
 /// The longest control file of aria2 that is read, in bytes. If the pieces of aria2 have 1 MiB, such a file

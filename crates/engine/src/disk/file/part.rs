@@ -60,9 +60,9 @@ pub(super) struct State {
     /// A range that contains all bytes that the system was not yet told to write to the disk, and the
     /// number of these bytes.
     dirty: (Range<u64>, u64),
-    /// The unfinished file of another tool, until its end was found equal to the server's bytes.
+    /// The unfinished file of another tool, until its last bytes were found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
-    /// The parts of that end that were found equal so far.
+    /// The ranges of these last bytes that were found equal already.
     pub(super) agreed: RangeSet,
     /// True if the file must not be discarded: it has its final name, it was removed already, or it is kept
     /// because its journal cannot be read now.
@@ -364,7 +364,7 @@ pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)
     }
 }
 
-/// A partial file is removed if it has no journal, or a journal without claims, because it cannot be resumed.
+/// Removes the partial file if it has no journal, or a journal without claims. It cannot be resumed then.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();

@@ -1,5 +1,5 @@
-//! The disk of a preview (`downhaul plan`). It looks at names, partial files and journals as the disk of a
-//! download does, and writes nothing.
+//! Implements the disk of a preview (`downhaul plan`). It examines names, partial files and journals as the
+//! disk of a download does, and writes nothing.
 //!
 //! Invariant: no file and no folder is made, changed, renamed or removed. A lock on a partial file is
 //! released at once, so that a preview hinders no download.
