@@ -95,9 +95,9 @@ impl Places {
     }
 }
 
-/// An existing file that matches its digests or its signature.
+/// An existing file that matches its digests, its signature or the hashes of its chunks.
 pub(super) struct Verified {
-    /// The digest or signature that was compared, in words for the user.
+    /// What was compared with the file (the strongest digest, for example), in words for the user.
     by: String,
     pub(super) digests: Vec<Digest>,
 }

@@ -37,7 +37,7 @@ pub(super) struct ContainerSet {
     numbers: Numbers,
     bounds: Bounds,
     hasher: RandomState,
-    /// This mutex is held only for a moment.
+    /// The index of the files in the containers. This mutex is held only for a moment.
     index: Mutex<Index>,
     /// The container that is being written. This mutex is held while a file is added, which may take a long
     /// time.
