@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 /// Turns an asynchronous writer into a blocking one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
 /// The engine writes on threads that may block. These threads wait until the writer accepts the bytes. The
-/// writer is shut down when the file is complete and verified, and then dropped. If the file fails, the
+/// writer is shut down when the content is complete and verified, and then dropped. If the job fails, the
 /// writer is dropped without being shut down.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,

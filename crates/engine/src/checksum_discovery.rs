@@ -1,5 +1,5 @@
 //! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
-//! that servers name, or that are beside files. A file is refused if something required is missing.
+//! that servers name, or that are beside files. A job fails if a required digest or signature is missing.
 //!
 //! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
 //! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.
@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 /// The longest Metalink document that is fetched because a server names it, in bytes. A hundred mirrors and
-/// the SHA-256 of a thousand chunks take some 100 KiB.
+/// the SHA-256 of a thousand chunks take about 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
 
 /// The facts about a file's content that are known before it arrives.
@@ -79,7 +79,7 @@ impl ChecksumDiscovery {
         ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// Returns true if the settings request neither lists nor signatures, or if nothing is verified.
+    /// Returns true if the settings request neither checksum lists nor signatures, or if nothing is verified.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -89,8 +89,8 @@ impl ChecksumDiscovery {
         }
     }
 
-    /// Returns the facts about a file. Lists are searched for all names of the file. The response `remote`
-    /// may add a name.
+    /// Returns the facts about the file of a job. The file is looked up in checksum lists under each of its
+    /// names. `remote` is the first response, if there is one. It may add a name.
     ///
     /// # Errors
     /// Returns why the file cannot be verified as the settings require.
@@ -131,11 +131,11 @@ impl ChecksumDiscovery {
             };
             if spec.destination.is_in_order() && trusted.reads_again() {
                 return missing(
-                    "of its checksum list. A signature of the file itself cannot be verified, because what was written in order cannot be read again",
+                    "no checksum list of the file is signed. A signature of the file itself cannot be verified, because an output that is written in order cannot be read again",
                 );
             }
             let Some((at, text)) = self.signature((url, by), endings).await? else {
-                return missing("of the file or of its checksum list");
+                return missing("neither the file nor its checksum list is signed");
             };
             let signature = trusted.signature(&text, &at)?;
             known.findings.signed = Some(signature.description());
@@ -165,7 +165,7 @@ impl ChecksumDiscovery {
             let why = format!("a line of {} seems to name the file, but cannot be read", list.label);
             return Err(Error::new(ErrorKind::DigestUnlisted, at(), why));
         }
-        // The digests in the list of jobs may be enough.
+        // The job itself may have a digest, which is enough.
         let missing = match self.settings.verify {
             Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
             Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => ErrorKind::DigestUnlisted,
@@ -202,8 +202,8 @@ impl ChecksumDiscovery {
         known.mirrors = mirrors;
     }
 
-    /// Returns the file that a Metalink document describes. `at` is the URL of the document, which the
-    /// response `remote` names. If the document describes several files, returns the file whose name is in
+    /// Returns what a Metalink document says about a file. `at` is the URL of the document, which the
+    /// response `remote` names. If the document describes several files, the file is the one whose name is in
     /// the response or at the end of the URL of the response.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
@@ -212,8 +212,8 @@ impl ChecksumDiscovery {
         for (_, file) in Metalink::new(text) {
             match file {
                 Ok(file) => files.push(file),
-                // This error concerns the whole document. A file with a mistake is left out, because the
-                // document may describe several files.
+                // This error concerns the whole document. All other errors concern one file. Such a file is
+                // left out, because the document may describe other files.
                 Err(error) if error.kind == ErrorKind::ListUnreadable => return Err(error.to_string()),
                 Err(_) => {}
             }
@@ -256,8 +256,8 @@ impl ChecksumDiscovery {
         Ok(None)
     }
 
-    /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers and logins
-    /// that are not for a named host are sent with that request only if a URL that the user gave has the same
+    /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers and
+    /// passwords that are not for the host of this URL are sent only if a URL that the user gave has the same
     /// origin. `spec` is the first job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
@@ -294,8 +294,8 @@ impl ChecksumDiscovery {
         self.list(&last_segment(url), text, signature.as_ref())
     }
 
-    /// Reads a list with the signature beside it, if there is one. If keys were given and the list is signed,
-    /// only its signed content is used.
+    /// Reads a list with its signature file `beside` it, if there is one. If the settings have keys and the
+    /// list is signed, only its signed content is used.
     fn list(&self, name: &str, text: &[u8], beside: Option<&(String, Vec<u8>)>) -> Beside {
         let beside = beside.map(|(at, signature)| (at.as_str(), signature.as_slice()));
         let signed = match self.keys()? {
@@ -363,8 +363,8 @@ fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
     expected.iter().any(|one| counts(one.digest.algorithm))
 }
 
-/// Returns the names that a file may have in a list: the name that the user gave, the name that the server
-/// gave, and the names from its URLs.
+/// Returns the names that a file may have in a checksum list: the name that the user gave, the name that the
+/// server gave, and the last parts of the URLs of the job and of the response.
 fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.destination {
@@ -379,7 +379,7 @@ fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
         names.push(last_segment(&remote.url));
     }
     names.push(last_segment(&spec.urls[0]));
-    // Some lists have names in the form of URLs: `a%20b`.
+    // Some lists have names as they are in URLs, such as `a%20b`.
     names.extend(spec.urls[0].path_segments().and_then(|mut all| all.next_back()).map(String::from));
     names
 }

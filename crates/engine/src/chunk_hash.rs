@@ -18,7 +18,7 @@ pub(crate) struct ChunkCheck {
     end: u64,
     /// The number of bytes that have not arrived yet.
     left: u64,
-    /// The URL of the chunk, for messages.
+    /// The URL of the response, for messages.
     at: String,
 }
 

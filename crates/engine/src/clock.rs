@@ -1,6 +1,7 @@
 //! Provides the only clock of the engine, and random numbers.
 //!
-//! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
+//! Monotonic time comes from tokio. So a test can run a simulated network and disk without waiting
+//! (`start_paused`).
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
@@ -46,7 +47,7 @@ pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// Returns a random number. The system seeds it, so different machines get different numbers.
+/// Returns a random number. Its seed comes from the operating system, so each run gets other numbers.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
 }

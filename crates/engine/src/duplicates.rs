@@ -28,7 +28,7 @@ pub(crate) struct Duplicates {
     /// The output folder.
     folder: PathBuf,
     originals: Mutex<Originals>,
-    /// True if the file system could not share blocks.
+    /// True if `--dedup reflink` was used, and the file system could not share blocks.
     is_unable: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) is_data: bool,
     pub(crate) identity: &'a Identity,
     pub(crate) publishing: Publishing,
-    /// A file of an earlier run. According to the archive that lists it, the file has one of the digests.
+    /// A file of an earlier run that, according to its archive, has a digest of the job.
     pub(crate) archived: Option<&'a Kept>,
     /// True if the file was not downloaded, so that a copy saves the download.
     pub(crate) may_copy: bool,
@@ -83,8 +83,8 @@ impl Duplicates {
         }
     }
 
-    /// Makes a file from another file with the same digest. Returns `None` if there is no such file, or if
-    /// the file cannot be made from it. Blocks the thread.
+    /// Makes a file from another file with the same digest. Returns how the file was made, and the original.
+    /// Returns `None` if no original is known, or if the file cannot be made from it. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -137,8 +137,8 @@ impl Duplicates {
     }
 
     /// Makes the file of a job from another file instead of downloading it, if a digest of the file is known
-    /// and the other file has the same digest. The new file then counts as kept. Otherwise returns `place`
-    /// unchanged. Blocks the thread.
+    /// and the other file has the same digest. The result is then the same as for an existing file that is
+    /// kept. Otherwise returns `place` unchanged. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -235,7 +235,8 @@ fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
     all
 }
 
-/// Returns the file of an earlier run. It is not known if the file was changed since then.
+/// Returns the file of an earlier run, and its strong digest, if this is one of the expected digests. It is
+/// not known if the file was changed after that run.
 fn archived(wish: &Wish<'_>) -> Option<(Original, Digest)> {
     let kept = wish.archived?;
     let is_strong = |digest: &&Digest| digest.algorithm.is_strong() && wish.digests.contains(digest);

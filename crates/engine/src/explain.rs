@@ -2,9 +2,9 @@
 //! dropped.
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
-//! are kept. The time of each stage before a response is stored in a task-local value. [`spend`] adds to it
-//! where a stage ends, and [`measured`] reads it in the task that opens the source. So the functions in
-//! between do not need an argument for the time.
+//! are kept. While a source is opened, a task-local value has the time that each stage took. [`spend`] adds
+//! to this value where a stage ends, and [`measured`] reads it in the task that opens the source. So the
+//! functions that [`measured`] calls do not need an argument for the time.
 
 use crate::clock;
 use downhaul_core::concurrency::{Step, StepReason};
@@ -12,21 +12,22 @@ use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of files that are explained. They fit on a screen.
+/// The highest number of files that are explained. This many lines fit on a screen.
 const FILES_MOST: usize = 16;
 
 /// If the connections of a file waited for the disk during more than this fraction (1/4) of the time in which
-/// bytes arrived, the disk was the limit of the file. The same holds for the hasher.
+/// bytes arrived, the disk limited the speed of the file. The same rule is used for the hasher.
 const SHARE: u32 = 4;
 
 /// If connections wait for the disk or for a limit of the rate during more than this fraction (1/2) of their
-/// time, the connections deliver more than the disk can write or the limit allows. If only the delay of the
-/// disk is long, the connections wait less. For example, a slow connection writes ten times a second, and
-/// each write takes 30 ms on a remote disk. Such a connection waits during 30 % of its time.
+/// time, the connections deliver more than the disk can write or the limit allows. If the disk could write
+/// more, but takes long to answer, the connections wait during a smaller fraction of their time. For example,
+/// a slow connection writes ten times a second, and each write takes 30 ms on a remote disk. Such a
+/// connection waits during 30 % of its time.
 const FULL_SHARE: u32 = 2;
 
-/// Waits that are shorter than this time are not reported as the limit of a file. Other files may have been
-/// served in that time.
+/// Waits that are not longer than this time are not reported as the limit of a file. Such a wait is usual,
+/// for example while the requests for other files are sent first.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// The reasons for the duration of a run.
@@ -34,7 +35,8 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
-    /// The changes of the number of files at once, oldest first, if downhaul chose this number.
+    /// The changes of the number of files that are downloaded at once, oldest first. It is empty if the user
+    /// set this number.
     pub at_once: Vec<Step>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
@@ -49,7 +51,7 @@ pub struct FileStory {
     pub name: String,
     /// The size of the file in bytes.
     pub bytes: u64,
-    /// The time that the file took, until it had its final name.
+    /// The time from the start of the job until the file had its final name.
     pub took: Duration,
     /// The highest number of connections at once.
     pub connections: usize,
@@ -91,7 +93,7 @@ pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
     Rate,
     /// The time without a request was longer than a second, and longer than all stages together. In this
-    /// time, the file waited for the host or for its turn, or bytes on the disk were read.
+    /// time, the job waited for the host or for its turn, or bytes on the disk were read.
     Waits,
     /// The time before the first byte was longer than the time in which bytes arrived.
     FirstByte,
@@ -109,11 +111,11 @@ pub enum Limiter {
     Line,
     /// Each connection has its own limit. The server sets this limit, or the network loses packets.
     EachConnection,
-    /// The file ended before more connections were measured, or it could have only one connection.
+    /// The download ended before more connections were measured, or it could use only one connection.
     Unknown,
 }
 
-/// A stage before the response.
+/// A stage of a request before the response arrives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage {
     Name,
@@ -139,7 +141,7 @@ pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
         .await
 }
 
-/// Records the time that was spent before the source was opened.
+/// Records the time that another task spent on the response, before this task opened the source.
 pub(crate) fn spent_before(spent: Spent) {
     // Outside of `measured`, the time is not needed.
     let _ = OPENING.try_with(|opening| opening.set(spent));
@@ -185,7 +187,8 @@ impl Explanation {
 }
 
 /// Returns true if another connection would only wait for the disk or for a limit, as the existing ones do.
-/// `waited` is the time for which they waited together. `at_work` is the time since the first bytes arrived.
+/// `waited` is the sum of the times for which the existing connections waited. `at_work` is the time since
+/// the first bytes arrived.
 pub(crate) fn would_wait(waited: Duration, at_work: Duration, connections: usize) -> bool {
     waited * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }

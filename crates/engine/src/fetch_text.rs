@@ -13,11 +13,12 @@ use downhaul_core::show;
 use std::time::Duration;
 use url::Url;
 
-/// The highest number of pauses that are not counted as retries. Files have the same limit.
+/// The highest number of pauses, required by the host, that are not counted as retries. Downloads of files
+/// have the same limit.
 const PAUSES: u32 = 10;
 
-/// The wait before a retry, if the host states no wait. The user may set a longer wait
-/// ([`Settings::retry_wait`]).
+/// The wait before a retry, if the host requires no pause. If the host requires one, the wait is at least
+/// half of this time. The user may set a longer wait ([`Settings::retry_wait`]).
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Returns the text at a URL. Returns `None` if the server says that there is none (404, 410), or forbids
@@ -101,7 +102,7 @@ fn verify(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
     match digests.iter().find(|one| !computed.contains(one)) {
         None => Ok(()),
         Some(one) => {
-            let why = format!("the URL says that its {} is {one}", one.algorithm.name());
+            let why = format!("the URL says that the {} of the content is {one}", one.algorithm.name());
             Err(Error::new(ErrorKind::DigestMismatch, show::url(url), why))
         }
     }

@@ -1,10 +1,10 @@
 //! Hashes a file while it arrives, on threads that are not used for the network.
 //!
-//! Bytes that arrive in order are hashed from memory. The thread that wrote them passes them on, so no other
-//! thread is woken while the hasher works. The hasher and the disk use the same buffers, without a copy. The
-//! number of batches that a worker may have in memory is limited ([`Batch::_room`]), so a slow hash function
-//! slows down the transfer, and the memory stays small. Bytes that arrive out of order are read back from the
-//! disk later.
+//! Bytes that arrive in order are hashed from memory. The thread that wrote them passes them to the hasher.
+//! It wakes another thread only if no thread hashes the file already. The hasher and the disk use the same
+//! buffers, without a copy. The number of batches that a worker may have in memory is limited
+//! ([`Batch::_room`]), so a slow hash function slows down the transfer, and the memory stays small. Bytes
+//! that arrive out of order are read back from the disk later.
 //!
 //! Invariant: every byte is hashed once, in order, and not before it was written. At most one thread at a
 //! time takes the bytes of a file, and [`Hashers`] may use further threads.
@@ -27,8 +27,8 @@ use tokio::time::Instant;
 /// The number of bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
 
-/// If the waits of all workers for the hasher add up to more than this fraction (1/8) of the time, hashing
-/// limits the speed.
+/// If the waits of all workers for the hasher add up to more than this fraction (1/8) of the time since the
+/// hasher was started, hashing limits the speed.
 const WAITING_SHARE: u32 = 8;
 
 /// If more than this many written bytes were not passed to the hasher yet, no further connection is added. At
@@ -131,7 +131,7 @@ impl Verifier {
     }
 }
 
-/// The digests of a dropped verifier are not needed.
+/// Stops the hasher, because the digests of a dropped verifier are not needed.
 impl Drop for Verifier {
     fn drop(&mut self) {
         self.feed.0.state().end();
@@ -155,7 +155,7 @@ struct State {
     /// The length of the prefix that was written without a gap.
     prefix: u64,
     is_complete: bool,
-    /// True if the digests are computed, or are not needed any more.
+    /// True if the digests were computed, if computing them failed, or if they are not needed any more.
     is_over: bool,
     /// The unfinished digests, while no thread works on them.
     idle: Option<Box<Work>>,
@@ -208,7 +208,7 @@ impl Shared {
         self.runtime.spawn_blocking(move || shared.run(work));
     }
 
-    /// Hashes until nothing is left.
+    /// Hashes until there is nothing to hash at the moment, or the digests are finished.
     fn run(&self, mut work: Box<Work>) {
         loop {
             let mut state = self.state();

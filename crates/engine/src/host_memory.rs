@@ -68,7 +68,7 @@ fn read(path: &Path) -> Result<Hosts, String> {
     }
 }
 
-/// Returns `hosts` with what a run learned.
+/// Returns a copy of `hosts` to which the facts that a run learned are added.
 fn after(hosts: &Hosts, learned: &[(String, Learned)]) -> Hosts {
     let mut hosts = hosts.clone();
     for (origin, learned) in learned {
@@ -77,6 +77,10 @@ fn after(hosts: &Hosts, learned: &[(String, Learned)]) -> Hosts {
     hosts
 }
 
+/// Adds what a run learned to the facts in the file at `path`. Waits while another run writes the file.
+///
+/// # Errors
+/// Returns an error if the file cannot be written, or if other runs do not finish writing it in time.
 #[expect(clippy::disallowed_methods, reason = "this file is not a download, and is only written here")]
 fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     let beside = |ending: &str| {

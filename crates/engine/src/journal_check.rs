@@ -1,6 +1,6 @@
 //! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. A claim of a
-//! journal is a range of written bytes with its CRC. The claims are compared one after the other, while
-//! missing bytes are fetched.
+//! journal is a range of written bytes with its CRC. The claims are compared one after the other. Missing
+//! bytes are fetched at the same time.
 
 use crate::clock;
 use crate::disk::Part;
@@ -16,8 +16,9 @@ use std::sync::Arc;
 /// The number of bytes that are read at a time. They stay in the processor's cache while they are hashed.
 const READ: u64 = 256 * 1024;
 
-/// Compares the bytes of each claim with its CRC. Reports [`Input::ClaimChecked`] for each claim, and at the
-/// end [`Input::JournalChecked`].
+/// Compares the bytes of each claim with its CRC. Passes an [`Input::ClaimChecked`] for each claim to
+/// `report`, and at the end an [`Input::JournalChecked`]. `number` is the number that the plan gave to this
+/// state of the partial file. The plan ignores inputs with another number.
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
     let (since, all, mut found) = (clock::instant(), claims.len(), 0);
     for claim in claims {
@@ -31,7 +32,7 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
     report(Input::JournalChecked { number });
 }
 
-/// Returns true if the bytes of the range have the expected digest.
+/// Returns true if the file has all bytes of the range, and these bytes have the expected digest.
 ///
 /// # Errors
 /// Returns an error if the bytes cannot be read.
@@ -41,6 +42,7 @@ pub(crate) fn has_digest(part: &dyn Part, range: Range<u64>, expected: &Digest) 
     Ok(whole && hashers.finish().first() == Some(expected))
 }
 
+/// Returns true if the bytes of the claim can be read and have its CRC.
 fn holds(part: &dyn Part, claim: Claim) -> bool {
     let mut crc = Crc::new();
     let whole = read(part, claim.start..claim.end, |bytes| crc.update(bytes));

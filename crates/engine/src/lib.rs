@@ -1,6 +1,7 @@
 //! Downloads many files at once, resumes what was interrupted, and verifies what arrived.
 //!
-//! A [`Session`] runs [`Job`]s with its [`Settings`]. It never prints, and never reads from the terminal.
+//! A [`Session`] runs [`Job`]s with its [`Settings`]. A session never prints, and never reads from the
+//! terminal.
 //! This page shows how a program uses a session. `examples/` has complete programs.
 //!
 //! # Add a job
@@ -49,8 +50,8 @@
 //!
 //! # Pause and limit
 //!
-//! These methods may be called at any time, even for a job that waits in the queue. The bytes that have
-//! arrived stay in the partial file, if the job can be resumed.
+//! These methods may be called at any time, even for a job that waits in the queue. If a job can be resumed,
+//! its partial file keeps the bytes that have arrived, unless [`Remove::Discard`] is used.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session, id: downhaul_engine::JobId) {
@@ -125,9 +126,10 @@
 //!   and of files at once.
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
 //!
-//! Retries and pauses have the level INFO, and all other events have DEBUG. Each event of a job is in its
-//! span `job` (target `downhaul`), whose field `id` is the number of the [`JobId`]. Requests for checksum
-//! lists and signatures have no span. URLs are shown without secrets, and values of headers are not shown.
+//! Retries and pauses have the level INFO, and all other events have DEBUG. Each job has a span with the name
+//! `job` (target `downhaul`), which contains all events of the job. The field `id` of the span is the number
+//! of the [`JobId`]. Requests for checksum lists and signatures have no span. URLs are shown without secrets,
+//! and values of headers are not shown.
 //! Without a subscriber, nothing is formatted.
 //!
 //! ```
@@ -230,8 +232,8 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
 
 /// Deletes the files that an unfinished download of a job left for this path: its partial file and its
 /// journals. The files of other jobs, and files that a run is working on, are kept. A partial file without
-/// a journal does not say which job it belongs to. If an extended attribute says that downhaul made the
-/// partial file, the file is deleted, unless this job has a partial file with a tag. Blocks the thread.
+/// a journal does not say which job it belongs to. Such a partial file is deleted if an extended attribute
+/// says that downhaul made it, unless this job has a partial file with a tag. Blocks the thread.
 ///
 /// # Errors
 /// Returns the first error of the disk.
@@ -240,9 +242,10 @@ pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(),
     disk::file::delete_left(path, &job.urls.iter().map(origin).collect::<Vec<_>>())
 }
 
-/// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.
-/// Returns false if the file cannot be read. Also returns false if the file is not a regular one, because a
-/// pipe, for example, can be read only once. Blocks the thread.
+/// Returns true if the key in a file (PEM) is encrypted. A session then needs
+/// `Settings::client_key_password` to use the key. Returns false if the file cannot be read. Also returns
+/// false if the file is not a regular one, because a pipe, for example, can be read only once. Blocks the
+/// thread.
 pub fn needs_password(file: &Path) -> bool {
     source::http::tls::identity::needs_password(file)
 }
@@ -257,8 +260,9 @@ pub fn check_keys(keys: &Keys) -> Result<(), &'static str> {
     Trusted::new(keys).map(drop)
 }
 
-/// Returns the signed content of a text and the key that signed it. The signature is in a file beside the
-/// text, or the text contains it (OpenPGP).
+/// Returns the signed content of a text, and the name of the key that signed it. `signature` is the content
+/// of the signature file, if there is one. Without a signature file, the text must contain the signature
+/// (OpenPGP).
 ///
 /// # Errors
 /// Returns `signature.missing` or `signature.wrong`, with the reason.

@@ -1,9 +1,9 @@
-//! Limits the rates of a session (`--limit-rate`), of single files and of hosts. Over a long time, a limit
-//! is exact for the bytes that are accepted. It is also fair, because the workers that share it get one
-//! slice at a time, in the order in which they request it.
+//! Limits the rates of a session (`--limit-rate`), of single jobs and of hosts. Over a long time, a limit is
+//! exact for the bytes that are accepted. It is also fair: the workers that share a limit get one slice (a
+//! small number of bytes) at a time, in the order in which they request it.
 //!
 //! Invariant: bytes are accepted only after the wait that the limit requires for them. If the limit changes
-//! meanwhile, the wait begins again with the new limit.
+//! during a wait, the wait begins again with the new limit.
 
 use crate::clock;
 use downhaul_core::host_rules::HostRules;
@@ -13,15 +13,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The number of slices in which the bytes of a second are accepted. With this number, the screen shows a
+/// The number of slices into which the bytes of one second are divided. With this number, the screen shows a
 /// steady rate.
 const SLICES_A_SECOND: u64 = 50;
 
 /// The smallest slice, in bytes. With smaller slices, the timers would take more time than the transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// If less than the limit was transferred, later transfers may make up for at most this much time. So a short
-/// interruption does not lower the average speed.
+/// After a time with fewer bytes than the limit allows, the missing bytes of at most this much time may be
+/// transferred in addition. So a short interruption does not lower the average speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// A limit that several workers share.
@@ -32,20 +32,20 @@ pub(crate) struct Limit {
 }
 
 struct State {
-    /// Bytes a second, if there is a limit. 0 counts as 1.
+    /// The limit in bytes a second, if there is one. 0 counts as 1.
     rate: Option<u64>,
-    /// The time from which all accepted bytes together are within the limit.
+    /// The time at which the last of the bytes that workers have requested may be accepted.
     paid: Instant,
 }
 
 impl Limit {
-    /// Returns a limit in bytes a second, or none.
+    /// Returns a limit of `rate` bytes a second. `None` means that the rate is not limited.
     pub(crate) fn new(rate: Option<u64>) -> Self {
         let state = Mutex::new(State { rate, paid: clock::instant() });
         Limit { state, changed: Notify::new() }
     }
 
-    /// Changes the limit, in bytes a second, or removes it.
+    /// Changes the limit to `rate` bytes a second. `None` removes the limit.
     pub(crate) fn set(&self, rate: Option<u64>) {
         let mut state = self.state();
         if state.rate == rate {
@@ -61,7 +61,7 @@ impl Limit {
         self.state().rate.is_some()
     }
 
-    /// Returns how many of `bytes` may be accepted together. Without a limit, all of them may be.
+    /// Returns how many of `bytes` may be accepted as one slice. Without a limit, returns `bytes`.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         match self.state().rate {
             None => bytes,
@@ -94,7 +94,7 @@ impl Limit {
     }
 }
 
-/// The limits that rules for hosts set.
+/// The rate limits in the rules for hosts.
 #[derive(Default)]
 pub(crate) struct HostLimits {
     rules: HostRules,
@@ -114,7 +114,7 @@ impl HostLimits {
     }
 }
 
-/// The limits that apply to one connection: the limits of the session, of the file and of the host.
+/// The limits that apply to one connection: the limits of the session, of the job and of the host.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) session: Arc<Limit>,
@@ -128,12 +128,12 @@ impl Limits {
         self.all().any(|limit| limit.is_set())
     }
 
-    /// Returns how many of `bytes` may be accepted together.
+    /// Returns how many of `bytes` may be accepted as one slice. Without a limit, returns `bytes`.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         self.all().fold(bytes, |bytes, limit| limit.slice(bytes))
     }
 
-    /// Waits until this many bytes may be accepted.
+    /// Waits until all limits allow this many bytes.
     pub(crate) async fn wait(&self, bytes: usize) {
         for limit in self.all() {
             limit.wait(bytes).await;

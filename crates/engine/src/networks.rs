@@ -1,8 +1,8 @@
-//! [`Networks`]: the ways in which the jobs of a session reach servers. Each has settings of its own, such as
-//! its proxies and time limits.
+//! Keeps the networks of a session. A network is a way to reach servers, with settings of its own, such as
+//! its proxies and time limits. Each job uses one network.
 //!
-//! Invariant: network 0 is that of the settings of the session. Networks are never removed. The program
-//! replaces a network only if no job uses it.
+//! Invariant: network 0 has the settings of the session. Networks are never removed. The program replaces a
+//! network only if no job uses it.
 
 use crate::checksum_discovery::ChecksumDiscovery;
 use crate::source::Sources;
@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Network {
     pub(crate) settings: Arc<Settings>,
     pub(crate) sources: Arc<Sources>,
-    /// Fetches checksum lists and signatures in the same way as the files.
+    /// Fetches checksum lists and signatures over this network, in the same way as files.
     pub(crate) checksums: Arc<ChecksumDiscovery>,
 }
 

@@ -22,7 +22,7 @@ use url::Url;
 /// with a request of its own.
 pub struct RangeReader {
     source: Arc<dyn Source>,
-    /// The facts of the first response. Those of all other responses are compared with them.
+    /// The facts of the first response. The facts of all other responses are compared with these.
     known: Start,
     size: u64,
     /// The whole file, if it has no validator, or if only the end of the response showed its size.
@@ -33,12 +33,14 @@ pub struct RangeReader {
 }
 
 impl RangeReader {
-    /// Opens the file at a URL. Returns a reader, and the first bytes of the file, up to `most`.
+    /// Opens the file at a URL. Returns a reader, and the first `most` bytes of the file, or all of its bytes
+    /// if it has fewer.
     ///
     /// # Errors
-    /// Returns the last failure, after as many retries as for a file. Returns `http.no_ranges` if the
-    /// server does not state the size, sends no ranges, or sends no validator that shows which ranges
-    /// belong together. If the first response has all bytes of the file, none of these is necessary.
+    /// Returns the last failure, after as many retries as for the download of a file. Returns
+    /// `http.no_ranges` if the server does not state the size, sends no ranges, or sends no validator, which
+    /// would show that ranges belong to the same version of the file. If the first response has all bytes of
+    /// the file, the server does not have to send any of these.
     /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error
     /// of the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
@@ -74,8 +76,8 @@ impl RangeReader {
         }
     }
 
-    /// Returns the reader with the first bytes of the file. A server may send fewer bytes than were requested
-    /// (RFC 9110, section 15.3.7), and the others are then requested too.
+    /// Returns the reader with the first bytes of the file, up to `most`. A server may send fewer bytes than
+    /// were requested (RFC 9110, section 15.3.7). The remaining bytes are then requested here.
     async fn completed(self, mut bytes: Vec<u8>, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         bytes.extend(self.read(bytes.len() as u64..most).await?);
         Ok((self, bytes))
@@ -89,8 +91,8 @@ impl RangeReader {
     /// Returns these bytes of the file. A range that ends after the file is shortened.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the server has another version of the file than at the beginning, and the
-    /// last failure after as many retries as for a file.
+    /// Returns `remote.changed` if the server has another version of the file than when the reader was
+    /// opened. Otherwise returns the last failure, after as many retries as for the download of a file.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let end = range.end.min(self.size);
         if let Some(whole) = &self.whole {
@@ -229,7 +231,8 @@ async fn receive(
         to.extend_from_slice(used);
         left -= used.len() as u64;
     }
-    // If the end of the body has arrived too, the connection can be used again. Otherwise it is closed.
+    // If the end of the body has arrived already, the connection can be used again. Otherwise the connection
+    // is closed.
     let _ = tokio::time::timeout(Duration::ZERO, body.next()).await;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Numbers the events, computes the state from them, and sends them to all readers. Also keeps the counters
 //! for progress.
 //!
-//! A lossless reader gets every event. If such a reader falls behind, no new file starts
-//! ([`Reporter::is_behind`]), but files in progress continue. A lossy reader, such as a screen, misses events
-//! if it falls behind. A lossy reader gets the number of missed events, and can read the [`State`] instead.
-//! The counters are atomics, which a screen can read at any time.
+//! A lossless reader gets every event. If such a reader falls behind, no new job starts
+//! ([`Reporter::is_behind`]), but running jobs continue. A lossy reader, such as a screen, misses events if
+//! it falls behind. A lossy reader gets the number of missed events, and can read the [`State`] instead. The
+//! counters are atomics, which a screen can read at any time.
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// If a lossless reader has more unread events than this, no new file starts. This is also the size of the
+/// If a lossless reader has more unread events than this, no new job starts. This is also the size of the
 /// buffer of a lossy reader. At about 1 KiB for each event, the events in a full buffer take about 4 MiB.
 const BUFFER: usize = 4096;
 
@@ -147,7 +147,7 @@ impl Reporter {
         Events { from, count }
     }
 
-    /// Returns true if a lossless reader is so far behind that no new file should start.
+    /// Returns true if a lossless reader is so far behind that no new job should start.
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |(to, behind): &(mpsc::UnboundedSender<_>, Arc<AtomicUsize>)| {
             !to.is_closed() && behind.load(Ordering::Relaxed) > BUFFER
@@ -167,7 +167,7 @@ impl Reporter {
         broadcast.lossy.clear();
     }
 
-    /// Returns the counters of a file that has just started.
+    /// Makes the counters of a job that starts now, and returns them.
     pub(crate) fn meter(&self, job: JobId, name: String) -> Arc<Meter> {
         let meter = Arc::new(Meter::new(self.clock, name));
         lock(&self.meters).insert(job, meter.clone());
@@ -184,30 +184,31 @@ impl Reporter {
     }
 }
 
-/// The shortest time between two copies of the ranges of a file. Readers get these copies. Workers report
-/// too many times a second to copy the ranges each time. When a file is whole, its ranges are copied at
-/// once.
+/// The shortest time between two copies of the ranges of a file that are on the disk. Readers get such a
+/// copy. Workers report new bytes so often that it would cost too much to copy the ranges each time. When a
+/// file is complete, its ranges are copied at once.
 const RANGES_AFTER: Duration = Duration::from_millis(500);
 
-/// The counters of one file in progress. Workers and the director write them.
+/// The counters of one running job. Workers and the director write them.
 pub(crate) struct Meter {
     clock: Clock,
     started: Duration,
     name: Mutex<String>,
     phase: AtomicU8,
-    /// The number of valid bytes on the disk, including those that are still being read back. For a file on
-    /// the threads for small files, the number of bytes that have arrived.
+    /// The number of valid bytes on the disk. Bytes of an earlier run count already while they are still
+    /// compared with the journal. If the file is downloaded on the threads for small files, this is the
+    /// number of bytes that have arrived.
     bytes: AtomicU64,
     /// The number of bytes that workers have received and that are not on the disk yet.
     ahead: AtomicU64,
     /// The size of the file, or `UNKNOWN`.
     total: AtomicU64,
-    /// The end of the wait, in milliseconds since the start of the session.
+    /// The end of the last wait of the job, in milliseconds since the start of the session.
     until: AtomicU64,
-    /// The number of workers of the file.
+    /// The number of workers of the job.
     workers: AtomicUsize,
     spent: Mutex<Spent>,
-    /// The byte ranges that are on the disk, and when they were copied.
+    /// The time of the last copy of the byte ranges that are on the disk, and the copy.
     ranges: Mutex<(Duration, Vec<Range<u64>>)>,
 }
 
@@ -243,23 +244,23 @@ impl Meter {
         *lock(&self.name) = name;
     }
 
-    /// Returns how much time each stage has taken.
+    /// Returns how much time each stage has taken. The caller can add to these times.
     pub(crate) fn spent(&self) -> MutexGuard<'_, Spent> {
         lock(&self.spent)
     }
 
-    /// Counts a worker of the file until the returned value is dropped.
+    /// Counts a worker of the job until the returned value is dropped.
     pub(crate) fn count_worker(self: &Arc<Self>) -> Counted {
         self.workers.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
     }
 
-    /// Sets the phase of the file.
+    /// Sets the phase of the job.
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// Records that the file waits for this time.
+    /// Records that the job waits for this time.
     pub(crate) fn set_waiting(&self, wait: Duration) {
         let until = self.clock.now().saturating_add(wait).as_millis();
         self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -270,7 +271,8 @@ impl Meter {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Records which bytes are on the disk.
+    /// Copies the byte ranges that are on the disk, for the readers. If the last copy was made less than
+    /// [`RANGES_AFTER`] ago, does nothing, unless that copy is empty or the file is complete.
     pub(crate) fn set_ranges<'a>(&self, written: impl Iterator<Item = &'a Range<u64>>) {
         let mut ranges = lock(&self.ranges);
         let now = self.clock.now();
@@ -285,7 +287,7 @@ impl Meter {
         self.ahead.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Records that the bytes were written, or that the worker was dropped.
+    /// Records that bytes that [`Meter::took`] counted are on the disk now, or that their worker was dropped.
     pub(crate) fn gave(&self, bytes: usize) {
         self.ahead.fetch_sub(bytes as u64, Ordering::Relaxed);
     }

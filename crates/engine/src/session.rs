@@ -1,7 +1,7 @@
 //! Contains the [`Session`], with which a program runs downloads.
 //!
-//! A [`Session`] owns the queue to the director and the handle of the director's task. A session makes no
-//! decisions itself.
+//! A [`Session`] has the queue of jobs to the director, and the handle of the director's task. The director
+//! makes all decisions.
 //!
 //! Invariant: jobs reach the director in the order of their identifiers.
 
@@ -41,7 +41,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// The identifier of a job, with the job. For a job that failed before it began, its error takes the place of
+/// The identifier of a job, with the job. If the job failed before it was added, its error takes the place of
 /// the job.
 pub(crate) type Added = (JobId, Result<Box<Job>, Error>);
 
@@ -54,14 +54,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Replaces the protocols of the session. The default is [`Sources::http`].
+    /// Sets which protocols the session can use, and how. The default is [`Sources::http`].
     #[must_use]
     pub fn sources(mut self, sources: Sources) -> Self {
         self.sources = Some(sources);
         self
     }
 
-    /// Replaces the disk on which files are saved.
+    /// Replaces the disk on which files are saved. A preview always uses the disks of this machine.
     #[doc(hidden)]
     #[must_use]
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
@@ -69,7 +69,7 @@ impl Builder {
         self
     }
 
-    /// Sets the seed for the random waits between retries, so that they are the same in every run.
+    /// Sets the seed for the random waits between retries. Runs with the same seed have the same waits.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -158,9 +158,9 @@ impl Session {
         Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::random() }
     }
 
-    /// Adds a network, and returns its number for [`Job::with_network`]. Jobs with this number use the
-    /// proxies, the timeouts, the number of retries and all options for connections from these settings. A
-    /// network has its own connections, and stays until it is replaced or the session ends.
+    /// Adds a network (a way to reach servers), and returns its number for [`Job::with_network`]. Jobs with
+    /// this number use the proxies, the timeouts, the number of retries and all options for connections from
+    /// these settings. A network has its own connections, and stays until it is replaced or the session ends.
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does.
@@ -188,8 +188,8 @@ impl Session {
         self.send(Ok(job)).await
     }
 
-    /// Adds a job that failed before it began, such as a bad line of a list. It is reported like any other
-    /// job.
+    /// Adds a job that failed before it could be added, for example because its line in a list cannot be
+    /// read. The failure is reported like that of any other job.
     ///
     /// # Errors
     /// Returns an error if the session accepts no more jobs.
@@ -197,10 +197,10 @@ impl Session {
         self.send(Err(error)).await
     }
 
-    /// Adds jobs, or errors of jobs that failed before they began. With many small files, this is faster than
-    /// adding the jobs one by one. Waits while the queue is full. Returns the identifiers of the jobs that
-    /// were added. If the session stops accepting jobs in the meantime, the remaining jobs are not added and
-    /// have no identifier.
+    /// Adds jobs, or errors of jobs that failed before they could be added. With many small files, this is
+    /// faster than adding the jobs one by one. Waits while the queue is full. Returns the identifiers of the
+    /// jobs that were added. If the session stops accepting jobs in the meantime, the remaining jobs are not
+    /// added and have no identifier.
     pub async fn add_all(&self, jobs: Vec<Result<Job, Error>>) -> Vec<JobId> {
         let mut ids = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter();
@@ -208,7 +208,7 @@ impl Session {
             // The session may be closed in the meantime.
             let Some(sender) = self.jobs().clone() else { break };
             let Ok(places) = sender.reserve_many(jobs.len().min(ADDED_MOST)).await else { break };
-            // While the lock is held, jobs enter the queue in the order of their identifiers.
+            // While this mutex is held, jobs enter the queue in the order of their identifiers.
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
@@ -220,8 +220,8 @@ impl Session {
         ids
     }
 
-    /// Refuses a job with a network that this session does not have. Such a job must not be downloaded
-    /// without its proxy.
+    /// Returns the job, unless this session does not have its network. Such a job must not use another
+    /// network, because the proxy of its own network would then be missing.
     fn with_network(&self, job: Job) -> Result<Job, Error> {
         if self.networks.has(job.network) {
             return Ok(job);
@@ -238,7 +238,7 @@ impl Session {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers the question about a file. Has no effect if there is no question.
+    /// Answers the question about a job. Has no effect if there is no question.
     pub fn answer(&self, job: JobId, answer: Answer) {
         self.control(job, Control::Answer(answer));
     }
@@ -251,8 +251,9 @@ impl Session {
     }
 
     /// Pauses a job. Its connections are closed and another job may run in its place. Its partial file stays
-    /// open. The bytes that arrived are kept if later bytes can be joined to them. Otherwise the file starts
-    /// again. If the digests of the file are already being computed, the file is not paused, but finished.
+    /// open. The bytes that arrived are kept if later bytes can be joined to them. Otherwise the download
+    /// starts again at the first byte when the job continues. If the bytes have all arrived and the file is
+    /// already being verified, the job is not paused, but continues to its end.
     pub fn pause(&self, job: JobId) {
         self.control(job, Control::Pause);
     }
@@ -273,8 +274,8 @@ impl Session {
         self.command(Command::ResumeAll);
     }
 
-    /// Removes a job. The job fails with `job.removed`, unless it has ended or is being renamed to its final
-    /// name.
+    /// Removes a job. The job fails with `job.removed`, unless it has ended, or its file is being renamed to
+    /// its final name. `partial_file` says if the partial file is kept.
     pub fn remove(&self, job: JobId, partial_file: Remove) {
         self.control(job, Control::Remove(partial_file));
     }
@@ -311,15 +312,15 @@ impl Session {
         let _ = self.commands.send(command);
     }
 
-    /// Stops the session. The files that are being renamed to their final names are finished. All other files
-    /// in progress, and the jobs in the queue, fail with `run.stopped`. A job that is added later is refused,
-    /// or fails in the same way. Partial files that a later run can resume are kept.
+    /// Stops the session. The jobs whose files are being renamed to their final names still finish. All other
+    /// running jobs, and the jobs in the queue, fail with `run.stopped`. A job that is added later is
+    /// refused, or fails in the same way. Partial files that a later run can resume are kept.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
 
     /// Returns a stream of every event from now on. If the reader of this stream falls behind by more than
-    /// 4,096 events, no new file starts.
+    /// 4,096 events, no new job starts until it has read more of them.
     pub fn events(&self) -> Events {
         self.reporter.events(true)
     }
@@ -335,7 +336,7 @@ impl Session {
         self.reporter.state()
     }
 
-    /// Returns the progress of all files in progress, in the order of the identifiers of their jobs.
+    /// Returns the progress of all running jobs, in the order of their identifiers.
     pub fn samples(&self) -> Vec<Progress> {
         self.reporter.samples()
     }
@@ -378,7 +379,7 @@ fn with_url(job: Job) -> Result<Job, Error> {
     if job.urls.is_empty() { Err(missing()) } else { Ok(job) }
 }
 
-/// A session that is dropped stops. Partial files that a later run can resume are kept.
+/// Stops the session when it is dropped. Partial files that a later run can resume are kept.
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop();

@@ -31,11 +31,14 @@ pub(crate) struct ShortCalls(Mutex<State>);
 #[derive(Default)]
 struct State {
     calls: VecDeque<Call>,
+    /// True if there is a thread that takes calls.
     at_work: bool,
     /// The number of the current thread. A thread with another number was replaced, and ends.
     thread: u64,
-    /// The number of calls that have begun.
+    /// The number of calls that threads have taken from the queue. It shows if the current thread makes
+    /// progress.
     taken: u64,
+    /// True if a task checks that the current thread makes progress.
     watched: bool,
 }
 
@@ -80,7 +83,8 @@ impl ShortCalls {
         None
     }
 
-    /// Starts another thread whenever the current one makes no progress. Ends when no calls are left.
+    /// Starts another thread whenever the current one makes no progress while calls wait. Ends when no thread
+    /// takes calls any more.
     async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {

@@ -41,7 +41,8 @@ impl Trusted {
         }
     }
 
-    /// Returns true if a file's own signature can be verified only by reading the whole file again.
+    /// Returns true if a signature of a file can be verified only by reading the whole file again. For other
+    /// signatures, the digest that is computed while the file arrives is enough.
     pub(crate) fn reads_again(&self) -> bool {
         !matches!(self, Trusted::Minisign(_))
     }
@@ -104,7 +105,7 @@ impl Signature {
         }
     }
 
-    /// Verifies that these bytes were signed.
+    /// Verifies that these bytes were signed. `at` is the path or URL that an error shows.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason.
@@ -116,7 +117,7 @@ impl Signature {
     }
 
     /// Verifies that a file was signed. `digests` are the digests of the file, and `open` opens the file for
-    /// reading. May block.
+    /// reading. `at` is the path or URL that an error shows. May block the thread.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason, or the error of reading the file.

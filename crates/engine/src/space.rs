@@ -1,10 +1,10 @@
-//! Adds up the space that the unfinished files still need. So a disk that is too small for all of them is
-//! detected before it is full.
+//! Adds up the bytes that the unfinished files still need on each disk. So a disk that is too small for all
+//! of them is detected before it is full.
 //!
-//! Invariant: [`Space`] keeps no file open. If a disk is slow, a file may be opened after its job has ended.
-//! If [`Space`] kept such a file open, the file would stay locked, and no later job could continue it. The
-//! mutex of [`Space`] is locked only for a moment, and never while a disk is read. So a disk that does not
-//! answer stops only the jobs whose files are on this disk.
+//! Invariant: [`Space`] keeps no file open. If a disk is slow, a partial file may be opened after its job has
+//! ended. If [`Space`] kept such a file open, the lock on the file would not be released, and no later job
+//! could continue the file. The mutex of [`Space`] is held only for a moment, and never while a disk is read.
+//! So a disk that does not answer stops only the jobs whose files are on this disk.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
@@ -13,46 +13,49 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A partial file that is counted.
+/// A partial file whose missing bytes are counted.
 #[derive(Clone)]
 struct Growing {
     part: Weak<dyn Part>,
     /// The final size of the file.
     size: u64,
-    /// The bytes that the file still needed when it was counted.
+    /// The number of bytes that the file still needed when its space was reserved.
     needed: u64,
-    /// The identifier of its disk.
+    /// The identifier of the disk on which the file is.
     device: u64,
 }
 
-/// The files that are counted.
+/// Counts the bytes that the unfinished files of a session still need.
 pub(crate) struct Space {
     files: Mutex<Files>,
+    /// True in a preview, in which files without a journal are counted too.
     counts_all: bool,
 }
 
 #[derive(Default)]
 struct Files {
-    /// The unfinished files that have a journal and a known size. In a preview, small files are included.
+    /// The unfinished files whose size is known. In a download, only files with a journal are counted. The
+    /// others are small, or are written in order, or have most of their bytes already (`--resume repair`).
     growing: BTreeMap<JobId, Growing>,
-    /// The bytes that the files of a preview need on each disk. A preview writes nothing, so the free space
-    /// does not show them.
+    /// In a preview, the number of bytes that the files of ended jobs need on each disk. A preview writes
+    /// nothing, so the free space of the disk does not become smaller by these bytes.
     planned: BTreeMap<u64, u64>,
 }
 
 impl Space {
-    /// Returns the space of a session in which no file is counted yet. In a preview, small files are counted
-    /// too.
+    /// Returns a count without any file. In a preview, files without a journal are counted too.
     pub(crate) fn new(is_preview: bool) -> Space {
         Space { files: Mutex::default(), counts_all: is_preview }
     }
 
-    /// Returns true if small files are counted too.
+    /// Returns true if files without a journal are counted too.
     pub(crate) fn counts_all(&self) -> bool {
         self.counts_all
     }
 
-    /// Reserves space for a file of `size` bytes. Blocks, because this reads the free space of the disk.
+    /// Counts the bytes that the partial file of a job still needs, if the disk has enough free space for
+    /// them. `size` is the final size of the file, and `path` is its final name. Blocks the thread, because
+    /// the free space of the disk is read.
     ///
     /// # Errors
     /// Returns `disk.full` if the free space is not enough for all unfinished files on that disk.
@@ -65,8 +68,8 @@ impl Space {
         path: &Path,
     ) -> Result<(), Error> {
         let (device, needed) = (part.device(), still(&**part, size));
-        // No disk is read while the files are locked. Otherwise, a disk that hangs would stop the jobs on all
-        // other disks.
+        // No disk is read while the mutex is held. Otherwise, a disk that does not answer would also stop the
+        // jobs whose files are on other disks.
         let others = self.others(job, device);
         let measured =
             others.iter().filter_map(|(id, other)| Some((id, still(&*other.part.upgrade()?, other.size))));
@@ -88,7 +91,7 @@ impl Space {
         Ok(())
     }
 
-    /// Returns the other files that are counted on a disk. Forgets files that are closed.
+    /// Returns the files of other jobs than `job` that are counted on a disk. Forgets files that were closed.
     fn others(&self, job: JobId, device: u64) -> BTreeMap<JobId, Growing> {
         let mut all = self.files();
         all.growing.retain(|_, other| other.part.strong_count() > 0);
@@ -96,12 +99,13 @@ impl Space {
         others.map(|(id, other)| (*id, other.clone())).collect()
     }
 
-    /// Releases the space that was reserved for a file that has ended.
+    /// Stops counting the file of a job that has ended.
     pub(crate) fn release(&self, job: JobId) {
         self.files().growing.remove(&job);
     }
 
-    /// Keeps counting the bytes that a file of a preview needs, after its job has ended.
+    /// Keeps counting the bytes that the file of a job needs after the job has ended. A preview calls this
+    /// instead of [`Space::release`].
     pub(crate) fn plan(&self, job: JobId) {
         let mut all = self.files();
         if let Some(Growing { needed, device, .. }) = all.growing.remove(&job) {
@@ -115,7 +119,7 @@ impl Space {
     }
 }
 
-/// Returns how many bytes a file of this final size still needs.
+/// Returns how many bytes a partial file still needs on the disk. `size` is its final size.
 fn still(part: &dyn Part, size: u64) -> u64 {
     size.saturating_sub(part.occupied())
 }
@@ -128,7 +132,8 @@ mod tests {
     use downhaul_core::identity::Identity;
     use std::io::Read;
 
-    /// A disk that panics if its free space is read while the space is locked.
+    /// A disk that panics if its free space is read while the mutex of [`Space`] is held. The second field is
+    /// the free space.
     struct Answers<'s>(&'s Space, Option<u64>);
 
     impl Disk for Answers<'_> {

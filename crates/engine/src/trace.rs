@@ -8,16 +8,17 @@ use downhaul_core::event::{EventKind, JobId};
 use std::time::Duration;
 use tracing::{Span, info};
 
-/// Names, connections, TLS, requests and responses.
+/// The target of events about name lookups, connections, TLS, requests and responses.
 pub(crate) const NET: &str = "downhaul::net";
 
-/// Retries, and pauses that hosts requested.
+/// The target of events about retries, and about pauses that hosts requested.
 pub(crate) const RETRY: &str = "downhaul::retry";
 
-/// The assignment of bytes to connections, and the number of connections and files at once.
+/// The target of events about the assignment of bytes to connections, and about changes of the number of
+/// connections and of files at once.
 pub(crate) const CONCURRENCY: &str = "downhaul::concurrency";
 
-/// Partial files, journals, slow writes, and forcing bytes to the disk.
+/// The target of events about partial files, journals, slow writes, and forcing bytes to the disk.
 pub(crate) const DISK: &str = "downhaul::disk";
 
 /// A write that takes longer than this time is reported. A write has at most about a megabyte, and a disk
@@ -26,7 +27,7 @@ pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
 
 /// Returns the span of a job. All events of the job are in this span.
 pub(crate) fn job(id: JobId) -> Span {
-    // The target is a prefix of all others, so that a filter for `downhaul` includes the span.
+    // This target is a prefix of all other targets. So a filter for `downhaul` includes the span.
     tracing::info_span!(target: "downhaul", "job", id = id.get())
 }
 

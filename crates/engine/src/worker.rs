@@ -2,15 +2,15 @@
 //! response, reads the body, passes the bytes to the [`writer`], and reports the progress.
 //!
 //! Workers pass all bytes from the network to the disk and the hasher. The director receives no bytes, but
-//! only the offset up to which a worker has written. There is one exception: a small file that arrived
-//! together with the head of its response ([`Whole`]) is written when its partial file is opened.
+//! only the offset up to which a worker has written. There is one exception: if a small file arrived together
+//! with the head of its response ([`Whole`]), its bytes are written by the task that opens its partial file.
 //!
 //! Invariant: a worker writes no byte before the director sends [`Go`], and reports no byte before it was
 //! written. If the worker verifies the digest of a range (`Content-Digest`), nothing is reported or recorded
 //! in the journal before the whole range has arrived and matches the digest, unless the output cannot take
 //! bytes back. The director may move the end of the segment closer at any time. At most five batches of a
-//! worker are in memory. One of them is filled. The others wait to be written or hashed, or are being written
-//! or hashed. At most two of them wait to be written or are being written.
+//! worker are in memory. One of them is being filled. The others wait to be written or hashed, or are being
+//! written or hashed. At most two of them wait to be written or are being written.
 
 mod watch;
 mod write_queue;
@@ -61,7 +61,7 @@ pub(crate) struct Go {
     pub(crate) skip: u64,
     /// The offset in the file of the first byte after the skipped ones.
     pub(crate) at: u64,
-    /// True if the bytes are recorded in the journal.
+    /// True if the worker must record the bytes in the journal.
     pub(crate) journaled: bool,
     /// The thread for quick writes.
     pub(crate) short_calls: Arc<ShortCalls>,
@@ -96,7 +96,7 @@ impl Worker {
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = self.work(&report).await;
-        // A worker that got no [`Go`] was dropped, so its result is not needed.
+        // There is no result if the director sent no [`Go`]. The director does not need the response then.
         if let Some(result) = result.transpose() {
             report(Input::Ended { worker, result });
         }

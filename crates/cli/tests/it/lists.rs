@@ -223,7 +223,11 @@ fn a_digest_in_the_url_of_a_list_verifies_the_list() {
     let out = place.run(&["-i", &format!("{list}#sha256={}", sha256(text.as_bytes()))]);
     place.assert_exact(&out, "a", &content("a", 1000));
     let out = Place::new().run(&["-i", &format!("{list}#sha256={}", sha256(b"another"))]);
-    assert!(out.status == 3 && out.stderr.contains("the URL says that its sha-256 is"), "{}", out.stderr);
+    assert!(
+        out.status == 3 && out.stderr.contains("the URL says that the sha-256 of the content is"),
+        "{}",
+        out.stderr
+    );
     assert_eq!(server.requests_for("/d/a").len(), 1);
     // The same is true for a checksum list.
     let sums = server.put("/l/SUMS", format!("{}  a\n", sha256(&content("a", 1000))));

@@ -145,7 +145,7 @@ fn invalid_signatures_are_refused() {
         ("brainpoolP256r1.asc", "file-brainpoolP256r1.asc", "is of an unknown kind, or too weak"),
         ("sha1.asc", "file-sha1.asc", "has no strong signature of its own"),
         ("certifier.asc", "file-certifier.asc", "is not for signing"),
-        ("expired.asc", "file-late.asc", "had expired when it was made"),
+        ("expired.asc", "file-late.asc", "had expired when the signature was made"),
         ("revoked.asc", "file-revoked.asc", "was revoked"),
         ("subkey-revoked.asc", "file.asc", "was revoked"),
         ("adopted.gpg", "file.asc", "is not bound to its key"),
@@ -241,7 +241,7 @@ fn signatures_of_lists_are_verified() {
     }
     let (server, url) = serve(&[("SHA256SUMS", list().into_bytes())]);
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
-    assert_untouched(&place, &out, "there is no signature: of the file or of its checksum list");
+    assert_untouched(&place, &out, "there is no signature: neither the file nor its checksum list is signed");
     server.put("/d/SHA256SUMS.sign", fixture("file.asc"));
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
     assert_untouched(&place, &out, "the content is not what was signed");
@@ -322,8 +322,16 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
     let text = String::from_utf8(message.clone()).expect("UTF-8");
     for (beside, key, says) in [
         // There is a signature, but no list.
-        (fixture("list.gpg"), "author.asc", "there is no signature: of the file or of its checksum list"),
-        (list().into_bytes(), "author.asc", "there is no signature: of the file or of its checksum list"),
+        (
+            fixture("list.gpg"),
+            "author.asc",
+            "there is no signature: neither the file nor its checksum list is signed",
+        ),
+        (
+            list().into_bytes(),
+            "author.asc",
+            "there is no signature: neither the file nor its checksum list is signed",
+        ),
         (
             text.replace(SHA256, &SHA256.replace("f9", "00")).into_bytes(),
             "author.asc",

@@ -92,7 +92,7 @@ fn signatures_of_lists_are_verified() {
     // A list without a signature is not used. A signature of the file itself would be enough.
     let plain = server.put("/lists/SHA256SUMS", sums.as_str());
     let (place, out) = signed(&["--checksum-file", &plain]);
-    assert_untouched(&place, &out, "there is no signature: of the file or of its checksum list");
+    assert_untouched(&place, &out, "there is no signature: neither the file nor its checksum list is signed");
     server.put("/d/file.minisig", signer.sign(&file()));
     let (place, out) = signed(&["--checksum-file", &plain]);
     place.assert_exact(&out, "f", &file());

@@ -41,7 +41,7 @@ fn unfinished_tars_of_other_programs_are_refused_and_not_changed() {
         place.write("out/set-000.tar.part", &bytes);
         let out = place.run(&TO_TAR);
         assert_eq!(out.status, 5, "{}", out.stderr);
-        assert!(out.stderr.contains("it is not a tar that downhaul wrote"), "{}", out.stderr);
+        assert!(out.stderr.contains("the file is not a tar that downhaul wrote"), "{}", out.stderr);
         assert!(place.file("out/set-000.tar.part") == Some(bytes), "the file was changed");
     }
     fs::remove_file(place.path().join("out/set-000.tar.part")).expect("removed");

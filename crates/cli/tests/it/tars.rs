@@ -339,7 +339,7 @@ fn files_of_other_programs_are_not_changed() {
             place.write(name, &text);
             let out = place.run(&TO_TAR);
             assert_eq!(out.status, 5, "{}", out.stderr);
-            assert!(out.stderr.contains("it is not a tar that downhaul wrote"), "{}", out.stderr);
+            assert!(out.stderr.contains("the file is not a tar that downhaul wrote"), "{}", out.stderr);
             assert_eq!(place.file(name), Some(text.into_bytes()));
             assert!(!place.path().join("out/.downhaul-tars").exists(), "{name}: {:?}", place.files());
         }

@@ -312,7 +312,7 @@ fn of_an_unfinished_warc_only_whole_and_exact_files_are_kept() {
             place.write(name, &text);
             let out = place.run(&TO_WARC);
             assert_eq!(out.status, 5, "{}", out.stderr);
-            assert!(out.stderr.contains("it is not a WARC that downhaul wrote"), "{}", out.stderr);
+            assert!(out.stderr.contains("the file is not a WARC that downhaul wrote"), "{}", out.stderr);
             assert_eq!(place.file(name), Some(text.into_bytes()));
             assert!(!place.path().join("out/.downhaul-warcs").exists(), "{name}: {:?}", place.files());
         }

@@ -33,19 +33,19 @@ const STRONG_OF_A_FOLDER: [&str; 7] = [
 /// Names of lists with weak digests. Archives such as UCSC and NCBI have no others.
 const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"];
 
-/// The endings of a list for one file.
+/// The endings of names of lists for one file. For example, `NAME.sha256` has the digest of `NAME`.
 const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
-/// The highest number of lists that are remembered, including those that do not exist. About a hundred
-/// folders have this many lists. When the number is reached, all lists are forgotten, and are requested
+/// The highest number of lists that are remembered. Names of lists that the server does not have count too. A
+/// run reaches this number after about a hundred folders. All lists are then forgotten, and are requested
 /// again if they are needed.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.
 struct Candidate {
     url: Url,
-    /// True if the list is for this file only, so that it does not have to name the file.
+    /// True if the list is for this file only. Such a list does not have to name the file.
     own: bool,
     strong: bool,
 }

@@ -14,7 +14,9 @@ pub(crate) struct Given {
     /// The URL without its userinfo.
     pub(crate) url: Url,
     pub(super) by: GivenBy,
+    /// The user name and the password in the userinfo, or why they cannot be used.
     pub(super) login: Result<Option<Login>, Refused>,
+    /// True if the URL has no password.
     pub(super) lacks_password: bool,
 }
 
@@ -23,7 +25,7 @@ pub(crate) struct Given {
 pub(crate) struct Asking<'a> {
     /// The URL of the file.
     pub(crate) given: &'a Given,
-    /// The URL of this request, which is the given URL or the target of its redirects.
+    /// The URL of this request. It is the given URL, or the target of a redirect.
     pub(crate) url: &'a Url,
     pub(crate) method: &'a str,
     /// The headers of the job.
@@ -33,7 +35,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Returns the body, if it may be sent.
+    /// Returns the body of the request, if it may be sent to this URL.
     pub(super) fn body(self) -> Option<&'a [u8]> {
         let may_go = SecretKind::Body.may_go(self.given.going(self.url));
         self.sends.filter(|_| may_go).and_then(Sends::body).map(|body| body.expose())
@@ -45,7 +47,7 @@ impl<'a> Asking<'a> {
 }
 
 impl Given {
-    /// Removes the userinfo from a URL, and keeps it as a login.
+    /// Separates a URL from its userinfo, and keeps the userinfo as a login.
     pub(crate) fn new(url: &Url, by: GivenBy) -> Given {
         let lacks_password = url.password().is_none();
         let login = credentials::login_of(url);
@@ -58,7 +60,8 @@ impl Given {
         self.by != GivenBy::User
     }
 
-    /// Returns the same file at another URL. The secrets for the given URL then belong to `url`.
+    /// Returns these facts for a file that is at another URL. The origin of `url` may then receive the
+    /// secrets for the given URL.
     pub(crate) fn at(&self, url: Url) -> Given {
         Given { url, ..self.clone() }
     }

@@ -1,8 +1,10 @@
-//! Remembers where each login of a session was accepted or refused, and how it was sent.
+//! Remembers where each login of a session was accepted or refused, and how it was sent. A login is a user
+//! name with its password.
 //!
 //! Invariant: [`Logins::ready`] returns a login only for a protection space that accepted the same login
-//! before. A nonce of such a space is never used twice with the same count. Apart from this, the store also
-//! sends a login without a challenge if the login is in a URL, or with `--auth basic`.
+//! before. A nonce of such a space is never used twice with the same count. The store
+//! ([`Store`](super::Store)) sends a login without a challenge in two more cases: if the login is in a URL,
+//! or with `--auth basic`.
 
 use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
@@ -15,8 +17,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The highest number of protection spaces that are remembered. If a space is no longer remembered, the next
-/// file in it needs one more request.
+/// The highest number of protection spaces that are remembered. There may be as many entries for refusals and
+/// for nonces without a space. If a space is no longer remembered, the next request to it is sent twice: the
+/// first response has only the challenge.
 const SPACES_MOST: usize = 256;
 
 /// If an origin refused a login this many times in a row, the login is not sent to this origin again. Many
@@ -50,7 +53,7 @@ pub(crate) struct Nonce {
     count: u32,
 }
 
-/// Paths of an origin for which a login was accepted.
+/// A protection space: paths of an origin for which a login was accepted.
 struct Space {
     origin: String,
     paths: Vec<String>,
@@ -221,7 +224,7 @@ impl Logins {
         state.spaces.push_back(space);
     }
 
-    /// Counts that a login was refused.
+    /// Counts a refusal of the login by the origin of the URL.
     pub(super) fn refused(&self, url: &Url, login: &Login) {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
@@ -236,13 +239,13 @@ impl Logins {
         }
     }
 
-    /// Returns true if the server accepted the login before, at any path.
+    /// Returns true if it is remembered that the origin of the URL accepted the login, at any path.
     pub(super) fn is_accepted(&self, url: &Url, login: &Login) -> bool {
         let origin = url.origin().ascii_serialization();
         self.state().spaces.iter().any(|space| space.origin == origin && space.login == *login)
     }
 
-    /// Returns true if a login was refused so often that it is not sent again.
+    /// Returns true if the origin of the URL refused the login so often that it is not sent there again.
     pub(super) fn is_refused(&self, url: &Url, login: &Login) -> bool {
         let origin = url.origin().ascii_serialization();
         let refusals = &self.state().refusals;

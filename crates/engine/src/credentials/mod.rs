@@ -217,9 +217,9 @@ impl Store {
         }
     }
 
-    /// Returns true if a request after a redirect may log in with the netrc file. Files with such requests
-    /// log in one at a time. Usually one login is enough for a list, because the server sends a cookie that
-    /// is valid for the other files too.
+    /// Returns true if a redirect led to another origin, and the request may send a user name and a password
+    /// from the netrc file there. Only one such request is sent to a server at a time. Usually the password
+    /// is needed only once, because the server then sends a cookie that is valid for all its files.
     pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
         let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
         !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)

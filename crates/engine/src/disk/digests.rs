@@ -16,7 +16,7 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
     hash(disk.open(path)?, algorithms).map_err(|e| failure(&e, path))
 }
 
-/// Returns true if a file of this size has exactly these chunks.
+/// Returns true if a file of this size consists of chunks with these hashes.
 ///
 /// # Errors
 /// Returns the error of the system.

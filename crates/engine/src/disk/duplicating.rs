@@ -14,8 +14,8 @@ pub enum Duplicated {
     Changed,
     /// The disk cannot make the file in this way.
     Unable,
-    /// The file was not made, for a reason that concerns only this file: it must have another digest, it
-    /// exists already, or later runs would not recognise it.
+    /// The file was not made, for a reason that concerns only this file: the original does not have its
+    /// digests, the file exists already, or later runs would not recognise it.
     NotMade,
 }
 

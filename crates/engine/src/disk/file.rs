@@ -2,8 +2,9 @@
 //! written, and is renamed when it is complete. Unless the file is small or repaired, a journal is beside its
 //! partial file.
 //!
-//! Invariant: the lock on the partial file also covers its journal. A download changes neither before it has
-//! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
+//! Invariant: the lock on the partial file also covers its journal. A download changes these two files only
+//! while it has the lock, and only if the path still leads to the locked file. A journal without a partial
+//! file has no meaning.
 
 mod duplicate;
 mod found;
@@ -133,7 +134,7 @@ impl Disk for Files {
         match nameless::save(target, data, how) {
             Ok(()) => true,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-            // The file system may have no files without a name.
+            // The file system may not support files without a name.
             Err(_) => super::save_as_part(self, target, identity, data, how),
         }
     }
@@ -273,7 +274,7 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
         for path in paths {
             remove(path);
             if exists(path) {
-                return Err(failure(&io::Error::other("it could not be removed"), path));
+                return Err(failure(&io::Error::other("the file could not be removed"), path));
             }
         }
     }
@@ -325,7 +326,11 @@ pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadat
         }
         let meta = file.metadata().map_err(|e| failure(&e, path))?;
         if !meta.is_file() {
-            return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+            return Err(Error::new(
+                ErrorKind::DiskFailed,
+                path.to_string_lossy(),
+                "the partial file is not a regular file",
+            ));
         }
         if !platform::is_at(&file, &meta, path).map_err(|e| failure(&e, path))? {
             continue;

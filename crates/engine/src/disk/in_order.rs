@@ -41,7 +41,7 @@ struct State {
     hashers: Hashers,
     /// The first bytes, which show if the server sent a web page instead of the file.
     beginning: Vec<u8>,
-    /// True if a write failed, so that it is not known how many bytes were written.
+    /// True if a write failed. It is then not known how many bytes were written.
     broken: bool,
 }
 
@@ -147,8 +147,8 @@ impl State {
         }
     }
 
-    /// Writes the bytes of `data` that were not written before. Only the first bytes of `data` can have
-    /// been written before.
+    /// Writes `data`, which begins at `offset`, to the output. Its first bytes are left out if they were
+    /// written before.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
         let mut known = self.left.saturating_sub(offset);

@@ -179,7 +179,7 @@ pub struct Opening<'a> {
     /// True if there was neither the target nor a partial file of it when the folder was read. An empty
     /// partial file is then not examined.
     pub fresh: bool,
-    /// True if the file gets no journal. Then nothing shows that downhaul made the partial file.
+    /// True if the partial file gets no journal. Then nothing shows later that downhaul made it.
     pub small: bool,
     /// True if an extended attribute may mark the partial file as downhaul's.
     pub mark: bool,

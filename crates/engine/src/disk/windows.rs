@@ -103,7 +103,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
 fn no_link(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = how.custom_flags(OPEN_LINK).open(path)?;
     match file.metadata()?.is_symlink() {
-        true => Err(io::Error::other("it is a symbolic link")),
+        true => Err(io::Error::other("the path is a symbolic link")),
         false => Ok(file),
     }
 }

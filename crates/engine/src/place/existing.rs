@@ -84,7 +84,8 @@ impl Places {
         Ok((path, place))
     }
 
-    /// Returns the place of a file that replaces the existing one. `left` is true if a partial file is there.
+    /// Returns the place of a new file that replaces the existing one. `left` is true if there is a partial
+    /// file that the job may continue.
     ///
     /// # Errors
     /// Returns `name.taken` if the existing file is a list of the run.
@@ -99,7 +100,8 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if it is the wanted one.
+    /// Keeps the existing file if it is the wanted one. If there is no response yet and one is needed for the
+    /// comparison, returns [`Place::Ask`].
     ///
     /// # Errors
     /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
@@ -190,7 +192,7 @@ impl Places {
             }
             let conditions = match there.file.recognise(&wanted.identity.origins) {
                 identity::Recognised::Ours(record) => record.conditions(),
-                // A file without a record of this URL may be a different one, even if it is newer.
+                // A file without a record of this URL may be different, even if it is newer.
                 _ => Conditions::default(),
             };
             return Ok(Some(Place::Ask(conditions)));
@@ -218,7 +220,7 @@ impl Places {
         if [same_size, same_time, same_version].contains(&Some(false)) {
             return Ok(None);
         }
-        // Two files of different URLs often have the same size and date.
+        // Two different files, from different URLs, often have the same size and date.
         let is_other = self.known(there, wanted.identity) == identity::Recognised::OtherUrl;
         let same =
             same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));

@@ -28,7 +28,7 @@ pub(super) struct Folders {
     /// The form of the numbers in names.
     numbers: NumberForm,
     hasher: RandomState,
-    /// The folders by their paths. The keys are texts, because hashing a `Path` takes far longer.
+    /// The folders by their paths. The keys are strings, because hashing a `Path` takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
     /// The hashes of the paths that another run uses, although they were free when their folders were read.
     /// There are few of them.
@@ -75,7 +75,8 @@ impl Folders {
             return true;
         }
         let (name, tag) = (name.to_string_lossy(), identity.tag());
-        // The side files of such a long name have other names, which are not checked here.
+        // The partial file and the journal of a file with such a long name have other names, which are not
+        // checked here.
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
@@ -99,7 +100,7 @@ impl Folders {
     }
 
     /// Returns the sorted numbers of files and partial files whose names are that of `base` with a number.
-    /// Blocks, because this may read the folder.
+    /// Blocks the thread, because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         // On a disk of containers, no folder is read. So one number after the other is checked.
         if self.disk.is_free(base, identity).is_some() {
@@ -123,8 +124,8 @@ impl Folders {
         if let Some(seen) = self.seen().get(folder.as_os_str()) {
             return seen.clone();
         }
-        // The lock is not held while the disk is read, because other threads that use the lock must not wait
-        // for the disk.
+        // The mutex is not held while the disk is read, because other threads that use the mutex must not
+        // wait for the disk.
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {

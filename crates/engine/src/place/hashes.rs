@@ -7,8 +7,8 @@
 /// ten million entries, this half has 20 KiB, and moving it takes less than a microsecond.
 const SHARDS: usize = 4096;
 
-/// A full shard grows by its length divided by this number. A hash map doubles instead, and needs the old
-/// and the new memory at once: 50 MiB for a million entries, instead of 18 MiB.
+/// The memory of a full shard grows by its length divided by this number. A hash map doubles its memory
+/// instead, and needs the old and the new memory at once: 50 MiB for a million entries, instead of 18 MiB.
 const GROWTH: usize = 8;
 
 /// A number for each hash.

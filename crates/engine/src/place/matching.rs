@@ -1,8 +1,8 @@
 //! Compares an existing file with everything that is known about the wanted one: the required size, digests,
 //! the signature, and the hashes of its chunks.
 //!
-//! Invariant: a file that does not match is an error here, for every value of `--if-exists`. Only the
-//! caller decides what happens to it.
+//! Invariant: a file that does not match is an error here, for every value of `--if-exists`. The caller
+//! decides what happens to the file.
 
 use super::existing::stays_verified;
 use super::{Places, Wanted};
@@ -95,15 +95,15 @@ impl Places {
     }
 }
 
-/// An existing file that matches its digests or its signature.
+/// An existing file that matches its digests, its signature or the hashes of its chunks.
 pub(super) struct Verified {
-    /// The digest or signature that was compared, in words for the user.
+    /// What was compared with the file (the strongest digest, for example), in words for the user.
     by: String,
     pub(super) digests: Vec<Digest>,
 }
 
 impl Verified {
-    /// Keeps the file. `reason` is followed by what was compared.
+    /// Returns the place of the file, which is kept. `reason` says why, and what was compared is added to it.
     pub(super) fn stays(self, path: &Path, there: &Standing, reason: &str) -> Place {
         stays_verified(path, there, &format!("{reason}, {}", self.by), self.digests)
     }

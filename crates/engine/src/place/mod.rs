@@ -7,8 +7,8 @@
 //! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
 //! existing file is the wanted one.
 //!
-//! Invariant: the content of existing files is not changed here. If a file is complete, the side files that
-//! a killed run left are deleted ([`Disk::tidy`]).
+//! Invariant: the content of existing files is not changed here. If an earlier run was killed just after a
+//! file got its final name, the journal that this run left beside the file is deleted ([`Disk::tidy`]).
 
 mod existing;
 mod folders;
@@ -35,9 +35,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, ReservedPaths, numbered};
 
-/// The numbers in `Places::signed`: `ONE` for a file that one job of the run downloads, and `SEVERAL` for a
-/// file that several jobs download.
+/// The number in `Places::signed` for a file that one job of the run downloads.
 const ONE: u64 = 1;
+
+/// The number in `Places::signed` for a file that several jobs of the run download.
 const SEVERAL: u64 = 2;
 
 /// The paths of the files of a run.
@@ -47,9 +48,9 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files with signed URLs, or with headers of the job that identify the user. The number is [`SEVERAL`]
-    /// if several jobs of the run differ only in these signatures or headers, which may then decide which
-    /// file the server sends.
+    /// The hashes of files with signed URLs, or with headers of the job that identify the user. The number of
+    /// a hash is [`SEVERAL`] if several jobs of the run differ only in these signatures or headers. Then the
+    /// server may send a different file for each of these jobs.
     signed: Mutex<Hashes>,
 }
 
@@ -60,7 +61,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: &'a Identity,
     /// The facts from the server, if there was a response.
     pub(crate) remote: Option<&'a Remote>,
-    /// The facts from lists and signatures.
+    /// The facts from checksum lists and signatures.
     pub(crate) known: &'a Known,
 }
 
@@ -83,7 +84,8 @@ impl Places {
         let server_chooses = spec.destination == Destination::Server;
         let may_change = server_chooses || self.settings.if_exists_of(spec) == IfExists::Rename;
         let first = &spec.urls[0];
-        // The headers and logins of the settings are the same for all jobs.
+        // The headers and passwords in the settings are not considered, because they are the same for all
+        // jobs.
         let may_differ =
             first.query().is_some() || !spec.headers.0.is_empty() || !spec.user_headers.0.is_empty();
         if let Some(file) = may_differ.then(|| self.origin(spec, first).signed_file()).flatten() {
@@ -153,7 +155,7 @@ impl Places {
     }
 
     /// Records that a job has ended. If [`Settings::releases_names`] is true, its paths are free again.
-    /// Otherwise they stay reserved, except for the first path if no other job of the list can have it.
+    /// Otherwise they stay reserved, except for the first path if no other job of the run can have it.
     pub(crate) fn over(&self, job: JobId) {
         match self.settings.releases_names {
             true => self.taken.release(job),
@@ -161,8 +163,8 @@ impl Places {
         }
     }
 
-    /// Chooses the place of a file. With a response, the server's name is considered too. Blocks, because
-    /// this reads from the disk.
+    /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the
+    /// thread, because this reads from the disk.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         match &wanted.spec.destination {
             Destination::Stdout | Destination::Writer(_) => {
@@ -180,8 +182,9 @@ impl Places {
         self.look(path, wanted)
     }
 
-    /// Returns the path that was reserved for a job, if the job still gets this path, if the path is known to
-    /// be free, and if there is no note about its name for the user. Reads nothing from the disk.
+    /// Returns the path that was reserved for a job. Returns `None` if the response or the options may give
+    /// the file another path, if the path is not known to be free, or if there is a note for the user about
+    /// the name. Reads nothing from the disk.
     pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
         let Wanted { job, spec, remote, identity, .. } = wanted;
         let reserved = self.taken.of(*job)?;
@@ -194,7 +197,8 @@ impl Places {
         (!may_rename && self.was_free(&reserved, identity)).then_some(reserved)
     }
 
-    /// Returns the path of a job. If it was not chosen before, it is chosen now.
+    /// Returns the path that the file of a job gets. Reserves it, if it is another path than the one that was
+    /// reserved when the job was queued.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
         let Wanted { job, spec, remote, .. } = wanted;
         let wished = self.wished(spec).unwrap_or_default();
@@ -229,9 +233,10 @@ impl Places {
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let may_be_taken = there.keeps_its_name() || self.may_be_forgotten(path);
-                // With `--if-exists check`, or if the run has or had several files, the new file gets a
-                // number, because one of these files may have this name. Otherwise, the options of the user
-                // say what happens to the existing file.
+                // If the existing file is from another URL, the new file gets a number with `--if-exists
+                // check`. It also gets a number if the run has or had several files, because the existing
+                // file may be one of them. Otherwise, the options of the user say what happens to the
+                // existing file.
                 let is_decided =
                     self.settings.if_exists_of(spec) != IfExists::Check && !self.taken.has_several();
                 let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;
@@ -305,8 +310,8 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first usable path that no other job has. The paths are tried without a number, and then
-    /// with the numbers 1, 2, and so on.
+    /// Returns the first path that no other job has and for which `will_do` returns true. `base` is tried
+    /// without a number, and then with the numbers 1, 2, and so on.
     fn first(
         &self,
         job: JobId,
@@ -320,7 +325,11 @@ impl Places {
                 return Ok(path);
             }
         }
-        Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "all its numbered forms are in use too"))
+        Err(Error::new(
+            ErrorKind::NameTaken,
+            base.to_string_lossy(),
+            "all numbered forms of the name are in use too",
+        ))
     }
 
     /// Returns the path from the list or the URL, or `None` if the file needs no name.

@@ -24,7 +24,7 @@ pub(super) const MOST_NUMBERED: u32 = 100_000;
 /// The endings of side files (the partial file and the journals).
 const ENDINGS: [&str; 3] = [PART, JOURNAL, NEW_JOURNAL];
 
-/// The longest of these endings.
+/// The longest element of [`ENDINGS`].
 const LONGEST_ENDING: &str = NEW_JOURNAL;
 
 /// The result of a reservation.
@@ -81,7 +81,7 @@ impl ReservedPaths {
     }
 
     /// Reserves a path for a job. `what` is a hash of what the job downloads. If another job has the path and
-    /// the name `may_change`, the job gets the next free number.
+    /// `may_change` is true, the name gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
         let key = self.key(wished);
         let base = self.hasher.hash_one(&key);

@@ -1,6 +1,6 @@
 //! Verifies minisign signatures, which [`downhaul_core::signature`] reads.
 //!
-//! The signed digest is computed while the file arrives, so that a signed file is usually not read again.
+//! The signed digest is computed while the file arrives, so the file usually does not have to be read again.
 //! Invariant: a signature file has a signature of the content and a signature of the comment, and both must
 //! be valid.
 
@@ -13,7 +13,8 @@ use downhaul_core::signature::{Key, Signature};
 /// The algorithm of the digest that is signed.
 pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
 
-/// Reads the signature file at `at`, and checks that it names the key.
+/// Reads a signature file, and checks that it names the key. `text` is the content of the file, and `at` is
+/// its path or URL.
 ///
 /// # Errors
 /// Returns `signature.wrong`, with the reason.
@@ -58,7 +59,7 @@ pub(super) fn check_file(
     }
     match digests.iter().find(|digest| digest.algorithm == SIGNED) {
         Some(digest) => check(key, signature, &digest.bytes, at),
-        None => Err(Error::new(ErrorKind::SignatureWrong, at, "its digest was not computed")),
+        None => Err(Error::new(ErrorKind::SignatureWrong, at, "the digest of the file was not computed")),
     }
 }
 

@@ -40,9 +40,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::{BufReader, Read};
 
-/// The first line of a text that contains its signature, and the line that ends the text (RFC 9580, section
-/// 7).
+/// The first line of a text that contains its signature (RFC 9580, section 7).
 const MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+
+/// The line that ends such a text. The signature begins with this line.
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 
 /// The highest number of signatures that are considered in one file. Releases of distributions have about
@@ -53,14 +54,15 @@ const SIGNATURES_MOST: usize = 16;
 /// gives 112 bits of security (NIST SP 800-57).
 const RSA_LEAST: u16 = 2048;
 
-/// The longest time that a signature may be in the future, in seconds. A day allows for clocks in the wrong
-/// time zone.
+/// A signature may state a time that is at most this many seconds in the future. One day is enough for clocks
+/// that are set to the wrong time zone.
 const AHEAD: u32 = 86_400;
 
 /// The number of bytes of a file that are read at a time.
 const READ: usize = 256 * 1024;
 
-/// The certificates of the given file, one for each primary key. Signatures by their keys are accepted.
+/// The certificates in the file that the user gave, one for each primary key. Signatures by their keys are
+/// accepted.
 pub(crate) struct Certificates(Vec<SignedPublicKey>);
 
 /// A signature that counts if it matches the signed content.
@@ -85,7 +87,8 @@ impl Certificates {
     pub(super) fn read(file: &[u8]) -> Result<Certificates, &'static str> {
         let mut all: BTreeMap<String, SignedPublicKey> = BTreeMap::new();
         for one in read::<SignedPublicKey>(file, "PUBLIC KEY BLOCK") {
-            // A later copy may have a revocation that an earlier one lacks.
+            // The file may have several copies of a certificate. A later copy may have a revocation that an
+            // earlier copy lacks.
             match all.entry(name(&one.primary_key)) {
                 Entry::Occupied(mut other) => merge(other.get_mut(), one),
                 Entry::Vacant(place) => _ = place.insert(one),
@@ -110,8 +113,8 @@ impl Certificates {
         for (n, DetachedSignature { signature }) in signatures.enumerate() {
             match self.weigh(signature, now) {
                 Ok(signature) => return Ok(signature),
-                // The reason for refusing a signature by a given key is more useful than a reason about other
-                // keys.
+                // A given key is a key that the user trusts. The reason why a signature by a given key was
+                // refused is more useful than the reason for a signature by another key.
                 Err(refused) if n == 0 || refused.known => why = refused.why,
                 Err(_) => {}
             }
@@ -252,7 +255,7 @@ fn read<T: Deserializable>(file: &[u8], kind: &str) -> Vec<T> {
     all.flatten().collect()
 }
 
-/// Adds the statements of another copy of a certificate.
+/// Adds the statements of another copy of a certificate to the first copy.
 fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     let details = &mut certificate.details;
     details.revocation_signatures.extend(other.details.revocation_signatures);
@@ -305,8 +308,8 @@ fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     }
 }
 
-/// Checks that the primary key was valid when a signature was made. Returns the purpose of the key, if the
-/// certificate states it.
+/// Checks that the primary key was valid at the time `made`, when a signature was made. Returns the purpose
+/// of the key, if the certificate states it.
 fn primary(
     certificate: &SignedPublicKey,
     made: Timestamp,
@@ -332,7 +335,7 @@ fn primary(
     Ok(flags(own))
 }
 
-/// Checks that a subkey was valid when it made a signature.
+/// Checks that a subkey was valid at the time `made`, when it made a signature. Returns the subkey.
 fn subkey(
     certificate: &SignedPublicKey,
     subkey: &SignedPublicSubKey,
@@ -423,15 +426,15 @@ fn strong(key: &impl KeyDetails) -> Result<(), String> {
     }
 }
 
-/// Checks that a key existed and had not expired when a signature was made. `newest` is the newest
-/// statement of the certificate about the key.
+/// Checks that a key existed and had not expired at the time `made`, when it made a signature. `newest` is
+/// the newest statement of the certificate about the key.
 fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> Result<(), String> {
     if made < key.created_at() {
         return Err(format!("it states a time before its key {} was made", name(key)));
     }
     match end(key.created_at(), newest.key_expiration_time()) {
         Some(end) if end <= u64::from(made.as_secs()) => {
-            Err(format!("{} had expired when it was made", name(key)))
+            Err(format!("{} had expired when the signature was made", name(key)))
         }
         _ => Ok(()),
     }

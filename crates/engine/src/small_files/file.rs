@@ -35,7 +35,7 @@ use tokio::time::timeout;
 /// millisecond.
 pub(crate) const SMALL: u64 = 256 * 1024;
 
-/// The longest time for the body of a small file. If a body takes longer, the director continues with it.
+/// The longest time for the body of a small file. If a body takes longer, the director continues the job.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The highest number of buffers of a body that are read. The body of a small file arrives in a few dozen
@@ -46,8 +46,8 @@ const BUFFERS_MOST: usize = 1024;
 const ONE: [Allowance; 1] =
     [Allowance { most: 1, worth: 0, replaces: false, surplus: 0, not_before: Duration::ZERO }];
 
-/// Downloads a file, unless `recalls` changes before its last byte has arrived. `saves` is increased when the
-/// thread begins to use the disk, and when it stops using the disk.
+/// Downloads the file of a job. Gives the job back if `recalls` changes before the last byte has arrived.
+/// `saves` is increased when the thread begins to use the disk, and when it stops using the disk.
 pub(super) async fn download(
     tools: &Tools,
     saves: &AtomicU64,
@@ -91,7 +91,7 @@ pub(super) async fn download(
     Returned::Responded(Box::new(Response { job: lent, response: Ok(opened), sent, done, spent }))
 }
 
-/// Runs work that may wait for the disk.
+/// Runs work that may wait for the disk. Increases `saves` by 1 before the work and after it.
 fn on_disk<T>(saves: &AtomicU64, work: impl FnOnce() -> T) -> T {
     saves.fetch_add(1, Ordering::Relaxed);
     let result = work();
@@ -249,7 +249,7 @@ impl Saving<'_> {
         }
     }
 
-    /// Takes the path that was reserved for the file.
+    /// Takes the path that was reserved for the file. Returns `None` if this path cannot be used.
     fn place(&mut self, remote: &Remote) -> Option<Input> {
         let (identity, known) = (self.plan.identity(), Known::default());
         let (job, spec) = (self.lent.id, &*self.lent.spec);
@@ -277,7 +277,7 @@ impl Saving<'_> {
         Input::Verified(Ok(hashers.finish()))
     }
 
-    /// Saves the file.
+    /// Saves the file under its final name. Returns `None` if that is not possible.
     fn publish(&mut self, remote: &Remote) -> Option<Input> {
         let Tools { settings, disk, clock, .. } = self.tools;
         let (size, from) = (self.plan.size().unwrap_or_default(), self.plan.fetched_from());

@@ -10,9 +10,9 @@
 //! file to the disk. It gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
-//! have not begun. So a disk that hangs stops only the files that are in progress on the first thread, and
-//! the larger files whose first response this thread received, because this thread reads the bytes of these
-//! responses.
+//! have not begun. So a disk that does not answer stops only the jobs that are in progress on the first
+//! thread, and the larger downloads whose first response this thread received, because this thread reads the
+//! bytes of these responses.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response or an error, or
 //! without a request.
@@ -47,7 +47,7 @@ use tracing::{Instrument, Span};
 /// small file takes about 50 microseconds on a local disk, and some milliseconds on a network disk.
 pub(crate) const STUCK: Duration = Duration::from_millis(100);
 
-/// The highest number of threads. If all of them wait for disks, the next files must wait too.
+/// The highest number of threads. If all of them wait for disks, the next jobs must wait too.
 const THREADS_MOST: usize = 8;
 
 /// The highest number of jobs that are lent and have not begun. With this many jobs, the director is needed
@@ -138,18 +138,19 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// The lent jobs that have not begun.
     waiting: VecDeque<Lent>,
     /// The results that are not given back yet. The threads themselves do not keep results, because a thread
     /// may wait for a disk.
     results: Vec<Returned>,
     /// The highest number of files in progress on all threads together.
     at_once: usize,
-    /// The number of responses that the director does not count as files in progress yet. Their connections
-    /// are open.
+    /// The number of responses that were given back, and that the director does not count as files in
+    /// progress yet. The connections of these responses are open.
     responded: usize,
     /// The last thread takes jobs. The other threads waited for a disk when they were replaced.
     threads: Vec<Arc<Thread>>,
-    /// True if the director knows that few jobs wait.
+    /// True if the director knows that fewer than [`LENT_LEAST`] jobs wait.
     knows: bool,
     closed: bool,
 }
@@ -166,7 +167,7 @@ struct Thread {
     /// The number of times that the thread began or stopped using the disk. The number is odd while the
     /// thread uses the disk.
     saves: AtomicU64,
-    /// Changes when the files in progress are called back.
+    /// Changes when the jobs in progress are called back.
     recalls: watch::Sender<()>,
 }
 
@@ -275,8 +276,8 @@ impl Drop for SmallFiles {
 }
 
 impl State {
-    /// Returns the number of files in progress. A thread that waits for the disk counts as one file, because
-    /// its other files do not use the network meanwhile.
+    /// Returns the number of files in progress. A thread that was replaced because it waits for the disk
+    /// counts as one file, because its other files do not use the network while it waits.
     fn at_work(&self) -> usize {
         let last = self.threads.last().map_or(0, |thread| thread.at_work.load(Ordering::Relaxed));
         let others = self.threads.iter().rev().skip(1);
@@ -332,7 +333,7 @@ impl Shared {
         }
     }
 
-    /// Returns a job that this thread should begin.
+    /// Takes a job that this thread should begin out of the queue. Returns `None` if there is none.
     fn take(&self, thread: &Arc<Thread>) -> Option<Lent> {
         let mut state = self.state();
         let is_last = state.threads.last().is_some_and(|last| Arc::ptr_eq(last, thread));

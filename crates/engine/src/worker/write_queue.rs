@@ -16,11 +16,12 @@ pub(super) struct WriteQueue(Mutex<State>);
 #[derive(Default)]
 struct State {
     writes: VecDeque<Write>,
+    /// True if a thread runs the writes.
     is_at_work: bool,
 }
 
 impl WriteQueue {
-    /// Runs `write` after all writes that were passed before.
+    /// Runs `write` after all writes that were passed to this function before.
     pub(super) fn run(self: &Arc<Self>, write: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.writes.push_back(Box::new(write));
@@ -29,8 +30,8 @@ impl WriteQueue {
             let queue = self.clone();
             tokio::task::spawn_blocking(move || {
                 while let Some(write) = queue.next() {
-                    // A write that panics drops its result, so that its worker fails. The next writes still
-                    // run.
+                    // If a write panics, the sender of its result is dropped. The worker that waits for the
+                    // result then fails. The next writes still run.
                     let _ = panic::catch_unwind(AssertUnwindSafe(write));
                 }
             });

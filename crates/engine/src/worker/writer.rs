@@ -203,9 +203,9 @@ impl Writer {
                 debug!(target: DISK, from = batch.offset, to = upto, ?took, "a write was slow");
             }
             let mut entries = Vec::new();
-            // If another worker wrote some of the bytes first, or if the segment was cut, there is no claim
-            // for the whole batch. The bytes that only this batch has are then not in the journal, and a
-            // later run fetches them again.
+            // If another worker wrote some of the bytes first, or if the director shortened the segment, the
+            // journal gets no claim for this batch. If the run is interrupted, a later run fetches those
+            // bytes again that only this batch has.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.buffers.iter().for_each(|bytes| crc.update(bytes));
@@ -236,7 +236,7 @@ impl Writer {
         Ok(room)
     }
 
-    /// Waits for the oldest batch that is being written, and reports it.
+    /// Waits until the oldest batch that is being written is on the disk, and reports it.
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.front_mut() else { return Ok(()) };
         let since = clock::instant();
@@ -261,7 +261,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reports a batch, unless reports are held back.
+    /// Reports a batch that was written. If reports are held back, keeps its entries for the journal instead.
     fn wrote(&mut self, wrote: Wrote, report: &impl Fn(Input)) {
         let Wrote { bytes, upto, fresh, entries } = wrote;
         if let Some(held_back) = &mut self.held_back {
@@ -274,9 +274,9 @@ impl Writer {
         self.meter.gave(bytes);
     }
 
-    /// Writes and reports the bytes that a slow connection has delivered, so that the plan knows its
-    /// progress. The worker calls this from time to time. A fast connection fills batches, and does not
-    /// wait for the disk here.
+    /// Writes and reports the bytes that a slow connection has delivered, so that the plan knows the progress
+    /// of the connection. The worker calls this from time to time. A fast connection fills batches in the
+    /// meantime, so its worker does not wait for the disk here.
     pub(super) async fn tick(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         if std::mem::take(&mut self.is_flowing) {
             return self.collect(report);
@@ -286,9 +286,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Holds reports back from now on, until the whole response is verified. A worker that was dropped may
-    /// have left bytes in this segment that were never verified. These bytes are discarded. If the output
-    /// cannot take bytes back, this function changes nothing.
+    /// Holds reports back from now on, until the whole response is verified. Also discards the bytes that
+    /// an earlier worker, which was dropped, may have left in this segment, because they were never verified.
+    /// If the output cannot take bytes back, this function changes nothing.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());
@@ -296,7 +296,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Records and reports the bytes, because the whole response is verified.
+    /// Records and reports the bytes that were held back, because the whole response is verified. Does
+    /// nothing if no bytes are held back.
     pub(super) async fn release(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(entries) = self.held_back.take() else { return Ok(()) };
         let (part, generation) = (self.go.part.clone(), self.go.generation);
@@ -308,7 +309,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Discards the bytes, because the response is incomplete or wrong.
+    /// Discards the bytes that were held back, because the response is incomplete or wrong. `why` is the
+    /// failure of the response, if there is one.
     ///
     /// # Errors
     /// Returns `output.started` if the digest of a chunk shows that its bytes are wrong, and some of them

@@ -13,8 +13,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The longest description that is read, in bytes. A description can be long, because it has the unknown keys
-/// of a line of a list.
+/// The longest description that is read, in bytes. A description can be long, because it also has those keys
+/// of a line of a list that downhaul does not know.
 pub(super) const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
 
 /// A file that is added.
@@ -214,7 +214,7 @@ pub(super) fn no_container(form: Form) -> io::Error {
     let (word, option) = (form.word(), form.option());
     io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("it is not a {word} that downhaul wrote with {option}"),
+        format!("the file is not a {word} that downhaul wrote with {option}"),
     )
 }
 

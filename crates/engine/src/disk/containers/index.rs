@@ -1,4 +1,4 @@
-//! The index of the files in the containers of a run. It needs little memory.
+//! Keeps an index of the files in the containers of a run. The index needs little memory.
 //!
 //! Invariant: a file is in the index only if a container has all of it.
 
@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub(super) struct Index {
     /// The place of each file, by the hash of its name.
     places: HashMap<u64, Place>,
-    /// The hashes of the keys of all files in tars.
+    /// The hashes of the keys of all files in tars. A key is the part of the names of the members before the
+    /// first dot.
     keys: HashSet<u64>,
     /// The numbers of the containers that are used in `places`.
     containers: Vec<u64>,

@@ -1,10 +1,10 @@
-//! The locks of the runs that write one set of containers.
+//! Locks a set of containers for the runs that write it.
 //!
 //! All runs that write a set at the same time must have the same number of shards, and each shard has one
 //! run. A run without `--shard` is the only shard of its set. So a run holds two locks: it shares the lock of
 //! the set with the other shards, and it alone holds the lock of its shard.
 //!
-//! Invariant: while a run shares the lock of the set, the locked file states its number of shards. The file
+//! Invariant: while runs share the lock of the set, the locked file states their number of shards. The file
 //! is written only under an exclusive lock, which a run holds only at its start and at its end.
 
 use crate::disk::file::{LockState, is_still_at, lock_state, open_and_lock, remove};
@@ -21,11 +21,12 @@ use std::time::Duration;
 /// hours, so a second does not matter.
 const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 
-/// The time between two attempts while another run starts or ends, and the highest number of such attempts
-/// if this run does not wait for other runs. A run that starts with another number of shards first
-/// completes the unfinished containers of earlier runs, which may take minutes. With the highest number of
-/// attempts, a run waits ten minutes.
+/// The time between two attempts while another run starts or ends.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+
+/// The highest number of attempts while another run starts or ends, if this run does not wait for other runs.
+/// The other run may first complete the unfinished containers of earlier runs, which may take minutes. With
+/// this number, this run waits at most ten minutes.
 const STEPS_MOST: u32 = 12_000;
 
 /// The name of the locked file of the set.
@@ -50,7 +51,7 @@ enum Attempt {
 impl SetLock {
     /// Locks a set for a run with these numbers. `state` is the folder of the locks, and `shown` names the
     /// set in messages. If earlier runs had another number of shards, or if that number is not known,
-    /// `settle` is called while no other run writes the set.
+    /// `settle` is called to complete their containers. No other run writes the set during this call.
     ///
     /// # Errors
     /// Returns `file.locked` if another run excludes this one and `waits` is false, and otherwise the error
@@ -68,7 +69,7 @@ impl SetLock {
             match attempt(state, numbers, &settle)? {
                 Attempt::Shared(set) => break set,
                 Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
-                Attempt::OtherShards => return Err(locked("it has another number of shards")),
+                Attempt::OtherShards => return Err(locked("that run has another number of shards")),
                 Attempt::Step if steps >= STEPS_MOST && !waits => return Err(locked("")),
                 Attempt::Step => {
                     steps = steps.saturating_add(1);
@@ -119,7 +120,7 @@ fn attempt(state: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error
             let mut stated = String::new();
             let is_known = file.read_to_string(&mut stated).is_ok() && stated == shards;
             if !is_known {
-                // An empty file says nothing that the next run needs.
+                // If the file is empty, the next run needs nothing from it.
                 settle().inspect_err(|_| {
                     if stated.is_empty() {
                         remove_locks(state)

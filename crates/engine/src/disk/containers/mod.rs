@@ -1,5 +1,5 @@
-//! A disk that keeps each finished file in a container: as members of a tar (`--to-tar`), or as records of a
-//! WARC (`--to-warc`).
+//! Implements a disk that keeps each finished file in a container: as members of a tar (`--to-tar`), or as
+//! records of a WARC (`--to-warc`).
 //!
 //! A small file is added to a container as soon as all its bytes have arrived. Any other file is first an
 //! ordinary partial file with a journal, in a folder beside the containers. So it is resumed and verified as
@@ -38,8 +38,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Returns the name of the folder beside the containers for the locks and the partial files of the runs that
-/// write them.
+/// Returns the name of a folder beside the containers. It has the locks and the partial files of the runs
+/// that write these containers.
 fn state_folder(form: Form) -> &'static str {
     match form {
         Form::Tar => ".downhaul-tars",
@@ -120,14 +120,15 @@ impl Containers {
     /// Returns the name of a file below the output folder, with `/` between its folders.
     fn name(&self, target: &Path) -> Result<String, Error> {
         let below = target.strip_prefix(&self.output).map_err(|_| {
-            let why = "it is outside of the output folder, so it has no name in a container";
+            let why = "the file is outside of the output folder, so it has no name in a container";
             Error::new(ErrorKind::NameTaken, target.to_string_lossy(), why)
         })?;
         let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
         Ok(parts.join("/"))
     }
 
-    /// Returns the path of a file until it is in a container.
+    /// Returns the path of a file in the folder for partial files. Until the file is in a container, its
+    /// partial file is beside this path.
     fn staged(&self, target: &Path) -> PathBuf {
         parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
     }
@@ -238,7 +239,8 @@ impl Disk for Containers {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
-        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is in no container");
+        let missing =
+            || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "the file is in no container");
         let (_, stored, file) = self.set.find(&self.name(path)?)?.ok_or_else(missing)?;
         form::open(self.form, file, &stored).map_err(|e| failure(&e, path))
     }

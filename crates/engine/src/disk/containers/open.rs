@@ -1,4 +1,4 @@
-//! The container that is being written.
+//! Adds files to the container that is being written.
 //!
 //! Invariant: everything before [`Open::end`] belongs to the beginning of the container or to a whole file.
 //! If a file cannot be added completely, its bytes are removed again, as far as the system allows.
@@ -47,13 +47,14 @@ impl Content<'_> {
 }
 
 impl Open {
-    /// Returns the container with this number. It has this length and number of files.
+    /// Returns the container with this number. `end` is its length, and `count` is the number of its files.
     pub(super) fn new(number: u64, file: Arc<File>, end: u64, count: u64) -> Open {
         Open { number, file, end, count, written_back: end, forces_name: false }
     }
 
     /// Adds a file. `write` writes the file into the container at an offset, and returns the offset after the
-    /// file. If that fails, the container is cut to its earlier length. `path` is the path of the container.
+    /// file. If `write` fails, the container gets its earlier length again. `path` is the path of the
+    /// container.
     pub(super) fn append(
         &mut self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! The containers of a run, the files in them, and the container that is being written.
+//! Finds the containers of a run and the files in them, and adds new files to the last container.
 //!
 //! Invariant: a container gets its final name only when it is complete. Before that, it is a file with the
 //! ending `.part`, which the run that writes it has locked. If a file cannot be added completely, its bytes
@@ -37,9 +37,9 @@ pub(super) struct ContainerSet {
     numbers: Numbers,
     bounds: Bounds,
     hasher: RandomState,
-    /// This lock is held only for a moment.
+    /// The index of the files in the containers. This mutex is held only for a moment.
     index: Mutex<Index>,
-    /// The container that is being written. This lock is held while a file is added, which may take a long
+    /// The container that is being written. This mutex is held while a file is added, which may take a long
     /// time.
     writing: Mutex<Writing>,
 }
@@ -126,7 +126,7 @@ impl ContainerSet {
         self.index().check_room(&self.folder)?;
         let (target, path, form) = (self.path(number), self.part(number), self.form());
         if fs::symlink_metadata(&target).is_ok() {
-            let why = format!("it exists, and so does {}. One of them must be removed", path.display());
+            let why = format!("{} exists too. One of the two files must be removed", path.display());
             return Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), why));
         }
         let (file, meta) = open_and_lock(&path, &target)?;
@@ -247,8 +247,8 @@ impl ContainerSet {
         force().map_err(|e| failure(&e, &path))
     }
 
-    /// Returns the members of a new file with this name in a tar, or `None` for a WARC. No other file has the
-    /// key of these members.
+    /// Returns the names of the members of a new file in a tar, or `None` for a WARC. No other file in the
+    /// tars has the same key (the part of the names before the first dot).
     fn free_sample(&self, name: &str) -> Result<Option<Sample>, Error> {
         if self.form() != Form::Tar {
             return Ok(None);
@@ -257,7 +257,7 @@ impl ContainerSet {
         let plain = Some(Sample::of(name)).filter(|_| self.numbers == Numbers::ALL);
         let index = self.index();
         let is_free = |sample: &Sample| !index.has_key(self.hash(&sample.key));
-        let taken = || Error::new(ErrorKind::NameTaken, name, "other files have its names in the tars");
+        let taken = || Error::new(ErrorKind::NameTaken, name, "the file's names in a tar are in use");
         plain.into_iter().chain([hashed]).find(is_free).map(Some).ok_or_else(taken)
     }
 

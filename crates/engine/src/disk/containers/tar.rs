@@ -1,9 +1,9 @@
-//! Writes and reads the members of a tar. Each file has two: one with its bytes, and one with a description
-//! in JSON.
+//! Writes and reads the members of a tar. Each file has two members, which together are a sample: one has the
+//! bytes of the file, and the other has a description of the file in JSON.
 //!
 //! Invariant: the headers depend only on the name, the size and the modification time of a member. So two
 //! runs write equal headers. The headers name downhaul as the owner, so that a run recognises a tar of
-//! downhaul, even if the tar was cut within the first file.
+//! downhaul, even if the tar ends within the first file.
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
 use super::open::{Content, is_short};
@@ -79,7 +79,7 @@ impl Frame {
     }
 }
 
-/// Returns the bytes that fill up the last block.
+/// Returns the zeros that fill up the last block after `size` bytes.
 fn padding(size: u64) -> Vec<u8> {
     vec![0; usize::try_from(size.next_multiple_of(BLOCK as u64) - size).unwrap_or(0)]
 }
@@ -136,7 +136,8 @@ pub(super) fn is_header(block: &[u8]) -> bool {
     sum.is_some() && header.cksum().ok() == sum && header.username_bytes() == Some(OWNER.as_bytes())
 }
 
-/// Returns a record of an extended header: `LENGTH KEYWORD=VALUE`, where the length includes itself.
+/// Returns a record of an extended header: `LENGTH KEYWORD=VALUE`. The length counts all bytes of the record,
+/// including its own digits.
 fn keyword(keyword: &str, value: &str) -> String {
     let rest = format!(" {keyword}={value}\n");
     let mut length = rest.len() + 1;

@@ -1,9 +1,10 @@
-//! Reads the records of a WARC. Each file has three: the response with the file, the request, and a
+//! Reads the records of a WARC. Each file has three records: the response with the file, the request, and a
 //! description in JSON. Before them are the records of the redirects that led to the file. A file without a
-//! transcript has a resource record instead of the response and the request.
+//! transcript (its requests and responses were not kept) has a resource record instead of the response and
+//! the request.
 //!
 //! Each record is one member of gzip. The members have an extra field (RFC 1952, section 2.3.1.1) with their
-//! length, so that the files in a WARC are found without decompressing them.
+//! length. So the files in a WARC are found without decompressing them.
 //!
 //! Invariant: the description is the last record of a file, and the length of a member with a file is written
 //! after the member. So if a run is killed and the description is whole, the file is whole.

@@ -5,8 +5,8 @@ use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// The bytes of a file from an offset on. The position of the file itself is not used, because other threads
-/// read and write the file at the same time.
+/// The bytes of a file from an offset on. The position that the system keeps for the open file is not used,
+/// because other threads read and write the file at the same time.
 pub(super) struct Window<F> {
     file: F,
     start: u64,
@@ -56,7 +56,7 @@ pub(super) fn each_buffer(
     }
 }
 
-/// Fills a buffer, unless the end comes before. Returns how many bytes were read.
+/// Reads until a buffer is full or the end is reached. Returns how many bytes were read.
 ///
 /// # Errors
 /// Returns the error of the reader.

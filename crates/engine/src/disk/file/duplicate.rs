@@ -3,8 +3,8 @@
 //!
 //! Invariant: the other file is not changed, except for an extended attribute with the records of its further
 //! names. The target appears in one step, after the digests were compared, and only if the other file did not
-//! change since it was complete. A killed run may leave a link or a copy under the name of a new journal. A
-//! later run of the job removes it.
+//! change since it was complete. While the target is made, it has the name that a new journal of the job
+//! would have. A run that is killed at that time leaves it there, and a later run of the job removes it.
 
 use super::part::attach;
 use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove, rename};
@@ -25,11 +25,12 @@ use std::sync::{Mutex, PoisonError};
 pub(super) const FURTHER: &str = "user.downhaul.further";
 
 /// The longest value of this attribute, in bytes. With this limit, the attributes of a file fit into one
-/// block of ext4. The value has room for some 40 records. If the value is full, a new file gets its own
+/// block of ext4. The value has room for about 40 records. If the value is full, a new file gets its own
 /// bytes instead of a hard link, because a later run would not recognise the link.
 const FURTHER_MOST: usize = 2000;
 
-/// One record is added at a time, because all records of a file are in one attribute.
+/// A mutex that is held while a record is added. All records of a file are in one attribute, so two records
+/// must not be added at the same time.
 static ADDING: Mutex<()> = Mutex::new(());
 
 /// Makes the file at `target` from `original`.
@@ -39,7 +40,7 @@ static ADDING: Mutex<()> = Mutex::new(());
 /// if the target cannot be written.
 pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
-    // A file of this name is from an earlier run that was killed, or from another program.
+    // A file that has this name already is from an earlier run that was killed, or from another program.
     if exists(&new) {
         remove(&new);
     }

@@ -2,8 +2,8 @@
 //! under the final name. A download copies a file under the final name, and continues the copy.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
-//! journal only after their end was found equal to the server's bytes. The control file of aria2 is removed
-//! only when a complete file has replaced the file that it describes.
+//! journal only after the last of these bytes were found equal to the server's bytes. The control file of
+//! aria2 is removed only when a complete file has replaced the file that it describes.
 
 use super::Files;
 use super::part::{PartFile, State};
@@ -19,8 +19,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a journal that are read. A longer journal would belong to a file of many terabytes, so a
-/// longer file is probably not a journal.
+/// The highest number of bytes of a journal that are read. A longer journal would belong to a download of
+/// many terabytes, so a longer file is probably not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
 /// The longest control file of aria2 that is read, in bytes. If the pieces of aria2 have 1 MiB, such a file
@@ -63,8 +63,8 @@ impl PartFile {
         }
     }
 
-    /// Copies the file that another tool left under the final name. The original is not changed until the new
-    /// file is complete.
+    /// Copies the file that another tool left under the final name, and returns which of its bytes are
+    /// complete. The original is not changed until the new file is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::ResumeRefused, target.to_string_lossy(), why));
         let Some(old) = open_if_there(target)? else { return Ok(None) };
@@ -110,7 +110,7 @@ impl PartFile {
             // The server's file may end within the range.
             let end = (range.end > size).then_some(both.end.max(range.start));
             if let Some(at) = self.difference(&old, both, target)?.or(end) {
-                let why = format!("the server's file has other bytes from byte {at} on");
+                let why = format!("the two files differ at byte {at}");
                 return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
             }
         }
@@ -164,8 +164,10 @@ impl PartFile {
         Ok(Some(length))
     }
 
-    /// Compares bytes that will be written with the end of an adopted file. When the whole end is equal, the
-    /// complete ranges before it are recorded in the journal.
+    /// If the partial file is a copy of a file that another tool left unfinished, compares the server's bytes
+    /// with the last bytes that the other tool wrote ([`Adopted::overlap`]). `data` are the server's bytes
+    /// from `offset` on, which will be written next. When all bytes of the overlap were found equal, the
+    /// complete ranges before the overlap are recorded in the journal.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;
@@ -195,7 +197,8 @@ impl PartFile {
         Ok(())
     }
 
-    /// Records these bytes in the journal, with their CRC.
+    /// Records a range of the partial file in the journal, with the CRC of its bytes. Records nothing if the
+    /// partial file ends before the end of the range.
     fn claim(&self, state: &mut State, range: Range<u64>) -> Result<(), Error> {
         let Range { start, end } = range;
         let mut crc = Crc::new();
@@ -215,14 +218,15 @@ impl PartFile {
     }
 }
 
-/// Returns the position of the first byte that differs in two texts of the same length.
+/// Returns the position of the first byte in which two slices of the same length differ.
 fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
     if one == other { None } else { one.iter().zip(other).position(|(one, other)| one != other) }
 }
 
-/// Returns the offset of the last block that contains two different bytes. Only blocks of the last range are
-/// examined. If none of them contains two different bytes, returns the start of that range. Blocks of equal
-/// bytes prove nothing, since many files end with the same empty space (disk images, for example).
+/// Returns the offset of the last block, in the last complete range, whose bytes are not all the same. If the
+/// range has no such block, returns the start of the range. If all bytes of a block are the same (zeros, for
+/// example), a comparison with this block proves nothing, because the ends of many different files are
+/// empty in this way. Disk images are an example.
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);
@@ -238,8 +242,8 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     Ok(last.start)
 }
 
-/// Returns what aria2 marked as complete in the control file of a file of this length, or `None` if there is
-/// no control file. The inner value is `None` if nothing is complete.
+/// Returns the bytes that the control file of aria2 marks as complete, or `None` if there is no control file.
+/// `length` is the length of the unfinished file. The inner value is `None` if no byte is complete.
 ///
 /// # Errors
 /// Returns `resume.refused` if the control file is not reliable.

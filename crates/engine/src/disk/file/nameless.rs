@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use tracing::debug;
 
-/// Saves a file.
+/// Saves a file under the name `target`.
 ///
 /// # Errors
 /// Returns `Unsupported` if the file must be forced to the disk or the system has no files without a name,

@@ -42,8 +42,8 @@ pub(super) struct PartFile {
     state: Mutex<State>,
 }
 
-/// The state that changes, under one lock. One lock is enough, because the system carries out the writes to
-/// a file one after the other anyway.
+/// The state that changes. One mutex for all of it is enough, because the system carries out the writes to a
+/// file one after the other anyway.
 #[derive(Default)]
 pub(super) struct State {
     generation: Generation,
@@ -60,7 +60,7 @@ pub(super) struct State {
     /// A range that contains all bytes that the system was not yet told to write to the disk, and the
     /// number of these bytes.
     dirty: (Range<u64>, u64),
-    /// The unfinished file of another tool, until its end was found equal to the server's bytes.
+    /// The unfinished file of another tool, until its last bytes were found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
     /// The path of that unfinished file.
     pub(super) adopted_from: PathBuf,
@@ -79,7 +79,7 @@ impl PartFile {
         PartFile { file, path, journal, new_journal, is_read_only: false, state }
     }
 
-    /// Returns the partial file for a preview, which only reads.
+    /// Returns this partial file for a preview, which only reads it.
     pub(super) fn read_only(mut self) -> PartFile {
         self.is_read_only = true;
         self
@@ -100,8 +100,8 @@ impl PartFile {
         let (path, new) = (&self.journal, &self.new_journal);
         let since = clock::instant();
         let write = || {
-            // An existing file is from an earlier run, or another program made it. It is removed and not
-            // written to.
+            // A file of this name is from an earlier run, or another program made it. It is removed, and
+            // nothing is written to it.
             remove(new);
             let mut file = platform::create_new(new)?;
             file.write_all(bytes)?;
@@ -118,8 +118,8 @@ impl PartFile {
         })
     }
 
-    /// Tells the system to begin writing the bytes to the disk, once there are enough of them. Does not
-    /// wait.
+    /// Counts the bytes of a range that was written. If there are enough of them, tells the system to begin
+    /// writing them to the disk. Does not wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;
@@ -280,7 +280,7 @@ impl Part for PartFile {
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();
         if state.adopted.is_some() {
-            let why = "the server's file ends before its end could be compared";
+            let why = "the server's file ends before the end of the unfinished file could be compared";
             return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
         }
         if length < how.size || !self.is_ours(&meta) {
@@ -366,7 +366,7 @@ pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)
     }
 }
 
-/// A partial file is removed if it has no journal, or a journal without claims, because it cannot be resumed.
+/// Removes the partial file if it has no journal, or a journal without claims. It cannot be resumed then.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();

@@ -1,5 +1,5 @@
-//! The disk of a preview (`downhaul plan`). It looks at names, partial files and journals as the disk of a
-//! download does, and writes nothing.
+//! Implements the disk of a preview (`downhaul plan`). It examines names, partial files and journals as the
+//! disk of a download does, and writes nothing.
 //!
 //! Invariant: no file and no folder is made, changed, renamed or removed. A lock on a partial file is
 //! released at once, so that a preview hinders no download.
@@ -67,7 +67,7 @@ impl Disk for ReadOnlyFiles {
     fn tidy(&self, _target: &Path) {}
 
     fn free_space(&self, target: &Path) -> Option<u64> {
-        // The free space is that of the folder of a path, so the name of the file does not matter.
+        // `Files::free_space` examines the folder of the path, so any file name in this folder can be used.
         let near = existing_folder(folder_of(target)).ok()?;
         Files.free_space(&near.join("file"))
     }
@@ -80,14 +80,17 @@ impl Disk for ReadOnlyFiles {
 /// A partial file in a preview. Its existing bytes can be read. Nothing is written to it.
 pub(crate) struct ReadOnlyPart {
     part: Option<PartFile>,
-    /// The folder of the file, or the nearest one that exists.
+    /// The folder in which a download would make the file. If this folder does not exist yet, the nearest
+    /// folder above it that exists.
     near: PathBuf,
-    /// True if the download would copy the file, and write to the copy.
+    /// True if `part` is the existing file under the final name, and not a partial file. A download would
+    /// copy this file, and write to the copy.
     is_copy: bool,
 }
 
 impl ReadOnlyPart {
-    /// Returns the partial file of an output that is written in order, such as a pipe. Nothing is opened.
+    /// Returns a partial file without bytes, for an output that is written in order, such as a pipe. Nothing
+    /// is opened.
     pub(crate) fn in_order() -> ReadOnlyPart {
         ReadOnlyPart { part: None, near: PathBuf::from("."), is_copy: false }
     }
@@ -150,7 +153,8 @@ fn existing_folder(folder: &Path) -> Result<PathBuf, Error> {
             Err(e) => return Err(failure(&e, folder)),
         }
     }
-    // A relative path is below the current folder, which exists unless it was removed.
+    // The last folder of `all` is the current folder, or the root of an absolute path. So this line is
+    // reached only if the current folder was removed.
     Ok(".".into())
 }
 
@@ -172,7 +176,11 @@ fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
         LockState::Anothers => return Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), "")),
     }
     if !meta.is_file() {
-        return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+        return Err(Error::new(
+            ErrorKind::DiskFailed,
+            path.to_string_lossy(),
+            "the partial file is not a regular file",
+        ));
     }
     platform::check_writable(path).map_err(|e| failure(&e, path))?;
     // If the path is a hard link to another file, a download removes the link and makes a new file.

@@ -144,7 +144,7 @@ fn a_file_that_another_tool_left_is_copied_and_its_end_is_compared() {
     other[50] += 1;
     let wrong = part.write_at(generation, from, &[Bytes::from(other)], &FOREVER).expect_err("differs");
     assert_eq!(wrong.kind, ErrorKind::ResumeDamaged);
-    assert!(wrong.detail.contains(&format!("from byte {} on", from + 50)), "{}", wrong.detail);
+    assert!(wrong.detail.contains(&format!("differ at byte {}", from + 50)), "{}", wrong.detail);
     let end = Bytes::copy_from_slice(&old[from as usize..]);
     part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
     let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");

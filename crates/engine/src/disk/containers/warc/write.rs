@@ -19,12 +19,12 @@ use std::time::SystemTime;
 /// length of the beginning. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
-/// The number of bytes at the beginning of a record that are compressed to decide if the record is
-/// compressed. The headers of the record are part of its beginning, because they can be longer than the
-/// file, and can be compressed.
+/// The number of bytes at the beginning of a record that are compressed as a test. The result decides if the
+/// whole record is compressed. The headers of the record are part of its beginning, because they can be
+/// longer than the file, and can be compressed.
 const BEGINNING: usize = 64 * 1024;
 
-/// The number of bytes that the headers of two records need at most, without the URLs in them.
+/// The highest number of bytes that the headers of two records need, without the URLs in them.
 const HEADERS_MOST: u64 = 2 * 1024;
 
 /// A file that is added.
@@ -141,7 +141,7 @@ impl Fields {
         self
     }
 
-    /// Marks a record whose block does not have the whole body of its message.
+    /// If `is_cut` is true, marks the record as one that does not have the whole body of its message.
     fn cut(self, is_cut: bool) -> Fields {
         if is_cut { self.with("WARC-Truncated", "unspecified") } else { self }
     }
@@ -179,7 +179,7 @@ struct Writer<'f> {
 }
 
 impl Writer<'_> {
-    /// Writes a redirect, and returns its identifier.
+    /// Writes the record of a redirect, and returns the identifier of the record.
     fn redirect(&mut self, exchange: &Exchange) -> io::Result<String> {
         let id = identifier();
         let size = Some(exchange.body.len() as u64).filter(|_| !exchange.is_cut);
@@ -270,7 +270,7 @@ fn extra() -> Vec<u8> {
     [&FIELD[..], &[0; 8]].concat()
 }
 
-/// Writes to a file at an offset. The position of the file itself is not used.
+/// Writes to a file at an offset. The position that the system keeps for the open file is not used.
 struct At<'f> {
     file: &'f File,
     at: u64,
