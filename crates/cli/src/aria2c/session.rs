@@ -236,8 +236,8 @@ impl Run<'_> {
         server
     }
 
-    /// Runs until all downloads are over, or until the run is stopped. Returns false if the run must end at
-    /// once, because of a second signal.
+    /// Runs until all downloads are over, or until the run is stopped. If clients are served, the run
+    /// continues until it is stopped. Returns false if the run must end at once, because of a second signal.
     async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
@@ -248,7 +248,8 @@ impl Run<'_> {
         tick.tick().await;
         loop {
             tokio::select! {
-                // A signal is handled first, so that many small files do not delay it.
+                // A signal is handled before the notices of downloads, so that many small files do not delay
+                // it.
                 biased;
                 () = &mut ended => break,
                 signal = signals.next() => match signal {

@@ -6,9 +6,9 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A download of the daemon. Its documentation is in the description of the interface (OpenAPI). A server
-/// that is not a daemon can send any text. Therefore most texts are escaped for the terminal when they are
-/// read. `proof` is escaped when it is shown.
+/// A download of the daemon. The description of the interface (OpenAPI) explains the fields. A server that is
+/// not a daemon can send any text. Therefore most texts are escaped for the terminal when they are read.
+/// `proof` is escaped when it is shown.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
     #[serde(deserialize_with = "identifier")]
@@ -39,7 +39,8 @@ pub(super) struct Failure {
 
 /// Reads one download or several downloads from an answer.
 ///
-/// # Errors Returns an error if the answer does not have the form of the interface.
+/// # Errors
+/// Returns an error if the answer does not have the form of the interface.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
     serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
 }
@@ -58,7 +59,8 @@ impl Download {
         self.name.clone()
     }
 
-    /// Returns how the download ended, or the reason why it failed.
+    /// Returns the result of the download as a text: the reason of the failure, or the size and how the file
+    /// was verified. If neither is known, the text is empty.
     pub(super) fn outcome(&self) -> String {
         match (&self.error, &self.proof) {
             (Some(error), _) => format!("{} ({})", error.message, error.code),

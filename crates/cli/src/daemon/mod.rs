@@ -39,8 +39,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Runs the daemon until a signal or a client stops it. `args` are the arguments of its downloads.
-/// `words` are the words of the command line.
+/// Runs the daemon until a signal or a client stops it. `args` are the arguments for its downloads. `words`
+/// are the words of the command line, which is parsed again after a SIGHUP.
 pub(crate) fn run(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Exit {
     run::notes(args);
     match serve(args, daemon, words) {
@@ -54,7 +54,9 @@ pub(crate) fn run(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Exi
 
 /// The reason why the daemon does not start.
 enum Stopped {
+    /// The reason was printed already. The program ends with this exit status.
     Exit(Exit),
+    /// The reason must still be printed.
     Why(String),
 }
 
@@ -107,7 +109,8 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// States the address of the daemon: on the screen, in the log, and in the notice for clients.
+/// Prints the addresses of the daemon, adds them to its log, and writes the first address into the notice for
+/// clients ([`notice`]).
 fn announce(
     daemon: &args::Daemon,
     listeners: &Listeners,
@@ -144,7 +147,7 @@ async fn run_until_stopped(
     });
     let server = Server::new(web.routes(), listeners.tls);
     for (listener, _) in listeners.all {
-        // The server has its own task, so that calls are still answered while the active downloads end.
+        // The server has its own task, so that it answers clients even while the active downloads end.
         tokio::spawn(server.clone().serve(listener));
     }
     let service = Service::of_environment();
@@ -215,8 +218,9 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
         .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
 }
 
-/// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. If the
-/// arguments ask or end the run after a failure, the daemon retries the file instead.
+/// Returns the settings of the downloads. A daemon asks no questions, and no failed download ends it.
+/// Therefore, if `--on-error` says to ask or to end the run, the daemon retries the download instead. The
+/// limits of a whole run do not apply to a daemon, and `--limit-rate` has its effect through [`options_of`].
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     let on_error = match settings.on_error {
@@ -226,7 +230,8 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`.
+/// Returns the options of aria2 that have the same effect as `--parallel` and `--limit-rate`, where the user
+/// gave these options.
 fn options_of(args: &Args) -> Result<Options, String> {
     let mut options = Options::default();
     let work = &args.options.work;
@@ -243,7 +248,8 @@ fn options_of(args: &Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Returns the given path, or else the path of the file with this name in the folder for state.
+/// Returns the path that the user gave. If the user gave no path, returns the path of the file with this name
+/// in the folder for state, and creates this folder if it is missing.
 pub(crate) fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return Ok(path);

@@ -18,13 +18,13 @@ use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// A key that each line has, and its value. They show that this module wrote the line.
+/// A key that each line has, and the value of the key. Together, they show that this module wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
     pub(super) text: String,
-    /// The fact that the line lacks because a list cannot contain it, in words for the user.
+    /// What the line lacks, in words for the user: a name, or the whole file if the line is a comment.
     pub(super) lost: Option<String>,
 }
 

@@ -99,7 +99,8 @@ pub(crate) fn replace_with(
     })
 }
 
-/// Returns the path of a file after links, and a free path beside it, for its new content.
+/// Follows the links of a path. Returns the path of the file to which they lead, and an unused path beside
+/// this file for its new content.
 fn place_of_new(path: &Path) -> (PathBuf, PathBuf) {
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());

@@ -37,7 +37,8 @@ pub(crate) struct Signals {
     parent: Option<rustix::process::Pid>,
     /// The time of the last signal that asked the program to end and was returned.
     last: Option<Instant>,
-    /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
+    /// SIGXFSZ is handled, so that it does not end the program: a write above the size limit for files then
+    /// returns an error.
     _file_size: Option<Stream>,
 }
 
