@@ -102,7 +102,7 @@ pub(crate) struct Finder {
     jobs: Jobs,
     /// The settings of the session, with the key of the archive.
     settings: Settings,
-    /// True if nothing is added to the archive, because this is a plan.
+    /// True if nothing is added to the archive, because the run is a plan (`downhaul plan`).
     is_read_only: bool,
 }
 

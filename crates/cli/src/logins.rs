@@ -195,8 +195,8 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
     // Over http, other people on the network could read the login. Therefore the login of a section is sent
-    // over http only if the name of the section begins with `http://`. A login of the netrc file is sent over
-    // http too.
+    // over http only if the name of the section begins with `http://`. A login of the netrc file is always
+    // sent, also over http.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));
@@ -208,7 +208,7 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
         job.headers.0.push((name, value));
     }
     if (user.is_some() || bearer.is_some()) && job.headers.has("Authorization") {
-        return bad("the line or the section has a header Authorization too".into());
+        return bad("the line or the section already has a header Authorization".into());
     }
     Ok(match (user, bearer) {
         (Some(login), _) => job.with_credentials(&login.user, login.password.expose()),

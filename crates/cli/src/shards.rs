@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// The folder of the files that say which shards are done, below the output folder.
 const FOLDER: &str = ".downhaul-shards";
 
-/// The shard of a run, and the jobs of the list that were added so far.
+/// The shard of a run, and the facts about the jobs that were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shards {
     pub(crate) shard: Shard,

@@ -137,7 +137,7 @@ impl Survey {
         {
             warnings.push(format!(
                 "the headers and logins of [host.\"{pattern}\"] are not sent to {}, since others on the network could read them. \
-                 [host.\"http://{pattern}\"] sends them",
+                 To send them nevertheless, write [host.\"http://{pattern}\"]",
                 url.origin().ascii_serialization()
             ));
         }

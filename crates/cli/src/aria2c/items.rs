@@ -9,7 +9,7 @@ use downhaul_daemon::options::Options;
 use downhaul_daemon::session_file;
 use std::path::Path;
 
-/// The endings of Metalink files (RFC 5854, section 3, and the older form).
+/// The endings of Metalink files: of the form in RFC 5854 (section 3), and of the older Metalink 3.
 const METALINKS: [&str; 2] = ["meta4", "metalink"];
 
 /// Returns the files, and warnings about unknown options in the list.

@@ -141,8 +141,8 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files, and returns the exit status so far. A file that cannot be used is left out. If no file can
-/// be used and no clients are served, returns an error.
+/// Adds the files. A file that cannot be used is left out, and the returned exit status then states a
+/// failure. If no file can be used and no clients are served, returns an error.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -220,7 +220,7 @@ struct Run<'a> {
     options: &'a Options,
     /// True if clients are served. The run then does not end with the last download.
     is_served: bool,
-    /// The exit status so far.
+    /// The exit status of the last failure, or 0 if there was no failure.
     status: u8,
 }
 

@@ -15,7 +15,7 @@ use downhaul_engine::core::show;
 use std::path::PathBuf;
 use url::Host;
 
-/// The variable with the URL of the daemon.
+/// The environment variable with the URL of the daemon.
 const VARIABLE: &str = "DOWNHAUL_DAEMON";
 
 /// The URL that is used if no option, no variable and no running daemon gives a URL.

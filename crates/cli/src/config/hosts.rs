@@ -102,7 +102,7 @@ pub(super) struct Host {
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment. Warnings are added to its notes.
+/// Reads the sections. `config` has the settings of the environment, and its `notes` get the warnings.
 ///
 /// # Errors
 /// Returns what is wrong, in one line for the user.

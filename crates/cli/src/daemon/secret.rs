@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is stored, who may read it, and how the first start makes it.
 //!
-//! Invariant: the secret is never on the command line and is never printed. A file is not used if other users
-//! can read it, or if it belongs to another user (except root).
+//! Invariant: the secret is never on the command line and is never printed. The file with the secret is not
+//! used if other users can read it, or if it belongs to another user (except root).
 
 use super::in_state_folder;
 use crate::args;
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The variable with the secret.
+/// The environment variable with the secret.
 const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
 
 /// The longest secret with the blanks around it, in bytes. The rest of a longer file is not read.

@@ -338,7 +338,7 @@ pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterat
                     line => format!("the file of line {line}"),
                 };
                 let why = match what {
-                    SAME => format!("{other} has this name too"),
+                    SAME => format!("{other} already has this name"),
                     _ => format!("it and {other} would {what}"),
                 };
                 Err(Error::new(ErrorKind::NameTaken, name, why))

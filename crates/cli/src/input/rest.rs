@@ -40,7 +40,7 @@ pub(crate) enum Ended {
 
 /// The facts that are known after all lists were checked.
 pub(crate) struct Whole {
-    /// The number of jobs of the run, if it is known before its end.
+    /// The number of jobs of the run, if this number is known before the end of the run.
     pub(crate) files: Option<u64>,
     /// True if a job has a digest, but none of the jobs that were checked before the run has one.
     pub(crate) has_new_digests: bool,

@@ -13,17 +13,17 @@ use std::path::PathBuf;
 /// A pair of numbers.
 pub(super) type Pair = (u64, u64);
 
-/// The bytes of a pair in the file.
+/// The length of a pair in the file, in bytes.
 const PAIR: usize = 16;
 
 /// The number of pairs that are collected in memory before they are written to the file. They take 2 MiB.
 /// Fewer pairs are sorted without a file.
 const IN_MEMORY: usize = 128 * 1024;
 
-/// The bytes that are written at a time.
+/// The number of bytes that are written at a time.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
-/// The pairs that are read at a time from all parts together. They take 2 MiB.
+/// The number of pairs that are read at a time from all parts together. They take 2 MiB.
 const READ_AT_ONCE: usize = 128 * 1024;
 
 /// The fewest pairs that are read at a time from one part. They take 4 KiB, the usual size of a block of a

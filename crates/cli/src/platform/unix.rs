@@ -146,8 +146,8 @@ fn hidden_line(tty: &mut File) -> Hidden {
     }
 }
 
-/// Returns true if this program may write to the terminal. If there is no terminal, this function also
-/// returns true, because nothing is painted in this case.
+/// Returns true if this program is in the foreground of its terminal, so that it may paint there. If there is
+/// no terminal, this function also returns true, because nothing is painted in this case.
 pub(crate) fn is_in_front() -> bool {
     static TTY: OnceLock<Option<File>> = OnceLock::new();
     TTY.get_or_init(|| File::open("/dev/tty").ok()).as_ref().is_none_or(is_in_front_of)
@@ -179,7 +179,7 @@ pub(crate) fn leave_terminal() {
 pub(crate) fn is_running(process: u32) -> bool {
     let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| {
-        // A process of another user exists too.
+        // If the process belongs to another user, this call fails with another error, but the process exists.
         rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
     })
 }
