@@ -141,8 +141,9 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files. A file that cannot be used is left out, and the returned exit status then states a
-/// failure. If no file can be used and no clients are served, returns an error.
+/// Adds the files, and leaves out the files that cannot be used. If clients are served, returns 0.
+/// Otherwise, returns the exit status of a failure if a file was left out, and an error if no file can be
+/// used.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();

@@ -66,8 +66,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the text after the command. A second command of curl is refused, except after a `|`, because its
-    /// files would not be downloaded.
+    /// Reads the text after the command. A second command of curl is refused, because the files of this
+    /// command would not be downloaded. After a `|`, any command is left out with a note.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
