@@ -196,7 +196,8 @@ fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     values.chunks(takes.max(1)).map(one).collect()
 }
 
-/// Returns `-x`, or `--long` if there is no short form.
+/// Returns an option as it is written on the command line: its short form, such as `-x`, or its long form if
+/// it has no short form.
 pub(crate) fn name(arg: &Arg) -> String {
     match (arg.get_short(), arg.get_long()) {
         (Some(short), _) => format!("-{short}"),

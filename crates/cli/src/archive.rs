@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// New files are written this often, in one transaction. SQLite forces each transaction to the disk, which
-/// takes milliseconds. One transaction in a second takes little of the time of a run.
+/// The entries for new files are written to the archive this often, in one transaction. SQLite forces each
+/// transaction to the disk, which takes milliseconds. One transaction in a second takes little of the time of
+/// a run.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest wait for the next event, if nothing has to be written. If no event arrives in this time, a new
@@ -66,13 +67,14 @@ struct New {
     file: Archived,
 }
 
-/// The jobs of a run that have not ended, and the new files.
+/// The jobs of a run that have not ended, and the files that must still be added to the archive.
 #[derive(Clone, Default)]
 struct Jobs(Arc<Mutex<JobState>>);
 
 #[derive(Default)]
 struct JobState {
-    /// The jobs that have not ended. The queue limits their number.
+    /// The jobs that have not ended, each with its facts, or with `None` if its file is not added to the
+    /// archive. The queue limits the number of these jobs.
     known: HashMap<JobId, Option<Facts>>,
     /// The last event of each job that has ended before its facts were known.
     ended: HashMap<JobId, Arc<downhaul_engine::Event>>,
@@ -94,13 +96,13 @@ impl Jobs {
     }
 }
 
-/// Finds the jobs of a run in its archive.
+/// Finds the files of the jobs of a run in its archive.
 pub(crate) struct Finder {
     archive: Archive,
     jobs: Jobs,
     /// The settings of the session, with the key of the archive.
     settings: Settings,
-    /// True if nothing is added to the archive, because this is a plan.
+    /// True if nothing is added to the archive, because the run is a plan (`downhaul plan`).
     is_read_only: bool,
 }
 
@@ -206,7 +208,7 @@ impl Writer {
     /// Returns why the archive is not complete, in words for the user.
     pub(crate) fn run(mut self, mut events: EventReader) -> Result<(), String> {
         let written = self.take_all(&mut events);
-        // After an error, the events are still read, because no new file starts while events wait.
+        // After an error, the events are still read, because the session starts no new job while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         written.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))
     }

@@ -26,7 +26,8 @@ pub(crate) struct Asks {
 impl Asks {
     /// Reads the options and the files of the body.
     ///
-    /// # Errors Returns what is wrong, in words for the user. The text contains no part of the body.
+    /// # Errors
+    /// Returns what is wrong, in words for the user. The text contains no part of the body.
     pub(crate) fn of(args: &Args) -> Result<Asks, String> {
         let http = &args.options.http;
         // As in curl, an ampersand joins the parts of a form, and nothing joins the parts of JSON.
@@ -44,7 +45,7 @@ impl Asks {
     /// Puts the method, the body and the range into a job. `settings` are the settings of the session.
     ///
     /// # Errors
-    /// Returns `list.file` if no URL of the job may get the request.
+    /// Returns the error `list.file` if no URL of the job may get the request.
     pub(crate) fn apply(&self, job: Job, settings: &Settings) -> Result<Job, Error> {
         let job = match &self.sends {
             Some(sends) => with_sends(job, sends, settings)?,

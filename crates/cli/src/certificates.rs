@@ -18,8 +18,8 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. If the run needs no https, only a warning is shown. `has_https`
-/// is true if a URL that is about to be requested is an https URL.
+/// Checks the variables if the run uses them. If the run needs no https, a mistake only causes a warning.
+/// `has_https` is true if a URL that is about to be requested is an https URL.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.
@@ -41,7 +41,7 @@ pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> 
     }
 }
 
-/// Returns which variable names no certificate, if one is set and no certificate is found.
+/// Returns which variable names no certificate, if one of the variables is set and no certificate is found.
 fn unusable() -> Option<String> {
     let (file, folders) = (settings::variable("SSL_CERT_FILE"), settings::variable("SSL_CERT_DIR"));
     let wrong = |variable: &str, path: &str, why: &str| {

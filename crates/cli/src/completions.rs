@@ -10,7 +10,7 @@ use clap_complete::Shell;
 /// is an option without its value, so fish would never complete a value.
 const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 2>/dev/null\n";
 
-/// The line that is added. It reads the same words, followed by any value.
+/// The line that is added after [`FISH_READS`]. It reads the same words, followed by any value.
 const FISH_READS_WITH_A_VALUE: &str =
     "    or argparse -s (__fish_downhaul_global_optspecs) -- $cmd value 2>/dev/null\n";
 

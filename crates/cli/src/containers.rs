@@ -61,10 +61,11 @@ pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Co
     })
 }
 
-/// Ends the containers at the end of a run. If no more files follow, the last container gets its final name.
+/// Ends the containers at the end of a run. If `no_more_files` is true, the last container gets its final
+/// name.
 ///
 /// # Errors
-/// Returns the exit status.
+/// If the last container cannot be completed, shows the reason and returns the exit status.
 pub(crate) fn end(containers: &Containers, no_more_files: bool) -> Result<(), Exit> {
     containers.end(no_more_files).map_err(|why| {
         let word = containers.form().word();

@@ -18,7 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Reads the cookies of `--cookies` and `--cookies-from-browser`. Adds warnings to `notes`. The file of
 /// `--cookies` may be missing if the run saves its cookies to the same path.
 ///
-/// # Errors Returns why the cookies cannot be used. The text contains no cookie.
+/// # Errors
+/// Returns why the cookies cannot be used. The text contains no cookie.
 pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
     let http = &args.options.http;
     let mut all = http.cookies_from_browser.as_deref().map(of_browser).transpose()?.unwrap_or_default();

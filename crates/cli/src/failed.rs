@@ -37,13 +37,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The file that is written.
+/// The writer for the file of `--failed`.
 type Target<'f> = BufWriter<&'f File>;
 
 /// The beginning of each comment.
 const COMMENT: &str = "# --failed: ";
 
-/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
+/// The most jobs that were never started and are written nevertheless. A pattern such as `[1-9999999999]` may
 /// stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
@@ -62,17 +62,17 @@ struct Known {
     parts: Vec<PartSoFar>,
 }
 
-/// The data about a part of the input whose jobs are or were passed to the session.
+/// The data about a part of the input: the arguments, a list or a stream.
 #[derive(Default)]
 struct PartSoFar {
     /// The number of jobs of the session before this part.
     before: u64,
-    /// The lines of the jobs of a stream whose files are not complete. A stream cannot be read again. The
-    /// lines are kept here because they may contain secrets, which events do not contain.
+    /// If the part is a stream: the lines of the jobs whose files are not complete. A stream cannot be read
+    /// again, and events lack the secrets that a line may contain, so the lines are kept here.
     started: BTreeMap<JobId, Line>,
-    /// The lines of the jobs of a stream that the session did not accept, because the run was stopped.
+    /// If the part is a stream: the lines of the jobs that the session of a stopped run did not accept.
     rest: Vec<Line>,
-    /// The jobs of a list that were passed to the session.
+    /// If the part is a list: the jobs that were passed to the session.
     passed: Sequence,
     /// True if all jobs of the part were read.
     is_whole: bool,
@@ -83,15 +83,15 @@ impl Pending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores that a part of the input begins after this number of jobs of the session. The parts must begin
-    /// in their order.
+    /// Stores that the jobs of a part of the input are passed to the session from now on. `before` is the
+    /// number of jobs that the session got before them. The parts must begin in their order.
     pub(crate) fn begin(&self, part: usize, before: u64) {
         let mut known = self.known();
         known.parts.resize_with(part, PartSoFar::default);
         known.parts.push(PartSoFar { before, ..PartSoFar::default() });
     }
 
-    /// Keeps the line of a job of a stream, unless nothing is left to do for the job.
+    /// Keeps the line of a job of a stream. Does nothing if nothing is left to do for the job.
     pub(crate) fn insert(&self, part: usize, job: JobId, line: Line) {
         let mut known = self.known();
         if !known.ended.has(job.get())
@@ -122,7 +122,8 @@ impl Pending {
         }
     }
 
-    /// Stores an event of a job. `is_done` is true if nothing is left to do for the job.
+    /// Stores that a job had an event. `is_done` is true if the event says that nothing is left to do for the
+    /// job, because its file is complete or another job of the run downloads this file.
     fn note(&self, job: JobId, is_done: bool) {
         let mut known = self.known();
         known.ended.note(job, is_done);
@@ -132,7 +133,8 @@ impl Pending {
     }
 }
 
-/// The jobs of a part of the input, which the list names if their files are not complete.
+/// Where the jobs of a part of the input are found at the end of the run. The list of `--failed` gets those
+/// jobs whose files are not complete.
 enum Jobs {
     /// The arguments are read again at the end of the run.
     Arguments(Arc<Arguments>),
@@ -146,7 +148,7 @@ enum Jobs {
 #[derive(Default)]
 struct Ended {
     bits: Vec<u64>,
-    /// The highest number of a job that had an event.
+    /// The highest number among the jobs that had an event. Such a job may still have something left to do.
     last: u64,
 }
 
@@ -195,7 +197,7 @@ pub(crate) struct List {
 struct Written {
     /// True if the whole input was read.
     is_whole: bool,
-    /// The facts that the list lacks because it cannot contain them, in words for the user.
+    /// What the list lacks, in words for the user: names and whole files that no line can contain.
     lost: Vec<String>,
     /// The lists that were changed during the run.
     changed: Vec<String>,
@@ -285,7 +287,7 @@ fn write_lines(
     let mut so_far = so_far.into_iter();
     let mut all = Written { is_whole: true, ..Written::default() };
     for jobs in parts {
-        // If a part was not begun, none of its jobs is complete.
+        // If no job of a part was passed to the session, none of its jobs is complete.
         let not_begun = || PartSoFar { before: u64::MAX, ..PartSoFar::default() };
         let part = so_far.next().unwrap_or_else(not_begun);
         let written = match jobs {

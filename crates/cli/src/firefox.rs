@@ -29,8 +29,8 @@ const COPY: &str = "firefox.";
 /// copy was left by a run that was killed.
 const READ_MOST: Duration = Duration::from_secs(600);
 
-/// The largest expiry time that is read as a number of seconds. It is in the year 5138. A larger number is
-/// read as milliseconds, which newer versions of Firefox write.
+/// The largest expiry time that is read as a number of seconds, which is a time in the year 5138. A larger
+/// number is read as milliseconds, which newer versions of Firefox write.
 const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.

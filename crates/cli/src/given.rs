@@ -18,8 +18,8 @@ use std::path::Path;
 /// file with useful headers is shorter.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// Reads the list of `--checksum-file`. If there are keys, also reads the signature beside the list. A list
-/// that is given by a URL is not read here.
+/// Reads the list of `--checksum-file`. If there are `keys`, also reads the signature beside the list. If the
+/// option has the URL of a list, the list is not read here.
 ///
 /// # Errors
 /// Returns why the list cannot be used, in words for the user.
@@ -84,7 +84,7 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
 /// with `#` are left out.
 ///
 /// # Errors
-/// Returns what is wrong with a file. Its content is not shown, because it may be secret.
+/// Returns what is wrong with a file. The text shows nothing of the content of the file, which may be secret.
 pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Secret)>, String> {
     let mut headers = Vec::new();
     for one in given {
@@ -98,7 +98,8 @@ pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Sec
 
 /// Returns the headers of `--header-for`, each with its host.
 ///
-/// # Errors Returns what is wrong with a host or a header. The text does not contain its value.
+/// # Errors
+/// Returns what is wrong with a host or a header. The text does not contain the wrong host or the header.
 pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
@@ -137,7 +138,8 @@ fn headers_of(option: &str, path: &Path) -> Result<Vec<(String, Secret)>, String
 
 /// Reads a file that is not longer than `longest` bytes. `-` is standard input.
 ///
-/// # Errors Returns why the file cannot be read. A longer file is an error.
+/// # Errors
+/// Returns why the file cannot be read. A longer file is an error.
 pub(crate) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
     let file: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(io::stdin()),

@@ -114,7 +114,7 @@ fn dry_run(args: &Args) -> Exit {
 fn init(path: Option<&Path>) -> Exit {
     match config::init(path) {
         Ok(path) => {
-            printer::err(&format!("wrote {}\n", words::path(&path)));
+            printer::err(&format!("the configuration file {} was written\n", words::path(&path)));
             Exit::Success
         }
         Err(why) => {

@@ -1,4 +1,5 @@
-//! Completes the logins of options: reads them from files, and asks for passwords on the terminal.
+//! Completes the logins of options: reads them from files, and asks for passwords on the terminal. A login is
+//! a user name and its password.
 //!
 //! Invariant: no message contains a password or a token.
 
@@ -107,8 +108,8 @@ pub(crate) fn netrc_file(http: &args::Http) -> Option<PathBuf> {
     http.netrc.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc))
 }
 
-/// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
-/// also write this file, so its entries without a mistake are used.
+/// Reads the netrc file. The default file may be missing, and a mistake in the default file only causes a
+/// warning. Other tools also write this file, so its entries without a mistake are used.
 fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     let http = &args.options.http;
     let is_named = http.netrc.is_some();
@@ -194,8 +195,8 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
         return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
     }
     // Over http, other people on the network could read the login. Therefore the login of a section is sent
-    // over http only if the name of the section begins with `http://`. A login of the netrc file is sent over
-    // http too.
+    // over http only if the name of the section begins with `http://`. A login of the netrc file is always
+    // sent, also over http.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));
@@ -207,7 +208,7 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
         job.headers.0.push((name, value));
     }
     if (user.is_some() || bearer.is_some()) && job.headers.has("Authorization") {
-        return bad("the line or the section has a header Authorization too".into());
+        return bad("the line or the section already has a header Authorization".into());
     }
     Ok(match (user, bearer) {
         (Some(login), _) => job.with_credentials(&login.user, login.password.expose()),
@@ -315,12 +316,13 @@ fn cookies_of(path: &Path) -> Result<SecretOption, String> {
     first_line("--cookie", path, "NAME=VALUE; NAME=VALUE", |line| secret(args::cookies(line)))
 }
 
-/// Returns the secret. Returns `None` if the text is not valid, or if the text has the form `@FILE` again.
+/// Returns the secret that was read from a file. Returns `None` if the text in the file is not valid, or if
+/// this text has the form `@FILE` again.
 fn secret(option: Result<SecretOption, String>) -> Option<SecretOption> {
     option.ok().filter(|option| matches!(option, SecretOption::Text(_)))
 }
 
-/// Returns the cookies of `--cookie`, in the form of the header.
+/// Returns the cookies of `--cookie`, in the form of the header `Cookie`.
 fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
     let texts = options.iter().filter_map(|option| match option {
         SecretOption::Text(text) => Some(text),
@@ -331,7 +333,8 @@ fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
 
 /// Reads the first line of the file that an option names. `form` describes in words what the line must be.
 ///
-/// # Errors Returns what is wrong, in words for the user. The text contains no part of the file.
+/// # Errors
+/// Returns what is wrong, in words for the user. The text contains no part of the file.
 fn first_line<T>(
     option: &str,
     path: &Path,

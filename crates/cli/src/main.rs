@@ -30,8 +30,8 @@ static BEFORE_RUNTIME: extern "C" fn() = downhaul::keep_closed_stdout_unwritable
 
 /// Makes mimalloc return freed memory to the system at once. By default, version 3 keeps this memory for a
 /// second or longer. With this function, a run of a Parquet list of ten million rows takes 60 MiB of memory
-/// in its first 15 s instead of 76 MiB. A CSV list takes 36 MiB instead of 42 MiB. Small files do not take
-/// more processor time than without it.
+/// in its first 15 s instead of 76 MiB. A CSV list takes 36 MiB instead of 42 MiB. The function does not make
+/// downloads of small files take more processor time.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 fn keep_no_freed_memory() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.

@@ -22,7 +22,7 @@ pub(crate) fn page() -> String {
     for (name, meaning) in ENVIRONMENT {
         more.control("TP", []);
         more.text([bold(name)]);
-        // The documentation is not installed beside the page.
+        // The documentation is not installed beside the page, so the link to it is left out.
         more.text([roman(meaning.replace(" (see [config.md](config.md))", ""))]);
     }
     // Writing to a vector does not fail.
@@ -30,8 +30,8 @@ pub(crate) fn page() -> String {
     String::from_utf8_lossy(&page).lines().map(with_command).collect()
 }
 
-/// Returns the line with its end. clap_mangen names a page for each command. Such pages do not exist, so the
-/// line names the command instead.
+/// Returns the line with its end. clap_mangen names a page for each command, such as `downhaul-plan(1)`. Such
+/// pages do not exist, so the line names the command instead.
 fn with_command(line: &str) -> String {
     let command = line.strip_prefix("downhaul\\-").and_then(|rest| rest.strip_suffix("(1)"));
     command.map_or_else(|| format!("{line}\n"), |command| format!("downhaul {command}\n"))

@@ -51,7 +51,7 @@ const COOKIES: Kind = Kind {
 };
 const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: None };
 
-/// The reason why a lock file cannot be a Parquet file. Each row is written as soon as its file has ended, so
+/// The reason why a lock file cannot be a Parquet file. Each row is written as soon as its job has ended, so
 /// that a killed run leaves its rows. The index of a Parquet file is at its end, so a killed run would leave
 /// a file that cannot be read.
 const NO_PARQUET: &str = "a Parquet file can be read only when it is complete, so a run that is stopped would \
@@ -109,7 +109,7 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// Checks that the files which are written at the end of the run can be written. Without this check, the user
+/// Checks that the files that are written at the end of the run can be written. Without this check, the user
 /// would learn only after the downloads that a folder does not exist. If a file is in the output folder,
 /// which may not exist yet, creates the folder of the file.
 ///
@@ -187,7 +187,8 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     real(one).is_some_and(|one| Some(one) == real(other))
 }
 
-/// Returns true if there is no such regular file, if it is empty, or if it has the right kind.
+/// Returns true if there is no regular file at this path, if the file is empty, or if `is_ours` returns true
+/// for the file.
 pub(crate) fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<bool>) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() > 0 => is_ours(path),

@@ -29,7 +29,7 @@ pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), Str
 /// Removes from a job the http URLs of hosts whose key is pinned. `settings` are the settings of the session.
 ///
 /// # Errors
-/// Returns `tls.pin` if no other URL is left.
+/// Returns the error `tls.pin` if no other URL is left.
 pub(crate) fn without_unpinned(mut job: Job, settings: &Settings) -> Result<Job, Error> {
     if settings.pinned_keys.is_empty() {
         return Ok(job);

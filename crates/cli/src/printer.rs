@@ -36,7 +36,7 @@ pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// The meaning of a text, which decides its style.
+/// The style of a text. Each style is named after the kind of text that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Success,

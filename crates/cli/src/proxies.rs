@@ -50,7 +50,7 @@ fn check_hosts(hosts: &str) -> Result<(), String> {
     let is_path = |word: &str| word.split_once('/').is_some_and(|(_, rest)| rest.parse::<u8>().is_err());
     match hosts.split([',', ' ']).any(is_path) {
         true => {
-            Err("--no-proxy needs hosts or networks, and this is a URL. --proxy '' uses no proxy at all"
+            Err("--no-proxy needs hosts or networks, but it has a URL. --proxy '' uses no proxy at all"
                 .into())
         }
         false => Ok(()),

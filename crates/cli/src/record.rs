@@ -97,15 +97,15 @@ pub(crate) fn is_lock_file(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A file that has not ended.
+/// A job that has not ended.
 struct Running {
-    /// The URL that was given.
+    /// The URL that the user or a list gave.
     url: String,
-    /// The name that was given, or an empty text if the server or the URL gives the name.
+    /// The name that the user or a list gave, or an empty text if the name comes from the server or the URL.
     name: String,
-    /// The name that was given, or the path of the file.
+    /// The path of the file. It is the same as `name` until the download starts.
     path: String,
-    /// The URL whose response is used.
+    /// The URL whose response is used. It is the same as `url` until the download starts.
     answered: String,
     validator: Option<String>,
     /// The number of retries that were counted, including those before the last progress.
@@ -201,7 +201,7 @@ impl Record {
         let what = if taken.is_ok() { "The" } else { "Only the first" };
         let (aside, unknown) = (self.aside.clone(), self.unknown);
         let run = taken.and_then(|()| self.end());
-        // After an error, the events are still read, because no new file starts while events wait.
+        // After an error, the events are still read, because the session starts no new job while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         if let Err(e) = run {
             let kept = aside.map(|aside| format!(". {what} lines of this run are in {}", aside.display()));
@@ -264,7 +264,8 @@ impl Record {
             }
             EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. } => {
                 let Some(running) = self.running.remove(&job) else { return };
-                // The file already has the line of the other job, which downloads it.
+                // Another job of the run downloads the same file, and the lock file gets the line of that
+                // job.
                 if event.kind.is_of_other_job() {
                     return;
                 }
@@ -324,7 +325,8 @@ impl Record {
         Some(Entry { final_url: Some(answered).filter(|answered| *answered != url), url, out, ..entry })
     }
 
-    /// Adds the lines to the file. If the disk is full, no part of a line stays.
+    /// Adds the lines to the file. If this fails, for example because the disk is full, no part of these
+    /// lines stays in the file.
     fn write(&mut self) -> io::Result<()> {
         if self.lines.is_empty() {
             return Ok(());
@@ -340,8 +342,8 @@ impl Record {
     }
 
     /// Ends the lock file after the last job. The lines of this run get the order of the input, so that two
-    /// runs of one list write the same files in the same order. Above [`tidy::AT_ONCE`] lines, they keep the
-    /// order in which the files ended.
+    /// runs of one list write their lines in the same order. If the run added more than [`tidy::AT_ONCE`]
+    /// lines, these lines keep the order in which the jobs ended.
     fn end(mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if self.aside.is_some() {

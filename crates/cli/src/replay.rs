@@ -19,7 +19,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// Shows the events in a file. `-` is standard input.
+/// Shows the events in a file. The path `-` means standard input. The replay is `speed` times as fast as the
+/// recorded run.
 pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
     let reader: Box<dyn Read> = match file.as_os_str() == "-" {
         true => Box::new(std::io::stdin()),

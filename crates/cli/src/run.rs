@@ -219,7 +219,8 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
         let wrong = e.kind == ErrorKind::DigestMismatch;
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
-    // The engine returns no text for these statuses, since object stores answer 403 for a missing object.
+    // For the statuses 404, 410 and 403, the engine returns `None`, and no error. 403 is one of them, because
+    // some object stores answer 403 for a missing object.
     let none = "the server does not have it, or forbids access to it (404, 410 or 403)";
     let text = text.ok_or_else(|| failed(none, Exit::Failed))?;
     Ok(List::fetched(url.clone(), text.into(), lists))
@@ -290,7 +291,8 @@ async fn download(
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
 }
 
-/// Starts the session on the network and on the containers of `--to-tar` or `--to-warc`.
+/// Starts the session on the runtime for the network. If there are containers of `--to-tar` or `--to-warc`,
+/// the session writes the files to them.
 fn start_session(
     args: &Args,
     settings: &Settings,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// The folder of the files that say which shards are done, below the output folder.
 const FOLDER: &str = ".downhaul-shards";
 
-/// The shard of a run, and the jobs of the list that were added so far.
+/// The shard of a run, and the facts about the jobs that were added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shards {
     pub(crate) shard: Shard,
@@ -48,7 +48,8 @@ impl Shards {
     /// Returns the shard that the options choose, if they choose one. `variable` returns the value of an
     /// environment variable.
     ///
-    /// # Errors Returns why the number of the shard is not known, in words for the user.
+    /// # Errors
+    /// Returns why the number of the shard is not known, in words for the user.
     pub(crate) fn of(
         lists: &args::Lists,
         variable: impl Fn(&str) -> Option<String>,
@@ -94,8 +95,8 @@ impl Shards {
         Ok(())
     }
 
-    /// Ends a run of this shard with this exit status. Marks the shard as done if every file is complete.
-    /// Returns the exit status.
+    /// Ends a run of this shard. `exit` is the exit status of the run. Marks the shard as done if every file
+    /// is complete. Returns `exit`, or [`Exit::Disk`] if the shard cannot be marked.
     pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
         if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;

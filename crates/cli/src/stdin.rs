@@ -12,7 +12,8 @@ use clap::{Arg, ArgMatches, Command, ValueHint};
 /// The names of standard input.
 const NAMES: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
-/// Options whose files are written, and options whose files the engine opens by their names.
+/// Options with files that never come from standard input: the run writes the file, or the engine opens it by
+/// its name.
 const OTHERS: [&str; 10] =
     ["save_as", "log", "record", "archive", "failed", "save_cookies", "cacert", "cert", "key", "unix_socket"];
 
@@ -29,7 +30,8 @@ pub(crate) fn is_read_by(arg: &Arg, value: &str) -> bool {
 /// Checks that at most one option reads standard input. `has_command` is true if an imported command was
 /// already read from standard input.
 ///
-/// # Errors Returns which options read standard input, in words for the user.
+/// # Errors
+/// Returns which options read standard input, in words for the user.
 pub(crate) fn check(command: &Command, matches: &ArgMatches, has_command: bool) -> Result<(), String> {
     let (_, command, matches) = again::innermost(command, matches);
     let mut readers: Vec<String> = has_command.then(|| "the imported command".into()).into_iter().collect();

@@ -34,7 +34,7 @@ pub struct Survey {
     /// Origins of URLs that a document named.
     named: BTreeSet<String>,
     has_digests: bool,
-    /// The part before the path of the URL that was added last, and its author.
+    /// The URL that was added last, without its path, and whether the user or a document named it.
     last: Option<(String, NamedBy)>,
     /// Warnings about the list.
     pub(crate) warnings: Vec<String>,
@@ -107,7 +107,8 @@ impl Survey {
         self.is_partial || self.given.is_empty() || origins.any(|origin| origin.starts_with("https:"))
     }
 
-    /// Adds the origins that may get the headers to the settings. Returns warnings for the user.
+    /// Adds the collected facts to the settings, such as the origins that may get the user's headers. Returns
+    /// warnings for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = self.warnings;
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();
@@ -136,7 +137,7 @@ impl Survey {
         {
             warnings.push(format!(
                 "the headers and logins of [host.\"{pattern}\"] are not sent to {}, since others on the network could read them. \
-                 [host.\"http://{pattern}\"] sends them",
+                 To send them nevertheless, write [host.\"http://{pattern}\"]",
                 url.origin().ascii_serialization()
             ));
         }

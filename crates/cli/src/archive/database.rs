@@ -97,7 +97,7 @@ impl Archive {
         Ok(found.max(VERSION))
     }
 
-    /// Returns the key of the hashes of URLs.
+    /// Returns the secret key with which the URLs in this archive are hashed.
     pub(super) fn key(&self) -> rusqlite::Result<Key> {
         self.connection
             .query_row("SELECT value FROM meta WHERE name = 'key'", [], |row| row.get(0))

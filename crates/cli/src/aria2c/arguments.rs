@@ -210,7 +210,7 @@ fn takes_value(name: &str) -> bool {
     !is_optional && row(name).is_none_or(|row| row.2 != Kind::Bool)
 }
 
-/// Returns the value of an option that is given without one.
+/// Returns the value that is used for an option without a value.
 fn alone(name: &str) -> String {
     if name == "help" { "#basic".into() } else { "true".into() }
 }
@@ -240,7 +240,8 @@ fn with_home(name: &str, value: &str) -> String {
     }
 }
 
-/// Reads the configuration file, if there is one. Returns warnings.
+/// Adds the options of the configuration file, if there is one, to `options`. Returns warnings. `named` is
+/// the path that the user gave. If this path has no file, that is an error.
 fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, Refused> {
     let path = named.map(PathBuf::from).or_else(default_file);
     let Some(path) = path else { return Ok(Vec::new()) };

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 /// The first argument of the process in the background. aria2 has no such option.
 const MARK: &str = "--started-in-background";
 
-/// Returns the arguments without the mark, and true if the mark was there. If the mark was there, this
-/// process is also detached from its terminal.
+/// Returns the arguments without [`MARK`], and true if they began with [`MARK`]. In this case, this process
+/// is also detached from its terminal.
 pub(super) fn marked(words: &[OsString]) -> (&[OsString], bool) {
     match words.split_first() {
         Some((first, rest)) if first == MARK => {

@@ -9,10 +9,10 @@ use downhaul_daemon::options::Options;
 use downhaul_daemon::session_file;
 use std::path::Path;
 
-/// The endings of Metalink files (RFC 5854, section 3, and the older form).
+/// The endings of Metalink files: of the form in RFC 5854 (section 3), and of the older Metalink 3.
 const METALINKS: [&str; 2] = ["meta4", "metalink"];
 
-/// Returns the files, and warnings about unknown options in the list.
+/// Returns the files to download, and warnings about unknown options in the list of `--input-file`.
 ///
 /// # Errors
 /// Returns which list cannot be used.

@@ -37,7 +37,8 @@ pub(super) fn is_enabled(options: &Options) -> bool {
 
 /// Listens for clients.
 ///
-/// # Errors Returns why the program cannot listen.
+/// # Errors
+/// Returns why the program cannot listen.
 pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
     if let Some((name, why)) = MISSING.iter().find(|(name, _)| options.get(name).is_some()) {
         return Err(Refused::value(format!("--{name}: {why}")));
@@ -82,8 +83,8 @@ fn secured(options: &Options) -> Result<tls::Server, Refused> {
         .map_err(|e| Refused::value(format!("--rpc-secure: {}: {}", words::path(Path::new(&e.at)), e.detail)))
 }
 
-/// Returns the path of the database: beside the session file, or else in the folder for state, with the port
-/// in its name.
+/// Returns the path of the database. If there is a session file, the database is beside it. Otherwise, the
+/// database is in the folder for state, and its name contains the port.
 pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
     if let Some(session) = options.get("save-session") {
         return Ok(format!("{session}.db").into());

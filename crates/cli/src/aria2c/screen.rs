@@ -204,7 +204,8 @@ impl Screen {
         text + "\n"
     }
 
-    /// Returns the progress of one download. `whole` adds its connections, its speed and the time left.
+    /// Returns the progress of one download. If `whole` is true, the text also has the number of connections,
+    /// the speed and the time left.
     fn one(&self, state: &State, entry: &Entry, whole: bool) -> String {
         let Current { completed, total, speed, connections } = state.current(entry);
         let total = total.unwrap_or_default();

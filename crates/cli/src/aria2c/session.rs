@@ -142,8 +142,9 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files, and returns the exit status so far. A file that cannot be used is left out. If no file can
-/// be used and no clients are served, returns an error.
+/// Adds the files, and leaves out the files that cannot be used. If clients are served, returns 0.
+/// Otherwise, returns the exit status of a failure if a file was left out, and an error if no file can be
+/// used.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -221,7 +222,7 @@ struct Run<'a> {
     options: &'a Options,
     /// True if clients are served. The run then does not end with the last download.
     is_served: bool,
-    /// The exit status so far.
+    /// The exit status of the last failure, or 0 if there was no failure.
     status: u8,
 }
 
@@ -237,8 +238,8 @@ impl Run<'_> {
         server
     }
 
-    /// Runs until all downloads are over, or until the run is stopped. Returns false if the run must end at
-    /// once, because of a second signal.
+    /// Runs until all downloads are over, or until the run is stopped. If clients are served, the run
+    /// continues until it is stopped. Returns false if the run must end at once, because of a second signal.
     async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
@@ -249,7 +250,8 @@ impl Run<'_> {
         tick.tick().await;
         loop {
             tokio::select! {
-                // A signal is handled first, so that many small files do not delay it.
+                // A signal is handled before the notices of downloads, so that many small files do not delay
+                // it.
                 biased;
                 () = &mut ended => break,
                 signal = signals.next() => match signal {

@@ -72,7 +72,7 @@ fn words(options: &Options) -> Vec<String> {
             add(option, value);
         }
     }
-    // aria2 counts tries, and 0 means that there is no limit.
+    // aria2 counts all tries, and 0 means that there is no limit. `--retries` does not count the first try.
     let tries = options.number("max-tries");
     add(
         "--retries",

@@ -21,7 +21,8 @@ use std::path::Path;
 /// # Errors
 /// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) -> Result<Exit, String> {
-    // With `--first`, each file is put before those that were added earlier, so the last file is added first.
+    // With `--first`, the daemon puts each new download at the beginning of its queue. To keep the order of
+    // the arguments, the last download is added first.
     let mut files: Vec<&[String]> = match add.mirrors {
         true => vec![&add.urls],
         false => add.urls.chunks(1).collect(),
@@ -68,7 +69,7 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
     // to end the command during this time.
     let read = tokio::task::spawn_blocking(move || input::bytes(&path, BODY_MOST as u64));
     let text = read.await.map_err(io::Error::other).flatten().map_err(|e| match e.kind() {
-        io::ErrorKind::FileTooLarge => "a list for the daemon has at most 2 MiB".to_string(),
+        io::ErrorKind::FileTooLarge => "the list is too long: the daemon accepts at most 2 MiB".to_string(),
         _ => e.to_string(),
     })?;
     let name = list.file_name().unwrap_or_default().to_string_lossy();
@@ -93,7 +94,7 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
     }
 }
 
-/// Returns the line about a new download.
+/// Returns the line that is printed for a new download.
 fn line(added: &Value, as_json: bool) -> Result<String, String> {
     if as_json {
         return Ok(format!("{added}\n"));
@@ -102,7 +103,7 @@ fn line(added: &Value, as_json: bool) -> Result<String, String> {
     Ok(format!("added {} {}\n", show::escaped(&download.id), download.shown_name()))
 }
 
-/// Returns the options of the new downloads, with the names of aria2.
+/// Returns the options of the new downloads. Each key is the name that aria2 has for the option.
 ///
 /// # Errors
 /// Returns which option cannot be used.
@@ -112,7 +113,8 @@ pub(super) fn options(add: &Add) -> Result<Map<String, Value>, String> {
         && !add.mirrors
         && let Some((option, _)) = of_one.iter().find(|(_, is_given)| *is_given)
     {
-        let why = "is for one file, but there are several URLs (with --mirrors, they are one file)";
+        let why =
+            "is for one file, but there are several URLs (use --mirrors if all of them have the same file)";
         return Err(format!("{option} {why}"));
     }
     let headers = given::headers("-H", &add.headers)?;

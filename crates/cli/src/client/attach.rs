@@ -19,13 +19,14 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The time between two paints without an event, so that a new size of the terminal is seen soon.
+/// The longest time between two paints. If no event arrives, the bars are painted after this time, so that
+/// they soon fit a new size of the terminal.
 const PAINT_EVERY: Duration = Duration::from_millis(500);
 
 /// Shows the bars until the daemon ends.
 ///
 /// # Errors
-/// Returns an error when the daemon ends, or if it cannot be reached.
+/// Returns an error when the daemon ends or the connection is lost, or if the daemon cannot be reached.
 pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     let mut events = daemon.events().await?;
     let output = settings::output_settings(args, false);
@@ -54,7 +55,7 @@ pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     }
 }
 
-/// The bars and the lines of the command. When this is dropped, the bars are removed from the terminal.
+/// The bars and the lines of the command. When this value is dropped, the bars are removed from the terminal.
 struct Screen {
     bars: Bars,
     painter: Painter,

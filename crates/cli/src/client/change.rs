@@ -68,7 +68,8 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
 
 /// Moves a download, and prints its new position.
 ///
-/// # Errors Returns why the download cannot be moved.
+/// # Errors
+/// Returns why the download cannot be moved.
 pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String> {
     let position = match to.position {
         Position::At(number) => number - 1,
@@ -87,9 +88,10 @@ pub(super) fn path(id: &str) -> String {
     format!("/downloads/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
 }
 
-/// Prints why a download was not changed.
+/// If the daemon did not change a download, prints the reason and sets `exit` to [`Exit::Failed`].
 ///
-/// # Errors Returns an error if no further call to the daemon can succeed.
+/// # Errors
+/// Returns an error if no further call to the daemon can succeed.
 fn note(id: &str, done: Result<(), Failed>, exit: &mut Exit) -> Result<(), String> {
     match done {
         Ok(()) => {}

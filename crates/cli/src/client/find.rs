@@ -15,10 +15,10 @@ use downhaul_engine::core::show;
 use std::path::PathBuf;
 use url::Host;
 
-/// The variable with the URL of the daemon.
+/// The environment variable with the URL of the daemon.
 const VARIABLE: &str = "DOWNHAUL_DAEMON";
 
-/// The URL of the daemon if neither the options nor the environment nor a running daemon give one.
+/// The URL that is used if no option, no variable and no running daemon gives a URL.
 const DEFAULT: &str = "http://127.0.0.1:6800/";
 
 /// A daemon, and what its clients need.
@@ -40,7 +40,8 @@ pub(super) struct Found {
 /// # Errors
 /// Returns why there is no URL or no secret that can be used.
 pub(super) fn daemon(given: &Address) -> Result<Found, String> {
-    // If a daemon was killed, its notice stays on the disk, and another program can listen at its address.
+    // If a daemon was killed, its notice (the file `daemon.json`) stays on the disk, and another program can
+    // listen at its address.
     let notice = Notice::read().filter(Notice::is_current);
     let known = notice.as_ref().map(|notice| read(&notice.url, "daemon.json")).transpose()?;
     let known = known.filter(may_be_ours);
@@ -53,7 +54,7 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     // The notice is about one daemon, so neither its secret nor its certificate is used for another daemon.
     let is_known = known.as_ref().is_some_and(|known| named.as_ref().is_none_or(|url| is_same(known, url)));
     // A daemon that systemd starts for its first client has no notice yet. In this case, systemd listens as
-    // this user or as root.
+    // this user or as root, so the secret in the usual file may be sent.
     let may_be_usual = notice.is_none()
         && named.as_ref().is_some_and(|url| is_here(url) && listener::is_ours(url.port_or_known_default()));
     let url = match (named, known) {
@@ -67,7 +68,8 @@ pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     Ok(Found { url, secret, secret_from, cacert: given.cacert.clone(), certificate })
 }
 
-/// Reads the URL of a daemon, which comes from this option, variable or file. The scheme can be left out.
+/// Reads the URL of a daemon. The scheme can be left out. For messages, `from` names the option, the variable
+/// or the file that contains the URL.
 fn read(text: &str, from: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
     let bad = || format!("{from}: {} is not the URL of a daemon", show::escaped(&show::not_a_url(text)));
@@ -93,10 +95,11 @@ fn is_same(known: &Url, url: &Url) -> bool {
         && (known.host_str() == url.host_str() || is_here(known) && url.host_str() == Some("localhost"))
 }
 
-/// Returns false if the URL of a notice does not lead to a program of this user or of the system, as far as
-/// this can be found out. A notice does not prove that its daemon runs, because after a kill, another process
-/// can get the same process ID. For an https URL, the result is true, because the client checks the
-/// certificate of the daemon.
+/// Returns false if the URL of a notice leads to a port on which a program of another user listens, or on
+/// which no program listens. A notice does not prove that its daemon runs, because after a kill, another
+/// process can get the same process ID. The listener can be found out only on Linux, for an http URL of this
+/// machine. For all other URLs, this function returns true. For https, the client checks the certificate of
+/// the daemon.
 fn may_be_ours(url: &Url) -> bool {
     let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
     !can_tell || listener::is_ours(url.port_or_known_default())
@@ -135,7 +138,9 @@ fn secret_of(
     let usual = settings::state_folder().map(|folder| folder.join("daemon-secret"));
     match usual.filter(|path| may_be_usual && path.exists()) {
         Some(path) => from_file(path),
-        None => Ok((None, "a request without a secret (--secret-file FILE names the file with it)".into())),
+        None => {
+            Ok((None, "a request without a secret (use --secret-file FILE if FILE has the secret)".into()))
+        }
     }
 }
 

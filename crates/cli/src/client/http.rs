@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The longest time to open a connection. It is the default of `--connect-timeout`.
+/// The longest time to open a connection. The default of `--connect-timeout` is the same time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest time for the answer to a request. The answer to a wrong secret takes a second, and the answers
@@ -36,7 +36,7 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 /// The longest answer, in bytes. The longest list has 10,000 downloads, so each download may take 26 KiB.
 const ANSWER_MOST: usize = 256 << 20;
 
-/// The longest event, in bytes. An event about progress has all active downloads.
+/// The longest event, in bytes. An event about progress describes all active downloads.
 const EVENT_MOST: usize = 64 << 20;
 
 /// Why a call failed.
@@ -73,7 +73,8 @@ pub(super) struct Http {
 impl Http {
     /// Returns a client of this daemon.
     ///
-    /// # Errors Returns why the certificates that the client needs cannot be read.
+    /// # Errors
+    /// Returns why the certificates that the client needs cannot be read.
     pub(super) fn new(daemon: Found) -> Result<Http, String> {
         let tls = (daemon.url.scheme() == "https").then(|| match (&daemon.cacert, &daemon.certificate) {
             (None, Some(own)) => tls::Client::of_key(own),
@@ -91,7 +92,8 @@ impl Http {
         &self.daemon.url
     }
 
-    /// Calls the interface, and returns the answer. An empty answer is `null`.
+    /// Calls the interface, and returns the JSON value in the answer. If the answer has no body, returns
+    /// [`Value::Null`].
     ///
     /// # Errors
     /// Returns why the daemon cannot be reached, or why it refused the call.
@@ -126,7 +128,7 @@ impl Http {
         self.checked(status, &body)
     }
 
-    /// Returns the stream of the events from now on.
+    /// Returns a stream of the events that happen from now on.
     ///
     /// # Errors
     /// Returns why there is no stream.
@@ -148,7 +150,7 @@ impl Http {
         Err(self
             .checked(status, &body)
             .err()
-            .map_or_else(|| self.lost("its answer is not a stream"), String::from))
+            .map_or_else(|| self.lost("the answer is not a stream of events"), String::from))
     }
 
     async fn send(
@@ -204,7 +206,7 @@ impl Http {
         })
     }
 
-    /// Returns the answer, or why the call was refused.
+    /// Returns the JSON value in an answer, or why the call failed.
     fn checked(&self, status: StatusCode, body: &[u8]) -> Result<Value, Failed> {
         let value = serde_json::from_slice(body);
         if status.is_success() {
@@ -228,10 +230,10 @@ impl Http {
         Err(if status == StatusCode::NOT_FOUND { Failed::Missing(why) } else { Failed::Refused(why) })
     }
 
-    /// Returns the list with this name in an answer.
+    /// Returns the JSON array that an answer has under this name.
     ///
     /// # Errors
-    /// Returns an error if there is no such list, because the server is not a daemon.
+    /// Returns an error if there is no such array, because the server is then not a daemon.
     pub(super) fn list<'a>(&self, answer: &'a Value, name: &str) -> Result<&'a [Value], Failed> {
         answer[name].as_array().map(Vec::as_slice).ok_or_else(|| self.other())
     }
@@ -288,7 +290,7 @@ impl Events<'_> {
                 }
             }
             let frame = timeout_at(self.heard + QUIET_AT_MOST, self.body.frame()).await;
-            let frame = frame.map_err(|_| self.http.lost("it has sent nothing for a minute"))?;
+            let frame = frame.map_err(|_| self.http.lost("the daemon has sent nothing for a minute"))?;
             self.heard = Instant::now();
             let Some(frame) = frame else {
                 return Err(format!("The daemon at {} has ended", self.http.daemon.url));

@@ -31,8 +31,8 @@ const COLUMNS: [(&str, Cell); 5] = [
 /// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
-/// The smallest width of the names, in columns of the terminal, as long as a column of the table can be left
-/// out.
+/// The smallest width of the names, in columns of the terminal. If less room is left for the names, columns
+/// of the table are left out, until no such column is left.
 const NAME: usize = 20;
 
 /// The most downloads in one answer of the daemon.
@@ -80,7 +80,7 @@ async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed>
     }
 }
 
-/// Returns the path of the request for the downloads from an offset on.
+/// Returns the path of the request for the downloads that begin at this offset.
 fn path(list: &List, offset: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &(list.limit - offset).min(MOST).to_string());

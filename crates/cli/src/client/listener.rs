@@ -11,7 +11,8 @@ const LISTENS: &str = "0A";
 /// The ID of the user `root`.
 const ROOT: u32 = 0;
 
-/// Returns true if only programs of this user or of `root` listen on this port.
+/// Returns true if only programs of this user or of `root` listen on this port, and at least one program
+/// does.
 pub(super) fn is_ours(port: Option<u16>) -> bool {
     let (Some(port), Some(user)) = (port, user()) else { return false };
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -26,7 +27,7 @@ fn user() -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok())
 }
 
-/// Returns the user ID of the socket in this line, if the socket listens on the port.
+/// Returns the user ID of the socket in this line of a table, if the socket listens on the port.
 fn user_of(line: &str, port: u16) -> Option<u32> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;

@@ -37,7 +37,7 @@ pub(super) async fn run(daemon: &Http, logs: &Logs) -> Result<Exit, String> {
     }
 }
 
-/// Returns a line of the log: `2026-11-22 07:32:10 failed f0ca990000000001 a.iso: ...`.
+/// Returns a line of the log, such as `2026-11-22 07:32:10 failed f0ca990000000001 a.iso: ...`.
 fn line(of: &Value, as_json: bool) -> String {
     if as_json {
         return format!("{of}\n");

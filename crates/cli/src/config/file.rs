@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<(Option<File>, Option<
         Err(e) => return Err(format!("the configuration {shown} cannot be read: {e}")),
     };
     let text = String::from_utf8(bytes).map_err(|e| {
-        format!("{shown}:{}: it is not UTF-8", line_of(e.as_bytes(), e.utf8_error().valid_up_to()))
+        format!("{shown}:{}: the line is not UTF-8", line_of(e.as_bytes(), e.utf8_error().valid_up_to()))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok((Some(Reader { path, text }.file()?), note))

@@ -20,7 +20,8 @@ use downhaul_engine::core::show;
 struct Key {
     name: &'static str,
     /// True if the key is in effect even if the command line or the environment sets the same option. The
-    /// reason is that there, the option has an effect only at the hosts of the given URLs.
+    /// reason is that such an option of the command line or the environment has an effect only at the hosts
+    /// of the URLs that the user gave.
     is_added: bool,
     /// Takes the value from the options, and puts it into the options of the section.
     set: fn(&mut HostOptions, &Options) -> Result<(), String>,
@@ -101,7 +102,7 @@ pub(super) struct Host {
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment. Warnings are added to its notes.
+/// Reads the sections. `config` has the settings of the environment, and its `notes` get the warnings.
 ///
 /// # Errors
 /// Returns what is wrong, in one line for the user.

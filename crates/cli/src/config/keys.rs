@@ -28,7 +28,7 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("header-for", "write the header into a section [host.\"NAME\"]"),
 ];
 
-/// A key as the documents describe it.
+/// A key as the documentation describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The name, which is the long name of the option.
@@ -77,7 +77,7 @@ pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     of(command).chain(command.get_arguments().filter(chooses))
 }
 
-/// Returns the description of each key, for the documents.
+/// Returns the description of each key, for the documentation.
 #[must_use]
 pub fn described() -> Vec<Key> {
     let mut command = crate::args::command();

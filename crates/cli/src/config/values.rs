@@ -195,7 +195,7 @@ fn secret_of(file: &str) -> Result<String, Unusable> {
     let path = below_home(file);
     let wrong = |why: String| Unusable::Wrong(format!("@{} cannot be used: {why}", show::escaped(file)));
     let bytes = given::read(&path, LONGEST_SECRET).map_err(|e| wrong(e.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("the file is not UTF-8".into()))?;
     Ok(text.trim().to_string())
 }
 

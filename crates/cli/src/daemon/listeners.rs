@@ -17,7 +17,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Takes the sockets that systemd passed, or else listens on the address of the arguments.
+    /// Takes the sockets that systemd passed to this process. If there are none, listens on the address that
+    /// the arguments name. Also reads the certificate and its key, if they are given.
     ///
     /// # Errors
     /// Returns why the daemon cannot listen, or must not listen, in words for the user.
@@ -50,13 +51,14 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Returns true if all addresses are loopback addresses, so that only programs on this machine can
-    /// connect.
+    /// Returns true if all addresses are loopback addresses. Only programs on this machine can connect to
+    /// such an address.
     fn are_loopback(&self) -> bool {
         self.all.iter().all(|(_, address)| is_loopback(address.ip()))
     }
 
-    /// Prints a warning if other people on the network can read the secret while clients send it.
+    /// Prints a warning if the daemon listens without TLS on an address that is not a loopback address. Other
+    /// people on the network can then read the secret that clients send.
     pub(super) fn warn(&self) {
         if let Some((_, address)) = self.all.iter().find(|(_, address)| !is_loopback(address.ip()))
             && self.tls.is_none()

@@ -38,8 +38,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Runs the daemon until a signal or a client stops it. `args` are the arguments of its downloads.
-/// `words` are the words of the command line.
+/// Runs the daemon until a signal or a client stops it. `args` are the arguments for its downloads. `words`
+/// are the words of the command line, which is parsed again after a SIGHUP.
 pub(crate) fn run(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Exit {
     run::notes(args);
     match serve(args, daemon, words) {
@@ -53,7 +53,9 @@ pub(crate) fn run(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Exi
 
 /// The reason why the daemon does not start.
 enum Stopped {
+    /// The reason was printed already. The program ends with this exit status.
     Exit(Exit),
+    /// The reason must still be printed.
     Why(String),
 }
 
@@ -106,8 +108,8 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// States the address of the daemon: on the screen unless `is_quiet` is true, in the log, and in the notice
-/// for clients.
+/// Prints the addresses of the daemon, adds them to its log, and writes the first address into the notice for
+/// clients ([`notice`]).
 fn announce(
     daemon: &args::Daemon,
     listeners: &Listeners,
@@ -150,7 +152,7 @@ async fn run_until_stopped(
     });
     let server = Server::new(web.routes(), listeners.tls);
     for (listener, _) in listeners.all {
-        // The server has its own task, so that calls are still answered while the active downloads end.
+        // The server has its own task, so that it answers clients even while the active downloads end.
         tokio::spawn(server.clone().serve(listener));
     }
     let service = Service::of_environment();
@@ -203,8 +205,9 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
         .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
 }
 
-/// Returns the settings of the downloads. A daemon asks no questions, and no failure ends it. If the
-/// arguments ask or end the run after a failure, the daemon retries the file instead.
+/// Returns the settings of the downloads. A daemon asks no questions, and no failed download ends it.
+/// Therefore, if `--on-error` says to ask or to end the run, the daemon retries the download instead. The
+/// limits of a whole run do not apply to a daemon, and `--limit-rate` has its effect through [`options_of`].
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (mut settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
     // A daemon writes no files of its own beside the downloads.
@@ -235,7 +238,8 @@ fn options_of(args: &Args) -> Result<(Options, Options), String> {
     Ok((given, configured))
 }
 
-/// Returns the given path, or else the path of the file with this name in the folder for state.
+/// Returns the path that the user gave. If the user gave no path, returns the path of the file with this name
+/// in the folder for state, and creates this folder if it is missing.
 pub(crate) fn in_state_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return Ok(path);

@@ -64,8 +64,8 @@ impl Notice {
         platform::is_running(self.process) && host.is_some_and(|ip| UdpSocket::bind((ip, 0)).is_ok())
     }
 
-    /// Writes the notice. Returns `None` if it cannot be written. The user must then tell clients the
-    /// address.
+    /// Writes the notice. Returns `None` if the notice cannot be written. The user must then name the address
+    /// in the commands for the daemon.
     pub(super) fn write(&self) -> Option<Written> {
         let folder = settings::state_folder()?;
         platform::make_private_folder(&folder).ok()?;

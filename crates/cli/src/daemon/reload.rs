@@ -1,8 +1,8 @@
 //! Handles SIGHUP: reads the configuration, the secret and the certificate again. Settings that can change
 //! while the daemon runs are changed, and changes of other settings are reported.
 //!
-//! Invariant: a file with a mistake changes nothing and never ends the daemon. The other files are used in
-//! any case.
+//! Invariant: if one of these files has a mistake, this file changes nothing, and the daemon continues. The
+//! other files are used nevertheless.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};
@@ -32,13 +32,13 @@ pub(super) struct Reload<'a> {
 }
 
 impl Reload<'_> {
-    /// Reads everything again.
+    /// Reads the configuration, the secret and the certificate again.
     pub(super) fn run(&mut self) {
         let configuration = self.configuration();
         if let Err(why) = &configuration {
             // The first line has the reason. The other lines explain the command line.
             let why = why.lines().next().unwrap_or_default();
-            self.report(&format!("the configuration was not read: {why}"));
+            self.report(&format!("the new configuration is not used: {why}"));
         }
         if let Some(path) = &self.secret_file {
             match secret::read(path) {
@@ -50,10 +50,15 @@ impl Reload<'_> {
             self.report(&listeners::unusable(&e));
         }
         if configuration.is_ok() {
-            self.log.add("read the configuration again");
+            self.log.add("the configuration was read again");
         }
     }
 
+    /// Reads the configuration again, and changes the settings in [`LIVE`]. Reports the other settings that
+    /// changed.
+    ///
+    /// # Errors
+    /// Returns why the new configuration is not used, in words for the user.
     fn configuration(&mut self) -> Result<(), String> {
         let read = Args::read(self.words.to_vec()).map_err(|why| match why {
             NoArgs::Asked(text) | NoArgs::Usage(text) => text,
@@ -64,7 +69,10 @@ impl Reload<'_> {
         let others: Vec<&str> =
             others.iter().map(String::as_str).filter(|name| !LIVE.contains(name)).collect();
         if !others.is_empty() {
-            self.report(&format!("{} changed, which needs a restart of the daemon", others.join(", ")));
+            self.report(&format!(
+                "{} changed: restart the daemon to use the new configuration",
+                others.join(", ")
+            ));
         }
         let all = |args| options_of(args).map(|(given, configured)| given.above(&configured));
         let changed = changed(&all(&self.args)?, &all(&new)?);
@@ -81,12 +89,13 @@ impl Reload<'_> {
     }
 }
 
-/// Returns the options whose values differ. An option that was removed gets its default value.
+/// Returns the options whose values differ, with their new values. An option that was removed from the
+/// configuration gets its default value.
 fn changed(old: &Options, new: &Options) -> Options {
     let mut changed = Options::default();
     let names = old.iter().chain(new.iter()).map(|(name, _)| name);
     for name in names.filter(|name| old.value(name) != new.value(name)) {
-        // The value was checked before.
+        // This call does not fail, because `new` contains only values that were checked.
         let _ = changed.set(name, new.value(name));
     }
     changed

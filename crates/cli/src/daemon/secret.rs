@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is stored, who may read it, and how the first start makes it.
 //!
-//! Invariant: the secret is never on the command line and is never printed. A file is not used if other users
-//! can read it, or if it belongs to another user (except root).
+//! Invariant: the secret is never on the command line and is never printed. The file with the secret is not
+//! used if other users can read it, or if it belongs to another user (except root).
 
 use super::in_state_folder;
 use crate::args;
@@ -14,13 +14,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The variable with the secret.
+/// The environment variable with the secret.
 const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
 
 /// The longest secret with the blanks around it, in bytes. The rest of a longer file is not read.
 const LONGEST: u64 = 64 * 1024;
 
-/// Returns the token that clients must send, and the file that has it.
+/// Returns the token that clients must send, and the file that has the secret. If no other secret is known
+/// and the file does not exist, this function makes a secret and writes it into the file. There is no file
+/// with `--no-secret`, or if the secret is in the environment.
 pub(super) fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
     if daemon.no_secret {
         return Ok((Token::new(None), None));
@@ -51,7 +53,7 @@ pub(crate) fn in_environment() -> Option<Secret> {
 /// Returns why the file cannot be read, or why it must not be used.
 pub(crate) fn read(path: &Path) -> io::Result<Secret> {
     if platform::is_link_of_another_user(path) {
-        return Err(io::Error::other("it is a symbolic link of another user"));
+        return Err(io::Error::other("the file is a symbolic link of another user"));
     }
     let file = File::open(path)?;
     if let Some(why) = platform::why_not_private(&file)? {
@@ -70,7 +72,7 @@ pub(crate) fn unusable(path: &Path, error: &io::Error) -> String {
     format!("The secret in {} cannot be used: {error}", words::path(path))
 }
 
-/// Writes a file with a new secret, which only the user may read.
+/// Makes a secret, and writes it into a new file that only the user may read.
 fn make(path: &Path) -> io::Result<Secret> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         platform::make_private_folder(folder)?;

@@ -12,7 +12,8 @@ use std::time::Duration;
 pub(super) struct Service {
     /// The path of the manager's socket.
     socket: Option<String>,
-    /// The manager expects a message at least this often.
+    /// The longest time between two messages that the manager allows, or `None` if it expects no regular
+    /// messages.
     watchdog: Option<Duration>,
 }
 
@@ -33,19 +34,19 @@ impl Service {
         self.tell("READY=1\nSTATUS=Serving clients");
     }
 
-    /// Tells the manager that the configuration is read again. After that, the caller calls
-    /// [`Service::ready`].
+    /// Tells the manager that the daemon begins to read its configuration again. When this is done, the
+    /// caller must call [`Service::ready`].
     pub(super) fn reloading(&self) {
         let now = platform::monotonic_micros();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=Reading the configuration"));
     }
 
-    /// Tells the manager that the daemon ends.
+    /// Tells the manager that the daemon is about to end.
     pub(super) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=Saving the queue");
     }
 
-    /// Sends the messages that the manager expects, as long as the queue can be read.
+    /// Sends the regular messages that the manager expects, as long as the queue of the daemon can be read.
     pub(super) async fn stay_alive(self, daemon: Daemon) {
         let Some(within) = self.watchdog else { return };
         let mut tick = tokio::time::interval(within / 2);

@@ -18,13 +18,13 @@ use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// A key that each line has, and its value. They show that this module wrote the line.
+/// A key that each line has, and the value of the key. Together, they show that this module wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
     pub(super) text: String,
-    /// The fact that the line lacks because a list cannot contain it, in words for the user.
+    /// What the line lacks, in words for the user: a name, or the whole file if the line is a comment.
     pub(super) lost: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
 /// case, the chunk hashes are left out if the file has another strong digest.
 fn line_of(job: &Job, settings: &Settings) -> Line {
     let why = if has_contrary_digests(job) {
-        "it has two different digests of one algorithm"
+        "the file has two different digests of one algorithm"
     } else {
         let mut line = whole_line_of(job, settings);
         let has_strong = job.expected.iter().any(|one| one.digest.algorithm.is_strong());
@@ -59,10 +59,10 @@ fn line_of(job: &Job, settings: &Settings) -> Line {
         if line.text.len() <= LONGEST_LINE {
             return line;
         }
-        "its line would be too long"
+        "the line would be too long"
     };
     let url = job.urls.first().map(show::url).unwrap_or_default();
-    let lost = format!("the file of {url} is missing, because {why}");
+    let lost = format!("the list has no line for the file of {url}, because {why}");
     Line { text: format!("{COMMENT}{}", escaped(&lost)), lost: Some(lost) }
 }
 
@@ -113,7 +113,7 @@ fn whole_line_of(job: &Job, settings: &Settings) -> Line {
     for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    let lost_name = |name| format!("the name {name} of -o is missing, as a list cannot contain it");
+    let lost_name = |name| format!("the name {name} of -o is left out, because a list cannot contain it");
     Line { text: Value::Object(keys).to_string(), lost: name.and_then(Result::err).map(lost_name) }
 }
 

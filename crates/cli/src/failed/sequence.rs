@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Jobs in their order. Each job takes one byte.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sequence {
-    /// For each job, one byte of the hash of all jobs so far.
+    /// For each job, one byte of the hash of this job and all jobs before it.
     bytes: Vec<u8>,
     /// The hash of all jobs.
     hash: u64,

@@ -48,7 +48,8 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 
 /// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes in the file.
 ///
-/// # Errors Returns why the file cannot be imported. Standard input cannot be imported, because it is read
+/// # Errors
+/// Returns why the file cannot be imported. Standard input cannot be imported, because it is read
 /// after the translation, and then its line ends are not left out.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {

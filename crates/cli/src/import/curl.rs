@@ -66,8 +66,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the text after the command. A second command of curl is refused, except after a `|`, because its
-    /// files would not be downloaded.
+    /// Reads the text after the command. A second command of curl is refused, because the files of this
+    /// command would not be downloaded. After a `|`, any command is left out with a note.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
@@ -229,7 +229,7 @@ impl Reader {
         self.schemes();
         self.urls.iter_mut().for_each(|url| *url = with_scheme(url));
         if self.has_login {
-            // In curl, the login of `-u` replaces the login in a URL.
+            // In curl, the user name and password of `-u` replace those in a URL.
             self.urls.iter_mut().for_each(|url| *url = without_login(url));
         }
         self.host_header();
@@ -240,7 +240,7 @@ impl Reader {
         }
         let query = self.query.join("&");
         if !query.is_empty() {
-            // curl looks for patterns only in the given URLs, and not in the query that it adds.
+            // curl looks for patterns only in the URLs of the command, and not in the query that it adds.
             let query = if has_patterns { body::without_patterns(&query) } else { query };
             self.urls.iter_mut().for_each(|url| *url = body::with_query(url, &query));
         }
@@ -279,7 +279,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Chooses when and how the login is sent. With `-u` alone, curl sends the login immediately, with Basic.
+    /// Chooses when and with which scheme the user name and the password are sent. With `-u` alone, curl
+    /// sends them in the first request, with Basic.
     fn schemes(&mut self) {
         let schemes = self.schemes.as_slice();
         let has_login = self.has_login || self.urls.iter().any(|url| authority(url).contains('@'));
@@ -307,8 +308,8 @@ impl Reader {
         }
     }
 
-    /// Translates `-b FILE`. If the file is missing, the option is left out, because `-c` may write the file
-    /// only at the end of the run.
+    /// Translates `-b FILE`. If the file is missing, the option is left out with a note, because in curl, a
+    /// missing file is no error: `-c` may write the file at the end of the run.
     fn cookie_file(&mut self, name: &str, file: &str) -> Result<(), String> {
         if std::mem::replace(&mut self.has_cookie_file, true) {
             return Err(format!("several cookie files ({name}) cannot be imported"));
@@ -349,7 +350,7 @@ impl Reader {
     }
 }
 
-/// Returns the part of a URL that has the login, the host and the port.
+/// Returns the part of a URL that has the user name, the password, the host and the port.
 fn authority(url: &str) -> &str {
     let after = url.split_once("://").map_or(url, |(_, after)| after);
     after.split(['/', '?', '#']).next().unwrap_or_default()

@@ -65,7 +65,7 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
     Ok(Some(Imported { words, notes, was_on_stdin }))
 }
 
-/// Returns the only URL that was given, if it is a command of curl.
+/// Returns the text in place of the only URL, if this text is a command of curl.
 fn the_command_of_curl(matches: &ArgMatches) -> Option<&String> {
     let mut urls = matches.get_many::<String>("urls")?;
     urls.next().filter(|text| urls.next().is_none() && is_of_curl(text))
@@ -103,7 +103,7 @@ fn translate(text: &str) -> Result<Translation, String> {
         Some(other) => {
             let shown = show::not_a_url(other);
             return Err(format!(
-                "only commands of curl can be imported, and this begins with {}",
+                "only commands of curl can be imported, but the text begins with {}",
                 show::escaped(&shown)
             ));
         }
@@ -112,8 +112,8 @@ fn translate(text: &str) -> Result<Translation, String> {
     curl::translate(split)
 }
 
-/// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one
-/// command or a redirection.
+/// Splits a command into words by the quotes of a POSIX shell. Returns `None` if the text has more than one
+/// command or has a redirection.
 ///
 /// # Errors
 /// Returns what is wrong, such as text that only a shell can replace, or a quote that is not closed.
@@ -261,7 +261,7 @@ mod tests {
             ("curl -d @- h/a < hush", "it contains <"),
             ("curl h/a >> hush", "it contains >>"),
             ("curl -o a h/a h/b", "2 URLs with 1 names"),
-            ("wget hush", "only commands of curl can be imported, and this begins with wget"),
+            ("wget hush", "only commands of curl can be imported, but the text begins with wget"),
             ("curl --data-raw @hush h/a", "a body that begins with @"),
         ] {
             let error = translate(text).expect_err(text);

@@ -11,7 +11,7 @@ pub(super) struct Split {
     pub(super) words: Vec<String>,
     /// The file of `> FILE`, if there is one.
     pub(super) into: Option<String>,
-    /// True if another redirection was left out, such as `2>/dev/null`.
+    /// True if a redirection other than `> FILE` was left out, such as `2>/dev/null`.
     pub(super) redirects: bool,
     /// The text after the command, beginning with its operator, such as `| tar xz`.
     pub(super) rest: Option<String>,
@@ -261,7 +261,7 @@ impl Posix<'_> {
         Ok(())
     }
 
-    /// Reads a character by its hexadecimal number.
+    /// Reads the hexadecimal number of a character, which has at most `most` digits.
     fn character(&mut self, most: usize) -> Result<char, String> {
         let number = self.digits(16, most)?;
         char::from_u32(number).ok_or_else(|| "a $' has a number that is not a character".into())
@@ -275,7 +275,7 @@ impl Posix<'_> {
     }
 
     /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
-    /// replace them.
+    /// replace them. Any other `$` or backquote becomes a part of the word. `c` is the character.
     fn variable(&mut self, c: char) -> Result<(), String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let next = self.rest.chars().next().unwrap_or(' ');

@@ -1,5 +1,5 @@
-//! [`AllNames`]: the names of all jobs of long lists, as hashes. Finds the names that several jobs have, and
-//! the jobs whose names may clash.
+//! [`AllNames`]: the names of all jobs of long lists, as hashes (keys). It finds the names that several jobs
+//! have, and the jobs whose names may clash.
 //!
 //! Invariant: if a temporary file can be written, at most a few MiB of keys are in memory, apart from the
 //! keys of the names that several jobs have. Otherwise, all keys are in memory.
@@ -13,19 +13,21 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 
-/// The kind of the name of a folder. The unused bits of a key contain the kind of its name.
+/// The kind of the name of a folder. The kind of a name is stored in those bits of its key that the hash does
+/// not use ([`UNUSED`]).
 const FOLDER: u64 = 0;
 /// The kind of the name of a file that may change, because the user did not give the name.
 const FILE: u64 = 1;
 /// The kind of the name of a file that the user gave.
 const GIVEN: u64 = 2;
 
-/// The value for a download that is not the same as any other download.
+/// The hash for a download that does not count as the same as any other download.
 const UNIQUE: u64 = 0;
 
 /// The names of all jobs of long lists.
 pub(super) struct AllNames {
-    /// The keys of the names, each with a hash of the download if the user gave the name.
+    /// The keys of the names. If the user gave the name, the key is paired with a hash of the download, and
+    /// otherwise with [`UNIQUE`].
     keys: Sorter,
     /// The number of names of files that were added.
     files: u64,
@@ -35,8 +37,8 @@ pub(super) struct AllNames {
     naming: Naming,
 }
 
-/// The keys of the names that may clash, in ascending order. A name may clash if it is given to different
-/// downloads, or if it is both a given name and the name of a folder.
+/// The keys of the names that may clash, in ascending order. A name may clash if the user gave it to
+/// different downloads, or if the user gave it to a file and it is also the name of a folder.
 pub(super) struct Suspects(Vec<u64>);
 
 impl AllNames {
@@ -102,7 +104,7 @@ impl AllNames {
 }
 
 impl Suspects {
-    /// Returns true if there are no such names.
+    /// Returns true if no name may clash.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -120,9 +122,9 @@ struct Group {
     key: u64,
     has_folder: bool,
     files: u64,
-    /// The download of a file with a given name.
+    /// The hash of the download of the last file to which the user gave the name.
     given: Option<u64>,
-    /// True if another file with a given name has another download.
+    /// True if the user gave the name to files with different downloads.
     has_others: bool,
 }
 

@@ -32,16 +32,18 @@ use std::sync::Arc;
 /// about 10 MB.
 const SHORT: u64 = 512 * 1024;
 
-/// Lists of this many bytes or more in all are long. The names of shorter lists take at most a few megabytes.
+/// If all lists together have at least this many bytes, they count as long. The names in shorter lists take
+/// at most a few megabytes of memory.
 const LONG: u64 = 4 * 1024 * 1024;
 
 /// The number of lines of long lists that are checked before the first file is requested. This check takes
-/// less than half a second. A build without optimisation needs about ten times as long for each line.
+/// less than half a second. A build without optimisation checks fewer lines, because each line takes about
+/// ten times as long.
 const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
-/// the run also has lists that cannot be checked. Also returns the rest of the check, if it can end during
-/// the run.
+/// the run also has lists that can be read only once, so that they cannot be checked before the run. Also
+/// returns the rest of the check, if it can end during the run.
 ///
 /// # Errors
 /// Returns the mistakes with their line numbers. In a document, a mistake in one file is not a mistake of the
@@ -56,10 +58,11 @@ pub(super) fn all(
     let naming = args.output.naming();
     let lists: Vec<List> = lists.into_iter().map(|list| list.with_naming(naming.clone())).collect();
     let (lists, bytes) = opened(lists, survey)?;
-    // A file whose name is not known here could have the same name as any file of the lists.
+    // A file whose name is not known here could have the same name as any file of the lists. Therefore, the
+    // names are collected for the run only if all of them are known.
     let knows_all = !has_streams && arguments.is_none_or(|one| one.count() <= CHECKED_MOST as u64);
     survey.names = (bytes >= LONG && knows_all).then(Arc::default);
-    // A plan writes no file.
+    // `downhaul plan` writes no file, so it has no folder for a temporary file.
     let folders = match args.plan() {
         Some(_) => Vec::new(),
         None => vec![args.output.folder.clone(), settings::temporary_folder()],
@@ -72,6 +75,7 @@ pub(super) fn all(
         names: (bytes >= LONG).then(|| AllNames::new(folders, naming.clone())),
         suspects: None,
         // The pinned keys apply to all hosts of the user's URLs, even where a document names these hosts.
+        // Therefore, all of these hosts must be known before the first request.
         needs_all: args.options.http.pinned_pubkey.is_some(),
         passed: Vec::new(),
         naming,
@@ -135,9 +139,10 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Returns true if the jobs that were read can be downloaded before the other jobs are checked. If jobs
-    /// of documents may get headers, all origins of the user must be known. With `--shard`, all jobs must be
-    /// known, because they show if an earlier run completed the shard.
+    /// Returns true if the jobs that were read can be downloaded before the other jobs are checked. If the
+    /// run has documents, all origins of the user's URLs must be known, because they decide which requests
+    /// get the user's headers. With `--shard`, all jobs must be known, because they show if an earlier run
+    /// completed the shard.
     fn may_end_later(&self, pass: &Pass) -> bool {
         self.names.is_some()
             && self.survey.shards.is_none()
@@ -262,7 +267,8 @@ impl Checks {
             count -= replaced.len() as u64;
             list = list.without(replaced).with_shard(shard);
             of_shard = count;
-            // When these lines are left out, the shard may get other jobs.
+            // When these lines are left out, the positions of the other jobs change, so the shard may get
+            // other jobs.
             if shard.is_some() || kept.is_some() {
                 let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
                 of_shard = match &mut kept {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Checked {
     pub(crate) list: List,
     pub(crate) count: Count,
-    /// The jobs of a short list.
+    /// The jobs of a short list. A longer list is read again.
     kept: Option<Vec<AtLine>>,
 }
 
@@ -34,7 +34,8 @@ impl Count {
         }
     }
 
-    /// Returns the lines that later lines replace, if the check during the run has found such lines.
+    /// Returns the lines that later lines replace, if the check during the run has found such lines. A list
+    /// whose check ended before the run leaves out these lines itself, so the result is then empty.
     pub(crate) fn replaced(&self) -> Arc<HashSet<u64>> {
         match self {
             Count::Known(_) => Arc::default(),

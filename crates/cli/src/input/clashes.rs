@@ -28,15 +28,16 @@ pub(super) struct Place {
 /// of such a mistake is less than one in a million.
 #[derive(Default)]
 pub(super) struct Names {
-    /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for the
-    /// names of side files and for jobs with headers.
+    /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for jobs
+    /// with headers, and for the names of side files (the partial file and the journal of an unfinished
+    /// file).
     seen: HashMap<u64, (Place, u64)>,
     /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, Place>,
     hasher: RandomState,
 }
 
-/// A name that clashes with an earlier one.
+/// A name that clashes with the name of an earlier job.
 pub(super) struct Clash {
     pub(super) name: String,
     /// The place of the earlier job in the input.
@@ -47,8 +48,11 @@ pub(super) struct Clash {
 
 impl Names {
     /// Adds the name of a job, if the user gave one. Two jobs may have the same name if they download the
-    /// same file, because only the first one is fetched. This does not apply to jobs with headers, to names
-    /// of `-o`, or if both jobs are from the arguments.
+    /// same file, because the file is then fetched only once. This exception does not apply to jobs with
+    /// headers, to names of `-o`, or if both jobs are from the arguments.
+    ///
+    /// # Errors
+    /// Returns the clash, if the name clashes with the name of an earlier job.
     pub(super) fn add(&mut self, job: &Job, place: Place) -> Result<(), Clash> {
         let Some(name) = given_name(job) else { return Ok(()) };
         let what = download_hash(&self.hasher, job);
@@ -65,7 +69,7 @@ impl Names {
         if let Some(first) = needed.iter().find_map(|folder| self.owner(folder)) {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
-        // The names of the side files of an unfinished file are reserved too.
+        // While a file is unfinished, its side files exist, so their names must not clash either.
         let side = side_files(path);
         if let Some(first) = self.owner(path).or_else(|| side.all().iter().find_map(|path| self.get(path))) {
             return clash(first, SAME);
@@ -75,7 +79,8 @@ impl Names {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
         self.seen.insert(self.hash(path), (place, what));
-        // The side files of a very long name have other names, which `owner` cannot find by their endings.
+        // The side files of a file with a very long name have shortened names. `owner` cannot find these
+        // names by their endings, so they are stored.
         if self.owner(&side.part).is_none() {
             for path in side.all() {
                 self.seen.insert(self.hash(path), (place, 0));
@@ -87,7 +92,7 @@ impl Names {
         Ok(())
     }
 
-    /// Replaces the earlier place of the name of a job by this place.
+    /// Stores this place for the name of a job, instead of the place of the earlier job with this name.
     pub(super) fn replace(&mut self, job: &Job, place: Place) {
         let Some(name) = given_name(job) else { return };
         let (hash, what) = (self.hash(Path::new(&name)), download_hash(&self.hasher, job));

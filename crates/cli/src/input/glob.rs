@@ -99,7 +99,7 @@ impl Pattern {
             let is_in_fragment = || text.contains('#') || parts.iter().any(Part::has_fragment);
             if set.as_ref().is_some_and(|(set, _)| set.count() > 1) && is_in_fragment() {
                 return Err(bad(
-                    "the part after # is not sent, so all of these URLs would have the same file",
+                    "the part after # is not sent to the server, so all of these URLs would get the same file",
                 ));
             }
             let Some((set, after)) = set else {
@@ -143,8 +143,8 @@ impl Pattern {
         Expanded { url: parts.collect(), values }
     }
 
-    /// Returns the number of the first set with several values that the name does not contain. Without this
-    /// set, several files would get the same name.
+    /// Returns the number of the first set that has several values and whose mark (such as `#1`) is missing
+    /// in the name. Without this mark, several files would get the same name.
     pub(super) fn missing_in(&self, name: &str) -> Option<usize> {
         let mut sets = (1..).zip(self.sets());
         let marks = |number: usize| (1..=number).map(|n| format!("({n})")).collect::<Vec<_>>();
@@ -178,7 +178,8 @@ pub(super) fn name(pattern: &str, values: &[String]) -> String {
     name + rest
 }
 
-/// Returns true if a URL seems to contain a pattern that was not expanded. The URL is without secrets.
+/// Returns true if a URL seems to contain a pattern that was not expanded. `url` is a URL as messages show
+/// it, without secrets.
 pub(crate) fn looks_like_pattern(url: &str) -> bool {
     let url = url.replace("%7B", "{").replace("%7b", "{").replace("%7D", "}").replace("%7d", "}");
     let inside = |open, close| {
@@ -212,8 +213,9 @@ fn words(text: &str) -> Result<(Set, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// Reads a range after the text `before`. Returns its values and the rest of the text. Returns `None` for an
-/// ordinary bracket, which is empty or belongs to an IPv6 address.
+/// Reads a range such as `[1-10]` at the beginning of `text`. Returns the values of the range and the rest of
+/// the text. `before` is the text before the bracket. Returns `None` for an ordinary bracket, which is empty
+/// or belongs to an IPv6 address.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Set, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');

@@ -41,9 +41,9 @@ pub struct List {
     facts: Arc<Facts>,
     /// True if lines with mistakes are left out (`--skip-bad-lines`).
     skips: bool,
-    /// The part of the jobs that the list has for this run (`--shard`).
+    /// The shard of the jobs that this run downloads (`--shard`), or `None` for all jobs.
     shard: Option<Shard>,
-    /// The lines of a lock file that later lines of the same file replace.
+    /// The lines of a lock file that later lines about the same downloaded file replace.
     replaced: Arc<HashSet<u64>>,
     naming: Arc<Naming>,
 }
@@ -56,7 +56,7 @@ enum Content {
     Fetched(Url, Arc<[u8]>),
 }
 
-/// Returns the facts about a list that the user gave. `name` is the file name of the list.
+/// Returns what the options of the user say about a list. `name` is the file name of the list.
 pub(super) fn facts(options: &Lists, name: String) -> Facts {
     Facts {
         form: options.list_format,
@@ -83,7 +83,8 @@ impl List {
     }
 
     /// Returns a list with this text, which was fetched from a URL. The name in a URL may be wrong, so it
-    /// does not decide which form the list has. Relative paths begin at the URL.
+    /// does not decide which form the list has. In a data package or an RO-Crate, relative paths are relative
+    /// to the URL, unless the user gave another base.
     pub(crate) fn fetched(url: Url, text: Arc<[u8]>, options: &Lists) -> List {
         List {
             facts: Arc::new(Facts { url: Some(url.clone()), ..facts(options, String::new()) }),
@@ -123,7 +124,8 @@ impl List {
         self.replaced.clone()
     }
 
-    /// Returns the same list with its own count of rows without a URL.
+    /// Returns the same list with its own count of rows without a URL. Reading one of the two lists then does
+    /// not change the count of the other list.
     pub(super) fn with_own_count(&self) -> List {
         let facts = Facts { without_url: Arc::default(), ..Facts::clone(&self.facts) };
         List { facts: Arc::new(facts), ..self.clone() }
@@ -323,8 +325,8 @@ impl Iterator for Jobs {
     }
 }
 
-/// Returns the jobs of a document. If two files have the same name, or if one needs the name of another as a
-/// folder, the later one is an error.
+/// Returns the jobs of a document. If the files of two jobs have the same name, or if one file needs the name
+/// of the other file as a folder, the later job becomes an error.
 pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterator<Item = AtLine> + Send {
     let mut seen = Names::default();
     jobs.map(move |(line, job)| {
@@ -336,7 +338,7 @@ pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterat
                     line => format!("the file of line {line}"),
                 };
                 let why = match what {
-                    SAME => format!("{other} has this name too"),
+                    SAME => format!("{other} already has this name"),
                     _ => format!("it and {other} would {what}"),
                 };
                 Err(Error::new(ErrorKind::NameTaken, name, why))

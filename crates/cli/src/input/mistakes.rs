@@ -6,7 +6,7 @@ const MISTAKES_SHOWN: usize = 10;
 /// The mistakes in a list.
 #[derive(Default)]
 pub(super) struct Mistakes {
-    /// The first [`MISTAKES_SHOWN`] of them.
+    /// The mistakes that were found first, at most [`MISTAKES_SHOWN`].
     first: Vec<String>,
     count: usize,
 }

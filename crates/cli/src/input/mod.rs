@@ -73,7 +73,7 @@ impl Input {
         self.parts.iter().map(Part::count).try_fold(0_u64, |all, count| Some(all.saturating_add(count?)))
     }
 
-    /// Returns true if the bytes of the file go to standard output.
+    /// Returns true if the arguments name a single file whose bytes go to standard output.
     pub(crate) fn is_for_stdout(&self) -> bool {
         let is_it = |part: &Part| matches!(part, Part::Arguments(arguments) if arguments.is_for_stdout());
         self.parts.iter().any(is_it)
@@ -108,7 +108,7 @@ fn list_url(list: &Path) -> Option<&str> {
     list.to_str().filter(|list| job::has_scheme(list))
 }
 
-/// A list that was given, before it is checked.
+/// A list of `-i`, before it is checked.
 enum Given {
     List(List),
     Stream(Stream),
@@ -170,7 +170,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest
     Ok((Input { parts, check }, survey, rest))
 }
 
-/// Returns a list that is not fetched. If the list can be read only once, it is opened here.
+/// Returns the list at a path, which is not a URL. If the list can be read only once, it is opened here.
 fn opened(path: &Path, args: &Args, shard: Option<Shard>) -> Result<Given, String> {
     let stream = Stream::open(path, &args.lists, args.output.naming(), shard)
         .map_err(|e| format!("the list {} cannot be read: {e}", words::path(path)))?;

@@ -13,7 +13,7 @@ const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The first bytes of a Parquet file.
 const PARQUET: [u8; 4] = *b"PAR1";
 
-/// Returns true if a file is a Parquet file. The file is read from its beginning later.
+/// Returns true if a file is a Parquet file. The next read of the file begins at its first byte again.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.

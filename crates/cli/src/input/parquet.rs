@@ -46,8 +46,8 @@ impl Parquet {
         rows.saturating_mul(BYTES_OF_A_ROW)
     }
 
-    /// Returns the jobs of the rows, each with the number of its row. If a column is missing, the only item
-    /// is an error.
+    /// Returns the jobs of the rows, each with the number of its row. If the columns cannot be used, for
+    /// example because there is no column of URLs, the only item is an error.
     pub(super) fn jobs(self, facts: &Facts) -> Box<dyn Iterator<Item = AtLine> + Send> {
         match self.rows(facts) {
             Ok(rows) => Box::new(rows),
@@ -79,8 +79,8 @@ struct Column {
     at: usize,
     /// The definition level (a term of Parquet) of a value that is not null.
     most: i16,
-    /// False for a column of bytes, which may be images or the like. Such a column is read only if its name
-    /// has a meaning.
+    /// False for a column of bytes, which may be images or similar data. Such a column is read only if its
+    /// name has a meaning in a list, such as `sha256`.
     is_plain: bool,
 }
 
@@ -101,15 +101,15 @@ struct Rows {
     left: usize,
     /// The number of the next row group.
     group: usize,
-    /// The rows that were read.
+    /// The rows that were read from the file and are not yet made into jobs.
     rows: VecDeque<Vec<Value>>,
-    /// The number of the row that was taken last, from 1.
+    /// The number of the row that was taken last from `rows`. The first row has the number 1.
     row: u64,
     over: bool,
 }
 
 impl Rows {
-    /// Reads some rows. Returns false at the end of the file.
+    /// Reads up to [`AT_ONCE`] rows. Returns false at the end of the file.
     fn read(&mut self) -> Result<bool> {
         while self.left == 0 {
             if self.group >= self.file.num_row_groups() {
@@ -179,7 +179,7 @@ fn read_column(reader: &mut ColumnReader, most: i16, number: usize) -> Result<Ve
         ColumnReader::FixedLenByteArrayColumnReader(reader) => {
             values(reader, most, number, |value| text(value.data()))
         }
-        // This type is an old form of times. Such values are not read.
+        // This type is an old form of timestamps. Such values are not read.
         ColumnReader::Int96ColumnReader(reader) => values(reader, most, number, |_| Value::Null),
     }
 }
@@ -203,7 +203,8 @@ fn values<T: DataType>(
     Ok(levels.into_iter().map(next).collect())
 }
 
-/// Returns a text. Other bytes may be a digest, so they are written in hexadecimal.
+/// Returns the bytes of a cell as a text. Bytes that are not UTF-8 may be a digest, so they are written in
+/// hexadecimal.
 fn text(bytes: &[u8]) -> Value {
     match str::from_utf8(bytes) {
         Ok(text) => text.trim().into(),

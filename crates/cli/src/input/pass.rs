@@ -17,7 +17,7 @@ impl Pass {
         Pass { lists, at: 0 }
     }
 
-    /// Reads up to this many lines.
+    /// Reads up to `most` further lines.
     pub(super) fn read(&mut self, checks: &mut Checks, most: u64) {
         let mut left = most;
         while let Some(list) = self.lists.get_mut(self.at) {
@@ -39,7 +39,7 @@ impl Pass {
         self.lists.iter().any(|list| !list.mistakes.is_empty())
     }
 
-    /// Returns the mistakes so far, in words for the user.
+    /// Returns the mistakes that were found, in words for the user.
     pub(super) fn mistakes(self) -> String {
         let of_list =
             |list: Reading| list.mistakes.result().map_err(|all| list.list.has_mistakes(&all)).err();
@@ -61,6 +61,7 @@ pub(super) struct Reading {
     pub(super) count: u64,
     /// The number of these jobs in the shard of this run.
     pub(super) of_shard: u64,
+    /// The jobs that were read, if the list is short.
     pub(super) kept: Option<Vec<AtLine>>,
     pub(super) mistakes: Mistakes,
     /// Mistakes in lines that are left out.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// checked.
 const AT_ONCE: u64 = 1024;
 
-/// The last line of the mistakes, if a signal came while the rest of the lists was read.
+/// The last line of the message about the mistakes, if a signal came while the rest of the lists was read.
 const CUT: &str =
     "The rest of the lists was not read, because a signal stopped the run. It may have more mistakes.";
 
@@ -24,6 +24,7 @@ pub(crate) struct Rest {
     so_far: Arc<SoFar>,
     /// The number of jobs that are not from lists, if it is known before the run.
     others: Option<u64>,
+    /// True if one of the jobs that were checked before the run has a digest.
     had_digests: bool,
 }
 
@@ -33,21 +34,22 @@ pub(crate) enum Ended {
     Right(Whole),
     /// The mistakes, in words for the user.
     Wrong(String),
-    /// The run ended before the check.
+    /// The run ended before the end of the check.
     Cancelled,
 }
 
 /// The facts that are known after all lists were checked.
 pub(crate) struct Whole {
-    /// The number of jobs of the run, if it is known before its end.
+    /// The number of jobs of the run, if this number is known before the end of the run.
     pub(crate) files: Option<u64>,
-    /// True if the first files had no digests, and later files have digests.
+    /// True if a job has a digest, but none of the jobs that were checked before the run has one.
     pub(crate) has_new_digests: bool,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Rest {
-    /// Returns the lists after the first part of their check, and the rest of it.
+    /// Returns the lists after the first part of their check, and the rest of the check. `others` is the
+    /// number of jobs that are not from lists, if it is known.
     pub(super) fn new(mut checks: Checks, mut pass: Pass, others: Option<u64>) -> (Vec<Checked>, Rest) {
         let so_far = Arc::new(SoFar::default());
         so_far.set(pass_on(&mut checks, &pass));
@@ -116,8 +118,8 @@ impl Rest {
     }
 }
 
-/// Stores that the jobs so far may be passed to the session, and returns how far the lists were read. From
-/// then on, no later line replaces the line of one of these jobs.
+/// Stores that the jobs that were checked may be passed to the session, and returns how far the lists were
+/// read. From now on, no later line replaces the line of one of these jobs.
 fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
     checks.passed = pass.lists.iter().map(|list| list.line).collect();
     of_lists(pass)

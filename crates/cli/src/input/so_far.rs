@@ -52,12 +52,12 @@ impl SoFar {
         self.change(|state| state.lists = lists);
     }
 
-    /// Ends the check. The lists have no mistakes.
+    /// Stores that the check has ended, and that the lists have no mistakes.
     pub(super) fn end(&self, lists: Vec<OfList>) {
         self.change(|state| *state = State { lists, end: Some(End::Right) });
     }
 
-    /// Ends the passing of jobs to the session, because a mistake in the lists was found.
+    /// Stores that a mistake in the lists was found. From now on, no more jobs are passed to the session.
     pub(super) fn refuse(&self) {
         self.change(|state| state.end = Some(End::Wrong));
     }
@@ -86,7 +86,8 @@ impl SoFar {
         self.is_cut.store(true, Ordering::Relaxed);
     }
 
-    /// Returns true if no further mistakes are searched for.
+    /// Returns true if the search for further mistakes must end, because a signal stopped the run and one
+    /// mistake was found.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Relaxed) && self.is_refused()
     }
@@ -164,7 +165,7 @@ impl OfList {
     }
 }
 
-/// The jobs of a list, each of which is returned after it was checked.
+/// The jobs of a list. Each job is returned only after it was checked.
 pub(super) struct CheckedJobs {
     jobs: Jobs,
     so_far: Arc<SoFar>,

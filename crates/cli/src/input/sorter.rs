@@ -13,27 +13,28 @@ use std::path::PathBuf;
 /// A pair of numbers.
 pub(super) type Pair = (u64, u64);
 
-/// The bytes of a pair in the file.
+/// The length of a pair in the file, in bytes.
 const PAIR: usize = 16;
 
 /// The number of pairs that are collected in memory before they are written to the file. They take 2 MiB.
 /// Fewer pairs are sorted without a file.
 const IN_MEMORY: usize = 128 * 1024;
 
-/// The bytes that are written at a time.
+/// The number of bytes that are written at a time.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
-/// The pairs that are read at a time from all parts together. They take 2 MiB.
+/// The number of pairs that are read at a time from all parts together. They take 2 MiB.
 const READ_AT_ONCE: usize = 128 * 1024;
 
-/// The fewest pairs that are read at a time from one part. They take 4 KiB, which is a page of the disk.
+/// The fewest pairs that are read at a time from one part. They take 4 KiB, the usual size of a block of a
+/// disk.
 const READ_LEAST: usize = 256;
 
 /// Pairs that are to be sorted.
 pub(super) struct Sorter {
     /// Returns true for pairs that are needed only once, so that equal ones may be left out.
     is_once: fn(&Pair) -> bool,
-    /// The pairs that were added last.
+    /// The pairs that were added last and are not in a sorted part yet.
     last: Vec<Pair>,
     /// The sorted parts.
     parts: Vec<Part>,
@@ -85,12 +86,12 @@ impl Sorter {
         self.parts.push(part);
     }
 
-    /// Prints one warning that the pairs stay in memory. If there are no folders, as for a plan, there is no
-    /// warning, because the pairs are meant to stay in memory.
+    /// Prints one warning that the pairs stay in memory. If there are no folders, as for `downhaul plan`,
+    /// there is no warning, because the pairs are meant to stay in memory.
     fn warn(&mut self, why: &io::Error) {
         if !self.folders.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
             warn(&format!(
-                "no temporary file can be written ({why}), so the names of the lists take some 16 bytes of memory each"
+                "no temporary file can be written ({why}), so each name in the lists takes about 16 bytes of memory"
             ));
         }
     }

@@ -114,8 +114,8 @@ impl Stream {
     }
 }
 
-/// Returns true if a text has one line so far, apart from comments and blank lines, and if this line may be
-/// the URL of an input file of aria2.
+/// Returns true if a text has exactly one line, apart from comments and blank lines, and if this line may be
+/// the URL of an input file of aria2. `text` is the beginning of a list.
 fn is_one_url(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));

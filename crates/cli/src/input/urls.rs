@@ -23,7 +23,7 @@ pub struct Arguments {
     naming: Naming,
     /// The rules for names that the user did not give.
     rules: name::Naming,
-    /// The digest of the only file.
+    /// The digest of `--checksum`, which is allowed only for a single file.
     digest: Option<Digest>,
 }
 
@@ -108,7 +108,7 @@ impl Arguments {
         matches!(self.naming, Naming::One(Destination::Stdout))
     }
 
-    /// Calls `check` for each of the first jobs, with the number of the job and the job.
+    /// Calls `check` for each of the first [`CHECKED_MOST`] jobs, with the number of the job and the job.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.

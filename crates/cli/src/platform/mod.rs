@@ -65,7 +65,7 @@ const REPLACED_MOST: usize = 100;
 /// The mode of a file that only its owner may read.
 pub(crate) const FOR_THE_OWNER: u32 = 0o600;
 
-/// The mode of a file that others may read too, unless the umask forbids it.
+/// The mode of a file that all users may read and write, except for what the umask forbids.
 pub(crate) const FOR_ALL: u32 = 0o666;
 
 /// Writes a file with this mode. An older file is replaced in one step. Links to existing files are followed,
@@ -102,7 +102,8 @@ pub(crate) fn replace_with(
     })
 }
 
-/// Returns the path of a file after links, and a free path beside it, for its new content.
+/// Follows the links of a path. Returns the path of the file to which they lead, and an unused path beside
+/// this file for its new content.
 fn place_of_new(path: &Path) -> (PathBuf, PathBuf) {
     // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
@@ -158,12 +159,12 @@ pub(crate) fn create_new_to_append(path: &Path) -> io::Result<File> {
 /// Creates an empty file that only its owner may read, if there is no file at this path.
 ///
 /// # Errors
-/// Returns why the file cannot be opened.
+/// Returns why the file cannot be created or opened.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     create(path, FOR_THE_OWNER).map(drop)
 }
 
-/// Creates a file without a name, to write it and to read it. The system deletes it when it is closed.
+/// Creates a temporary file, to write it and to read it. The system deletes the file when it is closed.
 ///
 /// # Errors
 /// Returns why no file can be written in this folder.

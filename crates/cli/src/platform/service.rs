@@ -30,7 +30,7 @@ pub(crate) fn send_datagram(_to: &str, _text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the time of the clock that systemd compares with (CLOCK_MONOTONIC), in microseconds.
+/// Returns the time of the clock that systemd uses for such messages (CLOCK_MONOTONIC), in microseconds.
 #[cfg(unix)]
 pub(crate) fn monotonic_micros() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -47,14 +47,15 @@ pub(crate) fn monotonic_micros() -> u64 {
 /// Returns the sockets that systemd passed to this process (sd_listen_fds(3)). Sockets that systemd passed to
 /// another process are not returned.
 ///
-/// # Errors Returns an error if one of the sockets is not a TCP socket that listens.
+/// # Errors
+/// Returns an error if one of the sockets is not a TCP socket that listens.
 #[cfg(unix)]
 pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
     let mut passed = listenfd::ListenFd::from_env();
     (0..passed.len()).filter_map(|at| passed.take_tcp_listener(at).transpose()).collect()
 }
 
-/// Returns nothing.
+/// Returns an empty list.
 ///
 /// # Errors
 /// Never returns an error.

@@ -146,8 +146,8 @@ fn hidden_line(tty: &mut File) -> Hidden {
     }
 }
 
-/// Returns true if this program may write to the terminal. If there is no terminal, this function also
-/// returns true, because nothing is painted in this case.
+/// Returns true if this program is in the foreground of its terminal, so that it may paint there. If there is
+/// no terminal, this function also returns true, because nothing is painted in this case.
 pub(crate) fn is_in_front() -> bool {
     static TTY: OnceLock<Option<File>> = OnceLock::new();
     TTY.get_or_init(|| File::open("/dev/tty").ok()).as_ref().is_none_or(is_in_front_of)
@@ -195,7 +195,7 @@ pub(crate) fn leave_terminal() {
 pub(crate) fn is_running(process: u32) -> bool {
     let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| {
-        // A process of another user exists too.
+        // If the process belongs to another user, this call fails with another error, but the process exists.
         rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
     })
 }
@@ -272,9 +272,9 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, or `None` if they cannot change it: another
-/// user (except root) owns the file, or its mode lets all users write. A mode that lets a group write is
-/// accepted, because many systems give each user a separate group.
+/// Returns the reason why other users can change a regular file, or `None` if they cannot change it. Others
+/// can change a file if another user (except root) owns it, or if its mode lets all users write. A mode that
+/// lets a group write is accepted, because many systems give each user a separate group.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -300,14 +300,14 @@ pub(crate) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
 
-/// Returns why an open file is not private, or `None` if it is private: another user (except root) owns it,
-/// or its mode gives its group or all users any right.
+/// Returns why an open file is not private, or `None` if it is private. A file is not private if another user
+/// (except root) owns it, or if its mode gives its group or all users any right.
 pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt;
     let (meta, own) = (file.metadata()?, rustix::process::getuid().as_raw());
     Ok(match (meta.uid(), meta.mode() & 0o077) {
-        (user, _) if ![0, own].contains(&user) => Some("it belongs to another user"),
+        (user, _) if ![0, own].contains(&user) => Some("the file belongs to another user"),
         (_, 0) => None,
-        _ => Some("other users can read it (chmod 600 makes it private)"),
+        _ => Some("other users can read the file (chmod 600 makes it private)"),
     })
 }

@@ -11,8 +11,8 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 /// is outside of the Linux container in which this program runs.
 static PARENT: OnceLock<Option<rustix::process::Pid>> = OnceLock::new();
 
-/// Stores which process started the program. This must be called early, because the parent may end before the
-/// call. Returns false if the parent is not visible.
+/// Stores which process started the program. This function must be called early, because after the end of the
+/// parent, the system names another parent. Returns false if the parent is not visible.
 pub(crate) fn note_parent() -> bool {
     PARENT.get_or_init(rustix::process::getppid).is_some()
 }
@@ -26,8 +26,8 @@ const PARENT_CHECKED: Duration = Duration::from_millis(250);
 /// the terminal has already sent. People who press Ctrl-C twice need longer.
 const SAME_WISH: Duration = Duration::from_millis(100);
 
-/// The signals that this program handles. On Linux, signals that were ignored when the program started
-/// (nohup, background jobs) stay ignored.
+/// The signals that this program handles. On Linux, signals that were ignored when the program started stay
+/// ignored. `nohup` and shells that start a program in the background ignore such signals.
 pub(crate) struct Signals {
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
@@ -37,7 +37,8 @@ pub(crate) struct Signals {
     parent: Option<rustix::process::Pid>,
     /// The time of the last signal that asked the program to end and was returned.
     last: Option<Instant>,
-    /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
+    /// SIGXFSZ is handled, so that it does not end the program: a write above the size limit for files then
+    /// returns an error.
     _file_size: Option<Stream>,
 }
 

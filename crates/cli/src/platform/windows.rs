@@ -188,7 +188,7 @@ pub(super) fn is_at(_file: &File, _path: &Path) -> bool {
 /// Renames a file. A file that has the new name is replaced.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let rename = || std::fs::rename(from, to);
-    // A file can never replace a folder, so this is not tried again.
+    // A file can never replace a folder, so the rename is not tried again.
     if to.is_dir() { rename() } else { patiently(rename) }
 }
 

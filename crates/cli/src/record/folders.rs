@@ -25,7 +25,7 @@ impl Folders {
     }
 
     /// Returns the name of a file relative to the output folder. `given` is the name that the user or a list
-    /// gave, or an empty text. `named` is the given name or, if there is none, the path of the file.
+    /// gave, or an empty text. `named` is the path of the file, or `given` if the download did not start.
     pub(super) fn name_of(&self, entry: &Entry, given: &str, named: &str) -> String {
         let path = Path::new(&entry.path);
         // A path that comes from the archive (`--archive`) is absolute.
@@ -33,8 +33,8 @@ impl Folders {
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {
-            // If a name was given, the lock file states that name. The name in the container may differ from
-            // it.
+            // The lock file states the name that the download had when it started. The name of the file in
+            // the container may differ from this name.
             (Some(member), _) => {
                 let named = if named.is_empty() { member } else { Path::new(named) };
                 named.strip_prefix(&self.output).unwrap_or(named)

@@ -13,12 +13,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// About the most files that are kept in memory while the lock file is read once. They take less than 100 MB.
-/// If a run has more files than this, its lines keep the order in which the files ended.
+/// About the most lines whose hashes are kept in memory while the lock file is read once. They take less than
+/// 100 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
-/// If there were lines of earlier runs, removes the lines that later lines replace. Also sorts the last
-/// lines. `file` is the open lock file, and `order` has the jobs of its last lines.
+/// If `had_lines` is true, the file has lines of earlier runs, and this function removes the lines that later
+/// lines replace. It also sorts the lines of the last run by their jobs. `file` is the open lock file, and
+/// `order` has the jobs of its last lines.
 pub(super) fn tidy(
     mut file: File,
     path: &Path,

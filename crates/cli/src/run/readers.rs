@@ -20,7 +20,7 @@ use downhaul_engine::core::show::escaped;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Starts the lock file of `--record`, the archive and the list of `--failed`, each on a separate thread.
+/// Starts the threads that write the lock file of `--record`, the archive and the list of `--failed`.
 pub(super) fn start_files(
     (record, archive): (Option<Record>, Option<archive::Writer>),
     list: Option<failed::List>,
@@ -61,8 +61,8 @@ pub(super) fn start_files(
     outputs
 }
 
-/// Starts the log, the commands of `--on-complete` and `--on-error-run`, and one of these: the screen, the
-/// JSON output, or the table of `downhaul plan`. Each reader has a separate thread.
+/// Starts the threads for the log, for the commands of `--on-complete` and `--on-error-run`, and for one of
+/// these: the screen, the JSON output, or the table of `downhaul plan`.
 //
 // This function is long because each output is started in a different way.
 pub(super) fn start_outputs(

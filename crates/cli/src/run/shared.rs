@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// The number of files of the run that are known so far.
+    /// The number of files of the run, as far as it is known.
     files: AtomicU64,
     /// True while the input may have more files.
     more: AtomicBool,

@@ -140,7 +140,7 @@ fn a_command_that_cannot_be_imported_gets_an_error_of_one_line() {
         ),
         (
             vec!["import", "curl", "wget hush"],
-            "only commands of curl can be imported, and this begins with wget",
+            "only commands of curl can be imported, but the text begins with wget",
         ),
         (vec!["import", "wget", "wget hush"], "wget"),
         (vec!["import", "curl"], "there is no command to import"),

@@ -195,7 +195,7 @@ fn the_list_of_failed_files_has_the_name_that_the_user_gave() {
         let failed = place.file("failed").expect("a list");
         let failed: serde_json::Value = serde_json::from_slice(&failed).expect("JSON");
         assert_eq!(failed["out"].as_str(), kept, "{name}");
-        let warning = format!("the name {name} of -o is missing, as a list cannot contain it");
+        let warning = format!("the name {name} of -o is left out, because a list cannot contain it");
         assert_eq!(out.stderr.contains(&warning), kept.is_none(), "{name}: {}", out.stderr);
     }
 }

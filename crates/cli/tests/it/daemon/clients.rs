@@ -160,7 +160,9 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
     let out = other.run(&["list", "--daemon", &address]);
     assert!(
         out.status == 1
-            && out.stderr.contains("a request without a secret (--secret-file FILE names the file with it)"),
+            && out
+                .stderr
+                .contains("a request without a secret (use --secret-file FILE if FILE has the secret)"),
         "{}",
         out.stderr
     );
@@ -189,7 +191,7 @@ fn a_secret_that_others_can_read_is_not_used() {
     for (mode, works) in [(0o644, false), (0o640, false), (0o604, false), (0o600, true), (0o400, true)] {
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).expect("ours");
         let out = place.run(&["list", "--daemon", "127.0.0.1:1", "--secret-file", "secret"]);
-        let is_refused = out.status == 2 && out.stderr.contains("other users can read it (chmod 600");
+        let is_refused = out.status == 2 && out.stderr.contains("other users can read the file (chmod 600");
         assert_eq!(!is_refused, works, "{mode:o}: {}", out.stderr);
     }
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).expect("ours");

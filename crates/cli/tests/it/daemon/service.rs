@@ -87,7 +87,7 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     assert_eq!(option("max-concurrent-downloads"), "7");
     assert_eq!(option("max-overall-download-limit"), "1048576");
     let log = daemon.api("GET", "/log", "").1.to_string();
-    assert!(log.contains("user-agent changed, which needs a restart"), "{log}");
+    assert!(log.contains("user-agent changed: restart the daemon"), "{log}");
 
     // A file with a mistake changes nothing, and the daemon keeps running.
     place.write("c.toml", "parallel = \"many\"\n");
@@ -96,8 +96,8 @@ fn the_service_manager_hears_of_the_start_of_reloads_and_of_the_end() {
     manager.expect("READY=1\n");
     assert_eq!(option("max-concurrent-downloads"), "7");
     let after = daemon.api("GET", "/log", "").1.to_string();
-    assert!(after.contains("the configuration was not read") && !after.contains("--help"), "{after}");
-    let times = |log: &str| log.matches("read the configuration again").count();
+    assert!(after.contains("the new configuration is not used") && !after.contains("--help"), "{after}");
+    let times = |log: &str| log.matches("the configuration was read again").count();
     assert_eq!(times(&after), times(&log), "{after}");
 
     assert_eq!(daemon.stop(), Some(0));

@@ -155,7 +155,7 @@ fn sighup_reads_the_certificate_again_and_keeps_the_old_one_if_that_fails() {
     send(Signal::HUP, &daemon.child);
     assert!(poll(SOON, || connect(daemon.port, &new).ok().map(drop)).is_some());
     assert!(connect(daemon.port, &old).is_err());
-    assert!(log().contains("read the configuration again"));
+    assert!(log().contains("the configuration was read again"));
 }
 
 #[test]
