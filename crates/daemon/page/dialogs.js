@@ -9,7 +9,7 @@ import { advice, count, date, size, stateName, verified } from "./words.js";
 /** @param {string} id */
 const at = (id) => /** @type {any} */ (document.getElementById(id));
 
-/** The longest history of the graph, in seconds. */
+/** The longest time that the graph of a download shows, in seconds. */
 const GRAPH_SECONDS = 300;
 
 for (const button of document.querySelectorAll("[data-close]")) {
@@ -201,7 +201,7 @@ async function change(action) {
   }
 }
 
-/** The fields of the settings, with the options of the daemon and the factor between them. @type {[string, string, number][]} */
+/** The fields of the settings: the identifier of the field, the option of the daemon, and the number by which the value of the field is multiplied to get the value of the option. @type {[string, string, number][]} */
 const SETTINGS = [
   ["set-max", "max-concurrent-downloads", 1],
   ["set-limit", "max-overall-download-limit", 1024],

@@ -3,7 +3,7 @@
 //! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
 //! [`Folders::everywhere`].) A client may be a web page or another user, so all symbolic links in a path are
 //! followed before the path is compared. A program with the rights of the user could still replace a folder
-//! by a link at the wrong moment, but such a program can write anywhere without the daemon too.
+//! by a link between the check and the write, but such a program needs no daemon to write anywhere.
 
 use crate::fault::Fault;
 use std::io;

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The speed is the average over about this time. Clients usually send a request every second. An average
-/// over a much shorter time would change at each pause of a server.
+/// The speed is the average over about this time. Clients usually request the speed every second. An average
+/// over a much shorter time would change at each short pause of a server.
 const SPEED_OVER: Duration = Duration::from_secs(3);
 
 /// The progress of one active download.
@@ -82,7 +82,7 @@ mod tests {
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
         assert!(!live.is_known);
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Receiving));
-        assert!(live.is_known, "the file begins anew");
+        assert!(live.is_known, "the download starts without earlier bytes");
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
         assert!(live.is_known);
     }

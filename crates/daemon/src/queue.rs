@@ -172,7 +172,7 @@ impl Queue {
         self.ranks(sequence).back().map_or(0, |(rank, _)| rank + STEP)
     }
 
-    /// Returns ranks at the front of the queue for this many downloads, in order.
+    /// Returns ranks for this many downloads, in order, which put them before all queued downloads.
     pub fn front(&self, count: usize) -> Vec<i64> {
         self.ranks_at(0, count, None).0
     }
@@ -215,7 +215,7 @@ impl Queue {
         (new, changed)
     }
 
-    /// Returns the position to which a queued download moves. Returns `None` if it is not queued.
+    /// Returns the position to which a queued download moves. Returns `None` if the download is not queued.
     pub fn target(&self, gid: Gid, to: Place) -> Option<usize> {
         let entry = self.entries.get(&gid).filter(|entry| entry.state.is_queued())?;
         let (here, last) = (self.position(entry)?, self.queued.len() - 1);

@@ -17,10 +17,11 @@ use std::path::Path;
 /// option.
 const FACTS: &str = "downhaul-facts";
 
-/// Reads a list. Also returns the lines with options that aria2 does not have.
+/// Reads the text of a session file. Returns its downloads, and the lines with options that aria2 does not
+/// have.
 ///
 /// # Errors
-/// Returns which option has a value that is not allowed.
+/// Returns which option has a value that is not allowed or cannot be read.
 pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     let (mut items, mut unknown): (Vec<Item>, Vec<String>) = (Vec::new(), Vec::new());
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -59,7 +60,7 @@ pub fn text(state: &State) -> String {
     over.chain(open).fold(String::new(), |text, entry| text + &lines(state, entry))
 }
 
-/// Returns true if a download that is over is in the session file.
+/// Returns true if a download that is over must be in the session file.
 fn is_saved(state: &State, entry: &Entry) -> bool {
     let is_missing = entry.aria2_status() == NOT_FOUND;
     match entry.state {
@@ -68,7 +69,7 @@ fn is_saved(state: &State, entry: &Entry) -> bool {
     }
 }
 
-/// The status of a file that the server does not have (`--save-not-found`).
+/// The exit status of aria2 for a file that the server does not have (`--save-not-found`).
 const NOT_FOUND: u8 = 3;
 
 fn lines(state: &State, entry: &Entry) -> String {

@@ -75,7 +75,7 @@ impl Store {
         Store::of(Connection::open(path).map_err(|e| e.to_string())?)
     }
 
-    /// Returns a store whose downloads are forgotten at the end.
+    /// Returns a store in memory. Its downloads are forgotten when the store is dropped.
     ///
     /// # Errors
     /// Returns why the database cannot be used, in words for the user.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A change of a download. Fields that are `None` change nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Edit {
-    /// Options that are set.
+    /// The options that get a new value.
     pub options: Option<Options>,
     /// The new URLs. The library continues the partial file if a URL differs only in its signature, or if a
     /// strong digest is known.
@@ -35,8 +35,8 @@ pub struct Edit {
 /// Options of an [`Item`] that say how it is added. The download does not keep them.
 const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
-/// The highest number of former URLs, headers and names that are remembered for a download. A client may
-/// change them any number of times.
+/// The highest number of [`Former`] values that are remembered for a download. A client may change the
+/// download any number of times.
 const FORMER_MOST: usize = 16;
 
 impl State {
@@ -96,7 +96,7 @@ impl State {
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
-        // A document must not get the secret of a URL that a client gave.
+        // The URLs of a list or a document (with facts) must not get the secret of a URL that a client gave.
         let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
         let uris = uri::checked(uris)?;
         let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
@@ -105,8 +105,9 @@ impl State {
     }
 
     /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// only the URLs without their secrets. If the downloads that are over and are shown with these URLs all
-    /// have the same complete URLs, returns the complete URLs. Otherwise returns `uris`.
+    /// only the URLs without their secrets. This function looks for downloads that are over and whose URLs
+    /// clients see as `uris`. If all of them have the same complete URLs, it returns these. Otherwise it
+    /// returns `uris`.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;
@@ -341,7 +342,7 @@ impl State {
     }
 }
 
-/// Returns true if an active download must begin again after a change.
+/// Returns true if an active download must begin again after a change from `before` to `after`.
 pub(super) fn begins_again(before: &Entry, after: &Entry) -> bool {
     const LIVE: [&str; 1] = ["max-download-limit"];
     before.uris != after.uris || before.options.without(&LIVE) != after.options.without(&LIVE)

@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-/// Reads a file, if it is a Metalink document.
+/// Returns the content of a file, if its name and its beginning show that it is a Metalink document.
 fn read(path: &Path) -> Option<Vec<u8>> {
     let ending = path.extension()?.to_str()?.to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str()).then_some(())?;

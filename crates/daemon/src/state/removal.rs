@@ -1,9 +1,9 @@
 //! Removes downloads, with or without their files.
 //!
-//! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
-//! and it is below an allowed folder. A finished file is deleted only if it is still the one that the
-//! download saved. A partial file that a download had before a change is also deleted when the download is
-//! complete.
+//! Invariant: a file is deleted only if its download was removed with its files, no job writes the file any
+//! more, and the file is below an allowed folder. A finished file is deleted only if it is still the one that
+//! the download saved. There is one exception: a partial file from before a change of its download is also
+//! deleted when the download is complete.
 
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry, Former, Saved};
@@ -85,7 +85,8 @@ impl State {
         let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
         effects.extend(self.deletions_of_former(&entry));
         let is_shared = entry.path.as_ref().is_some_and(|path| self.unfinished_paths(gid).contains(&path));
-        // The job of a download that was removed before may still be ending under the same identifier.
+        // An earlier download with the same identifier may have been removed before, and its job may not have
+        // ended yet.
         let added = entry.times.0;
         let is_own = |made: &Entry| made.gid == gid && made.times.0 == added;
         if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| is_own(&run.made)) {
@@ -126,8 +127,9 @@ impl State {
         Some(format!("The file {} was not deleted: {why}.", path.display()))
     }
 
-    /// Returns the effect that deletes the files of a download. Returns `None` if the path is not known or
-    /// not allowed, or if the download cannot become a job.
+    /// Returns the effect that deletes the partial file of a download, and if `is_whole` is true, the file at
+    /// `path` too. Returns `None` if the path is not known or not allowed, or if the download cannot become a
+    /// job.
     pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
         let path =
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
@@ -150,7 +152,8 @@ impl State {
         former.filter_map(|former| self.deletion(&former, former.path.clone(), false)).collect()
     }
 
-    /// Returns the paths of the downloads that are not complete. The path of one download is left out.
+    /// Returns the paths of the downloads that are not complete. The path of the download `except` is left
+    /// out.
     fn unfinished_paths(&self, except: Gid) -> Vec<&PathBuf> {
         let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
         let others = all.flat_map(|sequence| self.queue.iter(sequence));

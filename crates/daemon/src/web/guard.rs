@@ -11,7 +11,7 @@ use http::uri::{Authority, Uri};
 use std::net::IpAddr;
 use url::Url;
 
-/// The schemes of pages that browser extensions have.
+/// The schemes of the pages of browser extensions.
 const EXTENSIONS: [&str; 2] = ["chrome-extension", "moz-extension"];
 
 /// The host names and the origins of pages that a request may state, in addition to those that are always

@@ -68,7 +68,8 @@ impl Log {
         self.line(kind, Some(entry.gid), text);
     }
 
-    /// Returns the last lines after this number, at most `most`, and the number of the last line.
+    /// Returns the lines whose numbers are higher than `number`, and the number of the last line of the log.
+    /// If there are more than `most` such lines, returns only the last ones.
     pub fn after(&self, number: u64, most: usize) -> (Vec<Line>, u64) {
         let log = self.lock();
         let later = log.lines.iter().filter(|line| line.number > number).count();

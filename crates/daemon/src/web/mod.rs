@@ -118,7 +118,8 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     }
 }
 
-/// Returns the answer to a request that is refused. The interface of downhaul answers in JSON.
+/// Returns the answer to a request that is refused. If the request is for the interface of downhaul itself,
+/// the answer is JSON. Otherwise it is plain text.
 fn refusal(path: &str, status: StatusCode, why: &'static str) -> Response {
     match path.starts_with("/api/") {
         true => api::Problem::new(status, why).into_response(),
@@ -207,7 +208,8 @@ async fn get_json(
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer_query(&mut caller, &query);
     let response = match callback {
-        // A script element ignores the body of a response with another status.
+        // A browser does not run a script from a response whose status is an error, so the status is 200 even
+        // for a fault.
         Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
         None => respond(answer.status, "application/json-rpc", answer.body),
     };

@@ -1,7 +1,8 @@
 //! The page of the daemon. Its files are in `crates/daemon/page`, and are served unchanged. No step builds
 //! them, so they are easy to read and to check.
 //!
-//! Invariant: the page needs no secret to load, has no data in it, and sends requests only to the daemon.
+//! Invariant: the page is served without the secret, contains no data about downloads, and sends requests
+//! only to the daemon.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
