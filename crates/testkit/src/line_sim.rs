@@ -1,4 +1,4 @@
-//! A simulated line to one host. It is used to test how the number of connections is decided.
+//! A simulated line to one host. It is used to test the code that decides the number of connections.
 //!
 //! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 packets,
 //! then CUBIC), and all connections share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes
@@ -8,8 +8,8 @@
 //! engine. Two runs with the same seed have the same result.
 //!
 //! The model is simplified. Retransmits cause no delay, handshakes and requests are never lost, and the
-//! receive window is open from the start. There is no HyStart, no TLS, no window of the plan, no hedge, and
-//! no limit by disk or processor.
+//! receive window is open from the start. There is no HyStart, no TLS and no hedge. The window of the plan,
+//! the disk and the processor set no limits.
 
 mod race;
 mod tcp;
@@ -57,7 +57,7 @@ pub enum Host {
 /// The way in which the number of connections is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
-    /// A fixed number, as soon as the rate of the first connection is known.
+    /// This number of connections. The download has one connection until the rate of that one is known.
     Fixed(usize),
     /// The number that the controller decides.
     Auto,

@@ -1,6 +1,6 @@
-//! Simulates whole downloads with only the plan, in the world of a seed. The simulation has connections of
-//! different speeds (some of them silent), a disk, and a journal. Runs are killed and started again with the
-//! files that they left. These files may be damaged between two runs.
+//! Simulates whole downloads with only the plan, in the [`World`] of a seed. The simulation has connections
+//! of different speeds (some of them silent), a disk, and a journal. Runs are killed, and a new run starts
+//! with the partial file and the journal that the last run left. Both may be damaged between two runs.
 //!
 //! Invariant: the plan keeps its invariant after every step, and every published byte is right. The
 //! simulation asserts both.
@@ -233,7 +233,8 @@ impl Sim {
                 self.seen.cuts += 1;
                 let from = self.connection(worker).map_or(0, |connection| connection.from);
                 assert!(end > from, "seed {seed}: the new end leaves the worker no byte");
-                // Sometimes a worker learns its new end late. To simulate this, the action is ignored.
+                // Sometimes a worker learns too late that its segment ends earlier. Then the action is
+                // ignored.
                 if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
                     self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
                 }

@@ -75,8 +75,8 @@ impl Exchange<'_> {
         self.file_as(&headers)
     }
 
-    /// Returns true if the conditions of the request show that the client already has this version (RFC 9110,
-    /// section 13.1).
+    /// Returns true if the conditions of the request show that the client already has the current version of
+    /// the file (RFC 9110, section 13.1).
     fn is_unchanged(&self) -> bool {
         match self.request.header("if-none-match") {
             Some(tag) => tag == self.etag(),

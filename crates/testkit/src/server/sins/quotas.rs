@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The counters of a host, over all its connections.
 #[derive(Default)]
 pub(in crate::server) struct Counted {
-    /// The number of requests that may be answered without a pause, and the time when this number was
-    /// computed.
+    /// The number of requests that may still be served before the next one is refused, and the time when this
+    /// number was computed. The number grows with time.
     bucket: Option<(f64, Instant)>,
     /// The number of running transfers.
     transfers: usize,

@@ -36,8 +36,9 @@ pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends the file whose name is the value of the header `?header=NAME`, with `?rate=N` at that rate. Files
-/// whose names have the same length have the same ETag. With `?bare=1` there is neither an ETag nor a date.
+/// With `?header=NAME`, sends the file whose name is the value of the request header NAME. `?rate=N` limits
+/// the bytes a second. Files whose names have the same length have the same ETag. With `?bare=1`, the
+/// response has neither an ETag nor a date.
 pub(super) fn chosen_by(x: &mut Exchange) -> io::Result<bool> {
     let header = x.request.query("header").unwrap_or_default();
     x.name = x.request.header(&header).unwrap_or("none").into();
