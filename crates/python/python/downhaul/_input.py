@@ -98,7 +98,7 @@ def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Giv
 
 
 def refuse_columns(columns: Mapping[str, str] | None) -> None:
-    """Raises `ValueError` if there are columns, because the input is not a table."""
+    """Raises `ValueError` if the caller names columns, because the input is not a table."""
     if columns:
         raise ValueError("columns is only for tables")
 
@@ -144,7 +144,7 @@ def _given(item: Any, keys: Mapping[str, Any]) -> Given:
             return Given(item, url, _of_url(url))
         return Given(item, url, {"text": _encode(line)})
     except (TypeError, ValueError) as error:
-        why = error if isinstance(error, _Mistake) else f"it has a value that is not of JSON: {error}"
+        why = error if isinstance(error, _Mistake) else f"the item has a value that JSON cannot represent: {error}"
         return Given(item, url or _shown(keys.get("url")), {"text": "", "mistake": _clean(str(why))})
 
 
@@ -162,8 +162,8 @@ def _value(name: Any, value: Any) -> Any:
     if not isinstance(name, str) or _is_none(value):
         return None
     if not _has_meaning(name):
-        # Texts are copied to the events. Other values are data of the caller, which the row has in its
-        # item.
+        # A text under such a key is in the line (see above), and is copied to the events. Any other value is
+        # data of the caller, which the row has in its `item`.
         return None
     scalar = getattr(value, "as_py", None)  # of pyarrow
     if scalar is not None:
@@ -229,7 +229,8 @@ def _integer(name: str, value: Any) -> int | None:
     try:
         if isinstance(value, bool):
             raise TypeError
-        # If a row of a column has no number, a table stores the others as floating-point numbers.
+        # If a cell of a column is empty, a table stores the numbers in the other cells as floating-point
+        # numbers.
         if hasattr(value, "is_integer") and value.is_integer():
             value = int(value)
         return operator.index(value)
@@ -249,7 +250,7 @@ def _has_meaning(name: str) -> bool:
 def _plain(value: Any) -> Any:
     """Returns the form in JSON of a value that JSON cannot represent, such as an array of numpy."""
     if isinstance(value, _BYTES):
-        raise _Mistake("it has bytes where a text is needed")
+        raise _Mistake("the item has bytes where a text is needed")
     return dict(value) if isinstance(value, Mapping) else list(value)
 
 
