@@ -17,7 +17,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 
 /**
- * Lets the form of a dialog run `action`. If the action fails, the dialog stays open and shows the reason.
+ * Runs `action` when the user submits the form of a dialog. If the action fails, the dialog stays open and shows the reason.
  * @param {string} id @param {() => Promise<void>} action
  */
 function onSubmit(id, action) {

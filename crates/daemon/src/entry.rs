@@ -129,9 +129,10 @@ pub struct Entry {
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes of the file that this machine had when the entry was last saved.
+    /// The number of received bytes of the file when the entry was last saved.
     pub completed: u64,
-    /// The failure or the removal: its code, such as `http.not_found`, and the message.
+    /// The reason why the download failed, or the note that it was removed: a code, such as
+    /// `http.not_found`, and a message.
     pub error: Option<(String, String)>,
     /// The HTTP status with which the server refused the request for the file.
     pub http_status: Option<u16>,

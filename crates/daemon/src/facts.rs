@@ -152,7 +152,7 @@ impl Chunks {
 /// # Errors
 /// Returns a fault if a download of the daemon cannot keep a part of the job, such as a request body.
 pub fn item_of(job: &Job) -> Result<Item, Fault> {
-    let cannot = |what: &str| Err(Fault::refused(format!("A list of the daemon cannot have {what}.")));
+    let cannot = |what: &str| Err(Fault::refused(format!("A list for the daemon cannot have {what}.")));
     if job.login_of.is_some() {
         return cannot("`credentials`. Put the login into a header or into the URL");
     }

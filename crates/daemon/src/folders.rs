@@ -32,8 +32,8 @@ impl Folders {
         Ok(Folders { allowed, all: false })
     }
 
-    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under the given names
-    /// without changes. `default` and the folders that downloads name must be absolute paths.
+    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under exactly the names
+    /// that the user gives. `default` and the folders that downloads name must be absolute paths.
     pub fn everywhere(default: &Path) -> Folders {
         Folders { allowed: vec![default.to_path_buf()], all: true }
     }

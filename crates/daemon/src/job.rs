@@ -22,7 +22,8 @@ const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 /// The options that limit the number of connections of a download. The lower limit applies.
 const LIMITS: [&str; 2] = ["split", "max-connection-per-server"];
 
-/// Returns the job of a download. `options` are all its options.
+/// Returns the job of a download. `options` are all options of the download, including those with which the
+/// daemon was started.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used: a URL, an option, a folder or a fact.

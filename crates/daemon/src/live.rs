@@ -14,11 +14,11 @@ const SPEED_OVER: Duration = Duration::from_secs(3);
 /// The progress of one active download.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
     /// The byte ranges that are on the disk, in order.
     pub ranges: Vec<Range<u64>>,

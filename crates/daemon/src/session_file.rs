@@ -96,7 +96,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     text
 }
 
-/// Replaces a file in one step.
+/// Replaces a file in one step: writes a new file beside it, and renames the new file.
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -104,7 +104,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push("__temp");
     let new = Path::new(&new);
-    // A file that an earlier run left is replaced.
+    // An earlier run may have left such a file.
     let _ = std::fs::remove_file(new);
     let mut file = crate::platform::create_private(new)?;
     crate::platform::make_private(&file)?;

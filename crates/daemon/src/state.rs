@@ -79,13 +79,13 @@ pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
 /// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Current {
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
     /// The speed in bytes a second.
     pub speed: u64,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
 }
 

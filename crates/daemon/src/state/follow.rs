@@ -24,8 +24,8 @@ const OF_DOCUMENT: [&str; 4] = ["checksum", "index-out", "out", "select-file"];
 impl State {
     /// If a complete download is a Metalink document, and the option `follow-metalink` is not `false`,
     /// returns new downloads for the files of the document. Adds their identifiers to the complete download.
-    /// The new downloads go to the front of the queue. If this changes the ranks of other downloads, they are
-    /// returned too.
+    /// The new downloads go to the front of the queue. If other downloads get new ranks because of this,
+    /// those downloads are returned too.
     pub(super) fn followers(&self, done: &mut Entry, now: u64) -> Vec<Entry> {
         let is_followed = self.value(done, "follow-metalink") != "false" && done.followed_by.is_empty();
         let Some(document) = done.path.as_deref().filter(|_| is_followed).and_then(read) else {

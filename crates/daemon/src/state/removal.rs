@@ -56,7 +56,7 @@ impl State {
             self.queue.remove(gid);
             return Ok(((), vec![Effect::Tell(Notice::Gone, gid)]));
         }
-        let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
+        let error = Some((ErrorKind::JobRemoved.code().into(), "the download was removed".into()));
         let times = (entry.times.0, Some(now));
         let ended = Entry { state: entry::State::Removed, error, times, ..self.with_progress(&entry) };
         let forgotten = self.end(ended)?;
@@ -64,8 +64,9 @@ impl State {
         Ok(((), stopped.chain(forgotten).collect()))
     }
 
-    /// Removes a download with its partial file, or with its complete file. Leaves no result. Returns why
-    /// the complete file stays, if it is not the one that the download saved.
+    /// Removes a download with its partial file, or with its complete file. Leaves no result. If the complete
+    /// file is not the one that the download saved, the file is kept, and a message with the reason is
+    /// returned.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
@@ -101,9 +102,9 @@ impl State {
         Ok((stays, effects))
     }
 
-    /// Returns why the file at the path of a complete download stays when the download is removed with its
-    /// files. Returns `None` if the download saved this file, if there is no file, or if the download is not
-    /// complete.
+    /// Returns the reason why the file at the path of a complete download must be kept when the download is
+    /// removed with its files. Returns `None` if the download saved this file, if there is no file, or if the
+    /// download is not complete.
     fn why_it_stays(&self, entry: &Entry) -> Option<String> {
         let path = entry.path.as_ref().filter(|_| entry.state == entry::State::Complete)?;
         let there = Saved::of(path)?;

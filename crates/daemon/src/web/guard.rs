@@ -14,8 +14,8 @@ use url::Url;
 /// The schemes of the pages of browser extensions.
 const EXTENSIONS: [&str; 2] = ["chrome-extension", "moz-extension"];
 
-/// The host names and the origins of pages that a request may state, in addition to those that are always
-/// allowed.
+/// The host names and the origins of pages that a request may have in its headers, in addition to those that
+/// are always allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// The names under which clients reach the daemon, without ports.

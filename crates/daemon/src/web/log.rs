@@ -47,7 +47,8 @@ impl Log {
         self.line("daemon", None, text.into());
     }
 
-    /// Adds a line about a download, if clients of aria2 get the notice too.
+    /// Adds a line about a download. The notices that aria2 does not have, such as a new place in the queue,
+    /// give no line.
     pub fn note(&self, notice: Notice, entry: &Entry) {
         let name = Download::name_of(entry);
         let path = || entry.path.as_ref().map_or(name.clone(), |path| path.display().to_string());

@@ -42,7 +42,7 @@ use std::time::Duration;
 /// The largest body of a request in bytes, as in aria2 (`--rpc-max-request-size`).
 pub const BODY_MOST: usize = 2 << 20;
 
-/// The longest time for the body of a request.
+/// The longest time in which the body of a request must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The reason why a request with a wrong token is refused at once.
@@ -58,7 +58,7 @@ pub struct Web {
     pub daemon: Daemon,
     /// The token that calls need.
     pub token: Arc<Token>,
-    /// The host names and the origins of pages that a request may state.
+    /// The host names and the origins of pages that a request may have in its headers.
     pub allowed: Arc<Allowed>,
     /// The log of the daemon.
     pub log: Log,

@@ -24,12 +24,12 @@ const CONNECTIONS_MOST: u32 = 1024;
 /// long.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// A connection is closed if its client takes nothing of an answer for this time, so that a client that does
+/// A connection is closed if its client receives nothing of an answer for this time. So a client that does
 /// not read does not keep its place.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// The longest time at the end of the daemon in which clients take their last answers. The program ends
-/// within 5 s, of which the downloads may take 3.5 s.
+/// At the end of the daemon, the longest wait until all clients have received their last answers. The program
+/// ends within 5 s, of which the downloads may take 3.5 s.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The wait after the system could not accept a connection, for instance because too many files are open.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from ._downhaul import Row
 
-# The highest number of files that are added and have no row yet. It is higher than the number that a
-# session usually downloads at once, and so low that an endless input needs little memory.
+# The highest number of downloads that were added and have no row yet. It is higher than the number of files
+# that a session usually downloads at once, and so low that an endless input needs little memory.
 _AHEAD = 1024
 
 # The highest number of rows that are taken at once.
@@ -74,12 +74,12 @@ class _Run:
 
     @property
     def room(self) -> int:
-        """The number of files that may be added now."""
+        """The number of downloads that may be added now."""
         return _AHEAD - len(self._open)
 
     def feed(self) -> None:
-        """Adds files, as far as there is room, and for a short time. Each is added before the next item is
-        read, because reading an item may take a long time."""
+        """Reads items of the input and adds them, as long as there is room, and for a short time. Each item is
+        added before the next one is read, because reading an item may take a long time."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT

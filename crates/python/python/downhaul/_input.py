@@ -119,7 +119,7 @@ def job(item: Any) -> Given:
     """Returns the job for one item. The job of an item that cannot be understood fails."""
     if isinstance(item, str):
         return Given(item, item, _of_url(item))
-    scalar = getattr(item, "as_py", None)  # of pyarrow
+    scalar = getattr(item, "as_py", None)  # A scalar of pyarrow has this method.
     if scalar is not None:
         return job(scalar())
     if not isinstance(item, Mapping):
@@ -165,7 +165,7 @@ def _value(name: Any, value: Any) -> Any:
         # A text under such a key is in the line (see above), and is copied to the events. Any other value is
         # data of the caller, which the row has in its `item`.
         return None
-    scalar = getattr(value, "as_py", None)  # of pyarrow
+    scalar = getattr(value, "as_py", None)  # A scalar of pyarrow has this method.
     if scalar is not None:
         return _value(name, scalar())
     form = _form(name)

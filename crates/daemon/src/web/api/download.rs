@@ -25,11 +25,11 @@ pub struct Download {
     pub urls: Vec<String>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The speed in bytes a second.
     pub speed: u64,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
     /// The byte ranges of an active download that are on the disk, in order: the offset of the first byte,
     /// and that of the byte after the last.

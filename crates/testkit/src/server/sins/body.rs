@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-/// Once, sends half of the announced bytes and then closes the connection.
+/// For the first request, sends half of the announced bytes and then closes the connection.
 pub(super) fn truncated_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.file(&[]) }
 }
@@ -18,8 +18,8 @@ pub(super) fn truncated_body_always(x: &mut Exchange) -> io::Result<bool> {
     x.only(1000, &[])
 }
 
-/// Once, sends half of the announced bytes and then closes the connection. Ranges are ignored in every
-/// response.
+/// For the first request, sends half of the announced bytes and then closes the connection. Ranges are
+/// ignored in every response.
 pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool> {
     let (size, etag, body) = (x.size.to_string(), x.etag(), x.content());
     let bytes = if x.visit == 0 { x.half() } else { body.len() };
@@ -28,8 +28,8 @@ pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool
     Ok(false)
 }
 
-/// Once, sends half of the file as one chunk of a chunked body, and then closes the connection without the
-/// last chunk.
+/// For the first request, sends half of the file as one chunk of a chunked body, and then closes the
+/// connection without the last chunk.
 pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -43,7 +43,7 @@ pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Once, resets the connection after half of the body.
+/// For the first request, resets the connection after half of the body.
 pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);

@@ -43,7 +43,7 @@ pub(super) fn checksum_malformed(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("X-Checksum-SHA256", "not hexadecimal")])
 }
 
-/// Once, sends the right digest and only half of the body.
+/// For the first request, sends the right digest and only half of the body.
 pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
     let digest = sha256(&x.content());
     if x.visit == 0 {

@@ -6,8 +6,8 @@ use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// Once, answers with the status `?status=N` (503 by default) and the Retry-After `&after=VALUE`.
-/// `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
+/// For the first request, answers with the status `?status=N` (503 by default) and the Retry-After
+/// `&after=VALUE`. `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
@@ -31,7 +31,7 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Once, answers with the status `?status=N` (500 by default).
+/// For the first request, answers with the status `?status=N` (500 by default).
 pub(super) fn fails_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { fails_always(x) } else { x.file(&[]) }
 }
