@@ -1,4 +1,4 @@
-//! [`Daemon`]: the queue of downloads with the session of the library that runs them.
+//! [`Daemon`]: the queue of downloads, and the session of the library that runs the downloads.
 //!
 //! One task reads the events of the session and begins the next downloads. Calls of clients change the
 //! [`State`] under a lock. If the transfers have a runtime of their own ([`Daemon::start`]), no transfer
@@ -51,7 +51,8 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// Options of aria2 that are set from the start.
     pub options: Options,
-    /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
+    /// The path of the session file, which has the form of aria2. The file is written when a client calls
+    /// `aria2.saveSession`, and when the program calls [`Daemon::save_session`] at its end.
     pub session_file: Option<PathBuf>,
     /// Receives the notices, each with the download as it is at that time. A notice about a download that is
     /// no longer in the queue is left out.
@@ -141,7 +142,7 @@ impl Daemon {
         Ok(answer)
     }
 
-    /// Returns a receiver of all notices from now on.
+    /// Returns a receiver, which gets the notices that are sent after this call.
     pub fn notices(&self) -> broadcast::Receiver<(Notice, Gid)> {
         self.0.notices.subscribe()
     }

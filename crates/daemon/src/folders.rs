@@ -18,7 +18,7 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Returns these folders. They are created if they do not exist.
+    /// Returns these folders. Creates those that do not exist.
     ///
     /// # Errors
     /// Returns the folder that cannot be used, and why.

@@ -16,7 +16,7 @@ use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName, Settings};
 use std::path::PathBuf;
 
 /// Options that the daemon refuses because it does not support them. With the first two, aria2 downloads
-/// nothing. With the last one, a URL of aria2 stands for several URLs.
+/// nothing. With the last one, a URL may be a pattern that stands for several URLs.
 const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 
 /// The options that limit the number of connections of a download. The lower limit applies.

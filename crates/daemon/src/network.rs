@@ -80,7 +80,7 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     let own = format!("{scheme}-proxy");
     let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));
     let Some(name) = name else { return Ok(usual) };
-    // An empty value means no proxy.
+    // An option with an empty value means that no proxy is used.
     let Some(text) = options.get(name) else { return Ok(None) };
     // The user name and the password belong to the option that has the URL. No other proxy gets them.
     let one_of = |part: &str| options.get(&format!("{name}-{part}"));

@@ -201,7 +201,7 @@ impl Queue {
         if step > 0 {
             return ((0..signed(count)).map(|number| first + number * step).collect(), Vec::new());
         }
-        // There are not enough ranks between the two neighbours, so all downloads get new ones.
+        // There are not enough free ranks between the two neighbours, so all queued downloads get new ranks.
         let mut ranks = (0..).map(|number: i64| number * STEP);
         let mut changed = Vec::new();
         let mut give = |range: std::ops::Range<usize>, ranks: &mut dyn Iterator<Item = i64>| {

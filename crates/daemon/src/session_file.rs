@@ -73,7 +73,7 @@ fn is_saved(state: &State, entry: &Entry) -> bool {
 const NOT_FOUND: u8 = 3;
 
 fn lines(state: &State, entry: &Entry) -> String {
-    // The text after a line end in a URL could be read as an option.
+    // Control characters are removed, because the text after a line end in a URL could be read as an option.
     let one_line = |uri: &String| uri.chars().filter(|c| !c.is_control()).collect::<String>() + "\t";
     let mut text: String = entry.uris.iter().map(one_line).collect();
     text += &format!("\n gid={}\n", entry.gid);
@@ -85,7 +85,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     let folder = state.options_of(entry).only(&["dir"]);
     for (name, value) in entry.options.above(&folder).iter() {
         match value {
-            // The folder is chosen again at the next start.
+            // Without a folder here, the folder is chosen again at the next start.
             "" if name == "dir" => {}
             "" => text += &format!(" {name}=\n"),
             _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),

@@ -52,7 +52,8 @@ fn number_at(header: &[u8], at: usize) -> Option<u32> {
 pub struct Store(Connection);
 
 impl Store {
-    /// Opens the database. It is created if it does not exist. A file of another program is not changed.
+    /// Opens the database, or creates it if it does not exist. A file of another program is refused, and not
+    /// changed.
     ///
     /// # Errors
     /// Returns why the database cannot be used, in words for the user.

@@ -229,8 +229,8 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. For a
-/// file of at most 3 bytes, there are no ranges.
+/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. Returns
+/// no ranges for a file of at most 3 bytes.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),

@@ -247,7 +247,7 @@ impl Part for FakePart {
         Ok(())
     }
 
-    /// Does nothing, because later writes replace all these bytes.
+    /// Does nothing, because later writes replace all bytes of the range.
     fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
         Ok(true)
     }

@@ -41,9 +41,9 @@ pub enum Host {
     Plain,
     /// Each connection gets at most this share of the line.
     Caps(f64),
-    /// With more connections than this, each gets a quarter of its share.
+    /// If there are more connections than this, each of them sends at a quarter of its rate.
     Slows(usize),
-    /// The host refuses more connections than this.
+    /// The host serves at most this number of connections, and refuses further ones.
     Refuses(usize),
     /// Chance decides for each connection if it gets at most a fiftieth or at most a quarter of the line.
     /// Both are equally likely.

@@ -214,8 +214,8 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-/// Returns the facts about a file that a response states. The facts are arbitrary, and some contradict each
-/// other, because a source of a protocol other than HTTP may return such facts.
+/// Returns what a response says about the file: arbitrary facts, some of which contradict each other. A
+/// source of a protocol other than HTTP may return such facts.
 fn remote(choices: &mut Choices) -> Remote {
     let url = Url::parse("http://h/f").expect("a URL");
     let mut remote = match choices.byte() % 16 {

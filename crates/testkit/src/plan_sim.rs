@@ -34,25 +34,25 @@ pub struct Ended {
 /// events does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Requests that were made.
+    /// The number of requests that were made.
     pub requests: usize,
     /// The highest number of connections at once.
     pub connections: usize,
-    /// Segments that were shortened for another worker.
+    /// The number of segments that were shortened for another worker.
     pub cuts: usize,
-    /// Transfers that continued after a break, and partial files of earlier runs that were continued.
+    /// The number of transfers that continued after a break, or continued a partial file of an earlier run.
     pub resumed: usize,
-    /// Runs that were killed.
+    /// The number of runs that were killed.
     pub kills: usize,
-    /// Claims of journals that were right.
+    /// The number of claims in journals that were right.
     pub good: usize,
-    /// Claims of journals that were wrong.
+    /// The number of claims in journals that were wrong.
     pub bad: usize,
-    /// Chunks that were wrong.
+    /// The number of chunks that had a wrong digest.
     pub wrong_chunks: usize,
-    /// Sources that were blamed for wrong bytes.
+    /// The number of sources that were blamed for wrong bytes.
     pub blamed: usize,
-    /// Requests for bytes that another worker was fetching too.
+    /// The number of requests for bytes that another worker was fetching too.
     pub hedges: usize,
     /// A fingerprint of all actions of all runs. It is equal for two versions of the plan that return the
     /// same actions.
@@ -283,7 +283,7 @@ impl Sim {
         self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
-    /// Moves the time to the next step.
+    /// Moves the time to the next step of a connection or of a check, and carries out this step.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
         if let Some(input) = self.later.pop_front() {

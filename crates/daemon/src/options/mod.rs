@@ -181,8 +181,8 @@ impl Options {
     }
 
     /// Returns these options without the URLs that a client does not want to change. A client sees the URLs
-    /// in `before` without their secrets. If it sends back a URL exactly as it saw it, this URL is left out
-    /// here, because it would replace the complete URL.
+    /// in `before` without their secrets. If the client sends back such a URL unchanged, it is left out here,
+    /// because it would replace the complete URL.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {

@@ -1,4 +1,4 @@
-//! [`Limits`]: what clients may use before they have shown the secret, and how long a client with a wrong
+//! [`Limits`]: what clients may use before they have sent the secret, and how long a client with a wrong
 //! secret waits for its answer.
 //!
 //! Invariant: the memory that clients without the secret use is bounded, and so is the number of their

@@ -48,7 +48,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(20);
 /// The reason why a request with a wrong token is refused at once.
 const TOO_MANY: &str = "Too many requests with a wrong secret wait for their answer.";
 
-/// The longest name of a JSONP function.
+/// The longest name of a JSONP function, in bytes.
 const CALLBACK_MOST: usize = 128;
 
 /// The state that all requests share.

@@ -64,7 +64,7 @@ _COLUMNS = {
 # used only if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
-# The other keys of a JSON line with a meaning, apart from those for digests.
+# The other keys that downhaul understands in a JSON line, apart from those for digests.
 _MEANT = frozenset(
     "url urls out size requiredsize chunkhashes headers header httpheaders referer referrer useragent namedby".split()
 )
@@ -79,7 +79,7 @@ _digest_size = lru_cache(1024)(_downhaul.digest_size)
 
 
 class _Mistake(ValueError):
-    """The value under a key that has a meaning cannot be understood."""
+    """The value under a key that downhaul understands cannot be used."""
 
 
 def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Given]:

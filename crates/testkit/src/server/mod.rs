@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Starts a server with both HTTP/2 and HTTP/1.1. Without TLS, HTTP/2 is for clients whose first bytes
-    /// are HTTP/2 (RFC 9113, section 3.3).
+    /// are the preface of HTTP/2 (RFC 9113, section 3.3).
     pub fn start_h2(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls, two: true, ..World::default() })
     }

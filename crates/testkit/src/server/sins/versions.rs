@@ -80,7 +80,7 @@ pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])
 }
 
-/// Sends half of the body, and later a file of a third of the size.
+/// For the first request, sends half of the body. In later responses, the file has a third of the size.
 pub(super) fn shrinks(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
