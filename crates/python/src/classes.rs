@@ -76,13 +76,13 @@ impl Core {
         Ok(Rows::new(self.0.clone()))
     }
 
-    /// Returns the events from now on.
+    /// Returns the events that happen from now on.
     fn events(&self) -> PyResult<Events> {
         self.0.check()?;
         Ok(Events::new(self.0.clone()))
     }
 
-    /// Accepts no more jobs.
+    /// From now on, accepts no more jobs.
     fn close(&self) -> PyResult<()> {
         self.0.check()?;
         self.0.close();

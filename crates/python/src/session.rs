@@ -160,7 +160,7 @@ impl Live {
         rows
     }
 
-    /// Accepts no more jobs.
+    /// From now on, accepts no more jobs.
     pub(crate) fn close(&self) {
         lock(&self.feed).to = None;
     }
