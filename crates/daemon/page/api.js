@@ -28,7 +28,7 @@
 
 const KEY = "downhaul-secret";
 
-/** The reason why a request was refused. */
+/** The error of a request that the daemon refused. */
 export class Refused extends Error {
   /** @param {number} status @param {string} message */
   constructor(status, message) {
@@ -74,7 +74,7 @@ export async function call(method, path, body) {
 }
 
 /**
- * Passes every event to `on`, until the connection ends. `begin` is called when the connection is open, so that no later event is missed.
+ * Passes every event to `on`, until the connection ends. Calls `begin` when the connection is open. No event after this call is missed.
  * @param {(event: any) => void} on @param {() => Promise<void>} begin
  */
 export async function events(on, begin) {

@@ -9,7 +9,7 @@ import { advice, count, date, size, stateName, verified } from "./words.js";
 /** @param {string} id */
 const at = (id) => /** @type {any} */ (document.getElementById(id));
 
-/** The longest history of the graph, in seconds. */
+/** The longest time that the graph of a download shows, in seconds. */
 const GRAPH_SECONDS = 300;
 
 for (const button of document.querySelectorAll("[data-close]")) {
@@ -17,7 +17,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 
 /**
- * Lets the form of a dialog run `action`. If the action fails, the dialog stays open and shows the reason.
+ * Runs `action` when the user submits the form of a dialog. If the action fails, the dialog stays open and shows the reason.
  * @param {string} id @param {() => Promise<void>} action
  */
 function onSubmit(id, action) {
@@ -201,7 +201,7 @@ async function change(action) {
   }
 }
 
-/** The fields of the settings, with the options of the daemon and the factor between them. @type {[string, string, number][]} */
+/** The fields of the settings: the identifier of the field, the option of the daemon, and the number by which the value of the field is multiplied to get the value of the option. @type {[string, string, number][]} */
 const SETTINGS = [
   ["set-max", "max-concurrent-downloads", 1],
   ["set-limit", "max-overall-download-limit", 1024],

@@ -12,7 +12,7 @@ import { size } from "./words.js";
 /** @param {string} id */
 const at = (id) => /** @type {any} */ (document.getElementById(id));
 
-/** The highest number of downloads of a sequence that the page loads. The daemon has the same limit for one answer. */
+/** The highest number of downloads that the page loads for one tab. The daemon sends no more in one answer. */
 const LOADED_MOST = 10000;
 
 /** The wait before the page connects again, in milliseconds. */
@@ -136,7 +136,7 @@ async function loadAll() {
   downloads.clear();
   for (const { count, downloads: some } of loaded) {
     for (const download of some) downloads.set(download.id, download);
-    if (count > some.length) say(`${some.length} of ${count} downloads of a list are shown.`);
+    if (count > some.length) say(`One tab has ${count} downloads, and only ${some.length} of them are shown.`);
   }
   drawSummary(await api.call("GET", "/summary"));
   draw();

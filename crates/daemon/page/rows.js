@@ -1,5 +1,5 @@
-// The list of downloads. Only the visible rows are in the page, so a list of ten thousand downloads takes no more
-// time than a list of twenty.
+// The list of downloads. Only the visible rows are in the page, so drawing a list of ten thousand downloads takes
+// no more time than drawing a list of twenty.
 // @ts-check
 
 import { facts, stateName } from "./words.js";

@@ -27,7 +27,7 @@ export const date = (ms) => new Date(ms).toLocaleString();
 const ADVICE = [
   ["http.not_found", "Check the URL. If the file has moved, add its new URL as a new download."],
   ["http.gone", "The file was removed from the server. Look for another source."],
-  ["http.unauthorized", "The server requires a login: add a header or a login."],
+  ["http.unauthorized", "The server requires a login. Add the download again, with the login in a header or as NAME:PASSWORD@ before the host in the URL."],
   ["http.forbidden", "The server refuses this download. The URL may have expired. If so, get a new URL, and add it as a new download."],
   ["http.busy", "The server is overloaded. Try again later."],
   ["http.later", "The server requires a long wait. Try again later."],
@@ -35,7 +35,7 @@ const ADVICE = [
   ["disk.full", "Free some space on the disk, and try again."],
   ["disk", "Check the folder and its permissions."],
   ["file.exists", "Another file has this name. Choose another name or another folder."],
-  ["file.locked", "Another program is downloading this file. Wait for it."],
+  ["file.locked", "Another program is downloading this file. Wait until it has finished."],
   ["dns", "Check the name of the host and your connection."],
   ["connect", "The host cannot be reached. Check your connection, or try again later."],
   ["tls", "No secure connection is possible. Check the clock of this machine and the certificate of the server."],
@@ -53,7 +53,7 @@ export function verified(proof) {
   return proof ?? "not verified";
 }
 
-/** Returns the texts of the row of a download. @param {import("./api.js").Download} download */
+/** Returns the texts that the row of a download shows. @param {import("./api.js").Download} download */
 export function facts(download) {
   const { state, total, completed } = download;
   const bytes = total === null ? size(completed) : completed >= total ? size(total) : `${size(completed)} of ${size(total)}`;

@@ -6,11 +6,11 @@ use downhaul_engine::ErrorKind;
 pub const UNKNOWN: u8 = 1;
 
 /// Returns the exit status of aria2 for a failure. `code` is the code of the failure, such as
-/// `http.not_found`, and `http_status` is the HTTP status with which the server refused the file, if it did.
+/// `http.not_found`. `http_status` is the HTTP status with which the server refused the request, if it did.
 pub fn of_failure(code: &str, http_status: Option<u16>) -> u8 {
     use ErrorKind as E;
     match (ErrorKind::of_code(code), http_status) {
-        // aria2 has a status of its own for these answers of a proxy or a busy server.
+        // For the HTTP statuses 502, 503 and 504, aria2 has an exit status of its own.
         (Some(E::HttpServer | E::HttpBusy | E::HttpLater | E::HttpStatus), Some(502..=504)) => 29,
         (Some(E::HttpBusy | E::HttpLater), Some(_)) => 22,
         (kind, _) => of_kind(kind),

@@ -1,11 +1,11 @@
-//! [`Daemon`]: the queue of downloads with the session of the library that runs them.
+//! [`Daemon`]: the queue of downloads, and the session of the library that runs the downloads.
 //!
 //! One task reads the events of the session and begins the next downloads. Calls of clients change the
 //! [`State`] under a lock. If the transfers have a runtime of their own ([`Daemon::start`]), no transfer
 //! waits for a client, and no client waits for a transfer.
 //!
-//! Invariant: the lock is not held during a wait, except for the disk: the store, the folders of a download,
-//! and a complete Metalink document.
+//! Invariant: no task waits for the network or for another task while it holds the lock. The disk is used
+//! under the lock: the store, the folders of a download, and files that are complete.
 
 use crate::entry::Entry;
 use crate::fault::Fault;
@@ -35,15 +35,15 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// the client misses the oldest ones.
 const NOTICES: usize = 1024;
 
-/// After a request to stop, the daemon waits this long for the active downloads, so that the whole program
-/// ends within 5 seconds.
+/// After a request to stop, the daemon waits at most this long for the active downloads to end, so that the
+/// whole program ends within 5 seconds.
 const LONGEST_END: Duration = Duration::from_millis(3500);
 
 /// The configuration with which a daemon is started.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The settings of the library. The daemon replaces the settings for the number of files at once, the
-    /// folder, names, and locked files.
+    /// The settings of the library. The daemon itself sets the number of downloads at once, the folder, the
+    /// form of the names, and what happens if a file is locked.
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,
@@ -55,8 +55,8 @@ pub struct Config {
     pub configured: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,
-    /// Receives every notice about a download that is still known, with the state of the download at that
-    /// time.
+    /// Receives the notices, each with the download as it is at that time. A notice about a download that is
+    /// no longer in the queue is left out.
     pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 
@@ -135,7 +135,7 @@ impl Daemon {
         self.0.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and carries out the effects of the change.
+    /// Lets `change` change the state, and carries out the effects that it returns. Returns its answer.
     ///
     /// # Errors
     /// Returns the fault of the change. Then nothing was changed.
@@ -146,7 +146,7 @@ impl Daemon {
         Ok(answer)
     }
 
-    /// Returns a receiver of all notices from now on.
+    /// Returns a receiver, which gets the notices that are sent after this call.
     pub fn notices(&self) -> broadcast::Receiver<(Notice, Gid)> {
         self.0.notices.subscribe()
     }
@@ -173,7 +173,7 @@ impl Daemon {
     pub async fn wait(&self) {
         self.0.stop.notified().await;
         self.0.session.stop();
-        // A download that has not ended by then is resumed from its journal after the next start.
+        // A download that has not ended by then can be resumed from its journal after the next start.
         let _ = tokio::time::timeout(LONGEST_END, self.0.session.finish()).await;
     }
 

@@ -76,8 +76,8 @@ pub struct Former {
     pub options: Options,
 }
 
-/// Data of the disk about the file that a download saved. They show if the file at the path is still the
-/// one that the download saved.
+/// The metadata of the file that a download saved. It shows if the file at the path is still the one that the
+/// download saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
     /// The size in bytes.
@@ -89,7 +89,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Returns the data of the disk about the file at a path, or `None` if there is no file.
+    /// Returns the metadata of the file at a path, or `None` if there is no file or it cannot be reached.
     pub fn of(path: &Path) -> Option<Saved> {
         let there = std::fs::symlink_metadata(path).ok()?;
         let since = there.modified().ok().and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -129,11 +129,12 @@ pub struct Entry {
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes of the file that this machine had when the entry was last saved.
+    /// The number of received bytes of the file when the entry was last saved.
     pub completed: u64,
-    /// The failure or the removal: its code, such as `http.not_found`, and the message.
+    /// The reason why the download failed, or the note that it was removed: a code, such as
+    /// `http.not_found`, and a message.
     pub error: Option<(String, String)>,
-    /// The HTTP status with which the server refused the file.
+    /// The HTTP status with which the server refused the request for the file.
     pub http_status: Option<u16>,
     /// How the complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
     /// such as `already exists`.
@@ -144,9 +145,9 @@ pub struct Entry {
     pub followed_by: Vec<Gid>,
     /// The download because of which this one was added.
     pub following: Option<Gid>,
-    /// The former paths, URLs and options of the download. The newest ones are the last.
+    /// The former paths, URLs and options of the download, the newest ones last.
     pub former: Vec<Former>,
-    /// The finished file. It is `None` if the download has not saved a file.
+    /// The metadata of the finished file. It is `None` if the download has not saved a file.
     pub saved: Option<Saved>,
 }
 
@@ -163,7 +164,8 @@ impl Former {
 }
 
 impl Entry {
-    /// Returns a download that waits, and has not begun.
+    /// Returns a download that waits, and has not begun. `now` is the time at which it is added, in
+    /// milliseconds since the Unix epoch.
     pub fn new(gid: Gid, rank: i64, uris: Vec<String>, options: Options, now: u64) -> Entry {
         Entry {
             gid,
@@ -258,7 +260,7 @@ impl Entry {
     }
 }
 
-/// Returns the texts of a list.
+/// Returns the texts in a JSON list. Other items are left out.
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
@@ -287,7 +289,8 @@ mod tests {
         let again = Entry::from_json(entry.gid, entry.state.name(), entry.rank, &entry.to_json());
         assert_eq!(again.as_ref(), Some(&entry));
         assert_eq!(Entry::from_json(Gid::new(7), "other", 0, &Value::Null), None);
-        // Facts of a later version may have a digest of this file.
+        // Facts of a later version may include a digest that this version cannot read, so such an entry is
+        // refused.
         let mut stored = again.expect("an entry").to_json();
         for facts in [serde_json::json!({ "digests": {} }), serde_json::json!({ "later": 1 })] {
             stored["facts"] = facts;

@@ -1,7 +1,7 @@
 //! [`Facts`]: the facts about a file from a list or a document, in addition to its URLs and its options.
 //!
 //! Invariant: facts are stored and read again without a loss. A job with a fact that an entry cannot keep
-//! is refused when it is added. Only keys of a list that say nothing about the download are left out.
+//! is refused when it is added. Only those keys of a list are left out that have no effect on the download.
 //! Headers are never shown, because they may be secrets.
 
 use crate::fault::Fault;
@@ -152,7 +152,7 @@ impl Chunks {
 /// # Errors
 /// Returns a fault if a download of the daemon cannot keep a part of the job, such as a request body.
 pub fn item_of(job: &Job) -> Result<Item, Fault> {
-    let cannot = |what: &str| Err(Fault::refused(format!("A list of the daemon cannot have {what}.")));
+    let cannot = |what: &str| Err(Fault::refused(format!("A list for the daemon cannot have {what}.")));
     if job.login_of.is_some() {
         return cannot("`credentials`. Put the login into a header or into the URL");
     }

@@ -3,7 +3,7 @@
 //! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
 //! [`Folders::everywhere`].) A client may be a web page or another user, so all symbolic links in a path are
 //! followed before the path is compared. A program with the rights of the user could still replace a folder
-//! by a link at the wrong moment, but such a program can write anywhere without the daemon too.
+//! by a link between the check and the write, but such a program needs no daemon to write anywhere.
 
 use crate::fault::Fault;
 use downhaul_engine::ErrorKind;
@@ -19,7 +19,7 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Returns these folders. They are created if they do not exist.
+    /// Returns these folders. Creates those that do not exist.
     ///
     /// # Errors
     /// Returns the folder that cannot be used, and why.
@@ -33,8 +33,8 @@ impl Folders {
         Ok(Folders { allowed, all: false })
     }
 
-    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under the given names
-    /// without changes. `default` and the folders that downloads name must be absolute paths.
+    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under exactly the names
+    /// that the user gives. `default` and the folders that downloads name must be absolute paths.
     pub fn everywhere(default: &Path) -> Folders {
         Folders { allowed: vec![default.to_path_buf()], all: true }
     }

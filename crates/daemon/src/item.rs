@@ -9,7 +9,7 @@ use crate::options::Options;
 pub struct Item {
     /// The URLs of the file. Several URLs are mirrors.
     pub uris: Vec<String>,
-    /// The options of the file.
+    /// The options of the download.
     pub options: Options,
     /// The facts about the file from a list or a document.
     pub facts: Option<Facts>,

@@ -16,13 +16,14 @@ use downhaul_engine::{Destination, Digest, IfExists, Job, SafeName, Settings};
 use std::path::{Path, PathBuf};
 
 /// Options that the daemon refuses because it does not support them. With the first two, aria2 downloads
-/// nothing. With the last one, a URL of aria2 stands for several URLs.
+/// nothing. With the last one, a URL may be a pattern that stands for several URLs.
 const NOT_HERE: [&str; 3] = ["dry-run", "hash-check-only", "parameterized-uri"];
 
-/// The options that limit the number of connections of a file. The lower limit applies.
+/// The options that limit the number of connections of a download. The lower limit applies.
 const LIMITS: [&str; 2] = ["split", "max-connection-per-server"];
 
-/// Returns the job of a download. `options` are all its options.
+/// Returns the job of a download. `options` are all options of the download, including those with which the
+/// daemon was started.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used: a URL, an option, a folder or a fact.
@@ -76,8 +77,8 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
     with_headers(job, options)
 }
 
-/// Checks the options of the daemon, as far as that is possible without a real download. The check uses an
-/// example of a download.
+/// Checks the options of the daemon, as far as that is possible without a real download: makes the job of an
+/// example, and discards it.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.
@@ -91,8 +92,8 @@ pub fn limit(options: &Options) -> Option<u64> {
     Some(options.number("max-download-limit")).filter(|rate| *rate > 0)
 }
 
-/// Returns the folder of a download, if it is allowed. Folders that the list or the option `out` adds below
-/// it are checked too, because one of them may be a link that leads elsewhere.
+/// Returns the folder of a download, if it is allowed. The list or the option `out` may name folders below
+/// it. They are checked too, because one of them may be a link that leads out of the allowed folders.
 fn folder(entry: &Entry, options: &Options, folders: &Folders) -> Result<PathBuf, Fault> {
     let folder = folders.allow(options.value("dir"))?;
     if let Some(below) = entry.facts.as_ref().and_then(|facts| facts.folder()) {
@@ -140,8 +141,8 @@ fn if_exists(options: &Options) -> IfExists {
     }
 }
 
-/// Returns the highest number of connections of a file, if an option sets it. Otherwise, the number of the
-/// daemon applies ([`most_connections`]).
+/// Returns the highest number of connections of a download, if an option sets it. Otherwise returns `None`,
+/// and the number of the daemon applies ([`most_connections`]).
 fn connections(options: &Options) -> Option<usize> {
     LIMITS.iter().any(|name| options.get(name).is_some()).then(|| most_connections(options))
 }
@@ -152,7 +153,8 @@ pub fn most_connections(options: &Options) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
-/// Adds the headers of the client. They are not sent to servers that only a document names.
+/// Adds the headers that the client has set, including its login. They are not sent to servers that only a
+/// document names.
 fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
     let lines = options.get("header").unwrap_or_default().lines().filter(|line| !line.trim().is_empty());
     for line in lines {

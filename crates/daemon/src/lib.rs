@@ -5,9 +5,9 @@
 //!   queue;
 //! - [`session_file`] reads and writes queues as aria2 does;
 //! - [`aria2`] has the methods of aria2, with their JSON and XML forms;
-//! - [`web`] receives the calls, and refuses those that must not be answered.
+//! - [`web`] receives the calls of clients, and refuses those that must not be answered.
 //!
-//! Invariant: this crate never prints and never reads the environment. Only the program does this.
+//! Invariant: this crate never prints and never reads the environment. Only the program `downhaul` does so.
 
 pub mod aria2;
 pub mod codes;

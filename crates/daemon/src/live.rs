@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// The speed is the average over about this time. Clients usually send a request every second. An average
-/// over a much shorter time would change at each pause of a server.
+/// The speed is the average over about this time. Clients usually request the speed every second. An average
+/// over a much shorter time would change at each short pause of a server.
 const SPEED_OVER: Duration = Duration::from_secs(3);
 
 /// The wait of an active download before its next attempt.
@@ -27,11 +27,11 @@ pub struct Wait {
 /// The progress of one active download.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
     /// The byte ranges that are on the disk, in order.
     pub ranges: Vec<Range<u64>>,
@@ -109,7 +109,7 @@ mod tests {
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
         assert!(!live.is_known);
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Receiving));
-        assert!(live.is_known, "the file begins anew");
+        assert!(live.is_known, "the download starts without earlier bytes");
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
         assert!(live.is_known);
     }

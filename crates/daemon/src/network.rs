@@ -38,7 +38,7 @@ pub fn of(options: &Options) -> Options {
     options.only(&NAMES)
 }
 
-/// Returns settings with these options.
+/// Returns the settings in `base`, changed by these options.
 ///
 /// # Errors
 /// Returns a fault that names the option that cannot be used.
@@ -100,9 +100,9 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
     let own = format!("{scheme}-proxy");
     let name = [own.as_str(), "all-proxy"].into_iter().find(|name| options.is_set(name));
     let Some(name) = name else { return Ok(usual) };
-    // An empty value means no proxy.
+    // An option with an empty value means that no proxy is used.
     let Some(text) = options.get(name) else { return Ok(None) };
-    // A login belongs to the option with the URL. No other proxy gets the login.
+    // The user name and the password belong to the option that has the URL. No other proxy gets them.
     let one_of = |part: &str| options.get(&format!("{name}-{part}"));
     let login = one_of("user")
         .map(|user| Login { user: user.into(), password: Secret::new(one_of("passwd").unwrap_or_default()) });
@@ -123,8 +123,9 @@ pub fn proxy(options: &Options, scheme: &str, usual: Option<Proxy>) -> Result<Op
 pub(crate) struct Networks(Vec<(Options, u32)>);
 
 impl Networks {
-    /// Returns the number of the network for these options. `base` are the settings of the session, and
-    /// `in_use` returns the options of the networks of all jobs that have not ended.
+    /// Returns the number of the network for these options. Adds the network if the session has none for
+    /// them. `base` are the settings of the session, and `in_use` returns the options of the networks of all
+    /// jobs that have not ended.
     ///
     /// # Errors
     /// Returns a fault if too many networks are in use, or if the settings of the network cannot be used.

@@ -174,7 +174,7 @@ impl Queue {
         self.ranks(sequence).back().map_or(0, |(rank, _)| rank + STEP)
     }
 
-    /// Returns ranks at the front of the queue for this many downloads, in order.
+    /// Returns ranks for this many downloads, in order, which put them before all queued downloads.
     pub fn front(&self, count: usize) -> Vec<i64> {
         self.ranks_at(0, count, None).0
     }
@@ -203,7 +203,7 @@ impl Queue {
         if step > 0 {
             return ((0..signed(count)).map(|number| first + number * step).collect(), Vec::new());
         }
-        // There are not enough ranks between the two neighbours, so all downloads get new ones.
+        // There are not enough free ranks between the two neighbours, so all queued downloads get new ranks.
         let mut ranks = (0..).map(|number: i64| number * STEP);
         let mut changed = Vec::new();
         let mut give = |range: std::ops::Range<usize>, ranks: &mut dyn Iterator<Item = i64>| {
@@ -217,7 +217,7 @@ impl Queue {
         (new, changed)
     }
 
-    /// Returns the position to which a queued download moves. Returns `None` if it is not queued.
+    /// Returns the position to which a queued download moves. Returns `None` if the download is not queued.
     pub fn target(&self, gid: Gid, to: Place) -> Option<usize> {
         let entry = self.entries.get(&gid).filter(|entry| entry.state.is_queued())?;
         let (here, last) = (self.position(entry)?, self.queued.len() - 1);

@@ -17,10 +17,11 @@ use std::path::Path;
 /// option.
 const FACTS: &str = "downhaul-facts";
 
-/// Reads a list. Also returns the lines with options that aria2 does not have.
+/// Reads the text of a session file. Returns its downloads, and the lines with options that aria2 does not
+/// have.
 ///
 /// # Errors
-/// Returns which option has a value that is not allowed.
+/// Returns which option has a value that is not allowed or cannot be read.
 pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     let (mut items, mut unknown): (Vec<Item>, Vec<String>) = (Vec::new(), Vec::new());
     for line in text.trim_start_matches('\u{feff}').lines() {
@@ -59,7 +60,7 @@ pub fn text(state: &State) -> String {
     over.chain(open).fold(String::new(), |text, entry| text + &lines(state, entry))
 }
 
-/// Returns true if a download that is over is in the session file.
+/// Returns true if a download that is over must be in the session file.
 fn is_saved(state: &State, entry: &Entry) -> bool {
     let is_missing = entry.aria2_status() == NOT_FOUND;
     match entry.state {
@@ -70,11 +71,11 @@ fn is_saved(state: &State, entry: &Entry) -> bool {
     }
 }
 
-/// The status of a file that the server does not have (`--save-not-found`).
+/// The exit status of aria2 for a file that the server does not have (`--save-not-found`).
 const NOT_FOUND: u8 = 3;
 
 fn lines(state: &State, entry: &Entry) -> String {
-    // The text after a line end in a URL could be read as an option.
+    // Control characters are removed, because the text after a line end in a URL could be read as an option.
     let one_line = |uri: &String| uri.chars().filter(|c| !c.is_control()).collect::<String>() + "\t";
     let mut text: String = entry.uris.iter().map(one_line).collect();
     text += &format!("\n gid={}\n", entry.gid);
@@ -86,7 +87,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     let folder = state.options_of(entry).only(&["dir"]);
     for (name, value) in entry.options.above(&folder).iter() {
         match value {
-            // The folder is chosen again at the next start.
+            // Without a folder here, the folder is chosen again at the next start.
             "" if name == "dir" => {}
             "" => text += &format!(" {name}=\n"),
             _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),
@@ -97,7 +98,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     text
 }
 
-/// Replaces a file in one step.
+/// Replaces a file in one step: writes a new file beside it, and renames the new file.
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -105,7 +106,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push("__temp");
     let new = Path::new(&new);
-    // A file that an earlier run left is replaced.
+    // An earlier run may have left such a file.
     let _ = std::fs::remove_file(new);
     let mut file = crate::platform::create_private(new)?;
     crate::platform::make_private(&file)?;

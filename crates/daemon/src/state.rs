@@ -53,7 +53,7 @@ pub enum Notice {
     Error,
     /// The download was added or resumed, or its place, its options or its URLs changed.
     Changed,
-    /// The daemon has forgotten the download: a client removed it, or it was among the oldest results.
+    /// The daemon has forgotten the download: a client removed it, or it was the oldest of too many results.
     Gone,
 }
 
@@ -68,9 +68,9 @@ pub enum Effect {
     Discard(JobId),
     /// Delete the files that a download left.
     Delete(Box<Deletion>),
-    /// Limit this job of the library to this many bytes a second.
+    /// Limit this job of the library to this many bytes a second. `None` means no limit.
     Limit(JobId, Option<u64>),
-    /// Limit all jobs together to this many bytes a second.
+    /// Limit all jobs together to this many bytes a second. `None` means no limit.
     LimitAll(Option<u64>),
     /// Let this many jobs be active at once.
     Parallel(usize),
@@ -82,13 +82,13 @@ pub type Changed<T> = Result<(T, Vec<Effect>), Fault>;
 /// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Current {
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
     /// The speed in bytes a second.
     pub speed: u64,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
 }
 
@@ -104,8 +104,8 @@ pub struct State {
     runs: HashMap<JobId, Run>,
     beginning: Option<Beginning>,
     live: HashMap<Gid, Live>,
-    /// The number of downloads that have ended: those of earlier runs whose results are kept, and those of
-    /// this run.
+    /// The number of downloads that have ended: those of earlier runs whose results were still stored at the
+    /// start, and those of this run.
     ended: u64,
     session: String,
     stopping: bool,
@@ -168,8 +168,8 @@ impl State {
         self.globals.all()
     }
 
-    /// Returns all options of a download: its own options, and those of the start of the daemon that it does
-    /// not set itself.
+    /// Returns all options of a download: its own options, and those options with which the daemon was
+    /// started that the download does not set itself.
     pub fn options_of(&self, entry: &Entry) -> Options {
         entry.options.above(self.globals.given())
     }
@@ -234,7 +234,8 @@ impl State {
         self.ended
     }
 
-    /// Begins no more downloads. Those that are active begin again after the next start of the daemon.
+    /// From now on, no more downloads begin. Saves the progress of the active downloads, which begin again
+    /// after the next start of the daemon.
     pub fn shut_down(&mut self) {
         self.stopping = true;
         let active: Vec<Entry> =
@@ -319,7 +320,7 @@ impl State {
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
         if let Err(error) = self.store.remove(&oldest) {
-            tracing::error!("old results could not be removed: {error}");
+            tracing::error!("old results could not be removed from the database: {error}");
             return Vec::new();
         }
         oldest.iter().for_each(|gid| self.queue.remove(*gid));

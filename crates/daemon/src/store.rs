@@ -52,7 +52,8 @@ fn number_at(header: &[u8], at: usize) -> Option<u32> {
 pub struct Store(Connection);
 
 impl Store {
-    /// Opens the database. It is created if it does not exist. A file of another program is not changed.
+    /// Opens the database, or creates it if it does not exist. A file of another program is refused, and not
+    /// changed.
     ///
     /// # Errors
     /// Returns why the database cannot be used, in words for the user.
@@ -75,7 +76,7 @@ impl Store {
         Store::of(Connection::open(path).map_err(|e| e.to_string())?)
     }
 
-    /// Returns a store whose downloads are forgotten at the end.
+    /// Returns a store in memory. Its downloads are forgotten when the store is dropped.
     ///
     /// # Errors
     /// Returns why the database cannot be used, in words for the user.

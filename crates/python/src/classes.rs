@@ -58,7 +58,7 @@ impl Core {
         jobs.into_iter().try_for_each(|given| self.0.add(jobs::job(given), |_| ()).map(drop))
     }
 
-    /// Adds a job, and returns a handle of it.
+    /// Adds a job, and returns a handle of it. Raises an exception if the item cannot be understood.
     fn add(&self, given: Given) -> PyResult<JobHandle> {
         self.0.check()?;
         let job = jobs::job(given).map_err(|error| crate::exception(&error))?;
@@ -76,13 +76,13 @@ impl Core {
         Ok(Rows::new(self.0.clone()))
     }
 
-    /// Returns the events from now on.
+    /// Returns the events that happen from now on.
     fn events(&self) -> PyResult<Events> {
         self.0.check()?;
         Ok(Events::new(self.0.clone()))
     }
 
-    /// Accepts no more jobs.
+    /// From now on, accepts no more jobs.
     fn close(&self) -> PyResult<()> {
         self.0.check()?;
         self.0.close();
@@ -119,7 +119,7 @@ impl Core {
         Ok(())
     }
 
-    /// Limits the bytes a second of all jobs together.
+    /// Limits the bytes a second of all jobs together. None removes the limit.
     #[pyo3(signature = (rate))]
     fn set_limit_rate(&self, rate: Option<u64>) -> PyResult<()> {
         self.0.check()?;

@@ -20,7 +20,8 @@ pub(crate) enum Given {
 #[pyo3(from_item_all)]
 pub(crate) struct Line {
     text: String,
-    /// True if the text is a URL that cannot be written as UTF-8. The text then has other characters.
+    /// True if the text is a URL that cannot be written as UTF-8. Question marks then replace the characters
+    /// that cannot be written.
     #[pyo3(default)]
     is_not_utf8: bool,
     /// The reason why Python cannot read the item. The job then fails like a line with a mistake.
@@ -55,20 +56,20 @@ pub(crate) fn job(given: Given) -> Result<Job, Error> {
 fn with_options(line: Line) -> Result<Job, Error> {
     let wrong = |why| Error::new(ErrorKind::ListLine, "", why);
     if line.is_not_utf8 {
-        let why = "it has characters that cannot be written as UTF-8";
+        let why = "the URL has characters that cannot be written as UTF-8";
         return Err(Error::new(ErrorKind::UrlInvalid, show::escaped(&show::given(&line.text)), why));
     }
     if let Some(mistake) = line.mistake {
         return Err(wrong(mistake));
     }
     let mut job = match line.text.starts_with('{') {
-        true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("it has no URL".into()))?,
+        true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("the line has no URL".into()))?,
         false => Job::given(&line.text)?,
     };
     // This field names a login that only the program looks up. A session does not read the field.
     if job.login_of.is_some() {
         return Err(wrong(
-            "`credentials` is for the program only; a netrc file has logins for Python too".into(),
+            "only the program can use `credentials`; in Python, use `user` or a netrc file".into(),
         ));
     }
     if let Some(path) = line.path {

@@ -36,8 +36,8 @@ fn shown_url(url: &str) -> String {
     show::escaped(&show::given(url)).into_owned()
 }
 
-/// Returns the number of bytes of the digest under a key of a JSON line. It is 0 if the key does not show
-/// the number, and None if the key is not for digests.
+/// Returns the number of bytes of the digest under a key of a JSON line, such as 32 for `sha256`. Returns 0
+/// if the key does not show the number, and None if the key is not for digests.
 #[pyfunction]
 fn digest_size(key: &str) -> Option<usize> {
     downhaul_engine::core::list::digest_size(key)

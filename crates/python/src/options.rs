@@ -117,6 +117,8 @@ pub(crate) struct Options {
     /// The key for the hashes of URLs.
     #[pyo3(default)]
     hash_key: Option<[u8; 32]>,
+    /// True if the session has exactly one file. A digest without a file name in a checksum list is then for
+    /// this file.
     #[pyo3(default)]
     single: Option<bool>,
 }

@@ -1,7 +1,7 @@
 //! Ranges of a remote file, for the file object of the package.
 //!
-//! Invariant: a range is fetched while Python runs. Python waits only to open a file, and to take the bytes
-//! of a range.
+//! Invariant: ranges are fetched in the background, while Python code runs. Python code waits only to open a
+//! file, and to take the bytes of a range.
 
 use crate::options::{self, Options};
 use crate::session::lock;
@@ -76,7 +76,7 @@ impl Fetch {
     }
 }
 
-/// The result of a task.
+/// The result of a task, which may not have ended yet.
 struct Pending<T> {
     process: Process,
     /// `None` only while this object is dropped.

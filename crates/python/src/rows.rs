@@ -3,8 +3,8 @@
 //!
 //! Tasks of the session read the events, and put rows or JSON into queues without a limit. So a caller that
 //! adds jobs without end must read the rows of earlier jobs before it adds further ones. The rows of all
-//! readers come from one task, which reads all events of the session. So a row is whole, even if its reader
-//! was added after the first events of the job.
+//! readers come from one task, which reads all events of the session. So a row has all its fields, even if
+//! its reader was added after the first events of the job.
 
 use crate::session::Live;
 use crate::wait::{self, Got};
@@ -60,7 +60,7 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Returns the row of a job, if its last event is this one.
+    /// Returns the row of a job, if this event is the last one of the job.
     pub(crate) fn row(&mut self, event: &Event) -> Option<Row> {
         let job = event.job?;
         let row = match &event.kind {
@@ -138,7 +138,7 @@ impl<T> Drop for Queue<T> {
     }
 }
 
-/// The rows of a session, from the moment at which this object was made.
+/// The rows of the jobs that end after this object was made.
 #[pyclass(frozen)]
 pub(crate) struct Rows(Queue<Row>);
 
@@ -158,7 +158,7 @@ impl Rows {
     }
 }
 
-/// The events of a session as JSON, from the moment at which this object was made.
+/// The events of a session that happen after this object was made, as JSON.
 #[pyclass(frozen)]
 pub(crate) struct Events(Queue<Vec<u8>>);
 

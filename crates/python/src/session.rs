@@ -1,10 +1,10 @@
 //! A session of the library with its own threads, for Python.
 //!
-//! Each session has threads of its own (`threads.rs`). Threads for all sessions would not work in a process
-//! that was forked, because these threads are only in the parent. In a forked process, an object of the
-//! parent raises an exception for each call that uses the session, except for `stop` and `wait`, which do
-//! nothing. The object is leaked when it is dropped, because the threads that could end the session are not
-//! in the forked process, and one of them may have held a lock.
+//! Each session has threads of its own (`threads.rs`). Threads that all sessions share would not work in a
+//! forked process, because they exist only in its parent. In a forked process, an object of the parent raises
+//! an exception for each call that uses the session, except for `stop` and `wait`, which do nothing. The
+//! object is leaked when it is dropped, because the threads that could end the session are not in the forked
+//! process, and one of them may have held a lock at the fork.
 //!
 //! Adding a job never waits. A task passes the jobs to the session in the order of their numbers, as fast as
 //! the session accepts them.
@@ -160,7 +160,7 @@ impl Live {
         rows
     }
 
-    /// Accepts no more jobs.
+    /// From now on, accepts no more jobs.
     pub(crate) fn close(&self) {
         lock(&self.feed).to = None;
     }

@@ -1,6 +1,7 @@
 //! The threads of one session or one remote file.
 //!
-//! Invariant: a forked process leaks the threads instead of ending them, because they are only in its parent.
+//! Invariant: a forked process leaks the threads instead of ending them, because the threads exist only in
+//! its parent.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

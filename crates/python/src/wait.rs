@@ -36,7 +36,7 @@ pub(crate) fn duration(seconds: Option<f64>) -> Option<Duration> {
     seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// The result of a look at a queue.
+/// The result of an attempt to take values from a queue.
 pub(crate) enum Got<T> {
     /// At least one value.
     Some(Vec<T>),

@@ -37,9 +37,10 @@ impl Abilities {
     pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
 }
 
-/// Checks a source of a file that has this content and does not change. This function requests the whole
-/// file, and, in other requests, only the facts about the file. It requests ranges inside the file, at its
-/// end and beyond its end, and several ranges at once. It also drops responses before their end.
+/// Checks a source of a file that has this content and does not change. `able` are the abilities that the
+/// source must show. This function requests the whole file, and, in other requests, only the facts about the
+/// file. It requests ranges inside the file, at its end and beyond its end, and several ranges at once. It
+/// also drops responses before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -151,7 +152,7 @@ fn check_facts(remote: &Remote, size: u64, able: Abilities) -> Result<(), Broken
         equal("the size", &remote.size, &Some(size))?;
     }
     match able.validator {
-        true if remote.validator == Validator::Unknown => Err("there is no validator".into()),
+        true if remote.validator == Validator::Unknown => Err("the response has no validator".into()),
         false if remote.validator != Validator::Unknown => {
             Err(format!("the source has no validator, but states {:?}", remote.validator))
         }
@@ -212,7 +213,7 @@ async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Brok
         Ok(opened) => Err(format!("a range beyond the end is answered with {:?}", opened.remote.span)),
         Err(error) => {
             equal("the kind of the error beyond the end", &error.kind, &ErrorKind::HttpRangePast)?;
-            equal("the size in that error, if it has a size", &error.size.unwrap_or(size), &size)
+            equal("the size in the error beyond the end", &error.size.unwrap_or(size), &size)
         }
     }
 }
@@ -228,8 +229,8 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. For a
-/// file of at most 3 bytes, there are no ranges.
+/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end. Returns
+/// no ranges for a file of at most 3 bytes.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),

@@ -49,7 +49,8 @@ struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
     journal: PathBuf,
-    /// The generation, and true if the partial file has a journal. A partial file without a journal is
+    /// The generation, which is the number of times that the partial file has begun again or was published.
+    /// The second value is true if the partial file has a journal. A partial file without a journal is
     /// deleted when this object is dropped.
     state: Mutex<(Generation, bool)>,
 }
@@ -90,7 +91,8 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl FakeDisk {
-    /// Returns a disk on which each write fails half-way with this chance in percent.
+    /// Returns a disk on which each write fails with this chance in percent. A write that fails stores half
+    /// of its bytes.
     pub fn failing(percent: u8, seed: u64) -> Self {
         let inner = Inner { failing: percent, rng: Rng::with_seed(seed), ..Inner::default() };
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
@@ -245,7 +247,7 @@ impl Part for FakePart {
         Ok(())
     }
 
-    /// Does nothing, because later writes replace all these bytes.
+    /// Does nothing, because later writes replace all bytes of the range.
     fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
         Ok(true)
     }

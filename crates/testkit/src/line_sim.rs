@@ -1,4 +1,4 @@
-//! A simulated line to one host. It is used to test how the number of connections is decided.
+//! A simulated line to one host. It is used to test the code that decides the number of connections.
 //!
 //! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 packets,
 //! then CUBIC), and all connections share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes
@@ -8,8 +8,8 @@
 //! engine. Two runs with the same seed have the same result.
 //!
 //! The model is simplified. Retransmits cause no delay, handshakes and requests are never lost, and the
-//! receive window is open from the start. There is no HyStart, no TLS, no window of the plan, no hedge, and
-//! no limit by disk or processor.
+//! receive window is open from the start. There is no HyStart, no TLS and no hedge. The window of the plan,
+//! the disk and the processor set no limits.
 
 mod race;
 mod tcp;
@@ -41,9 +41,9 @@ pub enum Host {
     Plain,
     /// Each connection gets at most this share of the line.
     Caps(f64),
-    /// With more connections than this, each gets a quarter of its share.
+    /// If there are more connections than this, each of them sends at a quarter of its rate.
     Slows(usize),
-    /// The host refuses more connections than this.
+    /// The host serves at most this number of connections, and refuses further ones.
     Refuses(usize),
     /// Chance decides for each connection if it gets at most a fiftieth or at most a quarter of the line.
     /// Both are equally likely.
@@ -57,7 +57,7 @@ pub enum Host {
 /// The way in which the number of connections is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
-    /// A fixed number, as soon as the rate of the first connection is known.
+    /// This number of connections. The download has one connection until the rate of that one is known.
     Fixed(usize),
     /// The number that the controller decides.
     Auto,

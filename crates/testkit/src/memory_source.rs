@@ -16,7 +16,7 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct MemorySource {
     url: Url,
-    /// The content, and the number of its changes.
+    /// The content, and the number of times that it was replaced.
     file: Arc<Mutex<(Bytes, u64)>>,
 }
 

@@ -23,14 +23,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// Every simulated file is smaller than this, except in [`World::large`]. The limit is so high that the bytes
-/// that arrive can make all retries available again up to six times (after each 64 KiB).
+/// Every simulated file is smaller than this, except in [`World::large`]. After each 64 KiB of new bytes, all
+/// retries are available again. With this limit, that happens up to six times in a download.
 const LARGEST: u64 = 400_000;
 
 /// Most files are smaller than this, so that a test can simulate many of them.
 const COMMON: u64 = 100_000;
 
-/// The sizes that the plan uses, reduced for these files.
+/// The sizes that the plan uses, reduced for these small files.
 const SIZES: Sizes = Sizes {
     segment_least: 5_000,
     split_least: 1_000,
@@ -47,7 +47,7 @@ pub struct World {
     /// The versions of the file, in order. The server never goes back to an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
-    /// The chance, in percent, that a request fails, or that its range is wrong or its body is cut.
+    /// The chance, in percent, that a request fails, gets a wrong range, or gets a body that breaks off.
     sins_percent: u8,
     validator: Validator,
     announces_length: bool,
@@ -158,7 +158,7 @@ impl World {
         let mut world = World::new(seed);
         world.versions.truncate(1);
         (world.sins_percent, world.sends_pages, world.wrong_source) = (0, false, None);
-        // If ranges had digests, some of their bytes would be damaged.
+        // If a range has a digest, `spoil` may damage its bytes. So no range has a digest here.
         world.digests_ranges = false;
         let able = Abilities {
             ranges: world.knows_ranges,
@@ -348,12 +348,12 @@ impl World {
     /// Returns what is wrong with the bytes.
     pub fn check(&self, published: &[u8]) -> Result<(), String> {
         if !self.versions.iter().any(|version| version.as_slice() == published) {
-            return Err(format!("{} bytes that are no version of the file", published.len()));
+            return Err(format!("the {} published bytes are no version of the file", published.len()));
         }
         if self.list_is_wrong && !self.versions[0].is_empty() {
             return Err("a file was published although the digests in the list are wrong".into());
         }
-        // If a list verifies the file, a digest from a single mirror is not used.
+        // If a list verifies the file, a digest that only one of several mirrors states is not used.
         if self.digest == Some(false) && !(self.known && self.several) {
             return Err("a file was published although its digest was wrong".into());
         }

@@ -69,8 +69,8 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                     workers += 1;
                 }
-                // A dropped connection is closed, and lowers the surplus. A connection whose segment was cut
-                // still counts as surplus.
+                // A dropped connection is closed, and lowers the surplus. A connection whose segment was
+                // shortened still counts as surplus.
                 Action::Drop { .. } => room.surplus = room.surplus.saturating_sub(1),
                 _ => {}
             }
@@ -214,8 +214,8 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-/// Returns arbitrary facts about a file, including contradictory ones. Sources of other protocols may return
-/// such facts.
+/// Returns what a response says about the file: arbitrary facts, some of which contradict each other. A
+/// source of a protocol other than HTTP may return such facts.
 fn remote(choices: &mut Choices) -> Remote {
     let url = Url::parse("http://h/f").expect("a URL");
     let mut remote = match choices.byte() % 16 {

@@ -1,6 +1,6 @@
-//! Simulates whole downloads with only the plan, in the world of a seed. The simulation has connections of
-//! different speeds (some of them silent), a disk, and a journal. Runs are killed and started again with the
-//! files that they left. These files may be damaged between two runs.
+//! Simulates whole downloads with only the plan, in the [`World`] of a seed. The simulation has connections
+//! of different speeds (some of them silent), a disk, and a journal. Runs are killed, and a new run starts
+//! with the partial file and the journal that the last run left. Both may be damaged between two runs.
 //!
 //! Invariant: the plan keeps its invariant after every step, and every published byte is right. The
 //! simulation asserts both.
@@ -34,25 +34,25 @@ pub struct Ended {
 /// events does not pass.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Requests that were made.
+    /// The number of requests that were made.
     pub requests: usize,
     /// The highest number of connections at once.
     pub connections: usize,
-    /// Segments that were shortened for another worker.
+    /// The number of segments that were shortened for another worker.
     pub cuts: usize,
-    /// Transfers that continued after a break, and partial files of earlier runs that were continued.
+    /// The number of transfers that continued after a break, or continued a partial file of an earlier run.
     pub resumed: usize,
-    /// Runs that were killed.
+    /// The number of runs that were killed.
     pub kills: usize,
-    /// Claims of journals that were right.
+    /// The number of claims in journals that were right.
     pub good: usize,
-    /// Claims of journals that were wrong.
+    /// The number of claims in journals that were wrong.
     pub bad: usize,
-    /// Chunks that were wrong.
+    /// The number of chunks that had a wrong digest.
     pub wrong_chunks: usize,
-    /// Sources that were blamed for wrong bytes.
+    /// The number of sources that were blamed for wrong bytes.
     pub blamed: usize,
-    /// Requests for bytes that another worker was fetching too.
+    /// The number of requests for bytes that another worker was fetching too.
     pub hedges: usize,
     /// A fingerprint of all actions of all runs. It is equal for two versions of the plan that return the
     /// same actions.
@@ -233,7 +233,8 @@ impl Sim {
                 self.seen.cuts += 1;
                 let from = self.connection(worker).map_or(0, |connection| connection.from);
                 assert!(end > from, "seed {seed}: the new end leaves the worker no byte");
-                // Sometimes a worker learns its new end late. To simulate this, the action is ignored.
+                // Sometimes a worker learns too late that its segment ends earlier. Then the action is
+                // ignored.
                 if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
                     self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
                 }
@@ -282,7 +283,7 @@ impl Sim {
         self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
-    /// Moves the time to the next step.
+    /// Moves the time to the next step of a connection or of a check, and carries out this step.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
         if let Some(input) = self.later.pop_front() {

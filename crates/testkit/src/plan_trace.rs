@@ -20,7 +20,7 @@ impl Trace {
         self.0
     }
 
-    /// Adds an action that a plan returned at this time. For a wait, only this time is added.
+    /// Adds an action that a plan returned at the time `now`. For [`Action::Wait`], only the time is added.
     pub(crate) fn add(&mut self, now: Duration, action: &Action) {
         let text = format!("{} {}", now.as_nanos(), action_text(action));
         for byte in text.bytes() {

@@ -328,7 +328,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// Returns the position of a new download in the queue.
+/// Returns the position of a new download in the queue, if the client states one.
 fn position(params: &Params, at: usize) -> Result<Option<i64>, Fault> {
     let position = params.optional_number(at)?;
     match position {

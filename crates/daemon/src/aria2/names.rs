@@ -40,7 +40,8 @@ pub(super) const METHODS: [&str; 36] = [
     "system.listNotifications",
 ];
 
-/// The notices, in the order in which aria2 lists them. Clients never get the last one.
+/// The notices, in the order in which aria2 lists them. Clients never get the last one, because downhaul does
+/// not support BitTorrent.
 pub(super) const NOTIFICATIONS: [&str; 6] = [
     "aria2.onDownloadStart",
     "aria2.onDownloadPause",

@@ -32,7 +32,8 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     add("connections", text(connections));
     add("numPieces", text(pieces));
     add("pieceLength", text(piece));
-    // Clients call this method often, and most of them do not request this field.
+    // Clients call this method often, and most of them do not request this field, so it is made on request
+    // only.
     if pieces > 0 && is_wanted("bitfield") {
         let whole: Vec<Range<u64>> = match state.ranges(entry.gid) {
             [] => iter::once(whole_pieces(&(0..completed), piece, total)).collect(),
@@ -71,8 +72,9 @@ pub fn files(state: &State, entry: &Entry) -> Value {
     }])
 }
 
-/// The most pieces of a file. aria2 has no such limit. Without a limit, the bit field of a very large file
-/// would be very long. With this limit, a bit field has at most 16,384 digits.
+/// The most pieces of a file. A piece is a part of a file that has one bit in the field `bitfield`. aria2 has
+/// no such limit. Without a limit, the bit field of a very large file would be very long. With this limit, a
+/// bit field has at most 16,384 digits.
 const PIECES_MOST: u64 = 1 << 16;
 
 /// Returns the length of a piece. It is the length in the options, or a multiple of it if there would be too

@@ -35,7 +35,7 @@ pub fn answer(caller: &mut Caller<'_>, body: &[u8]) -> String {
     text + "</methodResponse>"
 }
 
-/// Appends a value.
+/// Appends a value as XML.
 fn write(to: &mut String, value: &Value) {
     to.push_str("<value>");
     // Writing to a text cannot fail.
@@ -147,7 +147,8 @@ impl Element {
     }
 }
 
-/// Returns the character that a reference stands for.
+/// Returns the character for the name of a reference, such as `amp` or `#x62`. Returns `None` if the name is
+/// not known.
 fn reference(name: &str) -> Option<char> {
     match name {
         "amp" => Some('&'),

@@ -1,6 +1,7 @@
 //! [`Options`]: the values of aria2's options that were set for a download or for the daemon.
 //!
-//! Invariant: each name is in `table`, each value was checked, and sizes are plain numbers of bytes.
+//! Invariant: each name is in `table`, each value is one that its option allows, and sizes are plain numbers
+//! of bytes.
 
 mod table;
 
@@ -12,15 +13,16 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The longest value of an option in bytes. The longest ones are sets of headers. Servers accept heads of at
-/// most 8 to 64 KiB, so all sets that are of use are shorter than this limit.
+/// The longest value of an option in bytes. In practice, the longest values are sets of headers. Servers
+/// accept at most 8 to 64 KiB of headers, so every set of headers that is of use is shorter than this limit.
 const LONGEST_VALUE: usize = 256 << 10;
 
-/// The options of the daemon that downhaul uses.
+/// The options of the daemon ([`Scope::Daemon`]) that downhaul uses. It stores the other options of the
+/// daemon, but they have no effect.
 const USED: [&str; 3] = ["max-concurrent-downloads", "max-overall-download-limit", "max-download-result"];
 
-/// Options that were set, in the order of their names. Most downloads have very few options, so the options
-/// are in a list.
+/// Options that were set, in the order of their names. Most downloads have very few options, so a sorted list
+/// is used and not a map.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(Vec<(&'static str, Box<str>)>);
 
@@ -32,28 +34,30 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
-    /// Reads the options of one download that a client sent, as [`Options::from_client`] does. A bad value of
-    /// an option of the daemon is left out, and is not a fault.
+    /// Reads the options that a client sent for one download. Does the same as [`Options::from_client`],
+    /// except that a bad value of an option of the daemon is always left out and is never a fault.
     ///
     /// # Errors
-    /// Returns a fault that names the first option of downloads with a bad value. Also fails if the value is
-    /// not an object.
+    /// Returns a fault that names the first option of downloads whose value is bad. Also returns a fault if
+    /// `value` is not an object.
     pub fn of_download(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, _| scope == Scope::Download)
     }
 
-    /// Reads the options that a client sent: an object with texts, numbers and booleans, and lists of texts
-    /// for options that may occur several times. Unknown options, and options that clients may not change,
-    /// are left out. Bad values of options of the daemon that downhaul does not use are left out too.
+    /// Reads the options that a client sent. `value` is an object. Its values are texts, numbers and
+    /// booleans, and lists of texts for options that may occur several times. Unknown options, and options
+    /// that clients may not change, are left out. A bad value of an option of the daemon is left out too, if
+    /// downhaul does not use this option.
     ///
     /// # Errors
-    /// Returns a fault that names the first option with a bad value that is not left out. Also fails if the
-    /// value is not an object.
+    /// Returns a fault that names the first option whose bad value is not left out. Also returns a fault if
+    /// `value` is not an object.
     pub fn from_client(value: &Value) -> Result<Options, Fault> {
         Options::read(value, |scope, name| scope == Scope::Download || USED.contains(&name))
     }
 
-    /// Reads options. A bad value of an option for which `matters` is false is left out.
+    /// Reads options. `matters` gets the scope and the name of an option, and returns true if a bad value of
+    /// the option is a fault. If it returns false, a bad value is left out.
     fn read(value: &Value, matters: impl Fn(Scope, &str) -> bool) -> Result<Options, Fault> {
         let Value::Object(values) = value else {
             return Err(Fault::refused("The options must be an object."));
@@ -72,7 +76,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Sets an option. An unknown option is left out.
+    /// Sets an option. Does nothing if the option is unknown.
     ///
     /// # Errors
     /// Returns a fault that names the option, if the value is not allowed.
@@ -90,12 +94,14 @@ impl Options {
         }
     }
 
-    /// Returns the place of an option in the list, or the place where it would be.
+    /// Returns the index of an option in the list. If the option is not set, the `Err` has the index at which
+    /// the option must be inserted.
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(other, _)| (*other).cmp(name))
     }
 
-    /// Sets an option, or adds a line to an option that may occur several times.
+    /// Sets an option. If the option may occur several times and has a value already, adds the new value to
+    /// it as a line.
     ///
     /// # Errors
     /// Returns a fault that names the option, if the value is not allowed.
@@ -132,20 +138,21 @@ impl Options {
         self.value(name) == "true"
     }
 
-    /// Returns the number that an option is set to, or its default. Returns 0 for an option that is not a
+    /// Returns the number that an option is set to, or its default. Returns 0 if the value is not a whole
     /// number.
     pub fn number(&self, name: &str) -> u64 {
         self.value(name).parse().unwrap_or_default()
     }
 
-    /// Adds options. They replace options of the same name.
+    /// Adds the options of `other`. They replace options of the same name that were set before.
     pub fn extend(&mut self, other: Options) {
         other.0.into_iter().for_each(|(name, value)| self.insert(name, value));
     }
 
-    /// Returns these options, and the options of `below` that are not set here. If these options have another
-    /// proxy, the login of the proxy in `below` is left out, because it belongs to that proxy alone. If these
-    /// options have another user, the password in `below` is left out too.
+    /// Returns these options, and the options of `below` that are not set here. A login is a user name and a
+    /// password. If a proxy is set here and a different one in `below`, the login of the proxy in `below` is
+    /// left out, because it belongs to that proxy alone. If the user name of a login is set here and is not
+    /// the one in `below`, the password of this login in `below` is left out.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
         let is_replaced = |proxy: &str| {
@@ -162,7 +169,7 @@ impl Options {
         all
     }
 
-    /// Returns the options whose names pass a test.
+    /// Returns the options for whose names `is_kept` returns true.
     fn filtered(&self, is_kept: impl Fn(&str) -> bool) -> Options {
         Options(self.0.iter().filter(|(name, _)| is_kept(name)).cloned().collect())
     }
@@ -173,9 +180,9 @@ impl Options {
         self.filtered(|name| !other.is_set(name))
     }
 
-    /// Returns these options without each option whose value is a URL that equals the shown form of the URL
-    /// in `before`. The shown form has no secrets. A client that sends this form back does not want to
-    /// change the URL.
+    /// Returns these options without the URLs that a client does not want to change. A client sees the URLs
+    /// in `before` without their secrets. If the client sends back such a URL unchanged, it is left out here,
+    /// because it would replace the complete URL.
     #[must_use]
     pub fn changed_from(&self, before: &Options) -> Options {
         self.filtered(|name| {
@@ -184,7 +191,7 @@ impl Options {
         })
     }
 
-    /// Returns the options that affect one download.
+    /// Returns the options that affect single downloads ([`Scope::Download`]).
     #[must_use]
     pub fn of_downloads(&self) -> Options {
         self.filtered(|name| table::row(name).is_some_and(|row| row.1 == Scope::Download))
@@ -218,8 +225,8 @@ impl Options {
     }
 
     /// Returns the options that a client expects to see: those with a value or a default. If `all` is
-    /// false, only options of downloads are returned. URLs have no secrets. `gid`, `pause`, `rpc-secret`
-    /// and the passwords of logins are left out. Headers are shown as they were set.
+    /// false, only options of downloads are returned. URLs are shown without secrets. `gid`, `pause`,
+    /// `rpc-secret` and all passwords are left out. Headers are shown as they were set.
     pub fn shown(&self, all: bool) -> Map<String, Value> {
         let shown = TABLE.iter().filter(|(name, scope, _, _)| {
             (all || *scope == Scope::Download)
@@ -232,17 +239,18 @@ impl Options {
     }
 }
 
-/// Returns true if the value of an option is a URL.
+/// Returns true if the value of the option with this name is a URL.
 fn is_url(name: &str) -> bool {
     (name.ends_with("-proxy") && name != "no-proxy") || matches!(name, "referer" | "metalink-base-uri")
 }
 
-/// Returns the value of an option as clients see it.
+/// Returns the value of an option as clients see it: a URL without its secrets, or any other value unchanged.
 fn shown<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
     if is_url(name) { show::given(value) } else { value.into() }
 }
 
-/// Returns the value of an option as a text, or `None` if the client sent `null`.
+/// Returns the value of an option as a text, or `None` if the client sent `null`. The items of a list become
+/// lines.
 fn text_of(name: &str, value: &Value) -> Result<Option<String>, Fault> {
     match value {
         Value::Null => Ok(None),
@@ -261,7 +269,7 @@ fn bad(name: &str) -> Fault {
     Fault::refused(format!("We encountered a problem while processing the option '--{name}'."))
 }
 
-/// Returns the value in the form in which it is stored, or `None` if it is not allowed.
+/// Returns the value in the form in which it is stored, or `None` if the option does not allow it.
 fn checked(kind: Kind, value: &str) -> Option<String> {
     if value.len() > LONGEST_VALUE || value.contains('\0') {
         return None;

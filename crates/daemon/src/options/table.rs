@@ -1,11 +1,11 @@
 //! The options of aria2, with their values and defaults.
 //!
 //! Clients of aria2 display and send back whole sets of options. So all options of aria2 1.36 are here
-//! (`aria2c --help=#all`), including those that mean nothing to downhaul.
+//! (`aria2c --help=#all`), including those that downhaul does not use.
 //!
 //! These defaults of downloads differ from those of aria2: `split` and `max-connection-per-server` are 16,
 //! since downhaul finds the number of connections itself; `remote-time` is true; `file-allocation` is `none`,
-//! since downhaul reserves the space in its own way; `user-agent` names downhaul.
+//! since downhaul reserves the disk space in its own way; `user-agent` names downhaul.
 //!
 //! This file is long because it is a table of all options.
 
@@ -15,9 +15,9 @@ use Scope::{Daemon, Download, Ignored};
 /// The part of the daemon that an option affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// One download. Downloads that are added later inherit the global value.
+    /// Single downloads. A download inherits the value that the daemon has when the download is added.
     Download,
-    /// The daemon.
+    /// The daemon as a whole.
     Daemon,
     /// A part of the daemon that clients must not change: files, programs that are run, or the safety of
     /// the daemon. A value that a client sends is ignored.
@@ -29,11 +29,12 @@ pub enum Scope {
 pub enum Kind {
     /// `true` or `false`. An empty text means `true`.
     Bool,
-    /// A whole number in this range.
+    /// A whole number, at least the first one and at most the second one.
     Number(u64, u64),
-    /// A number of bytes in this range. `K` or `M` may follow, which stand for 1024 and 1024 × 1024.
+    /// A number of bytes, at least the first one and at most the second one. `K` or `M` may follow the
+    /// number, which stand for 1024 and 1024 × 1024.
     Size(u64, u64),
-    /// A number with a fraction, at least 0.
+    /// A number that is at least 0 and may have a fraction.
     Real,
     /// One of these words.
     OneOf(&'static [&'static str]),

@@ -1,4 +1,4 @@
-//! The parts of the daemon that depend on the system.
+//! The parts of the daemon that depend on the operating system.
 
 #[cfg(not(unix))]
 mod other;

@@ -5,7 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a file. It is created if it does not exist.
+/// Opens a file, or creates it if it does not exist.
 ///
 /// # Errors
 /// Returns the error of the system.

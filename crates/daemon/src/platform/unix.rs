@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Opens a file. If it does not exist, it is created, and only the user can read it. An existing file is not
-/// changed.
+/// Opens a file, or creates it if it does not exist. Only the user can read a file that is created here. The
+/// permissions of an existing file are not changed.
 ///
 /// # Errors
 /// Returns the error of the system, or an error if the path does not lead to a regular file.

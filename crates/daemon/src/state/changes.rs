@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A change of a download. Fields that are `None` change nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Edit {
-    /// Options that are set.
+    /// The options that get a new value.
     pub options: Option<Options>,
     /// The new URLs. The library continues the partial file if a URL differs only in its signature, or if a
     /// strong digest is known.

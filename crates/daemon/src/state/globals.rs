@@ -28,7 +28,7 @@ impl Globals {
         let explicit = given.without(&["dir"]);
         let mut given = given.above(configured);
         if given.get("dir").is_none() {
-            // The default folder is a value that `dir` may have, so setting it does not fail.
+            // `dir` may have any text as its value, so setting it does not fail.
             let _ = given.set("dir", &folders.default().to_string_lossy());
         }
         // A folder that clients have chosen is used as long as the user allows it.

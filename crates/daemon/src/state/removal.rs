@@ -1,9 +1,9 @@
 //! Removes downloads, with or without their files.
 //!
-//! Invariant: a file is deleted only if its download was removed with its files, no job writes it any more,
-//! and it is below an allowed folder. A finished file is deleted only if it is still the one that the
-//! download saved. A partial file that a download had before a change is also deleted when the download is
-//! complete.
+//! Invariant: a file is deleted only if its download was removed with its files, no job writes the file any
+//! more, and the file is below an allowed folder. A finished file is deleted only if it is still the one that
+//! the download saved. There is one exception: a partial file from before a change of its download is also
+//! deleted when the download is complete.
 
 use super::changes::over;
 use super::{Changed, Effect, Notice, State};
@@ -57,7 +57,7 @@ impl State {
             self.queue.remove(gid);
             return Ok(((), vec![Effect::Tell(Notice::Gone, gid)]));
         }
-        let error = Some((ErrorKind::JobRemoved.code().into(), "it was removed".into()));
+        let error = Some((ErrorKind::JobRemoved.code().into(), "the download was removed".into()));
         let times = (entry.times.0, Some(now));
         let ended = Entry { state: entry::State::Removed, error, times, ..self.with_progress(&entry) };
         let forgotten = self.end(ended)?;
@@ -65,8 +65,9 @@ impl State {
         Ok(((), stopped.chain(forgotten).collect()))
     }
 
-    /// Removes a download with its partial file, or with its complete file. Leaves no result. Returns why
-    /// the complete file stays, if it is not the one that the download saved.
+    /// Removes a download with its partial file, or with its complete file. Leaves no result. If the complete
+    /// file is not the one that the download saved, the file is kept, and a message with the reason is
+    /// returned.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
@@ -86,7 +87,8 @@ impl State {
         let mut effects = vec![Effect::Tell(Notice::Gone, gid)];
         effects.extend(self.deletions_of_former(&entry));
         let is_shared = entry.path.as_ref().is_some_and(|path| self.unfinished_paths(gid).contains(&path));
-        // The job of a download that was removed before may still be ending under the same identifier.
+        // An earlier download with the same identifier may have been removed before, and its job may not have
+        // ended yet.
         let added = entry.times.0;
         let is_own = |made: &Entry| made.gid == gid && made.times.0 == added;
         if let Some((job, run)) = self.runs.iter_mut().find(|(_, run)| is_own(&run.made)) {
@@ -101,9 +103,9 @@ impl State {
         Ok((stays, effects))
     }
 
-    /// Returns why the file at the path of a complete download stays when the download is removed with its
-    /// files. Returns `None` if the download saved this file, if there is no file, or if the download is not
-    /// complete.
+    /// Returns the reason why the file at the path of a complete download must be kept when the download is
+    /// removed with its files. Returns `None` if the download saved this file, if there is no file, or if the
+    /// download is not complete.
     fn why_it_stays(&self, entry: &Entry) -> Option<String> {
         let path = entry.path.as_ref().filter(|_| entry.state == entry::State::Complete)?;
         let there = Saved::of(path)?;
@@ -127,8 +129,9 @@ impl State {
         Some(format!("The file {} was not deleted: {why}.", path.display()))
     }
 
-    /// Returns the effect that deletes the files of a download. Returns `None` if the path is not known or
-    /// not allowed, or if the download cannot become a job.
+    /// Returns the effect that deletes the partial file of a download, and if `is_whole` is true, the file at
+    /// `path` too. Returns `None` if the path is not known or not allowed, or if the download cannot become a
+    /// job.
     pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
         let path =
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
@@ -151,7 +154,8 @@ impl State {
         former.filter_map(|former| self.deletion(&former, former.path.clone(), false)).collect()
     }
 
-    /// Returns the paths of the downloads that are not complete. The path of one download is left out.
+    /// Returns the paths of the downloads that are not complete. The path of the download `except` is left
+    /// out.
     fn unfinished_paths(&self, except: Gid) -> Vec<&PathBuf> {
         let all = [Sequence::Active, Sequence::Queued, Sequence::Over].into_iter();
         let others = all.flat_map(|sequence| self.queue.iter(sequence));

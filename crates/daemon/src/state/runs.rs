@@ -106,8 +106,9 @@ impl State {
         entry.map_or(Vec::new(), |entry| self.fail(&entry, fault.failure(), now))
     }
 
-    /// Records the job that the library started for the download that [`State::next`] returned. The download
-    /// may have been paused, removed or limited since its job was made.
+    /// Records the job that the library started for the download that [`State::next`] returned. Since the job
+    /// was made, a client may have paused or removed the download, or changed its rate limit. The returned
+    /// effect applies such a change to the job.
     pub fn began(&mut self, job: JobId) -> Option<Effect> {
         let Beginning { made, discards } = self.beginning.take()?;
         let gid = made.gid;
@@ -143,11 +144,11 @@ impl State {
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
             // A client has changed the URLs or the options since the job was made. For instance, the
-            // download has another digest now. The result of the old job proves nothing, so the next run
+            // download has another digest now. The result of the old job proves nothing, so the next job
             // checks the file.
             _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
-            // The next run of a download that was just paused continues the same partial file. A download
-            // that has got another name begins with a new file.
+            // The next job of a download that was just paused continues the same partial file. If a client
+            // has changed the folder or the name of the download, the next job begins with a new file.
             EventKind::Started { path, size, .. }
                 if !entry.state.is_over()
                     && self.has_same_name(&entry, &made)
@@ -208,7 +209,8 @@ impl State {
         Some(Effect::Stop(job))
     }
 
-    /// Returns true if two states of a download have the same folder and name in their options.
+    /// Returns true if `one` and `other`, which are the same download before and after a change, have the
+    /// same folder and name in their options.
     pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
         ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
     }

@@ -11,11 +11,11 @@ use http::uri::{Authority, Uri};
 use std::net::IpAddr;
 use url::Url;
 
-/// The schemes of pages that browser extensions have.
+/// The schemes of the pages of browser extensions.
 const EXTENSIONS: [&str; 2] = ["chrome-extension", "moz-extension"];
 
-/// The host names and the origins of pages that a request may state, in addition to those that are always
-/// allowed.
+/// The host names and the origins of pages that a request may have in its headers, in addition to those that
+/// are always allowed.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// The names under which clients reach the daemon, without ports.
@@ -31,7 +31,8 @@ pub struct Allowed {
 pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     let [host, origin, site] = ["host", "origin", "sec-fetch-site"].map(|name| one(headers, name));
     let (host, origin, site) = (host?, origin?, site?);
-    // A client that sends a whole URL means the host in it (RFC 9112, section 3.2.2).
+    // A request may have a whole URL, whose host then replaces `Host` (RFC 9112, section 3.2.2). Both are
+    // checked.
     let hosts = [uri.authority().map(Authority::as_str), host];
     if !hosts.into_iter().flatten().all(|host| is_known_host(allowed, host)) {
         return Err(
@@ -47,7 +48,8 @@ pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
     }
 }
 
-/// Returns the value of a header that a request has at most once.
+/// Returns the value of a header, if the request has this header. Returns an error if the request has the
+/// header several times.
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! [`Limits`]: what clients may use before they have shown the secret, and how long a client with a wrong
+//! [`Limits`]: what clients may use before they have sent the secret, and how long a client with a wrong
 //! secret waits for its answer.
 //!
 //! Invariant: the memory that clients without the secret use is bounded, and so is the number of their
@@ -8,24 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// The answer to a wrong token comes after this time, as in aria2, or later if other such answers wait. This
-/// is no protection for a short secret: the refusals above [`REFUSED_MOST`] come at once, and also show that
-/// a token is wrong.
+/// The answer to a wrong token is sent after this time, as in aria2, or later if other such answers wait.
+/// This delay does not protect a short secret. If [`REFUSED_MOST`] such answers wait, the next request with a
+/// wrong token is refused at once, and this refusal also shows that the token is wrong.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// The most requests with a wrong token that wait for their answer. Further requests are refused at once.
 const REFUSED_MOST: usize = 16;
 
-/// The most WebSocket connections that have not shown the secret. aria2's clients may listen without it.
+/// The most WebSocket connections whose clients have not sent the secret. As in aria2, a client may receive
+/// notices without the secret.
 const STRANGERS_MOST: usize = 64;
 
-/// Bodies with more bytes than this share a limited number of places, because each may take 2 MiB of memory.
+/// A body with more bytes than this is a long body. The number of long bodies is limited, because each may
+/// take 2 MiB of memory.
 pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
 /// The most long bodies that are received at once.
 const LONG_BODIES_MOST: usize = 16;
 
-/// The places that requests share.
+/// The limits that all requests share. A place is a permit of one of the semaphores.
 pub(super) struct Limits {
     /// Answers to wrong tokens are delayed one after the other.
     turn: Mutex<()>,
@@ -44,7 +46,8 @@ impl Limits {
         }
     }
 
-    /// Waits if a call had a wrong token. Returns false if too many other requests wait already.
+    /// If `was_refused` is true, a call had a wrong token, and this function waits before its answer is sent.
+    /// Returns false if the request must be refused at once, because too many other requests wait already.
     pub(super) async fn slow_down(&self, was_refused: bool) -> bool {
         if !was_refused {
             return true;
@@ -55,12 +58,12 @@ impl Limits {
         true
     }
 
-    /// Returns a place for a WebSocket connection that has not shown the secret, if one is free.
+    /// Returns a place for a WebSocket connection whose client has not sent the secret, if one is free.
     pub(super) fn stranger(&self) -> Option<OwnedSemaphorePermit> {
         self.strangers.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a place to receive a long body. Returns `None` if none becomes free within this time.
+    /// Waits for a place to receive a long body. Returns `None` if no place becomes free within this time.
     pub(super) async fn long_body(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         tokio::time::timeout(within, self.long_bodies.acquire()).await.ok()?.ok()

@@ -47,7 +47,8 @@ impl Log {
         self.line("daemon", None, text.into());
     }
 
-    /// Adds a line about a download, if clients of aria2 get the notice too.
+    /// Adds a line about a download. The notices that aria2 does not have, such as a new place in the queue,
+    /// give no line.
     pub fn note(&self, notice: Notice, entry: &Entry) {
         let name = Download::name_of(entry);
         let path = || entry.path.as_ref().map_or(name.clone(), |path| path.display().to_string());
@@ -68,7 +69,8 @@ impl Log {
         self.line(kind, Some(entry.gid), text);
     }
 
-    /// Returns the last lines after this number, at most `most`, and the number of the last line.
+    /// Returns the lines whose numbers are higher than `number`, and the number of the last line of the log.
+    /// If there are more than `most` such lines, returns only the last ones.
     pub fn after(&self, number: u64, most: usize) -> (Vec<Line>, u64) {
         let log = self.lock();
         let later = log.lines.iter().filter(|line| line.number > number).count();

@@ -42,13 +42,13 @@ use std::time::Duration;
 /// The largest body of a request in bytes, as in aria2 (`--rpc-max-request-size`).
 pub const BODY_MOST: usize = 2 << 20;
 
-/// The longest time for the body of a request.
+/// The longest time in which the body of a request must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The reason why a request with a wrong token is refused at once.
 const TOO_MANY: &str = "Too many requests with a wrong secret wait for their answer.";
 
-/// The longest name of a JSONP function.
+/// The longest name of a JSONP function, in bytes.
 const CALLBACK_MOST: usize = 128;
 
 /// The state that all requests share.
@@ -58,7 +58,7 @@ pub struct Web {
     pub daemon: Daemon,
     /// The token that calls need.
     pub token: Arc<Token>,
-    /// The host names and the origins of pages that a request may state.
+    /// The host names and the origins of pages that a request may have in its headers.
     pub allowed: Arc<Allowed>,
     /// The log of the daemon.
     pub log: Log,
@@ -118,7 +118,8 @@ async fn with_body(State(web): State<Web>, request: Request, next: Next) -> Resp
     }
 }
 
-/// Returns the answer to a request that is refused. The interface of downhaul answers in JSON.
+/// Returns the answer to a request that is refused. If the request is for the interface of downhaul itself,
+/// the answer is JSON. Otherwise it is plain text.
 fn refusal(path: &str, status: StatusCode, why: &'static str) -> Response {
     match path.starts_with("/api/") {
         true => api::Problem::new(status, why).into_response(),
@@ -207,7 +208,8 @@ async fn get_json(
     let mut caller = Caller::new(&web.daemon, &web.token);
     let answer = json::answer_query(&mut caller, &query);
     let response = match callback {
-        // A script element ignores the body of a response with another status.
+        // A browser does not run a script from a response whose status is an error, so the status is 200 even
+        // for a fault.
         Some(name) => respond(200, "text/javascript", format!("{name}({})", answer.body)),
         None => respond(answer.status, "application/json-rpc", answer.body),
     };

@@ -1,7 +1,8 @@
 //! The page of the daemon. Its files are in `crates/daemon/page`, and are served unchanged. No step builds
 //! them, so they are easy to read and to check.
 //!
-//! Invariant: the page needs no secret to load, has no data in it, and sends requests only to the daemon.
+//! Invariant: the page is served without the secret, contains no data about downloads, and sends requests
+//! only to the daemon.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -9,11 +10,11 @@ use axum::routing::get;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 
 /// The policy of the page: it may run its own scripts, use its own styles, and send requests to the daemon.
-/// No other page may show it in a frame, where a user could be led to click on it.
+/// No other page may show it in a frame, because such a page could lead a user to click on its buttons.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The files, each with its path, its type and its content.
+/// The files of the page, each with its path, its content type and its content.
 const FILES: [(&str, &str, &str); 7] = [
     ("/", HTML, include_str!("../../page/index.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),

@@ -24,28 +24,29 @@ const CONNECTIONS_MOST: u32 = 1024;
 /// long.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// A connection is closed if its client takes nothing of an answer for this time, so that a client that does
+/// A connection is closed if its client receives nothing of an answer for this time. So a client that does
 /// not read does not keep its place.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// The longest time at the end of the daemon in which clients take their last answers. The program ends
-/// within 5 s, of which the downloads may take 3.5 s.
+/// At the end of the daemon, the longest wait until all clients have received their last answers. The program
+/// ends within 5 s, of which the downloads may take 3.5 s.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The wait after the system could not accept a connection, for instance because too many files are open.
 const AFTER_ERROR: Duration = Duration::from_millis(200);
 
-/// A server for all connections of a daemon. Clones share its places.
+/// A server for all connections of a daemon. Clones share the limit on the number of connections.
 #[derive(Clone)]
 pub struct Server {
     routes: Router,
     tls: Option<tls::Server>,
+    /// Has one place for each connection that may be open.
     places: Arc<Semaphore>,
     is_closing: watch::Sender<bool>,
 }
 
-/// The place that a connection takes in the server. WebSockets outlive the request that opened them, so they
-/// keep the place too.
+/// The place of an open connection among the [`CONNECTIONS_MOST`] places of the server. A WebSocket outlives
+/// the request that opened it, so it keeps the place too.
 #[derive(Clone)]
 pub(super) struct Connection {
     _place: Arc<OwnedSemaphorePermit>,
@@ -142,7 +143,7 @@ mod tests {
             std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
         tokio::spawn(server.clone().serve(listener));
-        // This connection has a place, and so has the next one.
+        // The server has taken a place for this connection, and one for the next connection that it accepts.
         while server.places.available_permits() > CONNECTIONS_MOST as usize - 2 {
             tokio::task::yield_now().await;
         }

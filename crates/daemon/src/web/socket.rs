@@ -11,8 +11,9 @@ use axum::extract::ws::{Message, WebSocket};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Runs until the client or the server closes the connection. `stranger` is the place of a client that has
-/// not shown the secret yet. The place becomes free when the client has shown the secret.
+/// Runs until the client or the server closes the connection. `stranger` is a permit for a client that has
+/// not sent the secret yet. The number of these permits is limited. The permit is released when the client
+/// has sent the secret.
 pub(super) async fn run(
     web: Web,
     mut socket: WebSocket,
@@ -35,7 +36,8 @@ pub(super) async fn run(
                     Some(method) => json::notification(method, &gid.to_string()),
                     None => continue,
                 },
-                // The client has not read for a long time. It gets the current state with its next call.
+                // The client has not read for a long time, so it misses notices. Its next call can request
+                // the current state.
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },
@@ -56,8 +58,8 @@ enum Answer {
     Close,
 }
 
-/// Answers a message. After a call with the secret, the client does not need its place for strangers any
-/// more.
+/// Answers a message. After a call with the secret, the client does not need the permit `stranger` any more,
+/// so it is released.
 async fn answer(web: &Web, message: &Message, stranger: &mut Option<OwnedSemaphorePermit>) -> Answer {
     let body: &[u8] = match message {
         Message::Text(text) => text.as_bytes(),
@@ -75,7 +77,7 @@ async fn answer(web: &Web, message: &Message, stranger: &mut Option<OwnedSemapho
     if web.limits.slow_down(was_refused).await { Answer::Text(answer) } else { Answer::Close }
 }
 
-/// Returns the name of a notice, if aria2 has it.
+/// Returns the name that aria2 gives to a notice, if aria2 has such a notice.
 fn method(notice: Notice) -> Option<&'static str> {
     match notice {
         Notice::Start => Some("aria2.onDownloadStart"),

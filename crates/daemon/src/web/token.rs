@@ -35,8 +35,8 @@ impl Token {
         }
     }
 
-    /// Returns true if a call with this token is accepted. The time of the comparison does not depend on how
-    /// much of the token is right.
+    /// Returns true if a call with the token `given` is accepted. The comparison takes the same time however
+    /// many characters are right, so the time does not help a client to guess the secret.
     pub fn accepts(&self, given: Option<&str>) -> bool {
         let Some(secret) = &self.0 else { return true };
         let hash = |text: &str| digest(&SHA256, text.as_bytes());

@@ -1,4 +1,4 @@
-"""`download` and `adownload`: a row for each file, as the files end."""
+"""`download` and `adownload`. They yield a row for each file when its download has ended."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from ._downhaul import Row
 
-# The highest number of files that are added and have no row yet. It is higher than the number that a
-# session usually downloads at once, and so low that an endless input needs little memory.
+# The highest number of downloads that were added and have no row yet. It is higher than the number of files
+# that a session usually downloads at once, and so low that an endless input needs little memory.
 _AHEAD = 1024
 
 # The highest number of rows that are taken at once.
 _ROWS = 256
 
-# An input is read for this many seconds, or until it gives one item, before rows are taken.
+# The input is read for this many seconds before rows are taken. If it gives no item in this time, it is read
+# until it gives one.
 _SLOW_INPUT = 0.02
 
 # The number of seconds that a stopped session may take to put its partial files in order.
@@ -73,12 +74,12 @@ class _Run:
 
     @property
     def room(self) -> int:
-        """The number of files that may be added now."""
+        """The number of downloads that may be added now."""
         return _AHEAD - len(self._open)
 
     def feed(self) -> None:
-        """Adds files, as far as there is room, and for a short time. Each is added before the next item is
-        read, because reading an item may take a long time."""
+        """Reads items of the input and adds them, as long as there is room, and for a short time. Each item is
+        added before the next one is read, because reading an item may take a long time."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT
@@ -96,7 +97,7 @@ class _Run:
         self._open[self._added] = given
 
     def close_input(self) -> None:
-        """Ends the session when the files that were added have ended."""
+        """Ends the session when all downloads that were added have ended."""
         self._is_closed = True
         self.core.close()
 
@@ -107,7 +108,7 @@ class _Run:
         return _progress.EVERY if self.meter else 0.5
 
     def take(self, rows: list[Row]) -> None:
-        """Makes rows ready, and shows the progress if that is due."""
+        """Adds rows to those that are ready, and shows the progress if an update of it is due."""
         for row in rows:
             given = self._open.pop(row["number"], None)
             url, item = (None, None) if given is None else (given.url, given.item)
@@ -123,7 +124,7 @@ class _Run:
         return self.ready.popleft()
 
     def over(self) -> None:
-        """Ends the progress."""
+        """Shows the progress for the last time."""
         if self.meter:
             self.meter.close(self.core.totals())
             self.meter = None
@@ -183,7 +184,7 @@ class Downloads(Iterator[File]):
             raise
 
     def close(self) -> None:
-        """Stops the downloads that have not ended. The same call continues them later."""
+        """Stops the downloads that have not ended. The same call of `download` continues them later."""
         run, self._run = self._run, None
         if run is not None:
             run.stop()
@@ -285,7 +286,7 @@ class AsyncDownloads(AsyncIterator[File]):
         run.close_input()
 
     async def aclose(self) -> None:
-        """Stops the downloads that have not ended. The same call continues them later."""
+        """Stops the downloads that have not ended. The same call of `adownload` continues them later."""
         import asyncio
 
         run, self._run = self._run, None
@@ -336,10 +337,11 @@ def download(
     `columns={"url": "NAME", "md5": "NAME"}`. The input is read as needed, so it may be endless.
 
     `to` is the folder. `progress` is True, False, None (a bar in a terminal or a notebook), or a function
-    that gets a `Progress`. The rows come in the order in which the files end.
+    that gets a `Progress`. The rows come in the order in which the downloads end.
 
-    If a file fails, its row has the error. The error is raised only if `raise_on_error` is true. To stop
-    early, leave the loop, or call `close()`. The same call continues the files later.
+    If a download fails, the row of its file has the error. The error is raised only if `raise_on_error` is
+    true. To stop early, leave the loop, or call `close()`. The same call of `download` continues the
+    unfinished downloads later.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return Downloads(run, raise_on_error)

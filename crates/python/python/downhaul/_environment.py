@@ -17,7 +17,8 @@ _LONGEST_NETRC = 1 << 20
 def proxies() -> dict[str, str]:
     """Returns the options for the proxies of the environment."""
     env = os.environ
-    # In a CGI program, the web server sets HTTP_PROXY to a header that anyone can choose (httpoxy.org).
+    # In a CGI program, the web server sets HTTP_PROXY to the value of a request header, which any client can
+    # choose (httpoxy.org).
     upper = () if "REQUEST_METHOD" in env else ("HTTP_PROXY",)
     found = {
         "proxy_http": _first(env, "http_proxy", *upper, "all_proxy", "ALL_PROXY"),
@@ -87,7 +88,7 @@ def hash_key(folder: Path) -> bytes | None:
 def _create_key(folder: Path, path: Path) -> None:
     """Writes a key under another name first. So no other run reads half a key, and the first key stays."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # In a container, each run may have the same process number.
+    # The name has random digits and no process number, because each run in a container may have the same one.
     new = folder / f"key.{os.urandom(8).hex()}"
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -19,8 +19,8 @@ Status = Literal["finished", "skipped", "failed"]
 _NOT_VERIFIED = ("size only", "end of transfer only")
 
 
-# The class is neither frozen nor compared by its fields, because these would take longer than all other
-# work for a row.
+# The class is not frozen, and its objects are not compared by their fields. Both would take longer than all
+# other work for a row.
 @dataclass(repr=False, eq=False, slots=True)
 class File:
     """The result of the download of one file."""
@@ -63,7 +63,7 @@ class File:
     the rows of `Session.files`."""
 
     def raise_for_error(self) -> File:
-        """Returns this row, or raises the error of a file that failed."""
+        """Returns this row. Raises the error instead if the download failed."""
         if self.error is not None:
             raise self.error
         return self

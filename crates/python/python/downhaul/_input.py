@@ -64,7 +64,7 @@ _COLUMNS = {
 # used only if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 
-# The other keys of a JSON line with a meaning, apart from those for digests.
+# The other keys that downhaul understands in a JSON line, apart from those for digests.
 _MEANT = frozenset(
     "url urls out size requiredsize chunkhashes headers header httpheaders referer referrer useragent namedby".split()
 )
@@ -79,7 +79,7 @@ _digest_size = lru_cache(1024)(_downhaul.digest_size)
 
 
 class _Mistake(ValueError):
-    """The value under a key that has a meaning cannot be understood."""
+    """The value under a key that downhaul understands cannot be used."""
 
 
 def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Given]:
@@ -98,7 +98,7 @@ def jobs(given: Input, columns: Mapping[str, str] | None = None) -> Iterator[Giv
 
 
 def refuse_columns(columns: Mapping[str, str] | None) -> None:
-    """Raises `ValueError` if there are columns, because the input is not a table."""
+    """Raises `ValueError` if the caller names columns, because the input is not a table."""
     if columns:
         raise ValueError("columns is only for tables")
 
@@ -119,7 +119,7 @@ def job(item: Any) -> Given:
     """Returns the job for one item. The job of an item that cannot be understood fails."""
     if isinstance(item, str):
         return Given(item, item, _of_url(item))
-    scalar = getattr(item, "as_py", None)  # of pyarrow
+    scalar = getattr(item, "as_py", None)  # A scalar of pyarrow has this method.
     if scalar is not None:
         return job(scalar())
     if not isinstance(item, Mapping):
@@ -144,7 +144,7 @@ def _given(item: Any, keys: Mapping[str, Any]) -> Given:
             return Given(item, url, _of_url(url))
         return Given(item, url, {"text": _encode(line)})
     except (TypeError, ValueError) as error:
-        why = error if isinstance(error, _Mistake) else f"it has a value that is not of JSON: {error}"
+        why = error if isinstance(error, _Mistake) else f"the item has a value that JSON cannot represent: {error}"
         return Given(item, url or _shown(keys.get("url")), {"text": "", "mistake": _clean(str(why))})
 
 
@@ -162,10 +162,10 @@ def _value(name: Any, value: Any) -> Any:
     if not isinstance(name, str) or _is_none(value):
         return None
     if not _has_meaning(name):
-        # Texts are copied to the events. Other values are data of the caller, which the row has in its
-        # item.
+        # A text under such a key is in the line (see above), and is copied to the events. Any other value is
+        # data of the caller, which the row has in its `item`.
         return None
-    scalar = getattr(value, "as_py", None)  # of pyarrow
+    scalar = getattr(value, "as_py", None)  # A scalar of pyarrow has this method.
     if scalar is not None:
         return _value(name, scalar())
     form = _form(name)
@@ -229,7 +229,8 @@ def _integer(name: str, value: Any) -> int | None:
     try:
         if isinstance(value, bool):
             raise TypeError
-        # If a row of a column has no number, a table stores the others as floating-point numbers.
+        # If a cell of a column is empty, a table stores the numbers in the other cells as floating-point
+        # numbers.
         if hasattr(value, "is_integer") and value.is_integer():
             value = int(value)
         return operator.index(value)
@@ -249,7 +250,7 @@ def _has_meaning(name: str) -> bool:
 def _plain(value: Any) -> Any:
     """Returns the form in JSON of a value that JSON cannot represent, such as an array of numpy."""
     if isinstance(value, _BYTES):
-        raise _Mistake("it has bytes where a text is needed")
+        raise _Mistake("the item has bytes where a text is needed")
     return dict(value) if isinstance(value, Mapping) else list(value)
 
 

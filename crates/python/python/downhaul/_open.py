@@ -1,4 +1,7 @@
-"""`open`: a remote file that is read like a local one. Blocks are fetched ahead, and some are kept."""
+"""`open`: a remote file that is read like a local one.
+
+Blocks of the file are fetched before they are read, and some are kept after they were read.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from ._options import OpenOptions, core_options
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Unpack
 
-# The length of the first block, and the shortest length of a block after a jump. It is small, because a
-# program that jumps often reads only a few bytes.
+# The length of the first block, and the shortest length of a block after a jump (a seek to another place). It
+# is small, because a program that jumps often reads only a few bytes.
 _FIRST = 256 * 1024
 
 # The length of the longest block. With a round trip of 100 ms, four such blocks at a time arrive at up to
@@ -43,7 +46,8 @@ class _Block:
 
 
 class _Raw(io.RawIOBase):
-    """Reads blocks. Their length and number grow while the file is read without a jump."""
+    """Reads blocks. While the file is read without a jump, the blocks become longer, and more of them are
+    fetched ahead."""
 
     def __init__(self, core: Core, url: str) -> None:
         self._core: Core | None = core
@@ -180,10 +184,10 @@ class RemoteFile(io.BufferedReader):
 def open(url: str, **options: Unpack[OpenOptions]) -> RemoteFile:
     """Opens a remote file for reading. Returns a seekable binary file, which `zipfile` and pyarrow accept.
 
-    Ranges of the file are fetched ahead of the place that is read. All of them belong to one
-    version of the file: if it changes on the server, a read raises a `DownloadError` with the code
-    ``remote.changed``. A file of more than 256 KiB needs a server that states the size and sends
-    ranges, and an ETag or a date of the last change.
+    Ranges of the file are fetched before they are read. All of them belong to one version of the file: if the
+    file changes on the server, a read raises a `DownloadError` with the code ``remote.changed``. A file of
+    more than 256 KiB can be opened only if the server sends ranges, and states the size of the file and an
+    ETag or the date of the last change.
 
     Raises `DownloadError` if the file cannot be opened.
     """

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict, Union
 from . import _environment as environment
 
 Size = Union[int, str]
-"""Bytes, or a text such as ``"500k"``, ``"2M"`` and ``"1.5GiB"`` with units of 1024."""
+"""A number of bytes, or a text such as ``"500k"``, ``"2M"`` or ``"1.5GiB"``, with units of 1024."""
 Seconds = Union[int, float, timedelta]
 StrPath = Union[str, "os.PathLike[str]"]
 IfExists = Literal["check", "skip", "overwrite", "rename", "update", "error"]
@@ -93,8 +93,8 @@ _TIMES = ("timeout", "connect_timeout", "max_time")
 _PATHS = ("cacert", "cert", "key")
 _SWITCHES = ("resume", "mtime", "xattr", "accept_html", "mirrors", "decode", "insecure", "private")
 
-# The number of connections that a session may have. If `parallel` is higher, it may have that many. The
-# limit of open files can lower both numbers. The program does the same.
+# The highest number of connections that a session may have. If `parallel` is higher, the session may have
+# `parallel` connections. The limit of open files can lower both numbers. The program does the same.
 _CONNECTIONS = 64
 
 
@@ -135,7 +135,7 @@ def core_options(to: StrPath | None, options: Options | OpenOptions) -> dict[str
 
 
 def core_job_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of a file in the form that the library needs. Raises ValueError for an option that
+    """Returns the options of a job in the form that the library needs. Raises ValueError for an option that
     cannot be used."""
     core = {}
     for name, value in options.items():
@@ -260,7 +260,7 @@ def parse_size(value: Any, name: str = "the size") -> int:
     else:
         raise TypeError(f'{name} must be a number of bytes, or a text such as "2M"')
     if size < 1:
-        raise ValueError(f"{name} must be at least 1 byte; None is no limit")
+        raise ValueError(f"{name} must be at least 1 byte; None means no limit")
     return size
 
 
@@ -272,7 +272,7 @@ def _checksum_file(value: Any) -> tuple[str, bytes | None]:
 
 
 def _proxies(proxy: Any, core: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the options for proxies. An empty text means that no proxy is used."""
+    """Returns the options for proxies. If `proxy` is an empty text, no proxy is used."""
     if proxy is None:
         return {**environment.proxies(), **{k: core[k] for k in ("no_proxy",) if k in core}}
     if not proxy:

@@ -32,7 +32,7 @@ def program() -> Path:
 def cli(args: Iterable[StrPath] = ()) -> int:
     """Runs the program with these arguments, and returns its exit status (docs/exit.md).
 
-    It has the same standard input and output as this process. Ctrl-C stops it as in a terminal.
+    The program has the same standard input and output as this process. Ctrl-C stops it as in a terminal.
     """
     process = subprocess.Popen([program(), *(os.fspath(arg) for arg in args)])
     while True:

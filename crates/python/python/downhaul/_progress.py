@@ -148,7 +148,7 @@ def meter(option: ProgressOption, total: int | None) -> Meter | None:
 def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    except ValueError:  # It was closed.
+    except ValueError:  # The stream was closed.
         return False
 
 
@@ -192,8 +192,8 @@ class TerminalBar(Bar):
         self._is_shown = True
 
     def hide(self) -> None:
-        # If standard output is a terminal, its lines would be written behind the bar. Lines for a file
-        # would not.
+        # If standard output is a terminal, its lines would be written behind the bar. If it is a file, the
+        # bar can stay.
         if self._is_shown and _is_terminal(sys.stdout):
             self._write("\r\x1b[K")
             self._is_shown = False

@@ -55,11 +55,11 @@ class FileProgress:
     seconds: float
     """The time since the first request, in seconds."""
     wait: float
-    """The number of seconds until the next request, if the file waits."""
+    """The number of seconds until the next request, if the download waits."""
 
 
 class Job:
-    """One file of a session."""
+    """The download of one file in a session."""
 
     def __init__(self, handle: JobHandle, given: _input.Given, folder: str) -> None:
         self._handle = handle
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def number(self) -> int:
-        """The number of the file in its session, from 1."""
+        """The number of the job in its session, from 1."""
         return self._handle.number
 
     @property
@@ -79,18 +79,18 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """True if the file has ended."""
+        """True if the download has ended."""
         return self._wait(0) is not None
 
     def wait(self, timeout: float | None = None) -> File:
-        """Waits for the row of this file. Raises TimeoutError if the file does not end in time."""
+        """Waits for the row of this file. Raises TimeoutError if the download does not end in time."""
         row = self._wait(timeout)
         if row is None:
             raise TimeoutError(f"{self!r} did not end within {timeout} s")
         return row
 
     def result(self, timeout: float | None = None) -> File:
-        """Waits as `wait` does, and raises the `DownloadError` if the file failed."""
+        """Waits as `wait` does, and raises the `DownloadError` if the download failed."""
         return self.wait(timeout).raise_for_error()
 
     def _wait(self, timeout: float | None) -> File | None:
@@ -101,24 +101,26 @@ class Job:
         return self._file
 
     def pause(self) -> None:
-        """Closes the connections of the file. Its partial file is kept, and another file may start."""
+        """Closes the connections of the download. The partial file is kept, and another download may
+        start."""
         self._handle.pause()
 
     def resume(self) -> None:
-        """Continues the file when the number of files at once allows it."""
+        """Continues the download as soon as the limit of downloads at once (`parallel`) allows it."""
         self._handle.resume()
 
     def remove(self, *, keep_partial: bool = True) -> None:
-        """Removes the file. It fails with the code ``job.removed``, unless it has ended. Its partial file is
-        deleted if `keep_partial` is false."""
+        """Removes the download. If it has not ended, it fails with the code ``job.removed``. Its partial file
+        is deleted if `keep_partial` is false."""
         self._handle.remove(keep_partial)
 
     def set_priority(self, priority: int) -> None:
-        """Sets the priority. Waiting files with the highest priority start next. The default is 0."""
+        """Sets the priority. Of the downloads that wait, those with the highest priority start next. The
+        default is 0."""
         self._handle.set_priority(priority)
 
     def set_limit_rate(self, limit_rate: Size | None) -> None:
-        """Limits the bytes a second of this file. None removes the limit."""
+        """Limits the bytes a second of this download. None removes the limit."""
         self._handle.set_limit_rate(_rate(limit_rate))
 
     def __repr__(self) -> str:
@@ -129,7 +131,7 @@ class Job:
 class Session:
     """Downloads files that are added while it runs.
 
-    As a context manager it waits for all files at the end, and stops if an exception leaves the block::
+    As a context manager it waits for all downloads at the end, and stops if an exception leaves the block::
 
         with downhaul.Session(to="data", parallel=8) as session:
             job = session.add("https://example.com/a.bin")
@@ -138,7 +140,8 @@ class Session:
 
     def __init__(self, to: StrPath | None = ".", **options: Unpack[Options]) -> None:
         settings = core_options(to, options)
-        # Files are added for a long time, so a URL or a path may come again after its file has ended.
+        # A session may run for a long time, so the URL or the path of a download that has ended may be added
+        # again.
         settings["releases_names"] = True
         self._core = Core(settings)
         self._to: str = settings["to"]
@@ -159,10 +162,10 @@ class Session:
         return Job(self._core.add(core), given, self._to)
 
     def files(self) -> Iterator[File]:
-        """Returns an iterator over the rows of the files that end from now on.
+        """Returns an iterator over the rows of the downloads that end from now on.
 
-        The iterator ends when the session ends: when all files have ended after `close` or `finish`, or after
-        `stop`.
+        The iterator ends when the session ends: when all downloads have ended after `close` or `finish`, or
+        after `stop`.
         """
         return self._each(self._core.rows().next, lambda row: file(row, self._to))
 
@@ -184,7 +187,7 @@ class Session:
         return rows()
 
     def running(self) -> list[FileProgress]:
-        """Returns the progress of the files that have started and not ended."""
+        """Returns the progress of the downloads that have started and not ended."""
         return [FileProgress(**sample) for sample in self._core.samples()]
 
     @property
@@ -197,7 +200,7 @@ class Session:
 
     @property
     def limit_rate(self) -> Size | None:
-        """The limit of all files together in bytes a second. It can be set at any time. None means
+        """The limit of all downloads together in bytes a second. It can be set at any time. None means
         no limit."""
         return self._limit_rate
 
@@ -207,27 +210,28 @@ class Session:
         self._limit_rate = limit_rate
 
     def pause(self) -> None:
-        """Pauses all files, including those that are added before `resume` is called."""
+        """Pauses all downloads, including those that are added before `resume` is called."""
         self._core.pause()
 
     def resume(self) -> None:
-        """Continues all paused files."""
+        """Continues all paused downloads."""
         self._core.resume()
 
     def close(self) -> None:
-        """Accepts no more files. Those that were added continue."""
+        """Accepts no more downloads. Those that were added before continue."""
         self._core.close()
 
     def finish(self, timeout: float | None = None) -> Summary:
-        """Accepts no more files, and waits for all that were added. Raises TimeoutError if that
-        takes longer."""
+        """Accepts no more downloads, and waits until all that were added have ended. Raises TimeoutError if
+        they do not end in time."""
         self.close()
         if not self._core.wait(_not_negative(timeout)):
             raise TimeoutError(f"{self!r} did not end within {timeout} s")
         return self.summary
 
     def stop(self) -> None:
-        """Stops the session. Unfinished files fail with ``run.stopped``. A later session continues them."""
+        """Stops the session. Unfinished downloads fail with ``run.stopped``. A later session can continue
+        them."""
         self._core.stop()
         self._core.wait(_STOP)
 

@@ -19,12 +19,12 @@ class _Task(NamedTuple):
 def task_shard(of: int | None = None) -> str:
     """Returns the shard of this task as the option ``--shard`` of the program takes it, such as ``"3/8"``.
 
-    In a task of Spark, it is the number of the partition plus 1. Spark states how many partitions there
-    are only in barrier mode, so otherwise `of` is needed. In a worker of Ray Train, it is the rank plus 1.
-    Elsewhere it is ``"auto"``, with which the program finds the numbers that Slurm, Kubernetes and
-    others put into the environment.
+    `of` is the number of all tasks. In a task of Spark, the first number of the shard is the number of the
+    partition plus 1. Spark states how many partitions there are only in barrier mode, so otherwise `of` is
+    needed. In a worker of Ray Train, the first number is the rank plus 1. Elsewhere the shard is ``"auto"``,
+    with which the program finds the numbers that Slurm, Kubernetes and others put into the environment.
 
-    Raises ValueError if it is not known how many tasks there are, or if this does not agree with `of`.
+    Raises ValueError if the number of all tasks is not known, or if it is not `of`.
     """
     task = _spark() or _ray_train()
     if task is None:

@@ -18,8 +18,9 @@ const REPORT_EVERY: f64 = 0.1;
 /// The largest batch of a worker, in bytes.
 const BATCH_MOST: f64 = 1024.0 * 1024.0;
 
-/// The memory for the batches that are being filled, of all connections together, in bytes. The engine has
-/// 9.6 MiB: 48 MiB for five batches of each connection, of which one is being filled.
+/// The memory for the batches that are being filled, of all connections together, in bytes. This is a little
+/// more than in the engine. There it is 9.6 MiB, a fifth of the 48 MiB for all batches, because one of the
+/// five batches of each connection is being filled.
 const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 
 /// The sizes that the plan uses for files on a disk.
@@ -77,9 +78,9 @@ pub(super) struct Connection {
     unreported: f64,
     /// The time of the last report.
     reported: f64,
-    /// The bytes of the span whose rate is being measured.
+    /// The bytes that have arrived since `marked`. The rate is measured over such a span of time ([`SPAN`]).
     span: f64,
-    /// The start of that span.
+    /// The time when the current span began.
     marked: f64,
 }
 
@@ -130,7 +131,7 @@ impl Race {
                     if self.now < allowance.not_before.as_secs_f64() { 0 } else { allowance.worth }
                 }
             };
-            // A file without a connection always gets one.
+            // A download without a connection always gets one.
             if worth == 0 && !self.connections.is_empty() {
                 return;
             }

@@ -1,5 +1,5 @@
-//! A simulated host that limits the number of files in a second and the number of transfers at once. It bans
-//! a client with too many transfers.
+//! A simulated host that limits the number of requests for files in a second, and the number of transfers at
+//! once. It bans a client with too many transfers.
 //!
 //! All files of a host share one [`SimHost`]. Each [`SimFile`] is a [`Source`], so that the whole engine can
 //! run with tokio's paused clock.
@@ -27,11 +27,11 @@ const BUFFER: usize = 64 * 1024;
 pub struct Allows {
     /// The highest number of transfers at once. One more transfer leads to a ban.
     pub transfers: usize,
-    /// The length of a ban. During a ban, all transfers are cut and all requests are refused.
+    /// The length of a ban. During a ban, all transfers break off and all requests are refused.
     pub ban: Duration,
-    /// The highest number of files in a second. Further files are refused.
+    /// The highest number of requests for whole files in a second. Further requests are refused.
     pub rate: f64,
-    /// The number of files that may be requested at once in addition to the rate.
+    /// The number of requests for whole files that may arrive at once in addition to the rate.
     pub burst: f64,
     /// The speed of each transfer in bytes a second.
     pub speed: f64,
@@ -50,7 +50,9 @@ struct Counted {
     banned_until: Option<Instant>,
     bans: usize,
     requests: usize,
+    /// The number of whole files that may still be requested before a request is refused. It grows with time.
     tokens: f64,
+    /// The time when `tokens` was computed.
     since: Instant,
 }
 

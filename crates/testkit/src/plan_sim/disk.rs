@@ -141,13 +141,15 @@ impl Sim {
             let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
             self.disk[wrong] ^= 1;
         }
-        // Only a response with the whole file states digests of the whole file, and this run may get no such
-        // response. A partial file that is not longer than the compared range is not adopted.
+        // In this world, only a response with the whole file can state a digest of the whole file, and this
+        // run may get no such response. So the world states no digest. A partial file that is not longer than
+        // the range that is compared (`OVERLAP`) is not adopted.
         self.world.digest = None;
         self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
     }
 
-    /// Damages the files in a way that may happen between two runs, or leaves them as they are.
+    /// Damages the partial file or its journal in a way that may happen between two runs, or leaves both as
+    /// they are.
     pub(super) fn damage(&mut self) {
         self.adopted = None;
         let rng = &mut self.world.rng;

@@ -75,8 +75,8 @@ impl Exchange<'_> {
         self.file_as(&headers)
     }
 
-    /// Returns true if the conditions of the request show that the client already has this version (RFC 9110,
-    /// section 13.1).
+    /// Returns true if the conditions of the request show that the client already has the current version of
+    /// the file (RFC 9110, section 13.1).
     fn is_unchanged(&self) -> bool {
         match self.request.header("if-none-match") {
             Some(tag) => tag == self.etag(),
@@ -96,16 +96,16 @@ impl Exchange<'_> {
         self.request.query(key)?.parse().ok()
     }
 
-    /// Sends the requested bytes, at most 64 KiB at once. `rate` is the limit for the whole connection in
-    /// bytes a second.
+    /// Sends the requested bytes, in bursts of at most 64 KiB. `rate` is the limit for the whole connection
+    /// in bytes a second.
     pub(super) fn trickle(&mut self, rate: f64, more: &[(&str, &str)]) -> io::Result<bool> {
         self.only(0, more)?;
         let body = self.part().2;
         self.write_slowly(rate, &body)
     }
 
-    /// Sends bytes of a body, at most 64 KiB at once. `rate` is the limit for the whole connection in bytes a
-    /// second.
+    /// Sends bytes of a body, in bursts of at most 64 KiB. `rate` is the limit for the whole connection in
+    /// bytes a second.
     pub(super) fn write_slowly(&mut self, rate: f64, body: &[u8]) -> io::Result<bool> {
         const BURST: f64 = 65_536.0;
         let (tokens, at) = &mut *self.bucket;

@@ -242,7 +242,7 @@ async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Once, sends half of a body of unknown length, and then resets the stream with NO_ERROR.
+/// For the first request, sends half of a body of unknown length, and then resets the stream with NO_ERROR.
 async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -271,7 +271,7 @@ async fn half_and_reset(
     Ok(())
 }
 
-/// Refuses the stream, once (RFC 9113, section 8.7: the request was not processed).
+/// For the first request, refuses the stream (RFC 9113, section 8.7: the request was not processed).
 fn refused_stream(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -280,7 +280,7 @@ fn refused_stream(x: &mut Exchange) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Once, sends half of the body and then resets the stream.
+/// For the first request, sends half of the body and then resets the stream.
 async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -290,7 +290,7 @@ async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     half_and_reset(x, head, Reason::INTERNAL_ERROR).await
 }
 
-/// Once, ends the stream without an error before the body is complete.
+/// For the first request, ends the stream without an error before the body is complete.
 fn shorter_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -299,7 +299,7 @@ fn shorter_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     stream.send_data(body.slice(..body.len() / 2), true)
 }
 
-/// Once, sends more bytes than Content-Length announced.
+/// For the first request, sends more bytes than Content-Length announced.
 fn longer_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();

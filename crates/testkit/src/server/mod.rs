@@ -36,9 +36,9 @@ pub struct Server {
 struct World {
     requests: Mutex<Vec<Request>>,
     visits: Mutex<HashMap<String, usize>>,
-    /// Files with their own content, by path.
+    /// The content of the files that tests have put at a path.
     put: Mutex<HashMap<String, Vec<u8>>>,
-    /// Targets that are answered like another target.
+    /// For some targets, the other target whose response is sent instead.
     instead: Mutex<HashMap<String, String>>,
     tls: Option<Arc<rustls::ServerConfig>>,
     /// True if HTTP/2 is offered too.
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Starts a server with both HTTP/2 and HTTP/1.1. Without TLS, HTTP/2 is for clients whose first bytes
-    /// are HTTP/2 (RFC 9113, section 3.3).
+    /// are the preface of HTTP/2 (RFC 9113, section 3.3).
     pub fn start_h2(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls, two: true, ..World::default() })
     }
@@ -152,7 +152,7 @@ impl Server {
         self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));
     }
 
-    /// Returns every request so far.
+    /// Returns all requests that have arrived, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.world.requests.lock().expect("no panic").clone()
     }
@@ -317,8 +317,9 @@ impl World {
 /// Sends only the head of a response, as the answer to HEAD.
 struct HeadOnly<'w, W: Wire> {
     wire: &'w mut W,
-    /// The bytes of the head so far.
+    /// The bytes of the head that the script has written.
     head: Vec<u8>,
+    /// True if the head is complete and was sent.
     over: bool,
 }
 

@@ -40,7 +40,7 @@ pub struct Wanted {
     limit: Option<usize>,
 }
 
-/// Some downloads.
+/// The downloads that match a query.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Downloads {
     /// The number of all downloads that match the query.
@@ -55,7 +55,8 @@ pub struct Downloads {
 pub struct New {
     /// The URLs of one file. Several URLs are mirrors.
     urls: Vec<String>,
-    /// Options, with the names of aria2: `out`, `dir`, `header`, `checksum` and so on.
+    /// Options of the download. They have the same names as in aria2, such as `out`, `dir`, `header` and
+    /// `checksum`.
     #[serde(default)]
     options: Value,
     /// The position of the download in the queue, from 0. Without a position, the download goes to the end.
@@ -76,14 +77,14 @@ pub struct Change {
     /// Replaces the URLs of the download, for instance after one expired. The downloaded bytes are kept if a
     /// new URL differs from the old one only in its signature, or if a strong digest is known.
     urls: Option<Vec<String>>,
-    /// Changes options, with the names of aria2.
+    /// The options that get a new value. They have the same names as in aria2.
     options: Option<Value>,
 }
 
 /// The options for the removal of a download.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
-    /// True if the partial file and the complete file are removed too. A complete file stays if it is not the
+    /// True if the partial file or the complete file is deleted too. A complete file is kept if it is not the
     /// one that the download saved.
     #[serde(default)]
     files: bool,
@@ -213,8 +214,8 @@ pub async fn change(
 }
 
 /// Removes a download. If the download is over, its result is removed. An active download leaves a result,
-/// unless its files are removed too. The status is 200 if the complete file stays, because it is not the one
-/// that the download saved.
+/// unless its files are deleted too. The status is 200 if the complete file was not deleted, because it is
+/// not the one that the download saved.
 #[utoipa::path(
     delete,
     path = "/downloads/{id}",
@@ -275,7 +276,7 @@ pub async fn summary(State(web): State<Web>) -> Json<Value> {
     Json(download::summary(&web.daemon.state()))
 }
 
-/// Returns the options of the daemon, with the names of aria2.
+/// Returns the options of the daemon. They have the same names as in aria2.
 #[utoipa::path(get, path = "/settings", responses((status = 200, body = Object)))]
 pub async fn settings(State(web): State<Web>) -> Json<Value> {
     Json(web.daemon.state().shown_options().into())

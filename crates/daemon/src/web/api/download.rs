@@ -18,7 +18,7 @@ pub struct Download {
     pub id: String,
     /// `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
     pub state: &'static str,
-    /// The name of the file, or the last part of its URL while it has no name.
+    /// The name of the file. As long as it is not known, the option `out`, or the last part of the first URL.
     pub name: String,
     /// The path of the file, once it is known.
     pub path: Option<String>,
@@ -28,16 +28,17 @@ pub struct Download {
     pub urls: Vec<String>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of bytes on the disk, and of received bytes that will be written next.
+    /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
     /// The speed in bytes a second.
     pub speed: u64,
-    /// The number of connections.
+    /// The number of connections that the download uses now.
     pub connections: usize,
     /// The byte ranges of an active download that are on the disk, in order: the offset of the first byte,
     /// and that of the byte after the last.
     pub ranges: Vec<[u64; 2]>,
-    /// The time until the file is complete, in seconds, at the speed of the last seconds.
+    /// The estimated time until the file is complete, in seconds. The estimate uses the speed of the last
+    /// seconds.
     pub seconds_left: Option<u64>,
     /// The reason why the download failed, or the note that it was removed.
     pub error: Option<Failure>,
@@ -69,7 +70,7 @@ pub struct Waits {
 /// Why a download failed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Failure {
-    /// The stable code, such as `http.not_found`. See the page on errors.
+    /// The stable code, such as `http.not_found`. The page about errors in the documentation lists all codes.
     pub code: String,
     /// The reason in words.
     pub message: String,
@@ -108,7 +109,8 @@ impl Download {
         }
     }
 
-    /// Returns the name of a file, or the last part of its URL while it has no name.
+    /// Returns the name of the file of a download. As long as the name is not known, returns the option
+    /// `out`, or the last part of the first URL.
     pub fn name_of(entry: &Entry) -> String {
         let urls: Vec<String> = entry.shown_uris().take(1).map(Cow::into_owned).collect();
         name(entry, &urls)

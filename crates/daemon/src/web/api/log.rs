@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// The usual number of lines in one answer.
+/// The most lines in one answer if the client states no number.
 const SHOWN: usize = 100;
 
 /// The query for lines of the log.

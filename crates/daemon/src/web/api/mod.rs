@@ -89,7 +89,7 @@ async fn authorized(State(web): State<Web>, request: Request, next: Next) -> Res
     if web.token.accepts(given) {
         return next.run(request).await;
     }
-    // The page of the daemon first sends a request without a secret. Only answers to a wrong secret are
+    // The page of the daemon first sends a request without a secret. So only answers to a wrong secret are
     // delayed.
     if !web.limits.slow_down(given.is_some()).await {
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-/// Once, sends half of the announced bytes and then closes the connection.
+/// For the first request, sends half of the announced bytes and then closes the connection.
 pub(super) fn truncated_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.file(&[]) }
 }
@@ -18,8 +18,8 @@ pub(super) fn truncated_body_always(x: &mut Exchange) -> io::Result<bool> {
     x.only(1000, &[])
 }
 
-/// Once, sends half of the announced bytes and then closes the connection. Ranges are ignored in every
-/// response.
+/// For the first request, sends half of the announced bytes and then closes the connection. Ranges are
+/// ignored in every response.
 pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool> {
     let (size, etag, body) = (x.size.to_string(), x.etag(), x.content());
     let bytes = if x.visit == 0 { x.half() } else { body.len() };
@@ -28,8 +28,8 @@ pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool
     Ok(false)
 }
 
-/// Once, sends half of the file as one chunk of a chunked body, and then closes the connection without the
-/// last chunk.
+/// For the first request, sends half of the file as one chunk of a chunked body, and then closes the
+/// connection without the last chunk.
 pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -43,7 +43,7 @@ pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Once, resets the connection after half of the body.
+/// For the first request, resets the connection after half of the body.
 pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -55,7 +55,7 @@ pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Sends the file in chunks, with extensions of chunks and a trailer.
+/// Sends the file in a chunked body, with chunk extensions and a trailer.
 pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     let body = x.content();
     x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
@@ -80,7 +80,7 @@ pub(super) fn endless_chunk_size(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Sends bytes that look like another response after the announced end of the body.
+/// Sends the file. After the announced end of the body, sends bytes that look like another response.
 pub(super) fn body_longer_than_announced(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])?;
     x.wire.write_all(b"surplus HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX")?;
@@ -90,7 +90,7 @@ pub(super) fn body_longer_than_announced(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Marks the end of the file by the end of the connection.
+/// Sends the file without a length. The end of the connection is the end of the file.
 pub(super) fn no_length(x: &mut Exchange) -> io::Result<bool> {
     x.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 }

@@ -7,8 +7,8 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-/// Sends the file in the codings of `?coding=gzip, br`. `?says=TEXT` is a Content-Encoding that names other
-/// codings.
+/// Sends the file in the codings that `?coding=` names, such as `?coding=gzip, br`. With `?says=TEXT`, the
+/// Content-Encoding is TEXT, and not the codings of the body.
 ///
 /// These keys change what is sent:
 /// - `zeros=1`: the file has only zeros, so its coded form is very small;

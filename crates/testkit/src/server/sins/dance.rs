@@ -7,7 +7,7 @@ use std::io;
 /// The value of the header `Authorization` that [`authorize`] accepts. The login is `me:hush`.
 const LOGIN: &str = "Basic bWU6aHVzaA==";
 
-/// Redirects to itself and sets a cookie, until a request has the cookie.
+/// Redirects to the same URL and sets a cookie, until a request has the cookie.
 pub(super) fn cookie_wall(x: &mut Exchange) -> io::Result<bool> {
     if has_cookie(x, "wall=1") {
         return x.file(&[]);

@@ -13,7 +13,8 @@ pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     }
     let (etag, (status, headers, mut body)) = (x.etag(), x.part());
     let of_part = content_digest(&body);
-    // The first request was for the whole file.
+    // The first request was for the whole file, so the number of earlier requests is the number of this
+    // range.
     let (visit, bad) = (x.visit as u64, x.number("bad").unwrap_or(u64::MAX));
     if visit == bad || (visit > bad && x.request.query("always").is_some()) {
         let middle = body.len() / 2;
@@ -42,7 +43,7 @@ pub(super) fn checksum_malformed(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("X-Checksum-SHA256", "not hexadecimal")])
 }
 
-/// Once, sends the right digest and only half of the body.
+/// For the first request, sends the right digest and only half of the body.
 pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
     let digest = sha256(&x.content());
     if x.visit == 0 {

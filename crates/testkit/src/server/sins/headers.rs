@@ -7,7 +7,8 @@ pub(super) fn gzip_although_identity(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Encoding", "gzip")])
 }
 
-/// Once, sends half of the body. Answers a later request for the rest with `Content-Encoding: gzip`.
+/// For the first request, sends half of the body. Answers a later request for the rest with
+/// `Content-Encoding: gzip`.
 pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     match (x.visit, x.is_continued()) {
         (0, _) => x.only(x.half(), &[]),
@@ -55,9 +56,9 @@ pub(super) fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
     x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\rContent-Length: 1\r\nContent-Length: {size}\r\n\r\n"))
 }
 
-/// Sends the text of `?head=TEXT` as the head, and then the file. The text must end with a line end. The
-/// empty line at the end of the head is added. Each character is sent as one byte. The connection stays open,
-/// so that a client waits if it does not find the end of the body.
+/// Sends the text of `?head=TEXT` as the head, then the empty line that ends a head, and then the file. The
+/// text must end with a line end. Each character is sent as one byte. The connection stays open, so that a
+/// client waits if it does not find the end of the body.
 pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
     let head = x.request.query("head").unwrap_or_default();
     let bytes: Vec<u8> = head.chars().map(|one| u8::try_from(u32::from(one)).unwrap_or(b'?')).collect();
@@ -72,8 +73,8 @@ pub(super) fn named(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Disposition", &value)])
 }
 
-/// Sends the additional headers `?NAME=VALUE...`. With `break=1` the first response ends after half of the
-/// body.
+/// Sends each `NAME=VALUE` of the query as an additional header. With `break=1` the first response ends after
+/// half of the body.
 pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     let more = x.request.queries();
     let broken = more.iter().any(|(name, _)| name == "break") && x.visit == 0;

@@ -7,9 +7,10 @@ use md5::{Digest, Md5};
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-/// The nonces that a server has given.
+/// The nonces that a server has sent in its challenges.
 #[derive(Default)]
 pub(in crate::server) struct Nonces {
+    /// The number of nonces that were sent.
     given: usize,
     /// The counts with which each nonce was used.
     used: HashMap<String, HashSet<String>>,
@@ -26,6 +27,7 @@ struct Wanted {
     qop: String,
     /// The number of times that a nonce may be used.
     uses: usize,
+    /// True if clients must send a hash of the user name instead of the name.
     hides_user: bool,
     /// True if the realm is sent in ISO-8859-1, and not in UTF-8.
     in_latin1: bool,
@@ -90,10 +92,12 @@ fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).expect("a character of ISO-8859-1")).collect()
 }
 
+/// The state of the login in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Absent,
     Wrong,
+    /// The login uses a nonce that is not known or was used too often.
     Stale,
     Right,
 }

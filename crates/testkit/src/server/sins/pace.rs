@@ -44,9 +44,9 @@ pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Stops after `?after=N` bytes of the first response, and sends the rest `?pause=MS` later. With
-/// `?times=N`, that many responses do so. Later requests get the requested bytes. With `?others=whole` they
-/// get the whole file, and with `?others=STATUS` this status.
+/// Pauses after `?after=N` bytes of the first response, and sends the rest of this response `?pause=MS`
+/// milliseconds later. With `?times=N`, each of the first N responses has such a pause. Later requests get
+/// the requested bytes. With `?others=whole` they get the whole file, and with `?others=STATUS` this status.
 pub(super) fn pause_in_first_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit >= x.number("times").map_or(1, |times| usize::try_from(times).unwrap_or(usize::MAX)) {
         return match x.request.query("others").as_deref() {
@@ -95,8 +95,9 @@ pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends `?rate=N` bytes a second over each connection, for all of its requests together. `?sha256=1` adds
-/// the digest, and `?link=VALUE` a Link header. With `?wait=MS`, each response begins after this time.
+/// Sends at most `?rate=N` bytes a second over each connection, for all requests of the connection together.
+/// `?sha256=1` adds a header with the digest of the file, and `?link=VALUE` adds a Link header. With
+/// `?wait=MS`, each response begins after this many milliseconds.
 pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     x.sleep(Duration::from_millis(x.number("wait").unwrap_or(0)));
@@ -108,7 +109,8 @@ pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     x.trickle(rate, &more)
 }
 
-/// Stops sending after 100,000 bytes on one of four connections. The other connections have a limited rate.
+/// Sends 100,000 bytes and then no more on the connections 2, 6, 10 and so on. On the other connections, it
+/// does the same as [`capped`].
 pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     if x.request.connection % 4 != 2 {
         return capped(x);
@@ -118,7 +120,8 @@ pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Sends on one of four connections at a fortieth of the rate of the other connections.
+/// Sends at most `?rate=N` bytes a second over each connection. The connections 2, 6, 10 and so on get a
+/// fortieth of this rate.
 pub(super) fn crawling_connection(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     let slow = x.request.connection % 4 == 2;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The counters of a host, over all its connections.
 #[derive(Default)]
 pub(in crate::server) struct Counted {
-    /// The number of requests that may be answered without a pause, and the time when this number was
-    /// computed.
+    /// The number of requests that may still be served before the next one is refused, and the time when this
+    /// number was computed. The number grows with time.
     bucket: Option<(f64, Instant)>,
     /// The number of running transfers.
     transfers: usize,
@@ -44,7 +44,7 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Bans the client when it has more than `?most=N` transfers at once (2 by default). The ban lasts
-/// `&millis=N` milliseconds (20,000 by default). During the ban, all transfers are cut, and every request
+/// `&millis=N` milliseconds (20,000 by default). During the ban, all transfers break off, and every request
 /// gets a 403, or a reset if `&how=reset` is set. `&rate=N` limits each transfer, in bytes a second.
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);

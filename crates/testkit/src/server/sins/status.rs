@@ -6,8 +6,8 @@ use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// Once, answers with the status `?status=N` (503 by default) and the Retry-After `&after=VALUE`.
-/// `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
+/// For the first request, answers with the status `?status=N` (503 by default) and the Retry-After
+/// `&after=VALUE`. `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
@@ -31,12 +31,13 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Once, answers with the status `?status=N` (500 by default).
+/// For the first request, answers with the status `?status=N` (500 by default).
 pub(super) fn fails_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { fails_always(x) } else { x.file(&[]) }
 }
 
-/// Answers with the status `?status=N` (500 by default), `&times=N` times or always.
+/// Answers the first `&times=N` requests with the status `?status=N` (500 by default). Without `times`,
+/// answers all requests with this status.
 pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     let times = x.request.query("times").and_then(|times| times.parse().ok()).unwrap_or(usize::MAX);
     if x.visit >= times {
@@ -67,8 +68,8 @@ pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to mirrors. The first `?missing=N` mirrors (1 by default) do not have the file, and answer with
-/// `&status=N` (404 by default).
+/// Redirects each request to another mirror. The first `?missing=N` mirrors (1 by default) do not have the
+/// file, and answer with `&status=N` (404 by default).
 pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     let number = |key| x.request.query(key).and_then(|number| number.parse::<usize>().ok());
     let (missing, status) = (number("missing").unwrap_or(1), number("status").unwrap_or(404));
@@ -90,7 +91,7 @@ pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Elsewhere"), &[("Location", &to)], b"elsewhere")
 }
 
-/// Sends `?hops=N` relative redirects and then the file, or redirects without end.
+/// Sends `?hops=N` relative redirects and then the file. Without `hops`, redirects without end.
 pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("hops").map(|hops| hops.parse::<u32>().unwrap_or(0)) {
         Some(0) => x.file(&[]),
@@ -126,12 +127,12 @@ pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { capped(x) } else { x.respond("403 Forbidden", &[], b"used up\n") }
 }
 
-/// Sends half of the body, and answers later requests with 404.
+/// For the first request, sends half of the body. Answers later requests with 404.
 pub(super) fn gone_after_half(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.respond("404 Not Found", &[], b"") }
 }
 
-/// Answers only GET, as small server programs do.
+/// Serves only requests with GET, as small server programs do.
 pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "GET" => x.file(&[]),

@@ -36,8 +36,9 @@ pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends the file whose name is the value of the header `?header=NAME`, with `?rate=N` at that rate. Files
-/// whose names have the same length have the same ETag. With `?bare=1` there is neither an ETag nor a date.
+/// With `?header=NAME`, sends the file whose name is the value of the request header NAME. `?rate=N` limits
+/// the bytes a second. Files whose names have the same length have the same ETag. With `?bare=1`, the
+/// response has neither an ETag nor a date.
 pub(super) fn chosen_by(x: &mut Exchange) -> io::Result<bool> {
     let header = x.request.query("header").unwrap_or_default();
     x.name = x.request.header(&header).unwrap_or("none").into();
@@ -79,7 +80,7 @@ pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])
 }
 
-/// Sends half of the body, and later a file of a third of the size.
+/// For the first request, sends half of the body. In later responses, the file has a third of the size.
 pub(super) fn shrinks(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
