@@ -181,7 +181,7 @@ impl PartFile {
                 let first = first_difference(&there[..read], &buffer[skip..skip + read]);
                 if let Some(first) = first.or((read < there.len()).then_some(read)) {
                     let byte = both.start + first as u64;
-                    let why = format!("the server's file has other bytes from byte {byte} on");
+                    let why = format!("the two files differ at byte {byte}");
                     let at = state.adopted_from.to_string_lossy();
                     return Err(Error::new(ErrorKind::ResumeDamaged, at, why));
                 }
