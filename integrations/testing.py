@@ -34,7 +34,8 @@ def sha256(content: bytes) -> str:
 class Server(http.server.ThreadingHTTPServer):
     """Serves files of one size, and sends each response at a limited speed in bytes a second.
 
-    Files whose names begin with "slow" have another speed. A test can change both at any time.
+    Files whose names begin with "slow" have a speed of their own. A test can change both speeds at any
+    time.
     """
 
     daemon_threads = True
@@ -130,7 +131,7 @@ def check_files(folder: str, items: list[dict[str, str]]) -> None:
     of complete shards."""
     names = {item["url"].rpartition("/")[2]: item["sha256"] for item in items}
     there = set(os.listdir(folder)) - {".downhaul-shards"}
-    assert there == set(names), f"other files: {there ^ set(names)}"
+    assert there == set(names), f"missing or unexpected files: {there ^ set(names)}"
     for name, digest in names.items():
         with open(f"{folder}/{name}", "rb") as file:
             assert sha256(file.read()) == digest, f"{name} has wrong bytes"

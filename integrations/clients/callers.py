@@ -50,9 +50,9 @@ def kiwix(base):
     body = put("wiki.zim", 6_000_000)
     data = WORK / "kiwix"
     said = run(KIWIX, f"{base}/wiki.zim", KIWIX_DATA_DIR=str(data))
-    check("libkiwix: a file, paused, and continued after a restart", is_there(data / "wiki.zim", body))
+    check("libkiwix: a file is paused, and continued after a restart", is_there(data / "wiki.zim", body))
     check("libkiwix: the path of the file", str(data / "wiki.zim") in said)
-    check("libkiwix: it started downhaul as aria2c", (data / "kiwix.session.db").is_file())
+    check("libkiwix started downhaul as aria2c", (data / "kiwix.session.db").is_file())
 
 
 def uget(base):
@@ -64,7 +64,7 @@ def uget(base):
         port = free.getsockname()[1]
     option = f"--rpc-listen-port={port}"
     # These are the settings of a new uGet, except that aria2 downloads all files (PluginOrder), and that
-    # the port is another one.
+    # the port differs.
     launch = f"--enable-rpc=true -D --disable-ipv6 --check-certificate=false {option}"
     aria2 = {"launch": True, "shutdown": True, "path": "aria2c", "arguments": launch}
     aria2["uri"] = f"http://localhost:{port}/jsonrpc"
@@ -74,11 +74,11 @@ def uget(base):
     with (TOP / "uget.log").open("w") as log:
         session = subprocess.Popen(command, cwd=WORK, env=ENV, stdout=log, stderr=log, start_new_session=True)
     try:
-        check("uGet: a file", waits_for(lambda: is_there(saved / "saved.bin", body)))
-        check("uGet: it started downhaul as aria2c", len(processes(PROGRAM, option)) == 1)
+        check("uGet: a file is downloaded", waits_for(lambda: is_there(saved / "saved.bin", body)))
+        check("uGet started downhaul as aria2c", len(processes(PROGRAM, option)) == 1)
         os.kill(int((TOP / "uget.pid").read_text()), signal.SIGTERM)
         session.wait(timeout=20)
-        check("uGet: its aria2c ends with it", waits_for(lambda: not processes(PROGRAM, option)))
+        check("the aria2c that uGet started ends with uGet", waits_for(lambda: not processes(PROGRAM, option)))
         queue = (STATE / "downhaul").glob(f"aria2c-{port}.db*")
         check("uGet: the queue of downhaul has the download", any(b"/uget.bin" in file.read_bytes() for file in queue))
     finally:
@@ -112,8 +112,8 @@ def pacman(base):
 
 
 def portage(base):
-    """fetchcommandwrapper downloads a file, and continues an unfinished one. Its path of aria2c and its
-    list of mirrors are changed for this test."""
+    """fetchcommandwrapper downloads a file, and continues an unfinished file. The test changes the path of
+    aria2c and the list of mirrors in fetchcommandwrapper."""
     body, mirrors = put("source.tar", 5_000_000), [f"{base}/", "http://127.0.0.1:9/"]
     start = (
         "import fetchcommandwrapper.__main__ as wrapper\n"
@@ -121,11 +121,11 @@ def portage(base):
     )
     tool = [HERE / "venv" / "bin" / "python", "-c", start]
     run(*tool, "--link-speed", "600000", f"{base}/source.tar", WORK, "new.tar")
-    check("fetchcommandwrapper: a file of two mirrors, one of which does not answer", is_there(WORK / "new.tar", body))
+    check("fetchcommandwrapper: a file with two mirrors, of which one does not answer", is_there(WORK / "new.tar", body))
     (WORK / "half.tar").write_bytes(body[:2_000_000])
     Handler.asked.clear()
     run(*tool, "--continue", f"{base}/source.tar", WORK, "half.tar", PORTAGE_VERBOSE="1")
-    check("fetchcommandwrapper: an unfinished file", is_there(WORK / "half.tar", body))
+    check("fetchcommandwrapper: an unfinished file is continued", is_there(WORK / "half.tar", body))
     begins = [int(ranged.removeprefix("bytes=").partition("-")[0] or 0) for _, ranged in Handler.asked]
     check("fetchcommandwrapper: the bytes on the disk are not fetched again", begins and min(begins) > 1_900_000)
 

@@ -27,7 +27,7 @@ BYTES = os.urandom(200_000)
 
 
 class Files(http.server.BaseHTTPRequestHandler):
-    """Sends the same bytes under every name. Names that begin with `slow` take seconds."""
+    """Sends the same bytes under every name. If a name begins with `slow`, the response takes seconds."""
 
     def do_GET(self):
         self.send_response(200)
@@ -64,10 +64,10 @@ def with_aria2p(port, url):
     assert len(client.list_methods()) == 36 and len(client.list_notifications()) == 6
     assert len(client.get_session_info()["sessionId"]) == 40
     one = api.add_uris([url("one")], options={"out": "p/one.bin"})
-    until("one is complete", lambda: api.get_download(one.gid).is_complete)
+    until("the first download is complete", lambda: api.get_download(one.gid).is_complete)
     assert (folder / "p/one.bin").read_bytes() == BYTES
     slow = api.add_uris([url("slow")])
-    until("it is active", lambda: api.get_download(slow.gid).is_active)
+    until("the slow download is active", lambda: api.get_download(slow.gid).is_active)
     assert client.get_servers(slow.gid)[0]["servers"][0]["currentUri"] == url("slow")
     assert client.get_uris(slow.gid)[0]["uri"] == url("slow")
     assert client.get_files(slow.gid)[0]["index"] == "1"
@@ -82,7 +82,7 @@ def with_aria2p(port, url):
     assert len(client.get_option(slow.gid)) >= 70 and len(client.get_global_option()) >= 120
     assert api.set_global_options({"max-concurrent-downloads": "4"})
     assert api.resume_all() and api.pause_all() and api.pause_all(force=True) and api.resume_all()
-    until("both are complete", lambda: all(api.get_download(gid).is_complete for gid in (slow.gid, other.gid)))
+    until("both downloads are complete", lambda: all(api.get_download(gid).is_complete for gid in (slow.gid, other.gid)))
     document = f'<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="m.bin"><url>{url("m")}</url></file></metalink>'
     gids = client.add_metalink(base64.b64encode(document.encode()).decode())
     until("the file of the document is complete", lambda: client.tell_status(gids[0])["status"] == "complete")
@@ -94,7 +94,7 @@ def with_aria2p(port, url):
         else:
             raise AssertionError("BitTorrent was not refused")
     last = api.add_uris([url("slow-last")])
-    until("it is active", lambda: api.get_download(last.gid).is_active)
+    until("the last download is active", lambda: api.get_download(last.gid).is_active)
     client.force_remove(last.gid)
     assert client.tell_stopped(-1, 1)[0]["errorCode"] == "31"
     assert client.remove_download_result(last.gid) == "OK"
@@ -128,7 +128,7 @@ def with_xmlrpc(port, url):
     server = xmlrpc.client.ServerProxy(f"http://127.0.0.1:{port}/rpc")
     token = f"token:{SECRET}"
     gid = server.aria2.addUri(token, [url("xml")], {"out": "x/ä&<.bin"})
-    until("it is complete", lambda: server.aria2.tellStatus(token, gid, ["status"])["status"] == "complete")
+    until("the download is complete", lambda: server.aria2.tellStatus(token, gid, ["status"])["status"] == "complete")
     assert (folder / "x/ä&<.bin").read_bytes() == BYTES
     calls = [{"methodName": "aria2.tellStatus", "params": [token, "zz"]}, {"methodName": "aria2.getVersion", "params": [token]}]
     wrong, version = server.system.multicall(calls)
@@ -138,7 +138,7 @@ def with_xmlrpc(port, url):
     except xmlrpc.client.Fault as fault:
         assert (fault.faultCode, fault.faultString) == (1, "Invalid GID zz")
     else:
-        raise AssertionError("no fault")
+        raise AssertionError("an invalid GID was accepted")
 
 
 with tempfile.TemporaryDirectory() as place:
@@ -159,4 +159,4 @@ with tempfile.TemporaryDirectory() as place:
             assert daemon.wait(timeout=20) == 0
         finally:
             daemon.kill()
-print("clients: aria2p, aioaria2, XML-RPC, aria2 and maria2 work with the daemon as with aria2")
+print("clients: aria2p, aioaria2, XML-RPC, aria2 and maria2 work with the daemon")

@@ -114,7 +114,7 @@ try {
   await row("slow.bin", "paused").waitFor();
   for (const name of ["a.bin", "b.bin", "c.bin"]) await add(url(name), { paused: true, limit: 300 });
   const order = () => page.locator("li .name").allTextContents().then((names) => names.join());
-  await until("all wait in order", async () => (await order()) === "slow.bin,a.bin,b.bin,c.bin");
+  await until("all downloads wait in the order in which they were added", async () => (await order()) === "slow.bin,a.bin,b.bin,c.bin");
   await row("c.bin").getByRole("button", { name: "Up" }).click();
   await until("c moved up", async () => (await order()) === "slow.bin,a.bin,c.bin,b.bin");
   await accessible("waiting downloads");
@@ -153,7 +153,7 @@ try {
     answered++;
   });
   await row("b.bin").getByRole("button", { name: "Up" }).click();
-  await until("the page asks for the order", () => asked === 1);
+  await until("the page requests the order of the queue", () => asked === 1);
   await row("a.bin").getByRole("button", { name: "Remove" }).click();
   await until("both answers arrived", () => answered === 2);
   await until("a is removed, and b is first", async () => (await order()) === "b.bin,c.bin");
@@ -175,7 +175,7 @@ try {
   }, [secret, lines]);
   await page.reload();
   await tab("Waiting");
-  await until("ten thousand wait", async () => Number(await page.locator("#tab-queued span").textContent()) >= 9999);
+  await until("ten thousand downloads wait", async () => Number(await page.locator("#tab-queued span").textContent()) >= 9999);
   const rows = await page.locator("li").count();
   check(`only visible rows are drawn (${rows})`, rows > 5 && rows < 60);
   const slowest = await page.evaluate(async () => {
@@ -191,7 +191,7 @@ try {
   });
   console.log(`page: the slowest of 60 scrolls through 10,000 rows took ${Math.round(slowest)} ms`);
   await page.locator("#search").fill("n/4321.bin");
-  await until("one is found", async () => (await page.locator("li").count()) === 1);
+  await until("one download is found", async () => (await page.locator("li").count()) === 1);
   await page.locator("#search").fill("");
   await accessible("ten thousand downloads");
 

@@ -5,8 +5,8 @@
         print(row["url"], row["status"], row["path"])
 
 Every worker must see the folder. If a worker is lost, Dask runs its tasks again on another worker.
-The files that are complete are then skipped, and the others are continued, so that each item has
-one row.
+The files that are complete are then skipped, and the other downloads are continued. So each item
+has one row.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # several files. It does not have more, because a lost task is run again as a whole.
 FILES_OF_A_TASK = 64
 
-# How many tasks of each thread of the workers wait on the scheduler, so that an endless input needs
-# little memory.
+# The number of tasks that are submitted at once for each thread of the workers. The number is limited, so
+# that an endless input needs little memory.
 TASKS_AHEAD = 4
 
 
@@ -37,11 +37,11 @@ def download(
     files_of_a_task: int = FILES_OF_A_TASK,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
-    """Downloads items as downhaul.download does, and yields a dictionary for each of them as the tasks end.
+    """Downloads items as downhaul.download does. Yields a dictionary for each item when its task has ended.
 
-    ``number`` in each dictionary is the number of the item in the input, from 1. If a file fails,
-    no exception is raised: the dictionary of the file has the error. An option that cannot be used
-    raises an error at the first row.
+    ``number`` in each dictionary is the number of the item in the input, from 1. If the download of a
+    file fails, no exception is raised: the dictionary of the file has the error. An option that cannot
+    be used raises an error at the first row.
     """
     from distributed import as_completed
 

@@ -7,7 +7,7 @@
 
 Every node must see the folder, and needs the package downhaul and this module (`runtime_env`). Ray
 runs a task again, without a limit, if its actor or its node is lost. The files that are complete
-are then skipped, and the others are continued, so that each item has one row.
+are then skipped, and the other downloads are continued. So each item has one row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # for the last file of a batch before it begins the next batch.
 FILES_AT_ONCE = 256
 
-# How many plain tasks wait for each processor, so that an endless input needs little memory.
+# The number of plain tasks that are submitted at once for each processor. The number is limited, so that an
+# endless input needs little memory.
 TASKS_AHEAD = 4
 
 
@@ -46,8 +47,8 @@ def download(
     `columns` states the meaning of other columns, such as ``{"sha256": "digest"}``. The options are
     those of `downhaul.download`. Each of the actors needs one processor.
 
-    If a file fails, no exception is raised: the row of the file has the error. The dataset fails if
-    an option cannot be used, or if the disk cannot be written.
+    If the download of a file fails, no exception is raised: the row of the file has the error. The
+    dataset fails if an option cannot be used, or if the disk cannot be written.
     """
     import ray.data
 
@@ -80,9 +81,10 @@ class Fetch:
 def download_items(
     items: Iterable[str | Mapping[str, Any]], *, to: str, files_of_a_task: int = FILES_AT_ONCE, **options: Any
 ) -> Iterator[dict[str, Any]]:
-    """Downloads items as downhaul.download does, and yields a dictionary for each of them as the tasks end.
+    """Downloads items as downhaul.download does. Yields a dictionary for each item when its task has ended.
 
-    `number` in each dictionary is the number of the item in the input, from 1. Errors are as in `download`.
+    `number` in each dictionary is the number of the item in the input, from 1. Errors
+    are handled as in `download`.
     """
     import ray
 

@@ -18,7 +18,7 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import downhaul
 import testing
 
-# The files are larger than 1 MiB, so that each has a journal and is resumed.
+# Each file is larger than 1 MiB, so it has a journal and its download can be resumed.
 BYTES = 1_200_000
 # The speed of each connection of the server, in bytes a second.
 SPEED = 400_000

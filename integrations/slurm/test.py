@@ -5,8 +5,9 @@
 
 Needs root, nginx, and slurmctld, slurmd, slurm-client and munge of Debian. Takes about three
 minutes, because Slurm waits two minutes before it starts a task again. Everything is in one
-temporary folder and on loopback. One task is stopped by SIGTERM (exit status 75, and the task
-queues itself again), one is killed, and a job of higher priority takes the nodes from the others.
+temporary folder and on loopback. One task is stopped by SIGTERM. It ends with exit status 75,
+and queues itself again. Another task is killed. A job of higher priority then takes the nodes from
+the other tasks.
 """
 import hashlib, json, os, random, shutil, signal, socket, subprocess, sys, tempfile, time
 
@@ -56,7 +57,7 @@ def check(work, program, started):
         with open(f"{work}/out/{name}", "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == digest, f"{name} has wrong bytes"
     there = {name for name in os.listdir(f"{work}/out") if not name.startswith(".")}
-    assert there == set(wanted), f"other files: {there ^ set(wanted)}"
+    assert there == set(wanted), f"missing or unexpected files: {there ^ set(wanted)}"
     shards = [json.load(open(f"{marks}/{name}")) for name in os.listdir(marks)]
     assert sum(shard["files"] for shard in shards) == FILES and all(shard["of"] == TASKS for shard in shards), shards
     restarts = sum(open(f"{work}/log-{n}").read().count("shard ") - 1 for n in range(TASKS))

@@ -59,8 +59,8 @@ def download(
     those of `downhaul.download`. Each partition of the table is one download, so
     `df.repartition(N)` divides the work.
 
-    If a file fails, no exception is raised: the row of the file has the error. The task fails if an
-    option cannot be used, or if the disk cannot be written.
+    If the download of a file fails, no exception is raised: the row of the file has the error. The
+    task fails if an option cannot be used, or if the disk cannot be written.
     """
     names = {**(columns or {}), "url": url}
     unknown = sorted(set(names.values()) - set(df.columns))

@@ -25,7 +25,7 @@ import pyspark
 import testing
 from pyspark.sql import SparkSession
 
-# The files are larger than 1 MiB, so that each has a journal and is resumed.
+# Each file is larger than 1 MiB, so it has a journal and its download can be resumed.
 BYTES = 1_200_000
 # The speed of each connection of the server, in bytes a second.
 SPEED = 600_000

@@ -1,4 +1,5 @@
-"""Writes WARCs with `downhaul --to-warc`, and reads them with warcio. `.ci/warc` runs this."""
+"""Writes WARCs with `downhaul --to-warc`, and reads them with warcio. `.ci/warc` runs
+this script."""
 
 import http.server
 import json
