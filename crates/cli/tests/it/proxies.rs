@@ -453,7 +453,7 @@ fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
     for (variable, args, says) in [
         (("http_proxy", "ftp://ann:hush@h"), &[][..], "http_proxy: a proxy URL begins with one of"),
         (("X", ""), &["--proxy", "ftp://ann:hush@h"], "--proxy: a proxy URL begins with one of"),
-        (("X", ""), &["--proxy", "http://ann:hush@h:70000"], "--proxy: it must have the form"),
+        (("X", ""), &["--proxy", "http://ann:hush@h:70000"], "--proxy: the proxy must have the form"),
         (
             ("X", ""),
             &["--proxy", "h:1", "--proxy-user", "ann"],
