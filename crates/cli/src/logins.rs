@@ -140,9 +140,9 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
 pub(crate) fn left_out(file: &str, mistakes: &[impl Display]) -> Option<String> {
     let first = mistakes.first()?;
     Some(match mistakes.len() {
-        1 => format!("{file}: {first}. This entry is left out"),
+        1 => format!("{file}: {first}. This part of the file is ignored"),
         more => format!(
-            "{file}: {first}. This entry is left out, and so are {} more entries with mistakes",
+            "{file}: {first}. This part of the file is ignored, and so are {} more parts with mistakes",
             more - 1
         ),
     })

@@ -62,7 +62,7 @@ impl Archived {
         let Archived { path, size, date, digests } = self;
         let at = i64::try_from(date / 1000).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
         let reason =
-            format!("was downloaded on {}, as the archive says", at.unwrap_or_default().strftime("%Y-%m-%d"));
+            format!("was complete on {}, as the archive says", at.unwrap_or_default().strftime("%Y-%m-%d"));
         Kept { path, reason, bytes: Some(size), digests, ..Kept::default() }
     }
 }

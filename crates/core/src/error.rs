@@ -190,7 +190,7 @@ kinds! {
     NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep    May
         "no data arrived from the server";
     NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep    May
-        "the connection was slower than --min-speed";
+        "the connection was too slow";
     HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep    Fails
         "the server's response is not valid HTTP";
     HttpVersion       "http.version"           Person Remote  Connection Silent  Keep    Fails

@@ -108,7 +108,7 @@ impl Proxy {
                 Protocol::Socks4a if user.contains(&0) => return Err("its user name contains a NUL".into()),
                 Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
                     return Err(
-                        "SOCKS5 needs a user name; user name and password have at most 255 bytes each".into(),
+                        "the login of a SOCKS5 proxy needs a user name, and its user name and password have at most 255 bytes each".into(),
                     );
                 }
                 Protocol::Http | Protocol::Https if user.contains(&b':') => {

@@ -45,9 +45,10 @@ impl RangeReader {
     /// of the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         let mut plain = url.clone();
-        if !fragment::take_digests(&mut plain).is_ok_and(|digests| digests.is_empty()) {
-            let why = "its fragment has a digest, which cannot be compared with ranges of the file";
-            return Err(Error::new(ErrorKind::UrlInvalid, show::url(url), why));
+        let invalid = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
+        let digests = fragment::take_digests(&mut plain).map_err(|mistake| invalid(&mistake))?;
+        if !digests.is_empty() {
+            return Err(invalid("its fragment has a digest, which cannot be compared with ranges of the file"));
         }
         let source = Sources::http(&settings)?.source(&plain, GivenBy::User);
         RangeReader::of(source, &settings, &plain, most).await

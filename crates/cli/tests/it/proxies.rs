@@ -463,7 +463,7 @@ fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
         (
             ("X", ""),
             &["--proxy", "socks5://h:1", "--proxy-user", ":hush"],
-            "--proxy: SOCKS5 needs a user name",
+            "--proxy: the login of a SOCKS5 proxy needs a user name",
         ),
     ] {
         let all = [&["http://h.example/f"], args].concat();
