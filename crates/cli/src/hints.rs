@@ -139,7 +139,7 @@ const NOTHING_SAVED: &str = "Nothing was saved.";
 /// is its name.
 pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
     let text = advice(code).filter(|text| text.contains(NOTHING_SAVED))?;
-    Some(text.replace(NOTHING_SAVED, &format!("Do not use the bytes that were written to {output}.")))
+    Some(text.replace(NOTHING_SAVED, &format!("Do not use any bytes that were written to {output}.")))
 }
 
 /// Returns what the user can do about the error with this code.
@@ -222,8 +222,8 @@ pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
 
 /// Returns advice if the server offers only ways to log in that `--auth digest` does not allow.
 pub(crate) fn for_digest_only(code: &str, message: &str) -> Option<String> {
-    let is_only_basic = message.contains("accepts only Basic, and --auth digest");
-    (code == "http.unauthorized" && is_only_basic)
+    let excludes_basic = message.contains("Basic") && message.contains("and --auth digest allows only");
+    (code == "http.unauthorized" && excludes_basic)
         .then(|| "Without --auth digest, the login is sent with Basic, which contains the password.".into())
 }
 

@@ -83,7 +83,9 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let (modified, coding) = (date(headers, &header::LAST_MODIFIED), coding(headers));
     let validator = validator(headers, modified);
     let size = match (everything, range) {
-        (Some(range), _) | (None, Some(range)) => range.total,
+        // A 206 for the whole file ends with the last byte of its range, even if it does not state the size.
+        (Some(range), _) => Some(range.last + 1),
+        (None, Some(range)) => range.total,
         (None, None) => length,
     };
     // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a

@@ -48,7 +48,9 @@ impl RangeReader {
         let invalid = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
         let digests = fragment::take_digests(&mut plain).map_err(|mistake| invalid(&mistake))?;
         if !digests.is_empty() {
-            return Err(invalid("its fragment has a digest, which cannot be compared with ranges of the file"));
+            return Err(invalid(
+                "its fragment has a digest, which cannot be compared with ranges of the file",
+            ));
         }
         let source = Sources::http(&settings)?.source(&plain, GivenBy::User);
         RangeReader::of(source, &settings, &plain, most).await

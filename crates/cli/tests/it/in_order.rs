@@ -35,7 +35,7 @@ fn a_device_is_written_to_and_not_replaced() {
     // A wrong digest is a failure, although the bytes cannot be taken back.
     let out = place.run(&[&server.url(&format!("checksum_wrong/{SIZE}/f")), "-o", "/dev/null"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
-    assert!(out.stderr.contains("Do not use the bytes that were written to /dev/null."), "{}", out.stderr);
+    assert!(out.stderr.contains("Do not use any bytes that were written to /dev/null."), "{}", out.stderr);
     // A full device counts as a full disk.
     #[cfg(target_os = "linux")]
     {
@@ -53,7 +53,7 @@ fn the_message_about_wrong_bytes_on_standard_output_does_not_say_that_nothing_wa
     for output in ["-", "/dev/stdout"] {
         let out = place.run(&[&url, "-o", output]);
         assert_eq!((out.status, out.stdout.len() as u64), (3, SIZE), "{}", out.stderr);
-        let says = "Do not use the bytes that were written to standard output.";
+        let says = "Do not use any bytes that were written to standard output.";
         assert!(out.stderr.contains(says) && !out.stderr.contains("saved"), "{}", out.stderr);
         assert!(!out.stderr.contains("To resume"), "{}", out.stderr);
     }

@@ -48,7 +48,8 @@ impl Watch {
         }
         if now.duration_since(self.window_start) >= MIN_SPEED_WINDOW {
             if self.window_bytes < self.min_bytes {
-                let detail = format!("it sent {} bytes in a minute, less than --min-speed allows", self.window_bytes);
+                let detail =
+                    format!("it sent {} bytes in a minute, less than --min-speed allows", self.window_bytes);
                 return Err(Error::new(ErrorKind::NetSlow, "", detail));
             }
             self.window_start = now;

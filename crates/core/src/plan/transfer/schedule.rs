@@ -285,7 +285,8 @@ impl Transfer {
         }
         let source = assignment.source;
         // A request that was not sent cannot have been refused.
-        let unsent = error.pause.is_some_and(|pause| pause.why == Why::Known);
+        let unsent = error.pause.is_some_and(|pause| pause.why == Why::Known)
+            || (error.kind == ErrorKind::HttpLater && error.http_status.is_none());
         let delivered = assignment.delivered() >= PROGRESS;
         let receiving = self.receiving_from(source);
         let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;

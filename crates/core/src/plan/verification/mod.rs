@@ -324,9 +324,6 @@ impl Verification {
                 return WholeResult::Wrong(format!("{algorithm} is {found}, but {from} says {digest}"));
             }
         };
-        // If only a server stated the digest, it is not known which of two servers has the right file. So the
-        // text says what the bytes were compared with.
-        let strongest_text = strongest.map(|one| format!("its bytes do not match the {one}"));
         let (events, verified_by) = self.expectations.verified(computed, strongest);
         let warnings = self.suffices(path).and_then(|()| self.expectations.warnings(path, says_html));
         let warnings = match warnings {
@@ -337,7 +334,10 @@ impl Verification {
             let ChunkHashes { algorithm, from, .. } = chunks.hashes();
             format!("{} of each chunk from {from}", algorithm.name())
         });
-        let guilty = self.suspects.guilty().zip(strongest_text);
+        // If only a server stated the digest, it is not known which of two servers has the right file. So the
+        // text says what the bytes were compared with.
+        let found = self.suspects.guilty().zip(strongest);
+        let guilty = found.map(|(source, one)| (source, format!("its bytes do not match the {one}")));
         WholeResult::Right { events, warnings, verified_by: verified_by.or(by_chunks), guilty }
     }
 

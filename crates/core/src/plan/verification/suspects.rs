@@ -14,7 +14,7 @@ pub(super) struct Suspects {
     /// The suspected mirror, whose bytes are being replaced.
     current: Option<usize>,
     /// True if a matching digest will prove that the suspected mirror sent wrong bytes: no other bytes are
-    /// being replaced, and the digest was stated by the user or a list.
+    /// being replaced.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,

@@ -13,6 +13,7 @@ use crate::source::{Opened, Request, Source};
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
 use downhaul_core::remote::Span;
+use downhaul_core::retry::LONGEST_PAUSE;
 use downhaul_core::show;
 use downhaul_core::throttle::{self, Circumstances, Decision};
 use downhaul_core::transcript::{Exchange, Transcript};
@@ -219,7 +220,10 @@ impl HttpFile {
         let (mut response, refused) = client.exchange(self.asking(url, request), is_guarded, request).await?;
         let status = response.status().as_u16();
         let said = throttle::read_waits(status, response.headers(), clock::wall());
-        if let Some(wait) = said.next {
+        // A host may allow only one connection for each file. So a long wait that it requires after a request
+        // for a range does not apply to its other files, nor to the connections that this file has already.
+        let next = said.next.filter(|wait| *wait <= LONGEST_PAUSE || request.is_for_everything());
+        if let Some(wait) = next {
             client.pauses.pause(host, wait);
         }
         if redirect::is_redirect(status)

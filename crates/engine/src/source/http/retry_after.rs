@@ -38,7 +38,8 @@ impl Pauses {
         let Some(wait) = self.remaining(url.host_str().unwrap_or_default()) else { return Ok(()) };
         let at = show::url(url);
         if wait > LONGEST_PAUSE {
-            return Err(Error::new(ErrorKind::HttpLater, at, not_before(wait)));
+            let detail = format!("downhaul sends no request to this host before {}", end(wait));
+            return Err(Error::new(ErrorKind::HttpLater, at, detail));
         }
         let error = Error::new(ErrorKind::HttpBusy, at, "the host required a pause for all requests");
         Err(error.with_pause(Pause { wait, why: Why::Known }))
@@ -68,15 +69,18 @@ impl Pauses {
     }
 }
 
-/// Returns a text for the user that says until when no request may be sent to a host.
+/// Returns a text for the user that says until when a host allows no request.
 pub(super) fn not_before(wait: Duration) -> String {
+    format!("no request may be sent before {}", end(wait))
+}
+
+/// Returns the time after this wait, as a text for the user.
+fn end(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
         // 9999.
-        Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
-            format!("no request may be sent before {}", httpdate::fmt_http_date(at))
-        }
-        _ => "no request may be sent within ten years".into(),
+        Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => httpdate::fmt_http_date(at),
+        _ => "ten years have passed".into(),
     }
 }
 
