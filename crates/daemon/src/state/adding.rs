@@ -39,7 +39,8 @@ impl State {
     /// higher priority come first. Returns the identifiers in the order of the items.
     ///
     /// # Errors
-    /// Returns the first fault. Then no download was added.
+    /// Returns the first fault if an item cannot be used. Also returns a fault if the downloads cannot be
+    /// saved. In both cases, no download was added.
     pub fn add_all(&mut self, items: Vec<Item>, position: Option<i64>, now: u64) -> Changed<Vec<Gid>> {
         let mut new = HashSet::new();
         let mut entries = Vec::new();

@@ -38,7 +38,7 @@ impl State {
     /// Moves a queued download, and returns its new position.
     ///
     /// # Errors
-    /// Returns a fault if the download is not queued.
+    /// Returns a fault if the download is not queued, or if the change cannot be saved.
     pub fn move_to(&mut self, gid: Gid, place: Place) -> Changed<usize> {
         let ((), effects) = self.edit(gid, Edit { place: Some(place), ..Edit::default() })?;
         let at = self.queue.get(gid).and_then(|entry| self.queue.position(entry));
@@ -231,7 +231,8 @@ impl State {
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
-        // An active download that becomes a queued one goes to the front of the queue.
+        // An active download that becomes a queued one goes to the front of the queue, unless the client
+        // requested another place.
         let here = if before.state.is_queued() { self.queue.position(before) } else { Some(0) };
         let at = match place {
             Some(place) if before.state.is_queued() => self.queue.target(gid, place).ok_or_else(missing)?,

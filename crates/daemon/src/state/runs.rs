@@ -1,6 +1,7 @@
 //! The downloads that the library runs: how they begin, make progress and end.
 //!
-//! Invariant: a change that an event of the library reports is saved before clients are told about it.
+//! Invariant: when a download begins or ends, this is saved before clients are told about it. If it cannot be
+//! saved, clients are told about it nevertheless.
 
 use super::changes::begins_again;
 use super::{Effect, Notice, State};

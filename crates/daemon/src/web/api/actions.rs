@@ -64,7 +64,7 @@ pub struct New {
     /// The position of the download in the queue, counted from 0. Without a position, the download goes to
     /// the end of the queue.
     position: Option<u32>,
-    /// True if the download waits until it is resumed.
+    /// True if the download is paused at first, until a client resumes it.
     #[serde(default)]
     paused: bool,
 }
@@ -87,8 +87,8 @@ pub struct Change {
 /// The options for the removal of a download.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
-    /// True if the partial file or the complete file is deleted too. A complete file is kept if it is not the
-    /// one that the download saved.
+    /// True if the partial file or the complete file is deleted too. A complete file is kept if it may belong
+    /// to another download or program.
     #[serde(default)]
     files: bool,
 }
@@ -193,7 +193,7 @@ pub async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json
     show_one(&web, find(&web, &id)?)
 }
 
-/// Changes a download. Either all fields of the request change, or none.
+/// Changes a download. Either all changes of the request are made, or none.
 #[utoipa::path(
     patch,
     path = "/downloads/{id}",

@@ -41,7 +41,7 @@ pub struct Download {
     /// The estimated time until the file is complete, in seconds. The estimate uses the speed of the last
     /// seconds.
     pub seconds_left: Option<u64>,
-    /// The reason why the download failed, or the note that it was removed.
+    /// The reason why the download failed, or the note that it was removed, or null in all other cases.
     pub error: Option<Failure>,
     /// Until when and why an active download waits before its next attempt, or null if it does not wait.
     pub waits: Option<Waits>,
@@ -50,7 +50,7 @@ pub struct Download {
     pub proof: Option<String>,
     /// The time when the download was added, in milliseconds since the Unix epoch.
     pub added: u64,
-    /// The time when the download ended, in milliseconds since the Unix epoch.
+    /// The time when the download ended, in milliseconds since the Unix epoch, or null if it has not ended.
     pub ended: Option<u64>,
     /// The position in the queue, counted from 0, if the download waits for its turn or is paused.
     pub position: Option<usize>,
@@ -110,8 +110,8 @@ impl Download {
         }
     }
 
-    /// Returns the name of the file of a download. As long as the name is not known, returns the option
-    /// `out`, or the last part of the first URL.
+    /// Returns the name of the file of a download. As long as the name is not known, returns the value of the
+    /// option `out`, or else the last part of the first URL.
     pub fn name_of(entry: &Entry) -> String {
         let urls: Vec<String> = entry.shown_uris().take(1).map(Cow::into_owned).collect();
         name(entry, &urls)

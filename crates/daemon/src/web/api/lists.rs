@@ -25,7 +25,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct ListName {
     /// The file name of the list. It can show the form of the list, as in `table.csv`.
     name: Option<String>,
-    /// True if the downloads of the list wait until they are resumed.
+    /// True if the downloads of the list are paused at first, until a client resumes them.
     #[serde(default)]
     paused: bool,
 }
