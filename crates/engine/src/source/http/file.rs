@@ -281,7 +281,7 @@ impl HttpFile {
         match (size, status) {
             (Some(size), _) => line += &format!(", the server's file has {size} bytes"),
             (None, 416) if !is_past => line += ", although no range was requested",
-            // A 407 of a proxy that forwards the request does not arrive here ([`proxy::forward`]).
+            // A 407 of a proxy that forwards the request does not arrive here (see `proxy::forward`).
             (None, 407) => line += ", although the server is not used as a proxy",
             (None, _) => {}
         }
