@@ -136,7 +136,7 @@ const ADVICE: &[(&str, &str)] = &[
 const NOTHING_SAVED: &str = "Nothing was saved.";
 
 /// Returns advice if the bytes of a wrong file were written to standard output, a pipe or a device. `output`
-/// is its name.
+/// says where the bytes were written, for example `standard output`.
 pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
     let text = advice(code).filter(|text| text.contains(NOTHING_SAVED))?;
     Some(text.replace(NOTHING_SAVED, &format!("Do not use any bytes that were written to {output}.")))
@@ -220,7 +220,7 @@ pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
         .then(|| "Check the login, and that its account may download the file.".into())
 }
 
-/// Returns advice if the server offers only ways to log in that `--auth digest` does not allow.
+/// Returns advice if the server accepts only Basic, which `--auth digest` does not allow.
 pub(crate) fn for_digest_only(code: &str, message: &str) -> Option<String> {
     let excludes_basic = message.contains("Basic") && message.contains("and --auth digest allows only");
     (code == "http.unauthorized" && excludes_basic)

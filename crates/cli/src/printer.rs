@@ -13,8 +13,9 @@ pub(crate) fn err(text: &str) {
     let _ = err.flush();
 }
 
-/// Writes the result of a command to standard output, and returns the exit status of this. If the result
-/// cannot be written, this function says why, unless the program that reads standard output has ended.
+/// Writes the result of a command to standard output. If the result cannot be written, prints the reason,
+/// unless the program that reads standard output has ended. Returns [`Exit::Success`], or the exit status for
+/// a result that could not be written.
 pub(crate) fn out(text: &str) -> Exit {
     match write(text.as_bytes()) {
         Ok(()) => Exit::Success,
@@ -29,7 +30,7 @@ pub(crate) fn out(text: &str) -> Exit {
 /// Writes to standard output, in one call.
 ///
 /// # Errors
-/// Returns the error of the system. It is also an error if standard output is closed.
+/// Returns the error of the system. If standard output is closed, this is also an error.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     check_stdout()?;
     let mut out = io::stdout().lock();

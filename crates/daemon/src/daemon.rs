@@ -49,9 +49,10 @@ pub struct Config {
     pub folders: Folders,
     /// The path of the database. Without a path, the queue is in memory.
     pub store: Option<PathBuf>,
-    /// Options of aria2 that the command line sets.
+    /// The options that the command line sets, under the names of aria2.
     pub options: Options,
-    /// Options of aria2 that the configuration sets. Those that clients have set have precedence over them.
+    /// The options that the configuration sets, under the names of aria2. Options that clients have set have
+    /// precedence over them.
     pub configured: Options,
     /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
     pub session_file: Option<PathBuf>,

@@ -63,9 +63,8 @@ impl State {
     }
 }
 
-/// The path, the URLs and the options of a download before a client changed its URLs, its headers or its
-/// name. A partial file from before the change may still exist. The download does not continue that file
-/// now.
+/// The path, the URLs and the options of a download before a client changed its URLs or its headers. A
+/// partial file from before the change may still exist. The download does not continue that file now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// The path of the file.

@@ -189,11 +189,11 @@ pub fn item_of(job: &Job) -> Result<Item, Fault> {
     Ok(Item { uris, options, facts, fault: None })
 }
 
-/// Returns the download that an entry of a document stands for. If the entry cannot be used, the download has
-/// the reason.
+/// Returns the download for an entry of a document. `job` is the result of reading the entry. If the entry
+/// cannot be used, the reason is in [`Item::fault`].
 ///
 /// # Errors
-/// Returns a fault if the document cannot be read further.
+/// Returns a fault if the rest of the document cannot be read.
 pub fn item_of_entry(job: Result<Job, Error>) -> Result<Item, Fault> {
     let (name, fault) = match job {
         Ok(job) => match item_of(&job) {
@@ -204,7 +204,7 @@ pub fn item_of_entry(job: Result<Job, Error>) -> Result<Item, Fault> {
         Err(error) => (Some(error.at.clone()), error.into()),
     };
     let mut item = Item { fault: Some(fault), ..Item::default() };
-    // The name is only shown, but clients of aria2 also see the path of this name.
+    // No file gets this name. Clients see the name, and clients of aria2 also see a path that ends with it.
     if let Some(name) = name.and_then(|name| SafeName::from_server(&name)) {
         item.options.set("out", name.as_str())?;
     }

@@ -1,4 +1,5 @@
-//! [`Fault`]: why a call was not carried out, in the form of aria2.
+//! [`Fault`]: why a call was not carried out. It has the code and the message of aria2, and often a second
+//! message for the other clients.
 
 use downhaul_engine::{Error, ErrorKind};
 use std::fmt;
@@ -8,13 +9,14 @@ use std::fmt;
 pub struct Fault {
     /// The code in the answer.
     pub code: i32,
-    /// The reason, in words for the user. For clients of aria2, these are the words of aria2.
+    /// The reason, in words for the user. Clients of aria2 get this message. If aria2 has a message for this
+    /// fault, it is the message of aria2.
     pub message: String,
-    /// The reason in the words of downhaul, if they are others.
+    /// The reason in the words of downhaul, for all other clients. If it is `None`, they get `message`.
     pub plain: Option<String>,
     /// True if the call names a download that does not exist.
     pub is_missing: bool,
-    /// The kind of the failure of a download that cannot begin for this reason.
+    /// If a download cannot begin for this reason, it fails with an error of this kind.
     pub kind: ErrorKind,
 }
 
@@ -37,7 +39,7 @@ impl Fault {
         Fault { code: REFUSED, message: message.into(), plain: None, is_missing: false, kind }
     }
 
-    /// Returns the fault with the reason in the words of downhaul.
+    /// Returns the fault with this message for clients that do not use the interface of aria2.
     #[must_use]
     pub fn in_words(self, plain: impl Into<String>) -> Fault {
         Fault { plain: Some(plain.into()), ..self }
@@ -54,7 +56,7 @@ impl Fault {
         fault.in_words(format!("There is no download with the ID {gid}."))
     }
 
-    /// Returns the fault of a call with a text that is not an identifier.
+    /// Returns the fault of a call that has this text in place of an identifier.
     pub fn invalid_gid(text: &str) -> Fault {
         let fault = Fault::refused(format!("Invalid GID {text}"));
         fault.in_words(format!("{text} is not an ID. An ID has up to 16 hexadecimal digits."))

@@ -13,7 +13,7 @@ pub struct Item {
     pub options: Options,
     /// The facts about the file from a list or a document.
     pub facts: Option<Facts>,
-    /// Why the item cannot be downloaded, if it is an entry of a document that cannot be used.
+    /// The reason why the item cannot be downloaded. Only an entry of a document may have such a reason.
     pub fault: Option<Fault>,
 }
 

@@ -111,7 +111,7 @@ fn name(out: &str) -> Result<SafeName, Fault> {
         return Err(of_option("out", "a daemon has no standard output"));
     }
     if Path::new(out).is_absolute() {
-        let why = "it is an absolute path. Give a name below the folder of the download, such as a.iso or \
+        let why = "the name is an absolute path. Give a name below the folder of the download, such as a.iso or \
             sub/a.iso. Choose the folder with -d (option dir).";
         return Err(of_option("out", why));
     }

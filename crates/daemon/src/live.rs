@@ -19,8 +19,9 @@ pub struct Wait {
     pub until: u64,
     /// The failure that led to the wait: its code, such as `http.busy`, and the message.
     pub error: (String, String),
-    /// True if another download may run meanwhile, because the host asked for a pause, or because the last
-    /// run of this download still ends.
+    /// True if another download may be active during the wait. This is so if the next attempt does not count
+    /// as a retry, for example because the host required a pause, or because another job is still working on
+    /// the file.
     pub is_idle: bool,
 }
 
@@ -38,7 +39,7 @@ pub struct Live {
     /// True if `completed` is known. Before the library has opened the partial file, it reports no bytes,
     /// even if some are on the disk.
     pub is_known: bool,
-    /// Why the download waits now, if it does.
+    /// The wait before the next attempt, if the download waits now.
     pub wait: Option<Wait>,
     /// The measurements of the last seconds: the time and the number of bytes.
     measured: VecDeque<(Instant, u64)>,
@@ -65,8 +66,9 @@ impl Live {
         }
     }
 
-    /// Records that the download waits for `seconds` after this failure. `attempt` is the number of the retry
-    /// that follows. It is 0 after a pause that the host asked for.
+    /// Records that the download waits for `seconds` after the failure `error`. `attempt` is the number of
+    /// the retry that follows. It is 0 if the next attempt does not count as a retry. `now` is the time in
+    /// milliseconds since the Unix epoch.
     pub fn set_wait(&mut self, error: &Failure, attempt: u32, seconds: f64, now: u64) {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let until = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

@@ -70,7 +70,8 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-/// Returns the options that have the effect of these settings. A value that aria2 does not allow is left out.
+/// Returns options that have the same effect as some of these settings. Clients see them. A value that aria2
+/// does not allow is left out.
 pub fn options(of: &Settings) -> Options {
     let tries = if of.retries == u32::MAX { 0 } else { u64::from(of.retries) + 1 };
     let most = of.connections.unwrap_or_default() as u64;

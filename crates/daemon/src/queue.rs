@@ -77,7 +77,8 @@ impl Queue {
     /// identifier begins in the same way.
     ///
     /// # Errors
-    /// Returns a fault with the words of aria2.
+    /// Returns a fault if `text` has no form of an identifier, or if no download or several downloads have an
+    /// identifier that begins with it.
     pub fn find(&self, text: &str) -> Result<&Arc<Entry>, Fault> {
         let range = Gid::range_of_prefix(text).ok_or_else(|| Fault::invalid_gid(text))?;
         let mut found = self.entries.range(range.0..=range.1);

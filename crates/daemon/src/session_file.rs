@@ -64,7 +64,8 @@ pub fn text(state: &State) -> String {
 fn is_saved(state: &State, entry: &Entry) -> bool {
     let is_missing = entry.aria2_status() == NOT_FOUND;
     match entry.state {
-        // An entry of a document that cannot be used is not a download for the next start.
+        // Without a URL, this is an entry of a document that cannot be used. It could not be downloaded after
+        // the next start either.
         _ if entry.uris.is_empty() => false,
         EntryState::Error => !is_missing || state.value(entry, "save-not-found") == "true",
         _ => state.value(entry, "force-save") == "true",

@@ -4,9 +4,9 @@
 //! change, a kill of the daemon does not lose the change. Downloads that were active go first after the
 //! next start, in their order.
 //!
-//! The methods of [`State`] are in several files: `changes` makes the changes that clients request, `runs`
-//! starts and ends jobs of the library, `follow` adds the downloads of a document, and `removal` removes
-//! downloads and the files that they left.
+//! The methods of [`State`] are in several files: `adding` adds downloads, and `follow` adds the downloads of
+//! a document that was downloaded. `changes` makes the changes that clients request, `runs` starts and ends
+//! jobs of the library, and `removal` removes downloads and the files that they left.
 //!
 //! Invariant: at most one job of the library exists for a download. A download that was paused or removed can
 //! begin again only when its job has ended.
@@ -72,7 +72,7 @@ pub enum Effect {
     Limit(JobId, Option<u64>),
     /// Limit all jobs together to this many bytes a second. `None` means no limit.
     LimitAll(Option<u64>),
-    /// Let this many jobs be active at once.
+    /// Let at most this many jobs be active at once.
     Parallel(usize),
 }
 
@@ -97,7 +97,7 @@ pub struct State {
     queue: Queue,
     store: Store,
     globals: Globals,
-    /// The options that have the effect of the settings of the session. They are only shown.
+    /// The settings of the session in the form of options. They are only shown to clients.
     started: Options,
     folders: Folders,
     /// The jobs of the library that have not ended.
@@ -114,7 +114,8 @@ pub struct State {
 impl State {
     /// Returns the state that is in a store. `given` are the options of the command line. Except for `dir`,
     /// they have precedence over options that clients have set in earlier runs. `configured` are the options
-    /// of the configuration, which apply if there are no others. Neither are stored.
+    /// of the configuration, over which all others have precedence. The options in `given` and `configured`
+    /// are not stored.
     ///
     /// # Errors
     /// Returns the error of the database.
@@ -144,8 +145,8 @@ impl State {
         Ok(State { queue, store, globals, started, folders, runs, beginning, live, ended, session, stopping })
     }
 
-    /// Sets the options that clients see if no other options are set. They have the effect of the settings
-    /// with which the daemon was started.
+    /// Sets the options that stand for the settings of the session ([`crate::network::options`]). Clients see
+    /// the value of such an option if nothing else sets this option.
     pub fn show_started(&mut self, options: Options) {
         self.started = options;
     }
@@ -214,7 +215,7 @@ impl State {
         }
     }
 
-    /// Returns why an active download waits, if it does.
+    /// Returns until when and why an active download waits, or `None` if it does not wait.
     pub fn wait(&self, gid: Gid) -> Option<&Wait> {
         self.live.get(&gid)?.wait.as_ref()
     }

@@ -6,8 +6,8 @@
 //! blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent to the threads for small files, or running, or over. A job
-//! becomes active only while fewer jobs are active than `settings.parallel` says. If that setting is `None`,
-//! the number is chosen automatically. Running jobs that are not active are paused, or they wait: for an
+//! becomes active only while fewer jobs are active than `Director::parallel` allows. If no number was set,
+//! the director chooses the number itself. Running jobs that are not active are paused, or they wait: for an
 //! answer of the user, for the end of a pause that a host required, or for another run that is working on the
 //! file. [`Connections`] counts the connections, to each host and in all. A job without a connection gets a
 //! connection before another job gets an additional one.

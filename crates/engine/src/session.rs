@@ -285,9 +285,9 @@ impl Session {
         self.control(job, Control::Priority(priority));
     }
 
-    /// Sets how many jobs are active at once, in place of
-    /// [`Settings::parallel`](downhaul_core::settings::Settings::parallel). 0 counts as 1. Jobs that are
-    /// active already continue.
+    /// Sets how many jobs are active at once. From now on, this number replaces
+    /// [`Settings::parallel`](downhaul_core::settings::Settings::parallel). 0 counts as 1. If more jobs are
+    /// active already, they continue.
     pub fn set_parallel(&self, jobs: usize) {
         self.command(Command::Parallel(jobs.max(1)));
     }

@@ -66,7 +66,8 @@ pub struct Address {
     pub cacert: Option<PathBuf>,
 }
 
-/// Reads the identifier of a download, or its first digits. The daemon knows which identifiers there are.
+/// Reads the identifier of a download, or its first digits. Only an empty text is refused here. The daemon
+/// checks the rest, because only the daemon knows which identifiers exist.
 fn identifier(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("an ID has at least one digit") } else { Ok(text.into()) }
 }
@@ -80,6 +81,8 @@ pub struct Add {
     pub urls: Vec<String>,
 
     /// Add the downloads of a list, in any form that downhaul -i reads (- for standard input)
+    ///
+    /// LIST cannot be a URL.
     #[arg(short = 'i', long = "input", value_name = "LIST", value_hint = ValueHint::FilePath)]
     pub lists: Vec<PathBuf>,
 

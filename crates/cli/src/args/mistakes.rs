@@ -56,7 +56,7 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
 }
 
 /// Returns the message about a word that is not an option, for a command that takes no such words. The word
-/// is not shown unless it is the name of a command, because it may be a URL with a secret.
+/// may be a URL with a secret, so the message shows it only if it is the name of a command.
 fn unexpected_word(error: &clap::Error, word: &str) -> String {
     let is_daemon = error.get(ContextKind::Usage).is_some_and(|usage| usage.to_string().contains(DAEMON));
     let clients = ClientCommand::augment_subcommands(clap::Command::new(""));

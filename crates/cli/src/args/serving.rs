@@ -6,8 +6,9 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-/// The long names of the options. The queue of a daemon has no end and no single file, its clients show the
-/// progress and the failures, and its log is in memory (`downhaul logs`).
+/// The long names of the options. They mean nothing for these reasons: the queue of a daemon has no end, and
+/// is not for a single file. Its clients show the progress and the failures. Its log is in memory (`downhaul
+/// logs`).
 const OPTIONS: [&str; 19] = [
     "checksum",
     "data",
@@ -30,8 +31,8 @@ const OPTIONS: [&str; 19] = [
     "stop-with-parent",
 ];
 
-/// Values that mean nothing, each with the long name of the option. A daemon asks no questions, no failure
-/// ends it, and it does not find the number of files at once itself.
+/// Values that mean nothing, each with the long name of its option. A daemon asks no questions, no failed
+/// download ends it, and it does not choose the number of active downloads itself.
 const VALUES: [(&str, &str); 3] = [("on-error", "ask"), ("on-error", "exit"), ("parallel", "auto")];
 
 /// Returns true if this option, or this value of it, means nothing for a daemon.
@@ -39,7 +40,7 @@ pub(super) fn is_unused(name: &str, value: &str) -> bool {
     OPTIONS.contains(&name) || VALUES.contains(&(name, value))
 }
 
-/// Returns the command `daemon` without these options in its help.
+/// Returns the command `daemon` without these options and values in its help.
 pub(super) fn with_help(command: Command) -> Command {
     let help = |arg: Arg, text: &'static str| arg.help(text).long_help(None).hide_possible_values(true);
     let command = command.mut_args(|arg| match arg.get_long() {
@@ -52,7 +53,7 @@ pub(super) fn with_help(command: Command) -> Command {
 }
 
 /// Returns why the command line of a daemon is refused, if it has an option that means nothing for a daemon.
-/// `matches` must not have the settings of the configuration.
+/// `matches` must not have the settings of the configuration, because such a setting is not refused.
 pub(super) fn refusal(command: &Command, matches: &ArgMatches) -> Option<String> {
     let given = matches.subcommand_matches("daemon")?;
     let is_given = |arg: &&Arg| given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);

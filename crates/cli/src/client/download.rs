@@ -31,14 +31,16 @@ pub(super) struct Download {
     pub(super) position: Option<usize>,
 }
 
-/// Why an active download waits.
+/// The wait of an active download before its next attempt.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Waits {
+    /// The end of the wait, in milliseconds since the Unix epoch.
     pub(super) until: i64,
+    /// The failure that led to the wait.
     pub(super) error: Failure,
 }
 
-/// Why a download failed.
+/// Why a download failed, was removed, or waits.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Failure {
     #[serde(deserialize_with = "escaped")]
@@ -69,7 +71,7 @@ impl Download {
         self.name.clone()
     }
 
-    /// Returns until when and why the download waits, if it does.
+    /// Returns the text that says until when and why the download waits, or `None` if it does not wait.
     pub(super) fn wait(&self) -> Option<String> {
         let Waits { until, error } = self.waits.as_ref()?;
         let until = Timestamp::from_millisecond(*until).unwrap_or_default().to_zoned(TimeZone::system());

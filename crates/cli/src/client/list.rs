@@ -35,7 +35,7 @@ type Cell = fn(&Download) -> String;
 /// of the table are left out, until no such column is left.
 const NAME: usize = 20;
 
-/// The most downloads in one answer of the daemon.
+/// The highest number of downloads in one answer of the daemon.
 const MOST: usize = 10_000;
 
 /// Lists the downloads.
@@ -141,8 +141,8 @@ fn table(downloads: &[Download], columns: Option<usize>) -> String {
     text
 }
 
-/// Returns the name. If the download failed, the code of the error follows. If it waits, the time follows
-/// until which it waits, and the code of the error.
+/// Returns the text of the column for names: the name of the download, and a note in parentheses if the
+/// download failed or waits. The note has the code of the failure, and for a wait also the end of the wait.
 fn name(download: &Download) -> String {
     let note = match &download.error {
         Some(error) if download.state == "error" => Some(error.code.clone()),

@@ -120,13 +120,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Removes the settings for whose names and values `is_unused` returns true. Adds a note about each of
-    /// them, with the place that it comes from.
+    /// Removes each setting for whose name and value `is_unused` returns true. Adds a note about the setting,
+    /// with the place where it was set. `why` is the end of the note.
     pub(crate) fn drop_unused(&mut self, is_unused: fn(&str, &str) -> bool, why: &str) {
         let (unused, used): (Vec<_>, Vec<_>) =
             self.settings.drain(..).partition(|setting| is_unused(&setting.name, &setting.meaning.shown));
         self.settings = used;
-        // An option that is switched off changes nothing.
+        // A setting that switches its option off changes nothing, so it needs no note.
         let unused = unused.iter().filter(|setting| !setting.meaning.words.is_empty());
         self.notes.extend(unused.map(|setting| format!("{}: {} {why}", setting.origin, setting.name)));
     }

@@ -108,8 +108,8 @@ fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// Prints the addresses of the daemon, adds them to its log, and writes the first address into the notice for
-/// clients ([`notice`]).
+/// Prints the addresses of the daemon and the path of the secret, unless `is_quiet` is true. Adds the
+/// addresses to the log of the daemon, and writes the first address into the notice for clients ([`notice`]).
 fn announce(
     daemon: &args::Daemon,
     listeners: &Listeners,
@@ -210,7 +210,7 @@ pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
 /// limits of a whole run do not apply to a daemon, and `--limit-rate` has its effect through [`options_of`].
 pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     let (mut settings, _) = settings::resolve(args, false, false, platform::raise_file_limit())?;
-    // A daemon writes no files of its own beside the downloads.
+    // A daemon writes no file of its own, such as a log, beside the downloads. So no name is reserved.
     settings.reserved = Vec::new();
     let on_error = match settings.on_error {
         OnError::Skip => OnError::Skip,
@@ -219,8 +219,8 @@ pub(crate) fn settings_of(args: &Args) -> Result<Settings, String> {
     Ok(settings.with_on_error(on_error).with_limit_rate(None).with_limits(RunLimits::default()))
 }
 
-/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`: those of the command
-/// line, and those of the configuration.
+/// Returns the options of aria2 that have the effect of `--parallel` and `--limit-rate`. The first value has
+/// the options of the command line, and the second value has those of the configuration.
 fn options_of(args: &Args) -> Result<(Options, Options), String> {
     let (mut given, mut configured) = (Options::default(), Options::default());
     let work = &args.options.work;

@@ -178,7 +178,8 @@ pub extern "C" fn keep_closed_stdout_unwritable() {
     if rustix::io::fcntl_getfd(stdout).is_err()
         && let Ok(null) = open("/dev/null", OFlags::RDONLY, Mode::empty())
     {
-        // If standard input is closed too, `null` has its number.
+        // `null` has the number of standard output already, or, if standard input is closed too, the number
+        // of standard input. So `null` must stay open.
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = null.into_raw_fd();
     }

@@ -259,7 +259,8 @@ impl<'a> Messages<'a> {
 
     /// Returns the command that resumes the run, if a download failed and another run may succeed. If files
     /// on the disk are wrong, returns the command that repairs them instead, unless a secret is left out of
-    /// that command or the files are in a container. Returns nothing for a file on standard output.
+    /// that command or the files are in a container. Returns nothing for a file on standard output, a
+    /// pipe or a device.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.has_wrong_files

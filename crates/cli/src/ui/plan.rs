@@ -47,8 +47,8 @@ pub(crate) struct Look {
     pub(crate) columns: Option<usize>,
 }
 
-/// Prints the plan of a session on standard output, until the session is over. Returns the exit status of
-/// this.
+/// Prints the plan of a session on standard output, until the session is over. Returns the exit status that
+/// follows from this: it is not [`Exit::Success`] if the plan could not be written.
 pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
     let mut table = Table::new(look);
     let mut printed = Exit::Success;

@@ -116,7 +116,8 @@ pub fn document(text: &str) -> Result<Vec<u8>, Fault> {
     decode_base64(text).ok_or_else(|| Fault::refused("The document is not base64."))
 }
 
-/// Reads a Metalink document. Returns its files as downloads. Those that cannot be used have the reason.
+/// Returns the downloads of a Metalink document, one for each file. If the entry of a file cannot be used,
+/// the reason is in [`Item::fault`].
 ///
 /// # Errors
 /// Returns a fault if the document cannot be read to its end, or has no files.

@@ -1,7 +1,8 @@
 //! Adds downloads: those that clients send one by one or in lists, and those of documents.
 //!
-//! Invariant: the downloads that are added together are saved together or not at all. An entry of a document
-//! that cannot be used is added as a download that failed, so that the other entries are downloaded.
+//! Invariant: downloads that are added together are saved together or not at all. If an entry of a document
+//! cannot be used, it is added as a download that failed, and the other entries are downloaded. If no entry
+//! of a document can be used, nothing is added.
 
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry};
@@ -16,26 +17,30 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Options of an [`Item`] that say how it is added. The download does not keep them.
+/// The options of an [`Item`] that have an effect only when it is added: the identifier of the download, and
+/// whether it is paused. The download does not keep these options.
 pub(super) const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
 impl State {
-    /// Adds a download at a position of the queue, or at its end. The client may choose the identifier.
+    /// Adds a download at a position in the queue, or at the end of the queue if `position` is `None`. The
+    /// client may choose the identifier. `now` is the time in milliseconds since the Unix epoch. Returns the
+    /// identifier.
     ///
     /// # Errors
-    /// Returns a fault if a URL, an option or the identifier cannot be used.
+    /// Returns a fault if a URL, an option or the identifier cannot be used, or if the download cannot be
+    /// saved.
     pub fn add(&mut self, item: Item, position: Option<i64>, now: u64) -> Changed<Gid> {
         let (gids, effects) = self.add_all(vec![item], position, now)?;
         let gid = gids.into_iter().next().ok_or_else(|| Fault::refused("URI is not provided."))?;
         Ok((gid, effects))
     }
 
-    /// Adds several downloads, all or none, one after the other at a position of the queue, or at its end.
-    /// Those to which a list gives a higher priority go first. Returns the identifiers in the order of the
-    /// items.
+    /// Adds several downloads one after the other, as [`State::add`] does. Downloads to which a list gives a
+    /// higher priority come first. Returns the identifiers in the order of the items.
     ///
     /// # Errors
-    /// Returns the first fault.
+    /// Returns the first fault if an item cannot be used. Also returns a fault if the downloads cannot be
+    /// saved. In both cases, no download was added.
     pub fn add_all(&mut self, items: Vec<Item>, position: Option<i64>, now: u64) -> Changed<Vec<Gid>> {
         let mut new = HashSet::new();
         let mut entries = Vec::new();
@@ -47,20 +52,22 @@ impl State {
         self.put(entries, position)
     }
 
-    /// Adds the downloads of a document, as [`State::add_all`] does. An entry of the document that cannot be
-    /// used becomes a download that failed.
+    /// Adds the downloads of a document, as [`State::add_all`] does. If an entry of the document cannot be
+    /// used, it becomes a download that failed.
     ///
     /// # Errors
-    /// Returns the first fault if no entry can be used.
+    /// Returns the fault of the first entry if no entry can be used. Also returns a fault if the downloads
+    /// cannot be saved. In both cases, no download was added.
     pub fn add_document(&mut self, items: Vec<Item>, position: Option<i64>, now: u64) -> Changed<Vec<Gid>> {
         let entries = self.entries_of(items, now)?;
         self.put(entries, position)
     }
 
-    /// Returns the entries of the downloads of a document. Those that cannot be used have failed.
+    /// Returns an [`Entry`] for each item of a document. If an item cannot be used, its entry is a download
+    /// that failed.
     ///
     /// # Errors
-    /// Returns the first fault if no entry can be used.
+    /// Returns the fault of the first item if no item can be used.
     pub(super) fn entries_of(&self, items: Vec<Item>, now: u64) -> Result<Vec<Entry>, Fault> {
         let (mut new, mut entries, mut first) = (HashSet::new(), Vec::new(), None);
         for item in items {
@@ -78,7 +85,11 @@ impl State {
         }
     }
 
-    /// Saves new downloads at a position of the queue, or at its end.
+    /// Saves new downloads at a position in the queue, or at the end of the queue. Returns their identifiers
+    /// in the order of `entries`.
+    ///
+    /// # Errors
+    /// Returns a fault if the downloads cannot be saved.
     fn put(&mut self, mut entries: Vec<Entry>, position: Option<i64>) -> Changed<Vec<Gid>> {
         let gids: Vec<Gid> = entries.iter().map(|entry| entry.gid).collect();
         entries.sort_by_key(|entry| Reverse(entry.facts.as_ref().map_or(0, |facts| facts.priority())));
@@ -89,8 +100,9 @@ impl State {
         Ok((gids, effects))
     }
 
-    /// Gives new downloads their ranks: one after the other at a position of the queue, or among the results
-    /// if they have failed. Returns the other downloads whose ranks change.
+    /// Gives new downloads their ranks. Downloads that have failed go to the end of the downloads that are
+    /// over. The others go to the position `at` of the queue, one after the other. Returns the existing
+    /// downloads whose ranks change because of this, with their new ranks.
     pub(super) fn rank(&self, entries: &mut [Entry], at: usize) -> Vec<Entry> {
         let after = self.queue.last(Sequence::Over) + 1;
         let failed = entries.iter_mut().filter(|entry| entry.state.is_over());
@@ -102,7 +114,8 @@ impl State {
         others
     }
 
-    /// Returns the effects of new downloads that were saved. Some of them may have failed.
+    /// Returns the effects that must follow after new downloads were saved. If one of these downloads has
+    /// failed, also does what follows the end of a download ([`State::after_end`]).
     pub(super) fn added(&mut self, gids: &[Gid]) -> Vec<Effect> {
         let mut effects = Vec::new();
         for &gid in gids {
@@ -117,6 +130,10 @@ impl State {
 
     /// Returns the entry of a new download. `new` are the identifiers of the other downloads that are added
     /// together with it.
+    ///
+    /// # Errors
+    /// Returns the fault of the item if it has one. Otherwise, returns a fault if a URL, an option or the
+    /// identifier cannot be used.
     fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> Result<Entry, Fault> {
         if let Some(fault) = item.fault {
             return Err(fault);
@@ -136,7 +153,8 @@ impl State {
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
-        // A document must not use the secret of a URL that a client gave.
+        // An item of a document has facts. A document must not get the secrets of URLs that clients have
+        // sent.
         let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
         let uris = uri::checked(uris)?;
         let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
@@ -145,7 +163,7 @@ impl State {
     }
 
     /// Returns the entry of a download that failed before it began, because an item of a document cannot be
-    /// used.
+    /// used. `fault` is the reason.
     fn failed(&self, item: Item, fault: &Fault, now: u64, new: &HashSet<Gid>) -> Entry {
         let options = item.options.of_downloads().without(&OF_ADDING);
         Entry {
@@ -157,7 +175,7 @@ impl State {
         }
     }
 
-    /// Returns an identifier that no download has.
+    /// Returns an identifier that no download has, and that is not in `new`.
     fn free_gid(&self, new: &HashSet<Gid>) -> Gid {
         loop {
             let gid = Gid::new(fastrand::u64(1..));
@@ -171,9 +189,10 @@ impl State {
         self.queue.get(gid).is_none() && !new.contains(&gid)
     }
 
-    /// Returns the URLs that a client means. A client that adds a download again after its end may have seen
-    /// only the URLs without their secrets. If the downloads that are over and are shown with these URLs all
-    /// have the same complete URLs, returns the complete URLs. Otherwise returns `uris`.
+    /// Returns the URLs that a client means. Clients see URLs without their secrets. So a client that adds a
+    /// download again after its end may send such URLs. If downloads that are over are shown with exactly
+    /// these URLs, and all of them have the same complete URLs, returns the complete URLs. Otherwise returns
+    /// `uris`.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;

@@ -1,4 +1,5 @@
-//! The changes that clients make to downloads: they change, move, pause and resume them.
+//! The changes that clients make to downloads and to the options of the daemon. A client can change, move,
+//! pause and resume a download, and can try a download again after its failure.
 //!
 //! Invariant: a change that is refused, or that cannot be saved, changes nothing. Each change is saved in one
 //! step.
@@ -20,8 +21,8 @@ use std::sync::Arc;
 pub struct Edit {
     /// The options that get a new value.
     pub options: Option<Options>,
-    /// The new URLs. The library continues the partial file if a URL differs only in its signature, or if a
-    /// strong digest is known.
+    /// The new URLs. The library continues the partial file if a new URL differs from the old one only in its
+    /// signature, or if a strong digest is known.
     pub uris: Option<Vec<String>>,
     /// Pauses the download if true, and resumes it if false.
     pub paused: Option<bool>,
@@ -29,25 +30,27 @@ pub struct Edit {
     pub place: Option<Place>,
 }
 
-/// The most former URLs and headers of a download that are remembered. A client may change them any
-/// number of times.
+/// The highest number of [`Former`] states that are remembered for a download. There must be a limit, because
+/// a client may change the URLs or the headers of a download any number of times.
 const FORMER_MOST: usize = 16;
 
 impl State {
     /// Moves a queued download, and returns its new position.
     ///
     /// # Errors
-    /// Returns a fault if the download is not queued.
+    /// Returns a fault if the download is not queued, or if the change cannot be saved.
     pub fn move_to(&mut self, gid: Gid, place: Place) -> Changed<usize> {
         let ((), effects) = self.edit(gid, Edit { place: Some(place), ..Edit::default() })?;
         let at = self.queue.get(gid).and_then(|entry| self.queue.position(entry));
         Ok((at.unwrap_or_default(), effects))
     }
 
-    /// Pauses downloads. Active ones go to the front of the queue, in their order.
+    /// Pauses downloads that wait or are active. The active downloads go to the front of the queue, in the
+    /// order in which they became active.
     ///
     /// # Errors
-    /// Returns a fault if one of them cannot be paused. Then none is paused.
+    /// Returns a fault if one of the downloads neither waits nor is active, or if the change cannot be saved.
+    /// Then no download is paused.
     pub fn pause(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {
@@ -69,10 +72,11 @@ impl State {
         Ok(((), effects.collect()))
     }
 
-    /// Resumes paused downloads: they wait for their turn.
+    /// Resumes paused downloads: they wait for their turn again.
     ///
     /// # Errors
-    /// Returns a fault if one of them is not paused. Then none changes.
+    /// Returns a fault if one of the downloads is not paused, or if the change cannot be saved. Then no
+    /// download changes.
     pub fn resume(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {
@@ -113,7 +117,8 @@ impl State {
     /// Tries a failed or removed download again. The download goes to the end of the queue.
     ///
     /// # Errors
-    /// Returns a fault if the download has neither failed nor been removed, or if it has no URL.
+    /// Returns a fault if the download has neither failed nor been removed. Also returns a fault if the
+    /// download has no URL, because then it is an entry of a document that cannot be used.
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
         let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
         let entry = Some(self.known(gid)?).filter(may_be);
@@ -121,7 +126,7 @@ impl State {
             .ok_or_else(|| Fault::refused("The download has not failed, so it cannot be tried again."))?;
         if entry.uris.is_empty() {
             return Err(Fault::refused(
-                "The entry of the document cannot be used, so it cannot be tried again.",
+                "The download is an entry of a document that cannot be used, so it cannot be tried again.",
             ));
         }
         let (rank, times) = (self.queue.last(Sequence::Queued), (entry.times.0, None));
@@ -130,8 +135,9 @@ impl State {
         Ok(((), vec![Effect::Tell(Notice::Changed, gid)]))
     }
 
-    /// Changes a download that is not over. Either all fields change, or none. If the URLs of an active
-    /// download change, or an option other than its rate limit, the download is stopped and begins again.
+    /// Changes a download that is not over. Either all fields of `edit` have an effect, or none. If the URLs
+    /// of an active download change, or an option other than its rate limit, the download is stopped and
+    /// begins again.
     ///
     /// # Errors
     /// Returns a fault that says which change is not possible.
@@ -211,17 +217,22 @@ impl State {
         after.former.drain(..surplus);
     }
 
-    /// Gives a changed download its rank. Returns the other downloads whose ranks change.
+    /// Gives a changed download its rank. `place` is the place in the queue that the client requested, if the
+    /// client requested one. Returns the other downloads whose ranks change, with their new ranks.
+    ///
+    /// # Errors
+    /// Returns a fault if a place is requested and the download is not in the queue.
     fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
         let gid = before.gid;
         let missing = || {
             let fault = Fault::refused(format!("GID#{gid} not found in the waiting queue."));
-            fault.in_words("The download does not wait, so it has no position in the queue.")
+            fault.in_words("The download neither waits nor is paused, so it has no position in the queue.")
         };
         if place.is_some() && !after.state.is_queued() {
             return Err(missing());
         }
-        // An active download that becomes a queued one goes to the front of the queue.
+        // An active download that becomes a queued one goes to the front of the queue, unless the client
+        // requested another place.
         let here = if before.state.is_queued() { self.queue.position(before) } else { Some(0) };
         let at = match place {
             Some(place) if before.state.is_queued() => self.queue.target(gid, place).ok_or_else(missing)?,
@@ -239,10 +250,11 @@ impl State {
         Ok(others)
     }
 
-    /// Changes options of the daemon. Downloads that are added later inherit them.
+    /// Changes options of the daemon, because a client requested this. Downloads that are added later inherit
+    /// the changed options.
     ///
     /// # Errors
-    /// Returns a fault if an option cannot be used.
+    /// Returns a fault if an option cannot be used, or if the options cannot be saved.
     pub fn change_all(&mut self, change: &Options) -> Changed<()> {
         let change = change.without(&["gid", "pause", "out", "checksum"]).changed_from(self.options());
         let globals = self.globals.changed(&change);
@@ -252,10 +264,12 @@ impl State {
         Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
-    /// Changes options with which the daemon was started, after the daemon read its configuration again.
+    /// Changes options of the daemon, because the daemon has read its configuration again. `change` has the
+    /// options whose values in the configuration have changed. If clients have set these options, the values
+    /// of the clients are forgotten.
     ///
     /// # Errors
-    /// Returns a fault if an option cannot be used.
+    /// Returns a fault if an option cannot be used, or if the options cannot be saved.
     pub fn given_anew(&mut self, change: &Options) -> Changed<()> {
         let globals = self.globals.given_anew(change);
         job::check(globals.all(), &self.folders)?;
@@ -264,14 +278,14 @@ impl State {
         Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
     }
 
-    /// Returns the limit of all downloads together in bytes a second.
+    /// Returns the limit of all downloads together in bytes a second, or `None` if there is no limit.
     pub fn limit(&self) -> Option<u64> {
         Some(self.options().number("max-overall-download-limit")).filter(|rate| *rate > 0)
     }
 }
 
-/// Returns the fault of a change that is not possible after the end of a download. `aria2` are the words of
-/// aria2, and `done` says what the change does.
+/// Returns the fault of a change that is not possible after the end of a download. `aria2` is the message for
+/// clients of aria2. `done` is the word for the change in the message for other clients, such as `paused`.
 pub(super) fn over(aria2: String, done: &str) -> Fault {
     Fault::refused(aria2).in_words(format!("The download has ended, so it cannot be {done}."))
 }

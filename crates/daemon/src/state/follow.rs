@@ -1,8 +1,9 @@
-//! Follows Metalink documents: when a document is complete, its files are downloaded too
-//! (`--follow-metalink`).
+//! Follows Metalink documents: when the download of a document is complete, the files of the document are
+//! downloaded too (`--follow-metalink`).
 //!
-//! Invariant: the end of the document and its files are saved together. No secret of a client is sent to
-//! servers that only the document names. If the document cannot be used, its download fails.
+//! Invariant: the end of the download of a document and the new downloads of its files are saved together. No
+//! secret of a client is sent to servers that only the document names. If the document cannot be used, its
+//! download fails.
 
 use super::State;
 use crate::aria2::metalink;
@@ -14,17 +15,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The endings of Metalink files (RFC 5854, and the older form).
+/// The extensions of the names of Metalink files, for RFC 5854 and for the older form.
 const ENDINGS: [&str; 2] = ["meta4", "metalink"];
 
-/// Options of a document that its files do not inherit.
+/// The options that the downloads of the files do not inherit from the download of the document.
 const OF_DOCUMENT: [&str; 4] = ["checksum", "index-out", "out", "select-file"];
 
 impl State {
-    /// If a complete download is a Metalink document, and the option `follow-metalink` is not `false`,
-    /// returns new downloads for the files of the document. Adds their identifiers to the complete download.
-    /// The new downloads go to the front of the queue. If this changes the ranks of other downloads, they are
-    /// returned too.
+    /// If the complete download `done` is a Metalink document that was not followed before, and the option
+    /// `follow-metalink` is not `false`, returns new downloads for the files of the document. Adds their
+    /// identifiers to `done`. The new downloads go to the front of the queue. If this changes the ranks of
+    /// other downloads, these downloads are returned too.
     ///
     /// # Errors
     /// Returns a fault if the document cannot be read, or if no entry of it can be used.
@@ -49,13 +50,17 @@ impl State {
     }
 }
 
-/// Returns true if a file has the name of a Metalink document.
+/// Returns true if the extension of a file name is that of a Metalink document.
 fn is_document(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
 }
 
-/// Reads a document. Of a document that is too long, one byte more than the longest document is read.
+/// Reads a document. If the document is longer than [`LONGEST`], reads only one byte more than that. This is
+/// enough for the parser to refuse the document as too long.
+///
+/// # Errors
+/// Returns a fault with the code `list.unreadable` if the file cannot be read.
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);

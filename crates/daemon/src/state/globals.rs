@@ -1,16 +1,18 @@
 //! [`Globals`]: the options of the daemon.
 //!
-//! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed.
-//! Options of the start are never stored. A value that a client sets in this run replaces the value of the
-//! start, until the configuration is read again and has another value for this option.
+//! Invariant: options of the command line have precedence over options that clients have set in earlier runs.
+//! There is one exception: a folder (`dir`) that clients have chosen has precedence over the command line, as
+//! long as the folder is allowed. Options that clients have set have precedence over options of the
+//! configuration. Only the options that clients have set are stored. A value that a client sets in this run
+//! has precedence over all others, until the daemon reads its configuration again and the value of this
+//! option in the configuration has changed.
 
 use crate::folders::Folders;
 use crate::options::Options;
 
 /// The options of the daemon.
 pub(super) struct Globals {
-    /// The options of the start that affect downloads.
+    /// The options of the command line and of the configuration that affect downloads.
     given: Options,
     /// The options that clients have set, and that are in force in this run.
     set: Options,
@@ -23,7 +25,7 @@ pub(super) struct Globals {
 
 impl Globals {
     /// Returns the options at the start of the daemon: those of the command line (`given`), those of the
-    /// configuration, and those that clients have set before.
+    /// configuration (`configured`), and those that clients have set in earlier runs (`stored`).
     pub(super) fn new(given: &Options, configured: &Options, stored: Options, folders: &Folders) -> Globals {
         let explicit = given.without(&["dir"]);
         let mut given = given.above(configured);
@@ -44,8 +46,8 @@ impl Globals {
         &self.all
     }
 
-    /// Returns the options of the start that affect downloads. The own options of a download have precedence
-    /// over them.
+    /// Returns the options of the command line and of the configuration that affect downloads. The own
+    /// options of a download have precedence over them.
     pub(super) fn given(&self) -> &Options {
         &self.given
     }
@@ -66,8 +68,9 @@ impl Globals {
         }
     }
 
-    /// Returns the options after the daemon read its configuration again. Options in the configuration have
-    /// precedence over those that clients have set, in the same way as options of the start.
+    /// Returns the options after the daemon has read its configuration again. `change` has the options whose
+    /// values in the configuration have changed. Values that clients have set for these options are
+    /// forgotten.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
         Globals {
             given: change.of_downloads().above(&self.given),

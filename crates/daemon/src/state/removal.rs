@@ -18,10 +18,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The files of a download that must be deleted.
+/// Files of a download that must be deleted: the partial file with its journal, or also the finished file.
 #[derive(Debug, PartialEq)]
 pub struct Deletion {
     job: Job,
+    /// The path of the finished file. The paths of the other files follow from it.
     path: PathBuf,
     /// True if the finished file is deleted too.
     is_whole: bool,
@@ -43,11 +44,12 @@ impl Deletion {
 }
 
 impl State {
-    /// Removes a download. A queued download leaves no result, and an active one leaves a result. The
-    /// partial file is kept.
+    /// Removes a download. A queued download is forgotten. An active download gets the state `removed`, and
+    /// clients still see it. The partial file is kept. `now` is the time in milliseconds since the Unix
+    /// epoch.
     ///
     /// # Errors
-    /// Returns a fault if the download has ended.
+    /// Returns a fault if the download has ended, or if the change cannot be saved.
     pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
         let entry = Some(self.known(gid)?.clone()).filter(|entry| !entry.state.is_over());
         let entry =
@@ -65,9 +67,9 @@ impl State {
         Ok(((), stopped.chain(forgotten).collect()))
     }
 
-    /// Removes a download with its partial file, or with its complete file. Leaves no result. If the complete
-    /// file is not the one that the download saved, the file is kept, and a message with the reason is
-    /// returned.
+    /// Removes a download with its partial file, or with its complete file. The download is forgotten. If the
+    /// complete file may belong to another download or program, the file is kept, and a message with the
+    /// reason is returned.
     ///
     /// # Errors
     /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
@@ -129,9 +131,9 @@ impl State {
         Some(format!("The file {} was not deleted: {why}.", path.display()))
     }
 
-    /// Returns the effect that deletes the partial file of a download, and if `is_whole` is true, the file at
-    /// `path` too. Returns `None` if the path is not known or not allowed, or if the download cannot become a
-    /// job.
+    /// Returns the effect that deletes the partial file of a download. If `is_whole` is true, the effect also
+    /// deletes the finished file. `path` is the path of the finished file. Returns `None` if the path is not
+    /// known or not allowed, or if the download cannot become a job.
     pub(super) fn deletion(&self, entry: &Entry, path: Option<PathBuf>, is_whole: bool) -> Option<Effect> {
         let path =
             path.filter(|path| path.parent().is_some_and(|folder| self.folders.allow(folder).is_ok()))?;
@@ -175,7 +177,8 @@ impl State {
     /// Forgets downloads that are over.
     ///
     /// # Errors
-    /// Returns a fault if one of them is not over. Then none is forgotten.
+    /// Returns a fault if one of the downloads is not over, or if the change cannot be saved. Then no
+    /// download is forgotten.
     pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
         for &gid in gids {
             if !self.known(gid)?.state.is_over() {

@@ -1,6 +1,7 @@
 //! The downloads that the library runs: how they begin, make progress and end.
 //!
-//! Invariant: a change that an event of the library reports is saved before clients are told about it.
+//! Invariant: when a download begins or ends, this is saved before clients are told about it. If it cannot be
+//! saved, clients are told about it nevertheless.
 
 use super::changes::begins_again;
 use super::{Effect, Notice, State};
@@ -18,15 +19,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a person can do if there is a file that the download must not replace.
+/// The advice after the message about an existing file that the download must not replace.
 const AWAY: &str = ". Move that file away, then resume the download.";
 
-/// The highest number of active downloads, even if a client requests more. Each has its own plan in memory,
-/// and all of them share the connections of the session.
+/// The highest number of active downloads, even if a client requests more. Each of them has its own plan in
+/// memory, and all of them share the connections of the session.
 const ACTIVE_MOST: usize = 1000;
 
-/// If this many active downloads wait for a host, no other one begins, because the library starts no more
-/// either.
+/// If this many active downloads wait for a host or for another run, no further download begins. The library
+/// would not start a further job in this case either.
 const IDLE_MOST: usize = 64;
 
 /// A job of the library.
@@ -38,19 +39,22 @@ pub(super) struct Run {
     pub(super) path: Option<PathBuf>,
     /// True if the job was told to stop, and the download is not active any more.
     pub(super) is_stopping: bool,
-    /// True if the download was removed with its files. They are deleted when the job has ended.
+    /// True if the download was removed with its files. The files are deleted when the job has ended.
     pub(super) discards: bool,
 }
 
 /// A download whose job is being added to the library.
 pub(super) struct Beginning {
+    /// The download as it was when its job was made.
     pub(super) made: Arc<Entry>,
+    /// True if the download was removed with its files meanwhile.
     pub(super) discards: bool,
 }
 
 impl State {
-    /// Returns the job of the next download that may begin, and the options of its network. A download whose
-    /// job cannot be made fails.
+    /// Returns the job of the next download that may begin, and the options of its network ([`network`]). If
+    /// the job of a download cannot be made, the download fails, and the next download is tried. Also returns
+    /// the effects that must follow.
     pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
         let mut effects = Vec::new();
         while !self.stopping && self.may_begin() {
@@ -72,8 +76,8 @@ impl State {
         (None, effects)
     }
 
-    /// Returns true if one more download may be active. A download that waits for its host leaves its place
-    /// to another one.
+    /// Returns true if one more download may be active. Active downloads that wait for a host or for another
+    /// run do not count for the limit that clients can set, so other downloads are active in their place.
     fn may_begin(&self) -> bool {
         let active = self.queue.len(Sequence::Active);
         let waits = self.live.values().filter(|live| live.wait.as_ref().is_some_and(|wait| wait.is_idle));
@@ -81,13 +85,15 @@ impl State {
         active.saturating_sub(idle) < self.most_active() && active < ACTIVE_MOST && idle < IDLE_MOST
     }
 
-    /// Returns how many downloads are active at once.
+    /// Returns how many downloads may be active at once, besides downloads that wait for a host or for
+    /// another run.
     pub fn most_active(&self) -> usize {
         let most = usize::try_from(self.options().number("max-concurrent-downloads"));
         most.unwrap_or(usize::MAX).min(ACTIVE_MOST)
     }
 
-    /// Returns the options of the network of a download.
+    /// Returns the options of the network of a download. If the download itself sets no such option, returns
+    /// no options: the download then uses the settings with which the daemon was started.
     fn network_of(&self, entry: &Entry) -> Options {
         let own = network::of(&entry.options);
         if own == Options::default() { own } else { network::of(&self.options_of(entry)) }
@@ -98,7 +104,7 @@ impl State {
         self.runs.values().map(|run| self.network_of(&run.made)).collect()
     }
 
-    /// Records that the download that [`State::next`] returned cannot begin.
+    /// Records that the download that [`State::next`] returned cannot begin, because of `fault`.
     pub fn refused(&mut self, fault: Fault, now: u64) -> Vec<Effect> {
         let beginning = self.beginning.take();
         let entry = beginning.and_then(|one| self.queue.get(one.made.gid).cloned());
@@ -143,9 +149,9 @@ impl State {
         let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
         let Some(entry) = entry.cloned() else { return Vec::new() };
         match &event.kind {
-            // A client has changed the URLs or the options since the job was made. For instance, the
-            // download has another digest now. The result of the old job proves nothing, so the next job
-            // checks the file.
+            // A client has changed the URLs or the options since the job was made. For instance, another
+            // digest is expected now. The result of the old job proves nothing, so the next job checks the
+            // file.
             _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
             // The next job of a download that was just paused continues the same partial file. If a client
             // has changed the folder or the name of the download, the next job begins with a new file.
@@ -196,7 +202,7 @@ impl State {
         }
     }
 
-    /// Returns the job of the library that a download has, even if it was told to stop.
+    /// Returns the job of the library that a download has, even if the job was told to stop.
     pub(super) fn job_of(&self, gid: Gid) -> Option<JobId> {
         self.runs.iter().find(|(_, run)| run.gid == gid).map(|(job, _)| *job)
     }
@@ -216,10 +222,11 @@ impl State {
     }
 }
 
-/// Returns the message about a failure, with the path that it concerns, and with what a person can do.
+/// Returns the message about a failure. If the failure concerns a local path, the message names this path. If
+/// there is an existing file that the download must not replace, the message also has advice.
 fn message_of(error: &Failure) -> String {
     let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
-    // A URL is shown beside the message.
+    // If the failure concerns a URL, it is not added here, because clients show the URL beside the message.
     match Path::new(&error.at).is_absolute() && !error.message.contains(&error.at) {
         true => format!("{} ({}){advice}", error.message, error.at),
         false => format!("{}{advice}", error.message),

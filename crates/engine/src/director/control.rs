@@ -19,7 +19,7 @@ pub(crate) enum Command {
     ResumeAll,
     /// The user answered "retry all", so there are no more questions.
     RetryAll,
-    /// From now on, this many files are active at once.
+    /// From now on, at most this many jobs are active at once.
     Parallel(usize),
     Stop,
 }

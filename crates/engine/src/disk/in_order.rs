@@ -46,7 +46,7 @@ struct State {
 }
 
 impl InOrder {
-    /// Returns standard output.
+    /// Returns an output that writes to standard output.
     ///
     /// # Errors
     /// Returns the error of the system if standard output is not open for writing.

@@ -19,7 +19,7 @@ use winapi_util::file::{Information, information};
 /// file open. The first error can also mean that the user lacks a permission.
 const IN_USE: [i32; 3] = [5, 32, 33];
 
-/// `ERROR_INVALID_HANDLE`.
+/// The number of the error `ERROR_INVALID_HANDLE` of Windows.
 const INVALID_HANDLE: i32 = 6;
 
 /// The highest number of attempts. A program that looks at new files (a virus scanner, an indexer) may have

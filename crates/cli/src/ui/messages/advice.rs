@@ -1,4 +1,5 @@
-//! Chooses the advice of [`hints`] that fits a failure of a file, the options and the URL.
+//! Chooses the advice of [`hints`] after the failure of a download. The choice depends on the failure, the
+//! options and the URL.
 
 use super::{Known, Messages};
 use crate::args::Args;
@@ -54,7 +55,8 @@ impl Messages<'_> {
             .or_else(elsewhere)
     }
 
-    /// Returns the name of standard output, or of the pipe or device, to which the file is written.
+    /// Returns the name of the output to which the file is written: standard output, a pipe or a device.
+    /// Returns `None` for a regular file.
     pub(super) fn output(&self) -> Option<String> {
         let output = &self.args?.output;
         let path = output.save_as.as_deref()?;
@@ -64,7 +66,7 @@ impl Messages<'_> {
         }
     }
 
-    /// Returns the form of the containers into which the files are put, if they are.
+    /// Returns the form of the containers into which the files are put, or `None` without containers.
     pub(super) fn form(&self) -> Option<Form> {
         self.args?.output.containers().map(|(names, _)| names.form())
     }

@@ -243,7 +243,7 @@ fn options_of_the_command_line_are_those_of_the_last_start() {
     daemon.done("aria2.changeGlobalOption", json!([{ "split": 3 }]));
     daemon.kill();
     assert_eq!(most(&Daemon::start(&place)), "9");
-    // The configuration is not the command line.
+    // In contrast to the command line, the configuration has no precedence over the options of clients.
     place.write("c.toml", "parallel = 6\nlimit-rate = \"2M\"\n");
     let daemon = Daemon::start_with(&place, &["--config", "c.toml"]);
     assert_eq!(most(&daemon), "9");

@@ -1,4 +1,4 @@
-//! What the daemon and the commands for it say if something is not possible.
+//! The messages of the daemon, and of the commands for it, about things that are not possible.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};

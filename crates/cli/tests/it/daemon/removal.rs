@@ -61,7 +61,7 @@ fn a_download_with_another_url_leaves_no_partial_file_and_keeps_its_name() {
     daemon.wait_for(&gid, "complete");
     leaves(&["files/b.bin"]);
 
-    // The bytes on the disk would be of no use under another name.
+    // The name cannot change, because the bytes on the disk would be of no use under another name.
     let gid = begin("c.bin");
     let change = json!({ "options": { "out": "d.bin" }, "paused": false });
     let (status, refused) = daemon.api("PATCH", &format!("/downloads/{gid}"), &change.to_string());

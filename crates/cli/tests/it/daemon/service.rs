@@ -218,7 +218,7 @@ fn the_units_start_the_daemon_with_options_that_it_has() {
         let text = std::fs::read_to_string(format!("{units}/{unit}")).expect("a unit");
         let line =
             text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/downhaul ")).expect("a line");
-        // Without a certificate, the daemon does not start.
+        // The file of the certificate does not exist, so the daemon accepts its options and then ends.
         let ends = ["--listen", "127.0.0.1:0", "--no-secret", "--tls-cert", "none", "--tls-key", "none"];
         let out = Place::new().run(&[&line.split(' ').collect::<Vec<_>>(), &ends[..]].concat());
         assert!(

@@ -1,4 +1,5 @@
-//! Downloads that wait for their host: other downloads are active meanwhile, and clients see why they wait.
+//! Downloads that wait for their host. Other downloads are active meanwhile, and clients see why a download
+//! waits.
 
 use super::{Daemon, SOON};
 use crate::common::{Place, poll};
@@ -11,7 +12,7 @@ fn a_download_that_waits_for_its_host_leaves_its_place_to_another_one() {
     let (busy, free, place) = (Server::start(), Server::start(), Place::new());
     let daemon = Daemon::start_with(&place, &["-j", "1"]);
     let first = daemon.add(&busy.url("busy_once/1000/a?after=50"), json!({}));
-    // A pause is for a host with all its ports.
+    // A pause of a host applies to all of its ports, so this URL has another host name.
     let url = free.put("/b", content("b", 3000)).replace("127.0.0.1", "localhost");
     let second = daemon.add(&url, json!({}));
     daemon.wait_for(&second, "complete");

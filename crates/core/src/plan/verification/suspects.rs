@@ -13,8 +13,8 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The suspected mirror, whose bytes are being replaced.
     current: Option<usize>,
-    /// True if a matching digest will prove that the suspected mirror sent wrong bytes: no other bytes are
-    /// being replaced.
+    /// True if a matching digest will prove that the suspected mirror sent wrong bytes, because the bytes of
+    /// no other source are being replaced.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,

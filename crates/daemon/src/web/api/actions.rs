@@ -1,4 +1,4 @@
-//! The methods of the interface.
+//! The methods that list, add, change and remove downloads, and the methods for the options of the daemon.
 
 use super::download::{self, Download};
 use super::problem::{Json, Query};
@@ -19,21 +19,22 @@ use serde_json::Value;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// The most downloads in one answer.
+/// The highest number of downloads in one answer.
 const SHOWN_MOST: usize = 10_000;
 
-/// The most downloads in one answer if the client states no number.
+/// The highest number of downloads in one answer if the client states no number.
 const SHOWN: usize = 100;
 
 /// The query for a list of downloads.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Wanted {
-    /// `active`, `queued` (waiting and paused) or `over`. Without this field, all downloads are returned,
-    /// in this order.
+    /// The downloads that are returned: `active`, `queued` (those that wait or are paused) or `over` (those
+    /// that have ended). Without this parameter, all downloads are returned, in this order.
     sequence: Option<String>,
-    /// Only downloads whose name or URL contains this text. Upper and lower case make no difference.
+    /// A text that must be in the name or in a URL of each returned download. Upper and lower case make no
+    /// difference.
     search: Option<String>,
-    /// The number of matching downloads that are skipped.
+    /// The number of matching downloads that are skipped. The default is 0.
     #[serde(default)]
     offset: usize,
     /// The largest number of downloads in the answer, from 0 to 10,000. The default is 100.
@@ -45,7 +46,8 @@ pub struct Wanted {
 pub struct Downloads {
     /// The number of all downloads that match the query.
     count: usize,
-    /// The downloads from the offset on. Of those that are over, the newest is first.
+    /// The matching downloads from the offset on. Among the downloads that are over, the one that ended last
+    /// comes first.
     downloads: Vec<Download>,
 }
 
@@ -59,9 +61,10 @@ pub struct New {
     /// `checksum`.
     #[serde(default)]
     options: Value,
-    /// The position of the download in the queue, from 0. Without a position, the download goes to the end.
+    /// The position of the download in the queue, counted from 0. Without a position, the download goes to
+    /// the end of the queue.
     position: Option<u32>,
-    /// True if the download waits until it is resumed.
+    /// True if the download is paused at first, until a client resumes it.
     #[serde(default)]
     paused: bool,
 }
@@ -72,10 +75,10 @@ pub struct New {
 pub struct Change {
     /// True pauses the download, and false resumes it.
     paused: Option<bool>,
-    /// Moves the download to this position of the queue, from 0.
+    /// Moves the download to this position in the queue, counted from 0.
     position: Option<u32>,
-    /// Replaces the URLs of the download, for instance after one expired. The downloaded bytes are kept if a
-    /// new URL differs from the old one only in its signature, or if a strong digest is known.
+    /// Replaces the URLs of the download, for instance after a URL has expired. The downloaded bytes are kept
+    /// if a new URL differs from the old one only in its signature, or if a strong digest is known.
     urls: Option<Vec<String>>,
     /// The options that get a new value. They have the same names as in aria2.
     options: Option<Value>,
@@ -84,8 +87,8 @@ pub struct Change {
 /// The options for the removal of a download.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Removal {
-    /// True if the partial file or the complete file is deleted too. A complete file is kept if it is not the
-    /// one that the download saved.
+    /// True if the partial file or the complete file is deleted too. A complete file is kept if it may belong
+    /// to another download or program.
     #[serde(default)]
     files: bool,
 }
@@ -105,7 +108,7 @@ pub struct ChangeAll {
     paused: bool,
 }
 
-/// Returns the downloads.
+/// Returns the downloads that match the query.
 #[utoipa::path(get, path = "/downloads", params(Wanted), responses((status = 200, body = Downloads)))]
 pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Result<Json<Downloads>, Problem> {
     let sequences = match wanted.sequence.as_deref() {
@@ -142,7 +145,8 @@ pub async fn list(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Resul
     Ok(Json(Downloads { count, downloads }))
 }
 
-/// Returns the downloads of a sequence from an offset on. Of those that are over, the newest is first.
+/// Returns the downloads of a sequence from an offset on. Among the downloads that are over, the one that
+/// ended last comes first.
 fn in_order(
     state: &DaemonState,
     sequence: Sequence,
@@ -189,7 +193,7 @@ pub async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json
     show_one(&web, find(&web, &id)?)
 }
 
-/// Changes a download. Either all fields of the request change, or none.
+/// Changes a download. Either all changes of the request are made, or none.
 #[utoipa::path(
     patch,
     path = "/downloads/{id}",
@@ -213,9 +217,9 @@ pub async fn change(
     show_one(&web, gid)
 }
 
-/// Removes a download. If the download is over, its result is removed. An active download leaves a result,
-/// unless its files are deleted too. The status is 200 if the complete file was not deleted, because it is
-/// not the one that the download saved.
+/// Removes a download. An active download stays in the list with the state `removed`, unless its files are
+/// deleted too. Any other download is no longer in the list. If the complete file should be deleted too, but
+/// was kept, the status is 200, and the answer has the reason.
 #[utoipa::path(
     delete,
     path = "/downloads/{id}",
@@ -253,7 +257,7 @@ pub async fn retry(State(web): State<Web>, Path(id): Path<String>) -> Result<Jso
     show_one(&web, gid)
 }
 
-/// Forgets all downloads that are over.
+/// Removes all downloads that are over from the list. Their files are kept.
 #[utoipa::path(delete, path = "/downloads", responses((status = 204)))]
 pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
     web.daemon.change(DaemonState::forget_all)?;
@@ -270,7 +274,8 @@ pub async fn change_all(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Returns the numbers of downloads, and their speed.
+/// Returns how many downloads are active, queued and over. Also returns the speed and the limit of all
+/// downloads together, in bytes a second.
 #[utoipa::path(get, path = "/summary", responses((status = 200, body = Object)))]
 pub async fn summary(State(web): State<Web>) -> Json<Value> {
     Json(download::summary(&web.daemon.state()))
@@ -282,7 +287,8 @@ pub async fn settings(State(web): State<Web>) -> Json<Value> {
     Json(web.daemon.state().shown_options().into())
 }
 
-/// Changes options of the daemon. Downloads that are added later inherit them.
+/// Changes options of the daemon, and returns its options. Downloads that are added later inherit the changed
+/// options, except for options that concern the daemon as a whole.
 #[utoipa::path(
     patch,
     path = "/settings",
@@ -304,8 +310,9 @@ fn options(value: &Value) -> Result<Options, Fault> {
     if value.is_null() { Ok(Options::default()) } else { Options::of_download(value) }
 }
 
-/// Checks the names of options. Clients of aria2 may send options of other versions, but clients of this
-/// interface know its options.
+/// Checks that each option exists. The interface of aria2 ignores unknown options, because its clients may be
+/// written for another version of aria2. A client of this interface can know all options, so an unknown
+/// option is a mistake.
 ///
 /// # Errors
 /// Returns a fault that names the first unknown option.

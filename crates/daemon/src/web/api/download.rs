@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
-/// The name of an entry of a document that has no usable name.
+/// The name that clients see for a download without a usable name, such as a bad entry of a document.
 const NO_NAME: &str = "(no name)";
 
 /// A download.
@@ -16,17 +16,18 @@ const NO_NAME: &str = "(no name)";
 pub struct Download {
     /// The identifier: 16 hexadecimal digits. The interface of aria2 uses the same identifier.
     pub id: String,
-    /// `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
+    /// The state of the download: `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
     pub state: &'static str,
-    /// The name of the file. As long as it is not known, the option `out`, or the last part of the first URL.
+    /// The name of the file. As long as the name is not known, this is the value of the option `out`, or else
+    /// the last part of the first URL.
     pub name: String,
-    /// The path of the file, once it is known.
+    /// The path of the file, or null as long as the path is not known.
     pub path: Option<String>,
     /// The folder below which the file is saved, as an absolute path.
     pub folder: String,
     /// The URLs of the file, without secrets.
     pub urls: Vec<String>,
-    /// The size of the file in bytes, if known.
+    /// The size of the file in bytes, or null if it is not known.
     pub total: Option<u64>,
     /// The number of received bytes of the file: those on the disk, and those that are not written yet.
     pub completed: u64,
@@ -34,40 +35,40 @@ pub struct Download {
     pub speed: u64,
     /// The number of connections that the download uses now.
     pub connections: usize,
-    /// The byte ranges of an active download that are on the disk, in order: the offset of the first byte,
-    /// and that of the byte after the last.
+    /// The byte ranges of the file that are on the disk, in order. There are none if the download is not
+    /// active. Each range has the offset of its first byte, and the offset of the byte after its last byte.
     pub ranges: Vec<[u64; 2]>,
     /// The estimated time until the file is complete, in seconds. The estimate uses the speed of the last
     /// seconds.
     pub seconds_left: Option<u64>,
-    /// The reason why the download failed, or the note that it was removed.
+    /// The reason why the download failed, or the note that it was removed, or null in all other cases.
     pub error: Option<Failure>,
-    /// Why an active download waits before its next attempt, if it does.
+    /// Until when and why an active download waits before its next attempt, or null if it does not wait.
     pub waits: Option<Waits>,
     /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
     /// such as `already exists`.
     pub proof: Option<String>,
     /// The time when the download was added, in milliseconds since the Unix epoch.
     pub added: u64,
-    /// The time when the download ended, in milliseconds since the Unix epoch.
+    /// The time when the download ended, in milliseconds since the Unix epoch, or null if it has not ended.
     pub ended: Option<u64>,
-    /// The position in the queue from 0, if the download waits or is paused.
+    /// The position in the queue, counted from 0, if the download waits for its turn or is paused.
     pub position: Option<usize>,
-    /// The limit of the download in bytes a second.
+    /// The limit of the download in bytes a second, or null if the download has no limit of its own.
     pub limit: Option<u64>,
 }
 
-/// Why an active download waits.
+/// The wait of an active download before its next attempt.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Waits {
-    /// The end of the wait, in milliseconds since the Unix epoch. If other downloads are active then, the
-    /// download continues later.
+    /// The end of the wait, in milliseconds since the Unix epoch. If as many other downloads as allowed are
+    /// active at that time, the download continues later.
     pub until: u64,
     /// The failure that led to the wait.
     pub error: Failure,
 }
 
-/// Why a download failed.
+/// Why a download failed, was removed, or waits.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Failure {
     /// The stable code, such as `http.not_found`. The page about errors in the documentation lists all codes.
@@ -109,8 +110,8 @@ impl Download {
         }
     }
 
-    /// Returns the name of the file of a download. As long as the name is not known, returns the option
-    /// `out`, or the last part of the first URL.
+    /// Returns the name of the file of a download. As long as the name is not known, returns the value of the
+    /// option `out`, or else the last part of the first URL.
     pub fn name_of(entry: &Entry) -> String {
         let urls: Vec<String> = entry.shown_uris().take(1).map(Cow::into_owned).collect();
         name(entry, &urls)
@@ -123,7 +124,8 @@ impl Download {
     }
 }
 
-/// Returns what clients need to know about all downloads together.
+/// Returns how many downloads are active, queued and over, and the speed and the limit of all downloads
+/// together.
 pub fn summary(state: &State) -> Value {
     let number = |sequence| state.queue().len(sequence);
     let mut summary = Map::new();

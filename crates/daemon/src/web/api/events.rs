@@ -32,8 +32,8 @@ struct Changes {
     connection: Connection,
     notices: Receiver<(Notice, Gid)>,
     tick: Interval,
-    /// True if the last report of the progress had active downloads. One report without active downloads
-    /// follows it.
+    /// True if the last report of the progress had active downloads, so that one report without active
+    /// downloads must follow. It is also true before the first report, so every client gets a report.
     was_active: bool,
 }
 
@@ -44,8 +44,8 @@ impl Changes {
         Changes { daemon: daemon.clone(), connection, notices: daemon.notices(), tick, was_active: true }
     }
 
-    /// Returns the next event as an object. Its key `kind` is the kind of the event. Returns `None` at the
-    /// end of the daemon.
+    /// Returns the next event as an object. Its key `kind` is the kind of the event. Returns `None` when the
+    /// server closes its connections, at the end of the daemon.
     async fn next(&mut self) -> Option<Value> {
         loop {
             tokio::select! {
@@ -91,7 +91,8 @@ impl Changes {
 /// Returns the events, as a stream of server-sent events or over a WebSocket.
 ///
 /// Each event is a JSON object. Its `kind` is `started`, `paused`, `removed`, `completed`, `failed`,
-/// `changed`, `gone`, `progress` or `missed`.
+/// `changed`, `gone`, `progress` or `missed`. After `gone`, the daemon no longer knows the download. After
+/// `missed`, the client should request the list of downloads again, because it has not got all events.
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream", body = Object)))]
 pub async fn stream(
     State(web): State<Web>,

@@ -1,6 +1,8 @@
-//! Adds the downloads of a list or of a document.
+//! Adds the downloads of a list, or of a document such as a Metalink file.
 //!
-//! Invariant: a list with a mistake adds nothing. Of a document, the entries that can be used are added.
+//! Invariant: if a list has a mistake, none of its downloads is added. If a document has an entry that cannot
+//! be used, this entry is added as a download that failed, and the other entries are downloaded. If no entry
+//! of a document can be used, nothing is added.
 
 use super::Web;
 use super::problem::{Json, Query};
@@ -21,9 +23,9 @@ use utoipa::{IntoParams, ToSchema};
 /// How a list is read and added.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ListName {
-    /// The file name of the list, which can show its form.
+    /// The file name of the list. It can show the form of the list, as in `table.csv`.
     name: Option<String>,
-    /// True if the downloads of the list wait until they are resumed.
+    /// True if the downloads of the list are paused at first, until a client resumes them.
     #[serde(default)]
     paused: bool,
 }
@@ -31,16 +33,18 @@ pub struct ListName {
 /// The downloads of a list, and the mistakes in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Listed {
-    /// The identifiers of the new downloads. If there are none, nothing was added.
+    /// The identifiers of the new downloads. If there are no identifiers, nothing was added.
     ids: Vec<String>,
-    /// What is wrong with the list, with the number of the line if it is known. An entry of a document that
-    /// cannot be used is a mistake too, and a download that failed.
+    /// The mistakes in the list, each with the number of its line, if this number is known. If downloads of a
+    /// document were added, these are the reasons why some of its entries cannot be used. Each of these
+    /// entries is one of the new downloads, and has failed.
     mistakes: Vec<String>,
 }
 
-/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body is the list,
-/// which must not be compressed. A list with a mistake is refused as a whole. Of a document such as Metalink,
-/// the entries that can be used are added.
+/// Adds the downloads of a list in any form: lines, JSON, CSV, Metalink and so on. The body of the request is
+/// the list, which must not be compressed. If the list has a mistake, the whole list is refused. If the list
+/// is a document such as a Metalink file, only the entries that cannot be used fail, and the other entries
+/// are downloaded.
 #[utoipa::path(
     post,
     path = "/lists",
@@ -65,7 +69,7 @@ pub async fn add_list(
         Err(mistakes) => return (StatusCode::BAD_REQUEST, Json(Listed { ids: Vec::new(), mistakes })),
     };
     for item in &mut found {
-        // A boolean is always accepted.
+        // `pause` may be true or false, so setting it does not fail.
         let _ = item.options.set("pause", if list.paused { "true" } else { "false" });
     }
     let added = web.daemon.change(|state| {
@@ -86,10 +90,11 @@ pub async fn add_list(
     }
 }
 
-/// Returns the downloads of a list. In a document, an entry that cannot be used has the reason.
+/// Returns the downloads of a list or of a document. If an entry of a document cannot be used, the reason is
+/// in [`Item::fault`].
 ///
 /// # Errors
-/// Returns the mistakes in a list that the user wrote, or why a document cannot be read.
+/// Returns all mistakes in a list, or the reason why the list or the document cannot be read or has no files.
 fn items(form: Form, text: &[u8], about: &form::Facts) -> Result<Vec<Item>, Vec<String>> {
     let jobs = form.jobs(text, about).map_err(|e| vec![e.to_string()])?;
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// The most lines in one answer if the client states no number.
+/// The highest number of lines in one answer if the client states no number.
 const SHOWN: usize = 100;
 
 /// The query for lines of the log.
@@ -16,7 +16,7 @@ pub struct Wanted {
     /// The number of a line. Only the lines after it are returned.
     #[serde(default)]
     after: u64,
-    /// The highest number of lines in the answer. If there are more, the last lines are returned. The
+    /// The highest number of lines in the answer. If there are more lines, the last ones are returned. The
     /// default is 100, and the log has at most 1000 lines.
     limit: Option<usize>,
 }
@@ -26,11 +26,11 @@ pub struct Wanted {
 pub struct Lines {
     /// The lines, the oldest one first.
     lines: Vec<Line>,
-    /// The number of the last line, for `after` of the next request.
+    /// The number of the last line of the log. In the next request, it is the value for `after`.
     next: u64,
 }
 
-/// Returns the last lines of the log, since the start of the daemon.
+/// Returns the last lines that the daemon has added to its log since its start.
 #[utoipa::path(get, path = "/log", params(Wanted), responses((status = 200, body = Lines)))]
 pub async fn show(State(web): State<Web>, Query(wanted): Query<Wanted>) -> Json<Lines> {
     let (lines, next) = web.log.after(wanted.after, wanted.limit.unwrap_or(SHOWN));

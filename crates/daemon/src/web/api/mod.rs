@@ -1,8 +1,8 @@
-//! The interface of downhaul itself: REST with JSON, and events. It has what the interface of aria2 lacks:
-//! stable codes of failures, how a file was verified, and lists in any form.
+//! The interface of downhaul itself: REST with JSON, and events. In contrast to the interface of aria2, it
+//! has stable codes of failures, it shows how a file was verified, and it accepts lists in any form.
 //!
-//! `GET /api/v1/openapi.json` describes the interface (OpenAPI 3.1). If the daemon has a secret, every
-//! request except for this description needs the header `Authorization: Bearer SECRET`.
+//! `GET /api/v1/openapi.json` describes the interface (OpenAPI 3.1). If the daemon has a secret, every other
+//! request needs the header `Authorization: Bearer SECRET`.
 //!
 //! Invariant: the URLs in answers have no secrets.
 
@@ -30,8 +30,8 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "downhaul daemon",
-        description = "If the daemon has a secret, every request except for this description needs the header \
-                       `Authorization: Bearer SECRET`."
+        description = "If the daemon has a secret, every request needs the header `Authorization: Bearer SECRET`, \
+                       except for the request for this description."
     ),
     paths(
         actions::list,
@@ -75,7 +75,8 @@ pub fn routes(web: &Web) -> Router<Web> {
         })
 }
 
-/// Returns the token in the headers of a request.
+/// Returns the token that a request has in its header `Authorization`. The right token is the secret of the
+/// daemon.
 pub(super) fn given_token(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     // The case of the scheme does not matter (RFC 9110, section 11.1).
@@ -83,7 +84,7 @@ pub(super) fn given_token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
-/// Refuses requests without the secret.
+/// Refuses a request that does not have the secret of the daemon.
 async fn authorized(State(web): State<Web>, request: Request, next: Next) -> Response {
     let given = given_token(request.headers());
     if web.token.accepts(given) {

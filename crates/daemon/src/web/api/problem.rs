@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::fault::Fault;
 
-/// A request that was refused.
+/// The reason why a request was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// A stable code, such as `request.refused`. The documentation of the daemon lists all codes.
@@ -22,7 +22,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Returns the problem with this status, which decides the code.
+    /// Returns a problem with this message. `status` is the HTTP status of the answer, and decides the code.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Problem {
         let code = match status {
             StatusCode::UNAUTHORIZED => "request.unauthorized",
@@ -53,7 +53,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// JSON in a request or an answer.
+/// JSON in the body of a request or of an answer. If the body of a request cannot be read, the request is
+/// refused with a [`Problem`].
 pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -71,7 +72,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// The query of a request.
+/// The query of a request. If it cannot be read, the request is refused with a [`Problem`].
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {

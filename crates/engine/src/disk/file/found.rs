@@ -42,7 +42,7 @@ impl PartFile {
         };
         let mut state = self.state();
         match read() {
-            // Without a partial file, its journal says nothing.
+            // The partial file has no bytes, so its journal is useless.
             Ok((_, bytes)) if bytes.is_empty() || state.empty => {}
             Ok((file, bytes)) => {
                 (state.journal, state.claims) = (Some(file), true);

@@ -64,7 +64,7 @@ pub(super) struct State {
     pub(super) adopted: Option<Adopted>,
     /// The path of that unfinished file.
     pub(super) adopted_from: PathBuf,
-    /// The parts of that end that were found equal so far.
+    /// The ranges of those last bytes that were already found equal to the server's bytes.
     pub(super) agreed: RangeSet,
     /// True if the file must not be discarded: it has its final name, it was removed already, or it is kept
     /// because its journal cannot be read now.

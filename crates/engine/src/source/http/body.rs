@@ -116,8 +116,8 @@ impl HttpResponse {
         &self.head.headers
     }
 
-    /// Returns true if the end of the body is known from the response itself, so that a cut body is noticed.
-    /// Otherwise, the body ends when the server closes the connection (RFC 9112, section 6.3).
+    /// Returns true if the response itself shows where its body ends, so that a body which ends too early is
+    /// noticed. Otherwise, the body ends when the server closes the connection (RFC 9112, section 6.3).
     pub(super) fn states_its_end(&self) -> bool {
         let headers = self.headers();
         self.version() == http::Version::HTTP_2

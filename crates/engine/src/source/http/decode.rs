@@ -54,7 +54,8 @@ enum Coding {
 
 /// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown coding,
 /// or more than [`CODINGS_MOST`] codings. The digests of the response are compared with the coded bytes,
-/// unless `verify` is [`Verify::Off`].
+/// unless `verify` is [`Verify::Off`]. `states_its_end` is true if the response shows where the coded body
+/// ends, so that a coded body which ends too early is an error already.
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -101,7 +102,8 @@ struct Coded {
     codings: Vec<Coding>,
     /// The digests of the coded bytes.
     expected: Vec<Expected>,
-    /// True if the coded body cannot end too early without an error.
+    /// True if the response shows where the coded body ends. If this body ends too early, that is then an
+    /// error already, before its bytes are decoded.
     states_its_end: bool,
     /// The URL for error messages.
     at: String,

@@ -285,7 +285,7 @@ impl HttpFile {
         match (size, status) {
             (Some(size), _) => line += &format!(", the server's file has {size} bytes"),
             (None, 416) if !is_past => line += ", although no range was requested",
-            // If a proxy forwards the request, a response with this status is not passed on.
+            // A 407 of a proxy that forwards the request does not arrive here (see `proxy::forward`).
             (None, 407) => line += ", although the server is not used as a proxy",
             (None, _) => {}
         }

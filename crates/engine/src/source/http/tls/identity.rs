@@ -68,7 +68,7 @@ pub(crate) fn pair(
     let unsupported = "the certificate or its key is of a kind that is not supported";
     let key = provider.key_provider.load_private_key(key).map_err(|_| bad(of, unsupported))?;
     // The TLS library cannot read certificates of X.509 version 1, but it can send them. `openssl x509 -req`
-    // writes such certificates by default. So the certificate is read here.
+    // writes such certificates by default. So the certificate is read here, to compare its key with `key`.
     let certified_key = certificate::public_key(first).ok_or_else(|| bad(file, unsupported))?;
     if key.public_key().is_some_and(|key| key.as_ref() != certified_key.info) {
         let why = format!("the key does not belong to the certificate in {}", file.display());
