@@ -224,7 +224,7 @@ pub(crate) fn for_refused_login(code: &str, message: &str) -> Option<String> {
 pub(crate) fn for_digest_only(code: &str, message: &str) -> Option<String> {
     let excludes_basic = message.contains("Basic") && message.contains("and --auth digest allows only");
     (code == "http.unauthorized" && excludes_basic)
-        .then(|| "Without --auth digest, the login is sent with Basic, which contains the password.".into())
+        .then(|| "Without --auth digest, downhaul uses Basic, which sends the password to the server.".into())
 }
 
 /// Returns advice if a server asks for the login of a proxy, and is not used as a proxy.
